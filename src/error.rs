@@ -1,0 +1,263 @@
+//! The one error of this module.
+//!
+//! [`SessionError`] is opaque: a stable [`ErrorCode`], a sentence for a person and, where there
+//! is one, the cause. It is cheap to clone (the same failure may reach several awaiting places of
+//! one request) and never holds a token, a key or a stored value.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::connector::{ConnectorError, ConnectorErrorKind};
+
+/// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
+/// the HTTP interface as `code` of its problem document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// A setting, a secret or a combination of them is illegal.
+    Config,
+    /// The namespace or the secret that the settings name is not bound to this Worker.
+    MissingBinding,
+    /// The session was read before it was loaded.
+    NotLoaded,
+    /// A required key is not in the session.
+    MissingKey,
+    /// The value is there, but of another type than was asked for.
+    WrongType,
+    /// The value, key or argument cannot be stored.
+    InvalidValue,
+    /// A record, key or number of keys over its limit.
+    TooLarge,
+    /// The session's own end has passed.
+    Expired,
+    /// The session was ended by a logout or a revocation.
+    Revoked,
+    /// The session went on under a new token; this one is read-only now.
+    Rotated,
+    /// The session was destroyed earlier in this request.
+    Destroyed,
+    /// The session exists but cannot be seen from here yet.
+    Pending,
+    /// Only an older copy than this browser has saved can be seen from here.
+    Stale,
+    /// The store asks for fewer writes to one key.
+    RateLimited,
+    /// The store's quota for the day is spent.
+    Quota,
+    /// The store failed.
+    Unavailable,
+    /// The logout could not be written yet; the browser holds a tombstone that finishes it.
+    RevocationPending,
+    /// No such session of this owner.
+    NotFound,
+    /// The connector has no such operation.
+    Unsupported,
+    /// The session was committed; it can be read but no longer changed.
+    Committed,
+    /// The login is older than the operation allows.
+    ReauthRequired,
+    /// The module cannot work yet: not initialised, or no randomness at module scope.
+    NotReady,
+}
+
+impl ErrorCode {
+    /// The stable text of this code, as in `SessionError.code` and problem documents.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::MissingBinding => "missing_binding",
+            Self::NotLoaded => "not_loaded",
+            Self::MissingKey => "missing_key",
+            Self::WrongType => "wrong_type",
+            Self::InvalidValue => "invalid_value",
+            Self::TooLarge => "too_large",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+            Self::Destroyed => "destroyed",
+            Self::Pending => "pending",
+            Self::Stale => "stale",
+            Self::RateLimited => "rate_limited",
+            Self::Quota => "quota",
+            Self::Unavailable => "unavailable",
+            Self::RevocationPending => "revocation_pending",
+            Self::NotFound => "not_found",
+            Self::Unsupported => "unsupported",
+            Self::Committed => "committed",
+            Self::ReauthRequired => "reauth_required",
+            Self::NotReady => "not_ready",
+        }
+    }
+
+    /// The HTTP status that an answer with this code carries.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::ReauthRequired => 401,
+            Self::MissingKey | Self::NotFound => 404,
+            Self::Expired | Self::Revoked | Self::Destroyed => 409,
+            Self::TooLarge => 413,
+            Self::InvalidValue | Self::WrongType => 422,
+            Self::Pending
+            | Self::Stale
+            | Self::Rotated
+            | Self::RateLimited
+            | Self::Quota
+            | Self::RevocationPending
+            | Self::Unavailable => 503,
+            Self::Config
+            | Self::MissingBinding
+            | Self::NotLoaded
+            | Self::Unsupported
+            | Self::Committed
+            | Self::NotReady => 500,
+        }
+    }
+
+    /// True for what a session says of itself when it cannot be used: a closure that failed after
+    /// this is answered with the refusal rather than with its own error.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::Expired
+                | Self::Revoked
+                | Self::Rotated
+                | Self::Destroyed
+                | Self::Pending
+                | Self::Stale
+                | Self::RateLimited
+                | Self::RevocationPending
+                | Self::Unavailable
+        )
+    }
+
+    /// Seconds after which trying again makes sense, for a `Retry-After` header; `None` where a
+    /// retry cannot help.
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited => Some(1),
+            Self::Pending | Self::Stale | Self::Rotated => Some(2),
+            Self::Unavailable | Self::RevocationPending => Some(5),
+            Self::Quota => Some(3600),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any failure of this module.
+///
+/// Match on [`code`](Self::code); the text is for people and may change.
+///
+/// ```
+/// use edge_session::{ErrorCode, SecretRing};
+/// let error = SecretRing::parse("too short").unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::Config);
+/// assert!(error.to_string().contains("SESSION_SECRET"));
+/// ```
+#[derive(Clone)]
+pub struct SessionError(Rc<Inner>);
+
+struct Inner {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    cause: Option<ConnectorError>,
+}
+
+impl SessionError {
+    /// An error of one's own with a code of this module, for closures that want to answer like it.
+    #[cold]
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Rc::new(Inner { code, message: message.into(), cause: None }))
+    }
+
+    /// What went wrong, stable across releases.
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// The sentence for a person, without the code.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// True where the session's own end has passed: the `SessionExpired` of this module.
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.0.code == ErrorCode::Expired
+    }
+
+    /// The connector's failure behind this one, where there is one.
+    #[must_use]
+    pub fn connector_error(&self) -> Option<&ConnectorError> {
+        self.0.cause.as_ref()
+    }
+
+    #[cold]
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Config, message)
+    }
+
+    #[cold]
+    pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidValue, message)
+    }
+}
+
+impl From<ConnectorError> for SessionError {
+    #[cold]
+    fn from(error: ConnectorError) -> Self {
+        let (code, message) = match error.kind() {
+            ConnectorErrorKind::RateLimited => (
+                ErrorCode::RateLimited,
+                "the session store accepts no more writes to this session for the moment",
+            ),
+            ConnectorErrorKind::Quota => {
+                (ErrorCode::Quota, "the session store's quota for the day is spent")
+            }
+            ConnectorErrorKind::TooLarge => {
+                (ErrorCode::TooLarge, "the session is larger than the store accepts")
+            }
+            ConnectorErrorKind::Unsupported => {
+                (ErrorCode::Unsupported, "the session store has no such operation")
+            }
+            ConnectorErrorKind::Unavailable => {
+                (ErrorCode::Unavailable, "the session store did not answer as it should")
+            }
+        };
+        Self(Rc::new(Inner { code, message: Cow::Borrowed(message), cause: Some(error) }))
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.message)
+    }
+}
+
+impl fmt::Debug for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SessionError");
+        out.field("code", &self.0.code.as_str()).field("message", &self.0.message);
+        if let Some(cause) = &self.0.cause {
+            out.field("cause", cause);
+        }
+        out.finish()
+    }
+}
+
+impl std::error::Error for SessionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}
