@@ -1,0 +1,305 @@
+//! The calls on the KV namespace that the runtime put into `env`.
+
+use std::fmt;
+
+use futures_util::future::LocalBoxFuture;
+use js_sys::{Array, Function, Map, Object, Promise, Reflect};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+
+use super::{MAX_BULK_KEYS, cache_ttl, classify, expiration_ttl};
+use crate::connector::{
+    ConnectorError, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
+};
+use crate::error::{ErrorCode, SessionError};
+
+// Bound here rather than taken from the crate `worker`: its `put` stores `{}` for every map, its
+// errors print JavaScript stacks, and the npm package does without the whole crate. Everything
+// catches: an exception that passed through wasm would end the instance.
+#[wasm_bindgen]
+extern "C" {
+    /// A `KVNamespace` (<https://developers.cloudflare.com/kv/api/>), or whatever answers to its
+    /// methods. The replies are plain values, because a stand-in need not return promises.
+    #[derive(Clone)]
+    type KvNamespace;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &KvNamespace, keys: &JsValue, options: &Object) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn put(
+        this: &KvNamespace,
+        key: &str,
+        value: &str,
+        options: &Object,
+    ) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn delete(this: &KvNamespace, key: &str) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(method, catch)]
+    fn list(this: &KvNamespace, options: &Object) -> Result<JsValue, JsValue>;
+}
+
+/// A [`SessionConnector`] on a Workers KV namespace.
+///
+/// One read is one round trip for up to 100 keys. Times are brought into the range that KV takes:
+/// a time to live into 60 s to 2^31 - 1 s, a cache time into 30 s to 2^31 - 1 s.
+///
+/// A failure keeps KV's own words, and its kind is read from them. Both what KV throws at once
+/// and what it rejects with arrive as [`ConnectorError`]; nothing here panics.
+///
+/// ```no_run
+/// use edge_session::connector::{KvConnector, ReadOptions, SessionConnector};
+/// # async fn show(env: &wasm_bindgen::JsValue) -> Result<(), Box<dyn std::error::Error>> {
+/// let kv = KvConnector::from_env(env, "SESSIONS")?;
+/// let values = kv.read(&["a", "b"], ReadOptions::cache_ttl(30)).await?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct KvConnector(KvNamespace);
+
+impl KvConnector {
+    /// The connector on `value`, which the settings or the application call `name`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MissingBinding`], with `name` in its text, where `value` is not a KV
+    /// namespace: where one of `get`, `put`, `delete` and `list` is not a function.
+    pub fn from_binding(value: JsValue, name: &str) -> Result<Self, SessionError> {
+        if value.is_undefined() || value.is_null() {
+            return Err(SessionError::new(
+                ErrorCode::MissingBinding,
+                format!("{name} is not bound: bind a KV namespace of that name to this Worker"),
+            ));
+        }
+        for method in ["get", "put", "delete", "list"] {
+            let found =
+                property(&value, method).is_ok_and(|value| value.is_instance_of::<Function>());
+            if !found {
+                return Err(SessionError::new(
+                    ErrorCode::MissingBinding,
+                    format!(
+                        "{name} is bound, but not to a KV namespace: it has no method {method}"
+                    ),
+                ));
+            }
+        }
+        Ok(Self(value.unchecked_into()))
+    }
+
+    /// The connector on the binding `name` of a Worker's `env`.
+    ///
+    /// # Errors
+    /// [`ErrorCode::MissingBinding`], with `name` in its text, where `env` has no KV namespace
+    /// of that name.
+    pub fn from_env(env: &JsValue, name: &str) -> Result<Self, SessionError> {
+        // Whatever `env` is: where it has no such property, there is no such binding.
+        let value = property(env, name).unwrap_or(JsValue::UNDEFINED);
+        Self::from_binding(value, name)
+    }
+
+    /// One value. KV answers a single key without the detour of a bulk read.
+    async fn get_one(&self, key: &str, options: &Object) -> Result<Option<String>, JsValue> {
+        let reply = settle(self.0.get(&JsValue::from_str(key), options)).await?;
+        text_or_absent(&reply).ok_or_else(|| unexpected("get", "neither text nor null"))
+    }
+
+    /// The values of at most [`MAX_BULK_KEYS`] keys.
+    async fn get_bulk(
+        &self,
+        keys: &[&str],
+        options: &Object,
+    ) -> Result<Vec<Option<String>>, JsValue> {
+        let names: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let reply = settle(self.0.get(&names, options)).await?;
+        let values = reply.dyn_ref::<Map>().ok_or_else(|| unexpected("get", "not a Map"))?;
+        keys.iter()
+            .map(|key| {
+                // An absent key is there with null. A reply that leaves one out says nothing
+                // about it, and a failed read must not be told as an absence.
+                let value = values.get(&JsValue::from_str(key));
+                if value.is_undefined() {
+                    return Err(unexpected("get", "a Map without one of the keys"));
+                }
+                text_or_absent(&value)
+                    .ok_or_else(|| unexpected("get", "a value that is neither text nor null"))
+            })
+            .collect()
+    }
+
+    async fn read_all(
+        &self,
+        keys: &[&str],
+        options: ReadOptions,
+    ) -> Result<Vec<Option<String>>, JsValue> {
+        let mut pairs = vec![("type", JsValue::from_str("text"))];
+        if let Some(seconds) = options.cache_ttl {
+            pairs.push(("cacheTtl", JsValue::from(cache_ttl(seconds))));
+        }
+        let options = object(&pairs)?;
+        if let [key] = keys {
+            return Ok(vec![self.get_one(key, &options).await?]);
+        }
+        let mut values = Vec::with_capacity(keys.len());
+        for keys in keys.chunks(MAX_BULK_KEYS) {
+            values.append(&mut self.get_bulk(keys, &options).await?);
+        }
+        Ok(values)
+    }
+
+    async fn put_one(&self, key: &str, value: &str, options: PutOptions) -> Result<(), JsValue> {
+        let mut pairs = Vec::new();
+        if let Some(seconds) = options.ttl {
+            pairs.push(("expirationTtl", JsValue::from(expiration_ttl(seconds))));
+        }
+        if let Some(metadata) = options.metadata {
+            pairs.push(("metadata", JsValue::from_str(&metadata)));
+        }
+        settle(self.0.put(key, value, &object(&pairs)?)).await.map(drop)
+    }
+
+    async fn list_page(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, JsValue> {
+        let mut pairs = vec![("prefix", JsValue::from_str(prefix))];
+        if let Some(cursor) = cursor {
+            pairs.push(("cursor", JsValue::from_str(cursor)));
+        }
+        let reply = settle(self.0.list(&object(&pairs)?)).await?;
+        page(&reply)
+    }
+}
+
+impl fmt::Debug for KvConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KvConnector")
+    }
+}
+
+impl SessionConnector for KvConnector {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        Box::pin(async move { self.read_all(keys, options).await.map_err(failure) })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move { self.put_one(key, value, options).await.map_err(failure) })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move { settle(self.0.delete(key)).await.map(drop).map_err(failure) })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        Box::pin(async move { self.list_page(prefix, cursor).await.map_err(failure) })
+    }
+}
+
+/// What was thrown behind a [`ConnectorError`], the object itself.
+pub(crate) struct JsCause(JsValue);
+
+impl JsCause {
+    /// The thrown value, to be given back to JavaScript as it came.
+    #[allow(dead_code)] // for the JavaScript face
+    pub(crate) fn value(&self) -> &JsValue {
+        &self.0
+    }
+}
+
+impl fmt::Display for JsCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&message(&self.0))
+    }
+}
+
+impl fmt::Debug for JsCause {
+    /// The message only: the stack that JavaScript would print belongs into no log of ours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JsCause({self})")
+    }
+}
+
+impl std::error::Error for JsCause {}
+
+#[cold]
+fn failure(thrown: JsValue) -> ConnectorError {
+    let message = message(&thrown);
+    ConnectorError::new(classify(&message), message).with_source(JsCause(thrown))
+}
+
+/// The text of whatever was thrown. A getter of an exotic error may itself throw.
+fn message(thrown: &JsValue) -> String {
+    let message = property(thrown, "message").unwrap_or(JsValue::UNDEFINED);
+    message
+        .as_string()
+        .or_else(|| thrown.as_string())
+        .unwrap_or_else(|| "KV threw something that is not an Error".to_owned())
+}
+
+/// A reply that is not of the documented shape: our own words, as an error like KV's.
+#[cold]
+fn unexpected(operation: &str, what: &str) -> JsValue {
+    js_sys::Error::new(&format!("KV {operation} answered with {what}")).into()
+}
+
+/// Waits for a reply; a call that threw at once fails like one that was rejected.
+async fn settle(reply: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
+    JsFuture::from(Promise::resolve(&reply?)).await
+}
+
+fn property(value: &JsValue, name: &str) -> Result<JsValue, JsValue> {
+    Reflect::get(value, &JsValue::from_str(name))
+}
+
+fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
+    let object = Object::new();
+    for (name, value) in pairs {
+        Reflect::set(&object, &JsValue::from_str(name), value)?;
+    }
+    Ok(object)
+}
+
+/// The text, or nothing for null; `None` for everything else.
+#[allow(clippy::option_option)] // the outer one is the shape, the inner one the answer
+fn text_or_absent(value: &JsValue) -> Option<Option<String>> {
+    if value.is_null() { Some(None) } else { value.as_string().map(Some) }
+}
+
+/// A page of `{ keys: [{ name, metadata }], list_complete, cursor }`.
+fn page(reply: &JsValue) -> Result<Page, JsValue> {
+    let listed = property(reply, "keys")?;
+    let listed = listed
+        .dyn_ref::<Array>()
+        .ok_or_else(|| unexpected("list", "something without an array of keys"))?;
+    let keys = listed
+        .iter()
+        .map(|key| {
+            let name = property(&key, "name")?
+                .as_string()
+                .ok_or_else(|| unexpected("list", "a key without a name"))?;
+            // Metadata that is not text was put by somebody else.
+            let metadata = property(&key, "metadata")?.as_string();
+            Ok(ListedKey { name, metadata })
+        })
+        .collect::<Result<_, JsValue>>()?;
+    // Only `list_complete` says that this was the last page: an empty one may have a successor.
+    let cursor = match property(reply, "list_complete")?.as_bool() {
+        Some(true) => None,
+        Some(false) => match property(reply, "cursor")?.as_string() {
+            Some(cursor) if !cursor.is_empty() => Some(cursor),
+            _ => return Err(unexpected("list", "an unfinished page without a cursor")),
+        },
+        None => return Err(unexpected("list", "something without list_complete")),
+    };
+    Ok(Page { keys, cursor })
+}
