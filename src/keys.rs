@@ -1,0 +1,412 @@
+//! The secret ring and everything that is derived from it.
+//!
+//! A token is the browser's secret; a secret is the Worker's. What names a session is derived from
+//! both and opens nothing; what opens a record is derived from both and is stored nowhere. So the
+//! namespace without a token is unreadable, even to whoever holds the secret.
+//!
+//! Derivations are HKDF-SHA256 (RFC 5869) with one `info` text for each purpose; authentication is
+//! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
+
+use std::fmt;
+use std::rc::Rc;
+
+use hkdf::Hkdf;
+use hmac::digest::{KeyInit, Update};
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::error::SessionError;
+use crate::runtime::Runtime;
+use crate::wire::{decode_text, encode_text};
+
+/// Names a secret of the ring inside a cookie.
+pub(crate) type KeyId = [u8; 4];
+/// A truncated HMAC-SHA256.
+pub(crate) type Tag = [u8; 16];
+
+const SECRET_MIN_BYTES: usize = 32;
+/// Fewer different bytes than this in 32 are a pattern, not a secret.
+const SECRET_MIN_DISTINCT: usize = 8;
+/// Words of secrets that stand in documentation, so that no copy of one goes live.
+const SAMPLE_WORDS: [&str; 8] = [
+    "changeme", "change-me", "change_me", "your-secret", "your_secret", "example", "placeholder", "password",
+];
+
+/// 16 bytes that name something: a derived key, a lineage or an owner tag.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(pub(crate) [u8; 16]);
+
+impl Id {
+    /// Characters of an id's text.
+    pub(crate) const TEXT: usize = 22;
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() != Self::TEXT {
+            return None;
+        }
+        decode_text(text)?.try_into().ok().map(Self)
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode_text(&self.0))
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({self})")
+    }
+}
+
+/// The secret that only the browser holds: 256 random bits. No `Debug`, no `Display`.
+#[derive(Clone)]
+pub(crate) struct Token(Zeroizing<[u8; 32]>);
+
+impl Token {
+    pub(crate) const BYTES: usize = 32;
+
+    pub(crate) fn random(runtime: &dyn Runtime) -> Result<Self, SessionError> {
+        let mut bytes = Zeroizing::new([0; Self::BYTES]);
+        runtime.fill_random(&mut bytes[..])?;
+        Ok(Self(bytes))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.0.ct_eq(&*other.0).into()
+    }
+}
+
+/// The key that seals one session's record.
+#[derive(Clone)]
+pub(crate) struct RecordKey(Zeroizing<[u8; 32]>);
+
+impl RecordKey {
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// What a token becomes under a secret.
+#[derive(Clone)]
+pub(crate) struct TokenKeys {
+    /// Names the record.
+    pub(crate) derived: Id,
+    /// Opens it.
+    pub(crate) record: RecordKey,
+}
+
+/// The public name of a session: `<owner tag or ->.<lineage>.<derived key>`.
+///
+/// Safe to log and to store: it names a record and opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct SessionKey {
+    pub(crate) owner: Option<Id>,
+    pub(crate) lineage: Id,
+    pub(crate) derived: Id,
+}
+
+impl SessionKey {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let owner = if owner == "-" { None } else { Some(Id::parse(owner)?) };
+        Some(Self { owner, lineage: Id::parse(lineage)?, derived: Id::parse(derived)? })
+    }
+
+    /// True before the first rotation: the first key *is* the lineage.
+    pub(crate) fn is_first(&self) -> bool {
+        self.derived == self.lineage
+    }
+}
+
+impl fmt::Display for SessionKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.owner {
+            Some(owner) => write!(f, "{owner}.{}.{}", self.lineage, self.derived),
+            None => write!(f, "-.{}.{}", self.lineage, self.derived),
+        }
+    }
+}
+
+/// The names that this module uses in a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: Rc<str>,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self { prefix: Rc::from(prefix) }
+    }
+
+    pub(crate) fn record(&self, key: &SessionKey) -> String {
+        format!("{}s.{key}", self.prefix)
+    }
+
+    pub(crate) fn dead_key(&self, derived: Id) -> String {
+        format!("{}k.{derived}", self.prefix)
+    }
+
+    pub(crate) fn dead_lineage(&self, lineage: Id) -> String {
+        format!("{}l.{lineage}", self.prefix)
+    }
+
+    pub(crate) fn owner(&self, owner: Id) -> String {
+        format!("{}o.{owner}", self.prefix)
+    }
+}
+
+/// One secret, already turned into the keys of its purposes.
+pub(crate) struct Secret {
+    id: KeyId,
+    mac: Hmac<Sha256>,
+    owner: Hmac<Sha256>,
+    /// HMAC keyed with the secret itself: the extract step of HKDF for any token.
+    extract: Hmac<Sha256>,
+}
+
+impl Secret {
+    fn new(secret: &[u8]) -> Self {
+        let root = Hkdf::<Sha256>::new(Some(b"edge-session/v1"), secret);
+        let mut id = KeyId::default();
+        expand(&root, b"kid", &mut id);
+        Self {
+            id,
+            mac: subkey(&root, b"mac"),
+            owner: subkey(&root, b"owner"),
+            extract: keyed(secret),
+        }
+    }
+
+    pub(crate) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Authenticates `fields`, each with its length before it, so that no two lists of fields
+    /// give the same input.
+    pub(crate) fn tag(&self, fields: &[&[u8]]) -> Tag {
+        truncate(authenticate(self.mac.clone(), fields))
+    }
+
+    /// True where `tag` is that of `fields`; in constant time.
+    pub(crate) fn verify(&self, fields: &[&[u8]], tag: &Tag) -> bool {
+        self.tag(fields).ct_eq(tag).into()
+    }
+
+    pub(crate) fn owner_tag(&self, owner: &str) -> Id {
+        Id(truncate(authenticate(self.owner.clone(), &[owner.as_bytes()])))
+    }
+
+    pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
+        // HKDF with the secret as salt and the token as input; the extract step is an HMAC under
+        // the salt, whose key schedule is kept.
+        let mut extract = self.extract.clone();
+        Update::update(&mut extract, token.bytes());
+        let pseudo_random_key = Zeroizing::new(extract.finalize().into_bytes());
+        let mut derived = [0; 16];
+        let mut record = Zeroizing::new([0; 32]);
+        // 32 bytes are what `from_prk` asks for at least, so this is always taken.
+        if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key) {
+            expand(&root, b"edge-session/v1 derived key", &mut derived);
+            expand(&root, b"edge-session/v1 record key", &mut record[..]);
+        }
+        TokenKeys { derived: Id(derived), record: RecordKey(record) }
+    }
+}
+
+/// The secrets of a deployment, the signer first.
+///
+/// The first signs what is minted, all verify. A session keeps its secret until its key is cycled;
+/// dropping a secret from the ring ends its sessions. Roll a new one out as `old,new` everywhere,
+/// then `new,old`, then `new`.
+#[derive(Clone)]
+pub struct SecretRing(Rc<[Secret]>);
+
+impl SecretRing {
+    /// Reads the ring from the text of `SESSION_SECRET`: one or more secrets of at least 32 bytes,
+    /// separated by commas, the signer first.
+    ///
+    /// ```
+    /// use edge_session::SecretRing;
+    /// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `config` where a secret is empty, short, a pattern or a documentation sample, or where two
+    /// have the same key id.
+    pub fn parse(text: &str) -> Result<Self, SessionError> {
+        let mut ring: Vec<Secret> = Vec::new();
+        for (index, secret) in text.split(',').map(str::trim).enumerate() {
+            let at = index + 1;
+            refuse_weak(secret).map_err(|why| {
+                SessionError::config(format!(
+                    "SESSION_SECRET: secret {at} of the ring {why}; `npm run secret` prints a good one"
+                ))
+            })?;
+            let secret = Secret::new(secret.as_bytes());
+            if ring.iter().any(|other| other.id == secret.id) {
+                return Err(SessionError::config(format!(
+                    "SESSION_SECRET: secret {at} of the ring has the key id of an earlier one; \
+                     remove one of the two"
+                )));
+            }
+            ring.push(secret);
+        }
+        Ok(Self(ring.into()))
+    }
+
+    /// The secret that signs what is minted.
+    pub(crate) fn signer(&self) -> &Secret {
+        // `parse` refuses an empty ring: `split` yields at least one part.
+        &self.0[0]
+    }
+
+    pub(crate) fn find(&self, id: KeyId) -> Option<&Secret> {
+        self.0.iter().find(|secret| secret.id == id)
+    }
+}
+
+impl fmt::Debug for SecretRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretRing({} secrets)", self.0.len())
+    }
+}
+
+fn refuse_weak(secret: &str) -> Result<(), &'static str> {
+    let bytes = secret.as_bytes();
+    if bytes.is_empty() {
+        return Err("is empty");
+    }
+    if bytes.len() < SECRET_MIN_BYTES {
+        return Err("is shorter than 32 bytes");
+    }
+    let distinct = bytes.iter().enumerate().filter(|(i, byte)| !bytes[..*i].contains(byte)).count();
+    if distinct < SECRET_MIN_DISTINCT {
+        return Err("repeats a few characters");
+    }
+    let lower = secret.to_ascii_lowercase();
+    if SAMPLE_WORDS.iter().any(|word| lower.contains(word)) {
+        return Err("looks like a sample from documentation");
+    }
+    Ok(())
+}
+
+fn keyed(key: &[u8]) -> Hmac<Sha256> {
+    // HMAC takes a key of any length (RFC 2104 section 2); the fallback is never reached.
+    Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()))
+}
+
+fn subkey(root: &Hkdf<Sha256>, info: &[u8]) -> Hmac<Sha256> {
+    let mut key = Zeroizing::new([0; 32]);
+    expand(root, info, &mut key[..]);
+    keyed(&key[..])
+}
+
+fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
+    // Fails only for more than 255 * 32 bytes (RFC 5869 section 2.3); 32 are the most asked for.
+    let expanded = root.expand(info, out);
+    debug_assert!(expanded.is_ok());
+}
+
+fn authenticate(mut mac: Hmac<Sha256>, fields: &[&[u8]]) -> [u8; 32] {
+    for field in fields {
+        Update::update(&mut mac, &(field.len() as u32).to_be_bytes());
+        Update::update(&mut mac, field);
+    }
+    mac.finalize().into_bytes().into()
+}
+
+fn truncate(full: [u8; 32]) -> Tag {
+    let mut tag = Tag::default();
+    tag.copy_from_slice(&full[..16]);
+    tag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorCode;
+
+    const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+
+    #[test]
+    fn weak_secrets_are_refused_with_a_reason() {
+        for (secret, why) in [
+            ("", "empty"),
+            ("short", "shorter than 32"),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "repeats"),
+            ("abcabcabcabcabcabcabcabcabcabcabcabcabcabc", "repeats"),
+            ("please-changeme-please-changeme-0123456789", "sample"),
+        ] {
+            let error = SecretRing::parse(secret).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(secret.is_empty() || !error.to_string().contains(secret));
+        }
+        let error = SecretRing::parse(&format!("{SECRET},")).unwrap_err();
+        assert!(error.to_string().contains("secret 2"), "{error}");
+    }
+
+    #[test]
+    fn two_secrets_with_one_id_are_refused() {
+        let error = SecretRing::parse(&format!("{SECRET},{SECRET}")).unwrap_err();
+        assert!(error.to_string().contains("key id"), "{error}");
+    }
+
+    #[test]
+    fn the_first_signs_and_each_is_found_by_its_id() {
+        let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
+        let ring = SecretRing::parse(&format!("{SECRET}, {other}")).unwrap();
+        let first = SecretRing::parse(SECRET).unwrap();
+        assert_eq!(ring.signer().id(), first.signer().id());
+        let second = SecretRing::parse(other).unwrap();
+        assert!(ring.find(second.signer().id()).is_some());
+        assert!(first.find(second.signer().id()).is_none());
+    }
+
+    #[test]
+    fn fields_cannot_be_shifted_into_each_other() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let secret = ring.signer();
+        assert_ne!(secret.tag(&[b"ab", b"c"]), secret.tag(&[b"a", b"bc"]));
+        assert_ne!(secret.tag(&[b"ab"]), secret.tag(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn session_keys_have_one_text() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let id = |n| Id([n; 16]);
+        for key in [
+            SessionKey { owner: None, lineage: id(1), derived: id(2) },
+            SessionKey { owner: Some(ring.signer().owner_tag("ada")), lineage: id(1), derived: id(1) },
+        ] {
+            assert_eq!(SessionKey::parse(&key.to_string()), Some(key));
+        }
+        let good = SessionKey { owner: None, lineage: id(1), derived: id(2) }.to_string();
+        for bad in ["", "-", "-.a.b", &good[1..], &format!("{good}."), &format!("{good}A")] {
+            assert_eq!(SessionKey::parse(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_printed() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        assert_eq!(format!("{ring:?}"), "SecretRing(1 secrets)");
+    }
+}

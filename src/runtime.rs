@@ -1,0 +1,93 @@
+//! The one clock, the one source of randomness and the one timer.
+//!
+//! The core asks a [`Runtime`] and nothing else, so that a test or a simulation decides what time
+//! it is and what the dice say. [`PlatformRuntime`] is the real one.
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::error::{ErrorCode, SessionError};
+
+/// What the core needs of the world besides storage.
+pub trait Runtime {
+    /// Milliseconds since 1970-01-01 UTC. On a deployed Worker this advances only with I/O.
+    fn now(&self) -> i64;
+
+    /// Fills `out` from a cryptographically secure source.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotReady`] where there is none, as at module scope of a Worker; `out` must not
+    /// be used then.
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError>;
+
+    /// Ends after `milliseconds`.
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()>;
+}
+
+/// The clock, randomness (`crypto.getRandomValues`) and timer of the platform.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlatformRuntime;
+
+impl Runtime for PlatformRuntime {
+    fn now(&self) -> i64 {
+        platform::now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        getrandom::fill(out).map_err(|_| {
+            SessionError::new(
+                ErrorCode::NotReady,
+                "there is no randomness here: Workers give none at module scope, so make session \
+                 ids and new sessions inside the fetch handler",
+            )
+        })
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        platform::sleep(milliseconds)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod platform {
+    use futures_util::future::{FutureExt, LocalBoxFuture};
+    use js_sys::{Function, Promise};
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(catch, js_name = setTimeout)]
+        fn set_timeout(callback: &Function, milliseconds: u32) -> Result<JsValue, JsValue>;
+    }
+
+    pub fn now() -> i64 {
+        // Whole milliseconds, far under 2^53.
+        js_sys::Date::now() as i64
+    }
+
+    pub fn sleep(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        let promise = Promise::new(&mut |resolve, _| {
+            if set_timeout(&resolve, milliseconds).is_err() {
+                // A runtime without timers: go on at once, rather than never.
+                let _ = resolve.call0(&JsValue::NULL);
+            }
+        });
+        wasm_bindgen_futures::JsFuture::from(promise).map(|_| ()).boxed_local()
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod platform {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use futures_util::future::{FutureExt, LocalBoxFuture, ready};
+
+    pub fn now() -> i64 {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    // Native code of this crate is for tests: nobody waits by the clock.
+    pub fn sleep(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        ready(()).boxed_local()
+    }
+}

@@ -1,0 +1,450 @@
+//! What the three cookies carry, and how each proves that we wrote it.
+//!
+//! * the **key cookie** says *who*: token, lineage, owner tag, minted-at, hard end; or, after a
+//!   logout that storage could not take, a **tombstone**: lineage and derived key, no token;
+//! * the **seen cookie** says *when last*;
+//! * the **fresh cookie** says *what I just saved*: version, saved-at, perhaps the record itself.
+//!
+//! Each has one kind of writer, so that the late answer of one kind of request never takes back
+//! what another kind has said. Seen and fresh are authenticated together with the token: under any
+//! other they mean nothing.
+//!
+//! All of it is untrusted until its tag is checked, and checked in this order: length, alphabet,
+//! version, key id, tag. The bytes are in `docs/wire-format.md`.
+
+use crate::keys::{Id, KeyId, Secret, SecretRing, SessionKey, Tag, Token};
+use crate::version::Version;
+use crate::wire::{Put, Reader, decode_text, encode_text};
+
+/// First byte of every cookie value of this format.
+const FORMAT: u8 = 1;
+
+/// Longest text of a key cookie.
+pub(crate) const KEY_COOKIE_MAX: usize = 200;
+/// Longest text of a seen cookie.
+pub(crate) const SEEN_COOKIE_MAX: usize = 90;
+/// Longest text of a fresh cookie without overlay.
+pub(crate) const FRESH_COOKIE_MAX: usize = 120;
+/// Longest text of a fresh cookie with overlay.
+pub(crate) const FRESH_COOKIE_OVERLAY_MAX: usize = 3_600;
+
+/// Between the head of a fresh cookie and its overlay: no character of base64url.
+const OVERLAY_MARK: char = '.';
+
+/// Why a value with our name is not ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rejection {
+    Length,
+    Alphabet,
+    Format,
+    KeyId,
+    Tag,
+}
+
+impl Rejection {
+    /// The text of this reason in events.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Alphabet => "alphabet",
+            Self::Format => "format",
+            Self::KeyId => "key_id",
+            Self::Tag => "tag",
+        }
+    }
+}
+
+/// A live key cookie.
+#[derive(Clone)]
+pub(crate) struct KeyTicket {
+    pub(crate) secret: KeyId,
+    pub(crate) token: Token,
+    pub(crate) lineage: Id,
+    pub(crate) owner: Option<Id>,
+    /// When this token was made.
+    pub(crate) minted_at: i64,
+    /// When the lineage ends, whatever happens.
+    pub(crate) hard_end: i64,
+}
+
+impl KeyTicket {
+    /// The end of this ticket where a token may not live longer than `age` milliseconds.
+    pub(crate) fn end(&self, age: i64) -> i64 {
+        self.hard_end.min(self.minted_at.saturating_add(age))
+    }
+}
+
+/// A logout that is still to be written: names what is dead and opens nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tombstone {
+    pub(crate) secret: KeyId,
+    pub(crate) lineage: Id,
+    pub(crate) derived: Id,
+    pub(crate) hard_end: i64,
+}
+
+impl Tombstone {
+    pub(crate) fn new(secret: KeyId, key: &SessionKey, hard_end: i64) -> Self {
+        Self { secret, lineage: key.lineage, derived: key.derived, hard_end }
+    }
+}
+
+/// What an authentic key cookie is.
+#[derive(Clone)]
+pub(crate) enum KeyCookie {
+    Ticket(KeyTicket),
+    Tombstone(Tombstone),
+}
+
+const KIND_ANONYMOUS: u8 = 0;
+const KIND_OWNED: u8 = 1;
+const KIND_TOMBSTONE: u8 = 2;
+
+impl KeyTicket {
+    pub(crate) fn encode(&self, secret: &Secret, name: &str) -> String {
+        let mut out = Vec::with_capacity(98);
+        out.push(FORMAT);
+        out.extend_from_slice(&self.secret);
+        out.push(if self.owner.is_some() { KIND_OWNED } else { KIND_ANONYMOUS });
+        out.extend_from_slice(self.token.bytes());
+        out.extend_from_slice(&self.lineage.0);
+        if let Some(owner) = &self.owner {
+            out.extend_from_slice(&owner.0);
+        }
+        out.put_instant(self.minted_at);
+        out.put_instant(self.hard_end);
+        seal(out, secret, &[name.as_bytes()])
+    }
+}
+
+impl Tombstone {
+    pub(crate) fn encode(&self, secret: &Secret, name: &str) -> String {
+        let mut out = Vec::with_capacity(60);
+        out.push(FORMAT);
+        out.extend_from_slice(&self.secret);
+        out.push(KIND_TOMBSTONE);
+        out.extend_from_slice(&self.lineage.0);
+        out.extend_from_slice(&self.derived.0);
+        out.put_instant(self.hard_end);
+        seal(out, secret, &[name.as_bytes()])
+    }
+}
+
+impl KeyCookie {
+    /// Reads the value of the key cookie `name`. Costs no I/O; a value that we did not write is a
+    /// [`Rejection`] and nothing else.
+    pub(crate) fn decode(text: &str, ring: &SecretRing, name: &str) -> Result<Self, Rejection> {
+        let (bytes, _) = open(text, KEY_COOKIE_MAX, ring, &[name.as_bytes()], None)?;
+        let mut reader = Reader::new(&bytes);
+        Self::read(&mut reader).filter(|_| reader.is_empty()).ok_or(Rejection::Format)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        reader.u8()?;
+        let secret = reader.array()?;
+        match reader.u8()? {
+            KIND_TOMBSTONE => Some(Self::Tombstone(Tombstone {
+                secret,
+                lineage: Id(reader.array()?),
+                derived: Id(reader.array()?),
+                hard_end: reader.instant()?,
+            })),
+            kind @ (KIND_ANONYMOUS | KIND_OWNED) => Some(Self::Ticket(KeyTicket {
+                secret,
+                token: Token::from_bytes(reader.array()?),
+                lineage: Id(reader.array()?),
+                owner: if kind == KIND_OWNED { Some(Id(reader.array()?)) } else { None },
+                minted_at: reader.instant()?,
+                hard_end: reader.instant()?,
+            })),
+            _ => None,
+        }
+    }
+}
+
+/// The seen cookie: when the browser of this token was last here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) at: i64,
+}
+
+impl Seen {
+    pub(crate) fn encode(self, secret: &Secret, name: &str, token: &Token) -> String {
+        let mut out = Vec::with_capacity(27);
+        out.push(FORMAT);
+        out.extend_from_slice(&secret.id());
+        out.put_instant(self.at);
+        seal(out, secret, &[name.as_bytes(), token.bytes()])
+    }
+
+    pub(crate) fn decode(
+        text: &str,
+        ring: &SecretRing,
+        name: &str,
+        token: &Token,
+    ) -> Result<Self, Rejection> {
+        let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
+        let (bytes, _) = open(text, SEEN_COOKIE_MAX, ring, &fields, None)?;
+        let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
+        reader.instant().filter(|_| reader.is_empty()).map(|at| Self { at }).ok_or(Rejection::Format)
+    }
+}
+
+/// The fresh cookie: what this browser saved last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fresh {
+    pub(crate) version: Version,
+    pub(crate) saved_at: i64,
+    /// The put of this version was refused (one write a second): the overlay is all there is.
+    pub(crate) unstored: bool,
+    /// The sealed record, the same text that was put.
+    pub(crate) overlay: Option<String>,
+}
+
+impl Fresh {
+    /// Characters of the head and the mark that stand before an overlay.
+    pub(crate) const HEAD_TEXT: usize = 49;
+
+    pub(crate) fn encode(&self, secret: &Secret, name: &str, token: &Token) -> String {
+        let mut out = Vec::with_capacity(36);
+        out.push(FORMAT);
+        out.extend_from_slice(&secret.id());
+        self.version.encode(&mut out);
+        out.put_instant(self.saved_at);
+        out.push(u8::from(self.unstored));
+        let overlay = self.overlay.as_deref();
+        let mut text = seal(
+            out,
+            secret,
+            &[name.as_bytes(), token.bytes(), overlay.unwrap_or_default().as_bytes()],
+        );
+        if let Some(overlay) = overlay {
+            text.push(OVERLAY_MARK);
+            text.push_str(overlay);
+        }
+        text
+    }
+
+    pub(crate) fn decode(
+        text: &str,
+        ring: &SecretRing,
+        name: &str,
+        token: &Token,
+    ) -> Result<Self, Rejection> {
+        let (head, overlay) = match text.split_once(OVERLAY_MARK) {
+            Some((head, overlay)) => (head, Some(overlay)),
+            None => (text, None),
+        };
+        if text.len() > FRESH_COOKIE_OVERLAY_MAX || overlay.is_some_and(str::is_empty) {
+            return Err(Rejection::Length);
+        }
+        let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
+        let (bytes, _) = open(
+            head,
+            FRESH_COOKIE_MAX,
+            ring,
+            &fields,
+            Some(overlay.unwrap_or_default().as_bytes()),
+        )?;
+        let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
+        Self::read(&mut reader, overlay).filter(|_| reader.is_empty()).ok_or(Rejection::Format)
+    }
+
+    fn read(reader: &mut Reader<'_>, overlay: Option<&str>) -> Option<Self> {
+        Some(Self {
+            version: Version::decode(reader)?,
+            saved_at: reader.instant()?,
+            unstored: match reader.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+            overlay: overlay.map(str::to_owned),
+        })
+    }
+}
+
+/// The text of `body` with its tag behind it. `context` is authenticated and not carried.
+fn seal(mut body: Vec<u8>, secret: &Secret, context: &[&[u8]]) -> String {
+    let mut fields = Vec::with_capacity(context.len() + 1);
+    fields.push(&body[..]);
+    fields.extend_from_slice(context);
+    let tag = secret.tag(&fields);
+    body.extend_from_slice(&tag);
+    encode_text(&body)
+}
+
+/// The body of an authentic value, without its tag, and the secret that vouches for it.
+fn open<'r>(
+    text: &str,
+    max: usize,
+    ring: &'r SecretRing,
+    context: &[&[u8]],
+    detached: Option<&[u8]>,
+) -> Result<(Vec<u8>, &'r Secret), Rejection> {
+    const HEAD: usize = 1 + size_of::<KeyId>();
+    const TAG: usize = size_of::<Tag>();
+    if text.is_empty() || text.len() > max {
+        return Err(Rejection::Length);
+    }
+    let mut bytes = decode_text(text).ok_or(Rejection::Alphabet)?;
+    let body = bytes.len().checked_sub(TAG).filter(|body| *body >= HEAD).ok_or(Rejection::Length)?;
+    let mut reader = Reader::new(&bytes);
+    if reader.u8() != Some(FORMAT) {
+        return Err(Rejection::Format);
+    }
+    let secret = reader.array().and_then(|id| ring.find(id)).ok_or(Rejection::KeyId)?;
+    let mut fields = Vec::with_capacity(context.len() + 2);
+    fields.push(&bytes[..body]);
+    fields.extend_from_slice(context);
+    fields.extend(detached);
+    let tag = Tag::try_from(&bytes[body..]).map_err(|_| Rejection::Length)?;
+    if !secret.verify(&fields, &tag) {
+        return Err(Rejection::Tag);
+    }
+    bytes.truncate(body);
+    Ok((bytes, secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+    const OTHER: &str = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
+    const NAME: &str = "__Host-session";
+
+    fn ring() -> SecretRing {
+        SecretRing::parse(SECRET).unwrap()
+    }
+
+    fn ticket(owner: bool) -> KeyTicket {
+        let ring = ring();
+        let token = Token::from_bytes([7; 32]);
+        KeyTicket {
+            secret: ring.signer().id(),
+            lineage: ring.signer().derive(&token).derived,
+            owner: owner.then(|| ring.signer().owner_tag("ada")),
+            token,
+            minted_at: 1_700_000_000_000,
+            hard_end: 1_700_604_800_000,
+        }
+    }
+
+    fn rejection(text: &str, ring: &SecretRing, name: &str) -> Option<Rejection> {
+        KeyCookie::decode(text, ring, name).err()
+    }
+
+    #[test]
+    fn a_key_cookie_round_trips_within_its_length() {
+        for owner in [false, true] {
+            let text = ticket(owner).encode(ring().signer(), NAME);
+            assert!(text.len() <= KEY_COOKIE_MAX, "{}", text.len());
+            let Ok(KeyCookie::Ticket(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
+                panic!("a ticket")
+            };
+            assert!(back.token.is(&ticket(owner).token));
+            assert_eq!(back.owner, ticket(owner).owner);
+            assert_eq!((back.minted_at, back.hard_end), (1_700_000_000_000, 1_700_604_800_000));
+        }
+    }
+
+    #[test]
+    fn a_tombstone_carries_no_token() {
+        let key = SessionKey { owner: None, lineage: Id([1; 16]), derived: Id([2; 16]) };
+        let stone = Tombstone::new(ring().signer().id(), &key, 1_700_604_800_000);
+        let text = stone.encode(ring().signer(), NAME);
+        let Ok(KeyCookie::Tombstone(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
+            panic!("a tombstone")
+        };
+        assert_eq!(back, stone);
+    }
+
+    #[test]
+    fn every_changed_character_is_refused() {
+        let text = ticket(true).encode(ring().signer(), NAME);
+        const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+        for at in 0..text.len() {
+            for &other in ALPHABET.iter().chain(b"+/=. ") {
+                if text.as_bytes()[at] == other {
+                    continue;
+                }
+                let mut changed = text.clone().into_bytes();
+                changed[at] = other;
+                let changed = String::from_utf8(changed).unwrap();
+                assert!(rejection(&changed, &ring(), NAME).is_some(), "{at} {}", other as char);
+            }
+        }
+        for cut in 0..text.len() {
+            assert!(rejection(&text[..cut], &ring(), NAME).is_some());
+        }
+        assert!(rejection(&format!("{text}A"), &ring(), NAME).is_some());
+    }
+
+    #[test]
+    fn the_checks_come_in_their_order() {
+        let text = ticket(false).encode(ring().signer(), NAME);
+        let other = SecretRing::parse(OTHER).unwrap();
+        assert_eq!(rejection(&"A".repeat(201), &ring(), NAME), Some(Rejection::Length));
+        assert_eq!(rejection("AAAA*", &ring(), NAME), Some(Rejection::Alphabet));
+        assert_eq!(rejection(&format!("/{}", &text[1..]), &ring(), NAME), Some(Rejection::Alphabet));
+        assert_eq!(rejection(&format!("B{}", &text[1..]), &ring(), NAME), Some(Rejection::Format));
+        assert_eq!(rejection(&text, &other, NAME), Some(Rejection::KeyId));
+        assert_eq!(rejection(&text, &ring(), "__Host-other"), Some(Rejection::Tag));
+    }
+
+    #[test]
+    fn seen_and_fresh_belong_to_one_token() {
+        let (mine, other) = (Token::from_bytes([1; 32]), Token::from_bytes([2; 32]));
+        let (ring, name) = (ring(), "__Host-session-seen");
+        let seen = Seen { at: 1_700_000_000_000 };
+        let text = seen.encode(ring.signer(), name, &mine);
+        assert!(text.len() <= SEEN_COOKIE_MAX);
+        assert_eq!(Seen::decode(&text, &ring, name, &mine), Ok(seen));
+        assert_eq!(Seen::decode(&text, &ring, name, &other), Err(Rejection::Tag));
+
+        let fresh = Fresh {
+            version: Version { counter: 3, writer: 9 },
+            saved_at: 1_700_000_000_000,
+            unstored: true,
+            overlay: None,
+        };
+        let text = fresh.encode(ring.signer(), name, &mine);
+        assert!(text.len() <= FRESH_COOKIE_MAX);
+        assert_eq!(text.len() + 1, Fresh::HEAD_TEXT);
+        assert_eq!(Fresh::decode(&text, &ring, name, &mine), Ok(fresh.clone()));
+        assert_eq!(Fresh::decode(&text, &ring, name, &other), Err(Rejection::Tag));
+        // A seen value is no fresh value, whatever the name.
+        assert!(Fresh::decode(&seen.encode(ring.signer(), name, &mine), &ring, name, &mine).is_err());
+    }
+
+    #[test]
+    fn an_overlay_cannot_be_added_removed_or_changed() {
+        let (token, ring, name) = (Token::from_bytes([1; 32]), ring(), "f");
+        let fresh = Fresh {
+            version: Version { counter: 3, writer: 9 },
+            saved_at: 5,
+            unstored: false,
+            overlay: Some("AQID".into()),
+        };
+        let text = fresh.encode(ring.signer(), name, &token);
+        assert_eq!(Fresh::decode(&text, &ring, name, &token), Ok(fresh));
+        let head = text.split_once('.').unwrap().0;
+        for changed in [head.to_owned(), format!("{head}."), format!("{head}.AQIE"), format!("{text}.A")] {
+            assert!(Fresh::decode(&changed, &ring, name, &token).is_err(), "{changed}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_panic(text in "\\PC{0,220}", bytes: Vec<u8>) {
+            let token = Token::from_bytes([1; 32]);
+            for text in [text, encode_text(&bytes)] {
+                prop_assert!(KeyCookie::decode(&text, &ring(), NAME).is_err());
+                prop_assert!(Seen::decode(&text, &ring(), NAME, &token).is_err());
+                prop_assert!(Fresh::decode(&text, &ring(), NAME, &token).is_err());
+            }
+        }
+    }
+}
