@@ -1,0 +1,264 @@
+//! Writing `Set-Cookie`.
+
+use std::fmt;
+
+use super::{CookieKind, CookieNames};
+use crate::error::{ErrorCode, SessionError};
+
+/// The longest life of a cookie in seconds, 400 days: browsers cut off what is over it
+/// (RFC 6265bis, 5.5).
+pub(crate) const MAX_AGE: u32 = 34_560_000;
+
+/// The most bytes of a cookie's name and value together; browsers drop the whole cookie over it
+/// (RFC 6265bis, 5.6).
+const MAX_NAME_VALUE: usize = 4096;
+
+/// The longest attribute value; browsers ignore an attribute over it (RFC 6265bis, 5.6).
+const MAX_ATTRIBUTE: usize = 1024;
+
+/// The longest base name: with the longest suffix it leaves more than 3,800 bytes to a value.
+const MAX_BASE_NAME: usize = 256;
+
+/// When a browser sends the cookie with a request that another site caused
+/// (RFC 6265bis, 4.1.2.7). Always written out, since the default differs between browsers.
+///
+/// ```
+/// use edge_session::{SameSite, Settings};
+/// let settings = Settings::default().with_cookie_same_site(SameSite::Strict);
+/// assert_eq!(settings.cookie_same_site().as_str(), "Strict");
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SameSite {
+    /// Never: a link from elsewhere opens the site as if logged out.
+    Strict,
+    /// With navigations by link (GET and HEAD), not with forms, frames or scripts of other sites.
+    #[default]
+    Lax,
+    /// Always. Needs `Secure`, and a defence against cross-site request forgery of its own.
+    None,
+}
+
+impl SameSite {
+    /// The attribute's value: `Strict`, `Lax` or `None`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Strict => "Strict",
+            Self::Lax => "Lax",
+            Self::None => "None",
+        }
+    }
+}
+
+impl fmt::Display for SameSite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What the settings say about the cookies, unchecked. `HttpOnly` is missing because it is not a
+/// choice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CookieAttributes<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) domain: Option<&'a str>,
+    pub(crate) secure: bool,
+    pub(crate) same_site: SameSite,
+    pub(crate) partitioned: bool,
+}
+
+/// The names and attributes of the session's cookies, checked once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CookieSpec {
+    names: CookieNames,
+    /// The attributes that a cookie and its removal share, as they stand in the header. A removal
+    /// that differs in one of them removes nothing.
+    attributes: String,
+}
+
+impl CookieSpec {
+    /// Checks the attributes each by itself and against each other.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`] with the setting to change, the reason and what to do.
+    pub(crate) fn new(given: CookieAttributes<'_>) -> Result<Self, SessionError> {
+        let CookieAttributes {
+            name,
+            path,
+            domain,
+            secure,
+            same_site,
+            partitioned,
+        } = given;
+        check_name(name)?;
+        check_path(path)?;
+        domain.map_or(Ok(()), check_domain)?;
+
+        let host = has_prefix(name, "__Host-");
+        let prefixed = host || has_prefix(name, "__Secure-") || has_prefix(name, "__Http-");
+        if prefixed && !secure {
+            return Err(refuse(
+                "SESSION_COOKIE_SECURE",
+                "it is false, but browsers accept the prefix of SESSION_COOKIE_NAME on Secure \
+                 cookies only",
+                "set it to true, or choose a name without a prefix",
+            ));
+        }
+        if host && domain.is_some() {
+            return Err(refuse(
+                "SESSION_COOKIE_DOMAIN",
+                "browsers refuse a __Host- cookie with a Domain",
+                "leave it out, or set SESSION_COOKIE_NAME to a name that starts with __Secure-",
+            ));
+        }
+        if host && path != "/" {
+            return Err(refuse(
+                "SESSION_COOKIE_PATH",
+                "browsers accept a __Host- cookie with the path / only",
+                "leave it out, or set SESSION_COOKIE_NAME to a name that starts with __Secure-",
+            ));
+        }
+        if same_site == SameSite::None && !secure {
+            return Err(refuse(
+                "SESSION_COOKIE_SAMESITE",
+                "browsers accept None on Secure cookies only",
+                "set it to Lax or Strict, or set SESSION_COOKIE_SECURE to true",
+            ));
+        }
+        if partitioned && !secure {
+            return Err(refuse(
+                "SESSION_COOKIE_PARTITIONED",
+                "browsers partition Secure cookies only",
+                "set it to false, or set SESSION_COOKIE_SECURE to true",
+            ));
+        }
+
+        let attributes = [
+            "; Path=",
+            path,
+            if domain.is_some() { "; Domain=" } else { "" },
+            domain.unwrap_or_default(),
+            if secure { "; Secure" } else { "" },
+            "; HttpOnly; SameSite=",
+            same_site.as_str(),
+            if partitioned { "; Partitioned" } else { "" },
+        ]
+        .concat();
+        Ok(Self {
+            names: CookieNames::new(name),
+            attributes,
+        })
+    }
+
+    /// The names to look for in a request.
+    pub(crate) fn names(&self) -> &CookieNames {
+        &self.names
+    }
+
+    /// True where a browser keeps a cookie of this kind with a value of `value_len` bytes.
+    pub(crate) fn fits(&self, kind: CookieKind, value_len: usize) -> bool {
+        value_len <= MAX_NAME_VALUE.saturating_sub(self.names.get(kind).len())
+    }
+
+    /// The text of a `Set-Cookie` field. `max_age` is in seconds, cut at [`MAX_AGE`]; `None` keeps
+    /// the cookie until the browser closes. `value` is base64url text that [`fits`](Self::fits).
+    #[must_use = "a cookie is set by appending it to a response"]
+    pub(crate) fn set(&self, kind: CookieKind, value: &str, max_age: Option<u32>) -> String {
+        debug_assert!(value.bytes().all(is_cookie_octet), "not a cookie value");
+        let Self { names, attributes } = self;
+        let name = names.get(kind);
+        match max_age {
+            Some(seconds) => {
+                let seconds = seconds.min(MAX_AGE);
+                format!("{name}={value}; Max-Age={seconds}{attributes}")
+            }
+            None => format!("{name}={value}{attributes}"),
+        }
+    }
+
+    /// The text of the `Set-Cookie` field that makes a browser forget the cookie.
+    #[must_use = "a cookie is removed by appending this to a response"]
+    pub(crate) fn remove(&self, kind: CookieKind) -> String {
+        let Self { names, attributes } = self;
+        let name = names.get(kind);
+        format!("{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}")
+    }
+}
+
+#[cold]
+fn refuse(setting: &str, because: &str, instead: &str) -> SessionError {
+    SessionError::new(
+        ErrorCode::Config,
+        format!("{setting}: {because}; {instead}"),
+    )
+}
+
+/// A token of RFC 9110, 5.6.2.
+fn check_name(name: &str) -> Result<(), SessionError> {
+    let legal = !name.is_empty() && name.len() <= MAX_BASE_NAME && name.bytes().all(is_token_byte);
+    if legal {
+        return Ok(());
+    }
+    Err(refuse(
+        "SESSION_COOKIE_NAME",
+        "a cookie name is 1 to 256 characters out of letters, digits and !#$%&'*+-.^_`|~",
+        "use a name such as __Host-session",
+    ))
+}
+
+/// `path-value` of RFC 6265bis, 4.1.1, without spaces: browsers trim them.
+fn check_path(path: &str) -> Result<(), SessionError> {
+    let legal = path.starts_with('/')
+        && path.len() <= MAX_ATTRIBUTE
+        && path
+            .bytes()
+            .all(|byte| byte.is_ascii_graphic() && byte != b';');
+    if legal {
+        return Ok(());
+    }
+    Err(refuse(
+        "SESSION_COOKIE_PATH",
+        "a cookie path starts with / and is at most 1024 visible ASCII characters without a \
+         semicolon",
+        "use a path such as /, and percent-encode other characters",
+    ))
+}
+
+/// A host name of RFC 1034, 3.5, as RFC 6265bis, 4.1.1 asks for.
+fn check_domain(domain: &str) -> Result<(), SessionError> {
+    let legal = domain.len() <= 253
+        && domain.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        });
+    if legal {
+        return Ok(());
+    }
+    Err(refuse(
+        "SESSION_COOKIE_DOMAIN",
+        "it is not a host name",
+        "use a name such as example.com: letters, digits and hyphens between single dots, no dot \
+         in front, other scripts as xn--",
+    ))
+}
+
+/// Browsers compare the prefixes without regard to case, so `__host-` binds as `__Host-` does.
+/// `__Host-Http-` is covered by `__Host-`, as it adds `HttpOnly` alone.
+fn has_prefix(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+}
+
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// `cookie-octet` of RFC 6265bis, 4.1.1.
+fn is_cookie_octet(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
+}
