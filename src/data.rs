@@ -1,0 +1,418 @@
+//! The dictionary: ordered JSON texts, each with the version of its last write.
+//!
+//! A value is kept as the JSON text it was stored as and parsed when somebody asks for it. A
+//! removed key leaves a tombstone, so that a copy of the record that has not heard of the removal
+//! cannot bring the key back. Two copies are *joined* by taking the newer of each key.
+//!
+//! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*; what is
+//! pending is the change log that a save replays onto whatever it finds in the store.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::version::Version;
+
+/// The values of a session and its flash values, which are read once.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Data {
+    pub(crate) values: Table,
+    pub(crate) flash: Table,
+    cleared: Clear,
+}
+
+/// When the dictionary was last emptied as a whole: it outdates every older entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Clear {
+    version: Version,
+    pending: bool,
+}
+
+/// Keys in order of insertion.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Table {
+    entries: BTreeMap<Rc<str>, Entry>,
+    next: u64,
+    present: usize,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    order: u64,
+    /// The version that wrote this; `None` while it is pending.
+    version: Option<Version>,
+    slot: Slot,
+}
+
+/// What stands under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// A JSON text.
+    Value(Rc<str>),
+    /// Removed at this instant.
+    Removed(i64),
+}
+
+impl Data {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.present == 0 && self.flash.present == 0
+    }
+
+    /// True where a save would have something of this dictionary to write.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.cleared.pending || self.values.has_pending() || self.flash.has_pending()
+    }
+
+    /// The version of the last clear.
+    pub(crate) fn cleared(&self) -> Version {
+        self.cleared.version
+    }
+
+    pub(crate) fn set_cleared(&mut self, version: Version) {
+        self.cleared = Clear { version, pending: false };
+    }
+
+    /// Empties both tables; true where there was anything to empty.
+    pub(crate) fn clear(&mut self) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        self.values.entries.clear();
+        self.flash.entries.clear();
+        (self.values.present, self.flash.present) = (0, 0);
+        self.cleared.pending = true;
+        true
+    }
+
+    /// Takes from `other` every key that it has newer.
+    pub(crate) fn join(&mut self, other: &Self) {
+        let cleared = self.cleared.version.max(other.cleared.version);
+        self.cleared.version = cleared;
+        self.values.join(&other.values, cleared);
+        self.flash.join(&other.flash, cleared);
+    }
+
+    /// True where joining `other` would change nothing. Tombstones from before `horizon` say
+    /// nothing any more and are not looked at.
+    pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
+        let cleared = self.cleared.version;
+        cleared >= other.cleared.version
+            && self.values.contains(&other.values, cleared, horizon)
+            && self.flash.contains(&other.flash, cleared, horizon)
+    }
+
+    /// `base` with what is pending here done to it again.
+    pub(crate) fn replay_onto(&self, mut base: Self) -> Self {
+        if self.cleared.pending {
+            base.clear();
+            base.cleared.pending = true;
+        }
+        self.values.replay_onto(&mut base.values);
+        self.flash.replay_onto(&mut base.flash);
+        base
+    }
+
+    /// Gives everything pending its version, and drops tombstones from before `horizon`.
+    pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
+        if self.cleared.pending {
+            self.cleared = Clear { version, pending: false };
+        }
+        self.values.settle(version, horizon);
+        self.flash.settle(version, horizon);
+    }
+
+    /// Makes everything pending, as for a record that starts a new lineage with this data.
+    pub(crate) fn restart(&mut self) {
+        self.cleared = Clear::default();
+        self.values.restart();
+        self.flash.restart();
+    }
+
+    /// Keeps the named values only, and no flash.
+    pub(crate) fn retain(&mut self, keep: &[String]) {
+        self.flash = Table::default();
+        self.values.entries.retain(|key, entry| {
+            matches!(entry.slot, Slot::Value(_)) && keep.iter().any(|kept| **kept == **key)
+        });
+        self.values.present = self.values.entries.len();
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.present
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Rc<str>> {
+        match &self.entries.get(key)?.slot {
+            Slot::Value(text) => Some(text),
+            Slot::Removed(_) => None,
+        }
+    }
+
+    /// Puts the JSON `text` under `key`; false where an equal value stands there already.
+    pub(crate) fn set(&mut self, key: &str, text: Rc<str>) -> bool {
+        if self.get(key).is_some_and(|old| json_equal(old, &text)) {
+            return false;
+        }
+        self.put(Rc::from(key), Slot::Value(text), None);
+        true
+    }
+
+    /// Removes `key`; gives back what stood there.
+    pub(crate) fn remove(&mut self, key: &str, now: i64) -> Option<Rc<str>> {
+        let old = Rc::clone(self.get(key)?);
+        self.put(Rc::from(key), Slot::Removed(now), None);
+        Some(old)
+    }
+
+    /// The key inserted last.
+    pub(crate) fn last(&self) -> Option<Rc<str>> {
+        let values = self.entries.iter().filter(|(_, entry)| matches!(entry.slot, Slot::Value(_)));
+        values.max_by_key(|(_, entry)| entry.order).map(|(key, _)| Rc::clone(key))
+    }
+
+    /// Keys and JSON texts in order of insertion.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Rc<str>, &Rc<str>)> {
+        self.ordered().into_iter().filter_map(|(key, entry)| match &entry.slot {
+            Slot::Value(text) => Some((key, text)),
+            Slot::Removed(_) => None,
+        })
+    }
+
+    /// Every entry with its version, tombstones included, in order; what is pending is left out.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (&Rc<str>, Version, &Slot)> {
+        self.ordered()
+            .into_iter()
+            .filter_map(|(key, entry)| Some((key, entry.version?, &entry.slot)))
+    }
+
+    /// Appends an entry as a record tells it.
+    pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) {
+        self.put(key, slot, Some(version));
+    }
+
+    /// The only way in: keeps the count, and the order of a key that stays.
+    fn put(&mut self, key: Rc<str>, slot: Slot, version: Option<Version>) {
+        let is_value = matches!(slot, Slot::Value(_));
+        let old = self.entries.get(&key);
+        let was_value = old.is_some_and(|old| matches!(old.slot, Slot::Value(_)));
+        let order = match old {
+            Some(old) if was_value => old.order,
+            _ => {
+                self.next += 1;
+                self.next
+            }
+        };
+        self.present = self.present + usize::from(is_value) - usize::from(was_value);
+        self.entries.insert(key, Entry { order, version, slot });
+    }
+
+    fn ordered(&self) -> Vec<(&Rc<str>, &Entry)> {
+        let mut entries: Vec<_> = self.entries.iter().collect();
+        entries.sort_unstable_by_key(|(_, entry)| entry.order);
+        entries
+    }
+
+    fn has_pending(&self) -> bool {
+        self.entries.values().any(|entry| entry.version.is_none())
+    }
+
+    fn join(&mut self, other: &Self, cleared: Version) {
+        for (key, version, slot) in other.settled() {
+            let newer = self.entries.get(key).is_none_or(|mine| mine.version < Some(version));
+            if newer {
+                self.put(Rc::clone(key), slot.clone(), Some(version));
+            }
+        }
+        self.entries.retain(|_, entry| entry.version.is_none_or(|version| version >= cleared));
+        self.recount();
+    }
+
+    fn contains(&self, other: &Self, cleared: Version, horizon: i64) -> bool {
+        other.entries.iter().all(|(key, theirs)| {
+            let outdated = theirs.version.is_some_and(|version| version < cleared)
+                || matches!(theirs.slot, Slot::Removed(at) if at < horizon);
+            outdated || self.entries.get(key).is_some_and(|mine| mine.version >= theirs.version)
+        })
+    }
+
+    fn replay_onto(&self, base: &mut Self) {
+        for (key, entry) in self.ordered() {
+            if entry.version.is_none() {
+                base.put(Rc::clone(key), entry.slot.clone(), None);
+            }
+        }
+    }
+
+    fn settle(&mut self, version: Version, horizon: i64) {
+        for entry in self.entries.values_mut() {
+            entry.version.get_or_insert(version);
+        }
+        self.entries.retain(|_, entry| !matches!(entry.slot, Slot::Removed(at) if at < horizon));
+    }
+
+    fn restart(&mut self) {
+        self.entries.retain(|_, entry| matches!(entry.slot, Slot::Value(_)));
+        for entry in self.entries.values_mut() {
+            entry.version = None;
+        }
+    }
+
+    fn recount(&mut self) {
+        let values = self.entries.values().filter(|entry| matches!(entry.slot, Slot::Value(_)));
+        self.present = values.count();
+    }
+}
+
+/// True where two JSON texts mean the same value. Different texts are rare here, so both are
+/// parsed then; objects are equal whatever their order.
+fn json_equal(one: &str, other: &str) -> bool {
+    if one == other {
+        return true;
+    }
+    let parse = serde_json::from_str::<serde_json::Value>;
+    matches!((parse(one), parse(other)), (Ok(one), Ok(other)) if one == other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(counter: u32, writer: u32) -> Version {
+        Version { counter, writer }
+    }
+
+    fn text(value: i64) -> Rc<str> {
+        value.to_string().into()
+    }
+
+    fn keys(table: &Table) -> Vec<String> {
+        table.iter().map(|(key, _)| key.to_string()).collect()
+    }
+
+    #[test]
+    fn order_is_that_of_insertion_and_a_new_value_keeps_its_place() {
+        let mut data = Data::default();
+        for key in ["c", "a", "b"] {
+            assert!(data.values.set(key, text(1)));
+        }
+        assert!(data.values.set("a", text(2)));
+        assert_eq!(keys(&data.values), ["c", "a", "b"]);
+        data.values.remove("c", 0);
+        data.values.set("c", text(3));
+        assert_eq!(keys(&data.values), ["a", "b", "c"]);
+        assert_eq!(data.values.last().as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn an_equal_value_is_no_change() {
+        let mut data = Data::default();
+        data.values.set("a", r#"{"x":1,"y":[1,2]}"#.into());
+        data.settle(version(1, 1), 0);
+        assert!(!data.values.set("a", r#"{"y": [1, 2], "x": 1}"#.into()));
+        assert!(!data.is_pending());
+        assert!(data.values.set("a", r#"{"x":1}"#.into()));
+        assert!(data.is_pending());
+    }
+
+    #[test]
+    fn disjoint_writes_of_two_savers_both_survive_a_replay() {
+        let mut base = Data::default();
+        base.values.set("a", text(0));
+        base.settle(version(1, 1), 0);
+        let (mut one, mut two) = (base.clone(), base);
+        one.values.set("x", text(1));
+        two.values.set("y", text(2));
+        two.values.remove("a", 5);
+        one.settle(version(2, 7), 0);
+        let mut merged = two.replay_onto(one);
+        merged.settle(version(3, 8), 0);
+        assert_eq!(keys(&merged.values), ["x", "y"]);
+    }
+
+    #[test]
+    fn a_removed_key_does_not_come_back_from_an_old_copy() {
+        let mut old = Data::default();
+        old.values.set("a", text(1));
+        old.settle(version(1, 1), 0);
+        let mut new = old.clone();
+        new.values.remove("a", 100);
+        new.settle(version(2, 1), 0);
+        for (mut left, right) in [(old.clone(), new.clone()), (new, old)] {
+            left.join(&right);
+            assert_eq!(left.values.len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_clear_outdates_what_was_there_and_keeps_what_comes_after() {
+        let mut old = Data::default();
+        old.values.set("a", text(1));
+        old.flash.set("f", text(1));
+        old.settle(version(1, 1), 0);
+        let mut new = old.clone();
+        assert!(new.clear());
+        new.values.set("b", text(2));
+        new.settle(version(2, 1), 0);
+        assert!(new.contains(&old, 0));
+        old.join(&new);
+        assert_eq!(keys(&old.values), ["b"]);
+        assert_eq!(old.flash.len(), 0);
+    }
+
+    #[test]
+    fn old_tombstones_are_dropped_and_not_missed() {
+        let mut data = Data::default();
+        data.values.set("a", text(1));
+        data.settle(version(1, 1), 0);
+        data.values.remove("a", 100);
+        data.settle(version(2, 1), 50);
+        let with_tombstone = data.clone();
+        data.settle(version(3, 1), 200);
+        assert_eq!(data.values.settled().count(), 0);
+        assert!(data.contains(&with_tombstone, 200));
+        assert!(!data.contains(&with_tombstone, 50));
+    }
+
+    /// Writes of several savers, as (saver, key, value or removal).
+    fn histories() -> impl Strategy<Value = Vec<(u8, u8, Option<i64>)>> {
+        proptest::collection::vec((0u8..3, 0u8..4, proptest::option::of(0i64..9)), 0..24)
+    }
+
+    fn run(history: &[(u8, u8, Option<i64>)]) -> [Data; 3] {
+        let mut copies = [Data::default(), Data::default(), Data::default()];
+        for (step, (saver, key, value)) in history.iter().enumerate() {
+            let copy = &mut copies[usize::from(*saver)];
+            let key = format!("k{key}");
+            match value {
+                Some(8) => drop(copy.clear()),
+                Some(value) => drop(copy.values.set(&key, text(*value))),
+                None => drop(copy.values.remove(&key, step as i64)),
+            }
+            copy.settle(version(step as u32 + 1, u32::from(*saver)), i64::MIN);
+        }
+        copies
+    }
+
+    fn content(data: &Data) -> Vec<(String, String)> {
+        let mut content: Vec<_> =
+            data.values.iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
+        content.sort();
+        content
+    }
+
+    proptest! {
+        #[test]
+        fn a_join_is_commutative_associative_and_idempotent(history in histories()) {
+            let [a, b, c] = run(&history);
+            let join = |one: &Data, other: &Data| { let mut one = one.clone(); one.join(other); one };
+            prop_assert_eq!(content(&join(&a, &b)), content(&join(&b, &a)));
+            prop_assert_eq!(content(&join(&join(&a, &b), &c)), content(&join(&a, &join(&b, &c))));
+            prop_assert_eq!(content(&join(&a, &a)), content(&a));
+            let both = join(&a, &b);
+            prop_assert!(both.contains(&a, i64::MIN) && both.contains(&b, i64::MIN));
+            prop_assert_eq!(both.values.len(), both.values.iter().count());
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! What is stored for one session: an envelope around its data, sealed with the session's own key.
+//!
+//! Sealing is XChaCha20-Poly1305 under a key that is derived from the token, so that a record is
+//! opened by its browser's cookie and by nothing that is stored. The associated data binds format,
+//! purpose, storage key and version: a record moved under another key, or given another version,
+//! does not open.
+//!
+//! With `SESSION_SEAL=false` the same envelope is stored as plain JSON instead.
+//! The bytes are in `docs/wire-format.md`.
+
+use std::rc::Rc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+use crate::data::{Data, Slot, Table};
+use crate::expiry::Expiry;
+use crate::keys::RecordKey;
+use crate::version::Version;
+use crate::wire::{Put, Reader, decode_text, encode_text};
+
+/// First byte of a sealed record of this format.
+const SEALED: u8 = 1;
+const PURPOSE: &[u8] = b"record";
+const NONCE: usize = 24;
+
+/// A session as it stands in the store.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) version: Version,
+    /// When the lineage began.
+    pub(crate) created_at: i64,
+    pub(crate) saved_at: i64,
+    /// When the lineage ends, whatever happens.
+    pub(crate) hard_end: i64,
+    /// The application's user id and the instant from which the session has been theirs.
+    pub(crate) bound: Option<Bound>,
+    /// When the user last proved who they are.
+    pub(crate) auth_time: Option<i64>,
+    pub(crate) expiry: Expiry,
+    pub(crate) expiry_version: Version,
+    pub(crate) device: Device,
+    pub(crate) data: Data,
+}
+
+/// Whose session it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Bound {
+    pub(crate) owner: Rc<str>,
+    pub(crate) at: i64,
+}
+
+/// Where the session was last written from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Device {
+    pub(crate) user_agent: Option<Rc<str>>,
+    pub(crate) place: Option<Rc<str>>,
+}
+
+/// Why a stored text is no envelope.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    /// Written by a release that knows more than this one.
+    UnknownFormat,
+    /// Damaged, or sealed for another place.
+    Corrupt,
+}
+
+impl Envelope {
+    /// An empty session that begins now.
+    pub(crate) fn begin(now: i64, hard_end: i64) -> Self {
+        Self {
+            version: Version::default(),
+            created_at: now,
+            saved_at: now,
+            hard_end,
+            bound: None,
+            auth_time: None,
+            expiry: Expiry::Default,
+            expiry_version: Version::default(),
+            device: Device::default(),
+            data: Data::default(),
+        }
+    }
+
+    /// What is known from either copy: each key from the side that wrote it last, the rest from
+    /// the later copy.
+    pub(crate) fn join(self, other: Self) -> Self {
+        let (mut newer, older) =
+            if self.version >= other.version { (self, other) } else { (other, self) };
+        newer.data.join(&older.data);
+        newer.saved_at = newer.saved_at.max(older.saved_at);
+        if older.expiry_version > newer.expiry_version {
+            (newer.expiry, newer.expiry_version) = (older.expiry, older.expiry_version);
+        }
+        newer
+    }
+
+    /// True where joining `other` would change nothing that a save writes.
+    pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
+        self.version == other.version
+            || (self.expiry_version >= other.expiry_version
+                && self.data.contains(&other.data, horizon))
+    }
+
+    /// The text to store under `storage_key`.
+    pub(crate) fn seal(&self, key: &RecordKey, nonce: [u8; NONCE], storage_key: &str) -> Option<String> {
+        let mut plain = Vec::with_capacity(256);
+        self.encode(&mut plain);
+        let cipher = XChaCha20Poly1305::new(key.bytes().into());
+        let associated = associated_data(storage_key, self.version);
+        let payload = Payload { msg: &plain, aad: &associated };
+        // Fails only over the cipher's 256 GiB.
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
+        let mut out = Vec::with_capacity(1 + Version::BYTES + NONCE + sealed.len());
+        out.push(SEALED);
+        self.version.encode(&mut out);
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        Some(encode_text(&out))
+    }
+
+    /// The envelope in a stored text of either form.
+    pub(crate) fn open(text: &str, key: &RecordKey, storage_key: &str) -> Result<Self, Unreadable> {
+        if text.starts_with('{') {
+            return plain::read(text);
+        }
+        let bytes = decode_text(text).ok_or(Unreadable::Corrupt)?;
+        let mut reader = Reader::new(&bytes);
+        match reader.u8() {
+            Some(SEALED) => {}
+            Some(_) => return Err(Unreadable::UnknownFormat),
+            None => return Err(Unreadable::Corrupt),
+        }
+        Self::open_sealed(&mut reader, key, storage_key).ok_or(Unreadable::Corrupt)
+    }
+
+    fn open_sealed(reader: &mut Reader<'_>, key: &RecordKey, storage_key: &str) -> Option<Self> {
+        let version = Version::decode(reader)?;
+        let nonce = XNonce::from(reader.array::<NONCE>()?);
+        let associated = associated_data(storage_key, version);
+        let payload = Payload { msg: reader.rest(), aad: &associated };
+        let plain = XChaCha20Poly1305::new(key.bytes().into()).decrypt(&nonce, payload).ok()?;
+        Self::decode(&mut Reader::new(&plain), version)
+    }
+
+    /// The text to store without sealing.
+    pub(crate) fn to_plain(&self) -> Option<String> {
+        plain::write(self)
+    }
+
+    fn encode(&self, out: &mut Vec<u8>) {
+        out.put_instant(self.created_at);
+        out.put_instant(self.saved_at);
+        out.put_instant(self.hard_end);
+        put_option(out, self.bound.as_ref(), |out, bound| {
+            out.put_block(bound.owner.as_bytes());
+            out.put_instant(bound.at);
+        });
+        put_option(out, self.auth_time.as_ref(), |out, at| out.put_instant(*at));
+        put_option(out, self.device.user_agent.as_ref(), |out, it| out.put_block(it.as_bytes()));
+        put_option(out, self.device.place.as_ref(), |out, it| out.put_block(it.as_bytes()));
+        self.expiry_version.encode(out);
+        self.expiry.encode(out);
+        self.data.cleared().encode(out);
+        put_table(out, &self.data.values);
+        put_table(out, &self.data.flash);
+    }
+
+    fn decode(reader: &mut Reader<'_>, version: Version) -> Option<Self> {
+        let mut envelope = Self {
+            version,
+            created_at: reader.instant()?,
+            saved_at: reader.instant()?,
+            hard_end: reader.instant()?,
+            bound: get_option(reader, |reader| {
+                Some(Bound { owner: reader.text()?.into(), at: reader.instant()? })
+            })?,
+            auth_time: get_option(reader, Reader::instant)?,
+            device: Device {
+                user_agent: get_option(reader, |reader| reader.text().map(Rc::from))?,
+                place: get_option(reader, |reader| reader.text().map(Rc::from))?,
+            },
+            expiry_version: Version::decode(reader)?,
+            expiry: Expiry::decode(reader)?,
+            data: Data::default(),
+        };
+        envelope.data.set_cleared(Version::decode(reader)?);
+        get_table(reader, &mut envelope.data.values)?;
+        get_table(reader, &mut envelope.data.flash)?;
+        reader.is_empty().then_some(envelope)
+    }
+}
+
+fn put_option<T>(out: &mut Vec<u8>, value: Option<&T>, put: impl FnOnce(&mut Vec<u8>, &T)) {
+    out.push(u8::from(value.is_some()));
+    if let Some(value) = value {
+        put(out, value);
+    }
+}
+
+fn get_option<'a, T>(
+    reader: &mut Reader<'a>,
+    get: impl FnOnce(&mut Reader<'a>) -> Option<T>,
+) -> Option<Option<T>> {
+    match reader.u8()? {
+        0 => Some(None),
+        1 => get(reader).map(Some),
+        _ => None,
+    }
+}
+
+fn put_table(out: &mut Vec<u8>, table: &Table) {
+    out.put_length(table.settled().count());
+    for (key, version, slot) in table.settled() {
+        out.put_block(key.as_bytes());
+        version.encode(out);
+        match slot {
+            Slot::Value(text) => {
+                out.push(0);
+                out.put_block(text.as_bytes());
+            }
+            Slot::Removed(at) => {
+                out.push(1);
+                out.put_instant(*at);
+            }
+        }
+    }
+}
+
+fn get_table(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
+    for _ in 0..reader.length()? {
+        let key = reader.text()?.into();
+        let version = Version::decode(reader)?;
+        let slot = match reader.u8()? {
+            0 => Slot::Value(reader.text()?.into()),
+            1 => Slot::Removed(reader.instant()?),
+            _ => return None,
+        };
+        table.restore(key, version, slot);
+    }
+    Some(())
+}
+
+/// Length-prefixed, so that no two lists of parts give the same bytes.
+fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + PURPOSE.len() + storage_key.len());
+    out.put_block(&[SEALED]);
+    out.put_block(PURPOSE);
+    out.put_block(storage_key.as_bytes());
+    version.encode(&mut out);
+    out
+}
+
+/// The record as plain JSON, for `SESSION_SEAL=false`.
+mod plain {
+    use std::fmt;
+    use std::rc::Rc;
+
+    use serde::de::{MapAccess, Visitor};
+    use serde::ser::SerializeMap as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde_json::value::RawValue;
+
+    use super::{Bound, Device, Envelope, Unreadable};
+    use crate::data::{Data, Slot, Table};
+    use crate::expiry::Expiry;
+    use crate::version::Version;
+
+    const FORMAT: u32 = 1;
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Plain {
+        format: u32,
+        version: [u32; 2],
+        created_at: i64,
+        saved_at: i64,
+        hard_end: i64,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bound_at: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        auth_time: Option<i64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        user_agent: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        place: Option<String>,
+        /// Kind and argument, in the words of [`Expiry`].
+        expiry: (String, i64),
+        expiry_version: [u32; 2],
+        cleared: [u32; 2],
+        data: Entries<Box<RawValue>>,
+        data_versions: Entries<[u32; 2]>,
+        data_removed: Entries<[i64; 3]>,
+        flash: Entries<Box<RawValue>>,
+        flash_versions: Entries<[u32; 2]>,
+        flash_removed: Entries<[i64; 3]>,
+    }
+
+    /// A JSON object whose order is kept.
+    struct Entries<T>(Vec<(String, T)>);
+
+    impl<T: Serialize> Serialize for Entries<T> {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut map = serializer.serialize_map(Some(self.0.len()))?;
+            for (key, value) in &self.0 {
+                map.serialize_entry(key, value)?;
+            }
+            map.end()
+        }
+    }
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct InOrder<T>(std::marker::PhantomData<T>);
+            impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
+                type Value = Entries<T>;
+
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("an object")
+                }
+
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
+                    let mut entries = Vec::new();
+                    while let Some(entry) = map.next_entry()? {
+                        entries.push(entry);
+                    }
+                    Ok(Entries(entries))
+                }
+            }
+            deserializer.deserialize_map(InOrder(std::marker::PhantomData))
+        }
+    }
+
+    pub(super) fn write(envelope: &Envelope) -> Option<String> {
+        let (data, data_versions, data_removed) = split(&envelope.data.values)?;
+        let (flash, flash_versions, flash_removed) = split(&envelope.data.flash)?;
+        let plain = Plain {
+            format: FORMAT,
+            version: pair(envelope.version),
+            created_at: envelope.created_at,
+            saved_at: envelope.saved_at,
+            hard_end: envelope.hard_end,
+            owner: envelope.bound.as_ref().map(|bound| bound.owner.to_string()),
+            bound_at: envelope.bound.as_ref().map(|bound| bound.at),
+            auth_time: envelope.auth_time,
+            user_agent: envelope.device.user_agent.as_deref().map(str::to_owned),
+            place: envelope.device.place.as_deref().map(str::to_owned),
+            expiry: match envelope.expiry {
+                Expiry::Default | Expiry::After(_) => ("default".into(), 0),
+                Expiry::At(at) => ("at".into(), at),
+                Expiry::Idle(seconds) => ("idle".into(), i64::from(seconds)),
+                Expiry::BrowserClose => ("browserClose".into(), 0),
+            },
+            expiry_version: pair(envelope.expiry_version),
+            cleared: pair(envelope.data.cleared()),
+            data,
+            data_versions,
+            data_removed,
+            flash,
+            flash_versions,
+            flash_removed,
+        };
+        serde_json::to_string(&plain).ok()
+    }
+
+    pub(super) fn read(text: &str) -> Result<Envelope, Unreadable> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let Format { format } = serde_json::from_str(text).map_err(|_| Unreadable::Corrupt)?;
+        if format != FORMAT {
+            return Err(Unreadable::UnknownFormat);
+        }
+        let plain: Plain = serde_json::from_str(text).map_err(|_| Unreadable::Corrupt)?;
+        let expiry = match (plain.expiry.0.as_str(), plain.expiry.1) {
+            ("default", _) => Expiry::Default,
+            ("at", at) => Expiry::At(at),
+            ("idle", seconds) => Expiry::Idle(u32::try_from(seconds).map_err(|_| Unreadable::Corrupt)?),
+            ("browserClose", _) => Expiry::BrowserClose,
+            _ => return Err(Unreadable::Corrupt),
+        };
+        let mut data = Data::default();
+        data.set_cleared(version(plain.cleared));
+        restore(&mut data.values, plain.data, &plain.data_versions, &plain.data_removed)?;
+        restore(&mut data.flash, plain.flash, &plain.flash_versions, &plain.flash_removed)?;
+        Ok(Envelope {
+            version: version(plain.version),
+            created_at: plain.created_at,
+            saved_at: plain.saved_at,
+            hard_end: plain.hard_end,
+            bound: match (plain.owner, plain.bound_at) {
+                (Some(owner), Some(at)) => Some(Bound { owner: owner.into(), at }),
+                (None, None) => None,
+                _ => return Err(Unreadable::Corrupt),
+            },
+            auth_time: plain.auth_time,
+            expiry,
+            expiry_version: version(plain.expiry_version),
+            device: Device {
+                user_agent: plain.user_agent.map(Rc::from),
+                place: plain.place.map(Rc::from),
+            },
+            data,
+        })
+    }
+
+    type Split = (Entries<Box<RawValue>>, Entries<[u32; 2]>, Entries<[i64; 3]>);
+
+    fn split(table: &Table) -> Option<Split> {
+        let (mut values, mut versions, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        for (key, version, slot) in table.settled() {
+            match slot {
+                Slot::Value(text) => {
+                    values.push((key.to_string(), RawValue::from_string(text.to_string()).ok()?));
+                    versions.push((key.to_string(), pair(version)));
+                }
+                Slot::Removed(at) => {
+                    let [counter, writer] = pair(version).map(i64::from);
+                    removed.push((key.to_string(), [counter, writer, *at]));
+                }
+            }
+        }
+        Some((Entries(values), Entries(versions), Entries(removed)))
+    }
+
+    fn restore(
+        table: &mut Table,
+        values: Entries<Box<RawValue>>,
+        versions: &Entries<[u32; 2]>,
+        removed: &Entries<[i64; 3]>,
+    ) -> Result<(), Unreadable> {
+        // Written side by side in one order: a person who edits one has to edit the other.
+        if values.0.len() != versions.0.len() {
+            return Err(Unreadable::Corrupt);
+        }
+        for ((key, value), (other, stamp)) in values.0.into_iter().zip(&versions.0) {
+            if key != *other {
+                return Err(Unreadable::Corrupt);
+            }
+            table.restore(key.into(), version(*stamp), Slot::Value(value.get().into()));
+        }
+        for (key, [counter, writer, at]) in &removed.0 {
+            let part = |it: &i64| u32::try_from(*it).map_err(|_| Unreadable::Corrupt);
+            let stamp = version([part(counter)?, part(writer)?]);
+            table.restore(key.as_str().into(), stamp, Slot::Removed(*at));
+        }
+        Ok(())
+    }
+
+    fn pair(version: Version) -> [u32; 2] {
+        [version.counter, version.writer]
+    }
+
+    fn version([counter, writer]: [u32; 2]) -> Version {
+        Version { counter, writer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{SecretRing, Token};
+    use proptest::prelude::*;
+
+    fn key(token: u8) -> RecordKey {
+        let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY").unwrap();
+        ring.signer().derive(&Token::from_bytes([token; 32])).record
+    }
+
+    fn envelope() -> Envelope {
+        let mut envelope = Envelope::begin(1_700_000_000_000, 1_700_604_800_000);
+        envelope.version = Version { counter: 3, writer: 0xdead_beef };
+        envelope.bound = Some(Bound { owner: "ada".into(), at: 1_700_000_000_001 });
+        envelope.auth_time = Some(1_700_000_000_001);
+        envelope.expiry = Expiry::Idle(600);
+        envelope.expiry_version = envelope.version;
+        envelope.device.user_agent = Some("Mozilla/5.0".into());
+        envelope.data.values.set("cart", r#"{"items":[1,2.50,"é"]}"#.into());
+        envelope.data.values.set("gone", "1".into());
+        envelope.data.values.remove("gone", 1_700_000_000_500);
+        envelope.data.flash.set("note", "\"hi\"".into());
+        envelope.data.settle(envelope.version, 0);
+        envelope
+    }
+
+    fn same(one: &Envelope, other: &Envelope) {
+        assert_eq!(format!("{one:?}"), format!("{other:?}"));
+    }
+
+    #[test]
+    fn both_forms_round_trip() {
+        let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
+        same(&Envelope::open(&sealed, &key(1), "s.x").unwrap(), &envelope());
+        let plain = envelope().to_plain().unwrap();
+        assert!(plain.contains(r#""cart":{"items":[1,2.50,"é"]}"#), "{plain}");
+        let back = Envelope::open(&plain, &key(1), "s.x").unwrap();
+        assert_eq!(back.to_plain().unwrap(), plain);
+    }
+
+    #[test]
+    fn a_record_opens_with_its_key_at_its_place_only() {
+        let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
+        let open = |text: &str, token, place| Envelope::open(text, &key(token), place).err();
+        assert_eq!(open(&sealed, 2, "s.x"), Some(Unreadable::Corrupt));
+        assert_eq!(open(&sealed, 1, "s.y"), Some(Unreadable::Corrupt));
+        let mut bytes = decode_text(&sealed).unwrap();
+        for at in 1..bytes.len() {
+            bytes[at] ^= 1;
+            assert_eq!(open(&encode_text(&bytes), 1, "s.x"), Some(Unreadable::Corrupt), "{at}");
+            bytes[at] ^= 1;
+        }
+        for cut in 0..sealed.len() {
+            assert_eq!(open(&sealed[..cut], 1, "s.x"), Some(Unreadable::Corrupt), "{cut}");
+        }
+    }
+
+    #[test]
+    fn a_format_of_another_release_is_told_from_damage() {
+        for text in ["Ag", &encode_text(&[255; 60]), &encode_text(&[0; 60]), r#"{"format":2}"#] {
+            let opened = Envelope::open(text, &key(1), "s.x");
+            assert_eq!(opened.err(), Some(Unreadable::UnknownFormat), "{text}");
+        }
+        for text in ["", "*", "{", "{}", r#"{"format":1}"#, "AQ"] {
+            let opened = Envelope::open(text, &key(1), "s.x");
+            assert_eq!(opened.err(), Some(Unreadable::Corrupt), "{text}");
+        }
+    }
+
+    #[test]
+    fn nothing_of_the_data_is_in_a_sealed_text() {
+        let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
+        let bytes = decode_text(&sealed).unwrap();
+        for word in ["cart", "items", "ada", "Mozilla"] {
+            assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
+        }
+    }
+
+    #[test]
+    fn a_join_takes_each_key_from_its_last_writer_and_the_rest_from_the_later_copy() {
+        let (mut one, mut two) = (envelope(), envelope());
+        one.data.values.set("x", "1".into());
+        one.version = one.version.next(1);
+        one.data.settle(one.version, 0);
+        two.data.values.set("y", "2".into());
+        two.expiry = Expiry::At(9);
+        two.version = two.version.next(2);
+        two.expiry_version = two.version;
+        two.data.settle(two.version, 0);
+        assert!(!one.contains(&two, 0) && !two.contains(&one, 0));
+        let both = one.clone().join(two.clone());
+        assert!(both.contains(&one, 0) && both.contains(&two, 0));
+        assert_eq!(both.expiry, Expiry::At(9));
+        assert_eq!(both.version, two.version);
+        assert_eq!(both.data.values.len(), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in "\\PC{0,80}") {
+            let _ = Envelope::decode(&mut Reader::new(&bytes), Version::default());
+            let _ = Envelope::open(&text, &key(1), "s.x");
+            let _ = Envelope::open(&format!("{{{text}"), &key(1), "s.x");
+        }
+    }
+}
