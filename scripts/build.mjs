@@ -1,0 +1,163 @@
+// The wasm, and the Worker around it, in build/worker/. Run as a program: `npm run build`.
+
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Stop, inRoot, main, run, say } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+import { wasmTarget } from "./wasm-target.mjs";
+
+const TARGET = "wasm32-unknown-unknown";
+
+// Spelled out, so that a newer wasm-opt never writes what workerd cannot read yet.
+const WASM_FEATURES = [
+  "mutable-globals",
+  "sign-ext",
+  "nontrapping-float-to-int",
+  "bulk-memory",
+  "multivalue",
+  "reference-types",
+];
+
+/** Runs cargo for wasm32 with the toolchain that set-up chose. */
+export async function cargoWasm(what, args, options = {}) {
+  const { cargo, env } = await wasmTarget();
+  return run(what, cargo, args, { ...options, env: { ...env, ...options.env } });
+}
+
+/** Compiles the crate for wasm32 and returns the path of the wasm. */
+export async function compileWasm({ features = [], release = true } = {}) {
+  await cargoWasm("compiling the crate for wasm32", [
+    "build",
+    "--lib",
+    "--target",
+    TARGET,
+    ...(release ? ["--release"] : []),
+    "--no-default-features",
+    ...(features.length ? ["--features", features.join(",")] : []),
+  ]);
+  const { env } = await wasmTarget();
+  return join(env.CARGO_TARGET_DIR, TARGET, release ? "release" : "debug", "edge_session.wasm");
+}
+
+/** The path of tools/bindgen's program, compiled when it has changed. */
+export async function bindgenTool() {
+  // Always by the compiler on PATH: it runs here, whatever compiles for wasm32.
+  const env = { CARGO_TARGET_DIR: inRoot("target") };
+  await run(
+    "compiling tools/bindgen",
+    "cargo",
+    ["build", "-q", "--profile", "tool", "-p", "edge-session-bindgen"],
+    { env },
+  );
+  return inRoot("target", "tool", "edge-session-bindgen");
+}
+
+/** Writes the JavaScript glue and the wasm that goes with it into `outDir`. */
+export async function bindgen(wasm, outDir, name, target, flags = []) {
+  mkdirSync(outDir, { recursive: true });
+  await run("wasm-bindgen", await bindgenTool(), [wasm, outDir, name, target, ...flags]);
+}
+
+/** Shrinks a wasm file in place. */
+export async function wasmOpt(file) {
+  const tool = inRoot("node_modules", "binaryen", "bin", "wasm-opt");
+  await run("wasm-opt", process.execPath, [
+    tool,
+    file,
+    "-o",
+    file,
+    "-Os",
+    "--strip-debug",
+    "--strip-producers",
+    ...WASM_FEATURES.map((feature) => `--enable-${feature}`),
+  ]);
+}
+
+/**
+ * Builds the deployable Worker: `index.js` (scripts/worker-shim.mjs), `edge_session.js`
+ * (the glue, as a function that makes an instance) and `edge_session_bg.wasm`.
+ * Does nothing beyond asking cargo when nothing has changed.
+ */
+export async function buildWorker() {
+  const dir = inRoot("build", "worker");
+  const entry = join(dir, "index.js");
+  const shim = inRoot("scripts", "worker-shim.mjs");
+  const wasm = await compileWasm({ features: ["deploy"] });
+  const tool = await bindgenTool();
+  const stamp = join(dir, ".built-from");
+  const inputs = digest(wasm, tool, shim, fileURLToPath(import.meta.url), inRoot("package-lock.json"));
+  if (existsSync(entry) && readIfAny(stamp) === inputs) return { dir, entry };
+
+  say("building the Worker: wasm-bindgen, wasm-opt -Os, the shim");
+  // Beside its place and then moved in, so that a reader never sees half a Worker.
+  const work = `${dir}.${process.pid}`;
+  try {
+    await bindgen(wasm, work, "edge_session", "web");
+    await wasmOpt(join(work, "edge_session_bg.wasm"));
+    await makeGlueAFunction(join(work, "edge_session.js"));
+    await mkdir(dir, { recursive: true });
+    rmSync(stamp, { force: true });
+    for (const name of ["edge_session_bg.wasm", "edge_session.js"]) {
+      await rename(join(work, name), join(dir, name));
+    }
+    await copyFile(shim, join(work, "index.js"));
+    await rename(join(work, "index.js"), entry);
+    writeFileSync(stamp, inputs);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  const { size } = await stat(join(dir, "edge_session_bg.wasm"));
+  say(`built ${entry.slice(inRoot().length + 1)} (wasm ${Math.round(size / 1024)} KiB)`);
+  return { dir, entry };
+}
+
+/**
+ * wasm-bindgen's glue keeps its instance in module variables: one module, one instance,
+ * for ever. Wrapped in a function, each call has an instance of its own, which is how the
+ * shim replaces one that panicked while the requests in it end in peace.
+ */
+async function makeGlueAFunction(file) {
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
+    entryPoints: [file],
+    bundle: true, // its snippets too
+    format: "iife",
+    globalName: "glue",
+    target: "es2022",
+    write: false,
+    logLevel: "warning",
+  });
+  const source = [
+    "export function instantiate(module) {",
+    outputFiles[0].text,
+    "glue.initSync({ module });",
+    "return glue;",
+    "}",
+    "",
+  ];
+  writeFileSync(file, source.join("\n"));
+}
+
+function digest(...files) {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(readFileSync(file)).update("\0");
+  return hash.digest("hex");
+}
+
+function readIfAny(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return null;
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(async () => {
+    await setUp();
+    await buildWorker();
+  });
+}

