@@ -1,0 +1,11 @@
+// The Worker under test, unchanged, in an isolate whose clock a test can move.
+//
+// The import order matters: the clock is in place before the Worker's first line runs. `Clock` is
+// a second entry point with a socket of its own; it shares the isolate, so the product needs no
+// door for tests.
+
+import "./app-clock.mjs";
+
+export * from "./index.js";
+export { default } from "./index.js";
+export { Clock } from "./app-clock.mjs";

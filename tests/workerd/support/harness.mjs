@@ -1,0 +1,263 @@
+// Runs a built Worker in workerd, the runtime of production, over the storage of the tests.
+//
+// One workerd process holds: one service for each isolate of the Worker under test, the storage
+// Worker behind their KV binding, and a socket for each plus one for each clock. Nothing is
+// waited for by time: workerd itself reports the ports it listens on.
+
+import { spawn } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { basename, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+import { Browser, agent, exchange } from "./browser.mjs";
+
+export { Answer, Browser, exchange, parseSetCookie } from "./browser.mjs";
+
+const support = fileURLToPath(new URL(".", import.meta.url));
+export const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Where everything runs that no test places elsewhere. */
+const ONE_ISOLATE = { main: "here" };
+
+/**
+ * Starts a Worker.
+ *
+ * @param {object} options
+ * @param {string} options.directory  the build: `index.js` and what it imports, all in one folder
+ * @param {object} [options.vars]     text bindings, besides a random SESSION_SECRET
+ * @param {object} [options.isolates] name of an isolate to the location it stands in
+ * @param {string} [options.binding]  the name of the KV binding
+ * @returns {Promise<World>}
+ */
+export async function startWorker({
+  directory,
+  vars = {},
+  isolates = ONE_ISOLATE,
+  binding = "SESSIONS",
+}) {
+  const folder = mkdtempSync(join(tmpdir(), "edge-session-"));
+  const bindings = { SESSION_SECRET: randomBytes(32).toString("base64url"), ...vars };
+  const app = collectModules(directory, folder);
+  for (const name of ["storage-worker.mjs", "app-entry.mjs", "app-clock.mjs"]) {
+    copyFileSync(join(support, name), join(folder, name));
+  }
+  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding }));
+
+  // A control message for each socket, `{"event":"listen","socket":…,"port":…}`, on descriptor 3.
+  const arguments_ = ["serve", "config.capnp", "--control-fd=3"];
+  const child = spawn(workerdBinary(), arguments_, { cwd: folder, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const world = new World(child, folder, isolates);
+  await world.listening();
+  return world;
+}
+
+/** Copies a build and names its modules, `index.js` among them. */
+function collectModules(directory, folder) {
+  const names = readdirSync(directory).filter((name) => /\.(m?js|wasm)$/.test(name));
+  if (!names.includes("index.js")) throw new Error(`no index.js in ${directory}: build the Worker first`);
+  for (const name of names) copyFileSync(join(directory, name), join(folder, name));
+  return names;
+}
+
+/** The `compatibility_date` and flags that production gets. */
+function compatibility() {
+  const file = join(root, "wrangler.toml");
+  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
+  const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(text)?.[1];
+  const flags = /^compatibility_flags\s*=\s*\[([^\]]*)\]/m.exec(text)?.[1] ?? "";
+  if (!date) throw new Error("wrangler.toml names no compatibility_date");
+  return { date, flags: [...flags.matchAll(/"([^"]+)"/g)].map((match) => match[1]) };
+}
+
+function config({ app, bindings, isolates, binding }) {
+  const text = JSON.stringify; // a JSON string is a Cap'n Proto string
+  const { date, flags } = compatibility();
+  const common = `compatibilityDate = ${text(date)}, compatibilityFlags = [${flags.map(text).join(", ")}]`;
+  const module = (name) =>
+    `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`;
+  const worker = (modules, rest) =>
+    `(modules = [${modules.map(module).join(", ")}], ${common}, bindings = [${rest.join(", ")}])`;
+  const variables = Object.entries(bindings).map(
+    ([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`,
+  );
+
+  const services = [`(name = "storage", worker = ${worker(["storage-worker.mjs"], [])})`];
+  const sockets = [socket("storage", `(name = "storage", entrypoint = "Control")`)];
+  // The first module is the one that the runtime starts.
+  const modules = ["app-entry.mjs", "app-clock.mjs", ...app];
+  for (const [isolate, location] of Object.entries(isolates)) {
+    const props = `props = (json = ${text(JSON.stringify({ location }))})`;
+    const kv = `(name = ${text(binding)}, kvNamespace = (name = "storage", ${props}))`;
+    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, [kv, ...variables])})`);
+    sockets.push(socket(isolate, `(name = ${text(isolate)})`));
+    sockets.push(socket(`${isolate} clock`, `(name = ${text(isolate)}, entrypoint = "Clock")`));
+  }
+  return `using Workerd = import "/workerd/workerd.capnp";
+const config :Workerd.Config = (
+  services = [
+    ${services.join(",\n    ")}
+  ],
+  sockets = [
+    ${sockets.join(",\n    ")}
+  ],
+);
+`;
+}
+
+function socket(name, service) {
+  const http = `http = (cfBlobHeader = "X-Test-Cf")`;
+  return `(name = ${JSON.stringify(name)}, address = "127.0.0.1:0", ${http}, service = ${service})`;
+}
+
+function workerdBinary() {
+  // The package of the runtime knows which of its platform packages is installed.
+  return createRequire(import.meta.url)("workerd").default;
+}
+
+/** A running Worker with its storage and its time. */
+class World {
+  #child;
+  #folder;
+  #ports = new Map();
+  #expected;
+  #output = "";
+  /** Ahead of the machine's clock by `offset`, or standing still `at` an instant. */
+  #clock = { offset: 0 };
+
+  constructor(child, folder, isolates) {
+    this.#child = child;
+    this.#folder = folder;
+    this.#expected = 1 + 2 * Object.keys(isolates).length;
+    this.isolates = Object.keys(isolates);
+    this.storage = new Storage(() => this.#origin("storage"));
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
+    }
+    // A test file that dies must not leave a server behind.
+    process.once("exit", () => child.kill("SIGKILL"));
+  }
+
+  /** Settles when every socket is open. */
+  listening() {
+    return new Promise((resolve, reject) => {
+      this.#child.once("error", reject);
+      this.#child.once("exit", (code) => {
+        reject(new Error(`workerd ended with ${code} before it was ready:\n${this.#output}`));
+      });
+      createInterface({ input: this.#child.stdio[3] }).on("line", (line) => {
+        const { event, socket, port } = JSON.parse(line);
+        if (event !== "listen") return;
+        this.#ports.set(socket, port);
+        if (this.#ports.size === this.#expected) resolve();
+      });
+    });
+  }
+
+  /** What workerd and the Worker have printed: console output and uncaught errors. */
+  get output() {
+    return this.#output;
+  }
+
+  #origin(socket) {
+    return `http://127.0.0.1:${this.#ports.get(socket)}`;
+  }
+
+  /** Where this isolate answers. */
+  origin(isolate = this.isolates[0]) {
+    if (!this.isolates.includes(isolate)) throw new Error(`no isolate ${isolate}`);
+    return this.#origin(isolate);
+  }
+
+  /** One HTTP exchange without a browser: no cookies, no headers but those given. */
+  fetch(path, { isolate, ...options } = {}) {
+    return exchange(this.origin(isolate), path, options);
+  }
+
+  /** A browser with an empty jar, whose clock is this world's. */
+  browser({ isolate } = {}) {
+    return new Browser(this.origin(isolate), { now: () => this.now() });
+  }
+
+  /** Milliseconds since the epoch, by the clock of isolates, storage and browsers. */
+  now() {
+    return this.#clock.at ?? Date.now() + this.#clock.offset;
+  }
+
+  /** Stops the time of everything, until it is moved by hand: a slow machine changes nothing. */
+  freeze() {
+    return this.#setClock({ at: this.now() });
+  }
+
+  /** Moves the time of everything on. */
+  advance(seconds) {
+    const by = seconds * 1000;
+    const { at, offset } = this.#clock;
+    return this.#setClock(at === undefined ? { offset: offset + by } : { at: at + by });
+  }
+
+  async #setClock(to) {
+    this.#clock = to;
+    await this.storage.setClock(to);
+    const body = JSON.stringify(to);
+    for (const isolate of this.isolates) {
+      await exchange(this.#origin(`${isolate} clock`), "/", { method: "POST", body });
+    }
+  }
+
+  /** An empty storage without faults, and the machine's time. Isolates keep what they remember. */
+  async reset() {
+    await this.storage.reset();
+    await this.#setClock({ offset: 0 });
+  }
+
+  async stop() {
+    agent.destroy();
+    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.kill("SIGTERM");
+    await ended;
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** The tests' side of the storage Worker; each method is told there. */
+class Storage {
+  #origin;
+
+  constructor(origin) {
+    this.#origin = origin;
+  }
+
+  async #call(call, ...args) {
+    const body = JSON.stringify({ call, args });
+    const answer = await exchange(this.#origin(), "/", { method: "POST", body });
+    if (answer.status !== 200) throw new Error(`${call}: ${answer.text}`);
+    return answer.json;
+  }
+
+  reset = () => this.#call("reset");
+  set = (settings) => this.#call("set", settings);
+  setClock = (to) => this.#call("setClock", to);
+  addFault = (fault) => this.#call("addFault", fault);
+  clearFaults = () => this.#call("clearFaults");
+  log = () => this.#call("log");
+  clearLog = () => this.#call("clearLog");
+  counts = () => this.#call("counts");
+  dump = () => this.#call("dump");
+  write = (key, value) => this.#call("write", key, value);
+
+  /** Settles when this many operations are held by a fault. */
+  async holding(count = 1) {
+    while ((await this.#call("held")) < count);
+  }
+
+  /** What `action` asks of the storage: its result, and the operations it took. */
+  async counted(action) {
+    await this.clearLog();
+    const result = await action();
+    return { result, counts: await this.counts(), log: await this.log() };
+  }
+}
