@@ -622,17 +622,326 @@ fn unknown(name: &str, known: impl Iterator<Item = &'static str>) -> SessionErro
     ))
 }
 
-/// How many letters to insert, remove or replace to make one name the other (Levenshtein).
+/// How many letters to insert, remove or replace to make one name the other, whatever their case
+/// (Levenshtein).
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().take(64).enumerate() {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(x != y);
+            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
             diagonal = row[j + 1];
             row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, value: &str) -> String {
+        let error = Settings::from_vars([(name, value)]).expect_err("should be refused");
+        assert_eq!(error.code(), crate::ErrorCode::Config);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn the_defaults_are_legal_and_as_documented() {
+        let settings = Settings::default();
+        settings.validate().unwrap();
+        let expected = [
+            ("SESSION_COOKIE_NAME", "__Host-session"),
+            ("SESSION_COOKIE_AGE", "604800"),
+            ("SESSION_IDLE_TIMEOUT", "86400"),
+            ("SESSION_COOKIE_PATH", "/"),
+            ("SESSION_COOKIE_DOMAIN", ""),
+            ("SESSION_COOKIE_SECURE", "true"),
+            ("SESSION_COOKIE_SAMESITE", "Lax"),
+            ("SESSION_COOKIE_PARTITIONED", "false"),
+            ("SESSION_EXPIRE_AT_BROWSER_CLOSE", "false"),
+            ("SESSION_STORAGE", "kv"),
+            ("SESSION_KEY_PREFIX", ""),
+            ("SESSION_SEAL", "true"),
+            ("SESSION_OVERLAY", "true"),
+            ("SESSION_PURGE", "false"),
+            ("SESSION_KV_CACHE_TTL", "30"),
+            ("SESSION_ISOLATE_CACHE_TTL", "10"),
+            ("SESSION_PROPAGATION", "60"),
+            ("SESSION_MAX_PER_OWNER", "0"),
+            ("SESSION_MAX_RECORD_BYTES", "131072"),
+            ("SESSION_MAX_KEYS", "1000"),
+            ("SESSION_MAX_KEY_BYTES", "256"),
+            ("SESSION_MAX_DEPTH", "64"),
+            ("SESSION_MAX_COOKIE_HEADER_BYTES", "65536"),
+            ("SESSION_MAX_COOKIE_PAIRS", "200"),
+            ("SESSION_DISABLE_WARNINGS", "false"),
+            ("SESSION_EVENTS", "false"),
+            ("SESSION_SERVER_TIMING", "false"),
+        ];
+        let listed: Vec<_> = settings.list().collect();
+        assert_eq!(
+            listed,
+            expected.map(|(name, value)| (name, value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_listed_is_read_back() {
+        let changed = Settings::default()
+            .with_cookie_name("sid")
+            .with_cookie_domain("example.com")
+            .with_cookie_age(7)
+            .with_cookie_same_site(SameSite::Strict)
+            .with_storage(Storage::Memory)
+            .with_key_prefix("app:")
+            .with_seal(false);
+        for settings in [Settings::default(), changed] {
+            assert_eq!(Settings::from_vars(settings.list()).unwrap(), settings);
+            let options = settings
+                .list()
+                .map(|(name, value)| (Settings::option_name(name).unwrap(), value));
+            assert_eq!(Settings::from_options(options).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn every_row_changes_its_own_setting_only() {
+        for setting in TABLE {
+            let legal = ["1", "100", "9000", "false", "None", "memory", "/"];
+            let changed = legal.into_iter().any(|text| {
+                let mut settings = Settings::default();
+                let before: Vec<_> = settings.list().collect();
+                let read = (setting.read)(&mut settings, text);
+                let differing: Vec<_> = settings
+                    .list()
+                    .zip(&before)
+                    .filter(|(after, before)| after != *before)
+                    .map(|((name, _), _)| name)
+                    .collect();
+                assert!(!read || differing.is_empty() || differing == [setting.name]);
+                read && !differing.is_empty()
+            });
+            assert!(changed, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn an_option_is_its_variable_in_camel_case() {
+        for Setting { name, option, .. } in TABLE {
+            let words = name.strip_prefix(PREFIX).unwrap().replace('_', "");
+            assert_eq!(option.to_uppercase(), words);
+            assert!(option.starts_with(|first: char| first.is_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn variables_that_are_not_ours_are_skipped() {
+        let vars = [
+            ("SESSIONS", "x"),
+            ("SESSION_SECRET", "x"),
+            ("DEMO", "1"),
+            ("session_x", "1"),
+        ];
+        assert_eq!(Settings::from_vars(vars).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_without_its_value() {
+        for (misspelt, meant) in [
+            ("SESSION_COOKIE_AGES", "SESSION_COOKIE_AGE"),
+            ("SESSION_COOKE_NAME", "SESSION_COOKIE_NAME"),
+            ("SESSION_IDLE_TIMOUT", "SESSION_IDLE_TIMEOUT"),
+            ("SESSION_COOKIE_SAME_SITE", "SESSION_COOKIE_SAMESITE"),
+            ("SESSION_purge", "SESSION_PURGE"),
+        ] {
+            let message = refusal(misspelt, "hunter2");
+            assert!(message.starts_with(misspelt), "{message}");
+            assert!(
+                message.ends_with(&format!("did you mean {meant}?")),
+                "{message}"
+            );
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        assert!(!refusal("SESSION_SECRETS", "hunter2").contains("hunter2"));
+        let message = Settings::from_options([("cookieage", "1")])
+            .unwrap_err()
+            .to_string();
+        assert!(message.ends_with("did you mean cookieAge?"), "{message}");
+        assert!(!refusal(&format!("SESSION_\n{}", "x".repeat(1000)), "").contains('\n'));
+    }
+
+    #[test]
+    fn values_are_read_strictly() {
+        for bad in [
+            "",
+            " 1",
+            "1 ",
+            "+1",
+            "-1",
+            "1.0",
+            "1e3",
+            "0x10",
+            "1_000",
+            "4294967296",
+            "١",
+        ] {
+            let message = refusal("SESSION_COOKIE_AGE", bad);
+            assert!(message.contains("from 1 to 34560000 (seconds"), "{message}");
+        }
+        for bad in ["", "True", "yes", "on", "2", " true"] {
+            assert!(refusal("SESSION_PURGE", bad).ends_with("give true, false, 1 or 0"));
+        }
+        assert!(refusal("SESSION_COOKIE_SAMESITE", "lax").ends_with("give Strict, Lax or None"));
+        assert!(refusal("SESSION_STORAGE", "redis").ends_with("give kv or memory"));
+        for (text, expected) in [("true", true), ("1", true), ("false", false), ("0", false)] {
+            assert_eq!(
+                Settings::from_vars([("SESSION_PURGE", text)])
+                    .unwrap()
+                    .purge(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_value_is_shown_escaped_and_cut() {
+        let message = refusal("SESSION_PURGE", &format!("a\r\n\u{1b}{}", "é".repeat(100)));
+        assert!(
+            message.starts_with("SESSION_PURGE: \"a\\r\\n\\u{1b}\\u{e9}"),
+            "{message}"
+        );
+        assert!(message.is_ascii() && message.contains("...\""), "{message}");
+        assert!(refusal("SESSION_PURGE", &"x".repeat(40)).contains(&"x".repeat(40)));
+        let cut = refusal("SESSION_PURGE", &"x".repeat(41));
+        assert!(
+            cut.contains("xxx...\"") && !cut.contains(&"x".repeat(41)),
+            "{cut}"
+        );
+    }
+
+    #[test]
+    fn numbers_have_limits_in_variables_and_in_the_builder() {
+        let cases: [(&str, fn(u32) -> Settings, u32, u32); 5] = [
+            (
+                "SESSION_COOKIE_AGE",
+                |n| Settings::default().with_cookie_age(n),
+                1,
+                34_560_000,
+            ),
+            (
+                "SESSION_IDLE_TIMEOUT",
+                |n| Settings::default().with_idle_timeout(n),
+                0,
+                34_560_000,
+            ),
+            (
+                "SESSION_KV_CACHE_TTL",
+                |n| Settings::default().with_kv_cache_ttl(n),
+                30,
+                86_400,
+            ),
+            (
+                "SESSION_MAX_DEPTH",
+                |n| Settings::default().with_max_depth(n),
+                1,
+                120,
+            ),
+            (
+                "SESSION_MAX_COOKIE_PAIRS",
+                |n| Settings::default().with_max_cookie_pairs(n),
+                3,
+                10_000,
+            ),
+        ];
+        for (name, build, least, most) in cases {
+            for (value, legal) in [
+                (least.wrapping_sub(1), false),
+                (least, true),
+                (most, true),
+                (most + 1, false),
+            ] {
+                let settings = build(value);
+                let text = value.to_string();
+                assert_eq!(settings.validate().is_ok(), legal, "{name} {value}");
+                assert_eq!(
+                    Settings::from_vars([(name, text)]).ok(),
+                    legal.then_some(settings)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_age_needs_no_shorter_idle_timeout() {
+        assert!(Settings::default().with_cookie_age(60).validate().is_ok());
+    }
+
+    #[test]
+    fn keys_fit_the_namespace() {
+        let with = |prefix: String| {
+            Settings::default()
+                .with_key_prefix(prefix)
+                .validate()
+                .is_ok()
+        };
+        assert!(with("my app/".to_owned()) && with("p".repeat(442)));
+        assert!(!with("p".repeat(443)) && !with("é".to_owned()) && !with("a\nb".to_owned()));
+        let part = "A".repeat(22);
+        assert_eq!(format!("s.{part}.{part}.{part}").len(), LONGEST_KEY);
+    }
+
+    #[test]
+    fn combinations_are_refused_from_variables_too() {
+        let vars = [
+            ("SESSION_COOKIE_NAME", "sid"),
+            ("SESSION_COOKIE_SECURE", "0"),
+        ];
+        assert!(Settings::from_vars(vars).is_ok());
+        assert!(refusal("SESSION_COOKIE_SECURE", "0").starts_with("SESSION_COOKIE_SECURE: "));
+        assert!(refusal("SESSION_COOKIE_DOMAIN", "a.b").starts_with("SESSION_COOKIE_DOMAIN: "));
+    }
+
+    #[test]
+    fn the_bounds_add_up() {
+        let settings = Settings::default();
+        assert_eq!((settings.staleness_bound(), settings.window()), (102, 102));
+        let quick = settings.with_propagation(10).with_isolate_cache_ttl(0);
+        assert_eq!((quick.staleness_bound(), quick.window()), (42, 90));
+        let extreme = quick
+            .with_propagation(u32::MAX)
+            .with_kv_cache_ttl(u32::MAX)
+            .with_isolate_cache_ttl(u32::MAX);
+        assert_eq!(extreme.window(), u32::MAX);
+    }
+
+    #[test]
+    fn limits_and_cookies_come_from_the_settings() {
+        let limits = Settings::default().with_max_cookie_pairs(5).cookie_limits();
+        assert_eq!(
+            limits,
+            CookieLimits {
+                bytes: 65_536,
+                pairs: 5
+            }
+        );
+        let spec = Settings::default()
+            .with_cookie_name("sid")
+            .cookie_spec()
+            .unwrap();
+        assert_eq!(
+            spec.names().get(crate::cookie::CookieKind::Fresh),
+            "sid-fresh"
+        );
+    }
+
+    #[test]
+    fn distance_counts_letters() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("a", ""), 1);
+    }
 }

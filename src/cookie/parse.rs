@@ -103,3 +103,208 @@ fn scan<'h>(
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{CookieAttributes, CookieSpec, SameSite};
+    use super::*;
+
+    const ROOMY: CookieLimits = CookieLimits {
+        bytes: 65_536,
+        pairs: 200,
+    };
+    const HUGE: CookieLimits = CookieLimits {
+        bytes: usize::MAX,
+        pairs: usize::MAX,
+    };
+
+    fn names() -> CookieNames {
+        let spec = CookieSpec::new(CookieAttributes {
+            name: "__Host-id",
+            path: "/",
+            domain: None,
+            secure: true,
+            same_site: SameSite::Lax,
+            partitioned: false,
+        });
+        spec.unwrap().names().clone()
+    }
+
+    fn keys(header: &str) -> Vec<String> {
+        let found = parse(header, &names(), ROOMY).unwrap_or_default();
+        found.key.iter().map(ToString::to_string).collect()
+    }
+
+    /// What each header yields for the key cookie.
+    const VECTORS: &[(&str, &[&str])] = &[
+        ("", &[]),
+        (";", &[]),
+        ("; ;", &[]),
+        ("=", &[]),
+        ("=v", &[]),
+        ("v", &[]),
+        ("__Host-id", &[]),
+        ("__Host-id=", &[""]),
+        ("__Host-id=GOOD", &["GOOD"]),
+        (" __Host-id = GOOD", &["GOOD"]),
+        ("\t__Host-id=GOOD", &["GOOD"]),
+        ("__Host-id\t =\t GOOD \t", &["GOOD"]),
+        ("a=1;__Host-id=GOOD;b=2", &["GOOD"]),
+        // Other white space belongs to the name.
+        ("\u{a0}__Host-id=E", &[]),
+        ("\u{2000}__Host-id=E", &[]),
+        ("\u{2001}__Host-id=E", &[]),
+        ("\u{2002}__Host-id=E", &[]),
+        ("\u{2003}__Host-id=E", &[]),
+        ("\u{2004}__Host-id=E", &[]),
+        ("\u{2005}__Host-id=E", &[]),
+        ("\u{2006}__Host-id=E", &[]),
+        ("\u{2007}__Host-id=E", &[]),
+        ("\u{2008}__Host-id=E", &[]),
+        ("\u{2009}__Host-id=E", &[]),
+        ("\u{200a}__Host-id=E", &[]),
+        ("\u{2028}__Host-id=E", &[]),
+        ("\u{85}__Host-id=E", &[]),
+        ("\u{3000}__Host-id=E", &[]),
+        ("\u{feff}__Host-id=E", &[]),
+        ("\u{b}__Host-id=E", &[]),
+        ("\u{c}__Host-id=E", &[]),
+        ("\r\n__Host-id=E", &[]),
+        ("\0__Host-id=E", &[]),
+        ("\u{fffd}__Host-id=E", &[]),
+        ("__Host-id\u{a0}=E", &[]),
+        ("__Host-id\u{fffd}=E", &[]),
+        ("__Host-id\0=E", &[]),
+        ("\u{fffd}", &[]),
+        // Names are compared as they are.
+        ("__host-id=E", &[]),
+        ("__Host-id%20=E", &[]),
+        ("__%48ost-id=E", &[]),
+        ("__Host-i%64=E", &[]),
+        ("__Host-id -seen=E", &[]),
+        ("__Host-idx=E", &[]),
+        ("__proto__=1", &[]),
+        // The first `=` separates, and what is nameless stays so.
+        ("=__Host-id=E", &[]),
+        ("a=__Host-id=E", &[]),
+        ("__Host-id=a=b", &["a=b"]),
+        // Only `;` ends a pair.
+        ("a=\"x; __Host-id=E\"", &["E\""]),
+        ("a=x, __Host-id=E", &[]),
+        ("__Host-id=GOOD, b=2", &["GOOD, b=2"]),
+        ("__Host-id=a\r\nSet-Cookie: b", &["a\r\nSet-Cookie: b"]),
+        // Values are verbatim.
+        ("$Version=1; __Host-id=\"E\"; $Path=\"/\"", &["\"E\""]),
+        ("__Host-id=\"GOOD\"", &["\"GOOD\""]),
+        ("__Host-id=%47", &["%47"]),
+        // Every value, in an order that the header does not decide; equal ones once.
+        ("__Host-id=GOOD; __Host-id=E", &["E", "GOOD"]),
+        ("__Host-id=E; __Host-id=GOOD", &["E", "GOOD"]),
+        ("__Host-id=GOOD; a=b; __Host-id=GOOD", &["GOOD"]),
+    ];
+
+    #[test]
+    fn every_vector_yields_its_values() {
+        for (header, expected) in VECTORS {
+            assert_eq!(keys(header), *expected, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn no_vector_hides_a_cookie_before_or_after_it() {
+        for (header, expected) in VECTORS {
+            let mut expected = [*expected, &["OTHER"]].concat();
+            expected.sort_unstable();
+            assert_eq!(
+                keys(&format!("{header}; __Host-id=OTHER")),
+                expected,
+                "after {header:?}"
+            );
+            assert_eq!(
+                keys(&format!("__Host-id=OTHER; {header}")),
+                expected,
+                "before {header:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_kind_has_its_own_list() {
+        let names = names();
+        let header = "__Host-id=k; __Host-id-seen=s; __Host-id-fresh=f; __Host-id-seen=t; \
+                      __Host-id-fres=x; __Host-id-freshh=x; __Host-id-=x; __Host-id-SEEN=x";
+        let found = parse(header, &names, ROOMY).unwrap_or_default();
+        assert_eq!(found.get(CookieKind::Key), ["k"]);
+        assert_eq!(found.get(CookieKind::Seen), ["s", "t"]);
+        assert_eq!(found.get(CookieKind::Fresh), ["f"]);
+    }
+
+    #[test]
+    fn a_header_over_its_limits_is_too_large_wherever_our_cookie_stands() {
+        let names = names();
+        let limits = CookieLimits {
+            bytes: 64,
+            pairs: 4,
+        };
+        let outcome = |header: &str| parse(header, &names, limits).map(|found| found.key.len());
+        let at = |pad: usize| format!("__Host-id=k; a={}", "x".repeat(pad));
+        assert_eq!(at(49).len(), 64);
+        assert_eq!(outcome(&at(49)), Ok(1));
+        assert_eq!(outcome(&at(50)), Err(TooLarge));
+        assert_eq!(outcome("__Host-id=k; b; =c; d=e"), Ok(1));
+        assert_eq!(outcome(";; __Host-id=k;; b; =c; ;d=e;; ;"), Ok(1));
+        assert_eq!(outcome("__Host-id=k; b; =c; d=e; f"), Err(TooLarge));
+        assert_eq!(outcome("a; b; c; d; __Host-id=k"), Err(TooLarge));
+    }
+
+    #[test]
+    fn the_largest_headers_cost_no_more_than_their_limits() {
+        let names = names();
+        for header in ["a=;".repeat(100_000), format!("a={}", "x".repeat(1 << 20))] {
+            assert_eq!(parse(&header, &names, ROOMY).err(), Some(TooLarge));
+            let found = parse(&header, &names, HUGE).unwrap_or_default();
+            assert!(found.key.is_empty());
+        }
+    }
+
+    /// Counted work, not time: twice the header is twice the work, whatever it is made of.
+    #[test]
+    fn work_is_linear() {
+        let names = names();
+        let work = |header: &str, limits| {
+            let mut work = 0;
+            let outcome = scan(header, &names, limits, &mut work);
+            (work, outcome.is_ok())
+        };
+        for piece in [
+            "a=;",
+            ";",
+            " ",
+            "=",
+            "\"",
+            "\\\"",
+            ",",
+            "__Host-id",
+            "__Host-id=; ",
+            "é",
+        ] {
+            for count in [1, 10, 100, 1000, 10_000] {
+                let header = piece.repeat(count);
+                let (steps, _) = work(&header, HUGE);
+                // Equal values add one comparison each.
+                assert!(
+                    steps <= 2 * (header.len() + 1),
+                    "{piece:?} x {count}: {steps}"
+                );
+            }
+        }
+        // As many different values as the limits let in, alike to the last byte: sorting looks at
+        // each about log2(200) times, not 200 times.
+        let pad = "x".repeat(300);
+        let pairs = (0..200).map(|i| format!("__Host-id={pad}{:03}", (i * 77) % 200));
+        let header = pairs.collect::<Vec<_>>().join("; ");
+        let (steps, accepted) = work(&header, ROOMY);
+        assert!(accepted);
+        assert!(steps <= 10 * header.len(), "{steps}");
+    }
+}

@@ -262,3 +262,283 @@ fn is_token_byte(byte: u8) -> bool {
 fn is_cookie_octet(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\",;\\".contains(&byte)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PLAIN: CookieAttributes<'_> = CookieAttributes {
+        name: "__Host-id",
+        path: "/",
+        domain: None,
+        secure: true,
+        same_site: SameSite::Lax,
+        partitioned: false,
+    };
+
+    fn refusal(given: CookieAttributes<'_>) -> String {
+        let error = CookieSpec::new(given).expect_err("should be refused");
+        assert_eq!(error.code(), ErrorCode::Config);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn a_cookie_and_its_removal_differ_in_value_and_age_only() {
+        let spec = CookieSpec::new(PLAIN).unwrap();
+        assert_eq!(
+            spec.set(CookieKind::Key, "abc", Some(3600)),
+            "__Host-id=abc; Max-Age=3600; Path=/; Secure; HttpOnly; SameSite=Lax"
+        );
+        assert_eq!(
+            spec.remove(CookieKind::Key),
+            "__Host-id=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/; Secure; \
+             HttpOnly; SameSite=Lax"
+        );
+
+        let everything = CookieAttributes {
+            name: "__Secure-id",
+            path: "/shop",
+            domain: Some("example.com"),
+            same_site: SameSite::None,
+            partitioned: true,
+            ..PLAIN
+        };
+        let spec = CookieSpec::new(everything).unwrap();
+        assert_eq!(
+            spec.set(CookieKind::Seen, "abc", None),
+            "__Secure-id-seen=abc; Path=/shop; Domain=example.com; Secure; HttpOnly; \
+             SameSite=None; Partitioned"
+        );
+        assert_eq!(
+            spec.remove(CookieKind::Fresh),
+            "__Secure-id-fresh=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT; Path=/shop; \
+             Domain=example.com; Secure; HttpOnly; SameSite=None; Partitioned"
+        );
+    }
+
+    #[test]
+    fn no_cookie_outlives_400_days() {
+        let spec = CookieSpec::new(PLAIN).unwrap();
+        let text = spec.set(CookieKind::Key, "", Some(u32::MAX));
+        assert!(text.contains("; Max-Age=34560000;"), "{text}");
+    }
+
+    #[test]
+    fn name_and_value_share_4096_bytes() {
+        let spec = CookieSpec::new(PLAIN).unwrap();
+        for kind in CookieKind::ALL {
+            let most = 4096 - spec.names().get(kind).len();
+            assert!(spec.fits(kind, most));
+            assert!(!spec.fits(kind, most + 1));
+        }
+        let long = "n".repeat(256);
+        let spec = CookieSpec::new(CookieAttributes {
+            name: &long,
+            ..PLAIN
+        })
+        .unwrap();
+        assert!(
+            spec.fits(CookieKind::Fresh, 3600),
+            "an overlay fits beside the longest name"
+        );
+    }
+
+    /// Every combination of the four attributes with every prefix, in more than one letter case.
+    #[test]
+    fn a_prefix_demands_its_attributes() {
+        let prefixes = [
+            ("", false, false),
+            ("__Secure-", true, false),
+            ("__Http-", true, false),
+            ("__Host-", true, true),
+            ("__Host-Http-", true, true),
+        ];
+        for (prefix, wants_secure, wants_host) in prefixes {
+            for prefix in [
+                prefix.to_owned(),
+                prefix.to_lowercase(),
+                prefix.to_uppercase(),
+            ] {
+                let name = format!("{prefix}id");
+                for case in 0..16 {
+                    let has = |bit: u8| case & (1 << bit) != 0;
+                    let given = CookieAttributes {
+                        name: &name,
+                        path: if has(0) { "/" } else { "/shop" },
+                        domain: has(1).then_some("example.com"),
+                        secure: has(2),
+                        same_site: SameSite::Lax,
+                        partitioned: has(3),
+                    };
+                    let legal = (!wants_secure || given.secure)
+                        && (!wants_host || (given.domain.is_none() && given.path == "/"))
+                        && (!given.partitioned || given.secure);
+                    assert_eq!(CookieSpec::new(given).is_ok(), legal, "{given:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn none_needs_secure() {
+        for same_site in [SameSite::Strict, SameSite::Lax, SameSite::None] {
+            for secure in [true, false] {
+                let given = CookieAttributes {
+                    name: "id",
+                    same_site,
+                    secure,
+                    ..PLAIN
+                };
+                let legal = secure || same_site != SameSite::None;
+                assert_eq!(CookieSpec::new(given).is_ok(), legal, "{given:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_names_the_setting_and_what_to_do() {
+        let insecure = CookieAttributes {
+            name: "id",
+            secure: false,
+            ..PLAIN
+        };
+        let cases = [
+            (
+                "SESSION_COOKIE_NAME: ",
+                CookieAttributes { name: "", ..PLAIN },
+            ),
+            (
+                "SESSION_COOKIE_PATH: ",
+                CookieAttributes { path: "", ..PLAIN },
+            ),
+            (
+                "SESSION_COOKIE_DOMAIN: ",
+                CookieAttributes {
+                    domain: Some(""),
+                    ..PLAIN
+                },
+            ),
+            (
+                "SESSION_COOKIE_SECURE: ",
+                CookieAttributes {
+                    secure: false,
+                    ..PLAIN
+                },
+            ),
+            (
+                "SESSION_COOKIE_DOMAIN: ",
+                CookieAttributes {
+                    domain: Some("a.b"),
+                    ..PLAIN
+                },
+            ),
+            (
+                "SESSION_COOKIE_PATH: ",
+                CookieAttributes {
+                    path: "/shop",
+                    ..PLAIN
+                },
+            ),
+            (
+                "SESSION_COOKIE_SAMESITE: ",
+                CookieAttributes {
+                    same_site: SameSite::None,
+                    ..insecure
+                },
+            ),
+            (
+                "SESSION_COOKIE_PARTITIONED: ",
+                CookieAttributes {
+                    partitioned: true,
+                    ..insecure
+                },
+            ),
+        ];
+        for (start, given) in cases {
+            let message = refusal(given);
+            assert!(message.starts_with(start), "{message}");
+            assert_eq!(
+                message.matches("; ").count(),
+                1,
+                "a reason, then a way out: {message}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_paths_and_domains_have_a_grammar() {
+        let name = |name: &str| CookieSpec::new(CookieAttributes { name, ..PLAIN }).is_ok();
+        assert!(name("a") && name("!#$%&'*+-.^_`|~") && name(&"n".repeat(256)));
+        for bad in [
+            "", " a", "a b", "a=b", "a;b", "a,b", "\"a\"", "a\r\n", "é", "a\0", "a/b", "{",
+        ] {
+            assert!(!name(bad), "{bad:?}");
+        }
+        assert!(!name(&"n".repeat(257)));
+
+        let path = |path: &str| {
+            CookieSpec::new(CookieAttributes {
+                name: "id",
+                path,
+                ..PLAIN
+            })
+            .is_ok()
+        };
+        assert!(path("/") && path("/a/b,c=d%20\"") && path(&format!("/{}", "p".repeat(1023))));
+        for bad in [
+            "",
+            "a",
+            " /",
+            "/ ",
+            "/a b",
+            "/;Domain=evil.test",
+            "/\r\nX: y",
+            "/\0",
+            "/é",
+        ] {
+            assert!(!path(bad), "{bad:?}");
+        }
+        assert!(!path(&format!("/{}", "p".repeat(1024))));
+
+        let domain = |domain: &str| {
+            let domain = Some(domain);
+            CookieSpec::new(CookieAttributes {
+                name: "id",
+                domain,
+                ..PLAIN
+            })
+            .is_ok()
+        };
+        let longest = [
+            "a".repeat(63),
+            "b".repeat(63),
+            "c".repeat(63),
+            "d".repeat(61),
+        ]
+        .join(".");
+        assert!(domain("example.com") && domain("localhost") && domain("a-b.EXAMPLE.com"));
+        assert!(domain("xn--bcher-kva.example") && domain(&longest));
+        for bad in [
+            "",
+            ".",
+            ".example.com",
+            "example.com.",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "bücher.example",
+            "a b",
+            "a;b",
+            "a.b; Path=/",
+            "a\r\n",
+            "a_b",
+            "https://a.b",
+            "a.b:80",
+            "[::1]",
+            "*.a.b",
+        ] {
+            assert!(!domain(bad), "{bad:?}");
+        }
+        assert!(!domain(&format!("{longest}d")) && !domain(&"a".repeat(64)));
+    }
+}
