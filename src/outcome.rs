@@ -1,0 +1,493 @@
+//! What a load found: one pure function from everything that can be seen to one of twelve words.
+//!
+//! Cookies, markers and copies of the record may each be late, lost or old. [`judge`] decides what
+//! they mean together; nothing else in this crate does.
+
+use crate::error::ErrorCode;
+use crate::expiry::Limits;
+use crate::keys::Id;
+use crate::record::{Envelope, Unreadable};
+use crate::revocation::{Death, Markers};
+use crate::ticket::Fresh;
+
+/// What a load found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// No session cookie came.
+    New,
+    /// The session is there.
+    Loaded,
+    /// The session went on under a new token: it can be read for a while, not saved.
+    Rotated,
+    /// The session is too young for this location to see: nothing can be said of it yet.
+    Pending,
+    /// Only an older copy than this browser has saved can be seen: it can be read, not saved.
+    Stale,
+    /// The session is no longer in the store.
+    Gone,
+    /// The session's end has passed.
+    Expired,
+    /// The session was ended by a logout or a revocation.
+    Revoked,
+    /// The cookie is not one that we wrote.
+    Rejected,
+    /// Two authentic cookies of different sessions came: none is chosen.
+    Ambiguous,
+    /// What is stored does not open.
+    Corrupt,
+    /// The store could not be asked.
+    Unavailable,
+}
+
+impl Outcome {
+    /// The stable text of this outcome.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Loaded => "loaded",
+            Self::Rotated => "rotated",
+            Self::Pending => "pending",
+            Self::Stale => "stale",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Rejected => "rejected",
+            Self::Ambiguous => "ambiguous",
+            Self::Corrupt => "corrupt",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// What may be done with a session after a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read and saved.
+    Live,
+    /// Read; a save is the error of this code.
+    ReadOnly(ErrorCode),
+    /// Nothing: every accessor is the error of this code.
+    Closed(ErrorCode),
+    /// It counts as no cookie: empty, and the first save makes a new session.
+    Empty,
+    /// Empty; changes last for this answer, and only a login makes a session.
+    Detached,
+}
+
+/// Everything that can be seen of one session.
+pub(crate) struct Sight {
+    pub(crate) now: i64,
+    /// W in milliseconds.
+    pub(crate) window: i64,
+    /// The idle time of the settings, in seconds, 0 for none.
+    pub(crate) idle: u32,
+    pub(crate) lineage: Id,
+    pub(crate) minted_at: i64,
+    /// When this ticket ends, whatever happens.
+    pub(crate) end: i64,
+    pub(crate) markers: Markers,
+    /// What stands in the store; `None` for nothing.
+    pub(crate) stored: Option<Result<Envelope, Unreadable>>,
+    /// The record as the browser carries it, if it was saved less than W ago.
+    pub(crate) overlay: Option<Envelope>,
+    pub(crate) fresh: Option<Fresh>,
+    pub(crate) seen: Option<i64>,
+}
+
+/// What [`judge`] makes of it.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) outcome: Outcome,
+    pub(crate) access: Access,
+    /// The session as far as it may be read.
+    pub(crate) envelope: Option<Envelope>,
+    /// Two copies were joined of which neither knew all of the other.
+    pub(crate) conflict: bool,
+    /// When the browser was last here.
+    pub(crate) last_seen: i64,
+}
+
+impl Finding {
+    pub(crate) fn nothing(outcome: Outcome, access: Access) -> Self {
+        Self { outcome, access, envelope: None, conflict: false, last_seen: i64::MIN }
+    }
+
+    fn found(outcome: Outcome, access: Access, copies: Copies, last_seen: i64) -> Self {
+        let Copies { joined, conflict } = copies;
+        Self { outcome, access, envelope: Some(joined), conflict, last_seen }
+    }
+}
+
+/// Milliseconds that clocks of two servers are taken to differ at most.
+pub(crate) const CLOCK_SKEW: i64 = 2_000;
+
+/// Windows that a tombstone of a removed key is kept: longer than any copy may lag.
+pub(crate) const TOMBSTONE_WINDOWS: i64 = 10;
+
+struct Copies {
+    joined: Envelope,
+    conflict: bool,
+}
+
+/// What this browser may do with its session.
+pub(crate) fn judge(sight: Sight) -> Finding {
+    let Sight { now, window, idle, lineage, minted_at, end, markers, stored, overlay, fresh, seen } =
+        sight;
+    let within_window = |instant: i64| now < instant.saturating_add(window);
+    let horizon = now.saturating_sub(window.saturating_mul(TOMBSTONE_WINDOWS));
+
+    let (stored, unreadable) = match stored {
+        Some(Ok(envelope)) => (Some(envelope), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let copies = match (stored, overlay) {
+        (Some(stored), Some(overlay)) => {
+            let conflict =
+                !stored.contains(&overlay, horizon) && !overlay.contains(&stored, horizon);
+            Some(Copies { joined: stored.join(overlay), conflict })
+        }
+        (one, other) => one.or(other).map(|joined| Copies { joined, conflict: false }),
+    };
+
+    // Death is judged first: nothing that a copy says brings a session back.
+    let bound_at = copies.as_ref().and_then(|copies| Some(copies.joined.bound.as_ref()?.at));
+    let death = markers.death(lineage, bound_at);
+    let last_seen = |copies: &Copies| {
+        // A server whose clock is ahead must not make a session outlive its idle time.
+        let seen = seen.filter(|seen| *seen <= now.saturating_add(CLOCK_SKEW));
+        seen.map_or(copies.joined.saved_at, |seen| seen.max(copies.joined.saved_at))
+    };
+    let passed = |copies: &Copies| {
+        Limits::new(copies.joined.expiry, idle, last_seen(copies), end).passed(now)
+    };
+    match death {
+        Some(marker) if marker.death == Death::Revoked => {
+            let access = if within_window(marker.at) {
+                Access::ReadOnly(ErrorCode::Revoked)
+            } else {
+                Access::Empty
+            };
+            return Finding::nothing(Outcome::Revoked, access);
+        }
+        Some(marker) if !within_window(marker.at) => {
+            return Finding::nothing(Outcome::Rotated, Access::Empty);
+        }
+        Some(_) => {
+            return match copies {
+                Some(copies) if !passed(&copies) => {
+                    let last_seen = last_seen(&copies);
+                    let access = Access::ReadOnly(ErrorCode::Rotated);
+                    Finding::found(Outcome::Rotated, access, copies, last_seen)
+                }
+                // An empty session would read as "logged out", which it is not.
+                _ => Finding::nothing(Outcome::Rotated, Access::Closed(ErrorCode::Rotated)),
+            };
+        }
+        None => {}
+    }
+
+    match unreadable {
+        Some(Unreadable::UnknownFormat) => {
+            let access = Access::Closed(ErrorCode::Unavailable);
+            return Finding::nothing(Outcome::Unavailable, access);
+        }
+        Some(Unreadable::Corrupt) => return Finding::nothing(Outcome::Corrupt, Access::Empty),
+        None => {}
+    }
+
+    let pending = || Finding::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
+    let floor = fresh.filter(|fresh| within_window(fresh.saved_at));
+    let Some(copies) = copies else {
+        return if within_window(minted_at) || floor.is_some() {
+            pending()
+        } else {
+            Finding::nothing(Outcome::Gone, Access::Empty)
+        };
+    };
+
+    // Staleness is judged before expiry: the end that a stale copy knows may have been moved.
+    let stale = floor.is_some_and(|floor| {
+        copies.joined.version < floor.version && copies.joined.saved_at <= floor.saved_at
+    });
+    let seen = last_seen(&copies);
+    match (stale, passed(&copies)) {
+        (true, true) => pending(),
+        (true, false) => {
+            Finding::found(Outcome::Stale, Access::ReadOnly(ErrorCode::Stale), copies, seen)
+        }
+        (false, true) => Finding::nothing(Outcome::Expired, Access::Empty),
+        (false, false) => Finding::found(Outcome::Loaded, Access::Live, copies, seen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::expiry::Expiry;
+    use crate::record::Bound;
+    use crate::revocation::{Marker, OwnerMarker};
+    use crate::version::Version;
+
+    const NOW: i64 = 10_000_000;
+    const W: i64 = 102_000;
+    const LONG_AGO: i64 = NOW - 2 * W;
+
+    fn copy(counter: u32, saved_at: i64) -> Envelope {
+        let mut envelope = Envelope::begin(0, NOW + W);
+        envelope.version = Version { counter, writer: 1 };
+        envelope.saved_at = saved_at;
+        envelope
+    }
+
+    fn owned(counter: u32, saved_at: i64, bound_at: i64) -> Envelope {
+        let bound = Some(Bound { owner: "ada".into(), at: bound_at });
+        Envelope { bound, ..copy(counter, saved_at) }
+    }
+
+    fn fresh(counter: u32, saved_at: i64) -> Option<Fresh> {
+        let version = Version { counter, writer: 1 };
+        Some(Fresh { version, saved_at, unstored: false, overlay: None })
+    }
+
+    fn sight() -> Sight {
+        Sight {
+            now: NOW,
+            window: W,
+            idle: 3_600,
+            lineage: Id([1; 16]),
+            minted_at: LONG_AGO,
+            end: NOW + W,
+            markers: Markers::default(),
+            stored: None,
+            overlay: None,
+            fresh: None,
+            seen: None,
+        }
+    }
+
+    fn key(marker: Marker) -> Markers {
+        Markers { key: Some(marker), ..Markers::default() }
+    }
+
+    #[test]
+    fn the_table_of_cases() {
+        use Access::{Closed, Empty, Live, ReadOnly};
+        let stored = |envelope| Some(Ok(envelope));
+        let cases: Vec<(&str, Sight, Outcome, Access)> = vec![
+            ("there", Sight { stored: stored(copy(1, LONG_AGO)), ..sight() }, Outcome::Loaded, Live),
+            ("nothing, and old enough", sight(), Outcome::Gone, Empty),
+            (
+                "nothing, just minted",
+                Sight { minted_at: NOW - W + 1, ..sight() },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            ("nothing, minted W ago", Sight { minted_at: NOW - W, ..sight() }, Outcome::Gone, Empty),
+            (
+                "nothing, just saved",
+                Sight { fresh: fresh(4, NOW - 1), ..sight() },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            (
+                "nothing in the store, the browser carries it",
+                Sight { minted_at: NOW, overlay: Some(copy(1, NOW)), fresh: fresh(1, NOW), ..sight() },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved",
+                Sight { stored: stored(copy(3, LONG_AGO)), fresh: fresh(4, NOW - 1), ..sight() },
+                Outcome::Stale,
+                ReadOnly(ErrorCode::Stale),
+            ),
+            (
+                "older than saved, made up by the overlay",
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    overlay: Some(copy(4, NOW - 1)),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved, but saved later: another writer's",
+                Sight { stored: stored(copy(3, NOW)), fresh: fresh(4, NOW - 1), ..sight() },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved W ago: a lost put must not wedge a session",
+                Sight { stored: stored(copy(3, LONG_AGO)), fresh: fresh(4, NOW - W), ..sight() },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "stale and past its own end: the end may have moved",
+                Sight {
+                    stored: stored(Envelope { expiry: Expiry::At(NOW), ..copy(3, LONG_AGO) }),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            (
+                "past its own end",
+                Sight {
+                    stored: stored(Envelope { expiry: Expiry::At(NOW), ..copy(3, LONG_AGO) }),
+                    ..sight()
+                },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "idle too long",
+                Sight { stored: stored(copy(3, NOW - 3_600_000)), ..sight() },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "idle, but seen",
+                Sight { stored: stored(copy(3, 0)), seen: Some(NOW - 3_599_999), ..sight() },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "seen by a clock that was ahead",
+                Sight { stored: stored(copy(3, 0)), seen: Some(NOW + CLOCK_SKEW + 1), ..sight() },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "at the hard end",
+                Sight { stored: stored(copy(3, NOW)), end: NOW, ..sight() },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "rotated just now",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::rotated(NOW - W + 1)),
+                    ..sight()
+                },
+                Outcome::Rotated,
+                ReadOnly(ErrorCode::Rotated),
+            ),
+            (
+                "rotated just now, and nothing to read",
+                Sight { markers: key(Marker::rotated(NOW)), ..sight() },
+                Outcome::Rotated,
+                Closed(ErrorCode::Rotated),
+            ),
+            (
+                "rotated W ago",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::rotated(NOW - W)),
+                    ..sight()
+                },
+                Outcome::Rotated,
+                Empty,
+            ),
+            (
+                "revoked just now",
+                Sight { stored: stored(copy(3, NOW)), markers: key(Marker::revoked(NOW)), ..sight() },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "revoked W ago",
+                Sight { stored: stored(copy(3, NOW)), markers: key(Marker::revoked(0)), ..sight() },
+                Outcome::Revoked,
+                Empty,
+            ),
+            (
+                "the whole lineage revoked",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: Markers { lineage: Some(Marker::revoked(NOW)), ..Markers::default() },
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "revoked and damaged: death first",
+                Sight {
+                    stored: Some(Err(Unreadable::Corrupt)),
+                    markers: key(Marker::revoked(NOW)),
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "the owner's sessions revoked",
+                Sight {
+                    stored: stored(owned(3, NOW, NOW - 5)),
+                    markers: Markers {
+                        owner: Some(OwnerMarker { at: NOW - 5, except: vec![] }),
+                        ..Markers::default()
+                    },
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "logged in after the owner's sessions were revoked",
+                Sight {
+                    stored: stored(owned(3, NOW, NOW - 4)),
+                    markers: Markers {
+                        owner: Some(OwnerMarker { at: NOW - 5, except: vec![] }),
+                        ..Markers::default()
+                    },
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "damaged",
+                Sight { stored: Some(Err(Unreadable::Corrupt)), ..sight() },
+                Outcome::Corrupt,
+                Empty,
+            ),
+            (
+                "of a later release",
+                Sight { stored: Some(Err(Unreadable::UnknownFormat)), ..sight() },
+                Outcome::Unavailable,
+                Closed(ErrorCode::Unavailable),
+            ),
+        ];
+        for (name, sight, outcome, access) in cases {
+            let finding = judge(sight);
+            assert_eq!((finding.outcome, finding.access), (outcome, access), "{name}");
+            let readable = matches!(
+                (outcome, access),
+                (_, Live) | (Outcome::Stale | Outcome::Rotated, ReadOnly(_))
+            );
+            assert_eq!(finding.envelope.is_some(), readable, "{name}");
+        }
+    }
+
+    #[test]
+    fn copies_that_did_not_know_of_each_other_are_a_conflict() {
+        let mut one = copy(2, NOW);
+        one.data.values.set("x", "1".into());
+        one.data.settle(one.version, 0);
+        let mut two = copy(2, NOW);
+        two.version.writer = 2;
+        two.data.values.set("y", "1".into());
+        two.data.settle(two.version, 0);
+        let finding = judge(Sight { stored: Some(Ok(one)), overlay: Some(two), ..sight() });
+        assert!(finding.conflict);
+        assert_eq!(finding.envelope.unwrap().data.values.len(), 2);
+    }
+}

@@ -1,0 +1,233 @@
+//! What a request presents: its session cookies, read and authenticated, without any I/O.
+
+use std::rc::Rc;
+
+use crate::cookie::{self, CookieKind};
+use crate::error::SessionError;
+use crate::keys::{SessionKey, Token, TokenKeys};
+use crate::record::Envelope;
+use crate::sessions::Shared;
+use crate::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
+
+/// The head of the request that a session belongs to.
+///
+/// The Cookie header is read when the session is opened; the rest is asked for only when it
+/// matters, so that an untouched session costs nothing.
+pub trait RequestHead {
+    /// The text of a request header, `None` where it is absent. `name` is in lower case.
+    fn header(&self, name: &str) -> Option<String>;
+
+    /// The request method in upper case.
+    fn method(&self) -> String;
+
+    /// Where the request came from, coarsely: a country code (`request.cf.country`).
+    fn place(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A request of which only the Cookie header is known.
+#[derive(Clone, Default)]
+pub struct CookieHeader(Option<String>);
+
+impl CookieHeader {
+    /// The head of a `GET` with this Cookie header.
+    pub fn new(cookie: impl Into<String>) -> Self {
+        Self(Some(cookie.into()))
+    }
+
+    /// The head of a `GET` without a Cookie header.
+    #[must_use]
+    pub fn none() -> Self {
+        Self(None)
+    }
+}
+
+impl RequestHead for CookieHeader {
+    fn header(&self, name: &str) -> Option<String> {
+        if name == "cookie" { self.0.clone() } else { None }
+    }
+
+    fn method(&self) -> String {
+        "GET".to_owned()
+    }
+}
+
+/// One session by one of its tokens: all that is needed to find and open its record.
+#[derive(Clone)]
+pub(crate) struct Identity {
+    pub(crate) ticket: KeyTicket,
+    pub(crate) keys: TokenKeys,
+    pub(crate) key: SessionKey,
+}
+
+impl Identity {
+    /// `None` where the ring no longer has the ticket's secret.
+    fn of(ticket: KeyTicket, shared: &Shared) -> Option<Self> {
+        let keys = shared.ring.find(ticket.secret)?.derive(&ticket.token);
+        let key =
+            SessionKey { owner: ticket.owner, lineage: ticket.lineage, derived: keys.derived };
+        Some(Self { ticket, keys, key })
+    }
+
+    /// A new lineage that begins at `now`, owned by `owner` or by nobody.
+    pub(crate) fn mint(shared: &Shared, now: i64, owner: Option<&str>) -> Result<Self, SessionError> {
+        let token = Token::random(&*shared.runtime)?;
+        let signer = shared.ring.signer();
+        let keys = signer.derive(&token);
+        let ticket = KeyTicket {
+            secret: signer.id(),
+            token,
+            lineage: keys.derived,
+            owner: owner.map(|owner| signer.owner_tag(owner)),
+            minted_at: now,
+            hard_end: now.saturating_add(shared.age()),
+        };
+        let key =
+            SessionKey { owner: ticket.owner, lineage: ticket.lineage, derived: keys.derived };
+        Ok(Self { ticket, keys, key })
+    }
+
+    /// The same lineage under a new token, from now on with the ring's signer.
+    pub(crate) fn rotate(
+        &self,
+        shared: &Shared,
+        now: i64,
+        owner: Option<&str>,
+    ) -> Result<Self, SessionError> {
+        let fresh = Self::mint(shared, now, owner)?;
+        let ticket = KeyTicket {
+            lineage: self.ticket.lineage,
+            hard_end: self.ticket.hard_end,
+            ..fresh.ticket
+        };
+        let key = SessionKey { lineage: ticket.lineage, ..fresh.key };
+        Ok(Self { ticket, keys: fresh.keys, key })
+    }
+
+    pub(crate) fn storage_key(&self, shared: &Shared) -> String {
+        shared.names.record(&self.key)
+    }
+}
+
+/// The session that a request presents, with what its companion cookies say.
+pub(crate) struct Held {
+    pub(crate) identity: Identity,
+    pub(crate) seen: Option<i64>,
+    pub(crate) fresh: Option<Fresh>,
+}
+
+impl Held {
+    fn new(identity: Identity, found: &cookie::Found<'_>, shared: &Shared) -> Self {
+        let (ring, token) = (&shared.ring, &identity.ticket.token);
+        let name = |kind| shared.cookies.names().get(kind);
+        let seen = found
+            .get(CookieKind::Seen)
+            .iter()
+            .filter_map(|text| Seen::decode(text, ring, name(CookieKind::Seen), token).ok());
+        let fresh = found
+            .get(CookieKind::Fresh)
+            .iter()
+            .filter_map(|text| Fresh::decode(text, ring, name(CookieKind::Fresh), token).ok());
+        Self {
+            seen: seen.map(|seen| seen.at).max(),
+            fresh: fresh.max_by_key(|fresh| fresh.version),
+            identity,
+        }
+    }
+
+    /// The record that the fresh cookie carries, if it was sealed less than W before `now`.
+    pub(crate) fn overlay(&self, shared: &Shared, now: i64) -> Option<Envelope> {
+        let text = self.fresh.as_ref()?.overlay.as_deref()?;
+        let storage_key = self.identity.storage_key(shared);
+        let envelope = Envelope::open(text, &self.identity.keys.record, &storage_key).ok()?;
+        (now < envelope.saved_at.saturating_add(shared.window())).then_some(envelope)
+    }
+}
+
+/// Which of our cookies came at all, ours by proof or by name only.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Came {
+    pub(crate) key: bool,
+    pub(crate) seen: bool,
+    pub(crate) fresh: bool,
+}
+
+/// What the Cookie header amounts to.
+#[derive(Clone)]
+pub(crate) enum Presented {
+    /// No key cookie.
+    Nothing,
+    /// A header over its limits.
+    TooLarge,
+    /// Key cookies that we did not write.
+    Rejected(Rejection),
+    /// An authentic key cookie that has reached its end.
+    Ended,
+    /// Exactly one session.
+    Session(Rc<Held>),
+    /// A logout that still has to be written.
+    Tombstone(Tombstone),
+    /// Authentic key cookies of different sessions.
+    Ambiguous(Rc<[Identity]>),
+}
+
+impl Presented {
+    pub(crate) fn read(header: &str, shared: &Shared, now: i64) -> (Self, Came) {
+        let limits = shared.settings.cookie_limits();
+        let Ok(found) = cookie::parse(header, shared.cookies.names(), limits) else {
+            return (Self::TooLarge, Came::default());
+        };
+        let came = Came {
+            key: !found.key.is_empty(),
+            seen: !found.seen.is_empty(),
+            fresh: !found.fresh.is_empty(),
+        };
+        (Self::judge(&found, shared, now), came)
+    }
+
+    fn judge(found: &cookie::Found<'_>, shared: &Shared, now: i64) -> Self {
+        let names = shared.cookies.names();
+        let mut rejection = None;
+        let mut ended = false;
+        let mut tickets: Vec<KeyTicket> = Vec::new();
+        let mut tombstone = None;
+        for text in found.get(CookieKind::Key) {
+            match KeyCookie::decode(text, &shared.ring, names.get(CookieKind::Key)) {
+                Err(why) => rejection = Some(why),
+                Ok(KeyCookie::Tombstone(stone)) if now < stone.hard_end => tombstone = Some(stone),
+                Ok(KeyCookie::Ticket(ticket)) if now < ticket.end(shared.age()) => {
+                    // Two cookies of one token are one session.
+                    if !tickets.iter().any(|other| other.token.is(&ticket.token)) {
+                        tickets.push(ticket);
+                    }
+                }
+                Ok(_) => ended = true,
+            }
+        }
+        let mut identities =
+            tickets.into_iter().filter_map(|ticket| Identity::of(ticket, shared)).collect::<Vec<_>>();
+        match (identities.pop(), identities.is_empty()) {
+            (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, shared))),
+            (Some(one), false) => {
+                identities.push(one);
+                Self::Ambiguous(identities.into())
+            }
+            (None, _) => match (tombstone, ended, rejection) {
+                (Some(stone), ..) => Self::Tombstone(stone),
+                (None, true, _) => Self::Ended,
+                (None, false, Some(why)) => Self::Rejected(why),
+                (None, false, None) => Self::Nothing,
+            },
+        }
+    }
+
+    /// Every session that is presented with proof.
+    pub(crate) fn identities(&self) -> &[Identity] {
+        match self {
+            Self::Session(held) => std::slice::from_ref(&held.identity),
+            Self::Ambiguous(identities) => identities,
+            _ => &[],
+        }
+    }
+}

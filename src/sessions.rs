@@ -1,0 +1,239 @@
+//! Sessions of one Worker: how they are opened, loaded and committed.
+
+use std::rc::Rc;
+
+use crate::connector::SessionConnector;
+use crate::cookie::CookieSpec;
+use crate::error::SessionError;
+use crate::keys::{Names, SecretRing};
+use crate::outcome::Outcome;
+use crate::presented::RequestHead;
+use crate::runtime::{PlatformRuntime, Runtime};
+use crate::settings::Settings;
+use crate::store::SessionStore;
+
+/// All that the sessions of one configuration share.
+pub(crate) struct Shared {
+    pub(crate) settings: Settings,
+    pub(crate) cookies: CookieSpec,
+    pub(crate) ring: SecretRing,
+    pub(crate) names: Names,
+    pub(crate) connector: Rc<dyn SessionConnector>,
+    pub(crate) runtime: Rc<dyn Runtime>,
+}
+
+impl Shared {
+    /// W in milliseconds.
+    pub(crate) fn window(&self) -> i64 {
+        i64::from(self.settings.window()) * 1_000
+    }
+
+    /// The absolute lifetime of a session, in milliseconds.
+    pub(crate) fn age(&self) -> i64 {
+        i64::from(self.settings.cookie_age()) * 1_000
+    }
+}
+
+/// The sessions of a Worker: settings, secrets and a connector.
+///
+/// Cheap to make and to clone; make one in each request or keep one.
+///
+/// ```
+/// use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
+/// use edge_session::connector::MemoryConnector;
+/// # futures_executor::block_on(async {
+/// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+/// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
+///
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.set("views", 1)?;
+/// let headers = sessions.commit(&mut session, 200).await?;
+/// assert!(headers.set_cookie()[0].starts_with("__Host-session="));
+/// # Ok::<(), edge_session::SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Sessions {
+    pub(crate) shared: Rc<Shared>,
+}
+
+impl Sessions {
+    /// Sessions kept by `connector`.
+    ///
+    /// # Errors
+    /// `config` where the settings are illegal, alone or together; the text names the setting.
+    pub fn new(
+        connector: impl SessionConnector + 'static,
+        secrets: SecretRing,
+        settings: Settings,
+    ) -> Result<Self, SessionError> {
+        Self::with_runtime(Rc::new(connector), secrets, settings, Rc::new(PlatformRuntime))
+    }
+
+    /// The same with a clock and randomness of one's own, for tests.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_runtime(
+        connector: Rc<dyn SessionConnector>,
+        secrets: SecretRing,
+        settings: Settings,
+        runtime: Rc<dyn Runtime>,
+    ) -> Result<Self, SessionError> {
+        settings.validate()?;
+        Ok(Self {
+            shared: Rc::new(Shared {
+                cookies: settings.cookie_spec()?,
+                ring: secrets,
+                names: Names::new(settings.key_prefix()),
+                connector,
+                runtime,
+                settings,
+            }),
+        })
+    }
+
+    /// The settings in force.
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        &self.shared.settings
+    }
+
+    /// The session that this request presents, unloaded: no I/O, and none later unless
+    /// [`SessionStore::load`] is called.
+    pub fn open(&self, request: impl RequestHead + 'static) -> SessionStore {
+        SessionStore::open(Rc::clone(&self.shared), Rc::new(request))
+    }
+
+    /// The session that this request presents, loaded: one read where its key cookie is authentic,
+    /// none otherwise. What was found is its [`outcome`](SessionStore::outcome); where that cannot
+    /// be trusted, every accessor says so.
+    pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut session = self.open(request);
+        let _outcome: Result<Outcome, SessionError> = session.load().await;
+        session
+    }
+
+    /// As [`load`](Self::load), with the shortest cache time that the store has: for a page where
+    /// a revoked session must not get by on a cached copy.
+    pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut session = self.open(request);
+        let _outcome: Result<Outcome, SessionError> = session.load_fresh().await;
+        session
+    }
+
+    /// Carries out what the request decided about its session, and gives the headers that say so.
+    /// `status` is that of the answer: a 5xx drops every change that was not saved before.
+    ///
+    /// # Errors
+    /// What a save can fail with; [`CommitHeaders`] of what was done before are in
+    /// [`SessionStore::done_headers`].
+    pub async fn commit(
+        &self,
+        session: &mut SessionStore,
+        status: u16,
+    ) -> Result<CommitHeaders, SessionError> {
+        session.commit(status).await
+    }
+}
+
+/// The header fields that a commit wants on the response.
+#[must_use = "a session is kept by putting these headers on the response"]
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CommitHeaders {
+    pub(crate) set_cookie: Vec<String>,
+    pub(crate) depends_on_session: bool,
+}
+
+impl CommitHeaders {
+    /// Values for one `Set-Cookie` field each: append them, never join them.
+    #[must_use]
+    pub fn set_cookie(&self) -> &[String] {
+        &self.set_cookie
+    }
+
+    /// True where the answer depends on the session: it must carry `Cache-Control: no-store` and
+    /// `Vary: Cookie` (RFC 9111 sections 4.1 and 5.2.2.5).
+    #[must_use]
+    pub fn depends_on_session(&self) -> bool {
+        self.depends_on_session
+    }
+
+    /// The value for `Vary`, given the one that the response has: `Cookie` is added where it and
+    /// `*` are missing. `None` where nothing has to change.
+    #[must_use]
+    pub fn vary(&self, existing: Option<&str>) -> Option<String> {
+        if !self.depends_on_session {
+            return None;
+        }
+        let existing = existing.map(str::trim).unwrap_or_default();
+        if existing.is_empty() {
+            return Some("Cookie".to_owned());
+        }
+        let covered = existing
+            .split(',')
+            .map(str::trim)
+            .any(|field| field == "*" || field.eq_ignore_ascii_case("cookie"));
+        (!covered).then(|| format!("{existing}, Cookie"))
+    }
+
+    /// Fields that keep every cache from storing the answer, the CDN's included; they replace what
+    /// the response says.
+    #[must_use]
+    pub fn cache_control(&self) -> &'static [(&'static str, &'static str)] {
+        if self.depends_on_session {
+            &[
+                ("cache-control", "no-store"),
+                ("cdn-cache-control", "no-store"),
+                ("cloudflare-cdn-cache-control", "no-store"),
+            ]
+        } else {
+            &[]
+        }
+    }
+
+    /// True where the response stays as it is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set_cookie.is_empty() && !self.depends_on_session
+    }
+}
+
+impl std::fmt::Debug for CommitHeaders {
+    /// The cookies' names only: their values are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self.set_cookie.iter().map(|cookie| cookie.split('=').next().unwrap_or(""));
+        f.debug_struct("CommitHeaders")
+            .field("set_cookie", &names.collect::<Vec<_>>())
+            .field("depends_on_session", &self.depends_on_session)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vary_is_merged() {
+        let headers = CommitHeaders { depends_on_session: true, ..CommitHeaders::default() };
+        for (existing, merged) in [
+            (None, Some("Cookie")),
+            (Some(" "), Some("Cookie")),
+            (Some("Accept"), Some("Accept, Cookie")),
+            (Some("accept, COOKIE"), None),
+            (Some("*"), None),
+        ] {
+            assert_eq!(headers.vary(existing).as_deref(), merged, "{existing:?}");
+        }
+        assert_eq!(CommitHeaders::default().vary(None), None);
+    }
+
+    #[test]
+    fn no_cookie_value_is_printed() {
+        let set_cookie = vec!["__Host-session=SECRET; Path=/".to_owned()];
+        let headers = CommitHeaders { set_cookie, depends_on_session: true };
+        let text = format!("{headers:?}");
+        assert!(text.contains("__Host-session") && !text.contains("SECRET"), "{text}");
+    }
+}
