@@ -824,7 +824,8 @@ mod tests {
 
     #[test]
     fn numbers_have_limits_in_variables_and_in_the_builder() {
-        let cases: [(&str, fn(u32) -> Settings, u32, u32); 5] = [
+        type Build = fn(u32) -> Settings;
+        let cases: [(&str, Build, u32, u32); 5] = [
             (
                 "SESSION_COOKIE_AGE",
                 |n| Settings::default().with_cookie_age(n),

@@ -10,6 +10,7 @@
     unused_imports,
     reason = "the module under test is private to the crate"
 )]
+#![allow(clippy::expect_used, reason = "a test may panic in its helpers too")]
 
 use std::collections::BTreeSet;
 
@@ -148,10 +149,8 @@ mod browser {
                     _ => {}
                 }
             }
-            if let Some(path) = path_attribute {
-                if path.starts_with('/') {
-                    cookie.path = path.to_owned();
-                }
+            if let Some(path) = path_attribute.filter(|path| path.starts_with('/')) {
+                cookie.path = path.to_owned();
             }
             if cookie.domain.is_empty() {
                 cookie.domain = from.host.to_owned();
@@ -168,22 +167,20 @@ mod browser {
                 ..
             } = cookie;
             let host = secure && host_only && path_attribute == Some("/");
-            let unprefixed = if cookie.name.is_empty() {
-                &cookie.value
-            } else {
-                &cookie.name
-            };
-            let refused = (secure && !from.https)
-                || (cookie.same_site == "None" && !secure)
-                || (cookie.partitioned && !secure)
-                || (starts(&cookie.name, "__Secure-") && !secure)
-                || (starts(&cookie.name, "__Host-") && !host)
-                || (starts(&cookie.name, "__Http-") && !(secure && http_only))
-                || (starts(&cookie.name, "__Host-Http-") && !(host && http_only))
-                || (cookie.name.is_empty() && starts(unprefixed, "__Secure-"))
-                || (cookie.name.is_empty() && starts(unprefixed, "__Host-"))
-                || (cookie.name.is_empty() && starts(unprefixed, "__Http-"));
-            if refused {
+            let nameless = |prefix| cookie.name.is_empty() && starts(&cookie.value, prefix);
+            let rules = [
+                from.https || !secure,
+                secure || cookie.same_site != "None",
+                secure || !cookie.partitioned,
+                secure || !starts(&cookie.name, "__Secure-"),
+                host || !starts(&cookie.name, "__Host-"),
+                (secure && http_only) || !starts(&cookie.name, "__Http-"),
+                (host && http_only) || !starts(&cookie.name, "__Host-Http-"),
+                !["__Secure-", "__Host-", "__Http-"]
+                    .into_iter()
+                    .any(nameless),
+            ];
+            if rules.contains(&false) {
                 return;
             }
             let same = |other: &Cookie| {
