@@ -1,0 +1,488 @@
+// The console in a real browser against a real Worker: every control, and what
+// it says when something goes wrong.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { inConsole, PLAIN_HOST, startBrowser, startWorker } from "./support.mjs";
+
+let worker;
+let browser;
+
+before(async () => {
+  worker = await startWorker();
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+  worker?.stop();
+});
+
+const consoleTest = (name, steps, options = {}) =>
+  test(name, () => inConsole({ browser, origin: worker.origin, ...options }, steps));
+
+// The parts of the page, by what a person sees.
+const region = (page, name) => page.getByRole("region", { name, exact: true });
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+const row = (page, key) => page.locator("#value-rows > li").filter({ has: page.getByLabel(key, { exact: true }) });
+const field = (page, key) => row(page, key).getByRole("textbox");
+const notice = (page, text) => page.locator("#notice", { hasText: text }).waitFor();
+const shows = (page, selector, text) => page.locator(selector, { hasText: text }).waitFor();
+const requests = (page) => page.locator("#log-rows tr");
+
+async function keyParts(page) {
+  return Promise.all(["owner", "lineage", "derived"].map((part) => page.locator(`[data-part=${part}] dd`).innerText()));
+}
+
+async function add(page, key, json) {
+  await page.getByLabel("Key", { exact: true }).fill(key);
+  await page.getByLabel("Value", { exact: true }).fill(json);
+  await page.locator("#add-submit").click();
+  await row(page, key).waitFor();
+  await page.locator("#add-key:focus").waitFor();
+}
+
+async function answerYes(page, opener, yes) {
+  await button(page, opener).click();
+  await page.getByRole("dialog").getByRole("button", { name: yes, exact: true }).click();
+}
+
+const api = "**/api/**";
+const problem = (status, code, title, detail, headers = {}) => ({
+  status,
+  headers: { "content-type": "application/problem+json", ...headers },
+  body: JSON.stringify({ type: "about:blank", title, status, detail, code }),
+});
+
+// Values
+
+consoleTest("looking creates nothing", async (page, context) => {
+  await notice(page, "No session yet");
+  await shows(page, "#session-state", "none yet");
+  await shows(page, "#cookies-state", "none set yet");
+  assert.deepEqual(await context.cookies(), []);
+  assert.equal(await requests(page).count(), 1);
+});
+
+consoleTest("a value that was added is there after a reload", async (page, context) => {
+  await add(page, "cart", '{"items": [1, 2]}');
+  await notice(page, "A live session");
+  await shows(page, "#fact-new", "no");
+  await shows(page, "#cookies-state", "kept and sent back");
+  assert.equal(await page.getByLabel("Key", { exact: true }).inputValue(), "");
+
+  await page.reload();
+  await notice(page, "A live session");
+  assert.equal(await field(page, "cart").inputValue(), '{"items":[1,2]}');
+  await shows(page, "#fact-outcome", "loaded");
+
+  const cookies = await context.cookies();
+  assert.ok(cookies.some(({ name }) => name === "__Host-session"));
+  for (const { httpOnly, secure, sameSite, path } of cookies) {
+    assert.deepEqual({ httpOnly, secure, sameSite, path }, { httpOnly: true, secure: true, sameSite: "Lax", path: "/" });
+  }
+  assert.equal(await page.evaluate(() => document.cookie), "");
+});
+
+consoleTest("a value can be added with the keyboard alone", async (page) => {
+  await notice(page, "No session yet");
+  await page.keyboard.press("Tab");
+  await page.getByRole("link", { name: "Skip to the values" }).and(page.locator(":focus")).waitFor();
+  await page.keyboard.press("Enter");
+  await page.locator("#values:focus").waitFor();
+  await page.keyboard.press("Tab");
+  await page.locator("#clear:focus").waitFor();
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("theme");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type('"dark"');
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await row(page, "theme").waitFor();
+  assert.equal(await field(page, "theme").inputValue(), '"dark"');
+
+  // The focus is back at the key, and Ctrl+Enter in the value does what the button does.
+  await page.locator("#add-key:focus").waitFor();
+  await page.keyboard.type("views");
+  await page.keyboard.press("Tab");
+  await page.keyboard.type("1");
+  await page.keyboard.press("Control+Enter");
+  await row(page, "views").waitFor();
+});
+
+consoleTest("a value is edited in place: saved, reverted, refused where it is not JSON", async (page) => {
+  await add(page, "views", "1");
+
+  await field(page, "views").fill("2");
+  await button(page, "Revert views").click();
+  assert.equal(await field(page, "views").inputValue(), "1");
+  await field(page, "views").fill("3");
+  await page.keyboard.press("Escape");
+  assert.equal(await field(page, "views").inputValue(), "1");
+
+  const before = await requests(page).count();
+  await field(page, "views").fill("many");
+  await button(page, "Save views").click();
+  await row(page, "views").getByRole("alert").filter({ hasText: 'Not JSON' }).filter({ hasText: 'write "many"' }).waitFor();
+  assert.equal(await field(page, "views").getAttribute("aria-invalid"), "true");
+  assert.equal(await requests(page).count(), before);
+
+  await field(page, "views").fill("4");
+  assert.equal(await row(page, "views").getByRole("alert").count(), 0);
+  await button(page, "Save views").click();
+  await button(page, "Remove views").waitFor();
+  await field(page, "views").fill(" 5 ");
+  await page.keyboard.press("Control+Enter");
+  await button(page, "Remove views").waitFor();
+  assert.equal(await field(page, "views").inputValue(), "5");
+  await page.reload();
+  await row(page, "views").waitFor();
+  assert.equal(await field(page, "views").inputValue(), "5");
+});
+
+consoleTest("the form sets a key that is there, and names what is missing", async (page) => {
+  await add(page, "theme", '"dark"');
+  await page.getByLabel("Key", { exact: true }).fill("theme");
+  await button(page, "Set").waitFor();
+  await add(page, "theme", '"light"');
+  assert.equal(await page.locator("#value-rows > li").count(), 1);
+  assert.equal(await field(page, "theme").inputValue(), '"light"');
+
+  await button(page, "Add").click();
+  await page.locator("#add").getByRole("alert").filter({ hasText: "A key is missing." }).waitFor();
+  await page.locator("#add").getByRole("alert").filter({ hasText: "A value is missing." }).waitFor();
+  await page.getByLabel("Key", { exact: true }).fill("broken");
+  await page.getByLabel("Value", { exact: true }).fill('{"a": }');
+  await button(page, "Add").click();
+  await page.locator("#add").getByRole("alert").filter({ hasText: "Not JSON" }).waitFor();
+  await page.locator("#add-value:focus").waitFor();
+});
+
+consoleTest("any key and any JSON pass unchanged", async (page) => {
+  const values = [
+    ["a/b c?d=%20&e#f", '"\\u0000 <b>é</b>"'],
+    ["__proto__", '{"x":null}'],
+    ["ключ 🔑", "[[],{}]"],
+    ["data", "9007199254740993"],
+  ];
+  for (const [key, json] of values) await add(page, key, json);
+  await page.reload();
+  await row(page, "data").waitFor();
+  assert.equal(await field(page, "data").inputValue(), "9007199254740993");
+  assert.equal(await field(page, "__proto__").inputValue(), '{"x":null}');
+  assert.equal(await field(page, "ключ 🔑").inputValue(), "[[],{}]");
+  assert.equal(JSON.parse(await field(page, "a/b c?d=%20&e#f").inputValue()), "\0 <b>é</b>");
+  await button(page, "Remove a/b c?d=%20&e#f").click();
+  await row(page, "a/b c?d=%20&e#f").waitFor({ state: "detached" });
+  assert.equal(await page.locator("#value-rows > li").count(), 3);
+});
+
+consoleTest("a key that a URL would drop is refused before it is sent", async (page) => {
+  await notice(page, "No session yet");
+  for (const key of [".", ".."]) {
+    await page.getByLabel("Key", { exact: true }).fill(key);
+    await page.getByLabel("Value", { exact: true }).fill("1");
+    await page.locator("#add-submit").click();
+    await page.locator("#add-key-slot").getByRole("alert").filter({ hasText: "cannot be written in a URL" }).waitFor();
+  }
+  assert.equal(await requests(page).count(), 1);
+});
+
+consoleTest("values are removed, one and all", async (page) => {
+  for (const key of ["a", "b", "c"]) await add(page, key, "1");
+  await shows(page, "#values-size", "3 keys");
+  await button(page, "Remove b").click();
+  await row(page, "b").waitFor({ state: "detached" });
+  assert.equal(await field(page, "c").evaluate((node) => node === document.activeElement), true);
+
+  await answerYes(page, "Clear all…", "Keep");
+  assert.equal(await page.locator("#value-rows > li").count(), 2);
+  await answerYes(page, "Clear all…", "Clear");
+  await page.getByText("No values.").waitFor();
+  await notice(page, "A live session");
+  assert.equal(await button(page, "Clear all…").getAttribute("aria-disabled"), "true");
+});
+
+consoleTest("a draft stays when the stored value moves", async (page, context) => {
+  await add(page, "theme", '"dark"');
+  await field(page, "theme").fill('"sepia"');
+  const other = await context.newPage();
+  await other.goto(`${worker.origin}/`);
+  await field(other, "theme").fill('"light"');
+  await button(other, "Save theme").click();
+  await button(other, "Remove theme").waitFor();
+
+  await page.bringToFront();
+  await button(page, "Refresh").click();
+  await row(page, "theme").getByText("Changed meanwhile").waitFor();
+  assert.equal(await field(page, "theme").inputValue(), '"sepia"');
+  await button(page, "Revert theme").click();
+  assert.equal(await field(page, "theme").inputValue(), '"light"');
+});
+
+// The session
+
+consoleTest("cycling renews the derived key and keeps lineage and values", async (page) => {
+  await add(page, "theme", '"dark"');
+  const [owner, lineage, derived] = await keyParts(page);
+  await button(page, "Cycle key").click();
+  await shows(page, "#say", "The key was cycled");
+  const after = await keyParts(page);
+  assert.deepEqual(after.slice(0, 2), [owner, lineage]);
+  assert.notEqual(after[2], derived);
+  await page.reload();
+  await row(page, "theme").waitFor();
+  assert.deepEqual(await keyParts(page), after);
+});
+
+consoleTest("the key can be copied", async (page, context) => {
+  await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: worker.origin });
+  await add(page, "theme", '"dark"');
+  await button(page, "Copy key").click();
+  await button(page, "Copied").waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), (await keyParts(page)).join("."));
+});
+
+consoleTest("destroying asks first, then takes values and cookies", async (page, context) => {
+  await add(page, "theme", '"dark"');
+  await answerYes(page, "Destroy…", "Keep");
+  await button(page, "Destroy…").and(page.locator(":focus")).waitFor();
+  assert.equal(await page.locator("#value-rows > li").count(), 1);
+  await button(page, "Destroy…").press("Enter");
+  await page.keyboard.press("Escape");
+  assert.equal(await page.locator("#value-rows > li").count(), 1);
+
+  await answerYes(page, "Destroy…", "Destroy");
+  await notice(page, "No session yet");
+  await page.getByText("No values.").waitFor();
+  assert.deepEqual(await context.cookies(), []);
+  for (const name of ["Destroy…", "Cycle key", "Copy key"]) {
+    assert.equal(await button(page, name).getAttribute("aria-disabled"), "true");
+  }
+});
+
+consoleTest("the end is set in each of its ways", async (page) => {
+  await add(page, "theme", '"dark"');
+  const expiry = region(page, "Expiry");
+  const apply = async (body) => {
+    const sent = page.waitForRequest((request) => request.method() === "PUT" && request.url().endsWith("/api/session/expiry"));
+    await expiry.getByRole("button", { name: "Apply" }).click();
+    const request = await sent;
+    assert.deepEqual(request.postDataJSON(), body);
+    assert.equal((await request.response()).status(), 200);
+  };
+
+  await expiry.getByLabel("Seconds until the end").fill("1800");
+  await apply({ seconds: 1800 });
+  await shows(page, "#fact-ends-sub", "in 00:29:");
+
+  await expiry.getByLabel("Seconds without a request").fill("600");
+  assert.equal(await expiry.getByRole("radio", { name: "when idle for" }).isChecked(), true);
+  await apply({ idle: 600 });
+  await shows(page, "#fact-idle-sub", "in 00:09:");
+
+  const date = new Date(Math.floor(Date.now() / 60_000) * 60_000 + 7_200_000);
+  const text = await page.evaluate((at) => new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16), date.getTime());
+  await expiry.getByLabel("Date and time of the end").fill(text);
+  await apply({ date: date.toISOString() });
+  await shows(page, "#fact-ends-sub", "in 01:5");
+
+  await expiry.getByRole("radio", { name: "when the browser closes" }).check();
+  await apply({ seconds: 0 });
+  await expiry.getByRole("radio", { name: "as the settings say" }).check();
+  await apply({});
+  await shows(page, "#fact-ends-sub", "in 6 d 23:59:");
+  await row(page, "theme").waitFor();
+
+  await expiry.getByLabel("Seconds until the end").fill("");
+  await expiry.getByRole("button", { name: "Apply" }).click();
+  await expiry.getByRole("alert").filter({ hasText: "not a number of seconds" }).waitFor();
+});
+
+consoleTest(
+  "the countdown runs, and an end that has passed is asked about",
+  async (page) => {
+    await add(page, "theme", '"dark"');
+    await shows(page, "#fact-ends-sub", /in 6 d 23:59:/);
+    const before = await requests(page).count();
+    await page.clock.runFor(3_600_000);
+    await shows(page, "#fact-ends-sub", /in 6 d 22:59:/);
+    assert.equal(await requests(page).count(), before);
+    await page.clock.fastForward(24 * 3_600_000);
+    await shows(page, "#fact-idle-sub", "passed");
+    await requests(page).nth(before).waitFor();
+  },
+  { prepare: (page) => page.clock.install() },
+);
+
+// Owner
+
+consoleTest("login binds to an owner under a new lineage, logout ends it", async (page, context) => {
+  await add(page, "cart", "[1]");
+  const [, anonymous] = await keyParts(page);
+  const owner = region(page, "Owner");
+  assert.equal(await button(page, "Log out").getAttribute("aria-disabled"), "true");
+  await owner.getByRole("button", { name: "Log in" }).click();
+  await owner.getByRole("alert").filter({ hasText: "missing" }).waitFor();
+  await owner.getByLabel("Log in as").fill("alice");
+  await page.keyboard.press("Enter");
+  await shows(page, "#owner-chip", "alice");
+  await shows(page, "#fact-owner", "alice");
+  const [tag, lineage] = await keyParts(page);
+  assert.notEqual(tag, "-");
+  assert.notEqual(lineage, anonymous);
+  await row(page, "cart").waitFor();
+
+  const loggedIn = await context.cookies();
+  await button(page, "Log out").click();
+  await shows(page, "#owner-chip", "anonymous");
+  await row(page, "cart").waitFor({ state: "detached" });
+  const token = (cookies) => cookies.find(({ name }) => name === "__Host-session")?.value;
+  assert.notEqual(token(await context.cookies()), token(loggedIn));
+});
+
+consoleTest(
+  "without DEMO the login is gone, with one line that says why",
+  async (page) => {
+    await region(page, "Owner").getByText("runs without the variable DEMO").waitFor();
+    assert.equal(await page.getByLabel("Log in as").isVisible(), false);
+    await shows(page, "#fact-outcome", "not told");
+  },
+  {
+    prepare: (page) =>
+      page.route("**/api/session", async (route) => {
+        const response = await route.fetch();
+        const { outcome, ...json } = await response.json();
+        await route.fulfill({ response, json });
+      }),
+  },
+);
+
+// What goes wrong
+
+consoleTest("what the Worker refuses is shown where it was asked", async (page) => {
+  await notice(page, "No session yet");
+  await page.getByLabel("Key", { exact: true }).fill("big");
+  await page.getByLabel("Value", { exact: true }).fill(JSON.stringify("x".repeat(70_000)));
+  await page.locator("#add-submit").click();
+  await page.locator("#add-value-slot").getByRole("alert").filter({ hasText: "too_large" }).waitFor();
+  assert.equal((await page.getByLabel("Value", { exact: true }).inputValue()).length, 70_002);
+  await requests(page).first().filter({ hasText: "413 too_large" }).waitFor();
+
+  await add(page, "theme", '"dark"');
+  await page.route("**/api/session/cycle", (route) => route.fulfill(problem(503, "stale", "An older copy", "It is not what this browser saved last", { "retry-after": "7" })));
+  await button(page, "Cycle key").click();
+  await region(page, "Session").getByRole("alert").filter({ hasText: "An older copy. It is not what this browser saved last. Try again in 7 s. stale" }).waitFor();
+
+  await page.route("**/api/session/data/theme", (route) => route.fulfill(problem(409, "revoked", "The session was ended", "")));
+  await button(page, "Remove theme").click();
+  await row(page, "theme").getByRole("alert").filter({ hasText: "The session was ended. revoked" }).waitFor();
+  await page.unrouteAll();
+  await button(page, "Remove theme").click();
+  await row(page, "theme").waitFor({ state: "detached" });
+});
+
+consoleTest(
+  "a session that cannot be trusted now is said to be so",
+  async (page) => {
+    await notice(page, "Storage does not answer. Try again in 5 s. (unavailable)");
+    await shows(page, "#session-state", "unavailable");
+    await page.unrouteAll();
+    await button(page, "Refresh").click();
+    await notice(page, "No session yet");
+  },
+  { prepare: (page) => page.route("**/api/session", (route) => route.fulfill(problem(503, "unavailable", "Storage does not answer", "", { "retry-after": "5" }))) },
+);
+
+consoleTest(
+  "with the API unreachable the page says so, explains, and recovers",
+  async (page) => {
+    await notice(page, "The API cannot be reached. The explanations on this page still hold.");
+    await shows(page, "#session-state", "unreachable");
+    await region(page, "Three cookies").getByRole("heading", { name: "Who __Host-session" }).waitFor();
+    await page.getByLabel("Key", { exact: true }).fill("theme");
+    await page.getByLabel("Value", { exact: true }).fill('"dark"');
+    await button(page, "Add").click();
+    await page.locator("#add-value-slot").getByRole("alert").filter({ hasText: "The API cannot be reached" }).waitFor();
+    await requests(page).first().filter({ hasText: "none unreachable" }).waitFor();
+
+    await page.unrouteAll();
+    await button(page, "Add").click();
+    await row(page, "theme").waitFor();
+    await notice(page, "A live session");
+
+    await page.route(api, (route) => route.abort());
+    await button(page, "Refresh").click();
+    await notice(page, "What is shown is the last answer.");
+    assert.equal(await field(page, "theme").inputValue(), '"dark"');
+  },
+  { prepare: (page) => page.route(api, (route) => route.abort()) },
+);
+
+consoleTest(
+  "what answers in place of the API is not taken for it",
+  async (page) => {
+    await notice(page, "What answers here is not the session API");
+  },
+  { prepare: (page) => page.route(api, (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" })) },
+);
+
+test("over plain http, where Secure cookies are dropped, the page says so", async () => {
+  const { port } = new URL(worker.origin);
+  await inConsole({ browser, origin: `http://${PLAIN_HOST}:${port}` }, async (page) => {
+    await notice(page, "No session yet");
+    await page.getByLabel("Key", { exact: true }).fill("theme");
+    await page.getByLabel("Value", { exact: true }).fill('"dark"');
+    await button(page, "Add").click();
+    await notice(page, "its cookie did not come back");
+    await notice(page, "Over plain http this browser drops Secure cookies");
+    await shows(page, "#cookies-state", "dropped by the browser");
+    assert.equal(await page.getByLabel("Value", { exact: true }).inputValue(), '"dark"');
+  });
+});
+
+// The page
+
+consoleTest("each request is in the log, which can be cleared", async (page) => {
+  await add(page, "theme", '"dark"');
+  const put = requests(page).filter({ hasText: "PUT" });
+  assert.match((await put.innerText()).replace(/\s+/g, " "), /PUT \/api\/session\/data\/theme 200 \d+/);
+  await shows(page, "#log-count", "3 requests");
+  await button(page, "Clear log").click();
+  assert.equal(await requests(page).count(), 0);
+});
+
+for (const colorScheme of ["light", "dark"]) {
+  consoleTest(
+    `320 px are enough, ${colorScheme}`,
+    async (page) => {
+      await add(page, "k".repeat(90), JSON.stringify("v".repeat(400)));
+      await add(page, "cart", '{"items":[{"sku":"A-113","n":2},{"sku":"B-20","n":1}],"currency":"EUR"}');
+      await page.getByLabel("Log in as").fill(`owner-${"o".repeat(60)}`);
+      await button(page, "Log in").click();
+      await shows(page, "#fact-owner", "owner-");
+      const { scroll, width } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, width: innerWidth }));
+      assert.ok(scroll <= width, `${scroll} px wide in ${width}`);
+      for (const control of await page.getByRole("button").all()) {
+        if (!(await control.isVisible())) continue;
+        const { x, width: wide, height } = await control.boundingBox();
+        assert.ok(x >= 0 && x + wide <= width && height >= 24, await control.innerText());
+      }
+    },
+    { viewport: { width: 320, height: 640 }, colorScheme },
+  );
+}
+
+test("the assets come with a strict policy", async () => {
+  for (const path of ["/", "/js/main.js", "/style.css"]) {
+    const { headers, status } = await fetch(worker.origin + path);
+    assert.equal(status, 200);
+    const policy = headers.get("content-security-policy");
+    for (const part of ["default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'", "img-src 'self'", "base-uri 'none'", "form-action 'self'", "frame-ancestors 'none'"]) {
+      assert.ok(policy.split("; ").includes(part), `${path}: ${part}`);
+    }
+    assert.doesNotMatch(policy, /unsafe/);
+    assert.equal(headers.get("x-content-type-options"), "nosniff");
+    assert.ok(headers.get("referrer-policy"));
+  }
+});

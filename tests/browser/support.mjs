@@ -1,0 +1,101 @@
+// A Worker to talk to, and a browser to do it with.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { chromium } from "playwright-core";
+
+const ROOT = new URL("../../", import.meta.url);
+
+const BROWSERS = [
+  process.env.CHROME,
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
+];
+
+/** Another name of the Worker's host, over plain http: no `Secure` cookie is kept there. */
+export const PLAIN_HOST = "edge-session.test";
+
+/** The Worker at `EDGE_SESSION_URL`, or one of our own from `npm start`. */
+export async function startWorker() {
+  const given = process.env.EDGE_SESSION_URL;
+  if (given) return { origin: new URL(given).origin, stop() {} };
+
+  const port = await freePort();
+  const worker = spawn("npm", ["start", "--", "--port", String(port)], { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const stop = () => {
+    try {
+      process.kill(-worker.pid);
+    } catch {
+      // It has ended by itself.
+    }
+  };
+  let said = "";
+  try {
+    await new Promise((resolve, reject) => {
+      const listen = (chunk) => {
+        said += chunk;
+        if (/ready on .*http/i.test(said)) resolve();
+      };
+      worker.stdout.on("data", listen);
+      worker.stderr.on("data", listen);
+      worker.on("error", reject);
+      worker.on("exit", (code) => reject(new Error(`npm start ended with ${code}:\n${said}`)));
+    });
+    const origin = `http://127.0.0.1:${port}`;
+    assert.equal((await fetch(`${origin}/healthz`)).status, 200);
+    return { origin, stop };
+  } catch (error) {
+    stop();
+    throw error;
+  }
+}
+
+export function startBrowser() {
+  const executablePath = BROWSERS.find((path) => path && existsSync(path));
+  assert.ok(executablePath, "no Chromium found: set CHROME to one");
+  const args = [`--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`, "--disable-features=HttpsUpgrades", "--disable-quic"];
+  if (process.getuid?.() === 0) args.push("--no-sandbox");
+  return chromium.launch({ executablePath, args });
+}
+
+/**
+ * Runs `steps` in a browser profile of its own, then checks what holds for every
+ * page of the console: no request left its origin, nothing broke its
+ * Content-Security-Policy, no script failed.
+ */
+export async function inConsole({ browser, origin, prepare, ...options }, steps) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
+  context.setDefaultTimeout(15_000);
+  const requests = [];
+  const faults = [];
+  context.on("request", (request) => requests.push(request.url()));
+  context.on("weberror", (error) => faults.push(error.error().stack));
+  await context.exposeBinding("reportViolation", (_source, violation) => faults.push(violation));
+  await context.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => {
+      globalThis.reportViolation(`${event.effectiveDirective} broken by ${event.blockedURI}`);
+    });
+  });
+  try {
+    const page = await context.newPage();
+    await prepare?.(page, context);
+    await page.goto(`${origin}/`);
+    await steps(page, context);
+    assert.deepEqual(requests.filter((url) => new URL(url).origin !== origin), []);
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+  }
+}
+
+async function freePort() {
+  const server = createServer();
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address();
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

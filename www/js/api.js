@@ -1,0 +1,104 @@
+// The JSON API of the Worker, one method a route.
+
+import { parseJson } from "./json.js";
+import { noAnswer, Problem, problemOf } from "./problem.js";
+
+const PATIENCE = 20_000;
+
+export class Api {
+  #last = Promise.resolve();
+  #onExchange;
+
+  /** `onExchange` hears of each request: `{at, method, path, status, code, ms}`. */
+  constructor(onExchange) {
+    this.#onExchange = onExchange;
+  }
+
+  session() {
+    return this.#ask("GET", "/api/session");
+  }
+
+  /** Sends the value as it was written: `text` is JSON already. */
+  set(key, text) {
+    return this.#ask("PUT", valuePath(key), text);
+  }
+
+  remove(key) {
+    return this.#ask("DELETE", valuePath(key));
+  }
+
+  clear() {
+    return this.#ask("DELETE", "/api/session/data");
+  }
+
+  setExpiry(expiry) {
+    return this.#ask("PUT", "/api/session/expiry", JSON.stringify(expiry));
+  }
+
+  cycle() {
+    return this.#ask("POST", "/api/session/cycle");
+  }
+
+  destroy() {
+    return this.#ask("DELETE", "/api/session");
+  }
+
+  login(owner) {
+    return this.#ask("POST", "/api/login", JSON.stringify({ owner }));
+  }
+
+  logout() {
+    return this.#ask("POST", "/api/logout");
+  }
+
+  // One at a time: reading one's own writes is promised to requests in sequence.
+  #ask(method, path, body) {
+    const turn = this.#last.then(() => this.#exchange(method, path, body));
+    this.#last = turn.catch(() => {});
+    return turn;
+  }
+
+  async #exchange(method, path, body) {
+    const at = Date.now();
+    const start = performance.now();
+    const outcome = { status: 0, code: null };
+    try {
+      const response = await fetch(path, {
+        method,
+        body,
+        headers: body === undefined ? {} : { "content-type": "application/json" },
+        cache: "no-store",
+        signal: AbortSignal.timeout(PATIENCE),
+      });
+      outcome.status = response.status;
+      const answer = await bodyOf(response);
+      if (!response.ok) throw problemOf(response, answer);
+      if (response.status !== 204 && typeof answer?.isNew !== "boolean") throw problemOf(response, null);
+      return answer;
+    } catch (error) {
+      const problem = error instanceof Problem ? error : noAnswer(error);
+      outcome.code = problem.code;
+      throw problem;
+    } finally {
+      this.#onExchange({ at, method, path, ...outcome, ms: performance.now() - start });
+    }
+  }
+}
+
+async function bodyOf(response) {
+  const text = await response.text();
+  try {
+    return parseJson(text);
+  } catch {
+    return null;
+  }
+}
+
+// URLs drop the segments "", "." and "..", encoded or not: such a path would
+// name another resource, and a DELETE of it would take more than the value.
+function valuePath(key) {
+  if (key === "" || key === "." || key === ".." || !key.isWellFormed()) {
+    throw new Problem({ code: "not_addressable", title: "This key cannot be written in a URL", detail: "Use another, or the session from code" });
+  }
+  return `/api/session/data/${encodeURIComponent(key)}`;
+}

@@ -1,0 +1,49 @@
+// Building and finding elements. Data enters the page as text only.
+
+/** The element with this id, which index.html promises. */
+export const byId = (id) => document.getElementById(id);
+
+/** An element; attributes named `on…` are listeners, `false` and `null` are left out. */
+export function el(tag, attributes, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== false && value != null) node.setAttribute(name, value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** Writes text only where it differs: a live region should not speak twice. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** A button out of use keeps its place and the keyboard's focus, so it is `aria-disabled`. */
+export function setEnabled(button, enabled) {
+  if (enabled) button.removeAttribute("aria-disabled");
+  else button.setAttribute("aria-disabled", "true");
+}
+
+/** Runs `action` on a click, not while disabled and not again while it is running. */
+export function onPress(button, action) {
+  let running = false;
+  button.addEventListener("click", async (event) => {
+    event.preventDefault();
+    if (running || button.getAttribute("aria-disabled") === "true") return;
+    running = true;
+    button.setAttribute("aria-busy", "true");
+    try {
+      await action();
+    } finally {
+      running = false;
+      button.removeAttribute("aria-busy");
+    }
+  });
+}
+
+/** Tells a screen reader what has just happened. */
+export function say(text) {
+  byId("say").textContent = text;
+}

@@ -1,0 +1,23 @@
+// The console: one live session, the views that show it, the API behind it.
+
+import { Api } from "./api.js";
+import { cookiesView } from "./cookies-view.js";
+import { expiryView } from "./expiry-view.js";
+import { LiveSession } from "./live-session.js";
+import { logView } from "./log-view.js";
+import { noticeView } from "./notice-view.js";
+import { ownerView } from "./owner-view.js";
+import { sessionView } from "./session-view.js";
+import { valuesView } from "./values-view.js";
+
+const live = new LiveSession(new Api(logView()));
+const views = [noticeView, sessionView, valuesView, expiryView, ownerView, cookiesView].map((view) => view(live));
+
+live.addEventListener("change", () => views.forEach((show) => show()));
+
+// Another tab may have changed the session while this one was hidden.
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "visible") live.refresh();
+});
+
+live.refresh();

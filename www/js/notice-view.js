@@ -1,0 +1,35 @@
+// The strip under the title: one sentence on how things stand.
+
+import { byId, onPress, setText } from "./dom.js";
+
+export function noticeView(live) {
+  const strip = byId("notice");
+  const text = byId("notice-text");
+  onPress(byId("refresh"), () => live.refresh());
+
+  return () => {
+    const { kind, sentence } = standing(live);
+    strip.dataset.kind = kind;
+    setText(text, sentence);
+  };
+}
+
+function standing({ value, problem, cookiesKept }) {
+  if (problem?.unreachable) {
+    const rest = value ? "What is shown is the last answer." : "The explanations on this page still hold.";
+    return { kind: "bad", sentence: `${problem.text} ${rest}` };
+  }
+  if (problem) return { kind: "bad", sentence: `${problem.text} (${problem.code})` };
+  if (cookiesKept === false) return { kind: "bad", sentence: cookiesLost() };
+  if (value.key === null) return { kind: "quiet", sentence: "No session yet. Nothing is stored until the first value is set." };
+  if (cookiesKept === null) return { kind: "wait", sentence: "Saved. Looking whether the cookie comes back…" };
+  return { kind: "good", sentence: "A live session. The browser sends its cookies back." };
+}
+
+function cookiesLost() {
+  const lost = "The session was saved, but its cookie did not come back, so the next request was anonymous.";
+  if (location.protocol === "http:") {
+    return `${lost} Over plain http this browser drops Secure cookies: open this page over https, or in Chrome or Firefox at http://localhost.`;
+  }
+  return `${lost} Cookies are blocked for this site: allow them in the browser’s settings.`;
+}

@@ -1,0 +1,51 @@
+// A refusal: what the API said as problem+json, or what kept it from answering.
+
+export class Problem extends Error {
+  constructor({ status = 0, code, title, detail = "", retryAfter = null }) {
+    super(title);
+    this.name = "Problem";
+    Object.assign(this, { status, code, title, detail, retryAfter });
+  }
+
+  /** Nothing that is our API has answered. */
+  get unreachable() {
+    return this.code === "unreachable" || this.code === "not_the_api";
+  }
+
+  /** One line for the place where it happened. */
+  get text() {
+    const parts = [sentence(this.title)];
+    if (this.detail && this.detail !== this.title) parts.push(sentence(this.detail));
+    if (this.retryAfter) parts.push(`Try again in ${this.retryAfter} s.`);
+    return parts.join(" ");
+  }
+}
+
+const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+
+export function noAnswer(error) {
+  return new Problem({
+    code: "unreachable",
+    title: "The API cannot be reached",
+    detail: error.name === "TimeoutError" ? "No answer within 20 seconds. What was asked may have been done" : "",
+  });
+}
+
+/** The problem in an answer that is not a success. */
+export function problemOf(response, body) {
+  if (typeof body?.code !== "string") {
+    return new Problem({
+      status: response.status,
+      code: "not_the_api",
+      title: "What answers here is not the session API",
+      detail: `Status ${response.status} without a problem of its own`,
+    });
+  }
+  return new Problem({
+    status: response.status,
+    code: body.code,
+    title: body.title ?? body.code,
+    detail: body.detail,
+    retryAfter: response.headers.get("retry-after"),
+  });
+}

@@ -1,0 +1,148 @@
+// The session's public facts, its key in three parts, cycle and destroy.
+
+import { confirmed } from "./confirm.js";
+import { byId, el, onPress, say, setEnabled, setText } from "./dom.js";
+import { Slot } from "./slot.js";
+import { dateText, spanText } from "./time.js";
+
+const PARTS = ["owner", "lineage", "derived"];
+
+const OUTCOMES = {
+  new: "No key cookie came with the request",
+  loaded: "The record was found and opened",
+  rotated: "The key was cycled elsewhere; this request still carried the old one",
+  pending: "Just saved, and not to be seen here yet",
+  stale: "An older copy than the one this browser saved; reading only",
+  gone: "The cookie is good, the record is no longer there",
+  expired: "The session’s time had passed",
+  revoked: "The session was ended: logged out here or elsewhere",
+  rejected: "The cookie is not one of ours, or was changed",
+  ambiguous: "Two different key cookies came; neither was chosen",
+  corrupt: "The record could not be opened",
+  unavailable: "Storage did not answer",
+};
+
+export function sessionView(live) {
+  const slot = new Slot(byId("session-slot"));
+  const cycle = byId("cycle");
+  const destroy = byId("destroy");
+  const copy = byId("copy-key");
+  const parts = PARTS.map((part) => byId("session-key").querySelector(`[data-part=${part}] dd`));
+
+  onPress(cycle, () =>
+    slot.guard(async () => {
+      await live.change((api) => api.cycle());
+      say("The key was cycled");
+    }),
+  );
+
+  onPress(destroy, async () => {
+    const sure = await confirmed({
+      title: "Destroy this session?",
+      text: "Its values are lost and its cookies removed. The key is dead everywhere soon after.",
+      yes: "Destroy",
+    });
+    if (!sure) return;
+    await slot.guard(async () => {
+      await live.change((api) => api.destroy());
+      say("The session was destroyed");
+    });
+  });
+
+  onPress(copy, async () => {
+    try {
+      await navigator.clipboard.writeText(live.value.key);
+      setText(copy, "Copied");
+      setTimeout(() => setText(copy, "Copy key"), 2000);
+      say("Key copied");
+    } catch {
+      // No clipboard over plain http: select it, so that the person can copy.
+      getSelection().selectAllChildren(byId("session-key"));
+      say("Key selected");
+    }
+  });
+
+  const tick = countdowns(live);
+
+  return () => {
+    const session = live.value;
+    const state = byId("session-state");
+    const [word, tone] = stateOf(live);
+    setText(state, word);
+    state.dataset.tone = tone;
+    if (session === null) return;
+
+    const hasKey = session.key !== null;
+    for (const button of [cycle, destroy, copy]) setEnabled(button, hasKey);
+    showKey(parts, session.key);
+
+    setText(byId("fact-new"), session.isNew ? "yes" : "no");
+    setText(byId("fact-new-sub"), session.isNew ? "not loaded from storage" : "loaded from storage");
+    setText(byId("fact-version"), String(session.version));
+    setText(byId("fact-owner"), session.owner ?? "none");
+    setText(byId("fact-owner-sub"), session.owner === null ? "anonymous" : "bound by login");
+    showOutcome(session);
+    tick();
+  };
+}
+
+function stateOf({ value, problem }) {
+  if (problem) return [problem.unreachable ? "unreachable" : problem.code, "bad"];
+  if (value === null) return ["unknown", "quiet"];
+  return value.key === null ? ["none yet", "quiet"] : ["live", "good"];
+}
+
+// A part that changed is marked for a moment: cycling keeps the lineage, login does not.
+function showKey(nodes, key) {
+  const texts = key === null ? PARTS.map(() => "–") : key.split(".");
+  nodes.forEach((node, i) => {
+    const text = texts[i] ?? "–";
+    if (node.textContent === text) return;
+    const wasKey = node.textContent !== "–";
+    node.replaceChildren(el("span", { class: wasKey && text !== "–" ? "changed" : null }, text));
+  });
+}
+
+function showOutcome({ outcome }) {
+  const told = outcome !== undefined;
+  setText(byId("fact-outcome"), told ? outcome : "not told");
+  setText(byId("fact-outcome-sub"), told ? (OUTCOMES[outcome] ?? " ") : "The Worker tells it only with the variable DEMO");
+}
+
+// Keeps the three times current, and asks again once when an end has passed.
+function countdowns(live) {
+  let asked = null;
+
+  const tick = () => {
+    const session = live.value;
+    if (session === null) return;
+    const now = Date.now();
+    time("fact-created", session.createdAt, (at) => `${spanText(now - at)} ago`);
+    const ended = [
+      time("fact-ends", session.expiresAt, (at) => left(at - now)),
+      time("fact-idle", session.idleExpiresAt, (at) => left(at - now)),
+    ].some((at) => at !== null && at + 1000 < now);
+
+    const ends = `${session.expiresAt} ${session.idleExpiresAt}`;
+    if (ended && asked !== ends) {
+      asked = ends;
+      live.refresh();
+    }
+  };
+
+  setInterval(tick, 1000);
+  return tick;
+}
+
+const left = (span) => (span > 0 ? `in ${spanText(span)}` : "passed");
+
+function time(id, iso, sub) {
+  const at = iso === null ? null : Date.parse(iso);
+  const node = byId(id);
+  if (node.dataset.at !== String(iso)) {
+    node.dataset.at = iso;
+    node.replaceChildren(at === null ? "–" : el("time", { datetime: iso }, dateText(at)));
+  }
+  setText(byId(`${id}-sub`), at === null ? "none" : sub(at));
+  return at;
+}

@@ -1,0 +1,117 @@
+// One value: its key, its JSON to edit in place, save, revert, remove.
+
+import { el, onPress, say } from "./dom.js";
+import { describeJson, formatJson, jsonFault } from "./json.js";
+import { Slot } from "./slot.js";
+
+let rowsMade = 0;
+
+export class ValueRow {
+  #live;
+  #key;
+  #stored = "";
+  #field;
+  #slot;
+
+  constructor(live, key) {
+    this.#live = live;
+    this.#key = key;
+    const id = `row-${++rowsMade}`;
+    const slot = el("p", { class: "slot", id: `${id}-slot` }, "\u00a0");
+    this.#field = el("textarea", {
+      id,
+      rows: 1,
+      autocomplete: "off",
+      autocapitalize: "none",
+      spellcheck: "false",
+      "aria-describedby": slot.id,
+      oninput: () => this.#edited(),
+      onkeydown: (event) => this.#pressed(event),
+    });
+    this.#slot = new Slot(slot, this.#field);
+    const save = el("button", { type: "button", class: "primary draft", "aria-label": `Save ${key}` }, "Save");
+    const revert = el("button", { type: "button", class: "draft", "aria-label": `Revert ${key}` }, "Revert");
+    const remove = el("button", { type: "button", class: "settled", "aria-label": `Remove ${key}` }, "Remove");
+    onPress(save, () => this.#save());
+    onPress(revert, () => this.#revert());
+    onPress(remove, () => this.#remove());
+
+    this.node = el(
+      "li",
+      { class: "value-grid row", "data-key": key },
+      el("div", { class: "cell" }, el("label", { for: id }, key === "" ? "(empty key)" : key)),
+      el("div", { class: "cell" }, this.#field, slot),
+      el("div", { class: "cell buttons" }, save, revert, remove),
+    );
+  }
+
+  /** Shows the stored value; a draft in work stays, and is told that the value has moved. */
+  show(value) {
+    const text = formatJson(value);
+    const moved = text !== this.#stored;
+    const draft = this.#dirty;
+    this.#stored = text;
+    if (!draft && moved) this.#write(text);
+    this.#slot.hint(draft && moved && this.#dirty ? "Changed meanwhile: Revert shows the stored value." : describeJson(value));
+    this.#edited({ keepError: true });
+  }
+
+  /** Draws the eye to the row for a moment. */
+  mark() {
+    this.node.classList.remove("marked");
+    void this.node.offsetWidth;
+    this.node.classList.add("marked");
+  }
+
+  get #dirty() {
+    return this.#field.value !== this.#stored;
+  }
+
+  #write(text) {
+    this.#field.value = text;
+  }
+
+  #edited({ keepError = false } = {}) {
+    if (!keepError) this.#slot.clear();
+    this.node.toggleAttribute("data-draft", this.#dirty);
+    this.#field.rows = Math.min(14, this.#field.value.split("\n").length);
+  }
+
+  #pressed(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.#save();
+    else if (event.key === "Escape" && this.#dirty) this.#revert();
+  }
+
+  async #save() {
+    const text = this.#field.value;
+    const fault = jsonFault(text);
+    if (fault) {
+      this.#slot.fail(fault);
+      this.#field.focus();
+      return;
+    }
+    const saved = await this.#slot.guard(async () => {
+      await this.#live.change((api) => api.set(this.#key, text));
+    });
+    if (!saved) return;
+    // What came back is the same value, perhaps written another way.
+    if (this.#field.value === text) this.#write(this.#stored);
+    this.#edited();
+    this.#field.focus();
+    this.mark();
+    say(`${this.#key} saved`);
+  }
+
+  #revert() {
+    this.#write(this.#stored);
+    this.#edited();
+    this.#field.focus();
+  }
+
+  #remove() {
+    return this.#slot.guard(async () => {
+      await this.#live.change((api) => api.remove(this.#key));
+      say(`${this.#key} removed`);
+    });
+  }
+}

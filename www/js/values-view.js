@@ -1,0 +1,98 @@
+// The values: the form that adds one, and a row for each.
+
+import { confirmed } from "./confirm.js";
+import { byId, onPress, say, setEnabled, setText } from "./dom.js";
+import { bytes, count, jsonFault } from "./json.js";
+import { Slot } from "./slot.js";
+import { ValueRow } from "./value-row.js";
+
+export function valuesView(live) {
+  const rows = new Map();
+  const list = byId("value-rows");
+  const clear = byId("clear");
+  const clearSlot = new Slot(byId("clear-slot"));
+  addForm(live, rows);
+
+  onPress(clear, async () => {
+    const sure = await confirmed({
+      title: "Clear all values?",
+      text: "The session stays, with its key and its owner; its values are removed.",
+      yes: "Clear",
+    });
+    if (!sure) return;
+    await clearSlot.guard(async () => {
+      await live.change((api) => api.clear());
+      say("All values were removed");
+    });
+  });
+
+  return () => {
+    const data = live.value?.data;
+    if (data === undefined) return;
+    for (const [key, row] of rows) {
+      if (Object.hasOwn(data, key)) continue;
+      rows.delete(key);
+      leave(row.node);
+      row.node.remove();
+    }
+    for (const [key, value] of Object.entries(data)) {
+      const row = rows.get(key) ?? new ValueRow(live, key);
+      row.show(value);
+      if (rows.get(key) !== row) list.append(row.node);
+      rows.set(key, row);
+    }
+    const empty = rows.size === 0;
+    byId("value-empty").hidden = !empty;
+    setEnabled(clear, !empty);
+    setText(byId("values-size"), empty ? "" : `${count(rows.size, "key")}, ${bytes(JSON.stringify(data))}`);
+  };
+}
+
+// A removed row hands the keyboard's focus to its neighbour.
+function leave(node) {
+  if (!node.contains(document.activeElement)) return;
+  const neighbour = node.nextElementSibling ?? node.previousElementSibling;
+  (neighbour?.querySelector("textarea") ?? byId("add-key")).focus();
+}
+
+function addForm(live, rows) {
+  const key = byId("add-key");
+  const value = byId("add-value");
+  const submit = byId("add-submit");
+  const keySlot = new Slot(byId("add-key-slot"), key);
+  const valueSlot = new Slot(byId("add-value-slot"), value);
+
+  key.addEventListener("input", () => {
+    keySlot.clear();
+    const known = rows.has(key.value);
+    setText(submit, known ? "Set" : "Add");
+    keySlot.hint(known ? "Replaces its value" : "Any text");
+  });
+  value.addEventListener("input", () => valueSlot.clear());
+  value.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit.click();
+  });
+
+  onPress(submit, async () => {
+    if (key.value === "") keySlot.fail("A key is missing.");
+    const fault = jsonFault(value.value);
+    if (fault) valueSlot.fail(fault);
+    if (key.value === "" || fault) return void (key.value === "" ? key : value).focus();
+
+    const name = key.value;
+    try {
+      await live.change((api) => api.set(name, value.value));
+    } catch (problem) {
+      if (problem.code === undefined) throw problem;
+      (problem.code === "not_addressable" ? keySlot : valueSlot).fail(problem);
+      return;
+    }
+    if (live.cookiesKept === false) return;
+    say(`${name} saved`);
+    rows.get(name)?.mark();
+    key.value = "";
+    value.value = "";
+    key.dispatchEvent(new Event("input"));
+    key.focus();
+  });
+}
