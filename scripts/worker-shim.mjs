@@ -12,6 +12,7 @@ import wasm from "./edge_session_bg.wasm";
 // long to end; when only one is left, it is the one.
 const GRACE_MS = 5000;
 
+// The Rust state, its memory and the requests that use them.
 class Instance {
   exports = instantiate(wasm);
   panicked = false;
@@ -20,7 +21,10 @@ class Instance {
   constructor() {
     // The crate `worker` sets this property in its panic hook, within the failing request.
     Object.defineProperty(this.exports.__worker_init_state(), "criticalError", {
-      set: () => this.onPanic(),
+      set: () => {
+        announced = true;
+        this.onPanic();
+      },
     });
   }
 
@@ -32,8 +36,7 @@ class Instance {
       const answer = await Promise.race([this.exports.fetch(request, env, ctx), abandoned]);
       return answer ?? internalError();
     } catch (error) {
-      // What is not a panic, and so not announced: a trap on the way in, such as a stack overflow.
-      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) this.retire();
+      if (isTrap(error)) this.onPanic();
       console.error(error);
       return internalError();
     } finally {
@@ -44,7 +47,7 @@ class Instance {
 
   onPanic() {
     this.panicked = true;
-    this.retire();
+    if (current === this) current = null;
     this.abandonTheLast();
     if (this.abandon.size > 0) {
       setTimeout(() => this.abandon.forEach((abandon) => abandon()), GRACE_MS);
@@ -54,13 +57,19 @@ class Instance {
   abandonTheLast() {
     if (this.abandon.size === 1) this.abandon.forEach((abandon) => abandon());
   }
-
-  retire() {
-    if (current === this) current = null;
-  }
 }
 
+let announced = false;
 let current = new Instance();
+
+// Every panic ends here too; of interest are the traps that no panic hook has announced:
+// memory exhausted, stack overflow.
+addEventListener("error", ({ error }) => {
+  if (isTrap(error) && !announced) current?.onPanic();
+  announced = false;
+});
+
+const isTrap = (error) => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
 
 function internalError() {
   const problem = { type: "about:blank", title: "Internal Server Error", status: 500, code: "internal" };
