@@ -58,7 +58,7 @@ const problem = (status, code, title, detail, headers = {}) => ({
 
 consoleTest("looking creates nothing", async (page, context) => {
   await notice(page, "No session yet");
-  await shows(page, "#session-state", "none yet");
+  await shows(page, "#session-state", "none");
   await shows(page, "#cookies-state", "none set yet");
   assert.deepEqual(await context.cookies(), []);
   assert.equal(await requests(page).count(), 1);
@@ -259,6 +259,24 @@ consoleTest("destroying asks first, then takes values and cookies", async (page,
   for (const name of ["Destroy…", "Cycle key", "Copy key"]) {
     assert.equal(await button(page, name).getAttribute("aria-disabled"), "true");
   }
+});
+
+consoleTest("where the session was ended elsewhere the page says why", async (page, context) => {
+  await add(page, "theme", '"dark"');
+  const options = { browser, origin: worker.origin, storageState: await context.storageState() };
+  await inConsole(options, async (other) => {
+    await row(other, "theme").waitFor();
+    await answerYes(page, "Destroy…", "Destroy");
+    await notice(page, "No session yet");
+
+    await button(other, "Refresh").click();
+    await notice(other, "The session was ended, here or elsewhere. (revoked)");
+    await row(other, "theme").waitFor({ state: "detached" });
+    await other.getByLabel("Key", { exact: true }).fill("theme");
+    await other.getByLabel("Value", { exact: true }).fill("1");
+    await button(other, "Add").click();
+    await other.locator("#add-value-slot").getByRole("alert").filter({ hasText: "revoked" }).waitFor();
+  });
 });
 
 consoleTest("the end is set in each of its ways", async (page) => {

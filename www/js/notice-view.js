@@ -1,6 +1,7 @@
 // The strip under the title: one sentence on how things stand.
 
 import { byId, onPress, setText } from "./dom.js";
+import { isRemarkable, meaningOf } from "./outcomes.js";
 
 export function noticeView(live) {
   const strip = byId("notice");
@@ -21,6 +22,7 @@ function standing({ value, problem, cookiesKept }) {
   }
   if (problem) return { kind: "bad", sentence: `${problem.text} (${problem.code})` };
   if (cookiesKept === false) return { kind: "bad", sentence: cookiesLost() };
+  if (isRemarkable(value.outcome)) return { kind: "odd", sentence: `${meaningOf(value.outcome)} (${value.outcome})` };
   if (value.key === null) return { kind: "quiet", sentence: "No session yet. Nothing is stored until the first value is set." };
   if (cookiesKept === null) return { kind: "wait", sentence: "Saved. Looking whether the cookie comes back…" };
   return { kind: "good", sentence: "A live session. The browser sends its cookies back." };

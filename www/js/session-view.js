@@ -2,25 +2,11 @@
 
 import { confirmed } from "./confirm.js";
 import { byId, el, onPress, say, setEnabled, setText } from "./dom.js";
+import { meaningOf } from "./outcomes.js";
 import { Slot } from "./slot.js";
 import { dateText, spanText } from "./time.js";
 
 const PARTS = ["owner", "lineage", "derived"];
-
-const OUTCOMES = {
-  new: "No key cookie came with the request",
-  loaded: "The record was found and opened",
-  rotated: "The key was cycled elsewhere; this request still carried the old one",
-  pending: "Just saved, and not to be seen here yet",
-  stale: "An older copy than the one this browser saved; reading only",
-  gone: "The cookie is good, the record is no longer there",
-  expired: "The session’s time had passed",
-  revoked: "The session was ended: logged out here or elsewhere",
-  rejected: "The cookie is not one of ours, or was changed",
-  ambiguous: "Two different key cookies came; neither was chosen",
-  corrupt: "The record could not be opened",
-  unavailable: "Storage did not answer",
-};
 
 export function sessionView(live) {
   const slot = new Slot(byId("session-slot"));
@@ -89,7 +75,8 @@ export function sessionView(live) {
 function stateOf({ value, problem }) {
   if (problem) return [problem.unreachable ? "unreachable" : problem.code, "bad"];
   if (value === null) return ["unknown", "quiet"];
-  return value.key === null ? ["none yet", "quiet"] : ["live", "good"];
+  if (value.key === null) return ["none", "quiet"];
+  return ["live", "good"];
 }
 
 // A part that changed is marked for a moment: cycling keeps the lineage, login does not.
@@ -106,7 +93,7 @@ function showKey(nodes, key) {
 function showOutcome({ outcome }) {
   const told = outcome !== undefined;
   setText(byId("fact-outcome"), told ? outcome : "not told");
-  setText(byId("fact-outcome-sub"), told ? (OUTCOMES[outcome] ?? " ") : "The Worker tells it only with the variable DEMO");
+  setText(byId("fact-outcome-sub"), told ? meaningOf(outcome) : "The Worker tells it only with the variable DEMO");
 }
 
 // Keeps the three times current, and asks again once when an end has passed.
