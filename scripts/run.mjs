@@ -59,6 +59,12 @@ export async function main(body) {
       stopping = true;
     });
   }
+  if (process.env.npm_lifecycle_event) {
+    // npm ends the shell it started us in, and the shell does not tell us.
+    const shell = process.ppid;
+    const watch = () => process.ppid !== shell && process.kill(process.pid, "SIGTERM");
+    setInterval(watch, 300).unref();
+  }
   try {
     process.exitCode = (await body()) || process.exitCode || 0;
   } catch (error) {
