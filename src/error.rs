@@ -203,6 +203,12 @@ impl SessionError {
         self.0.cause.as_ref()
     }
 
+    /// The same with what the connector said.
+    pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
+        let cause = cause.0.cause.clone();
+        Self(Rc::new(Inner { code, message: Cow::Borrowed(message), cause }))
+    }
+
     #[cold]
     pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::Config, message)

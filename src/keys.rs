@@ -217,11 +217,12 @@ impl Secret {
         // the salt, whose key schedule is kept.
         let mut extract = self.extract.clone();
         Update::update(&mut extract, token.bytes());
-        let pseudo_random_key = Zeroizing::new(extract.finalize().into_bytes());
+        let pseudo_random_key: Zeroizing<[u8; 32]> =
+            Zeroizing::new(extract.finalize().into_bytes().into());
         let mut derived = [0; 16];
         let mut record = Zeroizing::new([0; 32]);
         // 32 bytes are what `from_prk` asks for at least, so this is always taken.
-        if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key) {
+        if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key[..]) {
             expand(&root, b"edge-session/v1 derived key", &mut derived);
             expand(&root, b"edge-session/v1 record key", &mut record[..]);
         }

@@ -3,11 +3,41 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
-pub mod connector;
+mod sessions;
+mod store;
+
+mod data;
+mod expiry;
+mod lifecycle;
+mod load;
+mod outcome;
+mod presented;
+mod record;
+mod revocation;
+mod save;
+mod value;
+mod version;
+
 mod cookie;
+mod keys;
+mod ticket;
+mod wire;
+
 mod error;
 mod settings;
 
+pub mod connector;
+pub mod runtime;
+
 pub use cookie::SameSite;
 pub use error::{ErrorCode, SessionError};
+pub use expiry::Expiry;
+pub use keys::SecretRing;
+pub use outcome::Outcome;
+pub use presented::{CookieHeader, RequestHead};
+pub use sessions::{CommitHeaders, Sessions};
 pub use settings::{Settings, Storage};
+pub use store::SessionStore;
+
+#[doc(hidden)]
+pub mod doc;

@@ -112,7 +112,8 @@ impl KvConnector {
     ) -> Result<Vec<Option<String>>, JsValue> {
         let names: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
         let reply = settle(self.0.get(&names, options)).await?;
-        let values = reply.dyn_ref::<Map>().ok_or_else(|| unexpected("get", "not a Map"))?;
+        let values =
+            reply.dyn_ref::<Map>().ok_or_else(|| unexpected("get", "something that is no Map"))?;
         keys.iter()
             .map(|key| {
                 // An absent key is there with null. A reply that leaves one out says nothing
@@ -302,4 +303,213 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
         None => return Err(unexpected("list", "something without list_complete")),
     };
     Ok(Page { keys, cursor })
+}
+
+// What a namespace answers in truth is tested in workerd (`tests/workerd`); here it misbehaves.
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::error::Error;
+    use std::rc::Rc;
+
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+    use crate::connector::ConnectorErrorKind;
+
+    type Reply = Result<JsValue, JsValue>;
+
+    /// A namespace of which every method answers `reply`, and the arguments it was called with.
+    fn namespace(reply: impl Fn() -> Reply + 'static) -> (KvConnector, Rc<RefCell<Vec<String>>>) {
+        let calls = Rc::new(RefCell::new(Vec::new()));
+        let reply = Rc::new(reply);
+        let namespace = Object::new();
+        for name in ["get", "put", "delete", "list"] {
+            let (calls, reply) = (calls.clone(), reply.clone());
+            let method = move |a: JsValue, b: JsValue, c: JsValue| -> Reply {
+                let arguments = js_sys::JSON::stringify(&Array::of3(&a, &b, &c)).unwrap();
+                calls.borrow_mut().push(format!("{name}{}", String::from(arguments)));
+                reply()
+            };
+            let method: Box<dyn Fn(JsValue, JsValue, JsValue) -> Reply> = Box::new(method);
+            let method = Closure::wrap(method).into_js_value();
+            Reflect::set(&namespace, &JsValue::from_str(name), &method).unwrap();
+        }
+        (KvConnector::from_binding(namespace.into(), "SESSIONS").unwrap(), calls)
+    }
+
+    fn error(message: &str) -> JsValue {
+        js_sys::Error::new(message).into()
+    }
+
+    fn map(pairs: &[(&str, JsValue)]) -> JsValue {
+        let map = Map::new();
+        for (name, value) in pairs {
+            map.set(&JsValue::from_str(name), value);
+        }
+        map.into()
+    }
+
+    #[wasm_bindgen_test]
+    fn what_is_no_namespace_is_refused_by_name() {
+        let not_there = object(&[("OTHER", JsValue::TRUE)]).unwrap();
+        let text = object(&[("SESSIONS", JsValue::from_str("a variable"))]).unwrap();
+        let half = object(&[("get", Function::new_no_args("").into())]).unwrap();
+        let half = object(&[("SESSIONS", half.into())]).unwrap();
+        for (env, words) in [
+            (JsValue::UNDEFINED, "is not bound"),
+            (JsValue::NULL, "is not bound"),
+            (not_there.into(), "is not bound"),
+            (text.into(), "no method get"),
+            (half.into(), "no method put"),
+        ] {
+            let error = KvConnector::from_env(&env, "SESSIONS").unwrap_err();
+            assert_eq!(error.code(), ErrorCode::MissingBinding);
+            assert!(error.message().starts_with("SESSIONS "), "{error}");
+            assert!(error.message().contains(words), "{error}");
+        }
+    }
+
+    #[wasm_bindgen_test]
+    async fn calls_are_those_of_the_documented_binding() {
+        let (kv, calls) = namespace(|| Ok(map(&[("a", "1".into()), ("b", JsValue::NULL)])));
+        let values = kv.read(&["a", "b", "a"], ReadOptions::cache_ttl(1)).await.unwrap();
+        assert_eq!(values, [Some("1".to_owned()), None, Some("1".to_owned())]);
+        assert!(kv.read(&[], ReadOptions::default()).await.unwrap().is_empty());
+        kv.put("a", "1", PutOptions::ttl(u32::MAX).with_metadata("m")).await.unwrap();
+        kv.put("a", "1", PutOptions::default()).await.unwrap();
+        kv.delete("a").await.unwrap();
+        assert_eq!(
+            *calls.borrow(),
+            [
+                r#"get[["a","b","a"],{"type":"text","cacheTtl":30},null]"#,
+                r#"put["a","1",{"expirationTtl":2147483647,"metadata":"m"}]"#,
+                r#"put["a","1",{}]"#,
+                r#"delete["a",null,null]"#,
+            ]
+        );
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_single_key_is_a_plain_get() {
+        let (kv, calls) = namespace(|| Ok("1".into()));
+        let values = kv.read(&["a"], ReadOptions::default()).await.unwrap();
+        assert_eq!(values, [Some("1".to_owned())]);
+        assert_eq!(*calls.borrow(), [r#"get["a",{"type":"text"},null]"#]);
+    }
+
+    #[wasm_bindgen_test]
+    async fn more_keys_than_one_bulk_read_takes_are_read_in_several() {
+        let names: Vec<String> = (0..201).map(|i| format!("k{i}")).collect();
+        let all = names.clone();
+        let (kv, calls) = namespace(move || {
+            let pairs: Vec<(&str, JsValue)> =
+                all.iter().map(|name| (name.as_str(), JsValue::from_str(name))).collect();
+            Ok(map(&pairs))
+        });
+        let keys: Vec<&str> = names.iter().map(String::as_str).collect();
+        let values = kv.read(&keys, ReadOptions::default()).await.unwrap();
+        assert!(values.iter().flatten().eq(names.iter()));
+        assert_eq!(calls.borrow().len(), 3);
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_throw_and_a_rejection_are_the_same_failure_and_keep_the_thrown_object() {
+        let thrown = error("KV GET failed: 429 Too Many Requests");
+        let rejected = Promise::reject(&thrown);
+        let replies: [Reply; 2] = [Err(thrown.clone()), Ok(rejected.into())];
+        for reply in replies {
+            let (kv, _) = namespace(move || reply.clone());
+            let failures = [
+                kv.read(&["a"], ReadOptions::default()).await.unwrap_err(),
+                kv.read(&["a", "b"], ReadOptions::default()).await.unwrap_err(),
+                kv.put("a", "1", PutOptions::default()).await.unwrap_err(),
+                kv.delete("a").await.unwrap_err(),
+                kv.list("", None).await.unwrap_err(),
+            ];
+            for failure in failures {
+                assert_eq!(failure.kind(), ConnectorErrorKind::RateLimited);
+                let cause = failure.source().unwrap().downcast_ref::<JsCause>().unwrap();
+                assert!(Object::is(cause.value(), &thrown), "the same object");
+                assert_eq!(cause.to_string(), "KV GET failed: 429 Too Many Requests");
+            }
+        }
+    }
+
+    #[wasm_bindgen_test]
+    async fn whatever_is_thrown_is_an_error_with_words() {
+        let hostile = Object::new();
+        let getter = object(&[("get", Function::new_no_args("throw 1").into())]).unwrap();
+        Object::define_property(&hostile, &"message".into(), &getter);
+        for thrown in [JsValue::UNDEFINED, JsValue::NULL, 5.into(), hostile.into()] {
+            let (kv, _) = namespace(move || Err(thrown.clone()));
+            let failure = kv.delete("a").await.unwrap_err();
+            assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable);
+            assert_eq!(failure.to_string(), "unavailable: KV threw something that is not an Error");
+        }
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_reply_of_another_shape_is_a_failure_and_never_an_absence() {
+        for reply in [
+            JsValue::UNDEFINED,
+            5.into(),
+            Object::new().into(),
+            map(&[]),
+            map(&[("a", JsValue::NULL)]),
+            map(&[("a", JsValue::NULL), ("b", JsValue::UNDEFINED)]),
+            map(&[("a", JsValue::NULL), ("b", 5.into())]),
+        ] {
+            let shown = format!("{reply:?}");
+            let (kv, _) = namespace(move || Ok(reply.clone()));
+            for keys in [&["a"][..], &["a", "b"]] {
+                let failure = kv.read(keys, ReadOptions::default()).await.unwrap_err();
+                assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable, "{shown}");
+                assert!(failure.to_string().contains("KV get answered with"), "{failure}");
+            }
+        }
+    }
+
+    #[wasm_bindgen_test]
+    async fn a_page_is_read_as_documented_or_not_at_all() {
+        let listed = |text: &str| {
+            let reply = js_sys::JSON::parse(text).unwrap();
+            async move {
+                let (kv, calls) = namespace(move || Ok(reply.clone()));
+                let page = kv.list("s.", Some("c0")).await;
+                assert_eq!(*calls.borrow(), [r#"list[{"prefix":"s.","cursor":"c0"},null,null]"#]);
+                page
+            }
+        };
+        let page = listed(
+            r#"{"keys":[{"name":"s.a","metadata":"m"},{"name":"s.b","metadata":{}},{"name":"s.c"}],
+                "list_complete":false,"cursor":"c1"}"#,
+        )
+        .await
+        .unwrap();
+        let metadata = [Some("m".to_owned()), None, None];
+        let names = ["s.a", "s.b", "s.c"].map(str::to_owned);
+        let keys =
+            std::iter::zip(names, metadata).map(|(name, metadata)| ListedKey { name, metadata });
+        assert_eq!(page, Page { keys: keys.collect(), cursor: Some("c1".to_owned()) });
+
+        let last =
+            listed(r#"{"keys":[],"list_complete":true,"cursor":"left over"}"#).await.unwrap();
+        assert_eq!(last, Page::default());
+
+        for text in [
+            "null",
+            "{}",
+            r#"{"keys":{},"list_complete":true}"#,
+            r#"{"keys":[]}"#,
+            r#"{"keys":[],"list_complete":"true"}"#,
+            r#"{"keys":[],"list_complete":false}"#,
+            r#"{"keys":[],"list_complete":false,"cursor":""}"#,
+            r#"{"keys":[{}],"list_complete":true}"#,
+            r#"{"keys":[null],"list_complete":true}"#,
+        ] {
+            let failure = listed(text).await.unwrap_err();
+            assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable, "{text}");
+        }
+    }
 }

@@ -1,0 +1,679 @@
+//! The life cycle of a session: load, create, cycle, bind, save, destroy, flush, commit.
+//!
+//! Decisions are made on plain values; what has to be put travels as an owned job (`save.rs`), and
+//! its result is applied afterwards. No borrow of the session lives across an await.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use futures_util::future::FutureExt;
+
+use crate::cookie::CookieKind;
+use crate::data::Data;
+use crate::error::{ErrorCode, SessionError};
+use crate::expiry::idle_seconds;
+use crate::keys::{SessionKey, Token};
+use crate::load::{Reading, look};
+use crate::outcome::{Access, Finding, Outcome};
+use crate::presented::{Held, Identity, Presented};
+use crate::record::Device;
+use crate::revocation::Marker;
+use crate::save::{MarkerPut, Saved, Source, Step, Work, perform, put_markers, refusal};
+use crate::sessions::{CommitHeaders, Shared};
+use crate::store::{Modified, Next, Out, Phase, SessionStore, WaitUntil};
+use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh, Seen, Tombstone};
+use crate::wire::encode_text;
+
+/// A save looks at the store again unless this request did so less than this many milliseconds ago.
+const LOOK_AGAIN_AFTER: i64 = 1_000;
+/// The idle time is slid when this part of it has passed.
+const SEEN_FRACTION: i64 = 20;
+/// Characters of a user agent that are kept for the list of an owner's sessions.
+const USER_AGENT_MAX: usize = 200;
+/// Bytes of a user id.
+const OWNER_MAX: usize = 1_024;
+
+impl SessionStore {
+    // --- loading -----------------------------------------------------------------------------
+
+    /// Loads the session: one read where its key cookie is authentic, none otherwise. A second
+    /// call does nothing.
+    ///
+    /// # Errors
+    /// What every accessor says after it, where the load cannot be trusted: `unavailable`,
+    /// `quota`, `pending`, `rotated`.
+    pub async fn load(&mut self) -> Result<Outcome, SessionError> {
+        if self.phase == Phase::Unloaded {
+            self.look(false).await;
+        }
+        self.loaded()
+    }
+
+    /// Loads the session with the shortest cache time that the store has, again if it was loaded
+    /// before; changes made in between are kept.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
+        if self.phase != Phase::Committed && self.next.is_none() && !self.destroyed {
+            self.look(true).await;
+        }
+        self.loaded()
+    }
+
+    fn loaded(&self) -> Result<Outcome, SessionError> {
+        match self.access {
+            Access::Closed(code) => {
+                let trouble = self.trouble.clone().unwrap_or_else(|| refusal(code));
+                Err(self.refuse(trouble))
+            }
+            _ => Ok(self.outcome),
+        }
+    }
+
+    async fn look(&mut self, fresh: bool) {
+        let finding = match self.presented.clone() {
+            Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
+            Presented::TooLarge | Presented::Rejected(_) => {
+                Finding::nothing(Outcome::Rejected, Access::Empty)
+            }
+            Presented::Ended => Finding::nothing(Outcome::Expired, Access::Empty),
+            Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
+            Presented::Tombstone(stone) => self.lay_to_rest(stone).await,
+            Presented::Session(held) => match look(Rc::clone(&self.shared), held, fresh).await {
+                Ok((finding, at)) => {
+                    self.read_at = at;
+                    finding
+                }
+                Err(error) => {
+                    let access = Access::Closed(error.code());
+                    self.trouble = Some(error);
+                    Finding::nothing(Outcome::Unavailable, access)
+                }
+            },
+        };
+        let Finding { outcome, access, envelope, last_seen, .. } = finding;
+        self.phase = Phase::Loaded;
+        (self.outcome, self.access, self.last_seen) = (outcome, access, last_seen);
+        let found = envelope.as_ref().map(|envelope| envelope.data.clone()).unwrap_or_default();
+        self.data = self.data.replay_onto(found);
+        self.base = envelope;
+    }
+
+    /// Finishes a logout that storage could not take when it was asked for.
+    async fn lay_to_rest(&mut self, stone: Tombstone) -> Finding {
+        let shared = Rc::clone(&self.shared);
+        let stands = self.run(async move { bury(&shared, stone).await }).await;
+        let access = if stands { Access::Empty } else { Access::Detached };
+        Finding::nothing(Outcome::Revoked, access)
+    }
+
+    // --- a new key ---------------------------------------------------------------------------
+
+    /// A random id of 256 bits in base64url, tied to no session.
+    ///
+    /// # Errors
+    /// `not_ready` where there is no randomness, as at module scope.
+    pub fn generate_session_id(&self) -> Result<String, SessionError> {
+        Ok(encode_text(Token::random(&*self.shared.runtime)?.bytes()))
+    }
+
+    /// Begins a new session: new token, lineage and key, known at once; nothing is read, and
+    /// nothing written before the commit. A session that is new already keeps its data; one that
+    /// was loaded is left as it is, and this one begins empty (to end the old one: `flush`).
+    ///
+    /// # Errors
+    /// `not_loaded`, `destroyed`, `committed`, `not_ready`.
+    pub fn create(&mut self) -> Result<(), SessionError> {
+        self.check_intent()?;
+        let identity = Identity::mint(&self.shared, self.shared.runtime.now(), None)?;
+        if self.base.is_some() {
+            self.start_empty();
+        }
+        let step = Step::Begin { owner: None };
+        self.next = Some(Next { identity, step, keep: false, retire: Vec::new() });
+        Ok(())
+    }
+
+    /// Gives the session a new token and key and keeps its lineage and data. The old key stops
+    /// writing with the commit and reading W later. Call it whenever what the session may do
+    /// changes.
+    ///
+    /// # Errors
+    /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
+    /// `not_ready`; what the load found.
+    pub fn cycle_key(&mut self) -> Result<(), SessionError> {
+        self.check_intent()?;
+        if self.next.is_some() || self.access == Access::Detached {
+            return Ok(());
+        }
+        if let Access::ReadOnly(code) | Access::Closed(code) = self.access {
+            return Err(self.refuse(refusal(code)));
+        }
+        let Presented::Session(held) = &self.presented else { return self.create() };
+        if self.access == Access::Empty {
+            return self.create();
+        }
+        let now = self.shared.runtime.now();
+        let owner = self.base.as_ref().and_then(|base| base.bound.as_ref());
+        let identity = held.identity.rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
+        let retire = vec![MarkerPut::rotated(&self.shared, &held.identity, now)];
+        self.next = Some(Next { identity, step: Step::Cycle, keep: true, retire });
+        Ok(())
+    }
+
+    /// Login: binds the session to the user `owner` under a new lineage, so that no token known
+    /// before reads what comes after. `keep` carries the data of a live anonymous session, or of
+    /// one of the same owner, over; everything else begins empty.
+    ///
+    /// # Errors
+    /// A storage error of the load; with `keep` also `stale` and `pending`;
+    /// `revocation_pending` while a logout of this browser is not stored; `invalid_value` for an
+    /// empty or overlong user id; `not_loaded`, `committed`, `not_ready`.
+    pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
+        match self.phase {
+            Phase::Loaded => {}
+            Phase::Unloaded | Phase::Committed => return self.check_intent(),
+        }
+        if owner.is_empty() || owner.len() > OWNER_MAX {
+            let actual = owner.len();
+            return Err(SessionError::invalid(format!(
+                "a user id has 1 to {OWNER_MAX} bytes; this one has {actual}"
+            )));
+        }
+        if let Some(trouble) = &self.trouble {
+            return Err(self.refuse(trouble.clone()));
+        }
+        if matches!(self.presented, Presented::Tombstone(_)) && self.access == Access::Detached {
+            return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
+        }
+        match self.access {
+            Access::ReadOnly(code @ ErrorCode::Stale) | Access::Closed(code @ ErrorCode::Pending)
+                if keep =>
+            {
+                return Err(self.refuse(refusal(code)));
+            }
+            _ => {}
+        }
+        let now = self.shared.runtime.now();
+        let identity = Identity::mint(&self.shared, now, Some(owner))?;
+        let keep = keep && !self.destroyed && self.may_go_to(owner);
+        if !keep {
+            self.start_empty();
+        }
+        // A second bind in one request retires what the first would have.
+        let retire = match self.next.take() {
+            Some(Next { step: Step::Begin { owner: Some(_) }, retire, .. }) => retire,
+            _ => self.presented_markers(now),
+        };
+        self.destroyed = false;
+        let keep = keep && self.access == Access::Live;
+        let step = Step::Begin { owner: Some(owner.into()) };
+        self.next = Some(Next { identity, step, keep, retire });
+        Ok(())
+    }
+
+    /// Whether data of the session that came may become `owner`'s.
+    fn may_go_to(&self, owner: &str) -> bool {
+        match self.access {
+            Access::Empty | Access::Detached => self.base.is_none(),
+            Access::Live => {
+                let bound = match &self.next {
+                    Some(Next { step: Step::Begin { owner }, .. }) => owner.clone(),
+                    _ => self.base.as_ref().and_then(|base| Some(base.bound.as_ref()?.owner.clone())),
+                };
+                bound.is_none_or(|bound| *bound == *owner)
+            }
+            Access::ReadOnly(_) | Access::Closed(_) => false,
+        }
+    }
+
+    /// What a login puts an end to: every presented session that is somebody's with its lineage,
+    /// and the key of an anonymous one that may be there.
+    fn presented_markers(&self, now: i64) -> Vec<MarkerPut> {
+        let mut markers = Vec::new();
+        for identity in self.presented.identities() {
+            if identity.key.owner.is_some() {
+                let end = Some(identity.ticket.hard_end);
+                markers.extend(MarkerPut::revoked(&self.shared, &identity.key, end, now));
+            } else if !matches!(self.outcome, Outcome::Unavailable | Outcome::Gone)
+                && self.access != Access::Empty
+            {
+                markers.push(MarkerPut::rotated(&self.shared, identity, now));
+            }
+        }
+        markers
+    }
+
+    /// Forgets what the session holds, here and not in the store.
+    fn start_empty(&mut self) {
+        self.data = Data::default();
+        self.base = None;
+        self.expiry = None;
+    }
+
+    fn check_intent(&self) -> Result<(), SessionError> {
+        if self.phase == Phase::Unloaded {
+            let message = "the session was not loaded; call load() first";
+            return Err(SessionError::new(ErrorCode::NotLoaded, message));
+        }
+        self.check_open()
+    }
+
+    // --- ending ------------------------------------------------------------------------------
+
+    /// Logout: ends the session now, wherever it is used, and removes its cookies with the commit.
+    /// Acts when called, under every outcome with an authentic key cookie, and stays done whatever
+    /// happens to the request.
+    ///
+    /// # Errors
+    /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
+    /// finishes it with its next request, and is logged out all the same. `committed`.
+    pub async fn destroy(&mut self) -> Result<(), SessionError> {
+        if self.phase == Phase::Committed {
+            return self.check_open();
+        }
+        let now = self.shared.runtime.now();
+        let identities = self.presented.identities().to_vec();
+        let revoked = |identity: &Identity| {
+            let end = Some(identity.ticket.hard_end);
+            MarkerPut::revoked(&self.shared, &identity.key, end, now)
+        };
+        let markers: Vec<_> = identities.iter().flat_map(revoked).collect();
+        let purge: Vec<String> = if self.shared.settings.purge() {
+            identities.iter().map(|identity| identity.storage_key(&self.shared)).collect()
+        } else {
+            Vec::new()
+        };
+        let shared = Rc::clone(&self.shared);
+        let put = self.run(async move { revoke(&shared, &markers, &purge).await }).await;
+
+        self.start_empty();
+        self.next = None;
+        self.modified = Modified::default();
+        self.destroyed = true;
+        let spec = &self.shared.cookies;
+        let names = spec.names();
+        self.out = Out {
+            key: (self.came.key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
+            seen: self.came.seen.then(|| spec.remove(CookieKind::Seen)),
+            fresh: (self.came.fresh || !identities.is_empty()).then(|| spec.remove(CookieKind::Fresh)),
+        };
+        match (put, identities.first()) {
+            (Err(error), Some(identity)) => {
+                let ticket = &identity.ticket;
+                let stone = Tombstone::new(ticket.secret, &identity.key, ticket.hard_end);
+                if let Some(secret) = self.shared.ring.find(ticket.secret) {
+                    let value = stone.encode(secret, names.get(CookieKind::Key));
+                    let left = seconds_until(ticket.hard_end, now);
+                    self.out.key = Some(spec.set(CookieKind::Key, &value, Some(left)));
+                }
+                self.presented = Presented::Tombstone(stone);
+                self.access = Access::Detached;
+                let message = "the logout could not be stored yet; the browser's next request \
+                               finishes it";
+                Err(self.refuse(SessionError::caused_by(
+                    ErrorCode::RevocationPending,
+                    message,
+                    &error,
+                )))
+            }
+            (Err(_), None) | (Ok(()), _) => {
+                self.presented = Presented::Nothing;
+                self.access = Access::Empty;
+                self.trouble = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Logout that goes on anonymously: [`destroy`](Self::destroy), then a new session with the
+    /// values of the keys in `keep`, as far as they can be seen; without any, the session is made
+    /// when something is put into it.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); the session stays destroyed then.
+    pub async fn flush<K: AsRef<str>>(
+        &mut self,
+        keep: impl IntoIterator<Item = K>,
+    ) -> Result<(), SessionError> {
+        let keep: Vec<String> = keep.into_iter().map(|key| key.as_ref().to_owned()).collect();
+        let mut kept = match self.access {
+            Access::Closed(_) => Data::default(),
+            _ => self.data.clone(),
+        };
+        kept.retain(&keep);
+        kept.restart();
+        self.destroy().await?;
+        self.destroyed = false;
+        self.phase = Phase::Loaded;
+        self.data = kept;
+        Ok(())
+    }
+
+    // --- by session key ----------------------------------------------------------------------
+
+    /// True where a session is there and alive: this one, or that of a session key, for
+    /// administrators: no ownership is asked.
+    ///
+    /// # Errors
+    /// A storage error; `invalid_value` for a text that is no session key.
+    pub async fn exists(&mut self, key: Option<&str>) -> Result<bool, SessionError> {
+        let Some(key) = key else {
+            self.load().await?;
+            return Ok(self.access == Access::Live && self.base.is_some() && self.next.is_none());
+        };
+        let key = parse_key(key)?;
+        let names = &self.shared.names;
+        let asked = [
+            names.record(&key),
+            names.dead_key(key.derived),
+            names.dead_lineage(key.lineage),
+        ];
+        let asked = asked.each_ref().map(String::as_str);
+        let options = Reading::options(&self.shared, true);
+        let answer = self.shared.connector.read(&asked, options).await?;
+        let answer = crate::connector::in_order(answer, asked.len())?;
+        Ok(matches!(&answer[..], [Some(_), None, None]))
+    }
+
+    /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
+    /// key, for administrators: no ownership is asked.
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); a storage error, and `invalid_value` for a text that is no
+    /// session key.
+    pub async fn delete(&mut self, key: Option<&str>) -> Result<(), SessionError> {
+        let Some(key) = key else { return self.destroy().await };
+        let key = parse_key(key)?;
+        if Some(key) == self.key() && self.next.is_none() {
+            return self.destroy().await;
+        }
+        let markers = MarkerPut::revoked(&self.shared, &key, None, self.shared.runtime.now());
+        let purge = if self.shared.settings.purge() {
+            vec![self.shared.names.record(&key)]
+        } else {
+            Vec::new()
+        };
+        let shared = Rc::clone(&self.shared);
+        self.run(async move { revoke(&shared, &markers, &purge).await }).await
+    }
+
+    // --- saving ------------------------------------------------------------------------------
+
+    /// Saves what has changed now, rather than with the commit. Nothing is written where nothing
+    /// changed.
+    ///
+    /// # Errors
+    /// `expired` where the end of the session has passed; `stale`, `rotated`, `revoked`,
+    /// `pending`, `destroyed` as the load or the save finds; `too_large`; a storage error.
+    /// The changes stay and can be saved again.
+    pub async fn save(&mut self) -> Result<(), SessionError> {
+        self.check_intent()?;
+        self.persist().await
+    }
+
+    async fn persist(&mut self) -> Result<(), SessionError> {
+        let Some(work) = self.plan()? else { return Ok(()) };
+        let new_key = self.next.is_some() || !matches!(work.step, Step::Save);
+        let shared = Rc::clone(&self.shared);
+        match self.run(perform(shared, work)).await {
+            Ok(saved) => {
+                self.apply(&saved, new_key);
+                Ok(())
+            }
+            Err(error) => Err(self.refuse(error)),
+        }
+    }
+
+    /// What has to be written, if anything.
+    fn plan(&mut self) -> Result<Option<Work>, SessionError> {
+        let modified = self.modified();
+        if self.next.is_none() && !modified {
+            return Ok(None);
+        }
+        if self.next.is_none() {
+            match self.access {
+                Access::Live => {}
+                Access::ReadOnly(code) => return Err(self.refuse(refusal(code))),
+                Access::Closed(_) => {
+                    self.loaded()?;
+                }
+                Access::Detached => return Ok(None),
+                Access::Empty => {
+                    // An empty session is nobody's: it is made when it holds something.
+                    let holds = !self.data.is_empty() || self.modified == Modified::Yes;
+                    if self.destroyed || !holds || self.cookie_was_withheld() {
+                        return Ok(None);
+                    }
+                    self.create()?;
+                }
+            }
+        } else if self.cookie_was_withheld()
+            && !matches!(&self.next, Some(Next { step: Step::Begin { owner: Some(_) }, .. }))
+        {
+            return Ok(None);
+        }
+        self.check_size()?;
+        let now = self.shared.runtime.now();
+        let source = |look_again| match (&self.presented, &self.base) {
+            (Presented::Session(held), Some(base)) => {
+                Some(Source { held: Rc::clone(held), base: base.clone(), look_again })
+            }
+            _ => None,
+        };
+        let look_again = now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER;
+        let (source, target, step, retire) = match &self.next {
+            Some(next) => {
+                let source = if next.keep { source(look_again) } else { None };
+                (source, next.identity.clone(), next.step.clone(), next.retire.clone())
+            }
+            None => {
+                if self.expiry.is_none() {
+                    self.check_expiry()?;
+                }
+                let source = source(look_again).ok_or_else(|| refusal(ErrorCode::Unavailable))?;
+                let target = source.held.identity.clone();
+                (Some(source), target, Step::Save, Vec::new())
+            }
+        };
+        Ok(Some(Work {
+            source,
+            target,
+            step,
+            data: self.data.clone(),
+            expiry: self.expiry,
+            device: self.device(),
+            retire,
+        }))
+    }
+
+    /// Takes over what a save has done.
+    fn apply(&mut self, saved: &Saved, new_key: bool) {
+        let Saved { identity, envelope, text } = saved;
+        let ticket = &identity.ticket;
+        let spec = &self.shared.cookies;
+        let now = self.shared.runtime.now();
+        let browser_close = self.ends_with_browser(envelope.expiry);
+        let Some(secret) = self.shared.ring.find(ticket.secret) else { return };
+        if new_key {
+            let value = ticket.encode(secret, spec.names().get(CookieKind::Key));
+            let left = seconds_until(ticket.end(self.shared.age()), now);
+            let max_age = (!browser_close).then_some(left);
+            self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
+        }
+        let overlay_fits = text.len() + Fresh::HEAD_TEXT <= FRESH_COOKIE_OVERLAY_MAX
+            && spec.fits(CookieKind::Fresh, text.len() + Fresh::HEAD_TEXT);
+        let fresh = Fresh {
+            version: saved.version(),
+            saved_at: envelope.saved_at,
+            unstored: false,
+            overlay: (self.shared.settings.uses_overlay() && overlay_fits).then(|| text.clone()),
+        };
+        let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), &ticket.token);
+        let window = self.shared.settings.window();
+        self.out.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
+
+        let seen = match &self.presented {
+            Presented::Session(held) if !new_key => held.seen,
+            _ => None,
+        };
+        let held = Held { identity: identity.clone(), seen, fresh: Some(fresh) };
+        self.presented = Presented::Session(Rc::new(held));
+        self.access = Access::Live;
+        self.last_seen = envelope.saved_at;
+        self.data = envelope.data.clone();
+        self.base = Some(envelope.clone());
+        self.expiry = None;
+        self.next = None;
+        self.modified = Modified::default();
+    }
+
+    fn check_size(&self) -> Result<(), SessionError> {
+        let settings = &self.shared.settings;
+        let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
+            Err(SessionError::new(
+                ErrorCode::TooLarge,
+                format!("the session has {actual} {what}; {setting} allows {allowed}"),
+            ))
+        };
+        let keys = self.data.values.len() + self.data.flash.len();
+        if keys > settings.max_keys() as usize {
+            return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
+        }
+        let tables = [&self.data.values, &self.data.flash];
+        let bytes: usize =
+            tables.iter().flat_map(|table| table.iter()).map(|(key, text)| key.len() + text.len()).sum();
+        if bytes > settings.max_record_bytes() as usize {
+            let allowed = settings.max_record_bytes();
+            return refuse(bytes, "bytes of data", allowed, "SESSION_MAX_RECORD_BYTES");
+        }
+        Ok(())
+    }
+
+    /// True where no key cookie came and the browser may have one that it did not send (RFC
+    /// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
+    /// the user out that way.
+    fn cookie_was_withheld(&self) -> bool {
+        use crate::cookie::SameSite;
+        if self.came.key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site") {
+            return false;
+        }
+        match self.shared.settings.cookie_same_site() {
+            SameSite::None => false,
+            SameSite::Strict => true,
+            SameSite::Lax => !matches!(self.request.method().as_str(), "GET" | "HEAD"),
+        }
+    }
+
+    fn device(&self) -> Device {
+        let cut = |text: String| text.chars().take(USER_AGENT_MAX).collect::<String>();
+        Device {
+            user_agent: self.request.header("user-agent").map(|text| cut(text).into()),
+            place: self.request.place().map(|text| cut(text).into()),
+        }
+    }
+
+    // --- committing --------------------------------------------------------------------------
+
+    /// Carries out what is pending and closes the session for changes.
+    pub(crate) async fn commit(&mut self, status: u16) -> Result<CommitHeaders, SessionError> {
+        if self.phase == Phase::Committed {
+            return self.check_open().map(|()| CommitHeaders::default());
+        }
+        let failed = status >= 500;
+        let result = if failed || self.phase == Phase::Unloaded {
+            Ok(())
+        } else {
+            self.persist().await
+        };
+        if result.is_ok() && !failed && self.out.fresh.is_none() && self.seen_is_due() {
+            self.slide();
+        }
+        self.phase = Phase::Committed;
+        result.map(|()| self.done_headers())
+    }
+
+    /// The headers for what was done already, by `destroy`, `flush` or an explicit `save`: for an
+    /// answer that is sent instead of one whose commit failed.
+    pub fn done_headers(&self) -> CommitHeaders {
+        let Out { key, seen, fresh } = &self.out;
+        let set_cookie: Vec<String> = [key, seen, fresh].into_iter().flatten().cloned().collect();
+        let depends_on_session = !set_cookie.is_empty() || self.accessed();
+        CommitHeaders { set_cookie, depends_on_session }
+    }
+
+    /// True where the seen cookie has to say that the browser was here.
+    pub(crate) fn seen_is_due(&self) -> bool {
+        let (Access::Live, Some(base)) = (self.access, &self.base) else { return false };
+        let idle = idle_seconds(base.expiry, self.shared.settings.idle_timeout());
+        let since = self.read_at.saturating_sub(self.last_seen);
+        idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
+    }
+
+    fn slide(&mut self) {
+        let (Presented::Session(held), Some(base)) = (&self.presented, &self.base) else { return };
+        let ticket = &held.identity.ticket;
+        let Some(secret) = self.shared.ring.find(ticket.secret) else { return };
+        let spec = &self.shared.cookies;
+        let name = spec.names().get(CookieKind::Seen);
+        let value = Seen { at: self.read_at }.encode(secret, name, &ticket.token);
+        let left = seconds_until(ticket.end(self.shared.age()), self.read_at);
+        let max_age = (!self.ends_with_browser(base.expiry)).then_some(left);
+        self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
+    }
+
+    /// Awaits `work` and registers it with `waitUntil`, so that a browser that goes away does not
+    /// cut it short.
+    async fn run<T: Clone + 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
+        match &self.wait_until {
+            None => work.await,
+            Some(wait_until) => {
+                let wait_until: WaitUntil = Rc::clone(wait_until);
+                let work = work.boxed_local().shared();
+                wait_until(work.clone().map(|_| ()).boxed_local());
+                work.await
+            }
+        }
+    }
+}
+
+/// Puts the markers of a revocation, and removes records where that is asked for.
+async fn revoke(
+    shared: &Shared,
+    markers: &[MarkerPut],
+    purge: &[String],
+) -> Result<(), SessionError> {
+    put_markers(shared, markers).await?;
+    for record in purge {
+        shared.connector.delete(record).await?;
+    }
+    Ok(())
+}
+
+/// True where the marker that `stone` asks for stands, now if not before.
+async fn bury(shared: &Shared, stone: Tombstone) -> bool {
+    let name = shared.names.dead_key(stone.derived);
+    let options = Reading::options(shared, false);
+    let there = match shared.connector.read(&[&name], options).await {
+        Ok(answer) => answer.into_iter().next().flatten(),
+        Err(_) => None,
+    };
+    // A rotation's marker is not the logout's.
+    if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
+        return true;
+    }
+    let key = SessionKey { owner: None, lineage: stone.lineage, derived: stone.derived };
+    let now = shared.runtime.now();
+    put_markers(shared, &MarkerPut::revoked(shared, &key, Some(stone.hard_end), now)).await.is_ok()
+}
+
+fn parse_key(text: &str) -> Result<SessionKey, SessionError> {
+    SessionKey::parse(text).ok_or_else(|| {
+        SessionError::invalid("not a session key: it has the form owner.lineage.key, as session_key() gives it")
+    })
+}
+
+fn seconds_until(end: i64, now: i64) -> u32 {
+    u32::try_from(end.saturating_sub(now).max(0) / 1_000).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,670 @@
+//! `SessionStore`: a dictionary with a life cycle.
+//!
+//! This file is the dictionary: what can be read and changed, and what that needs. Its life cycle,
+//! from load to commit, is in `lifecycle.rs`.
+//!
+//! All reading goes through [`SessionStore::view`] and all changing through
+//! [`SessionStore::edit`], so that nothing is read that cannot be trusted and nothing changes
+//! unnoticed.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use futures_util::future::LocalBoxFuture;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::data::Data;
+use crate::error::{ErrorCode, SessionError};
+use crate::expiry::{Expiry, Limits};
+use crate::keys::SessionKey;
+use crate::outcome::{Access, Outcome};
+use crate::presented::{Came, Identity, Presented, RequestHead};
+use crate::record::Envelope;
+use crate::save::{MarkerPut, Step, expired, refusal};
+use crate::sessions::Shared;
+use crate::value::{from_json, to_json};
+
+/// Registers a future with `waitUntil`.
+pub(crate) type WaitUntil = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
+
+/// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
+/// to the store.
+///
+/// Made by [`Sessions`](crate::Sessions). Values are parsed when asked for; changes are kept here
+/// until the commit. Keys are in order of insertion.
+pub struct SessionStore {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) request: Rc<dyn RequestHead>,
+    pub(crate) wait_until: Option<WaitUntil>,
+    pub(crate) presented: Presented,
+    pub(crate) came: Came,
+    pub(crate) phase: Phase,
+    pub(crate) outcome: Outcome,
+    pub(crate) access: Access,
+    /// Why the store could not be asked.
+    pub(crate) trouble: Option<SessionError>,
+    /// The session as the store has it, as far as this request knows.
+    pub(crate) base: Option<Envelope>,
+    /// The same with what this request has changed.
+    pub(crate) data: Data,
+    /// An end that this request has set.
+    pub(crate) expiry: Option<Expiry>,
+    pub(crate) last_seen: i64,
+    /// When this request read the store last.
+    pub(crate) read_at: i64,
+    /// A new key that the commit puts this session under.
+    pub(crate) next: Option<Next>,
+    pub(crate) modified: Modified,
+    pub(crate) destroyed: bool,
+    pub(crate) out: Out,
+    accessed: Cell<bool>,
+    refused: RefCell<Option<SessionError>>,
+}
+
+/// Where a session stands in its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Unloaded,
+    Loaded,
+    Committed,
+}
+
+/// What the application said about saving, beside the changes themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Modified {
+    /// Nothing: changes decide.
+    #[default]
+    Changes,
+    /// Save even if nothing changed.
+    Yes,
+    /// Leave what has changed so far unsaved.
+    No,
+}
+
+/// A new key for the session, decided and not yet stored.
+pub(crate) struct Next {
+    pub(crate) identity: Identity,
+    pub(crate) step: Step,
+    /// Whether the data of the session that came is carried over.
+    pub(crate) keep: bool,
+    pub(crate) retire: Vec<MarkerPut>,
+}
+
+/// What the answer says to the browser, by cookie: at most one header each.
+#[derive(Default)]
+pub(crate) struct Out {
+    pub(crate) key: Option<String>,
+    pub(crate) seen: Option<String>,
+    pub(crate) fresh: Option<String>,
+}
+
+impl SessionStore {
+    // --- reading ---------------------------------------------------------------------------
+
+    /// The value of `key`; `None` where there is none.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("views", 3)?;
+    /// assert_eq!(session.get::<u32>("views")?, Some(3));
+    /// assert_eq!(session.get::<u32>("absent")?, None);
+    /// assert_eq!(session.get::<String>("views").unwrap_err().code().as_str(), "wrong_type");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `wrong_type` where a value is there that is no `T`; `not_loaded` before a load; what the
+    /// load found where it cannot be trusted.
+    pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
+        self.view()?.values.get(key).map(|text| from_json(key, text)).transpose()
+    }
+
+    /// The JSON text under `key`, as it is stored.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), but for `wrong_type`.
+    pub fn get_json(&self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
+        Ok(self.view()?.values.get(key).cloned())
+    }
+
+    /// The value of a key that has to be there.
+    ///
+    /// # Errors
+    /// `missing_key` where it is not; otherwise as [`get`](Self::get).
+    pub fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, SessionError> {
+        self.get(key)?.ok_or_else(|| missing(key))
+    }
+
+    /// True where there is a value under `key`, `null` and `false` among them.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn contains_key(&self, key: &str) -> Result<bool, SessionError> {
+        Ok(self.view()?.values.get(key).is_some())
+    }
+
+    /// How many keys there are.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn len(&self) -> Result<usize, SessionError> {
+        Ok(self.view()?.values.len())
+    }
+
+    /// True where there is neither a value nor a flash value.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn is_empty(&self) -> Result<bool, SessionError> {
+        Ok(self.view()?.is_empty())
+    }
+
+    /// Keys and their JSON texts, in order of insertion.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn iter(&self) -> Result<impl Iterator<Item = (&str, &str)>, SessionError> {
+        Ok(self.view()?.values.iter().map(|(key, text)| (&**key, &**text)))
+    }
+
+    /// The keys, in order of insertion.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn keys(&self) -> Result<impl Iterator<Item = &str>, SessionError> {
+        Ok(self.iter()?.map(|(key, _)| key))
+    }
+
+    /// The JSON texts of the values, in order of insertion.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn values(&self) -> Result<impl Iterator<Item = &str>, SessionError> {
+        Ok(self.iter()?.map(|(_, text)| text))
+    }
+
+    // --- changing --------------------------------------------------------------------------
+
+    /// Puts `value` under `key`. An equal value is no modification.
+    ///
+    /// # Errors
+    /// `invalid_value` for what JSON cannot carry, with the path to it; `too_large` for a key over
+    /// `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` when the session is over in this
+    /// request; otherwise as [`get_json`](Self::get_json).
+    pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
+        let text = to_json(key, &value, self.shared.settings.max_depth())?;
+        self.put_json(key, text)
+    }
+
+    /// Removes `key`; tells whether it was there.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), but for those about the value.
+    pub fn remove(&mut self, key: &str) -> Result<bool, SessionError> {
+        Ok(self.take_json(key)?.is_some())
+    }
+
+    /// Removes `key` and gives back what stood there.
+    ///
+    /// # Errors
+    /// `missing_key` where it is not there; `wrong_type` where it is no `T` (it stays then);
+    /// otherwise as [`remove`](Self::remove).
+    pub fn pop<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, SessionError> {
+        let value = self.require(key)?;
+        self.remove(key)?;
+        Ok(value)
+    }
+
+    /// As [`pop`](Self::pop), with `default` for a key that is not there: nothing is modified then.
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop), but for `missing_key`.
+    pub fn pop_or<T: DeserializeOwned>(&mut self, key: &str, default: T) -> Result<T, SessionError> {
+        if self.contains_key(key)? { self.pop(key) } else { Ok(default) }
+    }
+
+    /// Removes the key that was inserted last and gives back its JSON text.
+    ///
+    /// # Errors
+    /// `missing_key` where the session has no key; otherwise as [`remove`](Self::remove).
+    pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
+        let last = self.view()?.values.last();
+        let key = last.ok_or_else(|| {
+            SessionError::new(ErrorCode::MissingKey, "the session is empty: nothing to pop")
+        })?;
+        let text = self.take_json(&key)?.ok_or_else(|| missing(&key))?;
+        Ok((key.to_string(), text))
+    }
+
+    /// Sets every pair of `values`, in their order.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); nothing is changed then.
+    pub fn update<K: AsRef<str>, V: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), SessionError> {
+        let depth = self.shared.settings.max_depth();
+        let texts = values
+            .into_iter()
+            .map(|(key, value)| {
+                let text = to_json(key.as_ref(), &value, depth)?;
+                self.check_key(key.as_ref())?;
+                Ok((key, text))
+            })
+            .collect::<Result<Vec<_>, SessionError>>()?;
+        self.edit()?;
+        for (key, text) in texts {
+            self.put_json(key.as_ref(), text)?;
+        }
+        Ok(())
+    }
+
+    /// Removes every value and every flash value.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn clear(&mut self) -> Result<(), SessionError> {
+        self.edit()?.clear();
+        Ok(())
+    }
+
+    /// The value of `key`, which is set to `default` where it is not there.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`set`](Self::set).
+    pub fn setdefault<T: Serialize + DeserializeOwned>(
+        &mut self,
+        key: &str,
+        default: T,
+    ) -> Result<T, SessionError> {
+        if let Some(value) = self.get(key)? {
+            return Ok(value);
+        }
+        self.set(key, &default)?;
+        Ok(default)
+    }
+
+    /// Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn flash<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
+        let text = to_json(key, &value, self.shared.settings.max_depth())?;
+        self.check_key(key)?;
+        self.edit()?.flash.set(key, text.into());
+        Ok(())
+    }
+
+    /// Takes a flash value: it is gone with that.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`remove`](Self::remove).
+    pub fn take_flash<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, SessionError> {
+        let Some(value) = self.view()?.flash.get(key).map(|text| from_json(key, text)) else {
+            return Ok(None);
+        };
+        let (value, now) = (value?, self.shared.runtime.now());
+        self.edit()?.flash.remove(key, now);
+        Ok(Some(value))
+    }
+
+    pub(crate) fn put_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
+        self.check_key(key)?;
+        self.edit()?.values.set(key, text.into());
+        Ok(())
+    }
+
+    pub(crate) fn take_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
+        let now = self.shared.runtime.now();
+        Ok(self.edit()?.values.remove(key, now))
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), SessionError> {
+        let most = self.shared.settings.max_key_bytes() as usize;
+        if key.len() > most {
+            let actual = key.len();
+            return Err(SessionError::new(
+                ErrorCode::TooLarge,
+                format!("the key is {actual} bytes long; SESSION_MAX_KEY_BYTES allows {most}"),
+            ));
+        }
+        Ok(())
+    }
+
+    // --- the two doors ---------------------------------------------------------------------
+
+    /// The data, if it can be trusted.
+    fn view(&self) -> Result<&Data, SessionError> {
+        self.accessed.set(true);
+        if self.phase == Phase::Unloaded {
+            return Err(self.refuse(not_loaded()));
+        }
+        if let Access::Closed(code) = self.access {
+            return Err(self.refuse(self.trouble.clone().unwrap_or_else(|| refusal(code))));
+        }
+        Ok(&self.data)
+    }
+
+    /// The data, if it may be changed.
+    fn edit(&mut self) -> Result<&mut Data, SessionError> {
+        self.view()?;
+        self.check_open()?;
+        if self.modified == Modified::No {
+            self.modified = Modified::Changes;
+        }
+        Ok(&mut self.data)
+    }
+
+    /// Whether this session may still change in this request.
+    pub(crate) fn check_open(&self) -> Result<(), SessionError> {
+        if self.phase == Phase::Committed {
+            return Err(committed());
+        }
+        if self.destroyed {
+            return Err(self.refuse(refusal(ErrorCode::Destroyed)));
+        }
+        Ok(())
+    }
+
+    /// Remembers a refusal: a closure that fails after it is answered with it.
+    pub(crate) fn refuse(&self, error: SessionError) -> SessionError {
+        if error.code().is_refusal() {
+            *self.refused.borrow_mut() = Some(error.clone());
+        }
+        error
+    }
+
+    /// The last refusal of this session, if there was one.
+    #[must_use]
+    pub fn refusal(&self) -> Option<SessionError> {
+        self.refused.borrow().clone()
+    }
+
+    // --- what is known of the session --------------------------------------------------------
+
+    /// What the load found.
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// The public name of the session, safe to log: none before `create` or the first save.
+    #[must_use]
+    pub fn session_key(&self) -> Option<String> {
+        self.key().map(|key| key.to_string())
+    }
+
+    pub(crate) fn key(&self) -> Option<SessionKey> {
+        if let Some(next) = &self.next {
+            return Some(next.identity.key);
+        }
+        match (&self.presented, self.access) {
+            (Presented::Session(held), Access::Live | Access::ReadOnly(_)) => {
+                Some(held.identity.key)
+            }
+            _ => None,
+        }
+    }
+
+    /// True where the store does not hold this session yet.
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.base.is_none()
+    }
+
+    /// True where anything of the session was looked at: the answer depends on it then.
+    #[must_use]
+    pub fn accessed(&self) -> bool {
+        self.accessed.get()
+    }
+
+    /// Counts the saves of this session; 0 before the first.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.base.as_ref().map_or(0, |base| base.version.counter)
+    }
+
+    /// When the session began, in milliseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn created_at(&self) -> Option<i64> {
+        self.base.as_ref().map(|base| base.created_at)
+    }
+
+    /// The user id that the session is bound to.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn owner(&self) -> Result<Option<&str>, SessionError> {
+        self.view()?;
+        if let Some(Next { step: Step::Begin { owner }, .. }) = &self.next {
+            return Ok(owner.as_deref());
+        }
+        Ok(self.base.as_ref().and_then(|base| base.bound.as_ref()).map(|bound| &*bound.owner))
+    }
+
+    /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
+        self.view()?;
+        if let Some(Next { step: Step::Begin { owner }, identity, .. }) = &self.next {
+            return Ok(owner.as_ref().map(|_| identity.ticket.minted_at));
+        }
+        Ok(self.base.as_ref().and_then(|base| base.auth_time))
+    }
+
+    /// Refuses where the last login is more than `max_age` seconds old.
+    ///
+    /// # Errors
+    /// `reauth_required` where it is, or where nobody is logged in; otherwise as
+    /// [`auth_time`](Self::auth_time).
+    pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
+        let age = self.auth_time()?.map(|at| self.shared.runtime.now().saturating_sub(at));
+        match age {
+            Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
+            _ => Err(SessionError::new(
+                ErrorCode::ReauthRequired,
+                format!("this needs a login within the last {max_age} seconds"),
+            )),
+        }
+    }
+
+    /// True where a commit would save: something changed, or was said to have.
+    #[must_use]
+    pub fn modified(&self) -> bool {
+        match self.modified {
+            Modified::Yes => true,
+            Modified::No => false,
+            Modified::Changes => self.data.is_pending() || self.expiry.is_some(),
+        }
+    }
+
+    /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
+        self.edit()?;
+        self.modified = if modified { Modified::Yes } else { Modified::No };
+        Ok(())
+    }
+
+    /// True where a commit would write to the store or set a cookie.
+    #[must_use]
+    pub fn needs_update(&self) -> bool {
+        self.phase == Phase::Loaded
+            && (self.next.is_some()
+                || self.modified()
+                || self.out.key.is_some()
+                || self.out.fresh.is_some()
+                || self.seen_is_due())
+    }
+
+    // --- expiry ------------------------------------------------------------------------------
+
+    /// Seconds until the session ends, by whichever limit comes first; negative when it has.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
+        Ok(self.get_expiry_date()?.saturating_sub(self.shared.runtime.now()) / 1_000)
+    }
+
+    /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expiry_date(&self) -> Result<i64, SessionError> {
+        self.view()?;
+        Ok(self.limits().end())
+    }
+
+    /// When the session ends if the browser does not come back; `None` without an idle limit.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn idle_expires_at(&self) -> Result<Option<i64>, SessionError> {
+        self.view()?;
+        Ok(self.limits().idle_end)
+    }
+
+    /// True where the cookies end with the browser.
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expire_at_browser_close(&self) -> Result<bool, SessionError> {
+        self.view()?;
+        Ok(self.ends_with_browser(self.effective_expiry()))
+    }
+
+    /// Sets when the session ends: seconds from now (`i64`; 0 is at browser close, negative is
+    /// over), an instant ([`Expiry::At`], `SystemTime`), an idle time (`Duration`), or `None` for
+    /// what the settings say. The hard end never moves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(600)?;
+    /// assert_eq!(session.get_expiry_age()?, 600);
+    /// session.set_expiry(Duration::from_secs(900))?;
+    /// assert_eq!(session.get_expiry_age()?, 900);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn set_expiry(&mut self, expiry: impl Into<Expiry>) -> Result<(), SessionError> {
+        let expiry = expiry.into().resolve(self.shared.runtime.now());
+        let before = self.ends_with_browser(self.effective_expiry());
+        self.edit()?;
+        // Whether the key cookie outlives the browser is written in the key cookie alone.
+        if self.access == Access::Live && before != self.ends_with_browser(expiry) {
+            self.cycle_key()?;
+        }
+        let known = self.base.as_ref().map(|base| base.expiry);
+        self.expiry = (Some(expiry) != known || self.next.is_some()).then_some(expiry);
+        Ok(())
+    }
+
+    fn effective_expiry(&self) -> Expiry {
+        self.expiry.or_else(|| self.base.as_ref().map(|base| base.expiry)).unwrap_or_default()
+    }
+
+    pub(crate) fn ends_with_browser(&self, expiry: Expiry) -> bool {
+        match expiry {
+            Expiry::BrowserClose => true,
+            Expiry::Default => self.shared.settings.expire_at_browser_close(),
+            Expiry::After(_) | Expiry::At(_) | Expiry::Idle(_) => false,
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let now = self.shared.runtime.now();
+        let age = self.shared.age();
+        let (seen, end) = match (&self.next, &self.presented, &self.base) {
+            (Some(next), ..) => (now, next.identity.ticket.end(age)),
+            (None, Presented::Session(held), Some(_)) => {
+                (self.last_seen.max(self.read_at), held.identity.ticket.end(age))
+            }
+            _ => (now, now.saturating_add(age)),
+        };
+        Limits::new(self.effective_expiry(), self.shared.settings.idle_timeout(), seen, end)
+    }
+
+    /// Whether the session has passed its end since it was loaded.
+    pub(crate) fn check_expiry(&self) -> Result<(), SessionError> {
+        if self.limits().passed(self.shared.runtime.now()) {
+            return Err(self.refuse(expired()));
+        }
+        Ok(())
+    }
+}
+
+impl SessionStore {
+    /// Opens what `request` presents.
+    pub(crate) fn open(shared: Rc<Shared>, request: Rc<dyn RequestHead>) -> Self {
+        let now = shared.runtime.now();
+        let (presented, came) = match request.header("cookie") {
+            Some(header) => Presented::read(&header, &shared, now),
+            None => (Presented::Nothing, Came::default()),
+        };
+        Self {
+            shared,
+            request,
+            wait_until: None,
+            presented,
+            came,
+            phase: Phase::Unloaded,
+            outcome: Outcome::New,
+            access: Access::Empty,
+            trouble: None,
+            base: None,
+            data: Data::default(),
+            expiry: None,
+            last_seen: now,
+            read_at: i64::MIN,
+            next: None,
+            modified: Modified::default(),
+            destroyed: false,
+            out: Out::default(),
+            accessed: Cell::new(false),
+            refused: RefCell::new(None),
+        }
+    }
+}
+
+/// Never the token, nor a value.
+impl fmt::Debug for SessionStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionStore")
+            .field("session_key", &self.session_key())
+            .field("outcome", &self.outcome.as_str())
+            .field("phase", &self.phase)
+            .field("version", &self.version())
+            .field("keys", &self.data.values.len())
+            .field("modified", &self.modified())
+            .finish_non_exhaustive()
+    }
+}
+
+fn not_loaded() -> SessionError {
+    SessionError::new(
+        ErrorCode::NotLoaded,
+        "the session was not loaded; call load() first, or use handle() instead of handle_lazy()",
+    )
+}
+
+fn committed() -> SessionError {
+    SessionError::new(
+        ErrorCode::Committed,
+        "the session was committed with the response: change it before that",
+    )
+}
+
+fn missing(key: &str) -> SessionError {
+    SessionError::new(ErrorCode::MissingKey, format!("the session has no key {key:?}"))
+}
