@@ -470,6 +470,28 @@ consoleTest("each request is in the log, which can be cleared", async (page) => 
   assert.equal(await requests(page).count(), 0);
 });
 
+consoleTest(
+  "the first answer moves nothing",
+  async (page) => {
+    await notice(page, "No session yet");
+    await shows(page, "#fact-outcome", "new");
+    assert.deepEqual(await page.evaluate(() => globalThis.movedNodes()), []);
+  },
+  {
+    prepare: (page) =>
+      page.addInitScript(() => {
+        const moved = [];
+        const note = (shifts) => moved.push(...shifts.flatMap(({ sources }) => sources.map(({ node }) => node?.id || node?.nodeName)));
+        const observer = new PerformanceObserver((list) => note(list.getEntries()));
+        observer.observe({ type: "layout-shift", buffered: true });
+        globalThis.movedNodes = () => {
+          note(observer.takeRecords());
+          return moved;
+        };
+      }),
+  },
+);
+
 for (const colorScheme of ["light", "dark"]) {
   consoleTest(
     `320 px are enough, ${colorScheme}`,

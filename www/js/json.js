@@ -18,8 +18,8 @@ export function jsonFault(text) {
     JSON.parse(text);
     return null;
   } catch (error) {
-    const word = /^[^\s"'[\]{}]+$/.test(text.trim());
-    const advice = word ? ` For text, write ${JSON.stringify(text.trim())}.` : "";
+    const words = /^[^"'[\]{},:]+$/.test(text.trim());
+    const advice = words ? ` For text, write ${JSON.stringify(text.trim())}.` : "";
     return `Not JSON: ${reason(error)}.${advice}`;
   }
 }

@@ -51,7 +51,7 @@ export class ValueRow {
     const moved = text !== this.#stored;
     const draft = this.#dirty;
     this.#stored = text;
-    if (!draft && moved) this.#write(text);
+    if (!draft && moved) this.#field.value = text;
     this.#slot.hint(draft && moved && this.#dirty ? "Changed meanwhile: Revert shows the stored value." : describeJson(value));
     this.#edited({ keepError: true });
   }
@@ -65,10 +65,6 @@ export class ValueRow {
 
   get #dirty() {
     return this.#field.value !== this.#stored;
-  }
-
-  #write(text) {
-    this.#field.value = text;
   }
 
   #edited({ keepError = false } = {}) {
@@ -95,7 +91,7 @@ export class ValueRow {
     });
     if (!saved) return;
     // What came back is the same value, perhaps written another way.
-    if (this.#field.value === text) this.#write(this.#stored);
+    if (this.#field.value === text) this.#field.value = this.#stored;
     this.#edited();
     this.#field.focus();
     this.mark();
@@ -103,7 +99,7 @@ export class ValueRow {
   }
 
   #revert() {
-    this.#write(this.#stored);
+    this.#field.value = this.#stored;
     this.#edited();
     this.#field.focus();
   }

@@ -75,10 +75,14 @@ function addForm(live, rows) {
   });
 
   onPress(submit, async () => {
-    if (key.value === "") keySlot.fail("A key is missing.");
+    const nameless = key.value === "";
     const fault = jsonFault(value.value);
+    if (nameless) keySlot.fail("A key is missing.");
     if (fault) valueSlot.fail(fault);
-    if (key.value === "" || fault) return void (key.value === "" ? key : value).focus();
+    if (nameless || fault) {
+      (nameless ? key : value).focus();
+      return;
+    }
 
     const name = key.value;
     try {
