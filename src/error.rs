@@ -197,6 +197,13 @@ impl SessionError {
         self.0.code == ErrorCode::Expired
     }
 
+    /// This error as a problem document (RFC 9457): the text of `application/problem+json`, with
+    /// the stable code as its member `code`.
+    #[must_use]
+    pub fn to_problem(&self) -> String {
+        problem(self.code().as_str(), self.code().status(), self.message())
+    }
+
     /// The connector's failure behind this one, where there is one.
     #[must_use]
     pub fn connector_error(&self) -> Option<&ConnectorError> {
@@ -218,6 +225,19 @@ impl SessionError {
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::InvalidValue, message)
     }
+}
+
+/// A problem document of type `about:blank` (RFC 9457 section 4.2.1).
+pub(crate) fn problem(code: &str, status: u16, detail: &str) -> String {
+    let title = code.replace('_', " ");
+    serde_json::json!({
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+    })
+    .to_string()
 }
 
 impl From<ConnectorError> for SessionError {

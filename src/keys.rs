@@ -350,7 +350,7 @@ mod tests {
     fn weak_secrets_are_refused_with_a_reason() {
         for (secret, why) in [
             ("", "empty"),
-            ("short", "shorter than 32"),
+            ("tiny", "shorter than 32"),
             ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "repeats"),
             ("abcabcabcabcabcabcabcabcabcabcabcabcabcabc", "repeats"),
             ("please-changeme-please-changeme-0123456789", "sample"),

@@ -26,6 +26,13 @@ mod wire;
 mod error;
 mod settings;
 
+#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "js")))]
+mod fetch;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod handler;
+#[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+mod worker;
+
 pub mod connector;
 pub mod runtime;
 

@@ -254,17 +254,15 @@ fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
 
 /// The record as plain JSON, for `SESSION_SEAL=false`.
 mod plain {
-    use std::fmt;
     use std::rc::Rc;
 
-    use serde::de::{MapAccess, Visitor};
-    use serde::ser::SerializeMap as _;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use serde::{Deserialize, Serialize};
     use serde_json::value::RawValue;
 
     use super::{Bound, Device, Envelope, Unreadable};
     use crate::data::{Data, Slot, Table};
     use crate::expiry::Expiry;
+    use crate::value::Entries;
     use crate::version::Version;
 
     const FORMAT: u32 = 1;
@@ -297,41 +295,6 @@ mod plain {
         flash: Entries<Box<RawValue>>,
         flash_versions: Entries<[u32; 2]>,
         flash_removed: Entries<[i64; 3]>,
-    }
-
-    /// A JSON object whose order is kept.
-    struct Entries<T>(Vec<(String, T)>);
-
-    impl<T: Serialize> Serialize for Entries<T> {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut map = serializer.serialize_map(Some(self.0.len()))?;
-            for (key, value) in &self.0 {
-                map.serialize_entry(key, value)?;
-            }
-            map.end()
-        }
-    }
-
-    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            struct InOrder<T>(std::marker::PhantomData<T>);
-            impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-                type Value = Entries<T>;
-
-                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                    f.write_str("an object")
-                }
-
-                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-                    let mut entries = Vec::new();
-                    while let Some(entry) = map.next_entry()? {
-                        entries.push(entry);
-                    }
-                    Ok(Entries(entries))
-                }
-            }
-            deserializer.deserialize_map(InOrder(std::marker::PhantomData))
-        }
     }
 
     pub(super) fn write(envelope: &Envelope) -> Option<String> {

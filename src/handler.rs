@@ -1,0 +1,225 @@
+//! Sessions in a fetch handler written with the crate `worker`.
+
+use std::rc::Rc;
+
+use js_sys::{Object, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{Context, Env, Headers, Request, Response};
+
+use crate::connector::{KvConnector, MemoryConnector, SessionConnector};
+use crate::error::{ErrorCode, SessionError};
+use crate::fetch::FetchRequest;
+use crate::keys::SecretRing;
+use crate::runtime::PlatformRuntime;
+use crate::sessions::{CommitHeaders, Sessions};
+use crate::settings::{Settings, Storage};
+use crate::store::{SessionStore, WaitUntil};
+
+/// Name of the KV namespace's binding.
+const BINDING: &str = "SESSIONS";
+/// Name of the secret.
+const SECRET: &str = "SESSION_SECRET";
+
+impl Sessions {
+    /// Sessions as the environment says: the KV namespace bound as `SESSIONS`, the secret
+    /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]).
+    ///
+    /// # Errors
+    /// `missing_binding` where the namespace or the secret is not there; `config` where a variable
+    /// is misspelt or illegal. The text names what is wrong.
+    pub fn from_env(env: &Env) -> Result<Self, SessionError> {
+        let env: &JsValue = env.as_ref();
+        let settings = Settings::from_vars(variables(env))?;
+        let secret = text(env, SECRET).ok_or_else(|| {
+            SessionError::new(
+                ErrorCode::MissingBinding,
+                "the secret SESSION_SECRET is not set: put one with `npx wrangler secret put \
+                 SESSION_SECRET`, or locally into .dev.vars",
+            )
+        })?;
+        let connector: Rc<dyn SessionConnector> = match settings.storage() {
+            Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
+            Storage::Memory => Rc::new(MemoryConnector::new()),
+        };
+        let secrets = SecretRing::parse(&secret)?;
+        Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))
+    }
+
+    /// Loads the session of `request`, runs `closure` whatever the load found, and commits.
+    ///
+    /// What has to outlive the answer is handed to `ctx.wait_until`; without a context it is
+    /// awaited.
+    ///
+    /// Where the session refused something and the closure failed after that, the answer says the
+    /// refusal (503 with `Retry-After`, or 409) as `application/problem+json`; so it does where
+    /// the commit fails. Every other error of the closure passes through.
+    ///
+    /// # Errors
+    /// The closure's own.
+    pub async fn handle<'c, F, E>(
+        &self,
+        request: Request,
+        ctx: impl Into<Option<&'c Context>>,
+        closure: F,
+    ) -> Result<Response, E>
+    where
+        F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
+        E: From<SessionError>,
+    {
+        let mut session = self.attach(&request, ctx.into());
+        // What the load found is the session's to tell.
+        let _outcome = session.load().await;
+        self.finish(closure(request, &mut session).await, session).await
+    }
+
+    /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
+    /// [`SessionStore::load`] costs no storage operation.
+    ///
+    /// # Errors
+    /// The closure's own.
+    pub async fn handle_lazy<'c, F, E>(
+        &self,
+        request: Request,
+        ctx: impl Into<Option<&'c Context>>,
+        closure: F,
+    ) -> Result<Response, E>
+    where
+        F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
+        E: From<SessionError>,
+    {
+        let mut session = self.attach(&request, ctx.into());
+        self.finish(closure(request, &mut session).await, session).await
+    }
+
+    /// The session that `request` presents, unloaded: the first step of doing by hand what
+    /// [`handle`](Self::handle) does.
+    pub fn open_request(&self, request: &Request) -> SessionStore {
+        self.attach(request, None)
+    }
+
+    /// The last step of doing by hand what [`handle`](Self::handle) does: carries out what the
+    /// request decided and puts the headers on `response`.
+    ///
+    /// # Errors
+    /// What a save can fail with.
+    pub async fn commit_response(
+        &self,
+        session: &mut SessionStore,
+        response: Response,
+    ) -> Result<Response, SessionError> {
+        let headers = self.commit(session, response.status_code()).await?;
+        with_headers(response, &headers)
+    }
+
+    fn attach(&self, request: &Request, ctx: Option<&Context>) -> SessionStore {
+        let head: FetchRequest = JsValue::from(request.inner().clone()).unchecked_into();
+        let mut session = self.open(head);
+        session.wait_until = ctx.map(|ctx| {
+            let ctx = ctx.clone();
+            let wait_until: WaitUntil = Rc::new(move |future| ctx.wait_until(future));
+            wait_until
+        });
+        session
+    }
+
+    async fn finish<E: From<SessionError>>(
+        &self,
+        answer: Result<Response, E>,
+        mut session: SessionStore,
+    ) -> Result<Response, E> {
+        let committed = match answer {
+            Ok(response) => match self.commit(&mut session, response.status_code()).await {
+                Ok(headers) => Ok((response, headers)),
+                Err(error) => Err(error),
+            },
+            Err(error) => match session.refusal() {
+                Some(refusal) => Err(refusal),
+                None => return Err(error),
+            },
+        };
+        let answered = match committed {
+            Ok((response, headers)) => with_headers(response, &headers),
+            Err(error) => error
+                .to_response()
+                .and_then(|response| with_headers(response, &session.done_headers())),
+        };
+        answered.map_err(E::from)
+    }
+}
+
+impl SessionError {
+    /// This error as a response: `application/problem+json` (RFC 9457) with the status of its code
+    /// and, where trying again helps, `Retry-After`.
+    ///
+    /// # Errors
+    /// Where the runtime cannot make a response.
+    pub fn to_response(&self) -> Result<Response, Self> {
+        let code = self.code();
+        let body = self.to_problem();
+        let response = Response::from_bytes(body.into_bytes()).map_err(runtime)?;
+        let response = response.with_status(code.status());
+        let headers = response.headers();
+        headers.set("content-type", "application/problem+json").map_err(runtime)?;
+        headers.set("cache-control", "no-store").map_err(runtime)?;
+        if let Some(seconds) = code.retry_after() {
+            headers.set("retry-after", &seconds.to_string()).map_err(runtime)?;
+        }
+        Ok(response)
+    }
+}
+
+impl From<SessionError> for worker::Error {
+    fn from(error: SessionError) -> Self {
+        Self::RustError(error.to_string())
+    }
+}
+
+/// `response` with the headers of a commit.
+pub(crate) fn with_headers(
+    response: Response,
+    commit: &CommitHeaders,
+) -> Result<Response, SessionError> {
+    if commit.is_empty() {
+        return Ok(response);
+    }
+    // Headers of a redirect or of a fetched response are immutable: a copy is not.
+    let headers = response.headers().clone();
+    write_headers(&headers, commit).map_err(runtime)?;
+    Ok(response.with_headers(headers))
+}
+
+fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()> {
+    for cookie in commit.set_cookie() {
+        headers.append("set-cookie", cookie)?;
+    }
+    for (name, value) in commit.cache_control() {
+        headers.set(name, value)?;
+    }
+    if let Some(vary) = commit.vary(headers.get("vary")?.as_deref()) {
+        headers.set("vary", &vary)?;
+    }
+    Ok(())
+}
+
+fn runtime(error: worker::Error) -> SessionError {
+    SessionError::new(
+        ErrorCode::Unavailable,
+        format!("the runtime refused to make the response: {error}"),
+    )
+}
+
+/// The variables of the environment that are text.
+fn variables(env: &JsValue) -> Vec<(String, String)> {
+    let Some(object) = env.dyn_ref::<Object>() else { return Vec::new() };
+    let names = Object::keys(object);
+    names
+        .iter()
+        .filter_map(|name| name.as_string())
+        .filter(|name| name.starts_with("SESSION_"))
+        .filter_map(|name| text(env, &name).map(|value| (name, value)))
+        .collect()
+}
+
+fn text(env: &JsValue, name: &str) -> Option<String> {
+    Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
+}
