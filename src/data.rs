@@ -68,7 +68,10 @@ impl Data {
     }
 
     pub(crate) fn set_cleared(&mut self, version: Version) {
-        self.cleared = Clear { version, pending: false };
+        self.cleared = Clear {
+            version,
+            pending: false,
+        };
     }
 
     /// Empties both tables; true where there was anything to empty.
@@ -114,7 +117,10 @@ impl Data {
     /// Gives everything pending its version, and drops tombstones from before `horizon`.
     pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
         if self.cleared.pending {
-            self.cleared = Clear { version, pending: false };
+            self.cleared = Clear {
+                version,
+                pending: false,
+            };
         }
         self.values.settle(version, horizon);
         self.flash.settle(version, horizon);
@@ -167,16 +173,23 @@ impl Table {
 
     /// The key inserted last.
     pub(crate) fn last(&self) -> Option<Rc<str>> {
-        let values = self.entries.iter().filter(|(_, entry)| matches!(entry.slot, Slot::Value(_)));
-        values.max_by_key(|(_, entry)| entry.order).map(|(key, _)| Rc::clone(key))
+        let values = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| matches!(entry.slot, Slot::Value(_)));
+        values
+            .max_by_key(|(_, entry)| entry.order)
+            .map(|(key, _)| Rc::clone(key))
     }
 
     /// Keys and JSON texts in order of insertion.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Rc<str>, &Rc<str>)> {
-        self.ordered().into_iter().filter_map(|(key, entry)| match &entry.slot {
-            Slot::Value(text) => Some((key, text)),
-            Slot::Removed(_) => None,
-        })
+        self.ordered()
+            .into_iter()
+            .filter_map(|(key, entry)| match &entry.slot {
+                Slot::Value(text) => Some((key, text)),
+                Slot::Removed(_) => None,
+            })
     }
 
     /// Every entry with its version, tombstones included, in order; what is pending is left out.
@@ -204,7 +217,14 @@ impl Table {
             }
         };
         self.present = self.present + usize::from(is_value) - usize::from(was_value);
-        self.entries.insert(key, Entry { order, version, slot });
+        self.entries.insert(
+            key,
+            Entry {
+                order,
+                version,
+                slot,
+            },
+        );
     }
 
     fn ordered(&self) -> Vec<(&Rc<str>, &Entry)> {
@@ -219,12 +239,16 @@ impl Table {
 
     fn join(&mut self, other: &Self, cleared: Version) {
         for (key, version, slot) in other.settled() {
-            let newer = self.entries.get(key).is_none_or(|mine| mine.version < Some(version));
+            let newer = self
+                .entries
+                .get(key)
+                .is_none_or(|mine| mine.version < Some(version));
             if newer {
                 self.put(Rc::clone(key), slot.clone(), Some(version));
             }
         }
-        self.entries.retain(|_, entry| entry.version.is_none_or(|version| version >= cleared));
+        self.entries
+            .retain(|_, entry| entry.version.is_none_or(|version| version >= cleared));
         self.recount();
     }
 
@@ -232,7 +256,11 @@ impl Table {
         other.entries.iter().all(|(key, theirs)| {
             let outdated = theirs.version.is_some_and(|version| version < cleared)
                 || matches!(theirs.slot, Slot::Removed(at) if at < horizon);
-            outdated || self.entries.get(key).is_some_and(|mine| mine.version >= theirs.version)
+            outdated
+                || self
+                    .entries
+                    .get(key)
+                    .is_some_and(|mine| mine.version >= theirs.version)
         })
     }
 
@@ -248,18 +276,23 @@ impl Table {
         for entry in self.entries.values_mut() {
             entry.version.get_or_insert(version);
         }
-        self.entries.retain(|_, entry| !matches!(entry.slot, Slot::Removed(at) if at < horizon));
+        self.entries
+            .retain(|_, entry| !matches!(entry.slot, Slot::Removed(at) if at < horizon));
     }
 
     fn restart(&mut self) {
-        self.entries.retain(|_, entry| matches!(entry.slot, Slot::Value(_)));
+        self.entries
+            .retain(|_, entry| matches!(entry.slot, Slot::Value(_)));
         for entry in self.entries.values_mut() {
             entry.version = None;
         }
     }
 
     fn recount(&mut self) {
-        let values = self.entries.values().filter(|entry| matches!(entry.slot, Slot::Value(_)));
+        let values = self
+            .entries
+            .values()
+            .filter(|entry| matches!(entry.slot, Slot::Value(_)));
         self.present = values.count();
     }
 }
@@ -396,8 +429,11 @@ mod tests {
     }
 
     fn content(data: &Data) -> Vec<(String, String)> {
-        let mut content: Vec<_> =
-            data.values.iter().map(|(key, text)| (key.to_string(), text.to_string())).collect();
+        let mut content: Vec<_> = data
+            .values
+            .iter()
+            .map(|(key, text)| (key.to_string(), text.to_string()))
+            .collect();
         content.sort();
         content
     }

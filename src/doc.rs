@@ -7,7 +7,6 @@ use crate::{CookieHeader, SecretRing, SessionError, SessionStore, Sessions, Sett
 ///
 /// # Panics
 /// Where the example fails.
-#[cfg(not(target_arch = "wasm32"))]
 #[allow(clippy::expect_used)] // an example that fails has to fail its test
 pub fn with_session(example: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>) {
     use futures_util::FutureExt as _;

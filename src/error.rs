@@ -176,7 +176,11 @@ impl SessionError {
     /// An error of one's own with a code of this module, for closures that want to answer like it.
     #[cold]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Rc::new(Inner { code, message: message.into(), cause: None }))
+        Self(Rc::new(Inner {
+            code,
+            message: message.into(),
+            cause: None,
+        }))
     }
 
     /// What went wrong, stable across releases.
@@ -213,7 +217,11 @@ impl SessionError {
     /// The same with what the connector said.
     pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
         let cause = cause.0.cause.clone();
-        Self(Rc::new(Inner { code, message: Cow::Borrowed(message), cause }))
+        Self(Rc::new(Inner {
+            code,
+            message: Cow::Borrowed(message),
+            cause,
+        }))
     }
 
     #[cold]
@@ -248,20 +256,28 @@ impl From<ConnectorError> for SessionError {
                 ErrorCode::RateLimited,
                 "the session store accepts no more writes to this session for the moment",
             ),
-            ConnectorErrorKind::Quota => {
-                (ErrorCode::Quota, "the session store's quota for the day is spent")
-            }
-            ConnectorErrorKind::TooLarge => {
-                (ErrorCode::TooLarge, "the session is larger than the store accepts")
-            }
-            ConnectorErrorKind::Unsupported => {
-                (ErrorCode::Unsupported, "the session store has no such operation")
-            }
-            ConnectorErrorKind::Unavailable => {
-                (ErrorCode::Unavailable, "the session store did not answer as it should")
-            }
+            ConnectorErrorKind::Quota => (
+                ErrorCode::Quota,
+                "the session store's quota for the day is spent",
+            ),
+            ConnectorErrorKind::TooLarge => (
+                ErrorCode::TooLarge,
+                "the session is larger than the store accepts",
+            ),
+            ConnectorErrorKind::Unsupported => (
+                ErrorCode::Unsupported,
+                "the session store has no such operation",
+            ),
+            ConnectorErrorKind::Unavailable => (
+                ErrorCode::Unavailable,
+                "the session store did not answer as it should",
+            ),
         };
-        Self(Rc::new(Inner { code, message: Cow::Borrowed(message), cause: Some(error) }))
+        Self(Rc::new(Inner {
+            code,
+            message: Cow::Borrowed(message),
+            cause: Some(error),
+        }))
     }
 }
 
@@ -274,7 +290,8 @@ impl fmt::Display for SessionError {
 impl fmt::Debug for SessionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut out = f.debug_struct("SessionError");
-        out.field("code", &self.0.code.as_str()).field("message", &self.0.message);
+        out.field("code", &self.0.code.as_str())
+            .field("message", &self.0.message);
         if let Some(cause) = &self.0.cause {
             out.field("cause", cause);
         }

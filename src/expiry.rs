@@ -74,7 +74,11 @@ impl Expiry {
 /// Seconds from now; 0 is at browser close.
 impl From<i64> for Expiry {
     fn from(seconds: i64) -> Self {
-        if seconds == 0 { Self::BrowserClose } else { Self::After(seconds) }
+        if seconds == 0 {
+            Self::BrowserClose
+        } else {
+            Self::After(seconds)
+        }
     }
 }
 
@@ -129,7 +133,10 @@ impl Limits {
 
     /// Whichever limit comes first.
     pub(crate) fn end(&self) -> i64 {
-        [self.own_end, self.idle_end].into_iter().flatten().fold(self.hard_end, i64::min)
+        [self.own_end, self.idle_end]
+            .into_iter()
+            .flatten()
+            .fold(self.hard_end, i64::min)
     }
 
     pub(crate) fn passed(&self, now: i64) -> bool {
@@ -162,7 +169,11 @@ mod tests {
             (Expiry::Idle(0), 10, 5_000, hard),
             (Expiry::BrowserClose, 10, i64::MAX, hard),
         ] {
-            assert_eq!(Limits::new(expiry, idle, seen, hard).end(), end, "{expiry:?}");
+            assert_eq!(
+                Limits::new(expiry, idle, seen, hard).end(),
+                end,
+                "{expiry:?}"
+            );
         }
     }
 
@@ -181,7 +192,12 @@ mod tests {
 
     #[test]
     fn stored_forms_round_trip() {
-        for expiry in [Expiry::Default, Expiry::At(77), Expiry::Idle(9), Expiry::BrowserClose] {
+        for expiry in [
+            Expiry::Default,
+            Expiry::At(77),
+            Expiry::Idle(9),
+            Expiry::BrowserClose,
+        ] {
             let mut bytes = Vec::new();
             expiry.encode(&mut bytes);
             assert_eq!(Expiry::decode(&mut Reader::new(&bytes)), Some(expiry));

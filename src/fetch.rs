@@ -1,9 +1,12 @@
-//! The Fetch API's `Request`, as far as a session reads it: by functions of our own, each of which
-//! may throw without taking the instance down.
+//! A fetch handler's `Request` and context, as far as a session uses them: by functions of our own,
+//! each of which may throw without taking the instance down.
+
+use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
 use crate::presented::RequestHead;
+use crate::store::WaitUntil;
 
 #[wasm_bindgen]
 extern "C" {
@@ -20,10 +23,32 @@ extern "C" {
     #[wasm_bindgen(method, getter, catch)]
     fn cf(this: &FetchRequest) -> Result<JsValue, JsValue>;
 
+    /// The handler's context
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/>).
+    #[derive(Clone)]
+    pub(crate) type FetchContext;
+
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    fn wait_until(this: &FetchContext, promise: &js_sys::Promise) -> Result<(), JsValue>;
+
     type FetchHeaders;
 
     #[wasm_bindgen(method, catch)]
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
+}
+
+impl FetchContext {
+    /// Its `waitUntil`, for futures.
+    pub(crate) fn into_wait_until(self) -> WaitUntil {
+        Rc::new(move |future| {
+            let promise = wasm_bindgen_futures::future_to_promise(async move {
+                future.await;
+                Ok(JsValue::UNDEFINED)
+            });
+            // Refused after the request's end: the future runs for as long as it may.
+            let _ = self.wait_until(&promise);
+        })
+    }
 }
 
 impl RequestHead for FetchRequest {
@@ -38,6 +63,8 @@ impl RequestHead for FetchRequest {
 
     fn place(&self) -> Option<String> {
         let cf = self.cf().ok().filter(JsValue::is_object)?;
-        js_sys::Reflect::get(&cf, &JsValue::from_str("country")).ok()?.as_string()
+        js_sys::Reflect::get(&cf, &JsValue::from_str("country"))
+            .ok()?
+            .as_string()
     }
 }

@@ -8,12 +8,12 @@ use worker::{Context, Env, Headers, Request, Response};
 
 use crate::connector::{KvConnector, MemoryConnector, SessionConnector};
 use crate::error::{ErrorCode, SessionError};
-use crate::fetch::FetchRequest;
+use crate::fetch::{FetchContext, FetchRequest};
 use crate::keys::SecretRing;
 use crate::runtime::PlatformRuntime;
 use crate::sessions::{CommitHeaders, Sessions};
 use crate::settings::{Settings, Storage};
-use crate::store::{SessionStore, WaitUntil};
+use crate::store::SessionStore;
 
 /// Name of the KV namespace's binding.
 const BINDING: &str = "SESSIONS";
@@ -69,7 +69,8 @@ impl Sessions {
         let mut session = self.attach(&request, ctx.into());
         // What the load found is the session's to tell.
         let _outcome = session.load().await;
-        self.finish(closure(request, &mut session).await, session).await
+        self.finish(closure(request, &mut session).await, session)
+            .await
     }
 
     /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
@@ -88,7 +89,8 @@ impl Sessions {
         E: From<SessionError>,
     {
         let mut session = self.attach(&request, ctx.into());
-        self.finish(closure(request, &mut session).await, session).await
+        self.finish(closure(request, &mut session).await, session)
+            .await
     }
 
     /// The session that `request` presents, unloaded: the first step of doing by hand what
@@ -112,12 +114,11 @@ impl Sessions {
     }
 
     fn attach(&self, request: &Request, ctx: Option<&Context>) -> SessionStore {
-        let head: FetchRequest = JsValue::from(request.inner().clone()).unchecked_into();
+        let head: FetchRequest = JsValue::from(request.inner()).unchecked_into();
         let mut session = self.open(head);
         session.wait_until = ctx.map(|ctx| {
-            let ctx = ctx.clone();
-            let wait_until: WaitUntil = Rc::new(move |future| ctx.wait_until(future));
-            wait_until
+            let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
+            ctx.into_wait_until()
         });
         session
     }
@@ -159,10 +160,14 @@ impl SessionError {
         let response = Response::from_bytes(body.into_bytes()).map_err(runtime)?;
         let response = response.with_status(code.status());
         let headers = response.headers();
-        headers.set("content-type", "application/problem+json").map_err(runtime)?;
+        headers
+            .set("content-type", "application/problem+json")
+            .map_err(runtime)?;
         headers.set("cache-control", "no-store").map_err(runtime)?;
         if let Some(seconds) = code.retry_after() {
-            headers.set("retry-after", &seconds.to_string()).map_err(runtime)?;
+            headers
+                .set("retry-after", &seconds.to_string())
+                .map_err(runtime)?;
         }
         Ok(response)
     }
@@ -210,7 +215,9 @@ fn runtime(error: worker::Error) -> SessionError {
 
 /// The variables of the environment that are text.
 fn variables(env: &JsValue) -> Vec<(String, String)> {
-    let Some(object) = env.dyn_ref::<Object>() else { return Vec::new() };
+    let Some(object) = env.dyn_ref::<Object>() else {
+        return Vec::new();
+    };
     let names = Object::keys(object);
     names
         .iter()
@@ -221,5 +228,7 @@ fn variables(env: &JsValue) -> Vec<(String, String)> {
 }
 
 fn text(env: &JsValue, name: &str) -> Option<String> {
-    Reflect::get(env, &JsValue::from_str(name)).ok()?.as_string()
+    Reflect::get(env, &JsValue::from_str(name))
+        .ok()?
+        .as_string()
 }

@@ -31,7 +31,14 @@ const SECRET_MIN_BYTES: usize = 32;
 const SECRET_MIN_DISTINCT: usize = 8;
 /// Words of secrets that stand in documentation, so that no copy of one goes live.
 const SAMPLE_WORDS: [&str; 8] = [
-    "changeme", "change-me", "change_me", "your-secret", "your_secret", "example", "placeholder", "password",
+    "changeme",
+    "change-me",
+    "change_me",
+    "your-secret",
+    "your_secret",
+    "example",
+    "placeholder",
+    "password",
 ];
 
 /// 16 bytes that name something: a derived key, a lineage or an owner tag.
@@ -124,8 +131,16 @@ impl SessionKey {
         if parts.next().is_some() {
             return None;
         }
-        let owner = if owner == "-" { None } else { Some(Id::parse(owner)?) };
-        Some(Self { owner, lineage: Id::parse(lineage)?, derived: Id::parse(derived)? })
+        let owner = if owner == "-" {
+            None
+        } else {
+            Some(Id::parse(owner)?)
+        };
+        Some(Self {
+            owner,
+            lineage: Id::parse(lineage)?,
+            derived: Id::parse(derived)?,
+        })
     }
 
     /// True before the first rotation: the first key *is* the lineage.
@@ -151,7 +166,9 @@ pub(crate) struct Names {
 
 impl Names {
     pub(crate) fn new(prefix: &str) -> Self {
-        Self { prefix: Rc::from(prefix) }
+        Self {
+            prefix: Rc::from(prefix),
+        }
     }
 
     pub(crate) fn record(&self, key: &SessionKey) -> String {
@@ -209,7 +226,10 @@ impl Secret {
     }
 
     pub(crate) fn owner_tag(&self, owner: &str) -> Id {
-        Id(truncate(authenticate(self.owner.clone(), &[owner.as_bytes()])))
+        Id(truncate(authenticate(
+            self.owner.clone(),
+            &[owner.as_bytes()],
+        )))
     }
 
     pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
@@ -226,7 +246,10 @@ impl Secret {
             expand(&root, b"edge-session/v1 derived key", &mut derived);
             expand(&root, b"edge-session/v1 record key", &mut record[..]);
         }
-        TokenKeys { derived: Id(derived), record: RecordKey(record) }
+        TokenKeys {
+            derived: Id(derived),
+            record: RecordKey(record),
+        }
     }
 }
 
@@ -297,7 +320,11 @@ fn refuse_weak(secret: &str) -> Result<(), &'static str> {
     if bytes.len() < SECRET_MIN_BYTES {
         return Err("is shorter than 32 bytes");
     }
-    let distinct = bytes.iter().enumerate().filter(|(i, byte)| !bytes[..*i].contains(byte)).count();
+    let distinct = bytes
+        .iter()
+        .enumerate()
+        .filter(|(i, byte)| !bytes[..*i].contains(byte))
+        .count();
     if distinct < SECRET_MIN_DISTINCT {
         return Err("repeats a few characters");
     }
@@ -394,13 +421,33 @@ mod tests {
         let ring = SecretRing::parse(SECRET).unwrap();
         let id = |n| Id([n; 16]);
         for key in [
-            SessionKey { owner: None, lineage: id(1), derived: id(2) },
-            SessionKey { owner: Some(ring.signer().owner_tag("ada")), lineage: id(1), derived: id(1) },
+            SessionKey {
+                owner: None,
+                lineage: id(1),
+                derived: id(2),
+            },
+            SessionKey {
+                owner: Some(ring.signer().owner_tag("ada")),
+                lineage: id(1),
+                derived: id(1),
+            },
         ] {
             assert_eq!(SessionKey::parse(&key.to_string()), Some(key));
         }
-        let good = SessionKey { owner: None, lineage: id(1), derived: id(2) }.to_string();
-        for bad in ["", "-", "-.a.b", &good[1..], &format!("{good}."), &format!("{good}A")] {
+        let good = SessionKey {
+            owner: None,
+            lineage: id(1),
+            derived: id(2),
+        }
+        .to_string();
+        for bad in [
+            "",
+            "-",
+            "-.a.b",
+            &good[1..],
+            &format!("{good}."),
+            &format!("{good}A"),
+        ] {
             assert_eq!(SessionKey::parse(bad), None, "{bad}");
         }
     }

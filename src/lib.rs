@@ -46,5 +46,6 @@ pub use sessions::{CommitHeaders, Sessions};
 pub use settings::{Settings, Storage};
 pub use store::SessionStore;
 
+#[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod doc;

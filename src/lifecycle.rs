@@ -92,10 +92,19 @@ impl SessionStore {
                 }
             },
         };
-        let Finding { outcome, access, envelope, last_seen, .. } = finding;
+        let Finding {
+            outcome,
+            access,
+            envelope,
+            last_seen,
+            ..
+        } = finding;
         self.phase = Phase::Loaded;
         (self.outcome, self.access, self.last_seen) = (outcome, access, last_seen);
-        let found = envelope.as_ref().map(|envelope| envelope.data.clone()).unwrap_or_default();
+        let found = envelope
+            .as_ref()
+            .map(|envelope| envelope.data.clone())
+            .unwrap_or_default();
         self.data = self.data.replay_onto(found);
         self.base = envelope;
     }
@@ -104,7 +113,11 @@ impl SessionStore {
     async fn lay_to_rest(&mut self, stone: Tombstone) -> Finding {
         let shared = Rc::clone(&self.shared);
         let stands = self.run(async move { bury(&shared, stone).await }).await;
-        let access = if stands { Access::Empty } else { Access::Detached };
+        let access = if stands {
+            Access::Empty
+        } else {
+            Access::Detached
+        };
         Finding::nothing(Outcome::Revoked, access)
     }
 
@@ -131,7 +144,12 @@ impl SessionStore {
             self.start_empty();
         }
         let step = Step::Begin { owner: None };
-        self.next = Some(Next { identity, step, keep: false, retire: Vec::new() });
+        self.next = Some(Next {
+            identity,
+            step,
+            keep: false,
+            retire: Vec::new(),
+        });
         Ok(())
     }
 
@@ -150,15 +168,24 @@ impl SessionStore {
         if let Access::ReadOnly(code) | Access::Closed(code) = self.access {
             return Err(self.refuse(refusal(code)));
         }
-        let Presented::Session(held) = &self.presented else { return self.create() };
+        let Presented::Session(held) = &self.presented else {
+            return self.create();
+        };
         if self.access == Access::Empty {
             return self.create();
         }
         let now = self.shared.runtime.now();
         let owner = self.base.as_ref().and_then(|base| base.bound.as_ref());
-        let identity = held.identity.rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
+        let identity = held
+            .identity
+            .rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
         let retire = vec![MarkerPut::rotated(&self.shared, &held.identity, now)];
-        self.next = Some(Next { identity, step: Step::Cycle, keep: true, retire });
+        self.next = Some(Next {
+            identity,
+            step: Step::Cycle,
+            keep: true,
+            retire,
+        });
         Ok(())
     }
 
@@ -188,7 +215,8 @@ impl SessionStore {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
         match self.access {
-            Access::ReadOnly(code @ ErrorCode::Stale) | Access::Closed(code @ ErrorCode::Pending)
+            Access::ReadOnly(code @ ErrorCode::Stale)
+            | Access::Closed(code @ ErrorCode::Pending)
                 if keep =>
             {
                 return Err(self.refuse(refusal(code)));
@@ -203,13 +231,24 @@ impl SessionStore {
         }
         // A second bind in one request retires what the first would have.
         let retire = match self.next.take() {
-            Some(Next { step: Step::Begin { owner: Some(_) }, retire, .. }) => retire,
+            Some(Next {
+                step: Step::Begin { owner: Some(_) },
+                retire,
+                ..
+            }) => retire,
             _ => self.presented_markers(now),
         };
         self.destroyed = false;
         let keep = keep && self.access == Access::Live;
-        let step = Step::Begin { owner: Some(owner.into()) };
-        self.next = Some(Next { identity, step, keep, retire });
+        let step = Step::Begin {
+            owner: Some(owner.into()),
+        };
+        self.next = Some(Next {
+            identity,
+            step,
+            keep,
+            retire,
+        });
         Ok(())
     }
 
@@ -219,8 +258,14 @@ impl SessionStore {
             Access::Empty | Access::Detached => self.base.is_none(),
             Access::Live => {
                 let bound = match &self.next {
-                    Some(Next { step: Step::Begin { owner }, .. }) => owner.clone(),
-                    _ => self.base.as_ref().and_then(|base| Some(base.bound.as_ref()?.owner.clone())),
+                    Some(Next {
+                        step: Step::Begin { owner },
+                        ..
+                    }) => owner.clone(),
+                    _ => self
+                        .base
+                        .as_ref()
+                        .and_then(|base| Some(base.bound.as_ref()?.owner.clone())),
                 };
                 bound.is_none_or(|bound| *bound == *owner)
             }
@@ -281,12 +326,17 @@ impl SessionStore {
         };
         let markers: Vec<_> = identities.iter().flat_map(revoked).collect();
         let purge: Vec<String> = if self.shared.settings.purge() {
-            identities.iter().map(|identity| identity.storage_key(&self.shared)).collect()
+            identities
+                .iter()
+                .map(|identity| identity.storage_key(&self.shared))
+                .collect()
         } else {
             Vec::new()
         };
         let shared = Rc::clone(&self.shared);
-        let put = self.run(async move { revoke(&shared, &markers, &purge).await }).await;
+        let put = self
+            .run(async move { revoke(&shared, &markers, &purge).await })
+            .await;
 
         self.start_empty();
         self.next = None;
@@ -297,7 +347,8 @@ impl SessionStore {
         self.out = Out {
             key: (self.came.key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
             seen: self.came.seen.then(|| spec.remove(CookieKind::Seen)),
-            fresh: (self.came.fresh || !identities.is_empty()).then(|| spec.remove(CookieKind::Fresh)),
+            fresh: (self.came.fresh || !identities.is_empty())
+                .then(|| spec.remove(CookieKind::Fresh)),
         };
         match (put, identities.first()) {
             (Err(error), Some(identity)) => {
@@ -337,7 +388,10 @@ impl SessionStore {
         &mut self,
         keep: impl IntoIterator<Item = K>,
     ) -> Result<(), SessionError> {
-        let keep: Vec<String> = keep.into_iter().map(|key| key.as_ref().to_owned()).collect();
+        let keep: Vec<String> = keep
+            .into_iter()
+            .map(|key| key.as_ref().to_owned())
+            .collect();
         let mut kept = match self.access {
             Access::Closed(_) => Data::default(),
             _ => self.data.clone(),
@@ -384,7 +438,9 @@ impl SessionStore {
     /// As [`destroy`](Self::destroy); a storage error, and `invalid_value` for a text that is no
     /// session key.
     pub async fn delete(&mut self, key: Option<&str>) -> Result<(), SessionError> {
-        let Some(key) = key else { return self.destroy().await };
+        let Some(key) = key else {
+            return self.destroy().await;
+        };
         let key = parse_key(key)?;
         if Some(key) == self.key() && self.next.is_none() {
             return self.destroy().await;
@@ -396,7 +452,8 @@ impl SessionStore {
             Vec::new()
         };
         let shared = Rc::clone(&self.shared);
-        self.run(async move { revoke(&shared, &markers, &purge).await }).await
+        self.run(async move { revoke(&shared, &markers, &purge).await })
+            .await
     }
 
     // --- saving ------------------------------------------------------------------------------
@@ -414,7 +471,9 @@ impl SessionStore {
     }
 
     async fn persist(&mut self) -> Result<(), SessionError> {
-        let Some(work) = self.plan()? else { return Ok(()) };
+        let Some(work) = self.plan()? else {
+            return Ok(());
+        };
         let new_key = self.next.is_some() || !matches!(work.step, Step::Save);
         let shared = Rc::clone(&self.shared);
         match self.run(perform(shared, work)).await {
@@ -450,23 +509,36 @@ impl SessionStore {
                 }
             }
         } else if self.cookie_was_withheld()
-            && !matches!(&self.next, Some(Next { step: Step::Begin { owner: Some(_) }, .. }))
+            && !matches!(
+                &self.next,
+                Some(Next {
+                    step: Step::Begin { owner: Some(_) },
+                    ..
+                })
+            )
         {
             return Ok(None);
         }
         self.check_size()?;
         let now = self.shared.runtime.now();
         let source = |look_again| match (&self.presented, &self.base) {
-            (Presented::Session(held), Some(base)) => {
-                Some(Source { held: Rc::clone(held), base: base.clone(), look_again })
-            }
+            (Presented::Session(held), Some(base)) => Some(Source {
+                held: Rc::clone(held),
+                base: base.clone(),
+                look_again,
+            }),
             _ => None,
         };
         let look_again = now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER;
         let (source, target, step, retire) = match &self.next {
             Some(next) => {
                 let source = if next.keep { source(look_again) } else { None };
-                (source, next.identity.clone(), next.step.clone(), next.retire.clone())
+                (
+                    source,
+                    next.identity.clone(),
+                    next.step.clone(),
+                    next.retire.clone(),
+                )
             }
             None => {
                 if self.expiry.is_none() {
@@ -490,12 +562,18 @@ impl SessionStore {
 
     /// Takes over what a save has done.
     fn apply(&mut self, saved: &Saved, new_key: bool) {
-        let Saved { identity, envelope, text } = saved;
+        let Saved {
+            identity,
+            envelope,
+            text,
+        } = saved;
         let ticket = &identity.ticket;
         let spec = &self.shared.cookies;
         let now = self.shared.runtime.now();
         let browser_close = self.ends_with_browser(envelope.expiry);
-        let Some(secret) = self.shared.ring.find(ticket.secret) else { return };
+        let Some(secret) = self.shared.ring.find(ticket.secret) else {
+            return;
+        };
         if new_key {
             let value = ticket.encode(secret, spec.names().get(CookieKind::Key));
             let left = seconds_until(ticket.end(self.shared.age()), now);
@@ -518,7 +596,11 @@ impl SessionStore {
             Presented::Session(held) if !new_key => held.seen,
             _ => None,
         };
-        let held = Held { identity: identity.clone(), seen, fresh: Some(fresh) };
+        let held = Held {
+            identity: identity.clone(),
+            seen,
+            fresh: Some(fresh),
+        };
         self.presented = Presented::Session(Rc::new(held));
         self.access = Access::Live;
         self.last_seen = envelope.saved_at;
@@ -542,8 +624,11 @@ impl SessionStore {
             return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
         }
         let tables = [&self.data.values, &self.data.flash];
-        let bytes: usize =
-            tables.iter().flat_map(|table| table.iter()).map(|(key, text)| key.len() + text.len()).sum();
+        let bytes: usize = tables
+            .iter()
+            .flat_map(|table| table.iter())
+            .map(|(key, text)| key.len() + text.len())
+            .sum();
         if bytes > settings.max_record_bytes() as usize {
             let allowed = settings.max_record_bytes();
             return refuse(bytes, "bytes of data", allowed, "SESSION_MAX_RECORD_BYTES");
@@ -569,7 +654,10 @@ impl SessionStore {
     fn device(&self) -> Device {
         let cut = |text: String| text.chars().take(USER_AGENT_MAX).collect::<String>();
         Device {
-            user_agent: self.request.header("user-agent").map(|text| cut(text).into()),
+            user_agent: self
+                .request
+                .header("user-agent")
+                .map(|text| cut(text).into()),
             place: self.request.place().map(|text| cut(text).into()),
         }
     }
@@ -600,21 +688,30 @@ impl SessionStore {
         let Out { key, seen, fresh } = &self.out;
         let set_cookie: Vec<String> = [key, seen, fresh].into_iter().flatten().cloned().collect();
         let depends_on_session = !set_cookie.is_empty() || self.accessed();
-        CommitHeaders { set_cookie, depends_on_session }
+        CommitHeaders {
+            set_cookie,
+            depends_on_session,
+        }
     }
 
     /// True where the seen cookie has to say that the browser was here.
     pub(crate) fn seen_is_due(&self) -> bool {
-        let (Access::Live, Some(base)) = (self.access, &self.base) else { return false };
+        let (Access::Live, Some(base)) = (self.access, &self.base) else {
+            return false;
+        };
         let idle = idle_seconds(base.expiry, self.shared.settings.idle_timeout());
         let since = self.read_at.saturating_sub(self.last_seen);
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
 
     fn slide(&mut self) {
-        let (Presented::Session(held), Some(base)) = (&self.presented, &self.base) else { return };
+        let (Presented::Session(held), Some(base)) = (&self.presented, &self.base) else {
+            return;
+        };
         let ticket = &held.identity.ticket;
-        let Some(secret) = self.shared.ring.find(ticket.secret) else { return };
+        let Some(secret) = self.shared.ring.find(ticket.secret) else {
+            return;
+        };
         let spec = &self.shared.cookies;
         let name = spec.names().get(CookieKind::Seen);
         let value = Seen { at: self.read_at }.encode(secret, name, &ticket.token);
@@ -663,17 +760,29 @@ async fn bury(shared: &Shared, stone: Tombstone) -> bool {
     if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
         return true;
     }
-    let key = SessionKey { owner: None, lineage: stone.lineage, derived: stone.derived };
+    let key = SessionKey {
+        owner: None,
+        lineage: stone.lineage,
+        derived: stone.derived,
+    };
     let now = shared.runtime.now();
-    put_markers(shared, &MarkerPut::revoked(shared, &key, Some(stone.hard_end), now)).await.is_ok()
+    put_markers(
+        shared,
+        &MarkerPut::revoked(shared, &key, Some(stone.hard_end), now),
+    )
+    .await
+    .is_ok()
 }
 
 fn parse_key(text: &str) -> Result<SessionKey, SessionError> {
     SessionKey::parse(text).ok_or_else(|| {
-        SessionError::invalid("not a session key: it has the form owner.lineage.key, as session_key() gives it")
+        SessionError::invalid(
+            "not a session key: it has the form owner.lineage.key, as session_key() gives it",
+        )
     })
 }
 
+/// Whole seconds until `end`, rounded up: the browser never forgets first.
 fn seconds_until(end: i64, now: i64) -> u32 {
-    u32::try_from(end.saturating_sub(now).max(0) / 1_000).unwrap_or(u32::MAX)
+    u32::try_from(end.saturating_sub(now).max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }

@@ -24,7 +24,11 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn options(shared: &Shared, fresh: bool) -> ReadOptions {
-        ReadOptions::cache_ttl(if fresh { FRESH_CACHE_TTL } else { shared.settings.kv_cache_ttl() })
+        ReadOptions::cache_ttl(if fresh {
+            FRESH_CACHE_TTL
+        } else {
+            shared.settings.kv_cache_ttl()
+        })
     }
 
     /// Record and markers in one round trip.
@@ -46,8 +50,9 @@ impl Reading {
         let answer = shared.connector.read(&asked, options).await?;
         let mut answer = crate::connector::in_order(answer, asked.len())?.into_iter();
         // One answer for each name that was asked for, in its order.
-        let [record, dead_key, dead_lineage, owner] =
-            names.each_ref().map(|name| name.as_ref().and_then(|_| answer.next().flatten()));
+        let [record, dead_key, dead_lineage, owner] = names
+            .each_ref()
+            .map(|name| name.as_ref().and_then(|_| answer.next().flatten()));
         let mut markers = Markers {
             key: dead_key.map(|text| Marker::decode(&text)),
             lineage: dead_lineage.map(|text| Marker::decode(&text)),
@@ -55,7 +60,11 @@ impl Reading {
         };
         // The first key of a session does not ask for the lineage: its own marker says as much,
         // unless a location still shows the rotation that stood there before the logout.
-        if key.is_first() && markers.key.is_some_and(|marker| marker.death == Death::Rotated) {
+        if key.is_first()
+            && markers
+                .key
+                .is_some_and(|marker| marker.death == Death::Rotated)
+        {
             let name = shared.names.dead_lineage(key.lineage);
             let answer = shared.connector.read(&[&name], options).await?;
             let lineage = crate::connector::in_order(answer, 1)?.pop().flatten();
@@ -64,7 +73,11 @@ impl Reading {
         let stored = record.map(|text| {
             Envelope::open(&text, &identity.keys.record, &identity.storage_key(shared))
         });
-        Ok(Self { markers, stored, at: shared.runtime.now() })
+        Ok(Self {
+            markers,
+            stored,
+            at: shared.runtime.now(),
+        })
     }
 
     /// What this answer and the cookies mean together.

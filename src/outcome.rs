@@ -110,12 +110,24 @@ pub(crate) struct Finding {
 
 impl Finding {
     pub(crate) fn nothing(outcome: Outcome, access: Access) -> Self {
-        Self { outcome, access, envelope: None, conflict: false, last_seen: i64::MIN }
+        Self {
+            outcome,
+            access,
+            envelope: None,
+            conflict: false,
+            last_seen: i64::MIN,
+        }
     }
 
     fn found(outcome: Outcome, access: Access, copies: Copies, last_seen: i64) -> Self {
         let Copies { joined, conflict } = copies;
-        Self { outcome, access, envelope: Some(joined), conflict, last_seen }
+        Self {
+            outcome,
+            access,
+            envelope: Some(joined),
+            conflict,
+            last_seen,
+        }
     }
 }
 
@@ -132,8 +144,19 @@ struct Copies {
 
 /// What this browser may do with its session.
 pub(crate) fn judge(sight: Sight) -> Finding {
-    let Sight { now, window, idle, lineage, minted_at, end, markers, stored, overlay, fresh, seen } =
-        sight;
+    let Sight {
+        now,
+        window,
+        idle,
+        lineage,
+        minted_at,
+        end,
+        markers,
+        stored,
+        overlay,
+        fresh,
+        seen,
+    } = sight;
     let within_window = |instant: i64| now < instant.saturating_add(window);
     let horizon = now.saturating_sub(window.saturating_mul(TOMBSTONE_WINDOWS));
 
@@ -146,18 +169,28 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         (Some(stored), Some(overlay)) => {
             let conflict =
                 !stored.contains(&overlay, horizon) && !overlay.contains(&stored, horizon);
-            Some(Copies { joined: stored.join(overlay), conflict })
+            Some(Copies {
+                joined: stored.join(overlay),
+                conflict,
+            })
         }
-        (one, other) => one.or(other).map(|joined| Copies { joined, conflict: false }),
+        (one, other) => one.or(other).map(|joined| Copies {
+            joined,
+            conflict: false,
+        }),
     };
 
     // Death is judged first: nothing that a copy says brings a session back.
-    let bound_at = copies.as_ref().and_then(|copies| Some(copies.joined.bound.as_ref()?.at));
+    let bound_at = copies
+        .as_ref()
+        .and_then(|copies| Some(copies.joined.bound.as_ref()?.at));
     let death = markers.death(lineage, bound_at);
     let last_seen = |copies: &Copies| {
         // A server whose clock is ahead must not make a session outlive its idle time.
         let seen = seen.filter(|seen| *seen <= now.saturating_add(CLOCK_SKEW));
-        seen.map_or(copies.joined.saved_at, |seen| seen.max(copies.joined.saved_at))
+        seen.map_or(copies.joined.saved_at, |seen| {
+            seen.max(copies.joined.saved_at)
+        })
     };
     let passed = |copies: &Copies| {
         Limits::new(copies.joined.expiry, idle, last_seen(copies), end).passed(now)
@@ -214,9 +247,12 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     let seen = last_seen(&copies);
     match (stale, passed(&copies)) {
         (true, true) => pending(),
-        (true, false) => {
-            Finding::found(Outcome::Stale, Access::ReadOnly(ErrorCode::Stale), copies, seen)
-        }
+        (true, false) => Finding::found(
+            Outcome::Stale,
+            Access::ReadOnly(ErrorCode::Stale),
+            copies,
+            seen,
+        ),
         (false, true) => Finding::nothing(Outcome::Expired, Access::Empty),
         (false, false) => Finding::found(Outcome::Loaded, Access::Live, copies, seen),
     }
@@ -242,13 +278,24 @@ mod tests {
     }
 
     fn owned(counter: u32, saved_at: i64, bound_at: i64) -> Envelope {
-        let bound = Some(Bound { owner: "ada".into(), at: bound_at });
-        Envelope { bound, ..copy(counter, saved_at) }
+        let bound = Some(Bound {
+            owner: "ada".into(),
+            at: bound_at,
+        });
+        Envelope {
+            bound,
+            ..copy(counter, saved_at)
+        }
     }
 
     fn fresh(counter: u32, saved_at: i64) -> Option<Fresh> {
         let version = Version { counter, writer: 1 };
-        Some(Fresh { version, saved_at, unstored: false, overlay: None })
+        Some(Fresh {
+            version,
+            saved_at,
+            unstored: false,
+            overlay: None,
+        })
     }
 
     fn sight() -> Sight {
@@ -268,7 +315,10 @@ mod tests {
     }
 
     fn key(marker: Marker) -> Markers {
-        Markers { key: Some(marker), ..Markers::default() }
+        Markers {
+            key: Some(marker),
+            ..Markers::default()
+        }
     }
 
     #[test]
@@ -276,30 +326,61 @@ mod tests {
         use Access::{Closed, Empty, Live, ReadOnly};
         let stored = |envelope| Some(Ok(envelope));
         let cases: Vec<(&str, Sight, Outcome, Access)> = vec![
-            ("there", Sight { stored: stored(copy(1, LONG_AGO)), ..sight() }, Outcome::Loaded, Live),
+            (
+                "there",
+                Sight {
+                    stored: stored(copy(1, LONG_AGO)),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
             ("nothing, and old enough", sight(), Outcome::Gone, Empty),
             (
                 "nothing, just minted",
-                Sight { minted_at: NOW - W + 1, ..sight() },
+                Sight {
+                    minted_at: NOW - W + 1,
+                    ..sight()
+                },
                 Outcome::Pending,
                 Closed(ErrorCode::Pending),
             ),
-            ("nothing, minted W ago", Sight { minted_at: NOW - W, ..sight() }, Outcome::Gone, Empty),
+            (
+                "nothing, minted W ago",
+                Sight {
+                    minted_at: NOW - W,
+                    ..sight()
+                },
+                Outcome::Gone,
+                Empty,
+            ),
             (
                 "nothing, just saved",
-                Sight { fresh: fresh(4, NOW - 1), ..sight() },
+                Sight {
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
                 Outcome::Pending,
                 Closed(ErrorCode::Pending),
             ),
             (
                 "nothing in the store, the browser carries it",
-                Sight { minted_at: NOW, overlay: Some(copy(1, NOW)), fresh: fresh(1, NOW), ..sight() },
+                Sight {
+                    minted_at: NOW,
+                    overlay: Some(copy(1, NOW)),
+                    fresh: fresh(1, NOW),
+                    ..sight()
+                },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "older than saved",
-                Sight { stored: stored(copy(3, LONG_AGO)), fresh: fresh(4, NOW - 1), ..sight() },
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
                 Outcome::Stale,
                 ReadOnly(ErrorCode::Stale),
             ),
@@ -316,20 +397,31 @@ mod tests {
             ),
             (
                 "older than saved, but saved later: another writer's",
-                Sight { stored: stored(copy(3, NOW)), fresh: fresh(4, NOW - 1), ..sight() },
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "older than saved W ago: a lost put must not wedge a session",
-                Sight { stored: stored(copy(3, LONG_AGO)), fresh: fresh(4, NOW - W), ..sight() },
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    fresh: fresh(4, NOW - W),
+                    ..sight()
+                },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "stale and past its own end: the end may have moved",
                 Sight {
-                    stored: stored(Envelope { expiry: Expiry::At(NOW), ..copy(3, LONG_AGO) }),
+                    stored: stored(Envelope {
+                        expiry: Expiry::At(NOW),
+                        ..copy(3, LONG_AGO)
+                    }),
                     fresh: fresh(4, NOW - 1),
                     ..sight()
                 },
@@ -339,7 +431,10 @@ mod tests {
             (
                 "past its own end",
                 Sight {
-                    stored: stored(Envelope { expiry: Expiry::At(NOW), ..copy(3, LONG_AGO) }),
+                    stored: stored(Envelope {
+                        expiry: Expiry::At(NOW),
+                        ..copy(3, LONG_AGO)
+                    }),
                     ..sight()
                 },
                 Outcome::Expired,
@@ -347,25 +442,40 @@ mod tests {
             ),
             (
                 "idle too long",
-                Sight { stored: stored(copy(3, NOW - 3_600_000)), ..sight() },
+                Sight {
+                    stored: stored(copy(3, NOW - 3_600_000)),
+                    ..sight()
+                },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "idle, but seen",
-                Sight { stored: stored(copy(3, 0)), seen: Some(NOW - 3_599_999), ..sight() },
+                Sight {
+                    stored: stored(copy(3, 0)),
+                    seen: Some(NOW - 3_599_999),
+                    ..sight()
+                },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "seen by a clock that was ahead",
-                Sight { stored: stored(copy(3, 0)), seen: Some(NOW + CLOCK_SKEW + 1), ..sight() },
+                Sight {
+                    stored: stored(copy(3, 0)),
+                    seen: Some(NOW + CLOCK_SKEW + 1),
+                    ..sight()
+                },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "at the hard end",
-                Sight { stored: stored(copy(3, NOW)), end: NOW, ..sight() },
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    end: NOW,
+                    ..sight()
+                },
                 Outcome::Expired,
                 Empty,
             ),
@@ -381,7 +491,10 @@ mod tests {
             ),
             (
                 "rotated just now, and nothing to read",
-                Sight { markers: key(Marker::rotated(NOW)), ..sight() },
+                Sight {
+                    markers: key(Marker::rotated(NOW)),
+                    ..sight()
+                },
                 Outcome::Rotated,
                 Closed(ErrorCode::Rotated),
             ),
@@ -397,13 +510,21 @@ mod tests {
             ),
             (
                 "revoked just now",
-                Sight { stored: stored(copy(3, NOW)), markers: key(Marker::revoked(NOW)), ..sight() },
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::revoked(NOW)),
+                    ..sight()
+                },
                 Outcome::Revoked,
                 ReadOnly(ErrorCode::Revoked),
             ),
             (
                 "revoked W ago",
-                Sight { stored: stored(copy(3, NOW)), markers: key(Marker::revoked(0)), ..sight() },
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::revoked(0)),
+                    ..sight()
+                },
                 Outcome::Revoked,
                 Empty,
             ),
@@ -411,7 +532,10 @@ mod tests {
                 "the whole lineage revoked",
                 Sight {
                     stored: stored(copy(3, NOW)),
-                    markers: Markers { lineage: Some(Marker::revoked(NOW)), ..Markers::default() },
+                    markers: Markers {
+                        lineage: Some(Marker::revoked(NOW)),
+                        ..Markers::default()
+                    },
                     ..sight()
                 },
                 Outcome::Revoked,
@@ -432,7 +556,10 @@ mod tests {
                 Sight {
                     stored: stored(owned(3, NOW, NOW - 5)),
                     markers: Markers {
-                        owner: Some(OwnerMarker { at: NOW - 5, except: vec![] }),
+                        owner: Some(OwnerMarker {
+                            at: NOW - 5,
+                            except: vec![],
+                        }),
                         ..Markers::default()
                     },
                     ..sight()
@@ -445,7 +572,10 @@ mod tests {
                 Sight {
                     stored: stored(owned(3, NOW, NOW - 4)),
                     markers: Markers {
-                        owner: Some(OwnerMarker { at: NOW - 5, except: vec![] }),
+                        owner: Some(OwnerMarker {
+                            at: NOW - 5,
+                            except: vec![],
+                        }),
                         ..Markers::default()
                     },
                     ..sight()
@@ -455,20 +585,30 @@ mod tests {
             ),
             (
                 "damaged",
-                Sight { stored: Some(Err(Unreadable::Corrupt)), ..sight() },
+                Sight {
+                    stored: Some(Err(Unreadable::Corrupt)),
+                    ..sight()
+                },
                 Outcome::Corrupt,
                 Empty,
             ),
             (
                 "of a later release",
-                Sight { stored: Some(Err(Unreadable::UnknownFormat)), ..sight() },
+                Sight {
+                    stored: Some(Err(Unreadable::UnknownFormat)),
+                    ..sight()
+                },
                 Outcome::Unavailable,
                 Closed(ErrorCode::Unavailable),
             ),
         ];
         for (name, sight, outcome, access) in cases {
             let finding = judge(sight);
-            assert_eq!((finding.outcome, finding.access), (outcome, access), "{name}");
+            assert_eq!(
+                (finding.outcome, finding.access),
+                (outcome, access),
+                "{name}"
+            );
             let readable = matches!(
                 (outcome, access),
                 (_, Live) | (Outcome::Stale | Outcome::Rotated, ReadOnly(_))
@@ -486,7 +626,11 @@ mod tests {
         two.version.writer = 2;
         two.data.values.set("y", "1".into());
         two.data.settle(two.version, 0);
-        let finding = judge(Sight { stored: Some(Ok(one)), overlay: Some(two), ..sight() });
+        let finding = judge(Sight {
+            stored: Some(Ok(one)),
+            overlay: Some(two),
+            ..sight()
+        });
         assert!(finding.conflict);
         assert_eq!(finding.envelope.unwrap().data.values.len(), 2);
     }

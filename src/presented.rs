@@ -45,7 +45,11 @@ impl CookieHeader {
 
 impl RequestHead for CookieHeader {
     fn header(&self, name: &str) -> Option<String> {
-        if name == "cookie" { self.0.clone() } else { None }
+        if name == "cookie" {
+            self.0.clone()
+        } else {
+            None
+        }
     }
 
     fn method(&self) -> String {
@@ -65,13 +69,20 @@ impl Identity {
     /// `None` where the ring no longer has the ticket's secret.
     fn of(ticket: KeyTicket, shared: &Shared) -> Option<Self> {
         let keys = shared.ring.find(ticket.secret)?.derive(&ticket.token);
-        let key =
-            SessionKey { owner: ticket.owner, lineage: ticket.lineage, derived: keys.derived };
+        let key = SessionKey {
+            owner: ticket.owner,
+            lineage: ticket.lineage,
+            derived: keys.derived,
+        };
         Some(Self { ticket, keys, key })
     }
 
     /// A new lineage that begins at `now`, owned by `owner` or by nobody.
-    pub(crate) fn mint(shared: &Shared, now: i64, owner: Option<&str>) -> Result<Self, SessionError> {
+    pub(crate) fn mint(
+        shared: &Shared,
+        now: i64,
+        owner: Option<&str>,
+    ) -> Result<Self, SessionError> {
         let token = Token::random(&*shared.runtime)?;
         let signer = shared.ring.signer();
         let keys = signer.derive(&token);
@@ -83,8 +94,11 @@ impl Identity {
             minted_at: now,
             hard_end: now.saturating_add(shared.age()),
         };
-        let key =
-            SessionKey { owner: ticket.owner, lineage: ticket.lineage, derived: keys.derived };
+        let key = SessionKey {
+            owner: ticket.owner,
+            lineage: ticket.lineage,
+            derived: keys.derived,
+        };
         Ok(Self { ticket, keys, key })
     }
 
@@ -101,8 +115,15 @@ impl Identity {
             hard_end: self.ticket.hard_end,
             ..fresh.ticket
         };
-        let key = SessionKey { lineage: ticket.lineage, ..fresh.key };
-        Ok(Self { ticket, keys: fresh.keys, key })
+        let key = SessionKey {
+            lineage: ticket.lineage,
+            ..fresh.key
+        };
+        Ok(Self {
+            ticket,
+            keys: fresh.keys,
+            key,
+        })
     }
 
     pub(crate) fn storage_key(&self, shared: &Shared) -> String {
@@ -205,8 +226,10 @@ impl Presented {
                 Ok(_) => ended = true,
             }
         }
-        let mut identities =
-            tickets.into_iter().filter_map(|ticket| Identity::of(ticket, shared)).collect::<Vec<_>>();
+        let mut identities = tickets
+            .into_iter()
+            .filter_map(|ticket| Identity::of(ticket, shared))
+            .collect::<Vec<_>>();
         match (identities.pop(), identities.is_empty()) {
             (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, shared))),
             (Some(one), false) => {

@@ -86,8 +86,11 @@ impl Envelope {
     /// What is known from either copy: each key from the side that wrote it last, the rest from
     /// the later copy.
     pub(crate) fn join(self, other: Self) -> Self {
-        let (mut newer, older) =
-            if self.version >= other.version { (self, other) } else { (other, self) };
+        let (mut newer, older) = if self.version >= other.version {
+            (self, other)
+        } else {
+            (other, self)
+        };
         newer.data.join(&older.data);
         newer.saved_at = newer.saved_at.max(older.saved_at);
         if older.expiry_version > newer.expiry_version {
@@ -104,12 +107,20 @@ impl Envelope {
     }
 
     /// The text to store under `storage_key`.
-    pub(crate) fn seal(&self, key: &RecordKey, nonce: [u8; NONCE], storage_key: &str) -> Option<String> {
+    pub(crate) fn seal(
+        &self,
+        key: &RecordKey,
+        nonce: [u8; NONCE],
+        storage_key: &str,
+    ) -> Option<String> {
         let mut plain = Vec::with_capacity(256);
         self.encode(&mut plain);
         let cipher = XChaCha20Poly1305::new(key.bytes().into());
         let associated = associated_data(storage_key, self.version);
-        let payload = Payload { msg: &plain, aad: &associated };
+        let payload = Payload {
+            msg: &plain,
+            aad: &associated,
+        };
         // Fails only over the cipher's 256 GiB.
         let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
         let mut out = Vec::with_capacity(1 + Version::BYTES + NONCE + sealed.len());
@@ -139,8 +150,13 @@ impl Envelope {
         let version = Version::decode(reader)?;
         let nonce = XNonce::from(reader.array::<NONCE>()?);
         let associated = associated_data(storage_key, version);
-        let payload = Payload { msg: reader.rest(), aad: &associated };
-        let plain = XChaCha20Poly1305::new(key.bytes().into()).decrypt(&nonce, payload).ok()?;
+        let payload = Payload {
+            msg: reader.rest(),
+            aad: &associated,
+        };
+        let plain = XChaCha20Poly1305::new(key.bytes().into())
+            .decrypt(&nonce, payload)
+            .ok()?;
         Self::decode(&mut Reader::new(&plain), version)
     }
 
@@ -158,8 +174,12 @@ impl Envelope {
             out.put_instant(bound.at);
         });
         put_option(out, self.auth_time.as_ref(), |out, at| out.put_instant(*at));
-        put_option(out, self.device.user_agent.as_ref(), |out, it| out.put_block(it.as_bytes()));
-        put_option(out, self.device.place.as_ref(), |out, it| out.put_block(it.as_bytes()));
+        put_option(out, self.device.user_agent.as_ref(), |out, it| {
+            out.put_block(it.as_bytes())
+        });
+        put_option(out, self.device.place.as_ref(), |out, it| {
+            out.put_block(it.as_bytes())
+        });
         self.expiry_version.encode(out);
         self.expiry.encode(out);
         self.data.cleared().encode(out);
@@ -174,7 +194,10 @@ impl Envelope {
             saved_at: reader.instant()?,
             hard_end: reader.instant()?,
             bound: get_option(reader, |reader| {
-                Some(Bound { owner: reader.text()?.into(), at: reader.instant()? })
+                Some(Bound {
+                    owner: reader.text()?.into(),
+                    at: reader.instant()?,
+                })
             })?,
             auth_time: get_option(reader, Reader::instant)?,
             device: Device {
@@ -342,21 +365,36 @@ mod plain {
         let expiry = match (plain.expiry.0.as_str(), plain.expiry.1) {
             ("default", _) => Expiry::Default,
             ("at", at) => Expiry::At(at),
-            ("idle", seconds) => Expiry::Idle(u32::try_from(seconds).map_err(|_| Unreadable::Corrupt)?),
+            ("idle", seconds) => {
+                Expiry::Idle(u32::try_from(seconds).map_err(|_| Unreadable::Corrupt)?)
+            }
             ("browserClose", _) => Expiry::BrowserClose,
             _ => return Err(Unreadable::Corrupt),
         };
         let mut data = Data::default();
         data.set_cleared(version(plain.cleared));
-        restore(&mut data.values, plain.data, &plain.data_versions, &plain.data_removed)?;
-        restore(&mut data.flash, plain.flash, &plain.flash_versions, &plain.flash_removed)?;
+        restore(
+            &mut data.values,
+            plain.data,
+            &plain.data_versions,
+            &plain.data_removed,
+        )?;
+        restore(
+            &mut data.flash,
+            plain.flash,
+            &plain.flash_versions,
+            &plain.flash_removed,
+        )?;
         Ok(Envelope {
             version: version(plain.version),
             created_at: plain.created_at,
             saved_at: plain.saved_at,
             hard_end: plain.hard_end,
             bound: match (plain.owner, plain.bound_at) {
-                (Some(owner), Some(at)) => Some(Bound { owner: owner.into(), at }),
+                (Some(owner), Some(at)) => Some(Bound {
+                    owner: owner.into(),
+                    at,
+                }),
                 (None, None) => None,
                 _ => return Err(Unreadable::Corrupt),
             },
@@ -378,7 +416,10 @@ mod plain {
         for (key, version, slot) in table.settled() {
             match slot {
                 Slot::Value(text) => {
-                    values.push((key.to_string(), RawValue::from_string(text.to_string()).ok()?));
+                    values.push((
+                        key.to_string(),
+                        RawValue::from_string(text.to_string()).ok()?,
+                    ));
                     versions.push((key.to_string(), pair(version)));
                 }
                 Slot::Removed(at) => {
@@ -436,13 +477,22 @@ mod tests {
 
     fn envelope() -> Envelope {
         let mut envelope = Envelope::begin(1_700_000_000_000, 1_700_604_800_000);
-        envelope.version = Version { counter: 3, writer: 0xdead_beef };
-        envelope.bound = Some(Bound { owner: "ada".into(), at: 1_700_000_000_001 });
+        envelope.version = Version {
+            counter: 3,
+            writer: 0xdead_beef,
+        };
+        envelope.bound = Some(Bound {
+            owner: "ada".into(),
+            at: 1_700_000_000_001,
+        });
         envelope.auth_time = Some(1_700_000_000_001);
         envelope.expiry = Expiry::Idle(600);
         envelope.expiry_version = envelope.version;
         envelope.device.user_agent = Some("Mozilla/5.0".into());
-        envelope.data.values.set("cart", r#"{"items":[1,2.50,"é"]}"#.into());
+        envelope
+            .data
+            .values
+            .set("cart", r#"{"items":[1,2.50,"é"]}"#.into());
         envelope.data.values.set("gone", "1".into());
         envelope.data.values.remove("gone", 1_700_000_000_500);
         envelope.data.flash.set("note", "\"hi\"".into());
@@ -457,9 +507,15 @@ mod tests {
     #[test]
     fn both_forms_round_trip() {
         let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
-        same(&Envelope::open(&sealed, &key(1), "s.x").unwrap(), &envelope());
+        same(
+            &Envelope::open(&sealed, &key(1), "s.x").unwrap(),
+            &envelope(),
+        );
         let plain = envelope().to_plain().unwrap();
-        assert!(plain.contains(r#""cart":{"items":[1,2.50,"é"]}"#), "{plain}");
+        assert!(
+            plain.contains(r#""cart":{"items":[1,2.50,"é"]}"#),
+            "{plain}"
+        );
         let back = Envelope::open(&plain, &key(1), "s.x").unwrap();
         assert_eq!(back.to_plain().unwrap(), plain);
     }
@@ -473,17 +529,30 @@ mod tests {
         let mut bytes = decode_text(&sealed).unwrap();
         for at in 1..bytes.len() {
             bytes[at] ^= 1;
-            assert_eq!(open(&encode_text(&bytes), 1, "s.x"), Some(Unreadable::Corrupt), "{at}");
+            assert_eq!(
+                open(&encode_text(&bytes), 1, "s.x"),
+                Some(Unreadable::Corrupt),
+                "{at}"
+            );
             bytes[at] ^= 1;
         }
         for cut in 0..sealed.len() {
-            assert_eq!(open(&sealed[..cut], 1, "s.x"), Some(Unreadable::Corrupt), "{cut}");
+            assert_eq!(
+                open(&sealed[..cut], 1, "s.x"),
+                Some(Unreadable::Corrupt),
+                "{cut}"
+            );
         }
     }
 
     #[test]
     fn a_format_of_another_release_is_told_from_damage() {
-        for text in ["Ag", &encode_text(&[255; 60]), &encode_text(&[0; 60]), r#"{"format":2}"#] {
+        for text in [
+            "Ag",
+            &encode_text(&[255; 60]),
+            &encode_text(&[0; 60]),
+            r#"{"format":2}"#,
+        ] {
             let opened = Envelope::open(text, &key(1), "s.x");
             assert_eq!(opened.err(), Some(Unreadable::UnknownFormat), "{text}");
         }
@@ -498,7 +567,12 @@ mod tests {
         let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
         let bytes = decode_text(&sealed).unwrap();
         for word in ["cart", "items", "ada", "Mozilla"] {
-            assert!(!bytes.windows(word.len()).any(|window| window == word.as_bytes()), "{word}");
+            assert!(
+                !bytes
+                    .windows(word.len())
+                    .any(|window| window == word.as_bytes()),
+                "{word}"
+            );
         }
     }
 

@@ -39,11 +39,17 @@ pub(crate) struct Marker {
 
 impl Marker {
     pub(crate) fn revoked(at: i64) -> Self {
-        Self { death: Death::Revoked, at }
+        Self {
+            death: Death::Revoked,
+            at,
+        }
     }
 
     pub(crate) fn rotated(at: i64) -> Self {
-        Self { death: Death::Rotated, at }
+        Self {
+            death: Death::Rotated,
+            at,
+        }
     }
 
     pub(crate) fn encode(self) -> String {
@@ -58,7 +64,11 @@ impl Marker {
     /// read is taken as an old revocation.
     pub(crate) fn decode(text: &str) -> Self {
         let mut words = text.split(' ');
-        let read = (words.next(), words.next(), words.next().and_then(|at| at.parse().ok()));
+        let read = (
+            words.next(),
+            words.next(),
+            words.next().and_then(|at| at.parse().ok()),
+        );
         match read {
             (Some(FORMAT), Some("r"), Some(at)) => Self::rotated(at),
             (Some(FORMAT), Some("x"), Some(at)) => Self::revoked(at),
@@ -87,7 +97,9 @@ impl OwnerMarker {
     /// `None` for what cannot be read: then nobody knows who is meant.
     pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        let (Some(FORMAT), Some("o")) = (words.next(), words.next()) else { return None };
+        let (Some(FORMAT), Some("o")) = (words.next(), words.next()) else {
+            return None;
+        };
         let at = words.next()?.parse().ok()?;
         let except = words.map(Id::parse).collect::<Option<_>>()?;
         Some(Self { at, except })
@@ -116,7 +128,10 @@ impl Markers {
             _ => None,
         };
         let all = [self.key, self.lineage, by_owner];
-        let revoked = all.iter().flatten().filter(|marker| marker.death == Death::Revoked);
+        let revoked = all
+            .iter()
+            .flatten()
+            .filter(|marker| marker.death == Death::Revoked);
         // The first word of it counts: from then on its grace runs.
         revoked.min_by_key(|marker| marker.at).copied().or(self.key)
     }
@@ -168,7 +183,10 @@ mod tests {
 
     #[test]
     fn an_owner_marker_spares_later_logins_and_the_excepted() {
-        let marker = OwnerMarker { at: 100, except: vec![B] };
+        let marker = OwnerMarker {
+            at: 100,
+            except: vec![B],
+        };
         assert!(marker.kills(A, 100));
         assert!(!marker.kills(A, 101));
         assert!(!marker.kills(B, 5));
@@ -176,20 +194,34 @@ mod tests {
 
     #[test]
     fn a_revocation_counts_before_a_rotation() {
-        let mut markers = Markers { key: Some(Marker::rotated(5)), ..Markers::default() };
+        let mut markers = Markers {
+            key: Some(Marker::rotated(5)),
+            ..Markers::default()
+        };
         assert_eq!(markers.death(A, None), Some(Marker::rotated(5)));
         markers.lineage = Some(Marker::revoked(9));
         assert_eq!(markers.death(A, None), Some(Marker::revoked(9)));
-        markers.owner = Some(OwnerMarker { at: 7, except: vec![] });
+        markers.owner = Some(OwnerMarker {
+            at: 7,
+            except: vec![],
+        });
         assert_eq!(markers.death(A, None), Some(Marker::revoked(9)));
         assert_eq!(markers.death(A, Some(3)), Some(Marker::revoked(7)));
     }
 
     #[test]
     fn a_revocation_names_the_first_key_too() {
-        let first = SessionKey { owner: None, lineage: A, derived: A };
+        let first = SessionKey {
+            owner: None,
+            lineage: A,
+            derived: A,
+        };
         assert_eq!(named_by_revocation(&first), (vec![A], A));
-        let later = SessionKey { owner: None, lineage: A, derived: B };
+        let later = SessionKey {
+            owner: None,
+            lineage: A,
+            derived: B,
+        };
         assert_eq!(named_by_revocation(&later), (vec![B, A], A));
     }
 

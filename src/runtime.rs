@@ -71,7 +71,9 @@ mod platform {
                 let _ = resolve.call0(&JsValue::NULL);
             }
         });
-        wasm_bindgen_futures::JsFuture::from(promise).map(|_| ()).boxed_local()
+        wasm_bindgen_futures::JsFuture::from(promise)
+            .map(|_| ())
+            .boxed_local()
     }
 }
 
@@ -82,7 +84,9 @@ mod platform {
     use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 
     pub fn now() -> i64 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
     }
 

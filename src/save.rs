@@ -91,12 +91,18 @@ impl MarkerPut {
         now: i64,
     ) -> Vec<Self> {
         let (keys, lineage) = named_by_revocation(key);
-        let names = keys.into_iter().map(|derived| shared.names.dead_key(derived));
+        let names = keys
+            .into_iter()
+            .map(|derived| shared.names.dead_key(derived));
         let value = Marker::revoked(now).encode();
         let ttl = marker_ttl(hard_end, now);
         names
             .chain([shared.names.dead_lineage(lineage)])
-            .map(|name| Self { name, value: value.clone(), ttl })
+            .map(|name| Self {
+                name,
+                value: value.clone(),
+                ttl,
+            })
             .collect()
     }
 
@@ -104,7 +110,9 @@ impl MarkerPut {
     /// it just now, so it is tried once more and then taken as there.
     async fn put(&self, shared: &Shared) -> Result<(), SessionError> {
         for last in [false, true] {
-            let put = shared.connector.put(&self.name, &self.value, PutOptions::ttl(self.ttl));
+            let put = shared
+                .connector
+                .put(&self.name, &self.value, PutOptions::ttl(self.ttl));
             match put.await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {
@@ -128,12 +136,23 @@ pub(crate) async fn put_markers(
     shared: &Shared,
     markers: &[MarkerPut],
 ) -> Result<(), SessionError> {
-    join_all(markers.iter().map(|marker| marker.put(shared))).await.into_iter().collect()
+    join_all(markers.iter().map(|marker| marker.put(shared)))
+        .await
+        .into_iter()
+        .collect()
 }
 
 /// Carries `work` out.
 pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>, SessionError> {
-    let Work { source, target, step, data, expiry, device, retire } = work;
+    let Work {
+        source,
+        target,
+        step,
+        data,
+        expiry,
+        device,
+        retire,
+    } = work;
     let base = match source {
         Some(source) => Some(source.latest(&shared, expiry.is_some()).await?),
         None => None,
@@ -156,7 +175,10 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
                 None => data,
             };
             data.restart();
-            Envelope { data, ..Envelope::begin(now, target.ticket.hard_end) }
+            Envelope {
+                data,
+                ..Envelope::begin(now, target.ticket.hard_end)
+            }
         }
     };
     if let Step::Begin { owner: Some(_) } = step {
@@ -183,7 +205,11 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
     shared.connector.put(&storage_key, &text, options).await?;
     // Only now: a crash in between leaves the old session valid, never none.
     put_markers(&shared, &retire).await?;
-    Ok(Rc::new(Saved { identity: target, envelope, text }))
+    Ok(Rc::new(Saved {
+        identity: target,
+        envelope,
+        text,
+    }))
 }
 
 impl Source {
@@ -231,7 +257,10 @@ async fn bind(
             at = at.max(read_owner_marker(&text)?.at.saturating_add(1));
         }
     }
-    Ok(Bound { owner: Rc::clone(owner), at })
+    Ok(Bound {
+        owner: Rc::clone(owner),
+        at,
+    })
 }
 
 fn write(

@@ -67,7 +67,12 @@ impl Sessions {
         secrets: SecretRing,
         settings: Settings,
     ) -> Result<Self, SessionError> {
-        Self::with_runtime(Rc::new(connector), secrets, settings, Rc::new(PlatformRuntime))
+        Self::with_runtime(
+            Rc::new(connector),
+            secrets,
+            settings,
+            Rc::new(PlatformRuntime),
+        )
     }
 
     /// The same with a clock and randomness of one's own, for tests.
@@ -202,7 +207,10 @@ impl CommitHeaders {
 impl std::fmt::Debug for CommitHeaders {
     /// The cookies' names only: their values are secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = self.set_cookie.iter().map(|cookie| cookie.split('=').next().unwrap_or(""));
+        let names = self
+            .set_cookie
+            .iter()
+            .map(|cookie| cookie.split('=').next().unwrap_or(""));
         f.debug_struct("CommitHeaders")
             .field("set_cookie", &names.collect::<Vec<_>>())
             .field("depends_on_session", &self.depends_on_session)
@@ -216,7 +224,10 @@ mod tests {
 
     #[test]
     fn vary_is_merged() {
-        let headers = CommitHeaders { depends_on_session: true, ..CommitHeaders::default() };
+        let headers = CommitHeaders {
+            depends_on_session: true,
+            ..CommitHeaders::default()
+        };
         for (existing, merged) in [
             (None, Some("Cookie")),
             (Some(" "), Some("Cookie")),
@@ -232,8 +243,14 @@ mod tests {
     #[test]
     fn no_cookie_value_is_printed() {
         let set_cookie = vec!["__Host-session=SECRET; Path=/".to_owned()];
-        let headers = CommitHeaders { set_cookie, depends_on_session: true };
+        let headers = CommitHeaders {
+            set_cookie,
+            depends_on_session: true,
+        };
         let text = format!("{headers:?}");
-        assert!(text.contains("__Host-session") && !text.contains("SECRET"), "{text}");
+        assert!(
+            text.contains("__Host-session") && !text.contains("SECRET"),
+            "{text}"
+        );
     }
 }

@@ -118,7 +118,11 @@ impl SessionStore {
     /// `wrong_type` where a value is there that is no `T`; `not_loaded` before a load; what the
     /// load found where it cannot be trusted.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
-        self.view()?.values.get(key).map(|text| from_json(key, text)).transpose()
+        self.view()?
+            .values
+            .get(key)
+            .map(|text| from_json(key, text))
+            .transpose()
     }
 
     /// The JSON text under `key`, as it is stored.
@@ -166,7 +170,11 @@ impl SessionStore {
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn iter(&self) -> Result<impl Iterator<Item = (&str, &str)>, SessionError> {
-        Ok(self.view()?.values.iter().map(|(key, text)| (&**key, &**text)))
+        Ok(self
+            .view()?
+            .values
+            .iter()
+            .map(|(key, text)| (&**key, &**text)))
     }
 
     /// The keys, in order of insertion.
@@ -221,8 +229,16 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`pop`](Self::pop), but for `missing_key`.
-    pub fn pop_or<T: DeserializeOwned>(&mut self, key: &str, default: T) -> Result<T, SessionError> {
-        if self.contains_key(key)? { self.pop(key) } else { Ok(default) }
+    pub fn pop_or<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        default: T,
+    ) -> Result<T, SessionError> {
+        if self.contains_key(key)? {
+            self.pop(key)
+        } else {
+            Ok(default)
+        }
     }
 
     /// Removes the key that was inserted last and gives back its JSON text.
@@ -232,7 +248,10 @@ impl SessionStore {
     pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
         let last = self.view()?.values.last();
         let key = last.ok_or_else(|| {
-            SessionError::new(ErrorCode::MissingKey, "the session is empty: nothing to pop")
+            SessionError::new(
+                ErrorCode::MissingKey,
+                "the session is empty: nothing to pop",
+            )
         })?;
         let text = self.take_json(&key)?.ok_or_else(|| missing(&key))?;
         Ok((key.to_string(), text))
@@ -302,7 +321,10 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`remove`](Self::remove).
-    pub fn take_flash<T: DeserializeOwned>(&mut self, key: &str) -> Result<Option<T>, SessionError> {
+    pub fn take_flash<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<T>, SessionError> {
         let Some(value) = self.view()?.flash.get(key).map(|text| from_json(key, text)) else {
             return Ok(None);
         };
@@ -439,10 +461,18 @@ impl SessionStore {
     /// As [`get_json`](Self::get_json).
     pub fn owner(&self) -> Result<Option<&str>, SessionError> {
         self.view()?;
-        if let Some(Next { step: Step::Begin { owner }, .. }) = &self.next {
+        if let Some(Next {
+            step: Step::Begin { owner },
+            ..
+        }) = &self.next
+        {
             return Ok(owner.as_deref());
         }
-        Ok(self.base.as_ref().and_then(|base| base.bound.as_ref()).map(|bound| &*bound.owner))
+        Ok(self
+            .base
+            .as_ref()
+            .and_then(|base| base.bound.as_ref())
+            .map(|bound| &*bound.owner))
     }
 
     /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
@@ -451,7 +481,12 @@ impl SessionStore {
     /// As [`get_json`](Self::get_json).
     pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
         self.view()?;
-        if let Some(Next { step: Step::Begin { owner }, identity, .. }) = &self.next {
+        if let Some(Next {
+            step: Step::Begin { owner },
+            identity,
+            ..
+        }) = &self.next
+        {
             return Ok(owner.as_ref().map(|_| identity.ticket.minted_at));
         }
         Ok(self.base.as_ref().and_then(|base| base.auth_time))
@@ -463,7 +498,9 @@ impl SessionStore {
     /// `reauth_required` where it is, or where nobody is logged in; otherwise as
     /// [`auth_time`](Self::auth_time).
     pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
-        let age = self.auth_time()?.map(|at| self.shared.runtime.now().saturating_sub(at));
+        let age = self
+            .auth_time()?
+            .map(|at| self.shared.runtime.now().saturating_sub(at));
         match age {
             Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
             _ => Err(SessionError::new(
@@ -489,7 +526,11 @@ impl SessionStore {
     /// As [`remove`](Self::remove).
     pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
         self.edit()?;
-        self.modified = if modified { Modified::Yes } else { Modified::No };
+        self.modified = if modified {
+            Modified::Yes
+        } else {
+            Modified::No
+        };
         Ok(())
     }
 
@@ -511,7 +552,10 @@ impl SessionStore {
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
-        Ok(self.get_expiry_date()?.saturating_sub(self.shared.runtime.now()) / 1_000)
+        Ok(self
+            .get_expiry_date()?
+            .saturating_sub(self.shared.runtime.now())
+            / 1_000)
     }
 
     /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
@@ -571,7 +615,9 @@ impl SessionStore {
     }
 
     fn effective_expiry(&self) -> Expiry {
-        self.expiry.or_else(|| self.base.as_ref().map(|base| base.expiry)).unwrap_or_default()
+        self.expiry
+            .or_else(|| self.base.as_ref().map(|base| base.expiry))
+            .unwrap_or_default()
     }
 
     pub(crate) fn ends_with_browser(&self, expiry: Expiry) -> bool {
@@ -587,12 +633,18 @@ impl SessionStore {
         let age = self.shared.age();
         let (seen, end) = match (&self.next, &self.presented, &self.base) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
-            (None, Presented::Session(held), Some(_)) => {
-                (self.last_seen.max(self.read_at), held.identity.ticket.end(age))
-            }
+            (None, Presented::Session(held), Some(_)) => (
+                self.last_seen.max(self.read_at),
+                held.identity.ticket.end(age),
+            ),
             _ => (now, now.saturating_add(age)),
         };
-        Limits::new(self.effective_expiry(), self.shared.settings.idle_timeout(), seen, end)
+        Limits::new(
+            self.effective_expiry(),
+            self.shared.settings.idle_timeout(),
+            seen,
+            end,
+        )
     }
 
     /// Whether the session has passed its end since it was loaded.
@@ -666,5 +718,8 @@ fn committed() -> SessionError {
 }
 
 fn missing(key: &str) -> SessionError {
-    SessionError::new(ErrorCode::MissingKey, format!("the session has no key {key:?}"))
+    SessionError::new(
+        ErrorCode::MissingKey,
+        format!("the session has no key {key:?}"),
+    )
 }

@@ -85,7 +85,12 @@ pub(crate) struct Tombstone {
 
 impl Tombstone {
     pub(crate) fn new(secret: KeyId, key: &SessionKey, hard_end: i64) -> Self {
-        Self { secret, lineage: key.lineage, derived: key.derived, hard_end }
+        Self {
+            secret,
+            lineage: key.lineage,
+            derived: key.derived,
+            hard_end,
+        }
     }
 }
 
@@ -105,7 +110,11 @@ impl KeyTicket {
         let mut out = Vec::with_capacity(98);
         out.push(FORMAT);
         out.extend_from_slice(&self.secret);
-        out.push(if self.owner.is_some() { KIND_OWNED } else { KIND_ANONYMOUS });
+        out.push(if self.owner.is_some() {
+            KIND_OWNED
+        } else {
+            KIND_ANONYMOUS
+        });
         out.extend_from_slice(self.token.bytes());
         out.extend_from_slice(&self.lineage.0);
         if let Some(owner) = &self.owner {
@@ -136,7 +145,9 @@ impl KeyCookie {
     pub(crate) fn decode(text: &str, ring: &SecretRing, name: &str) -> Result<Self, Rejection> {
         let (bytes, _) = open(text, KEY_COOKIE_MAX, ring, &[name.as_bytes()], None)?;
         let mut reader = Reader::new(&bytes);
-        Self::read(&mut reader).filter(|_| reader.is_empty()).ok_or(Rejection::Format)
+        Self::read(&mut reader)
+            .filter(|_| reader.is_empty())
+            .ok_or(Rejection::Format)
     }
 
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
@@ -153,7 +164,11 @@ impl KeyCookie {
                 secret,
                 token: Token::from_bytes(reader.array()?),
                 lineage: Id(reader.array()?),
-                owner: if kind == KIND_OWNED { Some(Id(reader.array()?)) } else { None },
+                owner: if kind == KIND_OWNED {
+                    Some(Id(reader.array()?))
+                } else {
+                    None
+                },
                 minted_at: reader.instant()?,
                 hard_end: reader.instant()?,
             })),
@@ -186,7 +201,11 @@ impl Seen {
         let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
         let (bytes, _) = open(text, SEEN_COOKIE_MAX, ring, &fields, None)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
-        reader.instant().filter(|_| reader.is_empty()).map(|at| Self { at }).ok_or(Rejection::Format)
+        reader
+            .instant()
+            .filter(|_| reader.is_empty())
+            .map(|at| Self { at })
+            .ok_or(Rejection::Format)
     }
 }
 
@@ -216,7 +235,11 @@ impl Fresh {
         let mut text = seal(
             out,
             secret,
-            &[name.as_bytes(), token.bytes(), overlay.unwrap_or_default().as_bytes()],
+            &[
+                name.as_bytes(),
+                token.bytes(),
+                overlay.unwrap_or_default().as_bytes(),
+            ],
         );
         if let Some(overlay) = overlay {
             text.push(OVERLAY_MARK);
@@ -247,7 +270,9 @@ impl Fresh {
             Some(overlay.unwrap_or_default().as_bytes()),
         )?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
-        Self::read(&mut reader, overlay).filter(|_| reader.is_empty()).ok_or(Rejection::Format)
+        Self::read(&mut reader, overlay)
+            .filter(|_| reader.is_empty())
+            .ok_or(Rejection::Format)
     }
 
     fn read(reader: &mut Reader<'_>, overlay: Option<&str>) -> Option<Self> {
@@ -288,12 +313,19 @@ fn open<'r>(
         return Err(Rejection::Length);
     }
     let mut bytes = decode_text(text).ok_or(Rejection::Alphabet)?;
-    let body = bytes.len().checked_sub(TAG).filter(|body| *body >= HEAD).ok_or(Rejection::Length)?;
+    let body = bytes
+        .len()
+        .checked_sub(TAG)
+        .filter(|body| *body >= HEAD)
+        .ok_or(Rejection::Length)?;
     let mut reader = Reader::new(&bytes);
     if reader.u8() != Some(FORMAT) {
         return Err(Rejection::Format);
     }
-    let secret = reader.array().and_then(|id| ring.find(id)).ok_or(Rejection::KeyId)?;
+    let secret = reader
+        .array()
+        .and_then(|id| ring.find(id))
+        .ok_or(Rejection::KeyId)?;
     let mut fields = Vec::with_capacity(context.len() + 2);
     fields.push(&bytes[..body]);
     fields.extend_from_slice(context);
@@ -346,13 +378,20 @@ mod tests {
             };
             assert!(back.token.is(&ticket(owner).token));
             assert_eq!(back.owner, ticket(owner).owner);
-            assert_eq!((back.minted_at, back.hard_end), (1_700_000_000_000, 1_700_604_800_000));
+            assert_eq!(
+                (back.minted_at, back.hard_end),
+                (1_700_000_000_000, 1_700_604_800_000)
+            );
         }
     }
 
     #[test]
     fn a_tombstone_carries_no_token() {
-        let key = SessionKey { owner: None, lineage: Id([1; 16]), derived: Id([2; 16]) };
+        let key = SessionKey {
+            owner: None,
+            lineage: Id([1; 16]),
+            derived: Id([2; 16]),
+        };
         let stone = Tombstone::new(ring().signer().id(), &key, 1_700_604_800_000);
         let text = stone.encode(ring().signer(), NAME);
         let Ok(KeyCookie::Tombstone(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
@@ -373,7 +412,11 @@ mod tests {
                 let mut changed = text.clone().into_bytes();
                 changed[at] = other;
                 let changed = String::from_utf8(changed).unwrap();
-                assert!(rejection(&changed, &ring(), NAME).is_some(), "{at} {}", other as char);
+                assert!(
+                    rejection(&changed, &ring(), NAME).is_some(),
+                    "{at} {}",
+                    other as char
+                );
             }
         }
         for cut in 0..text.len() {
@@ -386,26 +429,46 @@ mod tests {
     fn the_checks_come_in_their_order() {
         let text = ticket(false).encode(ring().signer(), NAME);
         let other = SecretRing::parse(OTHER).unwrap();
-        assert_eq!(rejection(&"A".repeat(201), &ring(), NAME), Some(Rejection::Length));
+        assert_eq!(
+            rejection(&"A".repeat(201), &ring(), NAME),
+            Some(Rejection::Length)
+        );
         assert_eq!(rejection("AAAA*", &ring(), NAME), Some(Rejection::Alphabet));
-        assert_eq!(rejection(&format!("/{}", &text[1..]), &ring(), NAME), Some(Rejection::Alphabet));
-        assert_eq!(rejection(&format!("B{}", &text[1..]), &ring(), NAME), Some(Rejection::Format));
+        assert_eq!(
+            rejection(&format!("/{}", &text[1..]), &ring(), NAME),
+            Some(Rejection::Alphabet)
+        );
+        assert_eq!(
+            rejection(&format!("B{}", &text[1..]), &ring(), NAME),
+            Some(Rejection::Format)
+        );
         assert_eq!(rejection(&text, &other, NAME), Some(Rejection::KeyId));
-        assert_eq!(rejection(&text, &ring(), "__Host-other"), Some(Rejection::Tag));
+        assert_eq!(
+            rejection(&text, &ring(), "__Host-other"),
+            Some(Rejection::Tag)
+        );
     }
 
     #[test]
     fn seen_and_fresh_belong_to_one_token() {
         let (mine, other) = (Token::from_bytes([1; 32]), Token::from_bytes([2; 32]));
         let (ring, name) = (ring(), "__Host-session-seen");
-        let seen = Seen { at: 1_700_000_000_000 };
+        let seen = Seen {
+            at: 1_700_000_000_000,
+        };
         let text = seen.encode(ring.signer(), name, &mine);
         assert!(text.len() <= SEEN_COOKIE_MAX);
         assert_eq!(Seen::decode(&text, &ring, name, &mine), Ok(seen));
-        assert_eq!(Seen::decode(&text, &ring, name, &other), Err(Rejection::Tag));
+        assert_eq!(
+            Seen::decode(&text, &ring, name, &other),
+            Err(Rejection::Tag)
+        );
 
         let fresh = Fresh {
-            version: Version { counter: 3, writer: 9 },
+            version: Version {
+                counter: 3,
+                writer: 9,
+            },
             saved_at: 1_700_000_000_000,
             unstored: true,
             overlay: None,
@@ -414,16 +477,24 @@ mod tests {
         assert!(text.len() <= FRESH_COOKIE_MAX);
         assert_eq!(text.len() + 1, Fresh::HEAD_TEXT);
         assert_eq!(Fresh::decode(&text, &ring, name, &mine), Ok(fresh.clone()));
-        assert_eq!(Fresh::decode(&text, &ring, name, &other), Err(Rejection::Tag));
+        assert_eq!(
+            Fresh::decode(&text, &ring, name, &other),
+            Err(Rejection::Tag)
+        );
         // A seen value is no fresh value, whatever the name.
-        assert!(Fresh::decode(&seen.encode(ring.signer(), name, &mine), &ring, name, &mine).is_err());
+        assert!(
+            Fresh::decode(&seen.encode(ring.signer(), name, &mine), &ring, name, &mine).is_err()
+        );
     }
 
     #[test]
     fn an_overlay_cannot_be_added_removed_or_changed() {
         let (token, ring, name) = (Token::from_bytes([1; 32]), ring(), "f");
         let fresh = Fresh {
-            version: Version { counter: 3, writer: 9 },
+            version: Version {
+                counter: 3,
+                writer: 9,
+            },
             saved_at: 5,
             unstored: false,
             overlay: Some("AQID".into()),
@@ -431,8 +502,16 @@ mod tests {
         let text = fresh.encode(ring.signer(), name, &token);
         assert_eq!(Fresh::decode(&text, &ring, name, &token), Ok(fresh));
         let head = text.split_once('.').unwrap().0;
-        for changed in [head.to_owned(), format!("{head}."), format!("{head}.AQIE"), format!("{text}.A")] {
-            assert!(Fresh::decode(&changed, &ring, name, &token).is_err(), "{changed}");
+        for changed in [
+            head.to_owned(),
+            format!("{head}."),
+            format!("{head}.AQIE"),
+            format!("{text}.A"),
+        ] {
+            assert!(
+                Fresh::decode(&changed, &ring, name, &token).is_err(),
+                "{changed}"
+            );
         }
     }
 

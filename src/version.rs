@@ -16,7 +16,10 @@ impl Version {
 
     /// The version that a save after `self` writes.
     pub(crate) fn next(self, writer: u32) -> Self {
-        Self { counter: self.counter.saturating_add(1), writer }
+        Self {
+            counter: self.counter.saturating_add(1),
+            writer,
+        }
     }
 
     pub(crate) fn encode(self, out: &mut Vec<u8>) {
@@ -25,6 +28,9 @@ impl Version {
     }
 
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
-        Some(Self { counter: reader.u32()?, writer: reader.u32()? })
+        Some(Self {
+            counter: reader.u32()?,
+            writer: reader.u32()?,
+        })
     }
 }

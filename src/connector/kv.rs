@@ -78,8 +78,14 @@ mod tests {
             ("KV GET failed: 429 Too Many Requests", RateLimited),
             ("KV GET_BULK failed: 429 Too Many Requests", RateLimited),
             ("KV DELETE failed: 429 Too Many Requests", RateLimited),
-            ("KV PUT failed: 413 Value length of 26214401 exceeds limit of 26214400.", TooLarge),
-            ("KV PUT failed: 413 Metadata length of 1027 exceeds limit of 1024.", TooLarge),
+            (
+                "KV PUT failed: 413 Value length of 26214401 exceeds limit of 26214400.",
+                TooLarge,
+            ),
+            (
+                "KV PUT failed: 413 Metadata length of 1027 exceeds limit of 1024.",
+                TooLarge,
+            ),
             (
                 "KV PUT failed: 414 UTF-8 encoded length of 513 exceeds key length limit of 512.",
                 TooLarge,
@@ -90,15 +96,19 @@ mod tests {
             ("KV PUT failed: 502 Bad Gateway", Unavailable),
             ("KV GET failed: 503 Service Unavailable", Unavailable),
             ("KV DELETE failed: 504 Gateway Timeout", Unavailable),
-            ("KV GET failed: 400 Invalid cache_ttl of 29. Cache TTL must be at least 30.", {
-                Unavailable
-            }),
+            (
+                "KV GET failed: 400 Invalid cache_ttl of 29. Cache TTL must be at least 30.",
+                { Unavailable },
+            ),
             (
                 "KV PUT failed: 400 Invalid expiration_ttl of 59. Expiration TTL must be at \
                  least 60.",
                 Unavailable,
             ),
-            ("KV GET_BULK failed: 400 You can request a maximum of 100 keys", Unavailable),
+            (
+                "KV GET_BULK failed: 400 You can request a maximum of 100 keys",
+                Unavailable,
+            ),
             // A day's quota of the free plan.
             ("KV put() limit exceeded for the day.", Quota),
             ("KV get() limit exceeded for the day.", Quota),
@@ -124,7 +134,10 @@ mod tests {
             ("Network connection lost.", Unavailable),
             ("internal error; reference = abc429def413", Unavailable),
             // A status is read in its place only.
-            ("KV GET failed: 500 upstream said 429 Too Many Requests", Unavailable),
+            (
+                "KV GET failed: 500 upstream said 429 Too Many Requests",
+                Unavailable,
+            ),
             ("KV PUT failed: 4290 Odd", Unavailable),
             ("KV PUT failed:", Unavailable),
             ("KV PUT failed: ", Unavailable),

@@ -86,7 +86,9 @@ fn platform_now() -> i64 {
 fn platform_now() -> i64 {
     use std::time::{SystemTime, UNIX_EPOCH};
     // A clock set before 1970 counts as 1970: this store is for tests.
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -160,7 +162,11 @@ impl MemoryConnector {
     }
 
     fn with(clock: Clock) -> Self {
-        Self(Rc::new(Store { clock, entries: RefCell::default(), operations: Cell::default() }))
+        Self(Rc::new(Store {
+            clock,
+            entries: RefCell::default(),
+            operations: Cell::default(),
+        }))
     }
 
     /// What was asked of this store since it was made, or since
@@ -184,7 +190,10 @@ impl MemoryConnector {
     fn get(&self, key: &str) -> Option<String> {
         let now = self.0.clock.now();
         let entries = self.0.entries.borrow();
-        entries.get(key).filter(|entry| entry.is_live(now)).map(|entry| entry.value.clone())
+        entries
+            .get(key)
+            .filter(|entry| entry.is_live(now))
+            .map(|entry| entry.value.clone())
     }
 
     fn page(&self, prefix: &str, cursor: Option<&str>) -> Page {
@@ -203,7 +212,10 @@ impl MemoryConnector {
         let keys: Vec<ListedKey> = found
             .by_ref()
             .take(PAGE_SIZE)
-            .map(|(name, entry)| ListedKey { name: name.clone(), metadata: entry.metadata.clone() })
+            .map(|(name, entry)| ListedKey {
+                name: name.clone(),
+                metadata: entry.metadata.clone(),
+            })
             .collect();
         let more = found.next().is_some();
         let cursor = keys.last().filter(|_| more).map(|last| last.name.clone());
@@ -256,7 +268,9 @@ impl SessionConnector for MemoryConnector {
             let entry = Entry {
                 value: value.to_owned(),
                 metadata: options.metadata,
-                expires_at: options.ttl.map(|ttl| now.saturating_add(i64::from(ttl) * 1000)),
+                expires_at: options
+                    .ttl
+                    .map(|ttl| now.saturating_add(i64::from(ttl) * 1000)),
             };
             self.0.entries.borrow_mut().insert(key.to_owned(), entry);
             Ok(())
@@ -295,7 +309,9 @@ mod tests {
     }
 
     fn read(store: &MemoryConnector, key: &str) -> Option<String> {
-        block_on(store.read(&[key], ReadOptions::default())).unwrap().remove(0)
+        block_on(store.read(&[key], ReadOptions::default()))
+            .unwrap()
+            .remove(0)
     }
 
     fn put(store: &MemoryConnector, key: &str, value: &str, options: PutOptions) {
@@ -312,7 +328,10 @@ mod tests {
         put(&store, "a", "1", PutOptions::default());
         put(&store, "b", "2", PutOptions::default());
         let found = block_on(store.read(&["b", "none", "a", "b"], ReadOptions::cache_ttl(30)));
-        assert_eq!(found.unwrap(), [Some("2".into()), None, Some("1".into()), Some("2".into())]);
+        assert_eq!(
+            found.unwrap(),
+            [Some("2".into()), None, Some("1".into()), Some("2".into())]
+        );
     }
 
     #[test]
@@ -347,7 +366,13 @@ mod tests {
         clock.advance(1_000_000_000);
         assert_eq!(read(&store, "a").as_deref(), Some("2"));
         let page = block_on(store.list("a", None)).unwrap();
-        assert_eq!(page.keys, [ListedKey { name: "a".into(), metadata: None }]);
+        assert_eq!(
+            page.keys,
+            [ListedKey {
+                name: "a".into(),
+                metadata: None
+            }]
+        );
     }
 
     #[test]
@@ -355,7 +380,13 @@ mod tests {
         let (store, _) = store();
         put(&store, "a", "1", PutOptions::ttl(60).with_metadata("seen"));
         let page = block_on(store.list("a", None)).unwrap();
-        assert_eq!(page.keys, [ListedKey { name: "a".into(), metadata: Some("seen".into()) }]);
+        assert_eq!(
+            page.keys,
+            [ListedKey {
+                name: "a".into(),
+                metadata: Some("seen".into())
+            }]
+        );
     }
 
     #[test]
@@ -423,8 +454,14 @@ mod tests {
         for key in ["a1", "b1", "c1"] {
             put(&store, key, "", PutOptions::default());
         }
-        assert_eq!(names(&block_on(store.list("b", Some("a0"))).unwrap()), ["b1"]);
-        assert_eq!(block_on(store.list("b", Some("c0"))).unwrap(), Page::default());
+        assert_eq!(
+            names(&block_on(store.list("b", Some("a0"))).unwrap()),
+            ["b1"]
+        );
+        assert_eq!(
+            block_on(store.list("b", Some("c0"))).unwrap(),
+            Page::default()
+        );
     }
 
     #[test]
@@ -439,7 +476,13 @@ mod tests {
         block_on(handle.read(&["a"], ReadOptions::default())).unwrap();
         block_on(handle.delete("a")).unwrap();
         block_on(handle.list("", None)).unwrap();
-        let counts = OperationCounts { reads: 2, keys_read: 3, puts: 1, deletes: 1, lists: 1 };
+        let counts = OperationCounts {
+            reads: 2,
+            keys_read: 3,
+            puts: 1,
+            deletes: 1,
+            lists: 1,
+        };
         assert_eq!(store.operations(), counts);
         store.reset_operations();
         assert_eq!(store.operations(), OperationCounts::default());

@@ -77,7 +77,9 @@ impl ReadOptions {
     /// Options with this cache time in seconds.
     #[must_use]
     pub const fn cache_ttl(seconds: u32) -> Self {
-        Self { cache_ttl: Some(seconds) }
+        Self {
+            cache_ttl: Some(seconds),
+        }
     }
 }
 
@@ -97,7 +99,10 @@ impl PutOptions {
     /// Options with this time to live in seconds.
     #[must_use]
     pub const fn ttl(seconds: u32) -> Self {
-        Self { ttl: Some(seconds), metadata: None }
+        Self {
+            ttl: Some(seconds),
+            metadata: None,
+        }
     }
 
     /// The same with list metadata.
@@ -138,7 +143,10 @@ pub(crate) fn in_order(
     }
     Err(ConnectorError::new(
         ConnectorErrorKind::Unavailable,
-        format!("read was asked for {asked} keys and answered {}", answer.len()),
+        format!(
+            "read was asked for {asked} keys and answered {}",
+            answer.len()
+        ),
     ))
 }
 
@@ -183,7 +191,11 @@ impl ConnectorError {
     /// An error of this kind, in the store's own words.
     #[cold]
     pub fn new(kind: ConnectorErrorKind, message: impl AsRef<str>) -> Self {
-        Self { kind, message: Rc::from(message.as_ref()), source: None }
+        Self {
+            kind,
+            message: Rc::from(message.as_ref()),
+            source: None,
+        }
     }
 
     /// The same with the store's own error kept as its source.

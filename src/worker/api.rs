@@ -59,17 +59,21 @@ pub(super) async fn route(
     };
     let sessions = Sessions::from_env(env)?;
     sessions
-        .handle(request, ctx, async |_request, session: &mut SessionStore| {
-            match act(action, &body, session, demo).await {
-                // A refusal is the session's to answer; any other error is an answer like others,
-                // and depends on the session like them.
-                Err(Problem::Session(error)) if error.code().is_refusal() => {
-                    Err(Problem::Session(error))
+        .handle(
+            request,
+            ctx,
+            async |_request, session: &mut SessionStore| {
+                match act(action, &body, session, demo).await {
+                    // A refusal is the session's to answer; any other error is an answer like others,
+                    // and depends on the session like them.
+                    Err(Problem::Session(error)) if error.code().is_refusal() => {
+                        Err(Problem::Session(error))
+                    }
+                    Err(problem) => Ok(problem.into_response()?),
+                    Ok(response) => Ok(response),
                 }
-                Err(problem) => Ok(problem.into_response()?),
-                Ok(response) => Ok(response),
-            }
-        })
+            },
+        )
         .await
 }
 
@@ -142,7 +146,9 @@ async fn act(
             session.update(values)?;
         }
         Action::PopValue(key) => {
-            let text = session.get_json(&key)?.ok_or(Problem::NoValue(key.clone()))?;
+            let text = session
+                .get_json(&key)?
+                .ok_or(Problem::NoValue(key.clone()))?;
             session.remove(&key)?;
             session.save().await?;
             return json_response(&text);
@@ -202,12 +208,22 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
         version: session.version(),
         owner: session.owner()?,
         created_at: session.created_at().map(iso),
-        expires_at: exists.then(|| session.get_expiry_date()).transpose()?.map(iso),
-        idle_expires_at: if exists { session.idle_expires_at()?.map(iso) } else { None },
+        expires_at: exists
+            .then(|| session.get_expiry_date())
+            .transpose()?
+            .map(iso),
+        idle_expires_at: if exists {
+            session.idle_expires_at()?.map(iso)
+        } else {
+            None
+        },
         outcome: demo.then(|| session.outcome().as_str()),
     };
     let text = serde_json::to_string(&shown).map_err(|error| {
-        SessionError::new(ErrorCode::Unavailable, format!("the session cannot be shown: {error}"))
+        SessionError::new(
+            ErrorCode::Unavailable,
+            format!("the session cannot be shown: {error}"),
+        )
     })?;
     json_response(&text)
 }
@@ -222,10 +238,26 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
         idle: Option<u32>,
     }
     match parse(body)? {
-        Body { seconds: None, date: None, idle: None } => Ok(Expiry::Default),
-        Body { seconds: Some(seconds), date: None, idle: None } => Ok(Expiry::from(seconds)),
-        Body { seconds: None, date: None, idle: Some(idle) } => Ok(Expiry::Idle(idle)),
-        Body { seconds: None, date: Some(date), idle: None } => {
+        Body {
+            seconds: None,
+            date: None,
+            idle: None,
+        } => Ok(Expiry::Default),
+        Body {
+            seconds: Some(seconds),
+            date: None,
+            idle: None,
+        } => Ok(Expiry::from(seconds)),
+        Body {
+            seconds: None,
+            date: None,
+            idle: Some(idle),
+        } => Ok(Expiry::Idle(idle)),
+        Body {
+            seconds: None,
+            date: Some(date),
+            idle: None,
+        } => {
             let at = Date::parse(&date);
             if at.is_nan() {
                 let message = format!("{date:?} is no date; write it as 2030-01-31T12:00:00Z");
@@ -250,8 +282,9 @@ fn login(body: &str) -> Result<String, Problem> {
 }
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
-    serde_json::from_str(body)
-        .map_err(|error| Problem::InvalidJson(format!("the body is not what it should be: {error}")))
+    serde_json::from_str(body).map_err(|error| {
+        Problem::InvalidJson(format!("the body is not what it should be: {error}"))
+    })
 }
 
 /// The text of a body, no longer than allowed, however it is sent.
@@ -263,7 +296,9 @@ async fn read_body(request: &mut Request) -> Result<String, Problem> {
     }
     let mut body = Vec::new();
     // A request without a body has no stream.
-    let Ok(mut stream) = request.stream() else { return Ok(String::new()) };
+    let Ok(mut stream) = request.stream() else {
+        return Ok(String::new());
+    };
     while let Some(chunk) = stream.next().await {
         body.extend_from_slice(&chunk?);
         if body.len() > BODY_MAX {
@@ -286,7 +321,9 @@ fn decode(segment: &str) -> Result<String, Problem> {
 
 fn is_demo(env: &Env) -> bool {
     let demo = ::worker::js_sys::Reflect::get(env.as_ref(), &JsValue::from_str("DEMO"));
-    demo.ok().and_then(|demo| demo.as_string()).is_some_and(|demo| demo == "true" || demo == "1")
+    demo.ok()
+        .and_then(|demo| demo.as_string())
+        .is_some_and(|demo| demo == "true" || demo == "1")
 }
 
 fn iso(milliseconds: i64) -> String {

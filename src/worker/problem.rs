@@ -44,9 +44,11 @@ impl Problem {
         let (code, status, detail) = match self {
             Self::Session(error) => return error.to_response().map_err(Into::into),
             Self::InvalidJson(detail) => ("invalid_json", 400, detail),
-            Self::Forbidden => {
-                ("forbidden", 403, "requests that change a session come from its own site".into())
-            }
+            Self::Forbidden => (
+                "forbidden",
+                403,
+                "requests that change a session come from its own site".into(),
+            ),
             Self::NoRoute => ("not_found", 404, "there is nothing at this address".into()),
             Self::NoValue(key) => ("not_found", 404, format!("the session has no key {key:?}")),
             Self::Method { allow } => {
@@ -55,12 +57,18 @@ impl Problem {
                 response.headers().set("allow", allow)?;
                 return Ok(response);
             }
-            Self::BodyTooLarge(most) => {
-                ("too_large", 413, format!("a body has at most {most} bytes here"))
-            }
+            Self::BodyTooLarge(most) => (
+                "too_large",
+                413,
+                format!("a body has at most {most} bytes here"),
+            ),
             Self::Runtime(error) => {
                 ::worker::console_error!("request failed: {error}");
-                ("unavailable", 500, "the runtime could not answer this request".into())
+                (
+                    "unavailable",
+                    500,
+                    "the runtime could not answer this request".into(),
+                )
             }
         };
         respond(code, status, &detail)
@@ -70,7 +78,9 @@ impl Problem {
 fn respond(code: &str, status: u16, detail: &str) -> Result<Response> {
     let response = Response::from_bytes(problem(code, status, detail).into_bytes())?;
     let response = response.with_status(status);
-    response.headers().set("content-type", "application/problem+json")?;
+    response
+        .headers()
+        .set("content-type", "application/problem+json")?;
     response.headers().set("cache-control", "no-store")?;
     Ok(response)
 }

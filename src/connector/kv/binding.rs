@@ -112,8 +112,9 @@ impl KvConnector {
     ) -> Result<Vec<Option<String>>, JsValue> {
         let names: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
         let reply = settle(self.0.get(&names, options)).await?;
-        let values =
-            reply.dyn_ref::<Map>().ok_or_else(|| unexpected("get", "something that is no Map"))?;
+        let values = reply
+            .dyn_ref::<Map>()
+            .ok_or_else(|| unexpected("get", "something that is no Map"))?;
         keys.iter()
             .map(|key| {
                 // An absent key is there with null. A reply that leaves one out says nothing
@@ -156,7 +157,9 @@ impl KvConnector {
         if let Some(metadata) = options.metadata {
             pairs.push(("metadata", JsValue::from_str(&metadata)));
         }
-        settle(self.0.put(key, value, &object(&pairs)?)).await.map(drop)
+        settle(self.0.put(key, value, &object(&pairs)?))
+            .await
+            .map(drop)
     }
 
     async fn list_page(&self, prefix: &str, cursor: Option<&str>) -> Result<Page, JsValue> {
@@ -273,7 +276,11 @@ fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
 /// The text, or nothing for null; `None` for everything else.
 #[allow(clippy::option_option)] // the outer one is the shape, the inner one the answer
 fn text_or_absent(value: &JsValue) -> Option<Option<String>> {
-    if value.is_null() { Some(None) } else { value.as_string().map(Some) }
+    if value.is_null() {
+        Some(None)
+    } else {
+        value.as_string().map(Some)
+    }
 }
 
 /// A page of `{ keys: [{ name, metadata }], list_complete, cursor }`.
@@ -328,14 +335,19 @@ mod tests {
             let (calls, reply) = (calls.clone(), reply.clone());
             let method = move |a: JsValue, b: JsValue, c: JsValue| -> Reply {
                 let arguments = js_sys::JSON::stringify(&Array::of3(&a, &b, &c)).unwrap();
-                calls.borrow_mut().push(format!("{name}{}", String::from(arguments)));
+                calls
+                    .borrow_mut()
+                    .push(format!("{name}{}", String::from(arguments)));
                 reply()
             };
             let method: Box<dyn Fn(JsValue, JsValue, JsValue) -> Reply> = Box::new(method);
             let method = Closure::wrap(method).into_js_value();
             Reflect::set(&namespace, &JsValue::from_str(name), &method).unwrap();
         }
-        (KvConnector::from_binding(namespace.into(), "SESSIONS").unwrap(), calls)
+        (
+            KvConnector::from_binding(namespace.into(), "SESSIONS").unwrap(),
+            calls,
+        )
     }
 
     // Never `Function::new`: workerd makes no code from text.
@@ -378,10 +390,20 @@ mod tests {
     #[wasm_bindgen_test]
     async fn calls_are_those_of_the_documented_binding() {
         let (kv, calls) = namespace(|| Ok(map(&[("a", "1".into()), ("b", JsValue::NULL)])));
-        let values = kv.read(&["a", "b", "a"], ReadOptions::cache_ttl(1)).await.unwrap();
+        let values = kv
+            .read(&["a", "b", "a"], ReadOptions::cache_ttl(1))
+            .await
+            .unwrap();
         assert_eq!(values, [Some("1".to_owned()), None, Some("1".to_owned())]);
-        assert!(kv.read(&[], ReadOptions::default()).await.unwrap().is_empty());
-        kv.put("a", "1", PutOptions::ttl(u32::MAX).with_metadata("m")).await.unwrap();
+        assert!(
+            kv.read(&[], ReadOptions::default())
+                .await
+                .unwrap()
+                .is_empty()
+        );
+        kv.put("a", "1", PutOptions::ttl(u32::MAX).with_metadata("m"))
+            .await
+            .unwrap();
         kv.put("a", "1", PutOptions::default()).await.unwrap();
         kv.delete("a").await.unwrap();
         assert_eq!(
@@ -408,8 +430,10 @@ mod tests {
         let names: Vec<String> = (0..201).map(|i| format!("k{i}")).collect();
         let all = names.clone();
         let (kv, calls) = namespace(move || {
-            let pairs: Vec<(&str, JsValue)> =
-                all.iter().map(|name| (name.as_str(), JsValue::from_str(name))).collect();
+            let pairs: Vec<(&str, JsValue)> = all
+                .iter()
+                .map(|name| (name.as_str(), JsValue::from_str(name)))
+                .collect();
             Ok(map(&pairs))
         });
         let keys: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -427,7 +451,9 @@ mod tests {
             let (kv, _) = namespace(move || reply.clone());
             let failures = [
                 kv.read(&["a"], ReadOptions::default()).await.unwrap_err(),
-                kv.read(&["a", "b"], ReadOptions::default()).await.unwrap_err(),
+                kv.read(&["a", "b"], ReadOptions::default())
+                    .await
+                    .unwrap_err(),
                 kv.put("a", "1", PutOptions::default()).await.unwrap_err(),
                 kv.delete("a").await.unwrap_err(),
                 kv.list("", None).await.unwrap_err(),
@@ -450,7 +476,10 @@ mod tests {
             let (kv, _) = namespace(move || Err(thrown.clone()));
             let failure = kv.delete("a").await.unwrap_err();
             assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable);
-            assert_eq!(failure.to_string(), "unavailable: KV threw something that is not an Error");
+            assert_eq!(
+                failure.to_string(),
+                "unavailable: KV threw something that is not an Error"
+            );
         }
     }
 
@@ -470,7 +499,10 @@ mod tests {
             for keys in [&["a"][..], &["a", "b"]] {
                 let failure = kv.read(keys, ReadOptions::default()).await.unwrap_err();
                 assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable, "{shown}");
-                assert!(failure.to_string().contains("KV get answered with"), "{failure}");
+                assert!(
+                    failure.to_string().contains("KV get answered with"),
+                    "{failure}"
+                );
             }
         }
     }
@@ -482,7 +514,10 @@ mod tests {
             async move {
                 let (kv, calls) = namespace(move || Ok(reply.clone()));
                 let page = kv.list("s.", Some("c0")).await;
-                assert_eq!(*calls.borrow(), [r#"list[{"prefix":"s.","cursor":"c0"},null,null]"#]);
+                assert_eq!(
+                    *calls.borrow(),
+                    [r#"list[{"prefix":"s.","cursor":"c0"},null,null]"#]
+                );
                 page
             }
         };
@@ -496,10 +531,17 @@ mod tests {
         let names = ["s.a", "s.b", "s.c"].map(str::to_owned);
         let keys =
             std::iter::zip(names, metadata).map(|(name, metadata)| ListedKey { name, metadata });
-        assert_eq!(page, Page { keys: keys.collect(), cursor: Some("c1".to_owned()) });
+        assert_eq!(
+            page,
+            Page {
+                keys: keys.collect(),
+                cursor: Some("c1".to_owned())
+            }
+        );
 
-        let last =
-            listed(r#"{"keys":[],"list_complete":true,"cursor":"left over"}"#).await.unwrap();
+        let last = listed(r#"{"keys":[],"list_complete":true,"cursor":"left over"}"#)
+            .await
+            .unwrap();
         assert_eq!(last, Page::default());
 
         for text in [
