@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use wasm_bindgen_cli_support::Bindgen;
 
 const USAGE: &str = "usage: edge-session-bindgen <input.wasm> <out-dir> <out-name> \
-                     <web|module|nodejs> [--typescript] [--keep-names]";
+                     <web|module|nodejs> [--typescript] [--test]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -33,8 +33,9 @@ fn main() -> Result<()> {
     for flag in flags {
         match flag {
             "--typescript" => bindgen.typescript(true),
-            // Function names in the stack traces of failing tests.
-            "--keep-names" => bindgen.remove_name_section(false),
+            // A test binary: its `main` is libtest's, which cannot run in wasm, so nothing
+            // starts by itself; names are kept for the stack traces of failing tests.
+            "--test" => bindgen.emit_start(false).remove_name_section(false),
             other => bail!("unknown flag `{other}`\n{USAGE}"),
         };
     }

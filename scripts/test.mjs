@@ -1,0 +1,160 @@
+// `npm test`: every test there is, kind after kind, and a table of what ran.
+//
+//   npm test -- native http     only these kinds
+//   npm test -- --no-browser    without what needs a browser, which is then no failure
+//
+// Exit status: 0 all passed; 1 some failed, or a kind did not run; 3 all that ran passed, but
+// some were left out for want of a browser.
+
+import { readFileSync, readdirSync } from "node:fs";
+import { buildWorker, cargoWasm } from "./build.mjs";
+import { ensureBrowser } from "./browser.mjs";
+import { Stop, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+
+const kinds = {
+  native: { what: "the core, by cargo test", run: native },
+  wasm: { what: "wasm-bindgen tests, in workerd and in Chromium", run: wasm },
+  http: { what: "the built Worker in workerd, over HTTP", run: http },
+  browser: { what: "the console, in Chromium", run: browser },
+};
+const KIND_SECONDS = 20 * 60;
+const options = { tee: true, timeoutSeconds: KIND_SECONDS };
+
+function report(rows, browserless) {
+  const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
+  const columns = ["kind", "passed", "failed", "skipped", "leftOut", "seconds"];
+  const heads = { leftOut: "left out" };
+  const line = (cells) => cells.map((cell, i) => (i ? String(cell).padStart(9) : cell.padEnd(8))).join("");
+  console.log(`\n${line(columns.map((name) => heads[name] ?? name))}`);
+  for (const row of rows) console.log(line(columns.map((name) => row[name])));
+  const leftOut = sum("leftOut");
+  if (leftOut) {
+    console.log(`\n${leftOut} tests left out ${browserless ? "by --no-browser" : "for want of a browser"}`);
+  }
+  const skipped = sum("skipped") ? `, ${sum("skipped")} skipped` : "";
+  console.log(`\n${sum("passed")} passed, ${sum("failed")} failed${skipped}`);
+  if (sum("failed")) return 1;
+  return leftOut && !browserless ? 3 : 0;
+}
+
+/** Adds up cargo's closing lines, one for each test binary, even of a run that failed. */
+function cargoCounts(counts) {
+  return (line) => {
+    const result = line.match(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/);
+    if (result) {
+      counts.passed += Number(result[1]);
+      counts.failed += Number(result[2]);
+      counts.skipped += Number(result[3]);
+    }
+    const leftOut = line.match(/^left out: (\d+) tests/);
+    if (leftOut) counts.leftOut += Number(leftOut[1]);
+  };
+}
+
+function native(counts) {
+  return run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast"], {
+    ...options,
+    env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
+    onLine: cargoCounts(counts),
+  });
+}
+
+function wasm(counts) {
+  const runner = [process.execPath, inRoot("scripts", "wasm-runner.mjs")];
+  return cargoWasm(
+    "cargo test for wasm32",
+    [
+      "test",
+      "--target",
+      "wasm32-unknown-unknown",
+      "--lib",
+      "--tests",
+      "--features",
+      "js",
+      "--no-fail-fast",
+      "--config",
+      `target.wasm32-unknown-unknown.runner=${JSON.stringify(runner)}`,
+    ],
+    { ...options, env: { CARGO_TERM_COLOR: "never" }, onLine: cargoCounts(counts) },
+  );
+}
+
+async function http(counts) {
+  await buildWorker();
+  await nodeTest("tests/workerd", counts);
+}
+
+async function browser(counts) {
+  if (!process.env.CHROME) {
+    counts.leftOut = countTests("tests/browser");
+    return;
+  }
+  await buildWorker();
+  await nodeTest("tests/browser", counts);
+}
+
+const testFiles = (dir) =>
+  readdirSync(inRoot(dir))
+    .filter((name) => name.endsWith(".test.mjs"))
+    .map((name) => `${dir}/${name}`);
+
+/** How many tests the files of `dir` hold, by their text: running them takes a browser. */
+const countTests = (dir) =>
+  testFiles(dir).reduce(
+    (sum, file) => sum + (readFileSync(inRoot(file), "utf8").match(/^\s*(\w*Test|test|it)\(/gm)?.length ?? 0),
+    0,
+  );
+
+function nodeTest(dir, counts) {
+  const files = testFiles(dir);
+  if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
+  return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", ...files], {
+    ...options,
+    onLine(line) {
+      const [, name, number] = line.match(/^ℹ (pass|fail|cancelled|skipped|todo) (\d+)$/) ?? [];
+      const column = { pass: "passed", fail: "failed", cancelled: "failed", skipped: "skipped", todo: "skipped" }[name];
+      if (column) counts[column] += Number(number);
+    },
+  });
+}
+
+await main(async () => {
+  const args = process.argv.slice(2);
+  const unknown = args.find((arg) => arg !== "--no-browser" && !Object.hasOwn(kinds, arg));
+  if (unknown) throw new Stop(`no kind of tests \`${unknown}\`: there are ${Object.keys(kinds).join(", ")}`);
+  const chosen = Object.keys(kinds).filter((kind) => args.every((arg) => arg.startsWith("--")) || args.includes(kind));
+  const browserless = args.includes("--no-browser");
+
+  await setUp({ wasm: chosen.some((kind) => kind !== "native") });
+  const wantsBrowser = !browserless && (chosen.includes("wasm") || chosen.includes("browser"));
+  const chrome = wantsBrowser ? await ensureBrowser() : null;
+  // The tests and their children find the browser by this variable.
+  if (chrome) process.env.CHROME = chrome;
+  else delete process.env.CHROME;
+  // The tests are of what is built here, not of a Worker that happens to run.
+  delete process.env.EDGE_SESSION_URL;
+
+  const rows = [];
+  for (const kind of chosen) {
+    console.log(`\n=== ${kind}: ${kinds[kind].what}`);
+    const started = Date.now();
+    const counts = { passed: 0, failed: 0, skipped: 0, leftOut: 0 };
+    let trouble;
+    try {
+      await kinds[kind].run(counts);
+      if (counts.passed + counts.failed + counts.leftOut === 0) trouble = "no test ran";
+    } catch (error) {
+      if (isStopping() || !(error instanceof Stop)) throw error;
+      trouble = counts.failed === 0 ? error.message : undefined;
+    }
+    if (trouble) {
+      console.error(`error: ${kind}: ${trouble}`);
+      counts.failed += 1; // a kind that did not run counts as one failure
+    }
+    const seconds = Math.round((Date.now() - started) / 1000);
+    rows.push({ kind, ...counts, seconds });
+    say(`${kind}: ${counts.passed + counts.failed} tests ran`);
+  }
+  return report(rows, browserless);
+});
