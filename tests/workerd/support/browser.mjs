@@ -6,7 +6,8 @@ import { Agent, request as httpRequest } from "node:http";
 export const agent = new Agent({ keepAlive: true });
 
 /**
- * One HTTP exchange. `headers` is sent as given, nothing is added but Host and the body's length.
+ * One HTTP exchange. `headers` is sent as given, nothing is added but Host and the body's length,
+ * which a Transfer-Encoding of the caller's replaces.
  *
  * @returns {Promise<Answer>}
  */
@@ -14,7 +15,8 @@ export function exchange(origin, path, { method = "GET", headers = {}, body } = 
   return new Promise((resolve, reject) => {
     const { hostname, port } = new URL(origin);
     const bytes = body === undefined ? undefined : Buffer.from(body);
-    const length = bytes === undefined ? {} : { "Content-Length": bytes.length };
+    const sized = bytes === undefined || "Transfer-Encoding" in headers;
+    const length = sized ? {} : { "Content-Length": bytes.length };
     const options = { agent, hostname, port, path, method, headers: { ...headers, ...length } };
     const request = httpRequest(options, (response) => {
       const chunks = [];

@@ -28,7 +28,8 @@ const ONE_ISOLATE = { main: "here" };
  *
  * @param {object} options
  * @param {string} options.directory  the build: `index.js` and what it imports, all in one folder
- * @param {object} [options.vars]     text bindings, besides a random SESSION_SECRET
+ * @param {object} [options.vars]     text bindings, besides a random SESSION_SECRET; undefined
+ *                                    takes one away
  * @param {object} [options.isolates] name of an isolate to the location it stands in
  * @param {string} [options.binding]  the name of the KV binding
  * @returns {Promise<World>}
@@ -81,9 +82,9 @@ function config({ app, bindings, isolates, binding }) {
     `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`;
   const worker = (modules, rest) =>
     `(modules = [${modules.map(module).join(", ")}], ${common}, bindings = [${rest.join(", ")}])`;
-  const variables = Object.entries(bindings).map(
-    ([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`,
-  );
+  const variables = Object.entries(bindings)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`);
 
   const services = [`(name = "storage", worker = ${worker(["storage-worker.mjs"], [])})`];
   const sockets = [socket("storage", `(name = "storage", entrypoint = "Control")`)];

@@ -1,0 +1,140 @@
+// KV fails: what needs the session says so, what does not goes on, nothing is lost.
+
+import assert from "node:assert/strict";
+import { after, before, beforeEach, test } from "node:test";
+
+import {
+  NO_OPERATIONS,
+  W,
+  browserWith,
+  expectAnonymous,
+  expectProblem,
+  expectSession,
+  startSessions,
+} from "./support/sessions.mjs";
+
+let world;
+
+before(async () => {
+  world = await startSessions();
+});
+beforeEach(async () => {
+  await world.reset();
+  await world.freeze();
+});
+after(() => world.stop());
+
+for (const status of [500, 503]) {
+  test(`every operation answers ${status}: 503 for what needs the session, and no cookie`, async () => {
+    const browser = await browserWith(world, { a: 1 });
+    const cookies = browser.cookieHeader("/");
+    await world.advance(W);
+    await world.storage.addFault({ status });
+    const before = await world.storage.dump();
+
+    for (const [method, path, body] of [
+      ["GET", "/api/session"],
+      ["GET", "/api/session/data/a"],
+      ["PUT", "/api/session/data/a", 2],
+      ["PATCH", "/api/session/data", { a: 2 }],
+      ["DELETE", "/api/session/data/a"],
+      ["POST", "/api/session/data/a/pop"],
+      ["POST", "/api/session/cycle"],
+      ["PUT", "/api/session/expiry", { seconds: 60 }],
+    ]) {
+      const answer = await browser.send(method, path, body);
+      await expectProblem(answer, 503, "unavailable");
+      assert.match(answer.headers["retry-after"] ?? "", /^\d+$/, `${method} ${path}`);
+    }
+    assert.deepEqual(await world.storage.dump(), before);
+
+    await world.storage.clearFaults();
+    await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+    assert.ok(cookies.startsWith(browser.cookieHeader("/")), "the cookies are as they were");
+  });
+}
+
+test("a page that does not read the session answers, cookie or not", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ status: 500 });
+  const { counts } = await world.storage.counted(async () => {
+    for (const who of [browser, world.browser()]) {
+      const answer = await who.fetch("/healthz");
+      assert.deepEqual([answer.status, answer.json], [200, { status: "ok" }]);
+      assert.deepEqual(answer.setCookies, []);
+    }
+    await expectAnonymous(world.browser().fetch("/api/session"));
+  });
+  assert.deepEqual(counts, NO_OPERATIONS);
+});
+
+test("a first write that cannot be stored mints nothing", async () => {
+  const browser = world.browser();
+  await world.storage.addFault({ op: "put", status: 500 });
+  await expectProblem(browser.send("PUT", "/api/session/data/a", 1), 503, "unavailable");
+  assert.deepEqual(browser.received, []);
+  await world.storage.clearFaults();
+  await expectSession(browser.send("PUT", "/api/session/data/a", 1), { data: { a: 1 } });
+});
+
+test("a put that failed leaves the session as it was", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", status: 500 });
+  await expectProblem(browser.send("PUT", "/api/session/data/a", 2), 503, "unavailable");
+  await world.storage.clearFaults();
+  await world.advance(W);
+  await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+});
+
+test("a passing failure is tried again", { todo: "retries" }, async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ op: "read", status: 503, times: 1 });
+  await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", status: 500, times: 1 });
+  await expectSession(browser.send("PUT", "/api/session/data/a", 2), { data: { a: 2 } });
+});
+
+test("tries are few", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ status: 500 });
+  const { counts } = await world.storage.counted(() => browser.fetch("/api/session"));
+  assert.ok(counts.reads >= 1 && counts.reads <= 5, JSON.stringify(counts));
+});
+
+test("a spent quota is told, and not tried again", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", throws: "KV put() limit exceeded for the day." });
+  const { result, counts } = await world.storage.counted(() =>
+    browser.send("PUT", "/api/session/data/a", 2),
+  );
+  await expectProblem(result, 503, "quota");
+  assert.equal(counts.puts, 1);
+  await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+});
+
+test("a rotation whose marker could not be stored leaves the old session valid", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", prefix: "k.", status: 500 });
+  const answer = browser.fetch("/api/session/cycle", { method: "POST" });
+  await expectProblem(answer, 503, "unavailable");
+  await world.storage.clearFaults();
+  await world.advance(W);
+  await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+  await expectSession(browser.send("PUT", "/api/session/data/a", 2), { data: { a: 2 } });
+});
+
+test("no answer tells what KV said or where things are stored", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  const { key } = (await browser.fetch("/api/session")).json;
+  await world.advance(W);
+  await world.storage.addFault({ status: 500 });
+  const { text } = await browser.fetch("/api/session");
+  assert.ok(!/KV |GET_BULK|Internal Server Error/.test(text) && !text.includes(key), text);
+});

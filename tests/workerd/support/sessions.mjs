@@ -1,0 +1,85 @@
+// The deployable Worker in a world of its own, and what its tests say often.
+
+import assert from "node:assert/strict";
+
+import { startWorker } from "./harness.mjs";
+
+export const COOKIE = "__Host-session";
+export const SEEN = "__Host-session-seen";
+export const FRESH = "__Host-session-fresh";
+
+export const NO_OPERATIONS = { reads: 0, keysRead: 0, puts: 0, deletes: 0, lists: 0 };
+
+/** The seconds of the settings' defaults. */
+export const COOKIE_AGE = 604_800;
+export const IDLE_TIMEOUT = 86_400;
+/** How long a save may stay unseen elsewhere: cache TTL 30, propagation 60, isolate 10, 2. */
+export const W = 102;
+
+/** Builds the Worker where it is not up to date, and starts it. */
+export async function startSessions(options = {}) {
+  const directory = process.env.EDGE_SESSION_WORKER ?? (await build());
+  return startWorker({ directory, ...options, vars: { DEMO: "true", ...options.vars } });
+}
+
+async function build() {
+  const { buildWorker } = await import("../../../scripts/build.mjs");
+  const { dir } = await buildWorker();
+  return dir;
+}
+
+/** A browser that has a session with this data. */
+export async function browserWith(world, data, options) {
+  const browser = world.browser(options);
+  await expectSession(browser.send("PATCH", "/api/session/data", data), { data });
+  return browser;
+}
+
+/** The object of a 200 answer of the session routes, some of whose properties are given. */
+export async function expectSession(answer, expected = {}) {
+  const { status, text, json } = await answer;
+  assert.equal(status, 200, text);
+  const { key, isNew, data, version, owner, createdAt, expiresAt, idleExpiresAt } = json;
+  const session = { key, isNew, data, version, owner, createdAt, expiresAt, idleExpiresAt };
+  for (const [name, value] of Object.entries(session)) {
+    assert.notEqual(value, undefined, `${name} is missing: ${text}`);
+  }
+  for (const [name, value] of Object.entries(expected)) {
+    assert.deepEqual(json[name], value, `${name} in ${text}`);
+  }
+  return json;
+}
+
+/** An answer as for nobody: an empty new session, and nothing for the browser to keep. */
+export async function expectAnonymous(answer) {
+  const session = await expectSession(answer, {
+    key: null,
+    isNew: true,
+    data: {},
+    owner: null,
+    createdAt: null,
+    expiresAt: null,
+    idleExpiresAt: null,
+  });
+  assert.deepEqual((await answer).setCookies, []);
+  return session;
+}
+
+/** An RFC 9457 problem with this code, and nothing for the browser to keep. */
+export async function expectProblem(answer, status, code) {
+  const { status: given, headers, setCookies, text, json } = await answer;
+  assert.equal(given, status, text);
+  assert.match(headers["content-type"], /^application\/problem\+json\b/);
+  assert.equal(json.code, code, text);
+  assert.equal(json.status, status, text);
+  assert.equal(typeof json.title, "string", text);
+  assert.deepEqual(setCookies, [], text);
+  return json;
+}
+
+/** Lineage and derived key of a session key. */
+export function keyParts(key) {
+  const match = /^(-|[\w-]{22})\.([\w-]{22})\.([\w-]{22})$/.exec(key);
+  assert.ok(match, `not a session key: ${key}`);
+  return { owner: match[1], lineage: match[2], derived: match[3] };
+}
