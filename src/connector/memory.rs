@@ -12,6 +12,7 @@ use std::rc::Rc;
 use futures_util::future::LocalBoxFuture;
 
 use super::{ConnectorError, ListedKey, Page, PutOptions, ReadOptions, SessionConnector};
+use crate::runtime::{PlatformRuntime, Runtime as _};
 
 /// Keys on one page of a listing, as in Workers KV.
 const PAGE_SIZE: usize = 1000;
@@ -69,27 +70,10 @@ enum Clock {
 impl Clock {
     fn now(&self) -> i64 {
         match self {
-            Self::Platform => platform_now(),
+            Self::Platform => PlatformRuntime.now(),
             Self::Manual(clock) => clock.now(),
         }
     }
-}
-
-/// `std::time` traps on wasm32-unknown-unknown, so the time comes from JavaScript there.
-#[cfg(target_arch = "wasm32")]
-#[allow(clippy::cast_possible_truncation)] // whole milliseconds, far below 2^53
-fn platform_now() -> i64 {
-    js_sys::Date::now() as i64
-}
-
-#[cfg(not(target_arch = "wasm32"))]
-fn platform_now() -> i64 {
-    use std::time::{SystemTime, UNIX_EPOCH};
-    // A clock set before 1970 counts as 1970: this store is for tests.
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// A clock that stands still until it is moved, in milliseconds since the Unix epoch.
