@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
 
 import {
+  COOKIE,
   NO_OPERATIONS,
   W,
   browserWith,
@@ -137,4 +138,43 @@ test("no answer tells what KV said or where things are stored", async () => {
   await world.storage.addFault({ status: 500 });
   const { text } = await browser.fetch("/api/session");
   assert.ok(!/KV |GET_BULK|Internal Server Error/.test(text) && !text.includes(key), text);
+});
+
+test("a logout that cannot be stored is a logout, and is finished by the next request", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  const thief = browser.clone();
+  const { value: old } = browser.get(COOKIE);
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", status: 500 });
+  const answer = await browser.fetch("/api/session", { method: "DELETE" });
+  assert.deepEqual([answer.status, answer.json.code], [503, "revocation_pending"]);
+  // The one cookie that is written in an outage: it says what is dead, and opens nothing.
+  assert.deepEqual(browser.names, [COOKIE]);
+  const token = Buffer.from(old, "base64url").subarray(6, 38);
+  assert.ok(!Buffer.from(browser.get(COOKIE).value, "base64url").includes(token));
+
+  const anonymous = async () => {
+    const { key, data } = await expectSession(browser.fetch("/api/session"));
+    assert.deepEqual([key, data], [null, {}]);
+  };
+  await anonymous();
+  await expectSession(thief.fetch("/api/session"), { data: { a: 1 } });
+
+  await world.storage.clearFaults();
+  await anonymous();
+  const markers = Object.keys(await world.storage.dump()).filter((key) => !key.startsWith("s."));
+  assert.deepEqual(markers.map((key) => key[0]).sort(), ["k", "l"]);
+  await expectProblem(thief.send("PUT", "/api/session/data/a", 2), 409, "revoked");
+  await expectSession(browser.send("PUT", "/api/session/data/b", 2), { data: { b: 2 } });
+});
+
+test("a put that was applied though it was reported as failed does no harm", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  await world.advance(W);
+  await world.storage.addFault({ op: "put", status: 500, applied: true });
+  const answer = await browser.send("PUT", "/api/session/data/a", 2);
+  await world.storage.clearFaults();
+  assert.ok([200, 503].includes(answer.status), answer.text);
+  await expectSession(browser.fetch("/api/session"), { data: { a: 2 } });
+  await expectSession(browser.send("PUT", "/api/session/data/b", 3), { data: { a: 2, b: 3 } });
 });
