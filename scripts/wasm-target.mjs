@@ -15,7 +15,10 @@ const targetDir = inRoot("target", "wasm");
 const ways = { installed, rustup, debian };
 let found;
 
-/** How to call cargo for wasm32: `{ way, why, cargo, clippy, env }`. */
+/**
+ * How to call cargo for wasm32: `{ way, why, cargo, clippy, flags, env }`. `flags` are those of
+ * the compiler, which `env` has already; they are for who must set such a variable anew.
+ */
 export function wasmTarget() {
   return (found ??= choose());
 }
@@ -58,6 +61,7 @@ const onPath = (way, why) => ({
   why,
   cargo: "cargo",
   clippy: ["cargo", "clippy"],
+  flags: "",
   env: { CARGO_TARGET_DIR: targetDir },
 });
 
@@ -105,6 +109,7 @@ async function debian({ onlyCached = false } = {}) {
     if (onlyCached) return {};
     await buildSysroot(bin, sysroot, release);
   }
+  const flags = `--sysroot=${sysroot}`;
   const linker = (await findLinker()) ?? undefined;
   if (!linker) return { not: "there is no rust-lld and no wasm-ld (apt-get install lld)" };
   return {
@@ -112,15 +117,16 @@ async function debian({ onlyCached = false } = {}) {
     why: `Debian's Rust ${release} with a standard library built once (${onlyCached ? "earlier" : "now"})`,
     cargo: `${bin}/cargo`,
     clippy: [`${bin}/cargo-clippy`, "clippy"],
+    flags,
     env: {
       ...debianEnv(bin),
       CARGO_TARGET_DIR: targetDir,
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker,
       // Cargo gives these to the code for wasm32 only; build scripts keep the system's own.
-      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `--sysroot=${sysroot} ${process.env.RUSTFLAGS ?? ""}`,
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `${flags} ${process.env.RUSTFLAGS ?? ""}`,
       // It would replace the line above.
       RUSTFLAGS: undefined,
-      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTDOCFLAGS: `--sysroot=${sysroot}`,
+      CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTDOCFLAGS: flags,
     },
   };
 }
