@@ -57,6 +57,11 @@ impl Data {
         self.values.present == 0 && self.flash.present == 0
     }
 
+    /// Bytes that this takes in memory, nearly.
+    pub(crate) fn weight(&self) -> usize {
+        self.values.weight() + self.flash.weight()
+    }
+
     /// True where a save would have something of this dictionary to write.
     pub(crate) fn is_pending(&self) -> bool {
         self.cleared.pending || self.values.has_pending() || self.flash.has_pending()
@@ -286,6 +291,15 @@ impl Table {
         for entry in self.entries.values_mut() {
             entry.version = None;
         }
+    }
+
+    fn weight(&self) -> usize {
+        const FIXED: usize = 96;
+        let texts = self.entries.iter().map(|(key, entry)| match &entry.slot {
+            Slot::Value(text) => FIXED + key.len() + text.len(),
+            Slot::Removed(_) => FIXED + key.len(),
+        });
+        texts.sum()
     }
 
     fn recount(&mut self) {

@@ -9,7 +9,7 @@ use worker::{Context, Env, Headers, Request, Response};
 use crate::connector::{KvConnector, MemoryConnector, SessionConnector};
 use crate::error::{ErrorCode, SessionError};
 use crate::fetch::{FetchContext, FetchRequest};
-use crate::keys::SecretRing;
+use crate::isolate::Isolate;
 use crate::runtime::PlatformRuntime;
 use crate::sessions::{CommitHeaders, Sessions};
 use crate::settings::{Settings, Storage};
@@ -41,8 +41,10 @@ impl Sessions {
             Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
             Storage::Memory => Rc::new(MemoryConnector::new()),
         };
-        let secrets = SecretRing::parse(&secret)?;
-        Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))
+        let isolate = Isolate::current();
+        let secrets = isolate.ring(&secret)?;
+        let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;
+        Ok(sessions.with_isolate(&isolate, BINDING))
     }
 
     /// Loads the session of `request`, runs `closure` whatever the load found, and commits.

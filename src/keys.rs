@@ -175,6 +175,16 @@ impl Names {
         format!("{}s.{key}", self.prefix)
     }
 
+    /// What the names of an owner's records begin with.
+    pub(crate) fn records_of(&self, owner: Id) -> String {
+        format!("{}s.{owner}.", self.prefix)
+    }
+
+    /// The session key in a record's name.
+    pub(crate) fn session_key(&self, name: &str) -> Option<SessionKey> {
+        SessionKey::parse(name.strip_prefix(&*self.prefix)?.strip_prefix("s.")?)
+    }
+
     pub(crate) fn dead_key(&self, derived: Id) -> String {
         format!("{}k.{derived}", self.prefix)
     }
@@ -193,6 +203,8 @@ pub(crate) struct Secret {
     id: KeyId,
     mac: Hmac<Sha256>,
     owner: Hmac<Sha256>,
+    /// Seals list metadata.
+    metadata: Zeroizing<[u8; 32]>,
     /// HMAC keyed with the secret itself: the extract step of HKDF for any token.
     extract: Hmac<Sha256>,
 }
@@ -202,10 +214,13 @@ impl Secret {
         let root = Hkdf::<Sha256>::new(Some(b"edge-session/v1"), secret);
         let mut id = KeyId::default();
         expand(&root, b"kid", &mut id);
+        let mut metadata = Zeroizing::new([0; 32]);
+        expand(&root, b"metadata", &mut metadata[..]);
         Self {
             id,
             mac: subkey(&root, b"mac"),
             owner: subkey(&root, b"owner"),
+            metadata,
             extract: keyed(secret),
         }
     }
@@ -230,6 +245,10 @@ impl Secret {
             self.owner.clone(),
             &[owner.as_bytes()],
         )))
+    }
+
+    pub(crate) fn metadata_key(&self) -> &[u8; 32] {
+        &self.metadata
     }
 
     pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
@@ -299,6 +318,11 @@ impl SecretRing {
     pub(crate) fn signer(&self) -> &Secret {
         // `parse` refuses an empty ring: `split` yields at least one part.
         &self.0[0]
+    }
+
+    /// All of them, the signer first.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Secret> {
+        self.0.iter()
     }
 
     pub(crate) fn find(&self, id: KeyId) -> Option<&Secret> {

@@ -6,11 +6,15 @@
 mod sessions;
 mod store;
 
+mod csrf;
 mod data;
 mod expiry;
+mod io;
+mod isolate;
 mod lifecycle;
 mod load;
 mod outcome;
+mod owner;
 mod presented;
 mod record;
 mod revocation;
@@ -39,8 +43,10 @@ pub mod runtime;
 pub use cookie::SameSite;
 pub use error::{ErrorCode, SessionError};
 pub use expiry::Expiry;
+pub use isolate::Isolate;
 pub use keys::SecretRing;
 pub use outcome::Outcome;
+pub use owner::OwnedSession;
 pub use presented::{CookieHeader, RequestHead};
 pub use sessions::{CommitHeaders, Sessions};
 pub use settings::{Settings, Storage};

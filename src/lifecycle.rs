@@ -13,15 +13,17 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::expiry::idle_seconds;
 use crate::keys::{SessionKey, Token};
-use crate::load::{Reading, look};
+use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
 use crate::presented::{Held, Identity, Presented};
 use crate::record::Device;
 use crate::revocation::Marker;
-use crate::save::{MarkerPut, Saved, Source, Step, Work, perform, put_markers, refusal};
+use crate::save::{
+    MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, put_newest, refusal,
+};
 use crate::sessions::{CommitHeaders, Shared};
 use crate::store::{Modified, Next, Out, Phase, SessionStore, WaitUntil};
-use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh, Seen, Tombstone};
+use crate::ticket::{Fresh, Seen, Tombstone};
 use crate::wire::encode_text;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
@@ -44,7 +46,7 @@ impl SessionStore {
     /// `quota`, `pending`, `rotated`.
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
         if self.phase == Phase::Unloaded {
-            self.look(false).await;
+            self.look(Freshness::Memory).await;
         }
         self.loaded()
     }
@@ -56,7 +58,7 @@ impl SessionStore {
     /// As [`load`](Self::load).
     pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
         if self.phase != Phase::Committed && self.next.is_none() && !self.destroyed {
-            self.look(true).await;
+            self.look(Freshness::Shortest).await;
         }
         self.loaded()
     }
@@ -71,7 +73,7 @@ impl SessionStore {
         }
     }
 
-    async fn look(&mut self, fresh: bool) {
+    async fn look(&mut self, freshness: Freshness) {
         let finding = match self.presented.clone() {
             Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
             Presented::TooLarge | Presented::Rejected(_) => {
@@ -80,17 +82,28 @@ impl SessionStore {
             Presented::Ended => Finding::nothing(Outcome::Expired, Access::Empty),
             Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
             Presented::Tombstone(stone) => self.lay_to_rest(stone).await,
-            Presented::Session(held) => match look(Rc::clone(&self.shared), held, fresh).await {
-                Ok((finding, at)) => {
-                    self.read_at = at;
-                    finding
+            Presented::Session(held) => {
+                match look(Rc::clone(&self.shared), held, freshness).await {
+                    Ok(Look {
+                        finding,
+                        at,
+                        asked,
+                        behind,
+                    }) => {
+                        if asked {
+                            self.read_at = at;
+                        }
+                        (self.loaded_at, self.behind) = (at, behind);
+                        self.trouble = None;
+                        finding
+                    }
+                    Err(error) => {
+                        let access = Access::Closed(error.code());
+                        self.trouble = Some(error);
+                        Finding::nothing(Outcome::Unavailable, access)
+                    }
                 }
-                Err(error) => {
-                    let access = Access::Closed(error.code());
-                    self.trouble = Some(error);
-                    Finding::nothing(Outcome::Unavailable, access)
-                }
-            },
+            }
         };
         let Finding {
             outcome,
@@ -425,9 +438,8 @@ impl SessionStore {
             names.dead_lineage(key.lineage),
         ];
         let asked = asked.each_ref().map(String::as_str);
-        let options = Reading::options(&self.shared, true);
-        let answer = self.shared.connector.read(&asked, options).await?;
-        let answer = crate::connector::in_order(answer, asked.len())?;
+        let options = Freshness::Shortest.options(&self.shared);
+        let answer = self.shared.read(&asked, options).await?;
         Ok(matches!(&answer[..], [Some(_), None, None]))
     }
 
@@ -475,13 +487,38 @@ impl SessionStore {
             return Ok(());
         };
         let new_key = self.next.is_some() || !matches!(work.step, Step::Save);
+        let owner = match &work.step {
+            Step::Begin { owner } => owner.clone(),
+            Step::Save | Step::Cycle => None,
+        };
         let shared = Rc::clone(&self.shared);
         match self.run(perform(shared, work)).await {
             Ok(saved) => {
+                if let Some(owner) = owner.filter(|_| self.shared.settings.max_per_owner() > 0) {
+                    let (shared, lineage) = (Rc::clone(&self.shared), saved.identity.key.lineage);
+                    // The login stands whether or not older sessions could be ended.
+                    let limit = async move { drop(shared.enforce_limit(&owner, lineage).await) };
+                    self.later(limit).await;
+                }
                 self.apply(&saved, new_key);
+                if saved.put_again {
+                    let shared = Rc::clone(&self.shared);
+                    self.later(put_newest(shared, saved.identity.clone())).await;
+                }
                 Ok(())
             }
             Err(error) => Err(self.refuse(error)),
+        }
+    }
+
+    /// Puts a record again that the store lacks, or that two savers have written without knowing
+    /// of each other. The request that does this did not ask for it: a failure is not its own.
+    async fn repair(&mut self) {
+        self.modified = Modified::Yes;
+        let refused = self.refusal();
+        if self.persist().await.is_err() {
+            self.modified = Modified::default();
+            self.set_refusal(refused);
         }
     }
 
@@ -566,6 +603,7 @@ impl SessionStore {
             identity,
             envelope,
             text,
+            ..
         } = saved;
         let ticket = &identity.ticket;
         let spec = &self.shared.cookies;
@@ -580,13 +618,11 @@ impl SessionStore {
             let max_age = (!browser_close).then_some(left);
             self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
         }
-        let overlay_fits = text.len() + Fresh::HEAD_TEXT <= FRESH_COOKIE_OVERLAY_MAX
-            && spec.fits(CookieKind::Fresh, text.len() + Fresh::HEAD_TEXT);
         let fresh = Fresh {
             version: saved.version(),
             saved_at: envelope.saved_at,
-            unstored: false,
-            overlay: (self.shared.settings.uses_overlay() && overlay_fits).then(|| text.clone()),
+            unstored: saved.unstored,
+            overlay: overlay_fits(&self.shared, text).then(|| text.clone()),
         };
         let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), &ticket.token);
         let window = self.shared.settings.window();
@@ -673,7 +709,11 @@ impl SessionStore {
         let result = if failed || self.phase == Phase::Unloaded {
             Ok(())
         } else {
-            self.persist().await
+            let result = self.persist().await;
+            if self.behind && self.access == Access::Live && self.out.fresh.is_none() {
+                self.repair().await;
+            }
+            result
         };
         if result.is_ok() && !failed && self.out.fresh.is_none() && self.seen_is_due() {
             self.slide();
@@ -700,7 +740,7 @@ impl SessionStore {
             return false;
         };
         let idle = idle_seconds(base.expiry, self.shared.settings.idle_timeout());
-        let since = self.read_at.saturating_sub(self.last_seen);
+        let since = self.loaded_at.saturating_sub(self.last_seen);
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
 
@@ -714,10 +754,18 @@ impl SessionStore {
         };
         let spec = &self.shared.cookies;
         let name = spec.names().get(CookieKind::Seen);
-        let value = Seen { at: self.read_at }.encode(secret, name, &ticket.token);
-        let left = seconds_until(ticket.end(self.shared.age()), self.read_at);
+        let value = Seen { at: self.loaded_at }.encode(secret, name, &ticket.token);
+        let left = seconds_until(ticket.end(self.shared.age()), self.loaded_at);
         let max_age = (!self.ends_with_browser(base.expiry)).then_some(left);
         self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
+    }
+
+    /// Leaves `work` to `waitUntil`; awaits it where there is none.
+    async fn later(&self, work: impl Future<Output = ()> + 'static) {
+        match &self.wait_until {
+            Some(wait_until) => wait_until(work.boxed_local()),
+            None => work.await,
+        }
     }
 
     /// Awaits `work` and registers it with `waitUntil`, so that a browser that goes away does not
@@ -741,9 +789,13 @@ async fn revoke(
     markers: &[MarkerPut],
     purge: &[String],
 ) -> Result<(), SessionError> {
+    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    for marker in markers {
+        marker.note(shared);
+    }
     put_markers(shared, markers).await?;
     for record in purge {
-        shared.connector.delete(record).await?;
+        shared.delete(record).await?;
     }
     Ok(())
 }
@@ -751,11 +803,12 @@ async fn revoke(
 /// True where the marker that `stone` asks for stands, now if not before.
 async fn bury(shared: &Shared, stone: Tombstone) -> bool {
     let name = shared.names.dead_key(stone.derived);
-    let options = Reading::options(shared, false);
-    let there = match shared.connector.read(&[&name], options).await {
-        Ok(answer) => answer.into_iter().next().flatten(),
-        Err(_) => None,
-    };
+    let options = Freshness::Store.options(shared);
+    let there = shared
+        .read(&[&name], options)
+        .await
+        .ok()
+        .and_then(|mut answer| answer.pop()?);
     // A rotation's marker is not the logout's.
     if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
         return true;

@@ -1,10 +1,11 @@
-//! Loading: one round trip, and what its answer amounts to.
+//! Loading: one round trip at most, and what its answer amounts to.
 
 use std::rc::Rc;
 
 use crate::connector::ReadOptions;
-use crate::error::SessionError;
-use crate::outcome::{Finding, Sight, judge};
+use crate::error::{ErrorCode, SessionError};
+use crate::isolate::Remembered;
+use crate::outcome::{Access, Finding, Outcome, Sight, judge};
 use crate::presented::Held;
 use crate::record::{Envelope, Unreadable};
 use crate::revocation::{Death, Marker, Markers, OwnerMarker};
@@ -14,88 +15,211 @@ use crate::sessions::Shared;
 /// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
 const FRESH_CACHE_TTL: u32 = 30;
 
-/// What the store answered for one session.
-pub(crate) struct Reading {
-    markers: Markers,
-    stored: Option<Result<Envelope, Unreadable>>,
-    /// When the answer was there.
-    pub(crate) at: i64,
+/// Where a load may take its answer from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// The isolate's memory, or the store.
+    Memory,
+    /// The store.
+    Store,
+    /// The store, with the shortest cache time it has.
+    Shortest,
 }
 
-impl Reading {
-    pub(crate) fn options(shared: &Shared, fresh: bool) -> ReadOptions {
-        ReadOptions::cache_ttl(if fresh {
-            FRESH_CACHE_TTL
-        } else {
-            shared.settings.kv_cache_ttl()
+impl Freshness {
+    pub(crate) fn options(self, shared: &Shared) -> ReadOptions {
+        ReadOptions::cache_ttl(match self {
+            Self::Shortest => FRESH_CACHE_TTL,
+            Self::Memory | Self::Store => shared.settings.kv_cache_ttl(),
         })
     }
+}
 
-    /// Record and markers in one round trip.
-    pub(crate) async fn of(
-        shared: &Shared,
-        held: &Held,
-        fresh: bool,
-    ) -> Result<Self, SessionError> {
-        let identity = &held.identity;
-        let key = identity.key;
-        let options = Self::options(shared, fresh);
-        let names = [
-            Some(identity.storage_key(shared)),
-            Some(shared.names.dead_key(key.derived)),
-            (!key.is_first()).then(|| shared.names.dead_lineage(key.lineage)),
-            key.owner.map(|owner| shared.names.owner(owner)),
-        ];
-        let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-        let answer = shared.connector.read(&asked, options).await?;
-        let mut answer = crate::connector::in_order(answer, asked.len())?.into_iter();
-        // One answer for each name that was asked for, in its order.
-        let [record, dead_key, dead_lineage, owner] = names
-            .each_ref()
-            .map(|name| name.as_ref().and_then(|_| answer.next().flatten()));
-        let mut markers = Markers {
-            key: dead_key.map(|text| Marker::decode(&text)),
-            lineage: dead_lineage.map(|text| Marker::decode(&text)),
-            owner: owner.map(|text| read_owner_marker(&text)).transpose()?,
-        };
-        // The first key of a session does not ask for the lineage: its own marker says as much,
-        // unless a location still shows the rotation that stood there before the logout.
-        if key.is_first()
-            && markers
-                .key
-                .is_some_and(|marker| marker.death == Death::Rotated)
-        {
-            let name = shared.names.dead_lineage(key.lineage);
-            let answer = shared.connector.read(&[&name], options).await?;
-            let lineage = crate::connector::in_order(answer, 1)?.pop().flatten();
-            markers.lineage = lineage.map(|text| Marker::decode(&text));
-        }
-        let stored = record.map(|text| {
-            Envelope::open(&text, &identity.keys.record, &identity.storage_key(shared))
+/// What looking for a session gave.
+pub(crate) struct Look {
+    pub(crate) finding: Finding,
+    /// When.
+    pub(crate) at: i64,
+    /// Whether the store was asked.
+    pub(crate) asked: bool,
+    /// The store is behind what the browser was told: somebody has to put it again.
+    pub(crate) behind: bool,
+}
+
+/// Looks for the session of `held`.
+pub(crate) async fn look(
+    shared: Rc<Shared>,
+    held: Rc<Held>,
+    freshness: Freshness,
+) -> Result<Look, SessionError> {
+    let storage_key = held.identity.storage_key(&shared);
+    let now = shared.runtime.now();
+    let remembered = shared.memory.recall(&storage_key, now, shared.window());
+    if freshness == Freshness::Memory && may_skip_the_store(&shared, &held, &remembered, now) {
+        let stored = remembered.settled.map(Ok);
+        let markers = own_markers(&shared, &held, now);
+        let finding = sight(&shared, &held, now, markers, stored, None);
+        return Ok(Look {
+            finding,
+            at: now,
+            asked: false,
+            behind: false,
         });
-        Ok(Self {
-            markers,
-            stored,
-            at: shared.runtime.now(),
-        })
     }
 
-    /// What this answer and the cookies mean together.
-    pub(crate) fn judge(self, shared: &Shared, held: &Held) -> Finding {
-        let ticket = &held.identity.ticket;
-        judge(Sight {
-            now: self.at,
-            window: shared.window(),
-            idle: shared.settings.idle_timeout(),
-            lineage: ticket.lineage,
-            minted_at: ticket.minted_at,
-            end: ticket.end(shared.age()),
-            markers: self.markers,
-            stored: self.stored,
-            overlay: held.overlay(shared, self.at),
-            fresh: held.fresh.clone(),
-            seen: held.seen,
-        })
+    let Reading {
+        mut markers,
+        stored,
+        at,
+    } = read(&shared, &held, &storage_key, freshness).await?;
+    let own = own_markers(&shared, &held, at);
+    markers.add(own);
+    // Remembered anew: other requests have gone on while the store was asked.
+    let Remembered {
+        settled, flying, ..
+    } = shared.memory.recall(&storage_key, at, shared.window());
+    let stored_version = stored
+        .as_ref()
+        .and_then(|stored| Some(stored.as_ref().ok()?.version));
+    let finding = sight(&shared, &held, at, markers, stored, settled);
+
+    let unstored = held.fresh.as_ref().is_some_and(|fresh| {
+        fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
+    });
+    match (&finding.envelope, finding.access) {
+        (Some(envelope), Access::Live) => shared.memory.read(&storage_key, envelope, at),
+        _ if finding.outcome == Outcome::Revoked => shared.memory.forget(&storage_key),
+        _ => {}
+    }
+    // A put that is on its way already will do.
+    let behind = (unstored || finding.conflict) && flying.is_none();
+    Ok(Look {
+        finding,
+        at,
+        asked: true,
+        behind,
+    })
+}
+
+/// Whether this isolate has read the session's markers lately, and knows of all that the browser
+/// has saved.
+fn may_skip_the_store(shared: &Shared, held: &Held, remembered: &Remembered, now: i64) -> bool {
+    let trusted = i64::from(shared.settings.isolate_cache_ttl()) * 1_000;
+    let read_lately = remembered
+        .markers_read_at
+        .is_some_and(|at| (0..trusted).contains(&now.saturating_sub(at)));
+    let known = remembered.settled.as_ref().is_some_and(|settled| {
+        held.fresh
+            .as_ref()
+            .is_none_or(|fresh| settled.version >= fresh.version)
+    });
+    read_lately && known
+}
+
+/// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
+fn sight(
+    shared: &Shared,
+    held: &Held,
+    now: i64,
+    markers: Markers,
+    stored: Option<Result<Envelope, Unreadable>>,
+    settled: Option<Envelope>,
+) -> Finding {
+    let ticket = &held.identity.ticket;
+    let known = |envelope: &Envelope| {
+        held.fresh
+            .as_ref()
+            .is_some_and(|fresh| fresh.version == envelope.version)
+    };
+    // The overlay is opened only where it can say something new.
+    let overlay = if settled.as_ref().is_some_and(known)
+        || stored
+            .as_ref()
+            .is_some_and(|stored| stored.as_ref().is_ok_and(known))
+    {
+        None
+    } else {
+        held.overlay(shared, now)
+    };
+    judge(Sight {
+        now,
+        window: shared.window(),
+        idle: shared.settings.idle_timeout(),
+        lineage: ticket.lineage,
+        minted_at: ticket.minted_at,
+        end: ticket.end(shared.age()),
+        markers,
+        stored,
+        known: [overlay, settled],
+        fresh: held
+            .fresh
+            .as_ref()
+            .map(|fresh| (fresh.version, fresh.saved_at)),
+        seen: held.seen,
+    })
+}
+
+/// What the store answered for one session.
+struct Reading {
+    markers: Markers,
+    stored: Option<Result<Envelope, Unreadable>>,
+    at: i64,
+}
+
+/// Record and markers in one round trip.
+async fn read(
+    shared: &Shared,
+    held: &Held,
+    storage_key: &str,
+    freshness: Freshness,
+) -> Result<Reading, SessionError> {
+    let identity = &held.identity;
+    let key = identity.key;
+    let options = freshness.options(shared);
+    let names = [
+        Some(storage_key.to_owned()),
+        Some(shared.names.dead_key(key.derived)),
+        (!key.is_first()).then(|| shared.names.dead_lineage(key.lineage)),
+        key.owner.map(|owner| shared.names.owner(owner)),
+    ];
+    let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+    let mut answer = shared.read(&asked, options).await?.into_iter();
+    // One answer for each name that was asked for, in its order.
+    let [record, dead_key, dead_lineage, owner] = names
+        .each_ref()
+        .map(|name| name.as_ref().and_then(|_| answer.next().flatten()));
+    let mut markers = Markers {
+        key: dead_key.map(|text| Marker::decode(&text)),
+        lineage: dead_lineage.map(|text| Marker::decode(&text)),
+        owner: owner.map(|text| read_owner_marker(&text)).transpose()?,
+    };
+    // The first key of a session does not ask for the lineage: its own marker says as much,
+    // unless a location still shows the rotation that stood there before the logout.
+    if key.is_first()
+        && markers
+            .key
+            .is_some_and(|marker| marker.death == Death::Rotated)
+    {
+        let name = shared.names.dead_lineage(key.lineage);
+        let lineage = shared.read(&[&name], options).await?.pop().flatten();
+        markers.lineage = lineage.map(|text| Marker::decode(&text));
+    }
+    let stored = record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key));
+    Ok(Reading {
+        markers,
+        stored,
+        at: shared.runtime.now(),
+    })
+}
+
+/// The markers of this session that this isolate has put itself.
+fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
+    let key = held.identity.key;
+    let marker = |name: String| shared.memory.marker(&name, now);
+    Markers {
+        key: marker(shared.names.dead_key(key.derived)),
+        lineage: marker(shared.names.dead_lineage(key.lineage)),
+        owner: key.owner.and_then(|owner| shared.memory.owner(owner, now)),
     }
 }
 
@@ -103,19 +227,8 @@ impl Reading {
 pub(crate) fn read_owner_marker(text: &str) -> Result<OwnerMarker, SessionError> {
     OwnerMarker::decode(text).ok_or_else(|| {
         SessionError::new(
-            crate::error::ErrorCode::Unavailable,
+            ErrorCode::Unavailable,
             "the owner's marker in the store is of a format that this release does not know",
         )
     })
-}
-
-/// Reads and judges in one go.
-pub(crate) async fn look(
-    shared: Rc<Shared>,
-    held: Rc<Held>,
-    fresh: bool,
-) -> Result<(Finding, i64), SessionError> {
-    let reading = Reading::of(&shared, &held, fresh).await?;
-    let at = reading.at;
-    Ok((reading.judge(&shared, &held), at))
 }

@@ -8,7 +8,7 @@ use crate::expiry::Limits;
 use crate::keys::Id;
 use crate::record::{Envelope, Unreadable};
 use crate::revocation::{Death, Markers};
-use crate::ticket::Fresh;
+use crate::version::Version;
 
 /// What a load found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,9 +89,10 @@ pub(crate) struct Sight {
     pub(crate) markers: Markers,
     /// What stands in the store; `None` for nothing.
     pub(crate) stored: Option<Result<Envelope, Unreadable>>,
-    /// The record as the browser carries it, if it was saved less than W ago.
-    pub(crate) overlay: Option<Envelope>,
-    pub(crate) fresh: Option<Fresh>,
+    /// What else knows the record: the browser's overlay, saved less than W ago, and the isolate.
+    pub(crate) known: [Option<Envelope>; 2],
+    /// Version and instant of the browser's last save.
+    pub(crate) fresh: Option<(Version, i64)>,
     pub(crate) seen: Option<i64>,
 }
 
@@ -153,7 +154,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         end,
         markers,
         stored,
-        overlay,
+        known,
         fresh,
         seen,
     } = sight;
@@ -165,20 +166,24 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         Some(Err(why)) => (None, Some(why)),
         None => (None, None),
     };
-    let copies = match (stored, overlay) {
-        (Some(stored), Some(overlay)) => {
-            let conflict =
-                !stored.contains(&overlay, horizon) && !overlay.contains(&stored, horizon);
-            Some(Copies {
-                joined: stored.join(overlay),
-                conflict,
-            })
-        }
-        (one, other) => one.or(other).map(|joined| Copies {
-            joined,
-            conflict: false,
-        }),
-    };
+    let copies =
+        stored
+            .into_iter()
+            .chain(known.into_iter().flatten())
+            .fold(None, |copies, copy| {
+                let Some(Copies { joined, conflict }) = copies else {
+                    return Some(Copies {
+                        joined: copy,
+                        conflict: false,
+                    });
+                };
+                let conflict = conflict
+                    || (!joined.contains(&copy, horizon) && !copy.contains(&joined, horizon));
+                Some(Copies {
+                    joined: joined.join(copy),
+                    conflict,
+                })
+            });
 
     // Death is judged first: nothing that a copy says brings a session back.
     let bound_at = copies
@@ -231,7 +236,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     }
 
     let pending = || Finding::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
-    let floor = fresh.filter(|fresh| within_window(fresh.saved_at));
+    let floor = fresh.filter(|(_, saved_at)| within_window(*saved_at));
     let Some(copies) = copies else {
         return if within_window(minted_at) || floor.is_some() {
             pending()
@@ -241,8 +246,8 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     };
 
     // Staleness is judged before expiry: the end that a stale copy knows may have been moved.
-    let stale = floor.is_some_and(|floor| {
-        copies.joined.version < floor.version && copies.joined.saved_at <= floor.saved_at
+    let stale = floor.is_some_and(|(version, saved_at)| {
+        copies.joined.version < version && copies.joined.saved_at <= saved_at
     });
     let seen = last_seen(&copies);
     match (stale, passed(&copies)) {
@@ -264,7 +269,6 @@ mod tests {
     use crate::expiry::Expiry;
     use crate::record::Bound;
     use crate::revocation::{Marker, OwnerMarker};
-    use crate::version::Version;
 
     const NOW: i64 = 10_000_000;
     const W: i64 = 102_000;
@@ -288,14 +292,8 @@ mod tests {
         }
     }
 
-    fn fresh(counter: u32, saved_at: i64) -> Option<Fresh> {
-        let version = Version { counter, writer: 1 };
-        Some(Fresh {
-            version,
-            saved_at,
-            unstored: false,
-            overlay: None,
-        })
+    fn fresh(counter: u32, saved_at: i64) -> Option<(Version, i64)> {
+        Some((Version { counter, writer: 1 }, saved_at))
     }
 
     fn sight() -> Sight {
@@ -308,7 +306,7 @@ mod tests {
             end: NOW + W,
             markers: Markers::default(),
             stored: None,
-            overlay: None,
+            known: [None, None],
             fresh: None,
             seen: None,
         }
@@ -367,7 +365,7 @@ mod tests {
                 "nothing in the store, the browser carries it",
                 Sight {
                     minted_at: NOW,
-                    overlay: Some(copy(1, NOW)),
+                    known: [Some(copy(1, NOW)), None],
                     fresh: fresh(1, NOW),
                     ..sight()
                 },
@@ -388,7 +386,7 @@ mod tests {
                 "older than saved, made up by the overlay",
                 Sight {
                     stored: stored(copy(3, LONG_AGO)),
-                    overlay: Some(copy(4, NOW - 1)),
+                    known: [Some(copy(4, NOW - 1)), None],
                     fresh: fresh(4, NOW - 1),
                     ..sight()
                 },
@@ -628,7 +626,7 @@ mod tests {
         two.data.settle(two.version, 0);
         let finding = judge(Sight {
             stored: Some(Ok(one)),
-            overlay: Some(two),
+            known: [Some(two), None],
             ..sight()
         });
         assert!(finding.conflict);

@@ -68,7 +68,10 @@ pub(crate) struct Identity {
 impl Identity {
     /// `None` where the ring no longer has the ticket's secret.
     fn of(ticket: KeyTicket, shared: &Shared) -> Option<Self> {
-        let keys = shared.ring.find(ticket.secret)?.derive(&ticket.token);
+        let secret = shared.ring.find(ticket.secret)?;
+        let keys = shared.memory.derive(ticket.secret, &ticket.token, || {
+            secret.derive(&ticket.token)
+        });
         let key = SessionKey {
             owner: ticket.owner,
             lineage: ticket.lineage,

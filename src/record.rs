@@ -106,6 +106,12 @@ impl Envelope {
                 && self.data.contains(&other.data, horizon))
     }
 
+    /// Bytes that this takes in memory, nearly.
+    pub(crate) fn weight(&self) -> usize {
+        const FIXED: usize = 256;
+        FIXED + self.data.weight()
+    }
+
     /// The text to store under `storage_key`.
     pub(crate) fn seal(
         &self,

@@ -52,6 +52,17 @@ impl Marker {
         }
     }
 
+    /// Of two markers for one key the one that decides: a revocation before a rotation, then the
+    /// earlier, from which the grace runs.
+    pub(crate) fn or_earlier(self, other: Self) -> Self {
+        match (self.death, other.death) {
+            (Death::Revoked, Death::Rotated) => self,
+            (Death::Rotated, Death::Revoked) => other,
+            _ if self.at <= other.at => self,
+            _ => other,
+        }
+    }
+
     pub(crate) fn encode(self) -> String {
         let death = match self.death {
             Death::Rotated => 'r',
@@ -120,6 +131,21 @@ pub(crate) struct Markers {
 }
 
 impl Markers {
+    /// Adds what `other` has heard.
+    pub(crate) fn add(&mut self, other: Self) {
+        let either = |one: Option<Marker>, other: Option<Marker>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.or_earlier(other)),
+            (one, other) => one.or(other),
+        };
+        self.key = either(self.key, other.key);
+        self.lineage = either(self.lineage, other.lineage);
+        // A later owner marker replaces an earlier one, for everything that it does not except.
+        self.owner = match (self.owner.take(), other.owner) {
+            (Some(one), Some(other)) if other.at > one.at => Some(other),
+            (one, other) => one.or(other),
+        };
+    }
+
     /// The marker that decides: a revocation before a rotation, since a session that ended does
     /// not go on.
     pub(crate) fn death(&self, lineage: Id, bound_at: Option<i64>) -> Option<Marker> {

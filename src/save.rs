@@ -8,17 +8,21 @@ use std::rc::Rc;
 
 use futures_util::future::join_all;
 
-use crate::connector::{ConnectorErrorKind, PutOptions};
+use crate::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
+use crate::cookie::CookieKind;
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::expiry::{Expiry, Limits};
+use crate::isolate::Remembered;
 use crate::keys::SessionKey;
-use crate::load::{Reading, look, read_owner_marker};
+use crate::load::{Freshness, Look, look, read_owner_marker};
 use crate::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
+use crate::owner::list_metadata;
 use crate::presented::{Held, Identity};
 use crate::record::{Bound, Device, Envelope};
 use crate::revocation::{Marker, marker_ttl, named_by_revocation};
 use crate::sessions::Shared;
+use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::version::Version;
 
 /// Everything that one save needs, owned.
@@ -71,6 +75,10 @@ pub(crate) struct Saved {
     pub(crate) envelope: Envelope,
     /// The record's text as it was put.
     pub(crate) text: String,
+    /// The store asked for a pause: the record travels in the browser's overlay until then.
+    pub(crate) unstored: bool,
+    /// The record has to be put once more when a second has passed.
+    pub(crate) put_again: bool,
 }
 
 impl MarkerPut {
@@ -106,25 +114,31 @@ impl MarkerPut {
             .collect()
     }
 
-    /// Puts it. One write a second is taken for one key: a refusal means that somebody else put
-    /// it just now, so it is tried once more and then taken as there.
+    /// Puts it. A 429 means that another put of it was taken within the second: it is tried once
+    /// more and then taken as there.
     async fn put(&self, shared: &Shared) -> Result<(), SessionError> {
+        let options = PutOptions::ttl(self.ttl);
         for last in [false, true] {
-            let put = shared
-                .connector
-                .put(&self.name, &self.value, PutOptions::ttl(self.ttl));
-            match put.await {
+            match shared.put(&self.name, &self.value, &options).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {
-                    if last {
-                        return Ok(());
+                    if !last {
+                        shared.wait_for_next_write().await;
                     }
-                    shared.runtime.sleep(1_100).await;
                 }
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Lets this isolate know for as long as others may not.
+    pub(crate) fn note(&self, shared: &Shared) {
+        let now = shared.runtime.now();
+        let until = now.saturating_add(shared.staleness_bound());
+        shared
+            .memory
+            .note_marker(&self.name, Marker::decode(&self.value), until);
     }
 }
 
@@ -142,83 +156,200 @@ pub(crate) async fn put_markers(
         .collect()
 }
 
+/// Times that a record is put in all before the request gives up.
+const PUTS: u32 = 3;
+
 /// Carries `work` out.
 pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>, SessionError> {
-    let Work {
-        source,
-        target,
-        step,
-        data,
-        expiry,
-        device,
-        retire,
-    } = work;
-    let base = match source {
-        Some(source) => Some(source.latest(&shared, expiry.is_some()).await?),
+    let source_key = work
+        .source
+        .as_ref()
+        .map(|source| source.held.identity.storage_key(&shared));
+    let mut base = match &work.source {
+        Some(source) => Some(source.latest(&shared, work.expiry.is_some()).await?),
         None => None,
     };
-    let bound = match &step {
-        Step::Begin { owner: Some(owner) } => Some(bind(&shared, &target, owner).await?),
+    let bound = match &work.step {
+        Step::Begin { owner: Some(owner) } => Some(bind(&shared, &work.target, owner).await?),
         Step::Begin { owner: None } => None,
         Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
     };
-
-    let now = shared.runtime.now();
-    let mut envelope = match (base, &step) {
-        (Some(base), Step::Save | Step::Cycle) => {
-            let data = data.replay_onto(base.data.clone());
-            Envelope { data, ..base }
+    let storage_key = work.target.storage_key(&shared);
+    let (mut puts, mut tries) = (0, 0);
+    let saved = loop {
+        // Every try is a new join: other requests of this isolate have gone on meanwhile.
+        if let (Some(known), Some(key)) = (base.take(), &source_key) {
+            base = Some(with_memory(&shared, key, known));
         }
-        (base, _) => {
-            let mut data = match base {
-                Some(base) => data.replay_onto(base.data),
-                None => data,
+        let envelope = work.next_version(&shared, base.clone(), bound.clone())?;
+        let text = seal(&shared, &envelope, &work.target)?;
+        let now = shared.runtime.now();
+        shared.memory.fly(&storage_key, &envelope, now);
+        puts += 1;
+        let Err(error) = put_record(&shared, &work.target, &envelope, &text).await else {
+            let now = shared.runtime.now();
+            let put_again = shared.memory.landed(&storage_key, &envelope, now);
+            break Saved {
+                identity: work.target,
+                envelope,
+                text,
+                unstored: false,
+                put_again,
             };
-            data.restart();
-            Envelope {
-                data,
-                ..Envelope::begin(now, target.ticket.hard_end)
-            }
+        };
+        let now = shared.runtime.now();
+        let limited = error.kind() == ConnectorErrorKind::RateLimited;
+        // A key that the browser does not have yet must be in the store before it gets it.
+        if limited && matches!(work.step, Step::Save) && overlay_fits(&shared, &text) {
+            shared.memory.grounded(&storage_key, &envelope, now);
+            let identity = work.target;
+            break Saved {
+                identity,
+                envelope,
+                text,
+                unstored: true,
+                put_again: true,
+            };
+        }
+        shared.memory.crashed(&storage_key, envelope.version, now);
+        if limited && puts < PUTS {
+            shared.wait_for_next_write().await;
+        } else {
+            shared.wait_or_give_up(error, &mut tries).await?;
         }
     };
-    if let Step::Begin { owner: Some(_) } = step {
-        envelope.auth_time = Some(now);
-    }
-    envelope.bound = bound;
-    envelope.version = envelope.version.next(random_u32(&shared)?);
-    envelope.saved_at = envelope.saved_at.max(now);
-    envelope.device = device;
-    if let Some(expiry) = expiry {
-        (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
-    }
-    let horizon = now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS));
-    envelope.data.settle(envelope.version, horizon);
-    let end = target.ticket.end(shared.age());
-    if Limits::new(envelope.expiry, shared.settings.idle_timeout(), now, end).passed(now) {
-        return Err(expired());
-    }
-
-    let storage_key = target.storage_key(&shared);
-    let text = write(&shared, &envelope, &target, &storage_key)?;
-    let left = (target.ticket.hard_end.saturating_sub(now).max(0) + 999) / 1_000;
-    let options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
-    shared.connector.put(&storage_key, &text, options).await?;
     // Only now: a crash in between leaves the old session valid, never none.
-    put_markers(&shared, &retire).await?;
-    Ok(Rc::new(Saved {
-        identity: target,
-        envelope,
-        text,
-    }))
+    put_markers(&shared, &work.retire).await?;
+    for marker in &work.retire {
+        marker.note(&shared);
+    }
+    Ok(Rc::new(saved))
+}
+
+/// Puts the newest record under `identity`'s key once more, when the store takes the next write.
+pub(crate) async fn put_newest(shared: Rc<Shared>, identity: Identity) {
+    let storage_key = identity.storage_key(&shared);
+    for _ in 0..PUTS {
+        shared.wait_for_next_write().await;
+        let now = shared.runtime.now();
+        let Remembered {
+            settled, flying, ..
+        } = shared.memory.recall(&storage_key, now, shared.window());
+        // A put that is on its way carries what was settled before it.
+        let (Some(newest), None) = (settled, flying) else {
+            return;
+        };
+        let Ok(text) = seal(&shared, &newest, &identity) else {
+            return;
+        };
+        match put_record(&shared, &identity, &newest, &text).await {
+            Ok(()) => {
+                shared
+                    .memory
+                    .landed(&storage_key, &newest, shared.runtime.now());
+                return;
+            }
+            Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {}
+            // The browser still carries it: its next request puts it.
+            Err(_) => return,
+        }
+    }
+}
+
+/// `known` joined with what this isolate has saved of it, or is about to.
+fn with_memory(shared: &Shared, storage_key: &str, known: Envelope) -> Envelope {
+    let now = shared.runtime.now();
+    let Remembered {
+        settled, flying, ..
+    } = shared.memory.recall(storage_key, now, shared.window());
+    settled
+        .into_iter()
+        .chain(flying)
+        .fold(known, Envelope::join)
+}
+
+impl Work {
+    /// The record to put: what is known, with the changes of this request.
+    fn next_version(
+        &self,
+        shared: &Shared,
+        base: Option<Envelope>,
+        bound: Option<Bound>,
+    ) -> Result<Envelope, SessionError> {
+        let now = shared.runtime.now();
+        let mut envelope = match (base, &self.step) {
+            (Some(base), Step::Save | Step::Cycle) => {
+                let data = self.data.replay_onto(base.data.clone());
+                Envelope { data, ..base }
+            }
+            (base, _) => {
+                let mut data = match base {
+                    Some(base) => self.data.replay_onto(base.data),
+                    None => self.data.clone(),
+                };
+                data.restart();
+                Envelope {
+                    data,
+                    ..Envelope::begin(now, self.target.ticket.hard_end)
+                }
+            }
+        };
+        if let Step::Begin { owner: Some(_) } = self.step {
+            envelope.auth_time = Some(now);
+        }
+        envelope.bound = bound;
+        envelope.version = envelope.version.next(random_u32(shared)?);
+        envelope.saved_at = envelope.saved_at.max(now);
+        envelope.device = self.device.clone();
+        if let Some(expiry) = self.expiry {
+            (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
+        }
+        let horizon = now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS));
+        envelope.data.settle(envelope.version, horizon);
+        let end = self.target.ticket.end(shared.age());
+        if Limits::new(envelope.expiry, shared.settings.idle_timeout(), now, end).passed(now) {
+            return Err(expired());
+        }
+        Ok(envelope)
+    }
+}
+
+async fn put_record(
+    shared: &Shared,
+    identity: &Identity,
+    envelope: &Envelope,
+    text: &str,
+) -> Result<(), ConnectorError> {
+    let storage_key = identity.storage_key(shared);
+    let now = shared.runtime.now();
+    let left = identity
+        .ticket
+        .hard_end
+        .saturating_sub(now)
+        .max(0)
+        .saturating_add(999)
+        / 1_000;
+    let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
+    options.metadata = list_metadata(shared, identity, envelope, &storage_key);
+    shared.connector.put(&storage_key, text, options).await
+}
+
+/// Whether a record of this text can travel in the browser's fresh cookie.
+pub(crate) fn overlay_fits(shared: &Shared, text: &str) -> bool {
+    let length = Fresh::HEAD_TEXT + text.len();
+    shared.settings.uses_overlay()
+        && length <= FRESH_COOKIE_OVERLAY_MAX
+        && shared.cookies.fits(CookieKind::Fresh, length)
 }
 
 impl Source {
     /// The session as it stands now, joined with what this request knows of it.
-    async fn latest(self, shared: &Rc<Shared>, revives: bool) -> Result<Envelope, SessionError> {
+    async fn latest(&self, shared: &Rc<Shared>, revives: bool) -> Result<Envelope, SessionError> {
         if !self.look_again {
-            return Ok(self.base);
+            return Ok(self.base.clone());
         }
-        let (finding, _) = look(Rc::clone(shared), Rc::clone(&self.held), false).await?;
+        let held = Rc::clone(&self.held);
+        let Look { finding, .. } = look(Rc::clone(shared), held, Freshness::Store).await?;
         match (finding.access, finding.outcome) {
             (Access::Live, _) => {}
             (Access::ReadOnly(code) | Access::Closed(code), _) => return Err(refusal(code)),
@@ -234,9 +365,10 @@ impl Source {
             // It was there a moment ago, so what is missing or damaged now is the store's.
             (Access::Empty | Access::Detached, _) => return Err(refusal(ErrorCode::Unavailable)),
         }
+        let base = self.base.clone();
         Ok(match finding.envelope {
-            Some(found) => found.join(self.base),
-            None => self.base,
+            Some(found) => found.join(base),
+            None => base,
         })
     }
 }
@@ -250,11 +382,12 @@ async fn bind(
     let mut at = shared.runtime.now();
     if let Some(tag) = target.ticket.owner {
         let name = shared.names.owner(tag);
-        let options = Reading::options(shared, false);
-        let answer = shared.connector.read(&[&name], options).await?;
-        let marker = crate::connector::in_order(answer, 1)?.pop().flatten();
-        if let Some(text) = marker {
-            at = at.max(read_owner_marker(&text)?.at.saturating_add(1));
+        let options = Freshness::Store.options(shared);
+        let stored = shared.read(&[&name], options).await?.pop().flatten();
+        let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
+        let own = shared.memory.owner(tag, at);
+        for marker in stored.into_iter().chain(own) {
+            at = at.max(marker.at.saturating_add(1));
         }
     }
     Ok(Bound {
@@ -263,16 +396,11 @@ async fn bind(
     })
 }
 
-fn write(
-    shared: &Shared,
-    envelope: &Envelope,
-    target: &Identity,
-    storage_key: &str,
-) -> Result<String, SessionError> {
+fn seal(shared: &Shared, envelope: &Envelope, target: &Identity) -> Result<String, SessionError> {
     let text = if shared.settings.seal() {
         let mut nonce = [0; 24];
         shared.runtime.fill_random(&mut nonce)?;
-        envelope.seal(&target.keys.record, nonce, storage_key)
+        envelope.seal(&target.keys.record, nonce, &target.storage_key(shared))
     } else {
         envelope.to_plain()
     };

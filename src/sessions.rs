@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::connector::SessionConnector;
 use crate::cookie::CookieSpec;
 use crate::error::SessionError;
+use crate::isolate::{Isolate, Memory};
 use crate::keys::{Names, SecretRing};
 use crate::outcome::Outcome;
 use crate::presented::RequestHead;
@@ -20,9 +21,15 @@ pub(crate) struct Shared {
     pub(crate) names: Names,
     pub(crate) connector: Rc<dyn SessionConnector>,
     pub(crate) runtime: Rc<dyn Runtime>,
+    pub(crate) memory: Memory,
 }
 
 impl Shared {
+    /// D in milliseconds.
+    pub(crate) fn staleness_bound(&self) -> i64 {
+        i64::from(self.settings.staleness_bound()) * 1_000
+    }
+
     /// W in milliseconds.
     pub(crate) fn window(&self) -> i64 {
         i64::from(self.settings.window()) * 1_000
@@ -93,9 +100,38 @@ impl Sessions {
                 names: Names::new(settings.key_prefix()),
                 connector,
                 runtime,
+                memory: Isolate::new().memory("", settings.key_prefix()),
                 settings,
             }),
         })
+    }
+
+    /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
+    /// names the connector's namespace: sessions of two never mix. Without this, these sessions
+    /// remember for themselves.
+    #[must_use]
+    pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
+        let Shared {
+            settings,
+            cookies,
+            ring,
+            names,
+            connector,
+            runtime,
+            ..
+        } = &*self.shared;
+        let memory = isolate.memory(namespace, settings.key_prefix());
+        Self {
+            shared: Rc::new(Shared {
+                settings: settings.clone(),
+                cookies: cookies.clone(),
+                ring: ring.clone(),
+                names: names.clone(),
+                connector: Rc::clone(connector),
+                runtime: Rc::clone(runtime),
+                memory,
+            }),
+        }
     }
 
     /// The settings in force.

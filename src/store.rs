@@ -54,6 +54,10 @@ pub struct SessionStore {
     pub(crate) last_seen: i64,
     /// When this request read the store last.
     pub(crate) read_at: i64,
+    /// When the session was loaded, from the store or the isolate's memory.
+    pub(crate) loaded_at: i64,
+    /// The store is behind what the browser was told: this request puts it again.
+    pub(crate) behind: bool,
     /// A new key that the commit puts this session under.
     pub(crate) next: Option<Next>,
     pub(crate) modified: Modified,
@@ -399,6 +403,10 @@ impl SessionStore {
         error
     }
 
+    pub(crate) fn set_refusal(&self, refusal: Option<SessionError>) {
+        *self.refused.borrow_mut() = refusal;
+    }
+
     /// The last refusal of this session, if there was one.
     #[must_use]
     pub fn refusal(&self) -> Option<SessionError> {
@@ -634,7 +642,7 @@ impl SessionStore {
         let (seen, end) = match (&self.next, &self.presented, &self.base) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
             (None, Presented::Session(held), Some(_)) => (
-                self.last_seen.max(self.read_at),
+                self.last_seen.max(self.loaded_at),
                 held.identity.ticket.end(age),
             ),
             _ => (now, now.saturating_add(age)),
@@ -679,6 +687,8 @@ impl SessionStore {
             expiry: None,
             last_seen: now,
             read_at: i64::MIN,
+            loaded_at: now,
+            behind: false,
             next: None,
             modified: Modified::default(),
             destroyed: false,

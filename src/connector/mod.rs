@@ -131,25 +131,6 @@ pub struct ListedKey {
     pub metadata: Option<String>,
 }
 
-/// The answer of [`SessionConnector::read`], if it has one value for each of the `asked` keys.
-///
-/// A connector may be somebody else's: an answer of another length would read as other keys.
-pub(crate) fn in_order(
-    answer: Vec<Option<String>>,
-    asked: usize,
-) -> Result<Vec<Option<String>>, ConnectorError> {
-    if answer.len() == asked {
-        return Ok(answer);
-    }
-    Err(ConnectorError::new(
-        ConnectorErrorKind::Unavailable,
-        format!(
-            "read was asked for {asked} keys and answered {}",
-            answer.len()
-        ),
-    ))
-}
-
 /// What kind of failure a [`ConnectorError`] is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectorErrorKind {

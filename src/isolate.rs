@@ -1,0 +1,523 @@
+//! What the requests of one isolate share: plain memory, and nothing else.
+//!
+//! A Worker's isolate serves many requests, one after another and interleaved. It remembers the
+//! sessions it has seen lately, the markers it has put itself and the keys it has derived, so that
+//! a page with ten requests reads the store once, two parallel saves know of each other, and a
+//! logout is heard here at once. Nothing in here waits: no future, no waker, no borrow that lives
+//! across an await. A request may be frozen for ever at any await, so whatever is in flight has a
+//! deadline.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::rc::Rc;
+
+use crate::keys::{Id, KeyId, SecretRing, Token, TokenKeys};
+use crate::record::Envelope;
+use crate::revocation::{Marker, OwnerMarker};
+use crate::version::Version;
+
+/// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
+const RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// Derived keys that an isolate keeps.
+const DERIVED_KEYS: usize = 2_048;
+/// Markers that an isolate keeps.
+const MARKERS: usize = 16_384;
+/// Milliseconds after which a put that was not answered is taken as one that never will be.
+const FLIGHT: i64 = 30_000;
+
+/// The memory that the requests of one isolate share.
+///
+/// [`Isolate::current`] is the real one. A test that wants two isolates makes two.
+#[derive(Clone, Default)]
+pub struct Isolate(Rc<RefCell<State>>);
+
+#[derive(Default)]
+struct State {
+    tables: HashMap<Scope, Table>,
+    derived: Lru<(KeyId, [u8; Token::BYTES]), TokenKeys>,
+    rings: Vec<(String, SecretRing)>,
+}
+
+/// Which namespace: sessions of two never mix.
+type Scope = (Rc<str>, Rc<str>);
+
+thread_local! {
+    static CURRENT: Isolate = Isolate::default();
+}
+
+impl Isolate {
+    /// An isolate of its own.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The one that this code runs in.
+    #[must_use]
+    pub fn current() -> Self {
+        CURRENT.with(Clone::clone)
+    }
+
+    /// The part of it that is about the namespace `connector`, under a key prefix.
+    pub(crate) fn memory(&self, connector: &str, prefix: &str) -> Memory {
+        Memory {
+            isolate: self.clone(),
+            scope: (connector.into(), prefix.into()),
+        }
+    }
+
+    /// The ring of `text`, parsed once in an isolate's life.
+    pub(crate) fn ring(&self, text: &str) -> Result<SecretRing, crate::error::SessionError> {
+        if let Some((_, ring)) = self
+            .0
+            .borrow()
+            .rings
+            .iter()
+            .find(|(known, _)| known == text)
+        {
+            return Ok(ring.clone());
+        }
+        let ring = SecretRing::parse(text)?;
+        let mut state = self.0.borrow_mut();
+        // A deployment has one ring, two while it changes.
+        if state.rings.len() >= 4 {
+            state.rings.remove(0);
+        }
+        state.rings.push((text.to_owned(), ring.clone()));
+        Ok(ring)
+    }
+}
+
+/// What an isolate remembers of one namespace.
+#[derive(Clone)]
+pub(crate) struct Memory {
+    isolate: Isolate,
+    scope: Scope,
+}
+
+/// What an isolate remembers of one session.
+#[derive(Clone, Default)]
+pub(crate) struct Remembered {
+    /// The record as it was read, or put and acknowledged; or refused with 429, while it travels
+    /// in the browser's overlay.
+    pub(crate) settled: Option<Envelope>,
+    /// A record whose put is not answered yet.
+    pub(crate) flying: Option<Envelope>,
+    /// When the session's markers were last read and none was there.
+    pub(crate) markers_read_at: Option<i64>,
+}
+
+#[derive(Default)]
+struct Table {
+    sessions: Lru<String, Session>,
+    bytes: usize,
+    /// Markers that this isolate has put, by the names they stand under, until an instant.
+    markers: Lru<String, (Marker, i64)>,
+    owners: Lru<Id, (OwnerMarker, i64)>,
+}
+
+#[derive(Default)]
+struct Session {
+    settled: Option<Envelope>,
+    flying: Option<(Envelope, i64)>,
+    markers_read_at: Option<i64>,
+    /// When this was last written or read.
+    at: i64,
+    bytes: usize,
+}
+
+impl Memory {
+    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
+        let mut state = self.isolate.0.borrow_mut();
+        if !state.tables.contains_key(&self.scope) {
+            state.tables.insert(self.scope.clone(), Table::default());
+        }
+        // Inserted above where it was missing.
+        match state.tables.get_mut(&self.scope) {
+            Some(table) => act(table),
+            None => act(&mut Table::default()),
+        }
+    }
+
+    /// The keys of `token`, derived once.
+    pub(crate) fn derive(
+        &self,
+        secret: KeyId,
+        token: &Token,
+        derive: impl FnOnce() -> TokenKeys,
+    ) -> TokenKeys {
+        let name = (secret, *token.bytes());
+        if let Some(keys) = self.isolate.0.borrow_mut().derived.get(&name) {
+            return keys.clone();
+        }
+        let keys = derive();
+        let mut state = self.isolate.0.borrow_mut();
+        state.derived.put(name, keys.clone());
+        while state.derived.len() > DERIVED_KEYS {
+            state.derived.pop();
+        }
+        keys
+    }
+
+    /// What is remembered of the record under `storage_key`, no older than `age` milliseconds.
+    pub(crate) fn recall(&self, storage_key: &str, now: i64, age: i64) -> Remembered {
+        self.with(|table| {
+            let Some(session) = table.sessions.get(storage_key) else {
+                return Remembered::default();
+            };
+            if now.saturating_sub(session.at) > age {
+                table.forget(storage_key);
+                return Remembered::default();
+            }
+            let flying = session
+                .flying
+                .as_ref()
+                .filter(|(_, deadline)| now < *deadline);
+            Remembered {
+                settled: session.settled.clone(),
+                flying: flying.map(|(envelope, _)| envelope.clone()),
+                markers_read_at: session.markers_read_at,
+            }
+        })
+    }
+
+    /// Remembers what a load found alive.
+    pub(crate) fn read(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                session.settle(envelope);
+                session.markers_read_at = Some(now);
+            });
+        });
+    }
+
+    /// Remembers a record whose put is about to begin.
+    pub(crate) fn fly(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+        let deadline = now.saturating_add(FLIGHT);
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                session.flying = Some((envelope.clone(), deadline));
+            });
+        });
+    }
+
+    /// The put of `envelope` was acknowledged. True where a newer one has set off meanwhile: the
+    /// store may have taken the two in either order.
+    pub(crate) fn landed(&self, storage_key: &str, envelope: &Envelope, now: i64) -> bool {
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                let overtaken = session.is_newer_than(envelope.version);
+                session.end_flight(envelope.version);
+                session.settle(envelope);
+                overtaken
+            })
+        })
+    }
+
+    /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
+    pub(crate) fn grounded(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                session.end_flight(envelope.version);
+                session.settle(envelope);
+            });
+        });
+    }
+
+    /// The put of `version` failed.
+    pub(crate) fn crashed(&self, storage_key: &str, version: Version, now: i64) {
+        self.with(|table| table.change(storage_key, now, |session| session.end_flight(version)));
+    }
+
+    /// Forgets the record under `storage_key`.
+    pub(crate) fn forget(&self, storage_key: &str) {
+        self.with(|table| table.forget(storage_key));
+    }
+
+    /// Remembers a marker that this isolate puts, until an instant.
+    pub(crate) fn note_marker(&self, name: &str, marker: Marker, until: i64) {
+        self.with(|table| {
+            // The first word of a death counts, and a revocation more than a rotation.
+            if let Some((known, known_until)) = table.markers.get_mut(name) {
+                *known = known.or_earlier(marker);
+                *known_until = until.max(*known_until);
+                return;
+            }
+            table.markers.put(name.to_owned(), (marker, until));
+            while table.markers.len() > MARKERS {
+                table.markers.pop();
+            }
+        });
+    }
+
+    /// The marker that this isolate has put under `name`.
+    pub(crate) fn marker(&self, name: &str, now: i64) -> Option<Marker> {
+        self.with(|table| {
+            let (marker, until) = table.markers.get(name)?;
+            (now < *until).then_some(*marker)
+        })
+    }
+
+    /// Remembers an owner marker that this isolate puts, until an instant.
+    pub(crate) fn note_owner(&self, owner: Id, marker: OwnerMarker, until: i64) {
+        self.with(|table| {
+            if table
+                .owners
+                .get(&owner)
+                .is_some_and(|(known, _)| known.at > marker.at)
+            {
+                return;
+            }
+            table.owners.put(owner, (marker, until));
+            while table.owners.len() > MARKERS {
+                table.owners.pop();
+            }
+        });
+    }
+
+    /// The owner marker that this isolate has put.
+    pub(crate) fn owner(&self, owner: Id, now: i64) -> Option<OwnerMarker> {
+        self.with(|table| {
+            let (marker, until) = table.owners.get(&owner)?;
+            (now < *until).then(|| marker.clone())
+        })
+    }
+
+    /// Sessions and bytes of records that are remembered.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        self.with(|table| (table.sessions.len(), table.bytes))
+    }
+}
+
+impl Table {
+    fn change<T>(&mut self, storage_key: &str, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
+        if self.sessions.get(storage_key).is_none() {
+            self.sessions
+                .put(storage_key.to_owned(), Session::default());
+        }
+        let mut scratch = Session::default();
+        // Inserted above where it was missing.
+        let session = self.sessions.get_mut(storage_key).unwrap_or(&mut scratch);
+        let done = act(session);
+        session.at = now;
+        let before = session.bytes;
+        session.bytes = storage_key.len() + session.weight();
+        self.bytes = self.bytes + session.bytes - before;
+        while self.bytes > RECORD_BYTES {
+            let Some((_, dropped)) = self.sessions.pop() else {
+                break;
+            };
+            self.bytes -= dropped.bytes;
+        }
+        done
+    }
+
+    fn forget(&mut self, storage_key: &str) {
+        if let Some(session) = self.sessions.remove(storage_key) {
+            self.bytes -= session.bytes;
+        }
+    }
+}
+
+impl Session {
+    fn settle(&mut self, envelope: &Envelope) {
+        self.settled = Some(match self.settled.take() {
+            Some(settled) => settled.join(envelope.clone()),
+            None => envelope.clone(),
+        });
+    }
+
+    fn is_newer_than(&self, version: Version) -> bool {
+        let flying = self.flying.as_ref().map(|(envelope, _)| envelope.version);
+        let settled = self.settled.as_ref().map(|envelope| envelope.version);
+        flying.max(settled).is_some_and(|newest| newest > version)
+    }
+
+    fn end_flight(&mut self, version: Version) {
+        if self
+            .flying
+            .as_ref()
+            .is_some_and(|(envelope, _)| envelope.version == version)
+        {
+            self.flying = None;
+        }
+    }
+
+    fn weight(&self) -> usize {
+        let flying = self.flying.as_ref().map(|(envelope, _)| envelope);
+        flying
+            .into_iter()
+            .chain(&self.settled)
+            .map(Envelope::weight)
+            .sum()
+    }
+}
+
+/// A map that knows which entry was used longest ago.
+struct Lru<K, V> {
+    entries: HashMap<K, (V, u64)>,
+    by_use: BTreeMap<u64, K>,
+    clock: u64,
+}
+
+impl<K, V> Default for Lru<K, V> {
+    fn default() -> Self {
+        Self {
+            entries: HashMap::new(),
+            by_use: BTreeMap::new(),
+            clock: 0,
+        }
+    }
+}
+
+impl<K: Clone + Eq + std::hash::Hash, V> Lru<K, V> {
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn get<Q>(&mut self, key: &Q) -> Option<&V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + std::hash::Hash + ?Sized,
+    {
+        self.get_mut(key).map(|value| &*value)
+    }
+
+    fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + std::hash::Hash + ?Sized,
+    {
+        let (value, used) = self.entries.get_mut(key)?;
+        self.clock += 1;
+        if let Some(key) = self.by_use.remove(used) {
+            self.by_use.insert(self.clock, key);
+        }
+        *used = self.clock;
+        Some(value)
+    }
+
+    fn put(&mut self, key: K, value: V) {
+        self.clock += 1;
+        self.by_use.insert(self.clock, key.clone());
+        if let Some((_, used)) = self.entries.insert(key, (value, self.clock)) {
+            self.by_use.remove(&used);
+        }
+    }
+
+    fn remove<Q>(&mut self, key: &Q) -> Option<V>
+    where
+        K: std::borrow::Borrow<Q>,
+        Q: Eq + std::hash::Hash + ?Sized,
+    {
+        let (value, used) = self.entries.remove(key)?;
+        self.by_use.remove(&used);
+        Some(value)
+    }
+
+    /// Removes what was used longest ago.
+    fn pop(&mut self) -> Option<(K, V)> {
+        let (_, key) = self.by_use.pop_first()?;
+        let (value, _) = self.entries.remove(&key)?;
+        Some((key, value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn envelope(counter: u32) -> Envelope {
+        let mut envelope = Envelope::begin(0, 1_000_000);
+        envelope.version = Version {
+            counter,
+            writer: counter,
+        };
+        envelope.data.values.set(&format!("k{counter}"), "1".into());
+        envelope.data.settle(envelope.version, 0);
+        envelope
+    }
+
+    fn memory() -> Memory {
+        Isolate::new().memory("test", "")
+    }
+
+    #[test]
+    fn a_record_in_flight_is_for_saves_until_it_lands() {
+        let memory = memory();
+        memory.fly("s.1", &envelope(1), 0);
+        let recalled = memory.recall("s.1", 0, 1_000);
+        assert!(recalled.settled.is_none() && recalled.flying.is_some());
+        assert!(!memory.landed("s.1", &envelope(1), 5));
+        let recalled = memory.recall("s.1", 5, 1_000);
+        assert!(recalled.settled.is_some() && recalled.flying.is_none());
+        assert_eq!(recalled.markers_read_at, None);
+    }
+
+    #[test]
+    fn a_put_that_failed_or_never_ended_is_taken_out() {
+        let memory = memory();
+        memory.fly("s.1", &envelope(1), 0);
+        memory.crashed("s.1", envelope(1).version, 1);
+        assert!(memory.recall("s.1", 1, 1_000).flying.is_none());
+        memory.fly("s.1", &envelope(2), 1);
+        assert!(memory.recall("s.1", FLIGHT, i64::MAX).flying.is_some());
+        assert!(memory.recall("s.1", 1 + FLIGHT, i64::MAX).flying.is_none());
+    }
+
+    #[test]
+    fn an_overtaken_put_is_noticed() {
+        let memory = memory();
+        memory.fly("s.1", &envelope(1), 0);
+        memory.fly("s.1", &envelope(2), 0);
+        assert!(memory.landed("s.1", &envelope(1), 1));
+        assert!(memory.recall("s.1", 1, 1_000).flying.is_some());
+        assert!(!memory.landed("s.1", &envelope(2), 1));
+    }
+
+    #[test]
+    fn namespaces_and_prefixes_do_not_mix() {
+        let isolate = Isolate::new();
+        isolate.memory("a", "").read("s.1", &envelope(1), 0);
+        for other in [isolate.memory("b", ""), isolate.memory("a", "x")] {
+            assert!(other.recall("s.1", 0, 1_000).settled.is_none());
+        }
+        assert!(
+            isolate
+                .memory("a", "")
+                .recall("s.1", 0, 1_000)
+                .settled
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_and_what_was_used_last_stays() {
+        let memory = memory();
+        let mut big = envelope(1);
+        big.data
+            .values
+            .set("big", format!("\"{}\"", "x".repeat(100_000)).into());
+        big.data.settle(big.version, 0);
+        for n in 0..200 {
+            memory.read(&format!("s.{n}"), &big, 0);
+            memory.recall("s.0", 0, 1_000);
+        }
+        let (sessions, bytes) = memory.size();
+        assert!(
+            bytes <= RECORD_BYTES && (30..50).contains(&sessions),
+            "{sessions} {bytes}"
+        );
+        assert!(memory.recall("s.0", 0, 1_000).settled.is_some());
+        assert!(memory.recall("s.1", 0, 1_000).settled.is_none());
+    }
+
+    #[test]
+    fn markers_are_kept_for_their_time() {
+        let memory = memory();
+        memory.note_marker("k.1", Marker::rotated(5), 100);
+        memory.note_marker("k.1", Marker::revoked(9), 50);
+        assert_eq!(memory.marker("k.1", 99), Some(Marker::revoked(9)));
+        assert_eq!(memory.marker("k.1", 100), None);
+    }
+}

@@ -1,0 +1,459 @@
+//! The sessions of one owner: a list of devices, and logging them out.
+//!
+//! Records under an owner's tag *are* the index, so it cannot drift from what is there. Listing
+//! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+use crate::connector::{ConnectorErrorKind, PutOptions};
+use crate::error::{ErrorCode, SessionError};
+use crate::keys::{Id, Secret, SessionKey};
+use crate::load::{Freshness, read_owner_marker};
+use crate::outcome::CLOCK_SKEW;
+use crate::presented::Identity;
+use crate::record::Envelope;
+use crate::revocation::{MARKER_MAX_TTL, Marker, Markers, OwnerMarker};
+use crate::save::{MarkerPut, put_markers};
+use crate::sessions::{Sessions, Shared};
+use crate::wire::{Put as _, Reader, decode_text, encode_text};
+
+/// Format byte of sealed metadata.
+const FORMAT: u8 = 1;
+const NONCE: usize = 24;
+/// Bytes of a user agent in the metadata: with the rest it stays under the 1024 of Workers KV.
+const USER_AGENT_MAX: usize = 256;
+/// Bytes of a place in the metadata.
+const PLACE_MAX: usize = 32;
+/// Times that a 429 on an owner marker is waited out.
+const PAUSES: u32 = 5;
+/// Keys of one bulk read (Workers KV takes 100).
+const BULK: usize = 100;
+
+/// One session of an owner, as [`Sessions::list`] shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedSession {
+    /// The session key, for [`Sessions::revoke`].
+    pub key: String,
+    /// When the session began, in milliseconds since 1970-01-01 UTC.
+    pub created: i64,
+    /// When it was written last, in milliseconds since 1970-01-01 UTC.
+    pub last_written: i64,
+    /// The browser that wrote it last, in its own words.
+    pub user_agent: Option<String>,
+    /// Where that was: a country code.
+    pub place: Option<String>,
+}
+
+/// What a record's list metadata says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    created: i64,
+    last_written: i64,
+    bound_at: i64,
+    hard_end: i64,
+    user_agent: Option<String>,
+    place: Option<String>,
+}
+
+/// The list metadata of a record; `None` for a session that is nobody's.
+pub(crate) fn list_metadata(
+    shared: &Shared,
+    identity: &Identity,
+    envelope: &Envelope,
+    storage_key: &str,
+) -> Option<String> {
+    let bound = envelope.bound.as_ref()?;
+    let secret = shared.ring.find(identity.ticket.secret)?;
+    let mut nonce = [0; NONCE];
+    // Without randomness the record would not have been sealed either.
+    shared.runtime.fill_random(&mut nonce).ok()?;
+    let cut = |text: &Option<Rc<str>>, most| text.as_deref().map(|text| cut(text, most).to_owned());
+    let listed = Listed {
+        created: envelope.created_at,
+        last_written: envelope.saved_at,
+        bound_at: bound.at,
+        hard_end: envelope.hard_end,
+        user_agent: cut(&envelope.device.user_agent, USER_AGENT_MAX),
+        place: cut(&envelope.device.place, PLACE_MAX),
+    };
+    listed.seal(secret, nonce, storage_key)
+}
+
+impl Listed {
+    fn seal(&self, secret: &Secret, nonce: [u8; NONCE], storage_key: &str) -> Option<String> {
+        let mut plain = Vec::with_capacity(64);
+        for instant in [
+            self.created,
+            self.last_written,
+            self.bound_at,
+            self.hard_end,
+        ] {
+            plain.put_instant(instant);
+        }
+        for text in [&self.user_agent, &self.place] {
+            plain.put_block(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        let associated = associated_data(storage_key);
+        let payload = Payload {
+            msg: &plain,
+            aad: &associated,
+        };
+        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
+        let mut out = vec![FORMAT];
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        Some(encode_text(&out))
+    }
+
+    fn open(text: &str, secret: &Secret, storage_key: &str) -> Option<Self> {
+        let bytes = decode_text(text)?;
+        let mut reader = Reader::new(&bytes);
+        if reader.u8()? != FORMAT {
+            return None;
+        }
+        let nonce = XNonce::from(reader.array::<NONCE>()?);
+        let associated = associated_data(storage_key);
+        let payload = Payload {
+            msg: reader.rest(),
+            aad: &associated,
+        };
+        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
+        let plain = cipher.decrypt(&nonce, payload).ok()?;
+        let mut reader = Reader::new(&plain);
+        let listed = Self {
+            created: reader.instant()?,
+            last_written: reader.instant()?,
+            bound_at: reader.instant()?,
+            hard_end: reader.instant()?,
+            user_agent: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
+            place: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
+        };
+        reader.is_empty().then_some(listed)
+    }
+}
+
+fn associated_data(storage_key: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + storage_key.len());
+    out.put_block(&[FORMAT]);
+    out.put_block(b"metadata");
+    out.put_block(storage_key.as_bytes());
+    out
+}
+
+/// At most `most` bytes of `text`, whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+impl Sessions {
+    /// The live sessions of a user, one entry a lineage, the one written last first.
+    ///
+    /// The list is as eventually consistent as the store's: a login of the last minute may be
+    /// missing. What is known to have ended is left out.
+    ///
+    /// # Errors
+    /// `unsupported` where the connector cannot list; a storage error.
+    pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
+        let mut found: Vec<_> = self.shared.living(owner).await?.into_values().collect();
+        found.sort_by_key(|(_, listed)| std::cmp::Reverse(listed.last_written));
+        Ok(found
+            .into_iter()
+            .map(|(key, listed)| OwnedSession {
+                key: key.to_string(),
+                created: listed.created,
+                last_written: listed.last_written,
+                user_agent: listed.user_agent,
+                place: listed.place,
+            })
+            .collect())
+    }
+
+    /// Ends one session of a user: the device that is gone. Dead everywhere within
+    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
+    /// propagation is as assumed.
+    ///
+    /// # Errors
+    /// `not_found` for a session key that is not this user's; a storage error.
+    pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
+        let shared = &self.shared;
+        let not_found =
+            || SessionError::new(ErrorCode::NotFound, "this user has no session of that key");
+        let key = SessionKey::parse(key).ok_or_else(not_found)?;
+        if !key
+            .owner
+            .is_some_and(|tag| shared.owner_tags(owner).contains(&tag))
+        {
+            return Err(not_found());
+        }
+        let markers = MarkerPut::revoked(shared, &key, None, shared.runtime.now());
+        for marker in &markers {
+            marker.note(shared);
+        }
+        put_markers(shared, &markers).await
+    }
+
+    /// Ends every session of a user, but for the lineage of the session key `except`: "log out
+    /// everywhere". Call it after a change of password, then `bind` again to go on.
+    ///
+    /// # Errors
+    /// A storage error; what was ended before stays so, and the call can be repeated.
+    pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
+        let shared = &self.shared;
+        let spared: Vec<Id> = except
+            .and_then(SessionKey::parse)
+            .map(|key| key.lineage)
+            .into_iter()
+            .collect();
+        // The marker first: it covers what is too new to be listed.
+        for tag in shared.owner_tags(owner) {
+            shared.end_all_of(tag, &spared).await?;
+        }
+        // Then those that are listed, each by its own markers, so that no later owner marker,
+        // which excepts others, revives one.
+        let now = shared.runtime.now();
+        let markers: Vec<MarkerPut> = match shared.listed(owner).await {
+            Ok(listed) => listed
+                .into_iter()
+                .filter(|(key, _)| !spared.contains(&key.lineage))
+                .flat_map(|(key, listed)| {
+                    MarkerPut::revoked(shared, &key, Some(listed.hard_end), now)
+                })
+                .collect(),
+            // The owner marker is all that such a store can be given.
+            Err(error) if error.code() == ErrorCode::Unsupported => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for marker in &markers {
+            marker.note(shared);
+        }
+        put_markers(shared, &markers).await
+    }
+}
+
+impl Shared {
+    /// The owner's tag under every secret of the ring, the signer's first.
+    fn owner_tags(&self, owner: &str) -> Vec<Id> {
+        self.ring
+            .iter()
+            .map(|secret| secret.owner_tag(owner))
+            .collect()
+    }
+
+    /// Every record of the owner that the store lists.
+    async fn listed(&self, owner: &str) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
+        let mut found = Vec::new();
+        for secret in self.ring.iter() {
+            let prefix = self.names.records_of(secret.owner_tag(owner));
+            let mut cursor = None;
+            loop {
+                let page = self.list(&prefix, cursor.as_deref()).await?;
+                for listed in page.keys {
+                    let key = self.names.session_key(&listed.name);
+                    let metadata = listed.metadata.as_deref();
+                    let metadata =
+                        metadata.and_then(|text| Listed::open(text, secret, &listed.name));
+                    // What does not open was not put by us.
+                    found.extend(key.zip(metadata));
+                }
+                cursor = page.cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    /// The newest record of each lineage of the owner that no marker has ended.
+    async fn living(
+        &self,
+        owner: &str,
+    ) -> Result<BTreeMap<Id, (SessionKey, Listed)>, SessionError> {
+        let now = self.runtime.now();
+        let listed = self.listed(owner).await?;
+        let mut names: Vec<String> = Vec::new();
+        for (key, _) in &listed {
+            names.push(self.names.dead_key(key.derived));
+            names.push(self.names.dead_lineage(key.lineage));
+        }
+        for tag in self.owner_tags(owner) {
+            names.push(self.names.owner(tag));
+        }
+        names.sort_unstable();
+        names.dedup();
+        let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+        for chunk in names.chunks(BULK) {
+            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
+            let values = self.read(&chunk, Freshness::Store.options(self)).await?;
+            texts.extend(
+                chunk
+                    .into_iter()
+                    .zip(values)
+                    .filter_map(|(k, v)| Some((k, v?))),
+            );
+        }
+        let marker = |name: String| {
+            let stored = texts.get(name.as_str()).map(|text| Marker::decode(text));
+            let own = self.memory.marker(&name, now);
+            stored.into_iter().chain(own).reduce(Marker::or_earlier)
+        };
+        let mut living = BTreeMap::new();
+        for (key, listed) in listed {
+            let mut markers = Markers {
+                key: marker(self.names.dead_key(key.derived)),
+                lineage: marker(self.names.dead_lineage(key.lineage)),
+                owner: None,
+            };
+            if let Some(tag) = key.owner {
+                let stored = texts.get(self.names.owner(tag).as_str());
+                let owner = stored.map(|text| read_owner_marker(text)).transpose()?;
+                markers.add(Markers {
+                    owner,
+                    ..Markers::default()
+                });
+                let own = self.memory.owner(tag, now);
+                markers.add(Markers {
+                    owner: own,
+                    ..Markers::default()
+                });
+            }
+            let dead = markers.death(key.lineage, Some(listed.bound_at)).is_some();
+            if dead || now >= listed.hard_end {
+                continue;
+            }
+            let newest =
+                living
+                    .get(&key.lineage)
+                    .is_none_or(|(_, other): &(SessionKey, Listed)| {
+                        other.last_written < listed.last_written
+                    });
+            if newest {
+                living.insert(key.lineage, (key, listed));
+            }
+        }
+        Ok(living)
+    }
+
+    /// Puts the owner marker that ends what is bound until now.
+    async fn end_all_of(&self, tag: Id, spared: &[Id]) -> Result<(), SessionError> {
+        let name = self.names.owner(tag);
+        let stored = self
+            .read(&[&name], Freshness::Shortest.options(self))
+            .await?
+            .pop()
+            .flatten();
+        let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
+        let now = self.runtime.now();
+        let own = self.memory.owner(tag, now);
+        // Another server's clock may be ahead; and an end that was set is never taken back.
+        let at = stored
+            .into_iter()
+            .chain(own)
+            .map(|marker| marker.at)
+            .fold(now.saturating_add(CLOCK_SKEW), i64::max);
+        let marker = OwnerMarker {
+            at,
+            except: spared.to_vec(),
+        };
+        let until = now.saturating_add(self.staleness_bound());
+        self.memory.note_owner(tag, marker.clone(), until);
+        let (value, options) = (marker.encode(), PutOptions::ttl(MARKER_MAX_TTL));
+        let mut pauses = 0;
+        loop {
+            match self.put(&name, &value, &options).await {
+                Ok(()) => return Ok(()),
+                // Not as with the other markers: the one that was taken may spare others.
+                Err(error)
+                    if error.kind() == ConnectorErrorKind::RateLimited && pauses < PAUSES =>
+                {
+                    pauses += 1;
+                    self.wait_for_next_write().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
+    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) -> Result<(), SessionError> {
+        let most = self.settings.max_per_owner() as usize;
+        if most == 0 {
+            return Ok(());
+        }
+        let mut living = self.living(owner).await?;
+        // The new one counts, listed yet or not.
+        living.remove(&newest);
+        let mut others: Vec<_> = living.into_values().collect();
+        others.sort_by_key(|(_, listed)| listed.created);
+        let too_many = (others.len() + 1).saturating_sub(most);
+        let now = self.runtime.now();
+        let markers: Vec<MarkerPut> = others
+            .into_iter()
+            .take(too_many)
+            .flat_map(|(key, listed)| MarkerPut::revoked(self, &key, Some(listed.hard_end), now))
+            .collect();
+        for marker in &markers {
+            marker.note(self);
+        }
+        put_markers(self, &markers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::SecretRing;
+
+    fn listed() -> Listed {
+        Listed {
+            created: 1,
+            last_written: 2,
+            bound_at: 3,
+            hard_end: 4,
+            user_agent: Some("Mozilla/5.0 (é)".into()),
+            place: None,
+        }
+    }
+
+    #[test]
+    fn metadata_opens_at_its_place_with_its_secret() {
+        let ring = SecretRing::parse(
+            "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY,Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO",
+        )
+        .unwrap();
+        let [one, two] = [0, 1].map(|n| ring.iter().nth(n).unwrap());
+        let text = listed().seal(one, [7; 24], "s.a").unwrap();
+        assert_eq!(Listed::open(&text, one, "s.a"), Some(listed()));
+        assert_eq!(Listed::open(&text, two, "s.a"), None);
+        assert_eq!(Listed::open(&text, one, "s.b"), None);
+    }
+
+    #[test]
+    fn the_longest_metadata_fits() {
+        let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY").unwrap();
+        let longest = Listed {
+            user_agent: Some(cut(&"é".repeat(999), USER_AGENT_MAX).into()),
+            place: Some(cut(&"x".repeat(999), PLACE_MAX).into()),
+            ..listed()
+        };
+        let text = longest.seal(ring.signer(), [7; 24], "s.a").unwrap();
+        assert!(text.len() + 2 <= 1_024, "{}", text.len());
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("", 3), "");
+    }
+}
