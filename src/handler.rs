@@ -8,6 +8,7 @@ use worker::{Context, Env, Headers, Request, Response};
 
 use crate::connector::{KvConnector, MemoryConnector, SessionConnector};
 use crate::error::{ErrorCode, SessionError};
+use crate::events::ConsoleEvents;
 use crate::fetch::{FetchContext, FetchRequest};
 use crate::isolate::Isolate;
 use crate::runtime::PlatformRuntime;
@@ -44,7 +45,13 @@ impl Sessions {
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret)?;
         let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;
-        Ok(sessions.with_isolate(&isolate, BINDING))
+        let sessions = sessions.with_isolate(&isolate, BINDING);
+        let events = sessions.settings().events();
+        Ok(if events {
+            sessions.with_events(ConsoleEvents)
+        } else {
+            sessions
+        })
     }
 
     /// Loads the session of `request`, runs `closure` whatever the load found, and commits.

@@ -28,6 +28,7 @@ mod ticket;
 mod wire;
 
 mod error;
+mod events;
 mod settings;
 
 #[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "js")))]
@@ -42,6 +43,9 @@ pub mod runtime;
 
 pub use cookie::SameSite;
 pub use error::{ErrorCode, SessionError};
+#[cfg(target_arch = "wasm32")]
+pub use events::ConsoleEvents;
+pub use events::{Event, EventKind, EventSink};
 pub use expiry::Expiry;
 pub use isolate::Isolate;
 pub use keys::SecretRing;

@@ -11,6 +11,7 @@ use futures_util::future::FutureExt;
 use crate::cookie::CookieKind;
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
+use crate::events::EventKind;
 use crate::expiry::idle_seconds;
 use crate::keys::{SessionKey, Token};
 use crate::load::{Freshness, Look, look};
@@ -109,17 +110,38 @@ impl SessionStore {
             outcome,
             access,
             envelope,
+            conflict,
             last_seen,
-            ..
         } = finding;
         self.phase = Phase::Loaded;
         (self.outcome, self.access, self.last_seen) = (outcome, access, last_seen);
+        self.report_load(conflict);
         let found = envelope
             .as_ref()
             .map(|envelope| envelope.data.clone())
             .unwrap_or_default();
         self.data = self.data.replay_onto(found);
         self.base = envelope;
+    }
+
+    fn report_load(&self, conflict: bool) {
+        let lineage = match &self.presented {
+            Presented::Session(held) => Some(held.identity.key.lineage),
+            Presented::Tombstone(stone) => Some(stone.lineage),
+            _ => None,
+        };
+        let reason = match (&self.presented, &self.trouble) {
+            (Presented::Rejected(why), _) => Some(why.as_str()),
+            (Presented::TooLarge, _) => Some("header_size"),
+            (_, Some(trouble)) => Some(trouble.code().as_str()),
+            _ => None,
+        };
+        if let Some(kind) = EventKind::of(self.outcome) {
+            self.shared.report(kind, lineage, reason);
+        }
+        if conflict {
+            self.shared.report(EventKind::Conflict, lineage, None);
+        }
     }
 
     /// Finishes a logout that storage could not take when it was asked for.
@@ -363,6 +385,13 @@ impl SessionStore {
             fresh: (self.came.fresh || !identities.is_empty())
                 .then(|| spec.remove(CookieKind::Fresh)),
         };
+        for identity in &identities {
+            let kind = match &put {
+                Ok(()) => EventKind::Destroyed,
+                Err(_) => EventKind::RevocationPending,
+            };
+            self.shared.report(kind, Some(identity.key.lineage), None);
+        }
         match (put, identities.first()) {
             (Err(error), Some(identity)) => {
                 let ticket = &identity.ticket;
@@ -487,13 +516,19 @@ impl SessionStore {
             return Ok(());
         };
         let new_key = self.next.is_some() || !matches!(work.step, Step::Save);
-        let owner = match &work.step {
-            Step::Begin { owner } => owner.clone(),
-            Step::Save | Step::Cycle => None,
+        let (owner, kind) = match &work.step {
+            Step::Begin { owner: None } => (None, Some(EventKind::Created)),
+            Step::Begin { owner } => (owner.clone(), Some(EventKind::Bound)),
+            Step::Cycle => (None, Some(EventKind::Cycled)),
+            Step::Save => (None, None),
         };
         let shared = Rc::clone(&self.shared);
         match self.run(perform(shared, work)).await {
             Ok(saved) => {
+                if let Some(kind) = kind {
+                    self.shared
+                        .report(kind, Some(saved.identity.key.lineage), None);
+                }
                 if let Some(owner) = owner.filter(|_| self.shared.settings.max_per_owner() > 0) {
                     let (shared, lineage) = (Rc::clone(&self.shared), saved.identity.key.lineage);
                     // The login stands whether or not older sessions could be ended.
@@ -507,7 +542,13 @@ impl SessionStore {
                 }
                 Ok(())
             }
-            Err(error) => Err(self.refuse(error)),
+            Err(error) => {
+                if error.connector_error().is_some() {
+                    self.shared
+                        .report_trouble(self.key().map(|key| key.lineage), error.code());
+                }
+                Err(self.refuse(error))
+            }
         }
     }
 

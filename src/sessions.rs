@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::connector::SessionConnector;
 use crate::cookie::CookieSpec;
 use crate::error::SessionError;
+use crate::events::{EventSink, Sink};
 use crate::isolate::{Isolate, Memory};
 use crate::keys::{Names, SecretRing};
 use crate::outcome::Outcome;
@@ -14,6 +15,7 @@ use crate::settings::Settings;
 use crate::store::SessionStore;
 
 /// All that the sessions of one configuration share.
+#[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) cookies: CookieSpec,
@@ -22,6 +24,7 @@ pub(crate) struct Shared {
     pub(crate) connector: Rc<dyn SessionConnector>,
     pub(crate) runtime: Rc<dyn Runtime>,
     pub(crate) memory: Memory,
+    pub(crate) events: Option<Sink>,
 }
 
 impl Shared {
@@ -101,6 +104,7 @@ impl Sessions {
                 connector,
                 runtime,
                 memory: Isolate::new().memory("", settings.key_prefix()),
+                events: None,
                 settings,
             }),
         })
@@ -111,27 +115,19 @@ impl Sessions {
     /// remember for themselves.
     #[must_use]
     pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
-        let Shared {
-            settings,
-            cookies,
-            ring,
-            names,
-            connector,
-            runtime,
-            ..
-        } = &*self.shared;
-        let memory = isolate.memory(namespace, settings.key_prefix());
-        Self {
-            shared: Rc::new(Shared {
-                settings: settings.clone(),
-                cookies: cookies.clone(),
-                ring: ring.clone(),
-                names: names.clone(),
-                connector: Rc::clone(connector),
-                runtime: Rc::clone(runtime),
-                memory,
-            }),
-        }
+        let memory = isolate.memory(namespace, self.shared.settings.key_prefix());
+        self.change(|shared| shared.memory = memory)
+    }
+
+    /// The same, telling `sink` what happens to sessions.
+    #[must_use]
+    pub fn with_events(self, sink: impl EventSink + 'static) -> Self {
+        self.change(|shared| shared.events = Some(Rc::new(sink)))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Rc::make_mut(&mut self.shared));
+        self
     }
 
     /// The settings in force.

@@ -1,0 +1,212 @@
+//! What happens to sessions, for logs and alarms.
+//!
+//! Off unless a sink is set. An event names its session by a keyed hash of the lineage: the same
+//! before and after a rotation, and nothing that opens, finds or revokes anything. No token, key
+//! or value is ever in one.
+
+use std::fmt;
+use std::rc::Rc;
+
+use crate::error::ErrorCode;
+use crate::keys::Id;
+use crate::outcome::Outcome;
+use crate::sessions::Shared;
+use crate::wire::encode_text;
+
+/// What happened to a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A new session was stored.
+    Created,
+    /// A user logged in.
+    Bound,
+    /// The key changed in this request.
+    Cycled,
+    /// The session was loaded.
+    Loaded,
+    /// An old key came, of a session that went on under another.
+    Rotated,
+    /// The session was ended in this request.
+    Destroyed,
+    /// The session's end had passed.
+    Expired,
+    /// The cookie was not one of ours; the reason says which check failed.
+    Rejected,
+    /// Two authentic cookies of different sessions came.
+    Ambiguous,
+    /// The key of a session that was ended came.
+    Revoked,
+    /// The session was too young to be seen.
+    Pending,
+    /// Only an older copy could be seen.
+    Stale,
+    /// The session was no longer in the store.
+    Gone,
+    /// What is stored did not open.
+    Corrupt,
+    /// Two copies that did not know of each other were joined.
+    Conflict,
+    /// A logout could not be stored yet.
+    RevocationPending,
+    /// The store failed; the reason is the code of the error.
+    StoreError,
+}
+
+impl EventKind {
+    /// The stable text of this kind.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Bound => "bound",
+            Self::Cycled => "cycled",
+            Self::Loaded => "loaded",
+            Self::Rotated => "rotated",
+            Self::Destroyed => "destroyed",
+            Self::Expired => "expired",
+            Self::Rejected => "rejected",
+            Self::Ambiguous => "ambiguous",
+            Self::Revoked => "revoked",
+            Self::Pending => "pending",
+            Self::Stale => "stale",
+            Self::Gone => "gone",
+            Self::Corrupt => "corrupt",
+            Self::Conflict => "conflict",
+            Self::RevocationPending => "revocation_pending",
+            Self::StoreError => "store_error",
+        }
+    }
+
+    /// What a load with this outcome is reported as; a visitor without a session is no event.
+    pub(crate) const fn of(outcome: Outcome) -> Option<Self> {
+        Some(match outcome {
+            Outcome::New => return None,
+            Outcome::Loaded => Self::Loaded,
+            Outcome::Rotated => Self::Rotated,
+            Outcome::Pending => Self::Pending,
+            Outcome::Stale => Self::Stale,
+            Outcome::Gone => Self::Gone,
+            Outcome::Expired => Self::Expired,
+            Outcome::Revoked => Self::Revoked,
+            Outcome::Rejected => Self::Rejected,
+            Outcome::Ambiguous => Self::Ambiguous,
+            Outcome::Corrupt => Self::Corrupt,
+            Outcome::Unavailable => Self::StoreError,
+        })
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Event {
+    /// What.
+    pub kind: EventKind,
+    /// When, in milliseconds since 1970-01-01 UTC.
+    pub at: i64,
+    /// A keyed hash that names the session; none where no session was proven.
+    pub session: Option<String>,
+    /// Why, where there is more than one reason: a fixed word.
+    pub reason: Option<&'static str>,
+}
+
+impl Event {
+    /// This event as one line of JSON. Every part is a number, a fixed word or base64url, so that
+    /// nothing a request carries can break out of the line.
+    ///
+    /// ```
+    /// # use edge_session::{CookieHeader, Event, EventSink, SecretRing, Sessions, Settings};
+    /// # use edge_session::connector::MemoryConnector;
+    /// struct Log;
+    /// impl EventSink for Log {
+    ///     fn event(&self, event: &Event) {
+    ///         assert!(event.to_json().starts_with(r#"{"event":"created","#));
+    ///     }
+    /// }
+    /// # futures_executor::block_on(async {
+    /// # let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+    /// # let connector = MemoryConnector::new();
+    /// let sessions = Sessions::new(connector, ring, Settings::default())?.with_events(Log);
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// # session.set("a", 1)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut out = format!(r#"{{"event":"{}","at":{}"#, self.kind.as_str(), self.at);
+        if let Some(session) = &self.session {
+            out.push_str(&format!(r#","session":"{session}""#));
+        }
+        if let Some(reason) = self.reason {
+            out.push_str(&format!(r#","reason":"{reason}""#));
+        }
+        out.push('}');
+        out
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_json())
+    }
+}
+
+/// Where events go. Called in the middle of a request: be quick, and do not fail.
+pub trait EventSink {
+    /// Takes one event.
+    fn event(&self, event: &Event);
+}
+
+/// Writes each event to the console, as one line of JSON.
+#[cfg(target_arch = "wasm32")]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ConsoleEvents;
+
+#[cfg(target_arch = "wasm32")]
+impl EventSink for ConsoleEvents {
+    fn event(&self, event: &Event) {
+        use wasm_bindgen::prelude::*;
+
+        #[wasm_bindgen]
+        extern "C" {
+            #[wasm_bindgen(js_namespace = console, catch)]
+            fn log(line: &str) -> Result<(), JsValue>;
+        }
+
+        // A console that cannot be written to is no reason to fail a request.
+        let _ = log(&event.to_json());
+    }
+}
+
+impl Shared {
+    /// Reports `kind` of the session of `lineage`.
+    pub(crate) fn report(
+        &self,
+        kind: EventKind,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) {
+        let Some(sink) = &self.events else { return };
+        let session = lineage.map(|lineage| {
+            let tag = self.ring.signer().tag(&[b"event", &lineage.0]);
+            encode_text(&tag[..9])
+        });
+        sink.event(&Event {
+            kind,
+            at: self.runtime.now(),
+            session,
+            reason,
+        });
+    }
+
+    /// Reports a failed operation of the store.
+    pub(crate) fn report_trouble(&self, lineage: Option<Id>, code: ErrorCode) {
+        self.report(EventKind::StoreError, lineage, Some(code.as_str()));
+    }
+}
+
+/// A sink that can be shared.
+pub(crate) type Sink = Rc<dyn EventSink>;

@@ -1,0 +1,413 @@
+//! What the npm package's JavaScript (`js/`) calls: one crossing for each step of a session's life.
+//!
+//! The dictionary is JavaScript's; the rules are here. JavaScript gets the stored texts once, keeps
+//! values and changes, and hands the changes back before a save, as one text (`wire.rs`).
+//!
+//! A step that waits for storage takes the session out of its handle, so that nothing is borrowed
+//! meanwhile; JavaScript lets the steps of one session follow each other.
+
+mod connector;
+mod wire;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use js_sys::Array;
+use wasm_bindgen::prelude::*;
+
+use crate::error::{ErrorCode, SessionError};
+use crate::expiry::Expiry;
+use crate::fetch::{FetchContext, FetchRequest};
+use crate::keys::{SecretRing, Token};
+use crate::presented::RequestHead;
+use crate::runtime::{PlatformRuntime, Runtime};
+use crate::sessions::{CommitHeaders, Sessions};
+use crate::settings::Settings;
+use crate::store::SessionStore;
+use crate::wire::encode_text;
+
+use connector::{Cause, JsConnector, Port};
+use wire::Facts;
+
+/// Sessions of one configuration.
+#[wasm_bindgen]
+pub struct Realm(Sessions);
+
+#[wasm_bindgen]
+impl Realm {
+    /// Sessions kept by `port`. `settings` holds names and texts by turns: of options, or of
+    /// variables where `variables` is true.
+    ///
+    /// # Errors
+    /// `config`, as a record for `js/errors.js`.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        port: Port,
+        secret: &str,
+        settings: Vec<String>,
+        variables: bool,
+        clock: Option<Clock>,
+    ) -> Result<Self, JsValue> {
+        Self::build(port, secret, &settings, variables, clock).map_err(|error| record(&error))
+    }
+
+    fn build(
+        port: Port,
+        secret: &str,
+        settings: &[String],
+        variables: bool,
+        clock: Option<Clock>,
+    ) -> Result<Self, SessionError> {
+        let pairs = settings
+            .chunks_exact(2)
+            .map(|pair| (&pair[0], &pair[1]));
+        let settings = if variables {
+            Settings::from_vars(pairs)
+        } else {
+            Settings::from_options(pairs)
+        }?;
+        let runtime: Rc<dyn Runtime> = match clock {
+            Some(clock) => Rc::new(ClockedRuntime(clock)),
+            None => Rc::new(PlatformRuntime),
+        };
+        let connector = Rc::new(JsConnector::new(port));
+        let secrets = SecretRing::parse(secret)?;
+        Sessions::with_runtime(connector, secrets, settings, runtime).map(Self)
+    }
+
+    /// What JavaScript has to know of the settings, as JSON.
+    pub fn facts(&self) -> String {
+        wire::settings(self.0.settings())
+    }
+
+    /// The session that a Cookie header presents, unloaded.
+    pub fn open(
+        &self,
+        cookie: Option<String>,
+        request: Option<FetchRequest>,
+        context: Option<FetchContext>,
+    ) -> Handle {
+        let mut store = self.0.open(Head { cookie, request });
+        store.wait_until = context.map(FetchContext::into_wait_until);
+        Handle(Rc::new(Slot {
+            store: RefCell::new(Some(store)),
+            facts: RefCell::default(),
+        }))
+    }
+}
+
+/// One session in one request.
+#[wasm_bindgen]
+pub struct Handle(Rc<Slot>);
+
+struct Slot {
+    /// Empty while a step is under way.
+    store: RefCell<Option<SessionStore>>,
+    /// What was known when that step began.
+    facts: RefCell<Option<Facts>>,
+}
+
+type Outcome = Result<JsValue, JsValue>;
+
+// Steps answer at once where nothing has to be waited for, otherwise with a promise.
+#[wasm_bindgen]
+impl Handle {
+    /// Loads: the [state](Self::state), or an error record where the load cannot be trusted.
+    ///
+    /// # Errors
+    /// None but those of a handle in use.
+    pub fn load(&self, fresh: bool) -> Outcome {
+        self.step(async move |store| {
+            let loaded = if fresh {
+                store.load_fresh().await
+            } else {
+                store.load().await
+            };
+            Ok(match loaded {
+                Ok(_) => wire::state(store).into(),
+                Err(error) => record(&error),
+            })
+        })
+    }
+
+    /// Applies `changes` and saves.
+    ///
+    /// # Errors
+    /// As [`SessionStore::save`], as an error record.
+    pub fn save(&self, changes: String) -> Outcome {
+        self.step(async move |store| {
+            wire::apply(store, &changes)?;
+            store.save().await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// Applies `changes` and commits: the [headers](Self::done).
+    ///
+    /// # Errors
+    /// What the save failed with, as an error record.
+    pub fn commit(&self, changes: String, status: u16, context: Option<FetchContext>) -> Outcome {
+        self.step(async move |store| {
+            if let Some(context) = context {
+                store.wait_until = Some(context.into_wait_until());
+            }
+            // Refused or not, the session is closed with this.
+            let applied = wire::apply(store, &changes);
+            let committed = store.commit(if applied.is_ok() { status } else { 500 }).await;
+            applied?;
+            committed.map(|headers| wire::committed(&headers, store).into())
+        })
+    }
+
+    /// As [`SessionStore::destroy`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn destroy(&self) -> Outcome {
+        self.step(async move |store| store.destroy().await.map(|()| JsValue::UNDEFINED))
+    }
+
+    /// As [`SessionStore::flush`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn flush(&self, keep: Vec<String>) -> Outcome {
+        self.step(async move |store| store.flush(keep).await.map(|()| JsValue::UNDEFINED))
+    }
+
+    /// As [`SessionStore::exists`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn exists(&self, key: Option<String>) -> Outcome {
+        self.step(async move |store| store.exists(key.as_deref()).await.map(JsValue::from_bool))
+    }
+
+    /// As [`SessionStore::delete`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn delete(&self, key: Option<String>) -> Outcome {
+        self.step(async move |store| {
+            store.delete(key.as_deref()).await.map(|()| JsValue::UNDEFINED)
+        })
+    }
+
+    /// As [`SessionStore::create`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn create(&self, changes: &str) -> Result<(), JsValue> {
+        self.change(changes, SessionStore::create)
+    }
+
+    /// As [`SessionStore::cycle_key`].
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = cycleKey)]
+    pub fn cycle_key(&self) -> Result<(), JsValue> {
+        self.change("", SessionStore::cycle_key)
+    }
+
+    /// As [`SessionStore::bind`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn bind(&self, changes: &str, owner: &str, keep: bool) -> Result<(), JsValue> {
+        self.change(changes, |store| store.bind(owner, keep))
+    }
+
+    /// As [`SessionStore::set_expiry`]: `kind` is `after`, `at` (milliseconds), `idle` or
+    /// `default`.
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = setExpiry)]
+    pub fn set_expiry(&self, kind: &str, value: f64) -> Result<(), JsValue> {
+        // `as` saturates, and JavaScript has refused what is no number.
+        let expiry = match kind {
+            "after" => Expiry::from(value as i64),
+            "at" => Expiry::At(value as i64),
+            "idle" => Expiry::Idle(value as u32),
+            _ => Expiry::Default,
+        };
+        self.change("", |store| store.set_expiry(expiry))
+    }
+
+    /// As [`SessionStore::set_modified`].
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = setModified)]
+    pub fn set_modified(&self, changes: &str, modified: bool) -> Result<(), JsValue> {
+        self.change(changes, |store| store.set_modified(modified))
+    }
+
+    /// Applies `changes`.
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn apply(&self, changes: &str) -> Result<(), JsValue> {
+        self.change(changes, |_| Ok(()))
+    }
+
+    /// Where the session stands, with its texts.
+    ///
+    /// # Errors
+    /// Of a handle in use.
+    pub fn state(&self) -> Result<String, JsValue> {
+        self.see(wire::state)
+    }
+
+    /// What is known of the session, as JSON; while a step is under way, what was known before.
+    pub fn facts(&self) -> String {
+        match &*self.0.store.borrow() {
+            Some(store) => Facts::of(store).to_json(),
+            None => self
+                .0
+                .facts
+                .borrow()
+                .as_ref()
+                .map(Facts::to_json)
+                .unwrap_or_default(),
+        }
+    }
+
+    /// The headers for what was done already.
+    ///
+    /// # Errors
+    /// Of a handle in use.
+    pub fn done(&self) -> Result<String, JsValue> {
+        self.see(|store| wire::committed(&store.done_headers(), store))
+    }
+}
+
+impl Handle {
+    fn see<T>(&self, look: impl FnOnce(&SessionStore) -> T) -> Result<T, JsValue> {
+        self.0.store.borrow().as_ref().map(look).ok_or_else(in_use)
+    }
+
+    fn change(
+        &self,
+        changes: &str,
+        change: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>,
+    ) -> Result<(), JsValue> {
+        let mut store = self.0.store.borrow_mut();
+        let store = store.as_mut().ok_or_else(in_use)?;
+        wire::apply(store, changes)
+            .and_then(|()| change(store))
+            .map_err(|error| record(&error))
+    }
+
+    fn step<S>(&self, step: S) -> Outcome
+    where
+        S: AsyncFnOnce(&mut SessionStore) -> Result<JsValue, SessionError> + 'static,
+    {
+        let mut store = self.0.store.borrow_mut().take().ok_or_else(in_use)?;
+        *self.0.facts.borrow_mut() = Some(Facts::of(&store));
+        let slot = Rc::clone(&self.0);
+        let mut future: LocalBoxFuture<'static, Outcome> = Box::pin(async move {
+            let result = step(&mut store).await;
+            *slot.store.borrow_mut() = Some(store);
+            result.map_err(|error| record(&error))
+        });
+        // Polled once here: what needs no storage costs no promise.
+        match (&mut future).now_or_never() {
+            Some(result) => result,
+            None => Ok(wasm_bindgen_futures::future_to_promise(future).into()),
+        }
+    }
+}
+
+/// Every error code with its HTTP status, `Retry-After` and whether it is a refusal, as JSON.
+#[wasm_bindgen(js_name = errorCodes)]
+pub fn error_codes() -> String {
+    wire::error_codes()
+}
+
+/// As [`SessionStore::generate_session_id`].
+///
+/// # Errors
+/// `not_ready`, as an error record.
+#[wasm_bindgen(js_name = generateSessionId)]
+pub fn generate_session_id() -> Result<String, JsValue> {
+    Token::random(&PlatformRuntime)
+        .map(|token| encode_text(token.bytes()))
+        .map_err(|error| record(&error))
+}
+
+/// The request that a session belongs to, its Cookie header read already.
+struct Head {
+    cookie: Option<String>,
+    request: Option<FetchRequest>,
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        if name == "cookie" {
+            return self.cookie.clone();
+        }
+        self.request.as_ref()?.header(name)
+    }
+
+    fn method(&self) -> String {
+        match &self.request {
+            Some(request) => request.method(),
+            None => "GET".to_owned(),
+        }
+    }
+
+    fn place(&self) -> Option<String> {
+        self.request.as_ref()?.place()
+    }
+}
+
+#[wasm_bindgen]
+extern "C" {
+    /// A clock of the application's: `{ now() }`, in milliseconds.
+    pub type Clock;
+
+    #[wasm_bindgen(method, catch)]
+    fn now(this: &Clock) -> Result<f64, JsValue>;
+}
+
+/// The platform with a clock of the application's.
+struct ClockedRuntime(Clock);
+
+impl Runtime for ClockedRuntime {
+    fn now(&self) -> i64 {
+        self.0
+            .now()
+            .map_or_else(|_| PlatformRuntime.now(), |now| now as i64)
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        PlatformRuntime.fill_random(out)
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        PlatformRuntime.sleep(milliseconds)
+    }
+}
+
+/// What `js/errors.js` makes an error of: code, message, cause.
+#[cold]
+fn record(error: &SessionError) -> JsValue {
+    let cause = error.connector_error().and_then(Cause::of);
+    Array::of3(
+        &JsValue::from_str(error.code().as_str()),
+        &JsValue::from_str(error.message()),
+        &cause.unwrap_or(JsValue::UNDEFINED),
+    )
+    .into()
+}
+
+#[cold]
+fn in_use() -> JsValue {
+    record(&SessionError::new(
+        ErrorCode::Unavailable,
+        "another step of this session is under way",
+    ))
+}

@@ -1,0 +1,198 @@
+//! The texts that cross: lines, because no JSON text needs a line break.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use crate::error::{ErrorCode, SessionError};
+use crate::sessions::CommitHeaders;
+use crate::settings::Settings;
+use crate::store::{Phase, SessionStore};
+
+/// Phase, whether it is destroyed, and what the load found; the keys and the flash keys as JSON;
+/// then a line for each text, in the order of the keys.
+pub(super) fn state(store: &SessionStore) -> String {
+    let phase = match store.phase {
+        Phase::Unloaded => 'u',
+        Phase::Loaded => 'l',
+        Phase::Committed => 'c',
+    };
+    let destroyed = if store.destroyed { '1' } else { '0' };
+    let mut out = String::with_capacity(256);
+    out.push(phase);
+    out.push(destroyed);
+    out.push_str(store.outcome.as_str());
+    let tables = [&store.data.values, &store.data.flash];
+    for table in tables {
+        out.push('\n');
+        let mut mark = '[';
+        for (key, _) in table.iter() {
+            out.push(mark);
+            quote(&mut out, key);
+            mark = ',';
+        }
+        out.push_str(if mark == '[' { "[]" } else { "]" });
+    }
+    for table in tables {
+        for (_, text) in table.iter() {
+            out.push('\n');
+            // A line break in a JSON text stands between its parts, where a space does as well.
+            if text.contains('\n') {
+                out.push_str(&text.replace('\n', " "));
+            } else {
+                out.push_str(text);
+            }
+        }
+    }
+    out
+}
+
+/// Applies what `js/values.js` wrote: `*` for a clear; `-` and `_` before a key to remove, `+` and
+/// `!` before a key to set and the line of its text, among the values and the flash values.
+pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), SessionError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let garbled = || SessionError::invalid("the changes of the session are garbled");
+    let mut lines = changes.split('\n');
+    while let Some(line) = lines.next() {
+        let mut rest = line.chars();
+        let kind = rest.next().ok_or_else(garbled)?;
+        if kind == '*' {
+            store.clear()?;
+            continue;
+        }
+        let key: String = serde_json::from_str(rest.as_str()).map_err(|_| garbled())?;
+        match kind {
+            '-' => drop(store.take_json(&key)?),
+            '_' => store.take_flash_json(&key)?,
+            '+' => store.put_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?,
+            '!' => store.flash_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?,
+            _ => return Err(garbled()),
+        }
+    }
+    Ok(())
+}
+
+/// Whether the answer depends on the session; what is known of it; a line for each Set-Cookie.
+pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String {
+    let mut out = String::with_capacity(512);
+    out.push(if headers.depends_on_session() { '1' } else { '0' });
+    out.push('\n');
+    Facts::of(store).write(&mut out);
+    for cookie in headers.set_cookie() {
+        out.push('\n');
+        out.push_str(cookie);
+    }
+    out
+}
+
+/// What is known of a session beside its data.
+pub(super) struct Facts {
+    key: Option<String>,
+    is_new: bool,
+    version: u32,
+    created_at: Option<i64>,
+    owner: Option<Rc<str>>,
+    auth_time: Option<i64>,
+    end: Option<i64>,
+    idle_end: Option<i64>,
+    browser_close: bool,
+    modified: bool,
+    needs_update: bool,
+}
+
+impl Facts {
+    pub(super) fn of(store: &SessionStore) -> Self {
+        store.peek(|store| Self {
+            key: store.session_key(),
+            is_new: store.is_new(),
+            version: store.version(),
+            created_at: store.created_at(),
+            owner: store.owner().ok().flatten().map(Rc::from),
+            auth_time: store.auth_time().ok().flatten(),
+            end: store.get_expiry_date().ok(),
+            idle_end: store.idle_expires_at().ok().flatten(),
+            browser_close: store.get_expire_at_browser_close().unwrap_or_default(),
+            modified: store.modified(),
+            needs_update: store.needs_update(),
+        })
+    }
+
+    pub(super) fn to_json(&self) -> String {
+        let mut out = String::new();
+        self.write(&mut out);
+        out
+    }
+
+    /// An array, in the order that `js/session-store.js` reads it.
+    fn write(&self, out: &mut String) {
+        out.push('[');
+        text(out, self.key.as_deref());
+        flag(out, self.is_new);
+        number(out, Some(i64::from(self.version)));
+        number(out, self.created_at);
+        out.push(',');
+        text(out, self.owner.as_deref());
+        number(out, self.auth_time);
+        number(out, self.end);
+        number(out, self.idle_end);
+        flag(out, self.browser_close);
+        flag(out, self.modified);
+        flag(out, self.needs_update);
+        out.push(']');
+    }
+}
+
+fn text(out: &mut String, value: Option<&str>) {
+    match value {
+        Some(value) => quote(out, value),
+        None => out.push_str("null"),
+    }
+}
+
+fn flag(out: &mut String, value: bool) {
+    out.push_str(if value { ",1" } else { ",0" });
+}
+
+fn number(out: &mut String, value: Option<i64>) {
+    match value {
+        // Writing to a String does not fail.
+        Some(value) => drop(write!(out, ",{value}")),
+        None => out.push_str(",null"),
+    }
+}
+
+/// `text` as a JSON string.
+fn quote(out: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(&serde_json::Value::from(text).to_string());
+    }
+}
+
+/// What JavaScript has to know of the settings.
+pub(super) fn settings(settings: &Settings) -> String {
+    format!(
+        "[{},{},{},{}]",
+        settings.max_depth(),
+        settings.max_key_bytes(),
+        settings.staleness_bound(),
+        u8::from(settings.disable_warnings()),
+    )
+}
+
+/// `code: [status, seconds to retry after or 0, 1 for a refusal]`.
+pub(super) fn error_codes() -> String {
+    let mut out = String::with_capacity(1024);
+    for code in ErrorCode::ALL {
+        out.push(if out.is_empty() { '{' } else { ',' });
+        let retry = code.retry_after().unwrap_or(0);
+        let refusal = u8::from(code.is_refusal());
+        drop(write!(out, "\"{code}\":[{},{retry},{refusal}]", code.status()));
+    }
+    out.push('}');
+    out
+}
