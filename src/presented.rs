@@ -199,8 +199,9 @@ pub(crate) enum Presented {
 impl Presented {
     pub(crate) fn read(header: &str, shared: &Shared, now: i64) -> (Self, Came) {
         let limits = shared.settings.cookie_limits();
-        let Ok(found) = cookie::parse(header, shared.cookies.names(), limits) else {
-            return (Self::TooLarge, Came::default());
+        let found = match cookie::parse(header, shared.cookies.names(), limits) {
+            Ok(found) => found,
+            Err(cookie::TooLarge) => return (Self::TooLarge, Came::default()),
         };
         let came = Came {
             key: !found.key.is_empty(),

@@ -11,7 +11,7 @@
 mod parse;
 mod spec;
 
-pub(crate) use parse::{CookieLimits, Found, parse};
+pub(crate) use parse::{CookieLimits, Found, TooLarge, parse};
 pub use spec::SameSite;
 pub(crate) use spec::{CookieAttributes, CookieSpec, MAX_AGE};
 
