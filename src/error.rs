@@ -61,6 +61,33 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
+    /// Every code.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) const ALL: &[Self] = &[
+        Self::Config,
+        Self::MissingBinding,
+        Self::NotLoaded,
+        Self::MissingKey,
+        Self::WrongType,
+        Self::InvalidValue,
+        Self::TooLarge,
+        Self::Expired,
+        Self::Revoked,
+        Self::Rotated,
+        Self::Destroyed,
+        Self::Pending,
+        Self::Stale,
+        Self::RateLimited,
+        Self::Quota,
+        Self::Unavailable,
+        Self::RevocationPending,
+        Self::NotFound,
+        Self::Unsupported,
+        Self::Committed,
+        Self::ReauthRequired,
+        Self::NotReady,
+    ];
+
     /// The stable text of this code, as in `SessionError.code` and problem documents.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -12,7 +12,7 @@ use crate::store::WaitUntil;
 extern "C" {
     /// A `Request` (<https://fetch.spec.whatwg.org/#request-class>).
     #[derive(Clone)]
-    pub(crate) type FetchRequest;
+    pub type FetchRequest;
 
     #[wasm_bindgen(method, getter, catch)]
     fn headers(this: &FetchRequest) -> Result<FetchHeaders, JsValue>;
@@ -26,7 +26,7 @@ extern "C" {
     /// The handler's context
     /// (<https://developers.cloudflare.com/workers/runtime-apis/context/>).
     #[derive(Clone)]
-    pub(crate) type FetchContext;
+    pub type FetchContext;
 
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
     fn wait_until(this: &FetchContext, promise: &js_sys::Promise) -> Result<(), JsValue>;

@@ -11,7 +11,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use crate::keys::{Id, KeyId, SecretRing, Token, TokenKeys};
+use crate::keys::{Id, KeyId, Token, TokenKeys};
 use crate::record::Envelope;
 use crate::revocation::{Marker, OwnerMarker};
 use crate::version::Version;
@@ -35,7 +35,8 @@ pub struct Isolate(Rc<RefCell<State>>);
 struct State {
     tables: HashMap<Scope, Table>,
     derived: Lru<(KeyId, [u8; Token::BYTES]), TokenKeys>,
-    rings: Vec<(String, SecretRing)>,
+    #[cfg(target_arch = "wasm32")]
+    rings: Vec<(String, crate::keys::SecretRing)>,
 }
 
 /// Which namespace: sessions of two never mix.
@@ -67,7 +68,11 @@ impl Isolate {
     }
 
     /// The ring of `text`, parsed once in an isolate's life.
-    pub(crate) fn ring(&self, text: &str) -> Result<SecretRing, crate::error::SessionError> {
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn ring(
+        &self,
+        text: &str,
+    ) -> Result<crate::keys::SecretRing, crate::error::SessionError> {
         if let Some((_, ring)) = self
             .0
             .borrow()
@@ -77,7 +82,7 @@ impl Isolate {
         {
             return Ok(ring.clone());
         }
-        let ring = SecretRing::parse(text)?;
+        let ring = crate::keys::SecretRing::parse(text)?;
         let mut state = self.0.borrow_mut();
         // A deployment has one ring, two while it changes.
         if state.rings.len() >= 4 {
@@ -284,6 +289,7 @@ impl Memory {
     }
 
     /// Sessions and bytes of records that are remembered.
+    #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize) {
         self.with(|table| (table.sessions.len(), table.bytes))
     }

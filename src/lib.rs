@@ -35,6 +35,8 @@ mod settings;
 mod fetch;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod handler;
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+mod js;
 #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
 mod worker;
 

@@ -316,9 +316,7 @@ impl SessionStore {
     /// As [`set`](Self::set).
     pub fn flash<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
         let text = to_json(key, &value, self.shared.settings.max_depth())?;
-        self.check_key(key)?;
-        self.edit()?.flash.set(key, text.into());
-        Ok(())
+        self.flash_json(key, text)
     }
 
     /// Takes a flash value: it is gone with that.
@@ -340,6 +338,19 @@ impl SessionStore {
     pub(crate) fn put_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
         self.check_key(key)?;
         self.edit()?.values.set(key, text.into());
+        Ok(())
+    }
+
+    pub(crate) fn flash_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
+        self.check_key(key)?;
+        self.edit()?.flash.set(key, text.into());
+        Ok(())
+    }
+
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn take_flash_json(&mut self, key: &str) -> Result<(), SessionError> {
+        let now = self.shared.runtime.now();
+        self.edit()?.flash.remove(key, now);
         Ok(())
     }
 
@@ -393,6 +404,17 @@ impl SessionStore {
             return Err(self.refuse(refusal(ErrorCode::Destroyed)));
         }
         Ok(())
+    }
+
+    /// Looks at the session without that counting as access, or as a refusal.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn peek<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
+        let accessed = self.accessed.get();
+        let refused = self.refused.borrow().clone();
+        let seen = look(self);
+        self.accessed.set(accessed);
+        *self.refused.borrow_mut() = refused;
+        seen
     }
 
     /// Remembers a refusal: a closure that fails after it is answered with it.

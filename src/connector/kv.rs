@@ -14,6 +14,12 @@ pub(crate) use binding::JsCause;
 #[cfg(target_arch = "wasm32")]
 pub use binding::KvConnector;
 
+/// The rules, for the JavaScript package, whose calls on the binding are its own.
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+pub(crate) mod rules {
+    pub(crate) use super::{cache_ttl, classify, expiration_ttl};
+}
+
 /// The runtime reads times as 32-bit integers and throws on anything larger
 /// (workerd, `src/workerd/api/kv.h`).
 const MAX_SECONDS: u32 = i32::MAX as u32;
@@ -24,13 +30,13 @@ const MAX_BULK_KEYS: usize = 100;
 
 /// A time to live in seconds that KV accepts: at least 60, never less than asked for
 /// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>).
-fn expiration_ttl(seconds: u32) -> u32 {
+pub(crate) fn expiration_ttl(seconds: u32) -> u32 {
     seconds.clamp(60, MAX_SECONDS)
 }
 
 /// A cache time in seconds that KV accepts: at least 30
 /// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
-fn cache_ttl(seconds: u32) -> u32 {
+pub(crate) fn cache_ttl(seconds: u32) -> u32 {
     seconds.clamp(30, MAX_SECONDS)
 }
 
@@ -39,7 +45,7 @@ fn cache_ttl(seconds: u32) -> u32 {
 /// The errors of the binding carry no code and no status: the message is all there is
 /// (workerd, `src/workerd/api/kv.c++`). What is not known is [`ConnectorErrorKind::Unavailable`],
 /// which promises nothing.
-fn classify(message: &str) -> ConnectorErrorKind {
+pub(crate) fn classify(message: &str) -> ConnectorErrorKind {
     // Thrown by the platform before KV is asked. The limits of one invocation are not of a day,
     // but they share what matters here: asking again cannot help, each try would throw the same.
     let lower = message.to_ascii_lowercase();

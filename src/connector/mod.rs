@@ -17,6 +17,8 @@ mod memory;
 
 #[cfg(target_arch = "wasm32")]
 pub use kv::KvConnector;
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+pub(crate) use kv::rules as kv_rules;
 pub use memory::{ManualClock, MemoryConnector, OperationCounts};
 
 /// An asynchronous key-value namespace.

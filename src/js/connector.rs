@@ -89,7 +89,9 @@ impl SessionConnector for JsConnector {
             if self.is_kv {
                 cache_ttl = cache_ttl.map(kv_rules::cache_ttl);
             }
-            let reply = self.settle(self.port.read(&keys.join("\n"), cache_ttl)).await?;
+            let reply = self
+                .settle(self.port.read(&keys.join("\n"), cache_ttl))
+                .await?;
             let values: Array = reply
                 .dyn_into()
                 .map_err(|_| unexpected("read answered with something that is no array"))?;

@@ -17,18 +17,34 @@ use js_sys::Array;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{ErrorCode, SessionError};
+use crate::events::ConsoleEvents;
 use crate::expiry::Expiry;
 use crate::fetch::{FetchContext, FetchRequest};
-use crate::keys::{SecretRing, Token};
+use crate::isolate::Isolate;
+use crate::keys::Token;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
-use crate::sessions::{CommitHeaders, Sessions};
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::store::SessionStore;
 use crate::wire::encode_text;
 
 use connector::{Cause, JsConnector, Port};
 use wire::Facts;
+
+/// What the isolate remembers of one connector's sessions.
+#[wasm_bindgen]
+#[derive(Default)]
+pub struct Memory(Isolate);
+
+#[wasm_bindgen]
+impl Memory {
+    /// Nothing yet.
+    #[wasm_bindgen(constructor)]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
 
 /// Sessions of one configuration.
 #[wasm_bindgen]
@@ -44,24 +60,25 @@ impl Realm {
     #[wasm_bindgen(constructor)]
     pub fn new(
         port: Port,
+        memory: &Memory,
         secret: &str,
         settings: Vec<String>,
         variables: bool,
         clock: Option<Clock>,
     ) -> Result<Self, JsValue> {
-        Self::build(port, secret, &settings, variables, clock).map_err(|error| record(&error))
+        Self::build(port, memory, secret, &settings, variables, clock)
+            .map_err(|error| record(&error))
     }
 
     fn build(
         port: Port,
+        memory: &Memory,
         secret: &str,
         settings: &[String],
         variables: bool,
         clock: Option<Clock>,
     ) -> Result<Self, SessionError> {
-        let pairs = settings
-            .chunks_exact(2)
-            .map(|pair| (&pair[0], &pair[1]));
+        let pairs = settings.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
         let settings = if variables {
             Settings::from_vars(pairs)
         } else {
@@ -72,13 +89,64 @@ impl Realm {
             None => Rc::new(PlatformRuntime),
         };
         let connector = Rc::new(JsConnector::new(port));
-        let secrets = SecretRing::parse(secret)?;
-        Sessions::with_runtime(connector, secrets, settings, runtime).map(Self)
+        let secrets = memory.0.ring(secret)?;
+        let sessions = Sessions::with_runtime(connector, secrets, settings, runtime)?;
+        let sessions = sessions.with_isolate(&memory.0, "");
+        let events = sessions.settings().events();
+        Ok(Self(if events {
+            sessions.with_events(ConsoleEvents)
+        } else {
+            sessions
+        }))
     }
 
     /// What JavaScript has to know of the settings, as JSON.
     pub fn facts(&self) -> String {
         wire::settings(self.0.settings())
+    }
+
+    /// As [`Sessions::list`], flat: key, created, last written, user agent and place by turns.
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn list(&self, owner: String) -> Outcome {
+        let sessions = self.0.clone();
+        start(async move {
+            let flat = Array::new();
+            for session in sessions.list(&owner).await? {
+                flat.push(&session.key.into());
+                flat.push(&JsValue::from_f64(session.created as f64));
+                flat.push(&JsValue::from_f64(session.last_written as f64));
+                flat.push(&session.user_agent.into());
+                flat.push(&session.place.into());
+            }
+            Ok(flat.into())
+        })
+    }
+
+    /// As [`Sessions::revoke`].
+    ///
+    /// # Errors
+    /// As an error record.
+    pub fn revoke(&self, owner: String, key: String) -> Outcome {
+        let sessions = self.0.clone();
+        start(async move {
+            sessions.revoke(&owner, &key).await?;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    /// As [`Sessions::revoke_all`].
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = revokeAll)]
+    pub fn revoke_all(&self, owner: String, except: Option<String>) -> Outcome {
+        let sessions = self.0.clone();
+        start(async move {
+            sessions.revoke_all(&owner, except.as_deref()).await?;
+            Ok(JsValue::UNDEFINED)
+        })
     }
 
     /// The session that a Cookie header presents, unloaded.
@@ -154,7 +222,9 @@ impl Handle {
             }
             // Refused or not, the session is closed with this.
             let applied = wire::apply(store, &changes);
-            let committed = store.commit(if applied.is_ok() { status } else { 500 }).await;
+            let committed = store
+                .commit(if applied.is_ok() { status } else { 500 })
+                .await;
             applied?;
             committed.map(|headers| wire::committed(&headers, store).into())
         })
@@ -190,7 +260,10 @@ impl Handle {
     /// As an error record.
     pub fn delete(&self, key: Option<String>) -> Outcome {
         self.step(async move |store| {
-            store.delete(key.as_deref()).await.map(|()| JsValue::UNDEFINED)
+            store
+                .delete(key.as_deref())
+                .await
+                .map(|()| JsValue::UNDEFINED)
         })
     }
 
@@ -234,6 +307,30 @@ impl Handle {
             _ => Expiry::Default,
         };
         self.change("", |store| store.set_expiry(expiry))
+    }
+
+    /// As [`SessionStore::csrf_token`].
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = csrfToken)]
+    pub fn csrf_token(&self, changes: &str) -> Result<String, JsValue> {
+        let mut token = String::new();
+        self.change(changes, |store| {
+            token = store.csrf_token()?;
+            Ok(())
+        })?;
+        Ok(token)
+    }
+
+    /// As [`SessionStore::verify_csrf`].
+    ///
+    /// # Errors
+    /// As an error record.
+    #[wasm_bindgen(js_name = verifyCsrf)]
+    pub fn verify_csrf(&self, token: &str) -> Result<(), JsValue> {
+        self.see(|store| store.verify_csrf(token))?
+            .map_err(|error| record(&error))
     }
 
     /// As [`SessionStore::set_modified`].
@@ -308,16 +405,21 @@ impl Handle {
         let mut store = self.0.store.borrow_mut().take().ok_or_else(in_use)?;
         *self.0.facts.borrow_mut() = Some(Facts::of(&store));
         let slot = Rc::clone(&self.0);
-        let mut future: LocalBoxFuture<'static, Outcome> = Box::pin(async move {
+        start(async move {
             let result = step(&mut store).await;
             *slot.store.borrow_mut() = Some(store);
-            result.map_err(|error| record(&error))
-        });
-        // Polled once here: what needs no storage costs no promise.
-        match (&mut future).now_or_never() {
-            Some(result) => result,
-            None => Ok(wasm_bindgen_futures::future_to_promise(future).into()),
-        }
+            result
+        })
+    }
+}
+
+/// Runs a future: what needs no storage is done at once and costs no promise.
+fn start(future: impl Future<Output = Result<JsValue, SessionError>> + 'static) -> Outcome {
+    let mut future: LocalBoxFuture<'static, Outcome> =
+        Box::pin(future.map(|result| result.map_err(|error| record(&error))));
+    match (&mut future).now_or_never() {
+        Some(result) => result,
+        None => Ok(wasm_bindgen_futures::future_to_promise(future).into()),
     }
 }
 

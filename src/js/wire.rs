@@ -76,7 +76,11 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
 /// Whether the answer depends on the session; what is known of it; a line for each Set-Cookie.
 pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String {
     let mut out = String::with_capacity(512);
-    out.push(if headers.depends_on_session() { '1' } else { '0' });
+    out.push(if headers.depends_on_session() {
+        '1'
+    } else {
+        '0'
+    });
     out.push('\n');
     Facts::of(store).write(&mut out);
     for cookie in headers.set_cookie() {
@@ -157,14 +161,19 @@ fn flag(out: &mut String, value: bool) {
 fn number(out: &mut String, value: Option<i64>) {
     match value {
         // Writing to a String does not fail.
-        Some(value) => drop(write!(out, ",{value}")),
+        Some(value) => {
+            let _ = write!(out, ",{value}");
+        }
         None => out.push_str(",null"),
     }
 }
 
 /// `text` as a JSON string.
 fn quote(out: &mut String, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
+    if text
+        .bytes()
+        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
+    {
         out.push('"');
         out.push_str(text);
         out.push('"');
@@ -191,7 +200,7 @@ pub(super) fn error_codes() -> String {
         out.push(if out.is_empty() { '{' } else { ',' });
         let retry = code.retry_after().unwrap_or(0);
         let refusal = u8::from(code.is_refusal());
-        drop(write!(out, "\"{code}\":[{},{retry},{refusal}]", code.status()));
+        let _ = write!(out, "\"{code}\":[{},{retry},{refusal}]", code.status());
     }
     out.push('}');
     out

@@ -33,6 +33,9 @@ enum Action {
     Destroy,
     Login,
     Logout,
+    ListSessions,
+    RevokeSession(String),
+    RevokeAll { spare_current: bool },
 }
 
 /// Answers `request`.
@@ -49,7 +52,7 @@ pub(super) async fn route(
         };
     }
     let demo = is_demo(env);
-    let action = find(&path, &request.method(), demo)?;
+    let action = find(&path, &request, demo)?;
     guard::check(&request)?;
     let body = match action {
         Action::PutValue(_) | Action::Update | Action::SetExpiry | Action::Login => {
@@ -63,7 +66,7 @@ pub(super) async fn route(
             request,
             ctx,
             async |_request, session: &mut SessionStore| {
-                match act(action, &body, session, demo).await {
+                match act(action, &body, session, &sessions, demo).await {
                     // A refusal is the session's to answer; any other error is an answer like others,
                     // and depends on the session like them.
                     Err(Problem::Session(error)) if error.code().is_refusal() => {
@@ -78,7 +81,8 @@ pub(super) async fn route(
 }
 
 /// The action of a path and method.
-fn find(path: &str, method: &Method, demo: bool) -> Result<Action, Problem> {
+fn find(path: &str, request: &Request, demo: bool) -> Result<Action, Problem> {
+    let method = request.method();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let other = |allow| Err(Problem::Method { allow });
     match &segments[..] {
@@ -113,6 +117,15 @@ fn find(path: &str, method: &Method, demo: bool) -> Result<Action, Problem> {
             Method::Post => Ok(Action::Cycle),
             _ => other("POST"),
         },
+        ["api", "sessions"] => match method {
+            Method::Get | Method::Head => Ok(Action::ListSessions),
+            Method::Delete => revoke_all(request),
+            _ => other("GET, HEAD, DELETE"),
+        },
+        ["api", "sessions", key] => match method {
+            Method::Delete => Ok(Action::RevokeSession(decode(key)?)),
+            _ => other("DELETE"),
+        },
         ["api", "login"] if demo => match method {
             Method::Post => Ok(Action::Login),
             _ => other("POST"),
@@ -129,6 +142,7 @@ async fn act(
     action: Action,
     body: &str,
     session: &mut SessionStore,
+    sessions: &Sessions,
     demo: bool,
 ) -> Result<Response, Problem> {
     match action {
@@ -169,6 +183,18 @@ async fn act(
             return Ok(Response::empty()?.with_status(204));
         }
         Action::Logout => session.flush::<&str>([]).await?,
+        Action::ListSessions => return list(session, sessions).await,
+        Action::RevokeSession(key) => {
+            sessions.revoke(owner(session)?, &key).await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        Action::RevokeAll { spare_current } => {
+            let current = session.session_key().filter(|_| spare_current);
+            sessions
+                .revoke_all(owner(session)?, current.as_deref())
+                .await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
     }
     // Saved before it is shown: the answer tells the version that was stored.
     session.save().await?;
@@ -219,13 +245,71 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
         },
         outcome: demo.then(|| session.outcome().as_str()),
     };
-    let text = serde_json::to_string(&shown).map_err(|error| {
+    json_text(&shown)
+}
+
+fn json_text(value: &impl Serialize) -> Result<Response, Problem> {
+    let text = serde_json::to_string(value).map_err(|error| {
         SessionError::new(
             ErrorCode::Unavailable,
-            format!("the session cannot be shown: {error}"),
+            format!("the answer cannot be written: {error}"),
         )
     })?;
     json_response(&text)
+}
+
+/// `DELETE /api/sessions`, with `?except=current` or without.
+fn revoke_all(request: &Request) -> Result<Action, Problem> {
+    let url = request.url()?;
+    let mut spare_current = false;
+    for (name, value) in url.query_pairs() {
+        match (&*name, &*value) {
+            ("except", "current") => spare_current = true,
+            // Anything else may be meant to spare a session: nothing is ended on a guess.
+            _ => {
+                let message = format!("{name:?} is not understood here; \"except=current\" is");
+                return Err(SessionError::invalid(message).into());
+            }
+        }
+    }
+    Ok(Action::RevokeAll { spare_current })
+}
+
+fn owner(session: &SessionStore) -> Result<&str, Problem> {
+    session.owner()?.ok_or(Problem::Unauthenticated)
+}
+
+/// One entry of `GET /api/sessions`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Device {
+    current: bool,
+    key: String,
+    created: String,
+    last_written: String,
+    user_agent: Option<String>,
+    place: Option<String>,
+}
+
+async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
+    let current = session.session_key();
+    // The middle part of a session key is its lineage: the device, whatever its key is now.
+    let lineage = |key: &str| key.split('.').nth(1).map(str::to_owned);
+    let here = current.as_deref().and_then(lineage);
+    let devices: Vec<Device> = sessions
+        .list(owner(session)?)
+        .await?
+        .into_iter()
+        .map(|listed| Device {
+            current: lineage(&listed.key) == here,
+            key: listed.key,
+            created: iso(listed.created),
+            last_written: iso(listed.last_written),
+            user_agent: listed.user_agent,
+            place: listed.place,
+        })
+        .collect();
+    json_text(&devices)
 }
 
 /// The body of `PUT /api/session/expiry`.

@@ -12,6 +12,8 @@ pub(super) enum Problem {
     InvalidJson(String),
     /// The request comes from another site.
     Forbidden,
+    /// Nobody is logged in.
+    Unauthenticated,
     /// No such route.
     NoRoute,
     /// The session has no such key.
@@ -49,6 +51,10 @@ impl Problem {
                 403,
                 "requests that change a session come from its own site".into(),
             ),
+            Self::Unauthenticated => {
+                let detail = "this is about a user's sessions: log in first";
+                ("unauthenticated", 401, detail.into())
+            }
             Self::NoRoute => ("not_found", 404, "there is nothing at this address".into()),
             Self::NoValue(key) => ("not_found", 404, format!("the session has no key {key:?}")),
             Self::Method { allow } => {
