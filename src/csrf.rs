@@ -7,13 +7,12 @@
 use subtle::ConstantTimeEq as _;
 
 use crate::error::{ErrorCode, SessionError};
-use crate::keys::Tag;
+use crate::keys::{Purpose, Tag};
 use crate::outcome::Access;
 use crate::presented::{Identity, Presented};
 use crate::store::SessionStore;
 use crate::wire::{decode_text, encode_text};
 
-const PURPOSE: &[u8] = b"csrf";
 const TAG: usize = size_of::<Tag>();
 
 impl SessionStore {
@@ -73,7 +72,7 @@ impl SessionStore {
     fn csrf_tag(&self) -> Option<Tag> {
         let identity = self.identity()?;
         let secret = self.shared.ring.find(identity.ticket.secret)?;
-        Some(secret.tag(&[PURPOSE, identity.ticket.token.bytes()]))
+        Some(secret.tag(Purpose::Csrf, &[identity.ticket.token.bytes()]))
     }
 
     /// The session by the token that the browser has, or will have after the commit.

@@ -8,7 +8,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::error::ErrorCode;
-use crate::keys::Id;
+use crate::keys::{Id, Purpose};
 use crate::outcome::Outcome;
 use crate::sessions::Shared;
 use crate::wire::encode_text;
@@ -191,7 +191,7 @@ impl Shared {
     ) {
         let Some(sink) = &self.events else { return };
         let session = lineage.map(|lineage| {
-            let tag = self.ring.signer().tag(&[b"event", &lineage.0]);
+            let tag = self.ring.signer().tag(Purpose::Event, &[&lineage.0]);
             encode_text(&tag[..9])
         });
         sink.event(&Event {

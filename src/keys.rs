@@ -26,6 +26,29 @@ pub(crate) type KeyId = [u8; 4];
 /// A truncated HMAC-SHA256.
 pub(crate) type Tag = [u8; 16];
 
+/// What a tag vouches for: the first field of everything that is authenticated, so that a tag
+/// given out for one thing is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    KeyCookie,
+    SeenCookie,
+    FreshCookie,
+    Csrf,
+    Event,
+}
+
+impl Purpose {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Self::KeyCookie => b"key",
+            Self::SeenCookie => b"seen",
+            Self::FreshCookie => b"fresh",
+            Self::Csrf => b"csrf",
+            Self::Event => b"event",
+        }
+    }
+}
+
 const SECRET_MIN_BYTES: usize = 32;
 /// Fewer different bytes than this in 32 are a pattern, not a secret.
 const SECRET_MIN_DISTINCT: usize = 8;
@@ -229,15 +252,17 @@ impl Secret {
         self.id
     }
 
-    /// Authenticates `fields`, each with its length before it, so that no two lists of fields
-    /// give the same input.
-    pub(crate) fn tag(&self, fields: &[&[u8]]) -> Tag {
-        truncate(authenticate(self.mac.clone(), fields))
+    /// Authenticates a purpose and `fields`, each with its length before it, so that no two lists
+    /// of fields give the same input.
+    pub(crate) fn tag(&self, purpose: Purpose, fields: &[&[u8]]) -> Tag {
+        let mut mac = self.mac.clone();
+        absorb(&mut mac, purpose.text());
+        truncate(authenticate(mac, fields))
     }
 
     /// True where `tag` is that of `fields`; in constant time.
-    pub(crate) fn verify(&self, fields: &[&[u8]], tag: &Tag) -> bool {
-        self.tag(fields).ct_eq(tag).into()
+    pub(crate) fn verify(&self, purpose: Purpose, fields: &[&[u8]], tag: &Tag) -> bool {
+        self.tag(purpose, fields).ct_eq(tag).into()
     }
 
     pub(crate) fn owner_tag(&self, owner: &str) -> Id {
@@ -378,10 +403,14 @@ fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
 
 fn authenticate(mut mac: Hmac<Sha256>, fields: &[&[u8]]) -> [u8; 32] {
     for field in fields {
-        Update::update(&mut mac, &(field.len() as u32).to_be_bytes());
-        Update::update(&mut mac, field);
+        absorb(&mut mac, field);
     }
     mac.finalize().into_bytes().into()
+}
+
+fn absorb(mac: &mut Hmac<Sha256>, field: &[u8]) {
+    Update::update(mac, &(field.len() as u32).to_be_bytes());
+    Update::update(mac, field);
 }
 
 fn truncate(full: [u8; 32]) -> Tag {
@@ -435,9 +464,28 @@ mod tests {
     #[test]
     fn fields_cannot_be_shifted_into_each_other() {
         let ring = SecretRing::parse(SECRET).unwrap();
-        let secret = ring.signer();
-        assert_ne!(secret.tag(&[b"ab", b"c"]), secret.tag(&[b"a", b"bc"]));
-        assert_ne!(secret.tag(&[b"ab"]), secret.tag(&[b"ab", b""]));
+        let tag = |fields: &[&[u8]]| ring.signer().tag(Purpose::Csrf, fields);
+        assert_ne!(tag(&[b"ab", b"c"]), tag(&[b"a", b"bc"]));
+        assert_ne!(tag(&[b"ab"]), tag(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn a_tag_of_one_purpose_is_none_of_another() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let all = [
+            Purpose::KeyCookie,
+            Purpose::SeenCookie,
+            Purpose::FreshCookie,
+            Purpose::Csrf,
+            Purpose::Event,
+        ];
+        for purpose in all {
+            let tag = ring.signer().tag(purpose, &[b"x"]);
+            for other in all {
+                let verified = ring.signer().verify(other, &[b"x"], &tag);
+                assert_eq!(verified, other == purpose, "{purpose:?} as {other:?}");
+            }
+        }
     }
 
     #[test]

@@ -12,7 +12,9 @@
 //! All of it is untrusted until its tag is checked, and checked in this order: length, alphabet,
 //! version, key id, tag. The bytes are in `docs/wire-format.md`.
 
-use crate::keys::{Id, KeyId, Secret, SecretRing, SessionKey, Tag, Token};
+use zeroize::Zeroizing;
+
+use crate::keys::{Id, KeyId, Purpose, Secret, SecretRing, SessionKey, Tag, Token};
 use crate::version::Version;
 use crate::wire::{Put, Reader, decode_text, encode_text};
 
@@ -122,7 +124,7 @@ impl KeyTicket {
         }
         out.put_instant(self.minted_at);
         out.put_instant(self.hard_end);
-        seal(out, secret, &[name.as_bytes()])
+        seal(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
     }
 }
 
@@ -135,7 +137,7 @@ impl Tombstone {
         out.extend_from_slice(&self.lineage.0);
         out.extend_from_slice(&self.derived.0);
         out.put_instant(self.hard_end);
-        seal(out, secret, &[name.as_bytes()])
+        seal(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
     }
 }
 
@@ -143,7 +145,8 @@ impl KeyCookie {
     /// Reads the value of the key cookie `name`. Costs no I/O; a value that we did not write is a
     /// [`Rejection`] and nothing else.
     pub(crate) fn decode(text: &str, ring: &SecretRing, name: &str) -> Result<Self, Rejection> {
-        let (bytes, _) = open(text, KEY_COOKIE_MAX, ring, &[name.as_bytes()], None)?;
+        let fields = [name.as_bytes()];
+        let bytes = open(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
         let mut reader = Reader::new(&bytes);
         Self::read(&mut reader)
             .filter(|_| reader.is_empty())
@@ -189,7 +192,8 @@ impl Seen {
         out.push(FORMAT);
         out.extend_from_slice(&secret.id());
         out.put_instant(self.at);
-        seal(out, secret, &[name.as_bytes(), token.bytes()])
+        let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
+        seal(out, secret, Purpose::SeenCookie, &fields)
     }
 
     pub(crate) fn decode(
@@ -199,7 +203,7 @@ impl Seen {
         token: &Token,
     ) -> Result<Self, Rejection> {
         let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
-        let (bytes, _) = open(text, SEEN_COOKIE_MAX, ring, &fields, None)?;
+        let bytes = open(text, SEEN_COOKIE_MAX, ring, Purpose::SeenCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         reader
             .instant()
@@ -232,15 +236,12 @@ impl Fresh {
         out.put_instant(self.saved_at);
         out.push(u8::from(self.unstored));
         let overlay = self.overlay.as_deref();
-        let mut text = seal(
-            out,
-            secret,
-            &[
-                name.as_bytes(),
-                token.bytes(),
-                overlay.unwrap_or_default().as_bytes(),
-            ],
-        );
+        let fields: [&[u8]; 3] = [
+            name.as_bytes(),
+            token.bytes(),
+            overlay.unwrap_or_default().as_bytes(),
+        ];
+        let mut text = seal(out, secret, Purpose::FreshCookie, &fields);
         if let Some(overlay) = overlay {
             text.push(OVERLAY_MARK);
             text.push_str(overlay);
@@ -261,14 +262,12 @@ impl Fresh {
         if text.len() > FRESH_COOKIE_OVERLAY_MAX || overlay.is_some_and(str::is_empty) {
             return Err(Rejection::Length);
         }
-        let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
-        let (bytes, _) = open(
-            head,
-            FRESH_COOKIE_MAX,
-            ring,
-            &fields,
-            Some(overlay.unwrap_or_default().as_bytes()),
-        )?;
+        let fields: [&[u8]; 3] = [
+            name.as_bytes(),
+            token.bytes(),
+            overlay.unwrap_or_default().as_bytes(),
+        ];
+        let bytes = open(head, FRESH_COOKIE_MAX, ring, Purpose::FreshCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         Self::read(&mut reader, overlay)
             .filter(|_| reader.is_empty())
@@ -290,29 +289,30 @@ impl Fresh {
 }
 
 /// The text of `body` with its tag behind it. `context` is authenticated and not carried.
-fn seal(mut body: Vec<u8>, secret: &Secret, context: &[&[u8]]) -> String {
+fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> String {
+    let mut body = Zeroizing::new(body);
     let mut fields = Vec::with_capacity(context.len() + 1);
     fields.push(&body[..]);
     fields.extend_from_slice(context);
-    let tag = secret.tag(&fields);
+    let tag = secret.tag(purpose, &fields);
     body.extend_from_slice(&tag);
     encode_text(&body)
 }
 
-/// The body of an authentic value, without its tag, and the secret that vouches for it.
-fn open<'r>(
+/// The body of an authentic value, without its tag.
+fn open(
     text: &str,
     max: usize,
-    ring: &'r SecretRing,
+    ring: &SecretRing,
+    purpose: Purpose,
     context: &[&[u8]],
-    detached: Option<&[u8]>,
-) -> Result<(Vec<u8>, &'r Secret), Rejection> {
+) -> Result<Zeroizing<Vec<u8>>, Rejection> {
     const HEAD: usize = 1 + size_of::<KeyId>();
     const TAG: usize = size_of::<Tag>();
     if text.is_empty() || text.len() > max {
         return Err(Rejection::Length);
     }
-    let mut bytes = decode_text(text).ok_or(Rejection::Alphabet)?;
+    let mut bytes = Zeroizing::new(decode_text(text).ok_or(Rejection::Alphabet)?);
     let body = bytes
         .len()
         .checked_sub(TAG)
@@ -326,16 +326,15 @@ fn open<'r>(
         .array()
         .and_then(|id| ring.find(id))
         .ok_or(Rejection::KeyId)?;
-    let mut fields = Vec::with_capacity(context.len() + 2);
+    let mut fields = Vec::with_capacity(context.len() + 1);
     fields.push(&bytes[..body]);
     fields.extend_from_slice(context);
-    fields.extend(detached);
     let tag = Tag::try_from(&bytes[body..]).map_err(|_| Rejection::Length)?;
-    if !secret.verify(&fields, &tag) {
+    if !secret.verify(purpose, &fields, &tag) {
         return Err(Rejection::Tag);
     }
     bytes.truncate(body);
-    Ok((bytes, secret))
+    Ok(bytes)
 }
 
 #[cfg(test)]
