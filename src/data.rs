@@ -204,9 +204,13 @@ impl Table {
             .filter_map(|(key, entry)| Some((key, entry.version?, &entry.slot)))
     }
 
-    /// Appends an entry as a record tells it.
-    pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) {
+    /// Appends an entry as a record tells it; `None` where it told of this key before.
+    pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) -> Option<()> {
+        if self.entries.contains_key(&key) {
+            return None;
+        }
         self.put(key, slot, Some(version));
+        Some(())
     }
 
     /// The only way in: keeps the count, and the order of a key that stays.

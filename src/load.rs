@@ -204,7 +204,9 @@ async fn read(
         let lineage = shared.read(&[&name], options).await?.pop().flatten();
         markers.lineage = lineage.map(|text| Marker::decode(&text));
     }
-    let stored = record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key));
+    let sealed = shared.settings.seal();
+    let stored =
+        record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key, sealed));
     Ok(Reading {
         markers,
         stored,

@@ -160,11 +160,15 @@ impl Held {
         }
     }
 
-    /// The record that the fresh cookie carries, if it was sealed less than W before `now`.
+    /// The record that the fresh cookie carries, if it was sealed less than W before `now`. Where
+    /// overlays are off none counts: whoever has the secret could make a session of one.
     pub(crate) fn overlay(&self, shared: &Shared, now: i64) -> Option<Envelope> {
+        if !shared.settings.uses_overlay() {
+            return None;
+        }
         let text = self.fresh.as_ref()?.overlay.as_deref()?;
         let storage_key = self.identity.storage_key(shared);
-        let envelope = Envelope::open(text, &self.identity.keys.record, &storage_key).ok()?;
+        let envelope = Envelope::open(text, &self.identity.keys.record, &storage_key, true).ok()?;
         (now < envelope.saved_at.saturating_add(shared.window())).then_some(envelope)
     }
 }

@@ -5,7 +5,8 @@
 //! purpose, storage key and version: a record moved under another key, or given another version,
 //! does not open.
 //!
-//! With `SESSION_SEAL=false` the same envelope is stored as plain JSON instead.
+//! With `SESSION_SEAL=false` the same envelope is stored as plain JSON instead. Where records are
+//! sealed, plain JSON is not read: whoever can write to the namespace could otherwise put it there.
 //! The bytes are in `docs/wire-format.md`.
 
 use std::rc::Rc;
@@ -137,10 +138,20 @@ impl Envelope {
         Some(encode_text(&out))
     }
 
-    /// The envelope in a stored text of either form.
-    pub(crate) fn open(text: &str, key: &RecordKey, storage_key: &str) -> Result<Self, Unreadable> {
+    /// The envelope in a stored text. Records are `sealed` or may be of either form.
+    pub(crate) fn open(
+        text: &str,
+        key: &RecordKey,
+        storage_key: &str,
+        sealed: bool,
+    ) -> Result<Self, Unreadable> {
         if text.starts_with('{') {
-            return plain::read(text);
+            // Anybody can write it: accepted, it would undo what the seal is for.
+            return if sealed {
+                Err(Unreadable::Corrupt)
+            } else {
+                plain::read(text)
+            };
         }
         let bytes = decode_text(text).ok_or(Unreadable::Corrupt)?;
         let mut reader = Reader::new(&bytes);
@@ -266,7 +277,7 @@ fn get_table(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
             1 => Slot::Removed(reader.instant()?),
             _ => return None,
         };
-        table.restore(key, version, slot);
+        table.restore(key, version, slot)?;
     }
     Some(())
 }
@@ -451,12 +462,17 @@ mod plain {
             if key != *other {
                 return Err(Unreadable::Corrupt);
             }
-            table.restore(key.into(), version(*stamp), Slot::Value(value.get().into()));
+            let slot = Slot::Value(value.get().into());
+            table
+                .restore(key.into(), version(*stamp), slot)
+                .ok_or(Unreadable::Corrupt)?;
         }
         for (key, [counter, writer, at]) in &removed.0 {
             let part = |it: &i64| u32::try_from(*it).map_err(|_| Unreadable::Corrupt);
             let stamp = version([part(counter)?, part(writer)?]);
-            table.restore(key.as_str().into(), stamp, Slot::Removed(*at));
+            table
+                .restore(key.as_str().into(), stamp, Slot::Removed(*at))
+                .ok_or(Unreadable::Corrupt)?;
         }
         Ok(())
     }
@@ -514,7 +530,7 @@ mod tests {
     fn both_forms_round_trip() {
         let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
         same(
-            &Envelope::open(&sealed, &key(1), "s.x").unwrap(),
+            &Envelope::open(&sealed, &key(1), "s.x", true).unwrap(),
             &envelope(),
         );
         let plain = envelope().to_plain().unwrap();
@@ -522,14 +538,37 @@ mod tests {
             plain.contains(r#""cart":{"items":[1,2.50,"é"]}"#),
             "{plain}"
         );
-        let back = Envelope::open(&plain, &key(1), "s.x").unwrap();
+        let back = Envelope::open(&plain, &key(1), "s.x", false).unwrap();
         assert_eq!(back.to_plain().unwrap(), plain);
+        let back = Envelope::open(&sealed, &key(1), "s.x", false).unwrap();
+        same(&back, &envelope());
+    }
+
+    #[test]
+    fn plain_json_is_no_record_where_records_are_sealed() {
+        let plain = envelope().to_plain().unwrap();
+        let opened = Envelope::open(&plain, &key(1), "s.x", true);
+        assert_eq!(opened.err(), Some(Unreadable::Corrupt));
+    }
+
+    #[test]
+    fn a_key_that_stands_twice_is_damage() {
+        let plain = envelope().to_plain().unwrap();
+        let twice = plain
+            .replacen(r#""cart":"#, r#""cart":1,"cart":"#, 1)
+            .replacen(r#""dataVersions":{"#, r#""dataVersions":{"cart":[1,1],"#, 1);
+        assert_ne!(twice, plain);
+        let opened = Envelope::open(&twice, &key(1), "s.x", false);
+        assert_eq!(opened.err(), Some(Unreadable::Corrupt));
+        let both = plain.replacen(r#""dataRemoved":{"#, r#""dataRemoved":{"cart":[1,1,1],"#, 1);
+        let opened = Envelope::open(&both, &key(1), "s.x", false);
+        assert_eq!(opened.err(), Some(Unreadable::Corrupt));
     }
 
     #[test]
     fn a_record_opens_with_its_key_at_its_place_only() {
         let sealed = envelope().seal(&key(1), [9; 24], "s.x").unwrap();
-        let open = |text: &str, token, place| Envelope::open(text, &key(token), place).err();
+        let open = |text: &str, token, place| Envelope::open(text, &key(token), place, true).err();
         assert_eq!(open(&sealed, 2, "s.x"), Some(Unreadable::Corrupt));
         assert_eq!(open(&sealed, 1, "s.y"), Some(Unreadable::Corrupt));
         let mut bytes = decode_text(&sealed).unwrap();
@@ -559,11 +598,11 @@ mod tests {
             &encode_text(&[0; 60]),
             r#"{"format":2}"#,
         ] {
-            let opened = Envelope::open(text, &key(1), "s.x");
+            let opened = Envelope::open(text, &key(1), "s.x", false);
             assert_eq!(opened.err(), Some(Unreadable::UnknownFormat), "{text}");
         }
         for text in ["", "*", "{", "{}", r#"{"format":1}"#, "AQ"] {
-            let opened = Envelope::open(text, &key(1), "s.x");
+            let opened = Envelope::open(text, &key(1), "s.x", false);
             assert_eq!(opened.err(), Some(Unreadable::Corrupt), "{text}");
         }
     }
@@ -605,8 +644,8 @@ mod tests {
         #[test]
         fn any_bytes_are_read_without_panic(bytes: Vec<u8>, text in "\\PC{0,80}") {
             let _ = Envelope::decode(&mut Reader::new(&bytes), Version::default());
-            let _ = Envelope::open(&text, &key(1), "s.x");
-            let _ = Envelope::open(&format!("{{{text}"), &key(1), "s.x");
+            let _ = Envelope::open(&text, &key(1), "s.x", false);
+            let _ = Envelope::open(&format!("{{{text}"), &key(1), "s.x", false);
         }
     }
 }
