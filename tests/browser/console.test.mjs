@@ -177,6 +177,30 @@ consoleTest("any key and any JSON pass unchanged", async (page) => {
   assert.equal(await page.locator("#value-rows > li").count(), 3);
 });
 
+consoleTest("the next value can be typed while one is being saved", async (page) => {
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  await page.route("**/api/session/data/first", async (route) => {
+    await released;
+    await route.continue();
+  });
+  const key = page.getByLabel("Key", { exact: true });
+  const value = page.getByLabel("Value", { exact: true });
+  await key.fill("first");
+  await value.fill("1");
+  await page.keyboard.press("Control+Enter");
+  await key.fill("second");
+  await value.fill("2");
+  release();
+  await row(page, "first").waitFor();
+  await shows(page, "#say", "first saved");
+  assert.deepEqual([await key.inputValue(), await value.inputValue()], ["second", "2"]);
+  await value.press("Control+Enter");
+  await row(page, "second").waitFor();
+});
+
 consoleTest("a key that a URL would drop is refused before it is sent", async (page) => {
   await notice(page, "No session yet");
   for (const key of [".", ".."]) {
@@ -294,37 +318,46 @@ consoleTest("the end is set in each of its ways", async (page) => {
   await apply({ seconds: 1800 });
   await shows(page, "#fact-ends-sub", "in 00:29:");
 
-  await expiry.getByLabel("Seconds without a request").fill("600");
-  assert.equal(await expiry.getByRole("radio", { name: "when idle for" }).isChecked(), true);
-  await apply({ idle: 600 });
-  await shows(page, "#fact-idle-sub", "in 00:09:");
-
   const date = new Date(Math.floor(Date.now() / 60_000) * 60_000 + 7_200_000);
   const text = await page.evaluate((at) => new Date(at - new Date(at).getTimezoneOffset() * 60_000).toISOString().slice(0, 16), date.getTime());
   await expiry.getByLabel("Date and time of the end").fill(text);
   await apply({ date: date.toISOString() });
   await shows(page, "#fact-ends-sub", "in 01:5");
 
+  await expiry.getByLabel("Seconds without a request").fill("600");
+  assert.equal(await expiry.getByRole("radio", { name: "when idle for" }).isChecked(), true);
+  await apply({ idle: 600 });
+  await shows(page, "#fact-idle-sub", "in 00:09:");
+
   await expiry.getByRole("radio", { name: "when the browser closes" }).check();
   await apply({ seconds: 0 });
   await expiry.getByRole("radio", { name: "as the settings say" }).check();
   await apply({});
-  await shows(page, "#fact-ends-sub", "in 6 d 23:59:");
+  await shows(page, "#fact-idle-sub", "in 23:59:");
   await row(page, "theme").waitFor();
 
+  await expiry.getByLabel("Seconds until the end").fill("-1");
+  await expiry.getByRole("button", { name: "Apply" }).click();
+  await expiry.getByRole("alert").filter({ hasText: "expired" }).waitFor();
   await expiry.getByLabel("Seconds until the end").fill("");
   await expiry.getByRole("button", { name: "Apply" }).click();
   await expiry.getByRole("alert").filter({ hasText: "not a number of seconds" }).waitFor();
+});
+
+consoleTest("without a session there is no end to set, and the page says so", async (page) => {
+  await notice(page, "No session yet");
+  await button(page, "Apply").click();
+  await region(page, "Expiry").getByRole("alert").filter({ hasText: "no session to set it for" }).waitFor();
 });
 
 consoleTest(
   "the countdown runs, and an end that has passed is asked about",
   async (page) => {
     await add(page, "theme", '"dark"');
-    await shows(page, "#fact-ends-sub", /in 6 d 23:59:/);
+    await shows(page, "#fact-idle-sub", /in 23:59:/);
     const before = await requests(page).count();
     await page.clock.runFor(3_600_000);
-    await shows(page, "#fact-ends-sub", /in 6 d 22:59:/);
+    await shows(page, "#fact-idle-sub", /in 22:59:/);
     assert.equal(await requests(page).count(), before);
     await page.clock.fastForward(24 * 3_600_000);
     await shows(page, "#fact-idle-sub", "passed");

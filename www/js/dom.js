@@ -26,12 +26,12 @@ export function setEnabled(button, enabled) {
   else button.setAttribute("aria-disabled", "true");
 }
 
-/** Runs `action` on a click, not while disabled and not again while it is running. */
-export function onPress(button, action) {
+/** Runs `action` on a click; not while disabled, nor again while it runs, unless it may `overlap`. */
+export function onPress(button, action, { overlap = false } = {}) {
   let running = false;
   button.addEventListener("click", async (event) => {
     event.preventDefault();
-    if (running || button.getAttribute("aria-disabled") === "true") return;
+    if ((running && !overlap) || button.getAttribute("aria-disabled") === "true") return;
     running = true;
     button.setAttribute("aria-busy", "true");
     try {

@@ -28,7 +28,9 @@ export function expiryView(live) {
       return;
     }
     const passed = await slot.guard(() => live.change((api) => api.setExpiry(expiry)));
-    if (passed) say("The expiry was set");
+    if (!passed) return;
+    if (live.value?.key === null) slot.fail("There is no session to set it for: add a value first.");
+    else say("The expiry was set");
   });
 
   return () => {};

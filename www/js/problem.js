@@ -14,14 +14,15 @@ export class Problem extends Error {
 
   /** One line for the place where it happened. */
   get text() {
-    const parts = [sentence(this.title)];
-    if (this.detail && this.detail !== this.title) parts.push(sentence(this.detail));
-    if (this.retryAfter) parts.push(`Try again in ${this.retryAfter} s.`);
-    return parts.join(" ");
+    // A title that only repeats the code says less than the detail.
+    const said = this.title === this.code.replaceAll("_", " ") && this.detail ? [this.detail] : [this.title, this.detail];
+    const sentences = said.filter(Boolean).map(sentence);
+    if (this.retryAfter) sentences.push(`Try again in ${this.retryAfter} s.`);
+    return sentences.join(" ");
   }
 }
 
-const sentence = (text) => (/[.!?…]$/.test(text) ? text : `${text}.`);
+const sentence = (text) => text[0].toUpperCase() + text.slice(1) + (/[.!?…]$/.test(text) ? "" : ".");
 
 export function noAnswer(error) {
   return new Problem({

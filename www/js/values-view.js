@@ -74,30 +74,34 @@ function addForm(live, rows) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit.click();
   });
 
-  onPress(submit, async () => {
-    const nameless = key.value === "";
-    const fault = jsonFault(value.value);
-    if (nameless) keySlot.fail("A key is missing.");
+  const save = async () => {
+    const name = key.value;
+    const text = value.value;
+    const fault = jsonFault(text);
+    if (name === "") keySlot.fail("A key is missing.");
     if (fault) valueSlot.fail(fault);
-    if (nameless || fault) {
-      (nameless ? key : value).focus();
+    if (name === "" || fault) {
+      (name === "" ? key : value).focus();
       return;
     }
 
-    const name = key.value;
+    // The next value may be in the form before this one is stored.
+    const untouched = () => key.value === name && value.value === text;
     try {
-      await live.change((api) => api.set(name, value.value));
+      await live.change((api) => api.set(name, text));
     } catch (problem) {
       if (problem.code === undefined) throw problem;
-      (problem.code === "not_addressable" ? keySlot : valueSlot).fail(problem);
+      (problem.code === "not_addressable" ? keySlot : valueSlot).fail(untouched() ? problem : `${name}: ${problem.text}`);
       return;
     }
     if (live.cookiesKept === false) return;
     say(`${name} saved`);
     rows.get(name)?.mark();
+    if (!untouched()) return;
     key.value = "";
     value.value = "";
     key.dispatchEvent(new Event("input"));
     key.focus();
-  });
+  };
+  onPress(submit, save, { overlap: true });
 }
