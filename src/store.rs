@@ -371,6 +371,17 @@ impl SessionStore {
         Ok(())
     }
 
+    // --- the request it belongs to ---------------------------------------------------------
+
+    /// Hands over what the platform offers for work that outlives the answer (`ctx.waitUntil`).
+    /// Without it such work is awaited.
+    ///
+    /// [`Sessions::handle`](crate::Sessions) does this by itself; it is for frameworks that open,
+    /// load and commit by hand.
+    pub fn set_wait_until(&mut self, wait_until: impl Fn(LocalBoxFuture<'static, ()>) + 'static) {
+        self.wait_until = Some(Rc::new(wait_until));
+    }
+
     // --- the two doors ---------------------------------------------------------------------
 
     /// The data, if it can be trusted.
