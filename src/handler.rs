@@ -11,6 +11,7 @@ use crate::error::{ErrorCode, SessionError};
 use crate::events::ConsoleEvents;
 use crate::fetch::{FetchContext, FetchRequest};
 use crate::isolate::Isolate;
+use crate::load::Freshness;
 use crate::runtime::PlatformRuntime;
 use crate::sessions::{CommitHeaders, Sessions};
 use crate::settings::{Settings, Storage};
@@ -77,7 +78,7 @@ impl Sessions {
     {
         let mut session = self.attach(&request, ctx.into());
         // What the load found is the session's to tell.
-        let _outcome = session.load().await;
+        let _outcome = session.load_unseen(Freshness::Memory).await;
         self.finish(closure(request, &mut session).await, session)
             .await
     }

@@ -11,6 +11,8 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+use sha2::{Digest as _, Sha256};
+
 use crate::keys::{Id, KeyId, Token, TokenKeys};
 use crate::record::Envelope;
 use crate::revocation::{Marker, OwnerMarker};
@@ -34,7 +36,8 @@ pub struct Isolate(Rc<RefCell<State>>);
 #[derive(Default)]
 struct State {
     tables: HashMap<Scope, Table>,
-    derived: Lru<(KeyId, [u8; Token::BYTES]), TokenKeys>,
+    /// By a hash of the token: no token outlives its request.
+    derived: Lru<(KeyId, [u8; 32]), TokenKeys>,
     #[cfg(target_arch = "wasm32")]
     rings: Vec<(String, crate::keys::SecretRing)>,
 }
@@ -151,7 +154,7 @@ impl Memory {
         token: &Token,
         derive: impl FnOnce() -> TokenKeys,
     ) -> TokenKeys {
-        let name = (secret, *token.bytes());
+        let name = (secret, Sha256::digest(token.bytes()).into());
         if let Some(keys) = self.isolate.0.borrow_mut().derived.get(&name) {
             return keys.clone();
         }

@@ -46,10 +46,8 @@ impl SessionStore {
     /// What every accessor says after it, where the load cannot be trusted: `unavailable`,
     /// `quota`, `pending`, `rotated`.
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
-        if self.phase == Phase::Unloaded {
-            self.look(Freshness::Memory).await;
-        }
-        self.loaded()
+        self.look_at();
+        self.load_unseen(Freshness::Memory).await
     }
 
     /// Loads the session with the shortest cache time that the store has, again if it was loaded
@@ -58,8 +56,24 @@ impl SessionStore {
     /// # Errors
     /// As [`load`](Self::load).
     pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
-        if self.phase != Phase::Committed && self.next.is_none() && !self.destroyed {
-            self.look(Freshness::Shortest).await;
+        self.look_at();
+        self.load_unseen(Freshness::Shortest).await
+    }
+
+    /// Loads for a caller that tells the application nothing of it: the session counts as
+    /// untouched.
+    pub(crate) async fn load_unseen(
+        &mut self,
+        freshness: Freshness,
+    ) -> Result<Outcome, SessionError> {
+        let wanted = match freshness {
+            Freshness::Memory => self.phase == Phase::Unloaded,
+            Freshness::Store | Freshness::Shortest => {
+                self.phase != Phase::Committed && self.next.is_none() && !self.destroyed
+            }
+        };
+        if wanted {
+            self.look(freshness).await;
         }
         self.loaded()
     }

@@ -8,7 +8,7 @@ use crate::error::SessionError;
 use crate::events::{EventSink, Sink};
 use crate::isolate::{Isolate, Memory};
 use crate::keys::{Names, SecretRing};
-use crate::outcome::Outcome;
+use crate::load::Freshness;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
 use crate::settings::Settings;
@@ -147,7 +147,7 @@ impl Sessions {
     /// be trusted, every accessor says so.
     pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
-        let _outcome: Result<Outcome, SessionError> = session.load().await;
+        let _outcome = session.load_unseen(Freshness::Memory).await;
         session
     }
 
@@ -155,7 +155,7 @@ impl Sessions {
     /// a revoked session must not get by on a cached copy.
     pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
-        let _outcome: Result<Outcome, SessionError> = session.load_fresh().await;
+        let _outcome = session.load_unseen(Freshness::Shortest).await;
         session
     }
 

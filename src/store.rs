@@ -386,7 +386,7 @@ impl SessionStore {
 
     /// The data, if it can be trusted.
     fn view(&self) -> Result<&Data, SessionError> {
-        self.accessed.set(true);
+        self.look_at();
         if self.phase == Phase::Unloaded {
             return Err(self.refuse(not_loaded()));
         }
@@ -451,12 +451,14 @@ impl SessionStore {
     /// What the load found.
     #[must_use]
     pub fn outcome(&self) -> Outcome {
+        self.look_at();
         self.outcome
     }
 
     /// The public name of the session, safe to log: none before `create` or the first save.
     #[must_use]
     pub fn session_key(&self) -> Option<String> {
+        self.look_at();
         self.key().map(|key| key.to_string())
     }
 
@@ -475,6 +477,7 @@ impl SessionStore {
     /// True where the store does not hold this session yet.
     #[must_use]
     pub fn is_new(&self) -> bool {
+        self.look_at();
         self.base.is_none()
     }
 
@@ -484,15 +487,23 @@ impl SessionStore {
         self.accessed.get()
     }
 
+    /// Something of the session is about to be known outside of it: an answer that is made of
+    /// that is for this browser only.
+    pub(crate) fn look_at(&self) {
+        self.accessed.set(true);
+    }
+
     /// Counts the saves of this session; 0 before the first.
     #[must_use]
     pub fn version(&self) -> u32 {
+        self.look_at();
         self.base.as_ref().map_or(0, |base| base.version.counter)
     }
 
     /// When the session began, in milliseconds since 1970-01-01 UTC.
     #[must_use]
     pub fn created_at(&self) -> Option<i64> {
+        self.look_at();
         self.base.as_ref().map(|base| base.created_at)
     }
 
@@ -578,6 +589,7 @@ impl SessionStore {
     /// True where a commit would write to the store or set a cookie.
     #[must_use]
     pub fn needs_update(&self) -> bool {
+        self.look_at();
         self.phase == Phase::Loaded
             && (self.next.is_some()
                 || self.modified()
@@ -736,10 +748,13 @@ impl SessionStore {
 impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore")
-            .field("session_key", &self.session_key())
+            .field("session_key", &self.key().map(|key| key.to_string()))
             .field("outcome", &self.outcome.as_str())
             .field("phase", &self.phase)
-            .field("version", &self.version())
+            .field(
+                "version",
+                &self.base.as_ref().map(|base| base.version.counter),
+            )
             .field("keys", &self.data.values.len())
             .field("modified", &self.modified())
             .finish_non_exhaustive()

@@ -22,6 +22,7 @@ use crate::expiry::Expiry;
 use crate::fetch::{FetchContext, FetchRequest};
 use crate::isolate::Isolate;
 use crate::keys::Token;
+use crate::load::Freshness;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
 use crate::sessions::Sessions;
@@ -187,12 +188,13 @@ impl Handle {
     /// None but those of a handle in use.
     pub fn load(&self, fresh: bool) -> Outcome {
         self.step(async move |store| {
-            let loaded = if fresh {
-                store.load_fresh().await
+            let freshness = if fresh {
+                Freshness::Shortest
             } else {
-                store.load().await
+                Freshness::Memory
             };
-            Ok(match loaded {
+            // Who has looked at what is known on the other side.
+            Ok(match store.load_unseen(freshness).await {
                 Ok(_) => wire::state(store).into(),
                 Err(error) => record(&error),
             })
