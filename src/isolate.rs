@@ -232,9 +232,14 @@ impl Memory {
         });
     }
 
-    /// The put of `version` failed.
+    /// The put of `version` failed. It may have been applied all the same: the next load asks.
     pub(crate) fn crashed(&self, storage_key: &str, version: Version, now: i64) {
-        self.with(|table| table.change(storage_key, now, |session| session.end_flight(version)));
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                session.end_flight(version);
+                session.markers_read_at = None;
+            });
+        });
     }
 
     /// Forgets the record under `storage_key`.

@@ -5,7 +5,8 @@ use std::str::FromStr as _;
 use ::worker::js_sys::{Date, decode_uri_component};
 use ::worker::{Context, Env, Method, Request, Response};
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
 
@@ -160,12 +161,9 @@ async fn act(
             session.update(values)?;
         }
         Action::PopValue(key) => {
-            let text = session
-                .get_json(&key)?
-                .ok_or(Problem::NoValue(key.clone()))?;
-            session.remove(&key)?;
+            let value: Box<RawValue> = session.pop(&key)?;
             session.save().await?;
-            return json_response(&text);
+            return json_response(value.get());
         }
         Action::SetExpiry => session.set_expiry(expiry(body)?)?,
         Action::Cycle => session.cycle_key()?,
@@ -317,10 +315,21 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Body {
+        #[serde(default, deserialize_with = "given")]
         seconds: Option<i64>,
+        #[serde(default, deserialize_with = "given")]
         date: Option<String>,
+        #[serde(default, deserialize_with = "given")]
         idle: Option<u32>,
     }
+
+    /// What is given is no `null`: that is neither an end nor the default.
+    fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+        value: D,
+    ) -> Result<Option<T>, D::Error> {
+        T::deserialize(value).map(Some)
+    }
+
     match parse(body)? {
         Body {
             seconds: None,
@@ -349,9 +358,10 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
             }
             Ok(Expiry::At(at as i64))
         }
-        _ => Err(Problem::InvalidJson(
-            "give one of \"seconds\", \"date\" and \"idle\", or {} for the default".into(),
-        )),
+        _ => Err(SessionError::invalid(
+            "give one of \"seconds\", \"date\" and \"idle\", or {} for the default",
+        )
+        .into()),
     }
 }
 
@@ -367,7 +377,12 @@ fn login(body: &str) -> Result<String, Problem> {
 
 fn parse<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|error| {
-        Problem::InvalidJson(format!("the body is not what it should be: {error}"))
+        let message = format!("the body is not what it should be: {error}");
+        match error.classify() {
+            // JSON, but not of the form that is asked for.
+            Category::Data => SessionError::invalid(message).into(),
+            Category::Syntax | Category::Eof | Category::Io => Problem::InvalidJson(message),
+        }
     })
 }
 

@@ -158,7 +158,8 @@ test("a logout that cannot be stored is a logout, and is finished by the next re
     assert.deepEqual([key, data], [null, {}]);
   };
   await anonymous();
-  await expectSession(thief.fetch("/api/session"), { data: { a: 1 } });
+  // The isolate that took the logout knows of it, whatever the store did.
+  await expectSession(thief.fetch("/api/session"), { data: {} });
 
   await world.storage.clearFaults();
   await anonymous();
