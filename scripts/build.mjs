@@ -42,8 +42,12 @@ export async function compileWasm({ features = [], release = true } = {}) {
   return join(env.CARGO_TARGET_DIR, TARGET, release ? "release" : "debug", "edge_session.wasm");
 }
 
-/** The path of tools/bindgen's program, compiled when it has changed. */
+/**
+ * The path of tools/bindgen's program, compiled when it has changed.
+ * EDGE_SESSION_BINDGEN names it for children that run among another compiler's variables.
+ */
 export async function bindgenTool() {
+  if (process.env.EDGE_SESSION_BINDGEN) return process.env.EDGE_SESSION_BINDGEN;
   // Always by the compiler on PATH: it runs here, whatever compiles for wasm32.
   const env = { CARGO_TARGET_DIR: inRoot("target") };
   await run(

@@ -7,7 +7,7 @@
 // some were left out for want of a browser.
 
 import { readFileSync, readdirSync } from "node:fs";
-import { buildWorker, cargoWasm } from "./build.mjs";
+import { bindgenTool, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -18,7 +18,7 @@ const kinds = {
   http: { what: "the built Worker in workerd, over HTTP", run: http },
   browser: { what: "the console, in Chromium", run: browser },
 };
-const KIND_SECONDS = 20 * 60;
+const KIND_SECONDS = 30 * 60;
 const options = { tee: true, timeoutSeconds: KIND_SECONDS };
 
 function report(rows, browserless) {
@@ -60,7 +60,8 @@ function native(counts) {
   });
 }
 
-function wasm(counts) {
+async function wasm(counts) {
+  const tool = await bindgenTool();
   const runner = [process.execPath, inRoot("scripts", "wasm-runner.mjs")];
   return cargoWasm(
     "cargo test for wasm32",
@@ -76,7 +77,7 @@ function wasm(counts) {
       "--config",
       `target.wasm32-unknown-unknown.runner=${JSON.stringify(runner)}`,
     ],
-    { ...options, env: { CARGO_TERM_COLOR: "never" }, onLine: cargoCounts(counts) },
+    { ...options, env: { CARGO_TERM_COLOR: "never", EDGE_SESSION_BINDGEN: tool }, onLine: cargoCounts(counts) },
   );
 }
 
