@@ -47,7 +47,8 @@ impl SessionStore {
     /// `quota`, `pending`, `rotated`.
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
         self.look_at();
-        self.load_unseen(Freshness::Memory).await
+        let found = self.load_unseen(Freshness::Memory).await;
+        found.map_err(|trouble| self.refuse(trouble))
     }
 
     /// Loads the session with the shortest cache time that the store has, again if it was loaded
@@ -57,11 +58,12 @@ impl SessionStore {
     /// As [`load`](Self::load).
     pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
         self.look_at();
-        self.load_unseen(Freshness::Shortest).await
+        let found = self.load_unseen(Freshness::Shortest).await;
+        found.map_err(|trouble| self.refuse(trouble))
     }
 
     /// Loads for a caller that tells the application nothing of it: the session counts as
-    /// untouched.
+    /// untouched, and as having refused nothing.
     pub(crate) async fn load_unseen(
         &mut self,
         freshness: Freshness,
@@ -75,17 +77,18 @@ impl SessionStore {
         if wanted {
             self.look(freshness).await;
         }
-        self.loaded()
+        self.found()
+    }
+
+    fn found(&self) -> Result<Outcome, SessionError> {
+        match self.access {
+            Access::Closed(code) => Err(self.trouble.clone().unwrap_or_else(|| refusal(code))),
+            _ => Ok(self.outcome),
+        }
     }
 
     fn loaded(&self) -> Result<Outcome, SessionError> {
-        match self.access {
-            Access::Closed(code) => {
-                let trouble = self.trouble.clone().unwrap_or_else(|| refusal(code));
-                Err(self.refuse(trouble))
-            }
-            _ => Ok(self.outcome),
-        }
+        self.found().map_err(|trouble| self.refuse(trouble))
     }
 
     async fn look(&mut self, freshness: Freshness) {
@@ -185,9 +188,17 @@ impl SessionStore {
     /// was loaded is left as it is, and this one begins empty (to end the old one: `flush`).
     ///
     /// # Errors
-    /// `not_loaded`, `destroyed`, `committed`, `not_ready`.
+    /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
+    /// `not_ready`; what the load found.
     pub fn create(&mut self) -> Result<(), SessionError> {
         self.check_intent()?;
+        match self.access {
+            Access::Live | Access::Empty => {}
+            // Its cookie would replace one that another answer has set, or will.
+            Access::ReadOnly(code) => return Err(self.refuse(refusal(code))),
+            Access::Closed(_) => return self.loaded().map(drop),
+            Access::Detached => return Ok(()),
+        }
         let identity = Identity::mint(&self.shared, self.shared.runtime.now(), None)?;
         if self.base.is_some() {
             self.start_empty();
@@ -211,18 +222,12 @@ impl SessionStore {
     /// `not_ready`; what the load found.
     pub fn cycle_key(&mut self) -> Result<(), SessionError> {
         self.check_intent()?;
-        if self.next.is_some() || self.access == Access::Detached {
+        if self.next.is_some() {
             return Ok(());
         }
-        if let Access::ReadOnly(code) | Access::Closed(code) = self.access {
-            return Err(self.refuse(refusal(code)));
-        }
-        let Presented::Session(held) = &self.presented else {
+        let (Presented::Session(held), Access::Live) = (&self.presented, self.access) else {
             return self.create();
         };
-        if self.access == Access::Empty {
-            return self.create();
-        }
         let now = self.shared.runtime.now();
         let owner = self.base.as_ref().and_then(|base| base.bound.as_ref());
         let identity = held
@@ -330,9 +335,17 @@ impl SessionStore {
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);
                 markers.extend(MarkerPut::revoked(&self.shared, &identity.key, end, now));
-            } else if !matches!(self.outcome, Outcome::Unavailable | Outcome::Gone)
-                && self.access != Access::Empty
-            {
+                continue;
+            }
+            // One that is dead stays as dead as it is; one that cannot be read is left alone.
+            let may_live = match self.access {
+                Access::Live | Access::Detached => true,
+                Access::ReadOnly(code) | Access::Closed(code) => {
+                    matches!(code, ErrorCode::Stale | ErrorCode::Pending)
+                }
+                Access::Empty => false,
+            };
+            if may_live {
                 markers.push(MarkerPut::rotated(&self.shared, identity, now));
             }
         }
@@ -373,7 +386,25 @@ impl SessionStore {
             let end = Some(identity.ticket.hard_end);
             MarkerPut::revoked(&self.shared, &identity.key, end, now)
         };
-        let markers: Vec<_> = identities.iter().flat_map(revoked).collect();
+        let mut markers: Vec<_> = identities.iter().flat_map(revoked).collect();
+        let stone = match (&self.presented, identities.first()) {
+            // A logout that is not stored yet, unless the load has stored it.
+            (Presented::Tombstone(stone), _) => {
+                if self.phase == Phase::Unloaded || self.access == Access::Detached {
+                    markers = markers_of(&self.shared, *stone, now);
+                }
+                Some(*stone)
+            }
+            (_, Some(identity)) => {
+                let ticket = &identity.ticket;
+                Some(Tombstone::new(
+                    ticket.secret,
+                    &identity.key,
+                    ticket.hard_end,
+                ))
+            }
+            (_, None) => None,
+        };
         let purge: Vec<String> = if self.shared.settings.purge() {
             identities
                 .iter()
@@ -406,13 +437,11 @@ impl SessionStore {
             };
             self.shared.report(kind, Some(identity.key.lineage), None);
         }
-        match (put, identities.first()) {
-            (Err(error), Some(identity)) => {
-                let ticket = &identity.ticket;
-                let stone = Tombstone::new(ticket.secret, &identity.key, ticket.hard_end);
-                if let Some(secret) = self.shared.ring.find(ticket.secret) {
+        match (put, stone) {
+            (Err(error), Some(stone)) => {
+                if let Some(secret) = self.shared.ring.find(stone.secret) {
                     let value = stone.encode(secret, names.get(CookieKind::Key));
-                    let left = seconds_until(ticket.hard_end, now);
+                    let left = seconds_until(stone.hard_end, now);
                     self.out.key = Some(spec.set(CookieKind::Key, &value, Some(left)));
                 }
                 self.presented = Presented::Tombstone(stone);
@@ -566,6 +595,11 @@ impl SessionStore {
         }
     }
 
+    /// True where the store lacks what was loaded, and nothing saved since has made up for it.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.behind && self.access == Access::Live && self.out.fresh.is_none()
+    }
+
     /// Puts a record again that the store lacks, or that two savers have written without knowing
     /// of each other. The request that does this did not ask for it: a failure is not its own.
     async fn repair(&mut self) {
@@ -579,37 +613,16 @@ impl SessionStore {
 
     /// What has to be written, if anything.
     fn plan(&mut self) -> Result<Option<Work>, SessionError> {
-        let modified = self.modified();
-        if self.next.is_none() && !modified {
+        if !self.would_save() {
             return Ok(None);
         }
         if self.next.is_none() {
             match self.access {
-                Access::Live => {}
+                Access::Live | Access::Detached => {}
                 Access::ReadOnly(code) => return Err(self.refuse(refusal(code))),
-                Access::Closed(_) => {
-                    self.loaded()?;
-                }
-                Access::Detached => return Ok(None),
-                Access::Empty => {
-                    // An empty session is nobody's: it is made when it holds something.
-                    let holds = !self.data.is_empty() || self.modified == Modified::Yes;
-                    if self.destroyed || !holds || self.cookie_was_withheld() {
-                        return Ok(None);
-                    }
-                    self.create()?;
-                }
+                Access::Closed(_) => drop(self.loaded()?),
+                Access::Empty => self.create()?,
             }
-        } else if self.cookie_was_withheld()
-            && !matches!(
-                &self.next,
-                Some(Next {
-                    step: Step::Begin { owner: Some(_) },
-                    ..
-                })
-            )
-        {
-            return Ok(None);
         }
         self.check_size()?;
         let now = self.shared.runtime.now();
@@ -650,6 +663,26 @@ impl SessionStore {
             device: self.device(),
             retire,
         }))
+    }
+
+    /// True where there is something to save that may be saved, or that is refused when it is.
+    pub(crate) fn would_save(&self) -> bool {
+        match (&self.next, self.access) {
+            (Some(Next { step, .. }), _) => {
+                matches!(step, Step::Begin { owner: Some(_) }) || !self.cookie_was_withheld()
+            }
+            (None, Access::Live | Access::ReadOnly(_) | Access::Closed(_)) => self.modified(),
+            (None, Access::Detached) => false,
+            (None, Access::Empty) => {
+                // An empty session is nobody's: it is made when it holds something.
+                let holds = match self.modified {
+                    Modified::Yes => true,
+                    Modified::No => false,
+                    Modified::Changes => !self.data.is_empty() && self.data.is_pending(),
+                };
+                holds && !self.destroyed && !self.cookie_was_withheld()
+            }
+        }
     }
 
     /// Takes over what a save has done.
@@ -765,7 +798,7 @@ impl SessionStore {
             Ok(())
         } else {
             let result = self.persist().await;
-            if self.behind && self.access == Access::Live && self.out.fresh.is_none() {
+            if self.is_behind() {
                 self.repair().await;
             }
             result
@@ -868,18 +901,19 @@ async fn bury(shared: &Shared, stone: Tombstone) -> bool {
     if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
         return true;
     }
+    let now = shared.runtime.now();
+    put_markers(shared, &markers_of(shared, stone, now))
+        .await
+        .is_ok()
+}
+
+fn markers_of(shared: &Shared, stone: Tombstone, now: i64) -> Vec<MarkerPut> {
     let key = SessionKey {
         owner: None,
         lineage: stone.lineage,
         derived: stone.derived,
     };
-    let now = shared.runtime.now();
-    put_markers(
-        shared,
-        &MarkerPut::revoked(shared, &key, Some(stone.hard_end), now),
-    )
-    .await
-    .is_ok()
+    MarkerPut::revoked(shared, &key, Some(stone.hard_end), now)
 }
 
 fn parse_key(text: &str) -> Result<SessionKey, SessionError> {

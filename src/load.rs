@@ -215,7 +215,7 @@ async fn read(
 }
 
 /// The markers of this session that this isolate has put itself.
-fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
+pub(crate) fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
     let key = held.identity.key;
     let marker = |name: String| shared.memory.marker(&name, now);
     Markers {

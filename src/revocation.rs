@@ -10,6 +10,7 @@
 //! * `o.<owner tag>`: the owner's sessions that were bound at or before an instant are dead, but
 //!   for the lineages excepted.
 
+use crate::error::ErrorCode;
 use crate::keys::{Id, SessionKey};
 
 /// What a marker holds, as text: `1 <r or x> <instant> [<lineage> …]`.
@@ -28,6 +29,16 @@ pub(crate) enum Death {
     Rotated,
     /// The session is over.
     Revoked,
+}
+
+impl Death {
+    /// What a save of it is refused with.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::Rotated => ErrorCode::Rotated,
+            Self::Revoked => ErrorCode::Revoked,
+        }
+    }
 }
 
 /// A `k.` or `l.` marker.

@@ -15,7 +15,7 @@ use crate::error::{ErrorCode, SessionError};
 use crate::expiry::{Expiry, Limits};
 use crate::isolate::Remembered;
 use crate::keys::SessionKey;
-use crate::load::{Freshness, Look, look, read_owner_marker};
+use crate::load::{Freshness, Look, look, own_markers, read_owner_marker};
 use crate::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::owner::list_metadata;
 use crate::presented::{Held, Identity};
@@ -345,8 +345,18 @@ pub(crate) fn overlay_fits(shared: &Shared, text: &str) -> bool {
 impl Source {
     /// The session as it stands now, joined with what this request knows of it.
     async fn latest(&self, shared: &Rc<Shared>, revives: bool) -> Result<Envelope, SessionError> {
+        let now = shared.runtime.now();
+        if now >= self.held.identity.ticket.end(shared.age()) {
+            return Err(expired());
+        }
         if !self.look_again {
-            return Ok(self.base.clone());
+            // What this isolate has ended since is known without asking.
+            let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
+            let markers = own_markers(shared, &self.held, now);
+            return match markers.death(self.held.identity.key.lineage, bound_at) {
+                Some(marker) => Err(refusal(marker.death.code())),
+                None => Ok(self.base.clone()),
+            };
         }
         let held = Rc::clone(&self.held);
         let Look { finding, .. } = look(Rc::clone(shared), held, Freshness::Store).await?;

@@ -474,11 +474,11 @@ impl SessionStore {
         }
     }
 
-    /// True where the store does not hold this session yet.
+    /// True where the store does not hold this session yet; false where the load could not tell.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.look_at();
-        self.base.is_none()
+        self.base.is_none() && !matches!(self.access, Access::Closed(_))
     }
 
     /// True where anything of the session was looked at: the answer depends on it then.
@@ -590,12 +590,12 @@ impl SessionStore {
     #[must_use]
     pub fn needs_update(&self) -> bool {
         self.look_at();
-        self.phase == Phase::Loaded
-            && (self.next.is_some()
-                || self.modified()
-                || self.out.key.is_some()
-                || self.out.fresh.is_some()
-                || self.seen_is_due())
+        let Out { key, seen, fresh } = &self.out;
+        let answered = key.is_some() || seen.is_some() || fresh.is_some();
+        self.phase != Phase::Committed
+            && (answered
+                || self.phase == Phase::Loaded
+                    && (self.would_save() || self.is_behind() || self.seen_is_due()))
     }
 
     // --- expiry ------------------------------------------------------------------------------
@@ -668,9 +668,15 @@ impl SessionStore {
     }
 
     fn effective_expiry(&self) -> Expiry {
-        self.expiry
-            .or_else(|| self.base.as_ref().map(|base| base.expiry))
-            .unwrap_or_default()
+        let stored = match &self.next {
+            // A new lineage begins with what the settings say.
+            Some(Next {
+                step: Step::Begin { .. },
+                ..
+            }) => None,
+            _ => self.base.as_ref().map(|base| base.expiry),
+        };
+        self.expiry.or(stored).unwrap_or_default()
     }
 
     pub(crate) fn ends_with_browser(&self, expiry: Expiry) -> bool {

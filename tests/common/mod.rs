@@ -1,0 +1,763 @@
+//! What the native tests stand on: a world whose time, randomness and storage a test decides, and
+//! browsers that keep cookies by the rules.
+
+#![allow(
+    dead_code,
+    missing_docs,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "shared by several test programs, none of which uses all of it"
+)]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use edge_session::connector::{
+    ConnectorError, ConnectorErrorKind, ManualClock, MemoryConnector, Page, PutOptions,
+    ReadOptions, SessionConnector,
+};
+use edge_session::runtime::Runtime;
+use edge_session::{
+    CommitHeaders, ErrorCode, RequestHead, SecretRing, SessionError, SessionStore, Sessions,
+    Settings,
+};
+use futures_executor::block_on;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+
+pub const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+pub const OTHER_SECRET: &str = "Yq8wLr3xVt6nBm1zKc5uHf9pGd2sJa7eTo4iRkWlQvX";
+
+/// 2027-01-15, in milliseconds.
+pub const START: i64 = 1_800_000_000_000;
+pub const SECOND: i64 = 1_000;
+pub const MINUTE: i64 = 60 * SECOND;
+pub const HOUR: i64 = 60 * MINUTE;
+pub const DAY: i64 = 24 * HOUR;
+/// W of the default settings.
+pub const WINDOW: i64 = 102 * SECOND;
+
+pub const KEY: &str = "__Host-session";
+pub const SEEN: &str = "__Host-session-seen";
+pub const FRESH: &str = "__Host-session-fresh";
+/// What every cookie of the default settings carries besides its age.
+pub const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
+
+// --- time and randomness -------------------------------------------------------------------------
+
+/// A clock that a test moves, randomness from a seed, and sleep that moves the clock.
+pub struct TestRuntime {
+    pub clock: ManualClock,
+    state: Cell<u64>,
+    randomness: Cell<Randomness>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Randomness {
+    Seeded,
+    /// There is none, as at module scope of a Worker.
+    Failing,
+    /// The same bytes again and again.
+    Repeating,
+}
+
+impl TestRuntime {
+    pub fn new(clock: ManualClock, seed: u64) -> Rc<Self> {
+        Rc::new(Self {
+            clock,
+            state: Cell::new(seed),
+            randomness: Cell::new(Randomness::Seeded),
+        })
+    }
+
+    pub fn set_randomness(&self, randomness: Randomness) {
+        self.randomness.set(randomness);
+    }
+
+    /// SplitMix64 (<https://prng.di.unimi.it/splitmix64.c>).
+    fn next(&self) -> u64 {
+        let state = self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state.set(state);
+        let mut z = state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+impl Runtime for TestRuntime {
+    fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        match self.randomness.get() {
+            Randomness::Seeded => {
+                for chunk in out.chunks_mut(8) {
+                    chunk.copy_from_slice(&self.next().to_le_bytes()[..chunk.len()]);
+                }
+            }
+            Randomness::Failing => {
+                // A source that fails may have written some of it.
+                let half = out.len() / 2;
+                out[..half].fill(7);
+                return Err(SessionError::new(ErrorCode::NotReady, "no randomness here"));
+            }
+            Randomness::Repeating => {
+                for (place, byte) in out.iter_mut().enumerate() {
+                    *byte = place as u8 ^ 0x5a;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        let until = self.clock.now().saturating_add(i64::from(milliseconds));
+        Sleep {
+            clock: self.clock.clone(),
+            until,
+            yielded: false,
+        }
+        .boxed_local()
+    }
+}
+
+/// Lets everything else go first, then moves the clock.
+struct Sleep {
+    clock: ManualClock,
+    until: i64,
+    yielded: bool,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now() < self.until {
+            if !self.yielded {
+                self.yielded = true;
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.clock.set(self.until);
+        }
+        Poll::Ready(())
+    }
+}
+
+// --- storage -------------------------------------------------------------------------------------
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Read,
+    Put,
+    Delete,
+    List,
+}
+
+/// What goes wrong with the next operations of one kind.
+#[derive(Clone, Copy, Debug)]
+struct Fault {
+    kind: Kind,
+    /// Operations that go well before it.
+    after: usize,
+    left: usize,
+    error: ConnectorErrorKind,
+    /// Carried out all the same, and reported failed.
+    applied: bool,
+}
+
+/// A [`MemoryConnector`] that writes down what is asked of it, fails when told to, and can show
+/// an old picture of itself.
+#[derive(Clone)]
+pub struct TestStore {
+    inner: MemoryConnector,
+    log: Rc<RefCell<Vec<(Kind, String)>>>,
+    calls: Rc<RefCell<BTreeMap<Kind, usize>>>,
+    faults: Rc<RefCell<Vec<Fault>>>,
+    picture: Rc<RefCell<Option<BTreeMap<String, String>>>>,
+    options: Rc<RefCell<Vec<(String, Option<u32>)>>>,
+}
+
+impl TestStore {
+    pub fn new(clock: ManualClock) -> Self {
+        Self {
+            inner: MemoryConnector::with_clock(clock),
+            log: Rc::default(),
+            calls: Rc::default(),
+            faults: Rc::default(),
+            picture: Rc::default(),
+            options: Rc::default(),
+        }
+    }
+
+    /// The next `times` operations of this kind fail and change nothing.
+    pub fn fail(&self, kind: Kind, times: usize, error: ConnectorErrorKind) {
+        self.fail_after(0, kind, times, error);
+    }
+
+    /// The same after `after` that go well.
+    pub fn fail_after(&self, after: usize, kind: Kind, times: usize, error: ConnectorErrorKind) {
+        self.faults.borrow_mut().push(Fault {
+            kind,
+            after,
+            left: times,
+            error,
+            applied: false,
+        });
+    }
+
+    /// The next `times` operations of this kind are carried out and reported failed.
+    pub fn fail_though_applied(&self, kind: Kind, times: usize) {
+        self.faults.borrow_mut().push(Fault {
+            kind,
+            after: 0,
+            left: times,
+            error: ConnectorErrorKind::Unavailable,
+            applied: true,
+        });
+    }
+
+    /// Reads and writes fail until [`mend`](Self::mend).
+    pub fn outage(&self) {
+        for kind in [Kind::Read, Kind::Put, Kind::Delete, Kind::List] {
+            self.fail(kind, usize::MAX, ConnectorErrorKind::Unavailable);
+        }
+    }
+
+    pub fn mend(&self) {
+        self.faults.borrow_mut().clear();
+    }
+
+    fn fault(&self, kind: Kind) -> Option<Fault> {
+        let mut faults = self.faults.borrow_mut();
+        let fault = faults
+            .iter_mut()
+            .find(|fault| fault.kind == kind && fault.left > 0)?;
+        if fault.after > 0 {
+            fault.after -= 1;
+            return None;
+        }
+        fault.left -= 1;
+        Some(*fault)
+    }
+
+    /// From now on reads are answered as the store stands at this moment, as a location does that
+    /// hears of nothing: absent keys stay absent.
+    pub fn lag(&self) {
+        *self.picture.borrow_mut() = Some(self.all());
+    }
+
+    pub fn catch_up(&self) {
+        *self.picture.borrow_mut() = None;
+    }
+
+    /// Every key and value.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.names()
+            .into_iter()
+            .filter_map(|name| Some((self.get(&name)?, name)))
+            .map(|(value, name)| (name, value))
+            .collect()
+    }
+
+    pub fn names(&self) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut cursor = None;
+        loop {
+            let page = block_on(self.inner.list("", cursor.as_deref())).unwrap();
+            names.extend(page.keys.into_iter().map(|key| key.name));
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return names;
+            }
+        }
+    }
+
+    pub fn names_of(&self, prefix: &str) -> Vec<String> {
+        let mut names = self.names();
+        names.retain(|name| name.starts_with(prefix));
+        names
+    }
+
+    pub fn get(&self, key: &str) -> Option<String> {
+        block_on(self.inner.read(&[key], ReadOptions::default()))
+            .unwrap()
+            .remove(0)
+    }
+
+    pub fn set(&self, key: &str, value: &str) {
+        block_on(self.inner.put(key, value, PutOptions::default())).unwrap();
+    }
+
+    pub fn remove(&self, key: &str) {
+        block_on(self.inner.delete(key)).unwrap();
+    }
+
+    /// What was asked of it since the last call: kind and key, one line for each key.
+    pub fn take_log(&self) -> Vec<(Kind, String)> {
+        self.calls.borrow_mut().clear();
+        self.options.borrow_mut().clear();
+        std::mem::take(&mut self.log.borrow_mut())
+    }
+
+    /// Operations of this kind since the log was taken.
+    pub fn count(&self, kind: Kind) -> usize {
+        self.calls.borrow().get(&kind).copied().unwrap_or(0)
+    }
+
+    /// Operations of any kind since the log was taken.
+    pub fn operations(&self) -> usize {
+        self.calls.borrow().values().sum()
+    }
+
+    /// Keys named by operations of this kind since the log was taken.
+    pub fn keys_of(&self, kind: Kind) -> Vec<String> {
+        let log = self.log.borrow();
+        let of_kind = log.iter().filter(|(of, _)| *of == kind);
+        of_kind.map(|(_, key)| key.clone()).collect()
+    }
+
+    /// The time to live that the last put of `key` asked for.
+    pub fn ttl(&self, key: &str) -> Option<u32> {
+        let options = self.options.borrow();
+        options.iter().rev().find(|(name, _)| name == key)?.1
+    }
+
+    fn note(&self, kind: Kind, keys: &[&str]) {
+        *self.calls.borrow_mut().entry(kind).or_default() += 1;
+        let mut log = self.log.borrow_mut();
+        log.extend(keys.iter().map(|key| (kind, (*key).to_owned())));
+    }
+}
+
+fn failure(fault: Fault) -> ConnectorError {
+    ConnectorError::new(fault.error, "the test says so")
+}
+
+impl SessionConnector for TestStore {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        Box::pin(async move {
+            self.note(Kind::Read, keys);
+            if let Some(fault) = self.fault(Kind::Read) {
+                return Err(failure(fault));
+            }
+            if let Some(picture) = &*self.picture.borrow() {
+                return Ok(keys.iter().map(|key| picture.get(*key).cloned()).collect());
+            }
+            self.inner.read(keys, options).await
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            self.note(Kind::Put, &[key]);
+            self.options
+                .borrow_mut()
+                .push((key.to_owned(), options.ttl));
+            let fault = self.fault(Kind::Put);
+            if fault.is_none_or(|fault| fault.applied) {
+                self.inner.put(key, value, options).await?;
+            }
+            fault.map_or(Ok(()), |fault| Err(failure(fault)))
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            self.note(Kind::Delete, &[key]);
+            let fault = self.fault(Kind::Delete);
+            if fault.is_none_or(|fault| fault.applied) {
+                self.inner.delete(key).await?;
+            }
+            fault.map_or(Ok(()), |fault| Err(failure(fault)))
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        Box::pin(async move {
+            self.note(Kind::List, &[prefix]);
+            if let Some(fault) = self.fault(Kind::List) {
+                return Err(failure(fault));
+            }
+            self.inner.list(prefix, cursor).await
+        })
+    }
+}
+
+// --- browsers ------------------------------------------------------------------------------------
+
+/// The head of a request.
+#[derive(Clone, Debug, Default)]
+pub struct Head {
+    pub cookie: Option<String>,
+    pub method: Option<&'static str>,
+    pub fetch_site: Option<&'static str>,
+    pub user_agent: Option<String>,
+    pub place: Option<String>,
+}
+
+impl Head {
+    pub fn cookie(text: impl Into<String>) -> Self {
+        Self {
+            cookie: Some(text.into()),
+            ..Self::default()
+        }
+    }
+
+    pub fn cross_site(method: &'static str) -> Self {
+        Self {
+            method: Some(method),
+            fetch_site: Some("cross-site"),
+            ..Self::default()
+        }
+    }
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        match name {
+            "cookie" => self.cookie.clone(),
+            "sec-fetch-site" => self.fetch_site.map(str::to_owned),
+            "user-agent" => self.user_agent.clone(),
+            _ => None,
+        }
+    }
+
+    fn method(&self) -> String {
+        self.method.unwrap_or("GET").to_owned()
+    }
+
+    fn place(&self) -> Option<String> {
+        self.place.clone()
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Cookie {
+    value: String,
+    /// `None` for one that ends with the browser.
+    expires_at: Option<i64>,
+}
+
+/// The cookies of one browser for one site.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Jar {
+    cookies: BTreeMap<String, Cookie>,
+}
+
+impl Jar {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes `Set-Cookie` fields of one answer. RFC 6265bis section 5.6 and 5.7, as far as the
+    /// fields that we write go: whatever a browser would refuse fails the test.
+    pub fn receive(&mut self, now: i64, fields: &[String]) {
+        self.cookies
+            .retain(|_, cookie| cookie.expires_at.is_none_or(|end| now < end));
+        let mut names = BTreeSet::new();
+        for field in fields {
+            let mut parts = field.split("; ");
+            let (name, value) = parts.next().unwrap().split_once('=').expect("a pair");
+            assert!(names.insert(name), "{name} is set twice in one answer");
+            assert!(name.len() + value.len() <= 4096, "{name} is too long");
+            let mut max_age = None;
+            let attributes: Vec<&str> = parts.collect();
+            for attribute in &attributes {
+                if let Some(seconds) = attribute.strip_prefix("Max-Age=") {
+                    max_age = Some(seconds.parse::<i64>().unwrap().min(34_560_000));
+                }
+            }
+            assert!(attributes.contains(&"HttpOnly"), "{field}");
+            if name.starts_with("__Host-") {
+                assert!(attributes.contains(&"Secure"), "{field}");
+                assert!(attributes.contains(&"Path=/"), "{field}");
+                assert!(!field.contains("Domain="), "{field}");
+            }
+            match max_age {
+                Some(seconds) if seconds <= 0 => {
+                    self.cookies.remove(name);
+                }
+                _ => {
+                    let expires_at = max_age.map(|seconds| now + seconds * SECOND);
+                    let value = value.to_owned();
+                    let cookie = Cookie { value, expires_at };
+                    self.cookies.insert(name.to_owned(), cookie);
+                }
+            }
+        }
+    }
+
+    /// The Cookie header of the next request.
+    pub fn header(&self, now: i64) -> Option<String> {
+        let live = self
+            .cookies
+            .iter()
+            .filter(|(_, cookie)| cookie.expires_at.is_none_or(|end| now < end));
+        let pairs: Vec<String> = live
+            .map(|(name, cookie)| format!("{name}={}", cookie.value))
+            .collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+
+    pub fn head(&self, now: i64) -> Head {
+        Head {
+            cookie: self.header(now),
+            ..Head::default()
+        }
+    }
+
+    pub fn value(&self, name: &str) -> Option<&str> {
+        Some(&self.cookies.get(name)?.value)
+    }
+
+    pub fn put(&mut self, name: &str, value: &str) {
+        let value = value.to_owned();
+        let expires_at = None;
+        self.cookies
+            .insert(name.to_owned(), Cookie { value, expires_at });
+    }
+
+    pub fn forget(&mut self, name: &str) -> bool {
+        self.cookies.remove(name).is_some()
+    }
+
+    /// Cookies without an age go.
+    pub fn close_browser(&mut self) {
+        self.cookies.retain(|_, cookie| cookie.expires_at.is_some());
+    }
+
+    pub fn names(&self) -> Vec<&str> {
+        self.cookies.keys().map(String::as_str).collect()
+    }
+}
+
+// --- the world -----------------------------------------------------------------------------------
+
+/// A Worker with its namespace.
+#[derive(Clone)]
+pub struct World {
+    pub clock: ManualClock,
+    pub runtime: Rc<TestRuntime>,
+    pub store: TestStore,
+    pub sessions: Sessions,
+}
+
+impl World {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let clock = ManualClock::new(START);
+        let runtime = TestRuntime::new(clock.clone(), 42);
+        let store = TestStore::new(clock.clone());
+        let sessions = sessions(SECRET, settings, &store, &runtime);
+        Self {
+            clock,
+            runtime,
+            store,
+            sessions,
+        }
+    }
+
+    /// Another isolate of the same Worker: the same namespace and time, nothing else in common.
+    pub fn elsewhere(&self) -> Self {
+        self.reconfigured(SECRET, self.sessions.settings().clone())
+    }
+
+    pub fn reconfigured(&self, secrets: &str, settings: Settings) -> Self {
+        let sessions = sessions(secrets, settings, &self.store, &self.runtime);
+        Self {
+            sessions,
+            ..self.clone()
+        }
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    pub fn advance(&self, milliseconds: i64) {
+        self.clock.advance(milliseconds);
+    }
+
+    pub fn load(&self, head: Head) -> SessionStore {
+        block_on(self.sessions.load(head))
+    }
+
+    pub fn open(&self, jar: &Jar) -> SessionStore {
+        self.load(jar.head(self.now()))
+    }
+
+    pub fn try_commit(
+        &self,
+        session: &mut SessionStore,
+        status: u16,
+    ) -> Result<CommitHeaders, SessionError> {
+        block_on(self.sessions.commit(session, status))
+    }
+
+    pub fn commit(&self, session: &mut SessionStore) -> CommitHeaders {
+        self.try_commit(session, 200).expect("a commit")
+    }
+
+    /// One request: load, `page`, commit, cookies.
+    pub fn visit<T>(&self, jar: &mut Jar, page: impl FnOnce(&mut SessionStore) -> T) -> T {
+        let mut session = self.open(jar);
+        let result = page(&mut session);
+        let headers = self.commit(&mut session);
+        jar.receive(self.now(), headers.set_cookie());
+        result
+    }
+
+    /// A browser with a session that holds `{"a":1}`; the log starts empty.
+    pub fn visitor(&self) -> Jar {
+        let mut jar = Jar::new();
+        self.visit(&mut jar, |session| session.set("a", 1).unwrap());
+        self.store.take_log();
+        jar
+    }
+
+    /// A browser logged in as `owner`, with `{"a":1}`; the log starts empty.
+    pub fn member(&self, owner: &str) -> Jar {
+        let mut jar = Jar::new();
+        self.visit(&mut jar, |session| {
+            session.bind(owner, false).unwrap();
+            session.set("a", 1).unwrap();
+        });
+        self.store.take_log();
+        jar
+    }
+
+    pub fn session_key(&self, jar: &Jar) -> SessionKey {
+        let session = self.open(jar);
+        SessionKey::of(&session)
+    }
+}
+
+fn sessions(
+    secrets: &str,
+    settings: Settings,
+    store: &TestStore,
+    runtime: &Rc<TestRuntime>,
+) -> Sessions {
+    let ring = SecretRing::parse(secrets).unwrap();
+    let runtime = Rc::clone(runtime);
+    Sessions::with_runtime(Rc::new(store.clone()), ring, settings, runtime).unwrap()
+}
+
+/// The parts of a session key, and the names that they give in the namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionKey {
+    pub owner: String,
+    pub lineage: String,
+    pub derived: String,
+}
+
+impl SessionKey {
+    pub fn of(session: &SessionStore) -> Self {
+        Self::parse(&session.session_key().expect("a session key"))
+    }
+
+    pub fn parse(text: &str) -> Self {
+        let parts: Vec<&str> = text.split('.').collect();
+        let [owner, lineage, derived] = parts[..] else {
+            panic!("{text} has not three parts");
+        };
+        Self {
+            owner: owner.to_owned(),
+            lineage: lineage.to_owned(),
+            derived: derived.to_owned(),
+        }
+    }
+
+    pub fn text(&self) -> String {
+        format!("{}.{}.{}", self.owner, self.lineage, self.derived)
+    }
+
+    pub fn record(&self) -> String {
+        format!("s.{}", self.text())
+    }
+
+    pub fn dead_key(&self) -> String {
+        format!("k.{}", self.derived)
+    }
+
+    pub fn dead_first_key(&self) -> String {
+        format!("k.{}", self.lineage)
+    }
+
+    pub fn dead_lineage(&self) -> String {
+        format!("l.{}", self.lineage)
+    }
+
+    pub fn owner_marker(&self) -> String {
+        format!("o.{}", self.owner)
+    }
+}
+
+/// Runs what waits for nothing but the test's own runtime.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    block_on(future)
+}
+
+pub fn destroy(session: &mut SessionStore) -> Result<(), SessionError> {
+    run(session.destroy())
+}
+
+pub fn save(session: &mut SessionStore) -> Result<(), SessionError> {
+    run(session.save())
+}
+
+/// The code of a failure.
+pub fn code<T>(result: Result<T, SessionError>) -> Option<ErrorCode> {
+    result.err().map(|error| error.code())
+}
+
+/// Keys and JSON texts, in order.
+pub fn contents(session: &SessionStore) -> Vec<(String, String)> {
+    session
+        .iter()
+        .expect("a readable session")
+        .map(|(key, text)| (key.to_owned(), text.to_owned()))
+        .collect()
+}
+
+/// `contents` as one text, for short assertions: `a=1 b=2`.
+pub fn shown(session: &SessionStore) -> String {
+    let pairs = contents(session);
+    let pairs: Vec<String> = pairs
+        .iter()
+        .map(|(key, text)| format!("{key}={text}"))
+        .collect();
+    pairs.join(" ")
+}
+
+/// The names of the cookies that an answer sets or removes.
+pub fn cookie_names(headers: &CommitHeaders) -> Vec<&str> {
+    headers
+        .set_cookie()
+        .iter()
+        .map(|field| field.split('=').next().unwrap())
+        .collect()
+}

@@ -1,0 +1,444 @@
+//! When a session ends: hard end, idle time, its own end, the browser's close.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use common::*;
+use edge_session::{ErrorCode, Expiry, Outcome, Settings};
+
+/// Settings without an idle time.
+fn never_idle() -> Settings {
+    Settings::default().with_idle_timeout(0)
+}
+
+// --- the idle time -------------------------------------------------------------------------------
+
+#[test]
+fn idle_time_slides_in_a_cookie_without_a_write() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    for hours in 1..=30 {
+        world.advance(20 * HOUR / 4);
+        let session = world.open(&jar);
+        assert_eq!(session.outcome(), Outcome::Loaded, "after {hours} quarters");
+        world.visit(&mut jar, |session| {
+            assert_eq!(session.get("a").unwrap(), Some(1))
+        });
+    }
+    assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
+fn the_seen_cookie_is_written_after_a_twentieth_of_the_idle_time() {
+    let world = World::with(Settings::default().with_idle_timeout(2_000));
+    let mut jar = world.visitor();
+    world.advance(100 * SECOND - 1);
+    world.visit(&mut jar, |session| assert!(!session.needs_update()));
+    assert_eq!(jar.value(SEEN), None);
+    world.advance(1);
+    let mut session = world.open(&jar);
+    assert!(session.needs_update() && !session.modified());
+    let headers = world.commit(&mut session);
+    let [field] = headers.set_cookie() else {
+        panic!("{headers:?}");
+    };
+    let end = format!("; Max-Age={}{ATTRIBUTES}", 604_800 - 100);
+    assert!(field.starts_with(SEEN) && field.ends_with(&end), "{field}");
+    assert!(field.len() < SEEN.len() + 1 + 90 + end.len());
+    assert!(headers.depends_on_session());
+    jar.receive(world.now(), headers.set_cookie());
+    world.advance(99 * SECOND);
+    world.visit(&mut jar, |session| assert!(!session.needs_update()));
+    assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
+fn a_saved_request_writes_no_seen_cookie() {
+    let world = World::new();
+    let jar = world.visitor();
+    world.advance(12 * HOUR);
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    let headers = world.commit(&mut session);
+    assert_eq!(cookie_names(&headers), [FRESH]);
+    let mut session = world.open(&jar);
+    session.cycle_key().unwrap();
+    assert_eq!(cookie_names(&world.commit(&mut session)), [KEY, FRESH]);
+}
+
+#[test]
+fn a_session_lives_to_the_last_millisecond_of_its_idle_time() {
+    let world = World::new();
+    let jar = world.visitor();
+    world.advance(DAY - 1);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+    world.advance(1);
+    let session = world.open(&jar);
+    assert_eq!(session.outcome(), Outcome::Expired);
+    assert_eq!(session.len().unwrap(), 0);
+    assert_eq!(session.session_key(), None);
+}
+
+#[test]
+fn a_seen_cookie_that_is_stripped_or_replayed_ends_a_session_early_never_late() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.advance(20 * HOUR);
+    let old = jar.clone();
+    world.visit(&mut jar, |_| ());
+    let early = jar.clone();
+    world.advance(20 * HOUR);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+    assert_eq!(world.open(&old).outcome(), Outcome::Expired);
+    let mut stripped = jar.clone();
+    assert!(stripped.forget(SEEN));
+    assert_eq!(world.open(&stripped).outcome(), Outcome::Expired);
+    world.visit(&mut jar, |_| ());
+    world.advance(20 * HOUR);
+    assert_eq!(world.open(&early).outcome(), Outcome::Expired);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn a_seen_cookie_of_another_session_counts_for_nothing() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut other = world.visitor();
+    world.advance(20 * HOUR);
+    world.visit(&mut other, |_| ());
+    jar.put(SEEN, other.value(SEEN).unwrap());
+    world.advance(5 * HOUR);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Expired);
+    assert_eq!(world.open(&other).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn no_idle_limit_writes_no_seen_cookie() {
+    let world = World::with(never_idle());
+    let mut jar = world.visitor();
+    world.advance(6 * DAY);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.idle_expires_at().unwrap(), None);
+        assert_eq!(session.get("a").unwrap(), Some(1));
+    });
+    assert_eq!(jar.value(SEEN), None);
+}
+
+// --- the hard end --------------------------------------------------------------------------------
+
+#[test]
+fn nothing_outlives_the_hard_end() {
+    let world = World::with(never_idle());
+    let mut jar = world.visitor();
+    let mut kept = jar.clone();
+    world.advance(7 * DAY - 1);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.get("a").unwrap(), Some(1));
+        session.set_expiry(10_000).unwrap();
+        assert_eq!(session.get_expiry_date().unwrap(), START + 7 * DAY);
+    });
+    world.advance(1);
+    // The browser drops the cookie by itself; one that does not gains nothing.
+    assert_eq!(world.open(&jar).outcome(), Outcome::New);
+    kept.put(KEY, &kept.value(KEY).unwrap().to_owned());
+    world.store.take_log();
+    assert_eq!(world.open(&kept).outcome(), Outcome::Expired);
+    assert_eq!(world.store.operations(), 0);
+}
+
+#[test]
+fn a_new_key_does_not_move_the_hard_end() {
+    let world = World::with(never_idle());
+    let mut jar = world.visitor();
+    world.advance(6 * DAY);
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    let session = world.open(&jar);
+    assert_eq!(session.get_expiry_date().unwrap(), START + 7 * DAY);
+    assert_eq!(session.created_at(), Some(START));
+    world.advance(DAY);
+    let mut kept = jar.clone();
+    kept.put(KEY, &jar.value(KEY).unwrap().to_owned());
+    assert_eq!(world.open(&kept).outcome(), Outcome::Expired);
+}
+
+#[test]
+fn a_shorter_age_ends_the_sessions_made_before() {
+    let world = World::with(never_idle());
+    let jar = world.visitor();
+    let shorter = world.reconfigured(SECRET, never_idle().with_cookie_age(3_600));
+    assert_eq!(shorter.open(&jar).outcome(), Outcome::Loaded);
+    world.advance(HOUR);
+    assert_eq!(shorter.open(&jar).outcome(), Outcome::Expired);
+    let longer = world.reconfigured(SECRET, never_idle().with_cookie_age(34_560_000));
+    world.advance(7 * DAY);
+    let mut kept = jar.clone();
+    kept.put(KEY, &jar.value(KEY).unwrap().to_owned());
+    assert_eq!(longer.open(&kept).outcome(), Outcome::Expired);
+}
+
+// --- an end of one's own -------------------------------------------------------------------------
+
+#[test]
+fn every_form_of_an_end() {
+    let world = World::new();
+    let at = START + 500 * SECOND;
+    let instant = UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap());
+    type Set = Box<dyn Fn(&mut edge_session::SessionStore)>;
+    let set = |expiry: Expiry| -> Set { Box::new(move |s| s.set_expiry(expiry).unwrap()) };
+    let cases: Vec<(&str, Set, i64)> = vec![
+        ("seconds", Box::new(|s| s.set_expiry(600).unwrap()), 600),
+        (
+            "long seconds",
+            Box::new(|s| s.set_expiry(600_i64).unwrap()),
+            600,
+        ),
+        (
+            "instant",
+            Box::new(move |s| s.set_expiry(instant).unwrap()),
+            500,
+        ),
+        ("milliseconds", set(Expiry::At(at)), 500),
+        (
+            "idle",
+            Box::new(|s| s.set_expiry(Duration::from_secs(900)).unwrap()),
+            900,
+        ),
+        (
+            "none",
+            Box::new(|s| s.set_expiry(None::<i64>).unwrap()),
+            86_400,
+        ),
+        (
+            "browser close",
+            Box::new(|s| s.set_expiry(0).unwrap()),
+            86_400,
+        ),
+        ("longer than idle", set(Expiry::After(100_000)), 86_400),
+        ("idle longer than hard", set(Expiry::Idle(999_999)), 604_800),
+        ("never idle", set(Expiry::Idle(0)), 604_800),
+        ("past", Box::new(|s| s.set_expiry(-300).unwrap()), -300),
+        (
+            "long ago",
+            Box::new(|s| s.set_expiry(SystemTime::UNIX_EPOCH).unwrap()),
+            -START / 1_000,
+        ),
+        ("far future", set(Expiry::After(i64::MAX)), 86_400),
+        ("far past", set(Expiry::At(i64::MIN)), i64::MIN / 1_000),
+    ];
+    for (name, set, seconds) in cases {
+        let mut session = world.load(Head::default());
+        session.set("a", 1).unwrap();
+        set(&mut session);
+        assert_eq!(session.get_expiry_age().unwrap(), seconds, "{name}");
+        let date = session.get_expiry_date().unwrap();
+        assert_eq!(date.saturating_sub(START) / 1_000, seconds, "{name}");
+        let saved = world.try_commit(&mut session, 200);
+        if seconds < 0 {
+            assert_eq!(code(saved), Some(ErrorCode::Expired), "{name}");
+            continue;
+        }
+        let mut jar = Jar::new();
+        jar.receive(world.now(), saved.unwrap().set_cookie());
+        assert_eq!(
+            world.open(&jar).get_expiry_age().unwrap(),
+            seconds,
+            "{name}, reloaded"
+        );
+        let end = world.now() + seconds * SECOND;
+        let there = |at: i64| {
+            world.clock.set(at);
+            world.open(&jar).outcome()
+        };
+        assert_eq!(there(end - 1), Outcome::Loaded, "{name}");
+        assert_ne!(there(end), Outcome::Loaded, "{name}");
+        world.clock.set(START);
+    }
+}
+
+#[test]
+fn an_end_lives_in_the_record_and_is_a_change() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        session.set_expiry(600).unwrap();
+        assert!(session.modified() && session.needs_update());
+    });
+    assert_eq!(world.store.count(Kind::Put), 1);
+    world.visit(&mut jar, |session| {
+        session
+            .set_expiry(Expiry::At(START + 600 * SECOND))
+            .unwrap();
+        assert!(!session.modified(), "the same end again");
+    });
+    world.visit(&mut jar, |session| session.set_expiry(None::<i64>).unwrap());
+    world.advance(HOUR);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn the_end_at_browser_close_is_a_new_key_cookie_without_an_age() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let before = world.session_key(&jar);
+    let mut session = world.open(&jar);
+    session.set_expiry(0).unwrap();
+    assert!(session.get_expire_at_browser_close().unwrap());
+    let headers = world.commit(&mut session);
+    let field = &headers.set_cookie()[0];
+    assert!(
+        field.starts_with(KEY) && !field.contains("Max-Age"),
+        "{field}"
+    );
+    jar.receive(world.now(), headers.set_cookie());
+    let after = world.session_key(&jar);
+    assert_ne!(before.derived, after.derived);
+    assert_eq!(before.lineage, after.lineage);
+
+    world.advance(2 * HOUR);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.get("a").unwrap(), Some(1))
+    });
+    assert!(jar.value(SEEN).is_some());
+    let mut closed = jar.clone();
+    closed.close_browser();
+    assert_eq!(closed.value(KEY), None);
+    assert_eq!(closed.value(SEEN), None, "it ends with the key cookie");
+
+    // A save under the same expiry keeps the key; another end brings the age back.
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    assert_eq!(world.session_key(&jar), after);
+    world.visit(&mut jar, |session| {
+        session.set_expiry(3_600).unwrap();
+        assert!(!session.get_expire_at_browser_close().unwrap());
+    });
+    let mut closed = jar.clone();
+    closed.close_browser();
+    assert_eq!(world.session_key(&closed).lineage, before.lineage);
+    assert_ne!(world.session_key(&closed).derived, after.derived);
+}
+
+#[test]
+fn browser_close_by_setting_and_by_session() {
+    let by_setting = Settings::default().with_expire_at_browser_close(true);
+    for (settings, expiry, ends) in [
+        (Settings::default(), Expiry::Default, false),
+        (Settings::default(), Expiry::After(10), false),
+        (Settings::default(), Expiry::BrowserClose, true),
+        (by_setting.clone(), Expiry::Default, true),
+        (by_setting.clone(), Expiry::After(10), false),
+        (by_setting, Expiry::BrowserClose, true),
+    ] {
+        let world = World::with(settings);
+        let mut jar = Jar::new();
+        world.visit(&mut jar, |session| {
+            session.set("a", 1).unwrap();
+            session.set_expiry(expiry).unwrap();
+            assert_eq!(session.get_expire_at_browser_close().unwrap(), ends);
+        });
+        jar.close_browser();
+        assert_eq!(jar.value(KEY).is_none(), ends, "{expiry:?}");
+    }
+}
+
+// --- an end that passes --------------------------------------------------------------------------
+
+#[test]
+fn a_save_after_the_end_is_expired_and_a_new_end_revives() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    world.advance(600 * SECOND);
+    assert!(session.get_expiry_age().unwrap() <= 0);
+    let error = save(&mut session).unwrap_err();
+    assert!(error.is_expired());
+    assert_eq!(session.refusal().unwrap().code(), ErrorCode::Expired);
+    session.set_expiry(600).unwrap();
+    save(&mut session).unwrap();
+    let headers = world.commit(&mut session);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1 b=2");
+}
+
+#[test]
+fn a_revival_stops_at_the_hard_end() {
+    let world = World::with(never_idle());
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    world.advance(7 * DAY);
+    session.set("b", 2).unwrap();
+    session.set_expiry(600).unwrap();
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::Expired));
+    assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
+fn a_request_that_finds_its_session_expired_begins_anew() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let before = world.session_key(&jar);
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    world.advance(600 * SECOND);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Expired);
+        assert!(session.is_empty().unwrap());
+        assert!(session.is_new());
+    });
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    assert_eq!(shown(&world.open(&jar)), "b=2");
+    assert_ne!(world.session_key(&jar).lineage, before.lineage);
+}
+
+#[test]
+fn an_end_in_the_past_is_refused_and_stores_nothing() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.set_expiry(-1).unwrap();
+    assert!(session.get_expiry_age().unwrap() < 0);
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::Expired));
+    session.set_expiry(60).unwrap();
+    save(&mut session).unwrap();
+}
+
+// --- clocks --------------------------------------------------------------------------------------
+
+#[test]
+fn strange_clocks_neither_panic_nor_extend_a_life() {
+    for now in [i64::MIN, -1, 0, i64::MAX / 2, i64::MAX] {
+        let world = World::new();
+        let jar = world.visitor();
+        let mut old = jar.clone();
+        old.put(KEY, &jar.value(KEY).unwrap().to_owned());
+        world.clock.set(now);
+        let mut session = world.open(&old);
+        if now > START {
+            assert_ne!(session.outcome(), Outcome::Loaded, "{now}");
+        }
+        let _unimportant = session.set("b", 2);
+        let _unimportant = session.get_expiry_age();
+        let _unimportant = session.set_expiry(i64::MAX);
+        let _unimportant = world.try_commit(&mut session, 200);
+        let _unimportant = destroy(&mut world.open(&old));
+    }
+}
+
+#[test]
+fn a_clock_that_goes_back_moves_no_end() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.advance(-HOUR);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Loaded);
+        session.set("b", 2).unwrap();
+    });
+    world.clock.set(START + DAY - 1);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+    world.clock.set(START + DAY);
+    assert_eq!(world.open(&jar).outcome(), Outcome::Expired);
+}

@@ -1,0 +1,583 @@
+//! The life of a session from an untouched page to its save: what it costs, which cookies it
+//! sets, what it refuses.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use common::*;
+use edge_session::connector::ConnectorErrorKind;
+use edge_session::{CommitHeaders, ErrorCode, Outcome, Settings};
+
+// --- nothing for nothing -------------------------------------------------------------------------
+
+#[test]
+fn an_untouched_new_session_costs_nothing() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    let headers = world.commit(&mut session);
+    assert!(headers.is_empty(), "{headers:?}");
+    assert_eq!(world.store.operations(), 0);
+    assert_eq!(session.outcome(), Outcome::New);
+    assert_eq!(session.session_key(), None);
+}
+
+#[test]
+fn a_new_session_that_was_only_read_stores_nothing() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    assert_eq!(session.get::<i32>("a").unwrap(), None);
+    assert_eq!(session.pop_or("a", 5).unwrap(), 5);
+    assert!(!session.remove("a").unwrap());
+    session.clear().unwrap();
+    let headers = world.commit(&mut session);
+    assert!(headers.set_cookie().is_empty(), "{headers:?}");
+    assert!(headers.depends_on_session());
+    assert_eq!(world.store.operations(), 0);
+}
+
+#[test]
+fn what_is_set_and_removed_again_in_a_new_session_stores_nothing() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    session.remove("a").unwrap();
+    assert!(!session.needs_update());
+    assert!(world.commit(&mut session).set_cookie().is_empty());
+    assert_eq!(world.store.operations(), 0);
+}
+
+#[test]
+fn an_unloaded_session_costs_nothing_and_says_so() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.sessions.open(jar.head(world.now()));
+    assert_eq!(code(session.get::<i32>("a")), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(session.set("a", 2)), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(session.cycle_key()), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(session.create()), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(session.bind("ada", true)), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::NotLoaded));
+    assert!(world.commit(&mut session).set_cookie().is_empty());
+    assert_eq!(world.store.operations(), 0);
+}
+
+#[test]
+fn a_session_is_loaded_once() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    assert_eq!(run(session.load()).unwrap(), Outcome::Loaded);
+    assert_eq!(world.store.count(Kind::Read), 1);
+    assert_eq!(run(session.load_fresh()).unwrap(), Outcome::Loaded);
+    assert_eq!(world.store.count(Kind::Read), 2);
+}
+
+// --- the first save ------------------------------------------------------------------------------
+
+#[test]
+fn the_first_save_puts_once_reads_nothing_and_sets_two_cookies() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    assert!(session.needs_update() && session.modified() && session.is_new());
+    let headers = world.commit(&mut session);
+
+    let key = SessionKey::of(&session);
+    assert_eq!(world.store.take_log(), [(Kind::Put, key.record())]);
+    assert_eq!(key.owner, "-");
+    assert_eq!(key.lineage, key.derived);
+
+    let [key_cookie, fresh_cookie] = headers.set_cookie() else {
+        panic!("{headers:?}");
+    };
+    let value = pair_value(key_cookie, KEY);
+    assert!(value.len() <= 200, "{}", value.len());
+    assert_eq!(
+        *key_cookie,
+        format!("{KEY}={value}; Max-Age=604800{ATTRIBUTES}")
+    );
+    let value = pair_value(fresh_cookie, FRESH);
+    assert!(value.len() <= 3_600, "{}", value.len());
+    assert_eq!(
+        *fresh_cookie,
+        format!("{FRESH}={value}; Max-Age=102{ATTRIBUTES}")
+    );
+    assert!(headers.depends_on_session());
+    assert!(!session.is_new() && !session.modified());
+    assert_eq!(session.version(), 1);
+    assert_eq!(session.created_at(), Some(START));
+}
+
+fn pair_value<'a>(field: &'a str, name: &str) -> &'a str {
+    let pair = field.split(';').next().unwrap();
+    pair.strip_prefix(name).unwrap().strip_prefix('=').unwrap()
+}
+
+#[test]
+fn a_record_lives_until_the_hard_end() {
+    let world = World::with(Settings::default().with_cookie_age(1_000));
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar);
+    world.advance(400 * SECOND);
+    world.visit(&mut jar, |session| session.set("a", 2).unwrap());
+    assert_eq!(world.store.ttl(&key.record()), Some(600));
+}
+
+#[test]
+fn the_store_never_holds_what_the_browser_holds() {
+    let world = World::new();
+    let jar = world.visitor();
+    let secret = jar.value(KEY).unwrap();
+    for (name, value) in world.store.all() {
+        for text in [&name, &value] {
+            assert!(!text.contains(secret) && !text.contains(&secret[8..40]));
+            assert!(!text.contains("\"a\""), "sealed: {text}");
+        }
+    }
+}
+
+#[test]
+fn settings_of_the_cookie_are_on_every_cookie() {
+    let settings = Settings::default()
+        .with_cookie_name("__Secure-id")
+        .with_cookie_path("/shop")
+        .with_cookie_domain("example.com")
+        .with_cookie_same_site(edge_session::SameSite::None)
+        .with_cookie_partitioned(true)
+        .with_cookie_age(60);
+    let world = World::with(settings);
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    let headers = world.commit(&mut session);
+    let attributes =
+        "; Path=/shop; Domain=example.com; Secure; HttpOnly; SameSite=None; Partitioned";
+    for (field, start) in headers
+        .set_cookie()
+        .iter()
+        .zip(["__Secure-id=", "__Secure-id-fresh="])
+    {
+        assert!(
+            field.starts_with(start) && field.ends_with(attributes),
+            "{field}"
+        );
+    }
+    // A removal that differs in one attribute removes nothing.
+    destroy_is_committed(&world, headers, attributes);
+}
+
+fn destroy_is_committed(world: &World, headers: CommitHeaders, attributes: &str) {
+    let mut jar = Jar::new();
+    jar.receive(world.now(), headers.set_cookie());
+    let mut session = world.open(&jar);
+    destroy(&mut session).unwrap();
+    let headers = world.commit(&mut session);
+    assert_eq!(cookie_names(&headers), ["__Secure-id", "__Secure-id-fresh"]);
+    for field in headers.set_cookie() {
+        let removal = format!("=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}");
+        assert!(field.ends_with(&removal), "{field}");
+    }
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(jar, Jar::new());
+}
+
+// --- load and save -------------------------------------------------------------------------------
+
+#[test]
+fn a_load_is_one_read_of_record_and_marker() {
+    let world = World::new();
+    let jar = world.visitor();
+    let session = world.open(&jar);
+    let key = SessionKey::of(&session);
+    assert_eq!(
+        world.store.take_log(),
+        [(Kind::Read, key.record()), (Kind::Read, key.dead_key())]
+    );
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(shown(&session), "a=1");
+}
+
+#[test]
+fn a_load_of_a_rotated_owned_session_is_one_read_of_four_keys() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    world.store.take_log();
+    let session = world.open(&jar);
+    let key = SessionKey::of(&session);
+    assert_eq!(world.store.count(Kind::Read), 1);
+    assert_eq!(
+        world.store.keys_of(Kind::Read),
+        [
+            key.record(),
+            key.dead_key(),
+            key.dead_lineage(),
+            key.owner_marker()
+        ]
+    );
+}
+
+#[test]
+fn reading_writes_nothing_and_sets_no_cookie() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    assert_eq!(session.get("a").unwrap(), Some(1));
+    assert!(!session.needs_update());
+    let headers = world.commit(&mut session);
+    assert!(headers.set_cookie().is_empty());
+    assert_eq!(world.store.operations(), 1);
+}
+
+#[test]
+fn an_equal_value_is_not_written() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.set("a", 1).unwrap();
+    session.set("a", 1_u64).unwrap();
+    assert!(!session.modified() && !session.needs_update());
+    let headers = world.commit(&mut session);
+    assert!(headers.set_cookie().is_empty());
+    assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
+fn a_change_puts_once_and_writes_no_key_cookie() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    let headers = world.commit(&mut session);
+    assert_eq!(cookie_names(&headers), [FRESH]);
+    assert_eq!(
+        (world.store.count(Kind::Read), world.store.count(Kind::Put)),
+        (1, 1)
+    );
+    assert_eq!(session.version(), 2);
+}
+
+#[test]
+fn a_save_looks_again_when_a_second_has_passed_since_the_read() {
+    for (pause, reads) in [(999, 1), (1_000, 2)] {
+        // Another isolate: one's own table may make the second read unnecessary.
+        let world = World::new();
+        let jar = world.visitor();
+        let world = world.elsewhere();
+        let mut session = world.open(&jar);
+        world.advance(pause);
+        session.set("b", 2).unwrap();
+        let _ = world.commit(&mut session);
+        assert_eq!(world.store.count(Kind::Read), reads, "after {pause} ms");
+        assert_eq!(world.store.count(Kind::Put), 1);
+    }
+}
+
+#[test]
+fn what_was_saved_is_read_by_the_next_request() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    for n in 2..6 {
+        world.visit(&mut jar, |session| {
+            assert_eq!(session.get("a").unwrap(), Some(n - 1));
+            session.set("a", n).unwrap();
+        });
+    }
+    assert_eq!(world.open(&jar).version(), 5);
+}
+
+#[test]
+fn an_emptied_session_stays_a_session() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar);
+    world.visit(&mut jar, |session| session.clear().unwrap());
+    let session = world.open(&jar);
+    assert_eq!(SessionKey::of(&session), key);
+    assert!(session.is_empty().unwrap());
+}
+
+#[test]
+fn an_explicit_save_is_seen_at_once_and_the_commit_carries_its_cookies() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    save(&mut session).unwrap();
+    assert_eq!(world.store.count(Kind::Put), 1);
+    assert!(session.session_key().is_some());
+    save(&mut session).unwrap();
+    let headers = world.commit(&mut session);
+    assert_eq!(world.store.count(Kind::Put), 1, "nothing more to save");
+    assert_eq!(cookie_names(&headers), [KEY, FRESH]);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+}
+
+#[test]
+fn saving_twice_sets_each_cookie_once() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| {
+        session.set("a", 1).unwrap();
+        save(session).unwrap();
+        session.set("b", 2).unwrap();
+        save(session).unwrap();
+        session.cycle_key().unwrap();
+        session.set("c", 3).unwrap();
+    });
+    assert_eq!(shown(&world.open(&jar)), "a=1 b=2 c=3");
+}
+
+#[test]
+fn modified_can_be_said() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        session.set_modified(true).unwrap();
+        assert!(session.modified() && session.needs_update());
+    });
+    assert_eq!(world.store.count(Kind::Put), 1);
+    world.visit(&mut jar, |session| {
+        session.set("a", 9).unwrap();
+        session.set_modified(false).unwrap();
+        assert!(!session.modified() && !session.needs_update());
+    });
+    assert_eq!(world.store.count(Kind::Put), 1);
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+}
+
+#[test]
+fn an_empty_session_said_to_be_modified_is_made() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| session.set_modified(true).unwrap());
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+}
+
+// --- create --------------------------------------------------------------------------------------
+
+#[test]
+fn create_names_the_session_before_anything_is_stored() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    let key = world.visit(&mut jar, |session| {
+        session.create().unwrap();
+        assert_eq!(world.store.operations(), 0);
+        SessionKey::of(session)
+    });
+    assert_eq!(world.store.take_log(), [(Kind::Put, key.record())]);
+    assert_eq!(world.session_key(&jar), key);
+}
+
+#[test]
+fn create_over_a_loaded_session_begins_empty_and_leaves_the_other() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let old = jar.clone();
+    world.visit(&mut jar, |session| {
+        session.create().unwrap();
+        assert!(session.is_empty().unwrap());
+        assert!(session.is_new());
+        session.set("b", 2).unwrap();
+    });
+    assert_eq!(shown(&world.open(&jar)), "b=2");
+    assert_eq!(shown(&world.open(&old)), "a=1");
+}
+
+#[test]
+fn without_randomness_nothing_is_made() {
+    let world = World::new();
+    world.runtime.set_randomness(Randomness::Failing);
+    let mut session = world.load(Head::default());
+    assert_eq!(code(session.create()), Some(ErrorCode::NotReady));
+    assert_eq!(code(session.cycle_key()), Some(ErrorCode::NotReady));
+    assert_eq!(code(session.bind("ada", true)), Some(ErrorCode::NotReady));
+    assert_eq!(
+        code(session.generate_session_id()),
+        Some(ErrorCode::NotReady)
+    );
+    session.set("a", 1).unwrap();
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::NotReady));
+    assert_eq!(
+        code(world.try_commit(&mut session, 200)),
+        Some(ErrorCode::NotReady)
+    );
+    assert!(session.done_headers().set_cookie().is_empty());
+    assert_eq!(world.store.operations(), 0);
+}
+
+#[test]
+fn a_generated_id_is_random_and_tied_to_nothing() {
+    let world = World::new();
+    let session = world.load(Head::default());
+    let ids: std::collections::BTreeSet<String> = (0..1_000)
+        .map(|_| session.generate_session_id().unwrap())
+        .collect();
+    assert_eq!(ids.len(), 1_000);
+    assert!(ids.iter().all(|id| id.len() == 43 && !id.contains('.')));
+    assert_eq!(session.session_key(), None);
+    assert_eq!(world.store.operations(), 0);
+}
+
+// --- answers that fail, and after the answer -----------------------------------------------------
+
+#[test]
+fn a_5xx_answer_drops_every_change_and_intent() {
+    let world = World::new();
+    let jar = world.visitor();
+    for status in [500, 503, 599] {
+        let mut session = world.open(&jar);
+        session.set("a", 2).unwrap();
+        session.cycle_key().unwrap();
+        let headers = world.try_commit(&mut session, status).unwrap();
+        assert!(headers.set_cookie().is_empty());
+    }
+    assert_eq!(world.store.count(Kind::Put), 0);
+    for status in [200, 302, 404, 499] {
+        let mut session = world.open(&jar);
+        session.set("a", status).unwrap();
+        let headers = world.try_commit(&mut session, status).unwrap();
+        assert_eq!(cookie_names(&headers), [FRESH], "{status}");
+    }
+    assert_eq!(world.store.count(Kind::Put), 4);
+}
+
+#[test]
+fn a_5xx_answer_drops_a_login_and_leaves_the_old_session_alive() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let mut session = world.open(&jar);
+    session.bind("bob", false).unwrap();
+    assert!(
+        world
+            .try_commit(&mut session, 500)
+            .unwrap()
+            .set_cookie()
+            .is_empty()
+    );
+    assert_eq!(world.open(&jar).owner().unwrap(), Some("ada"));
+}
+
+#[test]
+fn what_was_saved_before_a_5xx_stays() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    save(&mut session).unwrap();
+    session.set("b", 2).unwrap();
+    let headers = world.try_commit(&mut session, 500).unwrap();
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+}
+
+#[test]
+fn after_the_commit_a_change_is_refused_and_reading_is_not() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    let _ = world.commit(&mut session);
+    let refused = Some(ErrorCode::Committed);
+    assert_eq!(code(session.set("a", 2)), refused);
+    assert_eq!(code(session.remove("a")), refused);
+    assert_eq!(code(session.clear()), refused);
+    assert_eq!(code(session.update([("a", 2)])), refused);
+    assert_eq!(code(session.flash("a", 2)), refused);
+    assert_eq!(code(session.set_expiry(60)), refused);
+    assert_eq!(code(session.set_modified(true)), refused);
+    assert_eq!(code(session.create()), refused);
+    assert_eq!(code(session.cycle_key()), refused);
+    assert_eq!(code(session.bind("ada", true)), refused);
+    assert_eq!(code(save(&mut session)), refused);
+    assert_eq!(code(destroy(&mut session)), refused);
+    assert_eq!(code(run(session.flush(["a"]))), refused);
+    assert_eq!(code(world.try_commit(&mut session, 200)), refused);
+    assert_eq!(shown(&session), "a=1 b=2");
+    assert_eq!(world.store.count(Kind::Put), 1);
+    assert!(!session.needs_update());
+}
+
+// --- limits --------------------------------------------------------------------------------------
+
+#[test]
+fn limits_are_told_with_what_is_and_what_may_be() {
+    let settings = Settings::default()
+        .with_max_record_bytes(1_024)
+        .with_max_keys(3)
+        .with_max_key_bytes(8)
+        .with_max_depth(4);
+    let world = World::with(settings);
+    let refused = |session: &mut edge_session::SessionStore, code, words: &[&str]| {
+        let error = world.try_commit(session, 200).unwrap_err();
+        assert_eq!(error.code(), code);
+        for word in words {
+            assert!(error.message().contains(word), "{word}: {error}");
+        }
+        assert_eq!(world.store.operations(), 0);
+        assert!(session.done_headers().set_cookie().is_empty());
+    };
+
+    let mut session = world.load(Head::default());
+    session.set("a", "x".repeat(1_021)).unwrap();
+    let words = ["1024", "SESSION_MAX_RECORD_BYTES", "1025"];
+    // A key of one byte, two quotes and the text.
+    session.set("b", 1).unwrap();
+    session.remove("b").unwrap();
+    assert_eq!(session.get_json("a").unwrap().unwrap().len(), 1_023);
+    let mut fits = world.load(Head::default());
+    fits.set("a", "x".repeat(1_021)).unwrap();
+    let _ = world.commit(&mut fits);
+    world.store.take_log();
+    session.set("a", "x".repeat(1_022)).unwrap();
+    refused(&mut session, ErrorCode::TooLarge, &words);
+
+    let mut session = world.load(Head::default());
+    session
+        .update([("a", 1), ("b", 2), ("c", 3), ("d", 4)])
+        .unwrap();
+    refused(
+        &mut session,
+        ErrorCode::TooLarge,
+        &["4 keys", "3", "SESSION_MAX_KEYS"],
+    );
+
+    let mut session = world.load(Head::default());
+    session.update([("a", 1), ("b", 2), ("c", 3)]).unwrap();
+    session.flash("d", 4).unwrap();
+    refused(&mut session, ErrorCode::TooLarge, &["4 keys", "3"]);
+
+    let mut session = world.load(Head::default());
+    for error in [
+        session.set("123456789", 1).unwrap_err(),
+        session.flash("123456789", 1).unwrap_err(),
+        session.update([("a", 1), ("123456789", 1)]).unwrap_err(),
+        session
+            .set("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", 1)
+            .unwrap_err(),
+    ] {
+        assert_eq!(error.code(), ErrorCode::TooLarge);
+        assert!(
+            error.message().contains("SESSION_MAX_KEY_BYTES allows 8"),
+            "{error}"
+        );
+    }
+    session.set("12345678", [[[[1]]]]).unwrap();
+    let error = session.set("deep", [[[[[1]]]]]).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::InvalidValue);
+    assert!(error.message().contains("SESSION_MAX_DEPTH"), "{error}");
+    assert_eq!(session.len().unwrap(), 1);
+}
+
+#[test]
+fn a_store_that_finds_it_too_large_says_so() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    world.store.fail(Kind::Put, 9, ConnectorErrorKind::TooLarge);
+    let error = world.try_commit(&mut session, 200).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge);
+    assert!(error.connector_error().is_some());
+    assert!(session.done_headers().set_cookie().is_empty());
+}
