@@ -451,6 +451,26 @@ mod tests {
     }
 
     #[test]
+    fn metadata_is_the_known_one() {
+        use crate::vectors::{HARD_END, MINTED, known, range, record_name, ring};
+        let listed = Listed {
+            created: MINTED,
+            last_written: MINTED + 5_000,
+            bound_at: MINTED + 1,
+            hard_end: HARD_END,
+            user_agent: Some("Mozilla/5.0 (é)".into()),
+            place: Some("CH".into()),
+        };
+        let (ring, name) = (ring(), record_name());
+        let text = listed.seal(ring.signer(), range(0x40), &name);
+        assert_eq!(text, Some(known("list metadata")));
+        assert_eq!(
+            Listed::open(&known("list metadata"), ring.signer(), &name),
+            Some(listed)
+        );
+    }
+
+    #[test]
     fn texts_are_cut_between_characters() {
         assert_eq!(cut("aé", 2), "a");
         assert_eq!(cut("aé", 3), "aé");
