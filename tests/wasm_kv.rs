@@ -1,0 +1,181 @@
+//! The KV connector and whole sessions, in workerd with a real KV binding.
+
+#![cfg(target_arch = "wasm32")]
+
+use std::rc::Rc;
+
+use edge_session::connector::{
+    ConnectorErrorKind, KvConnector, PutOptions, ReadOptions, SessionConnector as _,
+};
+use edge_session::runtime::{PlatformRuntime, Runtime as _};
+use edge_session::{CookieHeader, ErrorCode, Outcome, SecretRing, Sessions, Settings};
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+
+wasm_bindgen_test_configure!(run_in_service_worker);
+
+const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+
+/// The `env` of the Worker that these tests run in.
+fn env() -> JsValue {
+    Reflect::get(&js_sys::global(), &"testEnv".into()).unwrap()
+}
+
+fn kv() -> KvConnector {
+    KvConnector::from_env(&env(), "KV").unwrap()
+}
+
+fn sessions() -> Sessions {
+    sessions_with(Settings::default())
+}
+
+fn sessions_with(settings: Settings) -> Sessions {
+    Sessions::new(kv(), SecretRing::parse(SECRET).unwrap(), settings).unwrap()
+}
+
+/// The Cookie header that a browser would send after these Set-Cookie fields.
+fn cookies(set_cookie: &[String]) -> CookieHeader {
+    let pairs: Vec<&str> = set_cookie
+        .iter()
+        .map(|field| field.split(';').next().unwrap_or_default())
+        .collect();
+    CookieHeader::new(pairs.join("; "))
+}
+
+#[wasm_bindgen_test]
+async fn kv_keeps_what_is_put_and_tells_what_is_not_there() {
+    let kv = kv();
+    kv.put("wasm.a", "1", PutOptions::ttl(60)).await.unwrap();
+    // Under the least that KV takes: raised, not refused.
+    kv.put("wasm.b", "é", PutOptions::ttl(1).with_metadata("note"))
+        .await
+        .unwrap();
+    let read = kv
+        .read(
+            &["wasm.b", "wasm.none", "wasm.a"],
+            ReadOptions::cache_ttl(1),
+        )
+        .await;
+    assert_eq!(
+        read.unwrap(),
+        [Some("é".to_owned()), None, Some("1".to_owned())]
+    );
+    let page = kv.list("wasm.", None).await.unwrap();
+    let listed: Vec<_> = page
+        .keys
+        .iter()
+        .map(|key| (&*key.name, key.metadata.as_deref()))
+        .collect();
+    assert_eq!(listed, [("wasm.a", None), ("wasm.b", Some("note"))]);
+    kv.delete("wasm.a").await.unwrap();
+    kv.delete("wasm.a").await.unwrap();
+    assert_eq!(
+        kv.read(&["wasm.a"], ReadOptions::default()).await.unwrap(),
+        [None]
+    );
+}
+
+#[wasm_bindgen_test]
+async fn what_kv_refuses_is_a_typed_error() {
+    let kv = kv();
+    let long = "x".repeat(513);
+    let error = kv.put(&long, "1", PutOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ConnectorErrorKind::TooLarge, "{error}");
+    let metadata = "m".repeat(1_025);
+    let options = PutOptions::default().with_metadata(metadata);
+    let error = kv.put("wasm.m", "1", options).await.unwrap_err();
+    assert_eq!(error.kind(), ConnectorErrorKind::TooLarge, "{error}");
+    let error = kv.put("", "1", PutOptions::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ConnectorErrorKind::Unavailable, "{error}");
+}
+
+#[wasm_bindgen_test]
+fn a_missing_or_wrong_binding_is_named() {
+    let error = KvConnector::from_env(&env(), "NOT_BOUND").unwrap_err();
+    assert_eq!(error.code(), ErrorCode::MissingBinding);
+    assert!(error.to_string().contains("NOT_BOUND"), "{error}");
+    for wrong in [
+        JsValue::NULL,
+        JsValue::from_str("text"),
+        js_sys::Object::new().into(),
+    ] {
+        let error = KvConnector::from_binding(wrong, "SESSIONS").unwrap_err();
+        assert_eq!(error.code(), ErrorCode::MissingBinding);
+    }
+}
+
+#[wasm_bindgen_test]
+async fn a_session_goes_to_kv_and_comes_back() {
+    let sessions = sessions();
+    let mut session = sessions.load(CookieHeader::none()).await;
+    session.set("cart", vec![1, 2, 3]).unwrap();
+    let headers = sessions.commit(&mut session, 200).await.unwrap();
+
+    // Another isolate: nothing is remembered.
+    let sessions = self::sessions();
+    let mut session = sessions.load(cookies(&headers.set_cookie()[..1])).await;
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.require::<Vec<u32>>("cart").unwrap(), [1, 2, 3]);
+
+    session.destroy().await.unwrap();
+    let removal = sessions.commit(&mut session, 200).await.unwrap();
+    assert!(removal.set_cookie()[0].contains("Max-Age=0"));
+    let session = self::sessions().load(cookies(headers.set_cookie())).await;
+    assert_eq!(session.outcome(), Outcome::Revoked);
+    assert!(session.is_empty().unwrap());
+}
+
+#[wasm_bindgen_test]
+async fn an_owners_sessions_are_listed_from_kv_without_a_token() {
+    let sessions = sessions();
+    for _ in 0..2 {
+        let mut session = sessions.load(CookieHeader::none()).await;
+        session.bind("ada", false).unwrap();
+        let _ = sessions.commit(&mut session, 200).await.unwrap();
+    }
+    let listed = sessions.list("ada").await.unwrap();
+    assert_eq!(listed.len(), 2);
+    sessions.revoke("ada", &listed[0].key).await.unwrap();
+    assert_eq!(sessions.list("ada").await.unwrap().len(), 1);
+    let error = sessions.revoke("eve", &listed[1].key).await.unwrap_err();
+    assert_eq!(error.code(), ErrorCode::NotFound);
+    sessions.revoke_all("ada", None).await.unwrap();
+    assert!(sessions.list("ada").await.unwrap().is_empty());
+}
+
+#[wasm_bindgen_test]
+async fn a_plain_record_is_json_that_an_operator_can_read() {
+    let sessions = sessions_with(
+        Settings::default()
+            .with_seal(false)
+            .with_key_prefix("plain:"),
+    );
+    let mut session = sessions.load(CookieHeader::none()).await;
+    session.set("é", "ü").unwrap();
+    let headers = sessions.commit(&mut session, 200).await.unwrap();
+    let page = kv().list("plain:s.", None).await.unwrap();
+    let text = kv()
+        .read(&[&page.keys[0].name], ReadOptions::default())
+        .await
+        .unwrap();
+    assert!(
+        text[0].as_deref().unwrap().contains(r#""data":{"é":"ü"}"#),
+        "{text:?}"
+    );
+    let session = sessions.load(cookies(headers.set_cookie())).await;
+    assert_eq!(session.require::<String>("é").unwrap(), "ü");
+}
+
+#[wasm_bindgen_test]
+async fn the_platform_has_a_clock_randomness_and_a_timer() {
+    let runtime = Rc::new(PlatformRuntime);
+    let before = runtime.now();
+    assert!(before > 1_700_000_000_000);
+    let (mut one, mut other) = ([0; 32], [0; 32]);
+    runtime.fill_random(&mut one).unwrap();
+    runtime.fill_random(&mut other).unwrap();
+    assert_ne!(one, other);
+    runtime.sleep(1).await;
+    assert!(runtime.now() >= before);
+}
