@@ -112,6 +112,7 @@ function nodeTest(dir, counts) {
   if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
   return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", ...files], {
     ...options,
+    env: { EDGE_SESSION_BUILT: "1" },
     onLine(line) {
       const [, name, number] = line.match(/^ℹ (pass|fail|cancelled|skipped|todo) (\d+)$/) ?? [];
       const column = { pass: "passed", fail: "failed", cancelled: "failed", skipped: "skipped", todo: "skipped" }[name];
