@@ -129,6 +129,8 @@ struct Session {
     settled: Option<Envelope>,
     flying: Option<(Envelope, i64)>,
     markers_read_at: Option<i64>,
+    /// Until when somebody is taken to be waiting to put it again.
+    put_again_until: Option<i64>,
     /// When this was last written or read.
     at: i64,
     bytes: usize,
@@ -239,6 +241,27 @@ impl Memory {
                 session.end_flight(version);
                 session.markers_read_at = None;
             });
+        });
+    }
+
+    /// True for the one request that is to put the record again when the store takes the next
+    /// write; the others leave it to that one, for as long as it may take.
+    pub(crate) fn claim_put_again(&self, storage_key: &str, now: i64) -> bool {
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                let claimed = session.put_again_until.is_some_and(|until| now < until);
+                if !claimed {
+                    session.put_again_until = Some(now.saturating_add(FLIGHT));
+                }
+                !claimed
+            })
+        })
+    }
+
+    /// The request that claimed it is done.
+    pub(crate) fn release_put_again(&self, storage_key: &str, now: i64) {
+        self.with(|table| {
+            table.change(storage_key, now, |session| session.put_again_until = None);
         });
     }
 
@@ -487,6 +510,16 @@ mod tests {
         assert!(memory.landed("s.1", &envelope(1), 1));
         assert!(memory.recall("s.1", 1, 1_000).flying.is_some());
         assert!(!memory.landed("s.1", &envelope(2), 1));
+    }
+
+    #[test]
+    fn one_request_puts_again_for_all_and_not_for_ever() {
+        let memory = memory();
+        assert!(memory.claim_put_again("s.1", 0));
+        assert!(!memory.claim_put_again("s.1", FLIGHT - 1));
+        assert!(memory.claim_put_again("s.1", FLIGHT));
+        memory.release_put_again("s.1", FLIGHT + 1);
+        assert!(memory.claim_put_again("s.1", FLIGHT + 1));
     }
 
     #[test]

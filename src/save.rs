@@ -229,24 +229,34 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
 /// Puts the newest record under `identity`'s key once more, when the store takes the next write.
 pub(crate) async fn put_newest(shared: Rc<Shared>, identity: Identity) {
     let storage_key = identity.storage_key(&shared);
+    let now = shared.runtime.now();
+    // One of a burst puts for all of them: many would keep refusing each other.
+    if shared.memory.claim_put_again(&storage_key, now) {
+        put_settled(&shared, &identity, &storage_key).await;
+        let now = shared.runtime.now();
+        shared.memory.release_put_again(&storage_key, now);
+    }
+}
+
+async fn put_settled(shared: &Shared, identity: &Identity, storage_key: &str) {
     for _ in 0..PUTS {
         shared.wait_for_next_write().await;
         let now = shared.runtime.now();
         let Remembered {
             settled, flying, ..
-        } = shared.memory.recall(&storage_key, now, shared.window());
-        // A put that is on its way carries what was settled before it.
-        let (Some(newest), None) = (settled, flying) else {
+        } = shared.memory.recall(storage_key, now, shared.window());
+        let Some(newest) = settled else { return };
+        // One more is on its way: it may carry what this one would, or be refused.
+        if flying.is_some() {
+            continue;
+        }
+        let Ok(text) = seal(shared, &newest, identity) else {
             return;
         };
-        let Ok(text) = seal(&shared, &newest, &identity) else {
-            return;
-        };
-        match put_record(&shared, &identity, &newest, &text).await {
+        match put_record(shared, identity, &newest, &text).await {
             Ok(()) => {
-                shared
-                    .memory
-                    .landed(&storage_key, &newest, shared.runtime.now());
+                let now = shared.runtime.now();
+                shared.memory.landed(storage_key, &newest, now);
                 return;
             }
             Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {}
