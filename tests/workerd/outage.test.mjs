@@ -89,7 +89,7 @@ test("a put that failed leaves the session as it was", async () => {
   await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
 });
 
-test("a passing failure is tried again", { todo: "retries" }, async () => {
+test("a passing failure is tried again", async () => {
   const browser = await browserWith(world, { a: 1 });
   await world.advance(W);
   await world.storage.addFault({ op: "read", status: 503, times: 1 });
