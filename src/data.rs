@@ -119,6 +119,18 @@ impl Data {
         base
     }
 
+    /// What is removed but not saved is removed now: that is when others can begin to hear of it.
+    pub(crate) fn stamp(&mut self, now: i64) {
+        for entry in [&mut self.values, &mut self.flash]
+            .into_iter()
+            .flat_map(|table| table.entries.values_mut())
+        {
+            if let (None, Slot::Removed(at)) = (entry.version, &mut entry.slot) {
+                *at = now;
+            }
+        }
+    }
+
     /// Gives everything pending its version, and drops tombstones from before `horizon`.
     pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
         if self.cleared.pending {
@@ -410,6 +422,20 @@ mod tests {
         old.join(&new);
         assert_eq!(keys(&old.values), ["b"]);
         assert_eq!(old.flash.len(), 0);
+    }
+
+    #[test]
+    fn a_tombstone_counts_from_the_save_not_from_the_removal() {
+        let mut data = Data::default();
+        data.values.set("a", text(1));
+        data.settle(version(1, 1), 0);
+        data.values.remove("a", 100);
+        data.stamp(500);
+        data.settle(version(2, 1), 400);
+        assert_eq!(data.values.settled().count(), 1);
+        data.stamp(900);
+        data.settle(version(3, 1), 501);
+        assert_eq!(data.values.settled().count(), 0);
     }
 
     #[test]

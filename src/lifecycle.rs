@@ -294,6 +294,10 @@ impl SessionStore {
         };
         self.destroyed = false;
         let keep = keep && self.access == Access::Live;
+        if let Access::ReadOnly(_) | Access::Closed(_) = self.access {
+            // What came is left behind: what begins here is read and changed.
+            self.access = Access::Empty;
+        }
         let step = Step::Begin {
             owner: Some(owner.into()),
         };
@@ -306,25 +310,20 @@ impl SessionStore {
         Ok(())
     }
 
-    /// Whether data of the session that came may become `owner`'s.
+    /// Whether the data that this request holds may become `owner`'s.
     fn may_go_to(&self, owner: &str) -> bool {
-        match self.access {
-            Access::Empty | Access::Detached => self.base.is_none(),
-            Access::Live => {
-                let bound = match &self.next {
-                    Some(Next {
-                        step: Step::Begin { owner },
-                        ..
-                    }) => owner.clone(),
-                    _ => self
-                        .base
-                        .as_ref()
-                        .and_then(|base| Some(base.bound.as_ref()?.owner.clone())),
-                };
-                bound.is_none_or(|bound| *bound == *owner)
-            }
-            Access::ReadOnly(_) | Access::Closed(_) => false,
-        }
+        let bound = match &self.next {
+            Some(Next {
+                step: Step::Begin { owner },
+                ..
+            }) => owner.as_deref(),
+            _ => self
+                .base
+                .as_ref()
+                .and_then(|base| Some(&*base.bound.as_ref()?.owner)),
+        };
+        let held = !matches!(self.access, Access::ReadOnly(_) | Access::Closed(_));
+        held && bound.is_none_or(|bound| bound == owner)
     }
 
     /// What a login puts an end to: every presented session that is somebody's with its lineage,

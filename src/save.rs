@@ -315,6 +315,7 @@ impl Work {
             (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
         }
         let horizon = now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS));
+        envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
         let end = self.target.ticket.end(shared.age());
         if Limits::new(envelope.expiry, shared.settings.idle_timeout(), now, end).passed(now) {

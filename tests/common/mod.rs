@@ -568,8 +568,13 @@ impl World {
     }
 
     pub fn with(settings: Settings) -> Self {
+        Self::seeded(settings, 42)
+    }
+
+    /// Two worlds of one seed draw the same tokens.
+    pub fn seeded(settings: Settings, seed: u64) -> Self {
         let clock = ManualClock::new(START);
-        let runtime = TestRuntime::new(clock.clone(), 42);
+        let runtime = TestRuntime::new(clock.clone(), seed);
         let store = TestStore::new(clock.clone());
         let sessions = sessions(SECRET, settings, &store, &runtime);
         Self {
@@ -743,9 +748,19 @@ pub fn contents(session: &SessionStore) -> Vec<(String, String)> {
         .collect()
 }
 
+/// As [`shown`], the keys sorted: the order of what two savers added at once is nobody's promise.
+pub fn sorted(session: &SessionStore) -> String {
+    let mut pairs = contents(session);
+    pairs.sort();
+    join(&pairs)
+}
+
 /// `contents` as one text, for short assertions: `a=1 b=2`.
 pub fn shown(session: &SessionStore) -> String {
-    let pairs = contents(session);
+    join(&contents(session))
+}
+
+fn join(pairs: &[(String, String)]) -> String {
     let pairs: Vec<String> = pairs
         .iter()
         .map(|(key, text)| format!("{key}={text}"))

@@ -1,0 +1,503 @@
+//! One session at several places: what a location that has not heard of a write makes of it.
+//!
+//! `World::elsewhere` is another isolate; `TestStore::lag` is a location that shows an old picture
+//! of the namespace. The full model is in the simulator; these are its stories one by one.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use common::*;
+use edge_session::{ErrorCode, Expiry, Outcome, SessionStore, Settings};
+
+fn without_overlay() -> World {
+    World::with(Settings::default().with_overlay(false))
+}
+
+// --- read your writes ----------------------------------------------------------------------------
+
+#[test]
+fn a_login_is_seen_where_the_store_shows_nothing_yet() {
+    let world = World::new();
+    world.store.lag();
+    let mut jar = world.member("ada");
+    let there = world.elsewhere();
+    there.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.owner().unwrap(), Some("ada"));
+        session.set("b", 2).unwrap();
+    });
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+    world.store.catch_up();
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+}
+
+#[test]
+fn an_overlay_makes_up_for_an_old_copy() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.store.lag();
+    world.visit(&mut jar, |session| session.set("a", 2).unwrap());
+    let session = world.elsewhere().open(&jar);
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(shown(&session), "a=2");
+}
+
+#[test]
+fn an_overlay_counts_for_less_than_w() {
+    let world = World::new();
+    world.store.lag();
+    let mut jar = world.visitor();
+    let fresh = jar.value(FRESH).unwrap().to_owned();
+    jar.put(FRESH, &fresh);
+    world.advance(WINDOW - 1);
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    world.advance(1);
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Gone);
+}
+
+#[test]
+fn an_overlay_never_brings_back_what_was_ended() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let old = jar.clone();
+    world.visit(&mut jar, |session| destroy(session).unwrap());
+    assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+}
+
+#[test]
+fn an_overlay_belongs_to_its_token() {
+    let world = World::new();
+    let (mut one, two) = (world.visitor(), world.visitor());
+    world.visit(&mut one, |session| session.set("of", "one").unwrap());
+    let mut mixed = two.clone();
+    mixed.put(FRESH, one.value(FRESH).unwrap());
+    let session = world.elsewhere().open(&mixed);
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(shown(&session), "a=1");
+}
+
+#[test]
+fn a_session_too_large_for_the_cookie_has_no_overlay() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| {
+        session.set("a", "x".repeat(2_000)).unwrap()
+    });
+    let with = jar.value(FRESH).unwrap().len();
+    assert!((2_000..=3_600).contains(&with), "{with}");
+    world.visit(&mut jar, |session| {
+        session.set("b", "x".repeat(2_000)).unwrap()
+    });
+    let without = jar.value(FRESH).unwrap().len();
+    assert!(without <= 120, "{without}");
+}
+
+#[test]
+fn without_sealing_nothing_travels_and_the_record_is_json() {
+    let world = World::with(Settings::default().with_seal(false));
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| {
+        session.set("secret", "x".repeat(50)).unwrap()
+    });
+    assert!(jar.value(FRESH).unwrap().len() <= 120);
+    let record = world.store.get(&world.session_key(&jar).record()).unwrap();
+    assert!(
+        record.starts_with('{') && record.contains("secret"),
+        "{record}"
+    );
+    world.visit(&mut jar, |session| {
+        session.set("b", 2).unwrap();
+        session.remove("secret").unwrap();
+        session.flash("f", 1).unwrap();
+    });
+    let mut session = world.elsewhere().open(&jar);
+    assert_eq!(shown(&session), "b=2");
+    assert_eq!(session.take_flash("f").unwrap(), Some(1));
+}
+
+// --- where that is not enough --------------------------------------------------------------------
+
+#[test]
+fn nothing_there_yet_is_pending_and_nothing_is_made() {
+    let world = without_overlay();
+    world.store.lag();
+    let jar = world.visitor();
+    let there = world.elsewhere();
+    for wait in [0, WINDOW - 1] {
+        world.clock.set(START + wait);
+        let mut session = there.open(&jar);
+        assert_eq!(session.outcome(), Outcome::Pending);
+        let pending = Some(ErrorCode::Pending);
+        assert_eq!(code(session.len()), pending);
+        assert_eq!(code(session.set("b", 2)), pending);
+        assert_eq!(code(session.create()), pending);
+        assert_eq!(code(session.cycle_key()), pending);
+        assert_eq!(code(session.bind("ada", true)), pending);
+        assert_eq!(session.refusal().unwrap().code(), ErrorCode::Pending);
+        let headers = there.commit(&mut session);
+        assert!(headers.set_cookie().is_empty());
+        assert!(headers.depends_on_session());
+    }
+    world.clock.set(START + WINDOW);
+    assert_eq!(there.open(&jar).outcome(), Outcome::Gone);
+    world.store.catch_up();
+    assert_eq!(there.open(&jar).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn an_old_copy_is_stale_and_can_be_read() {
+    let world = without_overlay();
+    let mut jar = world.visitor();
+    world.store.lag();
+    world.advance(HOUR);
+    world.visit(&mut jar, |session| session.set("a", 2).unwrap());
+    let there = world.elsewhere();
+    let saved_at = world.now();
+    for wait in [0, WINDOW - 1] {
+        world.clock.set(saved_at + wait);
+        let mut session = there.open(&jar);
+        assert_eq!(session.outcome(), Outcome::Stale);
+        assert_eq!(shown(&session), "a=1");
+        session.set("b", 2).unwrap();
+        let stale = Some(ErrorCode::Stale);
+        assert_eq!(code(session.cycle_key()), stale);
+        assert_eq!(code(session.create()), stale);
+        assert_eq!(code(session.bind("ada", true)), stale);
+        assert_eq!(code(save(&mut session)), stale);
+        assert_eq!(code(there.try_commit(&mut session, 200)), stale);
+        assert!(session.done_headers().set_cookie().is_empty());
+    }
+    // One lost put must not wedge a session for days.
+    world.clock.set(saved_at + WINDOW);
+    there.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Loaded);
+        session.set("b", 2).unwrap();
+    });
+    world.store.catch_up();
+    assert_eq!(world.elsewhere().open(&jar).version(), 2);
+}
+
+#[test]
+fn a_stale_copy_whose_end_has_passed_is_pending_not_expired() {
+    let world = without_overlay();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.set_expiry(60).unwrap());
+    world.store.lag();
+    world.advance(59 * SECOND);
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    world.advance(SECOND);
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Pending);
+    world.store.catch_up();
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn a_stripped_fresh_cookie_costs_only_the_floor() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.store.lag();
+    world.visit(&mut jar, |session| session.set("a", 2).unwrap());
+    jar.forget(FRESH);
+    let session = world.elsewhere().open(&jar);
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(shown(&session), "a=1");
+}
+
+// --- parallel saves ------------------------------------------------------------------------------
+
+/// Two requests of one browser at once, each at its own isolate or both at one.
+fn in_parallel(
+    world: &World,
+    jar: &mut Jar,
+    other: &World,
+    pause: i64,
+    one: impl FnOnce(&mut SessionStore),
+    two: impl FnOnce(&mut SessionStore),
+) {
+    let (mut first, mut second) = (world.open(jar), other.open(jar));
+    one(&mut first);
+    two(&mut second);
+    let headers = world.commit(&mut first);
+    jar.receive(world.now(), headers.set_cookie());
+    world.advance(pause);
+    let headers = other.commit(&mut second);
+    jar.receive(world.now(), headers.set_cookie());
+}
+
+#[test]
+fn parallel_writes_of_different_keys_both_survive() {
+    for (elsewhere, pause) in [
+        (false, 0),
+        (false, 5 * SECOND),
+        (true, SECOND),
+        (true, HOUR),
+    ] {
+        let world = World::new();
+        let mut jar = world.visitor();
+        let other = if elsewhere {
+            world.elsewhere()
+        } else {
+            world.clone()
+        };
+        in_parallel(
+            &world,
+            &mut jar,
+            &other,
+            pause,
+            |session| session.set("x", 1).unwrap(),
+            |session| {
+                session.set("y", 2).unwrap();
+                session.remove("a").unwrap();
+            },
+        );
+        for world in [&world, &other, &world.elsewhere()] {
+            assert_eq!(sorted(&world.open(&jar)), "x=1 y=2", "{elsewhere} {pause}");
+        }
+    }
+}
+
+#[test]
+fn of_parallel_writes_of_one_key_the_later_counts() {
+    for elsewhere in [false, true] {
+        let world = World::new();
+        let mut jar = world.visitor();
+        let other = if elsewhere {
+            world.elsewhere()
+        } else {
+            world.clone()
+        };
+        in_parallel(
+            &world,
+            &mut jar,
+            &other,
+            SECOND,
+            |session| session.set("a", 2).unwrap(),
+            |session| session.set("a", 3).unwrap(),
+        );
+        assert_eq!(shown(&world.elsewhere().open(&jar)), "a=3");
+    }
+}
+
+#[test]
+fn a_clear_beside_a_write_clears_what_it_saw() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    in_parallel(
+        &world,
+        &mut jar,
+        &world.elsewhere(),
+        SECOND,
+        |session| session.set("x", 1).unwrap(),
+        |session| {
+            session.clear().unwrap();
+            session.set("y", 2).unwrap();
+        },
+    );
+    // The clear was saved later: it is a decision about all that is there.
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "y=2");
+}
+
+#[test]
+fn a_flash_taken_beside_a_write_stays_taken() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.flash("note", "hi").unwrap());
+    in_parallel(
+        &world,
+        &mut jar,
+        &world.elsewhere(),
+        SECOND,
+        |session| assert!(session.take_flash::<String>("note").unwrap().is_some()),
+        |session| session.set("x", 1).unwrap(),
+    );
+    let mut session = world.elsewhere().open(&jar);
+    assert_eq!(session.take_flash::<String>("note").unwrap(), None);
+    assert_eq!(shown(&session), "a=1 x=1");
+}
+
+#[test]
+fn an_end_set_beside_a_write_is_kept() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    in_parallel(
+        &world,
+        &mut jar,
+        &world.elsewhere(),
+        SECOND,
+        |session| session.set_expiry(Expiry::At(START + HOUR)).unwrap(),
+        |session| session.set("x", 1).unwrap(),
+    );
+    let session = world.elsewhere().open(&jar);
+    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR);
+    assert_eq!(shown(&session), "a=1 x=1");
+}
+
+#[test]
+fn a_save_beside_a_rotation_is_refused_and_the_rotation_stands() {
+    for elsewhere in [false, true] {
+        let world = World::new();
+        let mut jar = world.visitor();
+        let other = if elsewhere {
+            world.elsewhere()
+        } else {
+            world.clone()
+        };
+        let mut slow = other.open(&jar);
+        slow.set("b", 2).unwrap();
+        world.visit(&mut jar, |session| session.cycle_key().unwrap());
+        let cycled = jar.clone();
+        world.advance(SECOND);
+        assert_eq!(
+            code(other.try_commit(&mut slow, 200)),
+            Some(ErrorCode::Rotated)
+        );
+        jar.receive(world.now(), slow.done_headers().set_cookie());
+        assert_eq!(jar, cycled);
+        assert_eq!(shown(&other.open(&jar)), "a=1");
+    }
+}
+
+#[test]
+fn a_removed_key_does_not_come_back_with_an_old_copy() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.store.lag();
+    world.visit(&mut jar, |session| {
+        session.remove("a").unwrap();
+        session.set("b", 2).unwrap();
+    });
+    let there = world.elsewhere();
+    there.visit(&mut jar, |session| {
+        assert_eq!(shown(session), "b=2");
+        session.set("c", 3).unwrap();
+    });
+    world.store.catch_up();
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "b=2 c=3");
+}
+
+#[test]
+fn copies_that_did_not_know_of_each_other_are_joined_and_stored_by_who_finds_them() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let (mut one, mut two) = (world.open(&jar), world.elsewhere().open(&jar));
+    one.set("x", 1).unwrap();
+    two.set("y", 2).unwrap();
+    let first = world.commit(&mut one);
+    // Less than a second after its read: the second does not look again.
+    let _ = world.elsewhere().commit(&mut two);
+    jar.receive(world.now(), first.set_cookie());
+    world.store.take_log();
+    let third = world.elsewhere();
+    third.visit(&mut jar, |session| {
+        assert_eq!(sorted(session), "a=1 x=1 y=2");
+    });
+    assert_eq!(
+        world.store.count(Kind::Put),
+        1,
+        "a read found it and put it"
+    );
+    jar.forget(FRESH);
+    assert_eq!(sorted(&world.elsewhere().open(&jar)), "a=1 x=1 y=2");
+}
+
+// --- one write a second --------------------------------------------------------------------------
+
+#[test]
+fn a_save_that_the_store_limits_travels_with_the_browser_and_is_put_later() {
+    use edge_session::connector::ConnectorErrorKind;
+    let world = World::new();
+    let mut jar = world.visitor();
+    world
+        .store
+        .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+    // Without waitUntil the request itself has put it when the second had passed.
+    jar.forget(FRESH);
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+}
+
+#[test]
+fn a_save_that_the_store_limits_and_no_cookie_carries_waits_and_gives_up() {
+    use edge_session::connector::ConnectorErrorKind;
+    let world = without_overlay();
+    let mut jar = world.visitor();
+    world
+        .store
+        .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
+    let before = world.now();
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    assert!(world.now() - before >= 1_000);
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+
+    world
+        .store
+        .fail(Kind::Put, 99, ConnectorErrorKind::RateLimited);
+    let mut session = world.open(&jar);
+    session.set("b", 3).unwrap();
+    assert_eq!(
+        code(world.try_commit(&mut session, 200)),
+        Some(ErrorCode::RateLimited)
+    );
+    assert!(session.done_headers().set_cookie().is_empty());
+    world.store.mend();
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
+}
+
+// --- the isolate's memory ------------------------------------------------------------------------
+
+#[test]
+fn an_isolate_that_read_lately_asks_nobody() {
+    let world = World::new();
+    let jar = world.visitor();
+    let _first = world.open(&jar);
+    world.store.take_log();
+    world.advance(10 * SECOND - 1);
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+    assert_eq!(world.store.operations(), 0);
+    world.advance(1);
+    let _again = world.open(&jar);
+    assert_eq!(world.store.count(Kind::Read), 1);
+}
+
+#[test]
+fn an_isolate_that_put_a_record_still_reads_the_markers() {
+    let world = World::new();
+    let jar = world.visitor();
+    let _session = world.open(&jar);
+    assert_eq!(
+        world.store.count(Kind::Read),
+        1,
+        "a put is no read of a marker"
+    );
+}
+
+#[test]
+fn a_logout_elsewhere_is_heard_within_the_bound() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let old = jar.clone();
+    let other = world.elsewhere();
+    assert_eq!(other.open(&old).outcome(), Outcome::Loaded);
+    world.visit(&mut jar, |session| destroy(session).unwrap());
+    assert_eq!(
+        other.open(&old).outcome(),
+        Outcome::Loaded,
+        "its own memory, for a while"
+    );
+    let fresh = run(other.sessions.load_fresh(old.head(world.now())));
+    assert_eq!(fresh.outcome(), Outcome::Revoked, "asked for the freshest");
+    world.advance(i64::from(world.sessions.settings().isolate_cache_ttl()) * SECOND);
+    assert_eq!(other.open(&old).outcome(), Outcome::Revoked);
+}
+
+#[test]
+fn an_isolate_without_memory_asks_every_time() {
+    let world = World::with(Settings::default().with_isolate_cache_ttl(0));
+    let jar = world.visitor();
+    for reads in 1..4 {
+        let _session = world.open(&jar);
+        assert_eq!(world.store.count(Kind::Read), reads);
+    }
+}

@@ -1,0 +1,878 @@
+//! Who a request is: forged cookies, new keys, logins, and what another site may cause.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use common::*;
+use edge_session::connector::ConnectorErrorKind;
+use edge_session::{ErrorCode, Outcome, SameSite, SessionStore, Settings};
+
+// --- cookies that we did not write ---------------------------------------------------------------
+
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// A rejected request costs nothing and gets nothing.
+fn assert_rejected(world: &World, cookie: &str) {
+    world.store.take_log();
+    let mut session = world.load(Head::cookie(cookie));
+    assert_eq!(session.outcome(), Outcome::Rejected, "{cookie}");
+    assert_eq!(session.len().unwrap(), 0);
+    let headers = world.commit(&mut session);
+    assert!(headers.set_cookie().is_empty(), "{headers:?}");
+    assert_eq!(world.store.operations(), 0, "{cookie}");
+}
+
+#[test]
+fn a_key_cookie_with_any_character_changed_costs_nothing() {
+    let world = World::new();
+    let jar = world.visitor();
+    let text = jar.value(KEY).unwrap();
+    for place in 0..text.len() {
+        let old = text.as_bytes()[place];
+        for new in [
+            ALPHABET[(ALPHABET.iter().position(|x| *x == old).unwrap() + 1) % 64],
+            ALPHABET[(ALPHABET.iter().position(|x| *x == old).unwrap() + 32) % 64],
+            b'!',
+        ] {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[place] = new;
+            let changed = String::from_utf8(bytes).unwrap();
+            assert_rejected(&world, &format!("{KEY}={changed}"));
+        }
+    }
+}
+
+#[test]
+fn a_key_cookie_cut_or_continued_costs_nothing() {
+    let world = World::new();
+    let jar = world.visitor();
+    let text = jar.value(KEY).unwrap();
+    for end in 0..text.len() {
+        assert_rejected(&world, &format!("{KEY}={}", &text[..end]));
+    }
+    for more in ["A", "AA", "AAA", "AAAA", "=", "==", &"A".repeat(5_000)] {
+        assert_rejected(&world, &format!("{KEY}={text}{more}"));
+    }
+    assert_rejected(&world, &format!("{KEY}=\"{text}\""));
+}
+
+#[test]
+fn a_key_cookie_of_another_secret_or_another_name_is_foreign() {
+    let world = World::new();
+    let foreign = world.reconfigured(OTHER_SECRET, Settings::default());
+    let jar = foreign.visitor();
+    assert_rejected(&world, &jar.header(world.now()).unwrap());
+    let renamed = world.reconfigured(SECRET, Settings::default().with_cookie_name("__Host-id"));
+    let jar = world.visitor();
+    assert_rejected(&renamed, &format!("__Host-id={}", jar.value(KEY).unwrap()));
+}
+
+#[test]
+fn a_ring_reads_the_old_secret_and_signs_with_the_first() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let both = world.reconfigured(&format!("{OTHER_SECRET},{SECRET}"), Settings::default());
+    both.visit(&mut jar, |session| {
+        assert_eq!(session.get("a").unwrap(), Some(1));
+        session.set("b", 2).unwrap();
+    });
+    let new = world.reconfigured(OTHER_SECRET, Settings::default());
+    assert_eq!(
+        new.open(&jar).outcome(),
+        Outcome::Rejected,
+        "not cycled yet"
+    );
+    both.visit(&mut jar, |session| session.cycle_key().unwrap());
+    assert_eq!(shown(&new.open(&jar)), "a=1 b=2");
+}
+
+#[test]
+fn a_token_that_we_never_stored_is_not_adopted() {
+    // Another deployment with the same secret made it: authentic, and not in this namespace.
+    let world = World::new();
+    let other = World::seeded(Settings::default(), 43);
+    let mut jar = other.visitor();
+    let planted = other.session_key(&jar);
+    let carried = world.elsewhere().open(&jar);
+    assert_eq!(carried.outcome(), Outcome::Loaded, "for a while");
+    jar.forget(FRESH);
+    world.advance(WINDOW);
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Gone);
+        assert!(session.is_empty().unwrap());
+        session.set("b", 2).unwrap();
+    });
+    let key = world.session_key(&jar);
+    assert_ne!(key.lineage, planted.lineage);
+    assert_eq!(shown(&world.open(&jar)), "b=2");
+}
+
+#[test]
+fn a_rejected_request_that_stores_something_gets_a_session_of_its_own() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    jar.put(KEY, "forged");
+    world.visit(&mut jar, |session| session.set("a", 1).unwrap());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+}
+
+#[test]
+fn companions_that_were_changed_are_ignored() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.advance(2 * HOUR);
+    world.visit(&mut jar, |_| ());
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    for name in [SEEN, FRESH] {
+        let text = jar.value(name).unwrap().to_owned();
+        for place in [0, 3, 20, text.len() / 2, text.len() - 1] {
+            let mut bytes = text.clone().into_bytes();
+            bytes[place] = if bytes[place] == b'Q' { b'g' } else { b'Q' };
+            let mut changed = jar.clone();
+            changed.put(name, &String::from_utf8(bytes).unwrap());
+            let mut session = world.elsewhere().open(&changed);
+            assert_eq!(session.outcome(), Outcome::Loaded, "{name} at {place}");
+            assert_eq!(shown(&session), "a=1 b=2");
+            assert!(world.commit(&mut session).set_cookie().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_record_moved_to_another_key_does_not_open() {
+    let world = World::new();
+    let (one, two) = (world.visitor(), world.visitor());
+    let (from, to) = (world.session_key(&one), world.session_key(&two));
+    world
+        .store
+        .set(&to.record(), &world.store.get(&from.record()).unwrap());
+    let mut two = two;
+    two.forget(FRESH);
+    let world = world.elsewhere();
+    let mut session = world.open(&two);
+    assert_eq!(session.outcome(), Outcome::Corrupt);
+    assert!(session.is_empty().unwrap());
+    // Never overwritten under the same key.
+    session.set("b", 2).unwrap();
+    let _ = world.commit(&mut session);
+    assert_ne!(SessionKey::of(&session), to);
+}
+
+#[test]
+fn a_damaged_record_is_corrupt_never_a_panic() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar);
+    let text = world.store.get(&key.record()).unwrap();
+    jar.forget(FRESH);
+    for end in 0..text.len() {
+        world.store.set(&key.record(), &text[..end]);
+        assert_eq!(
+            world.elsewhere().open(&jar).outcome(),
+            Outcome::Corrupt,
+            "{end}"
+        );
+    }
+    for place in 1..text.len() {
+        let mut bytes = text.clone().into_bytes();
+        bytes[place] = if bytes[place] == b'B' { b'C' } else { b'B' };
+        world
+            .store
+            .set(&key.record(), &String::from_utf8(bytes).unwrap());
+        let outcome = world.elsewhere().open(&jar).outcome();
+        assert!(
+            matches!(outcome, Outcome::Corrupt | Outcome::Unavailable),
+            "{place}: {outcome:?}"
+        );
+    }
+}
+
+#[test]
+fn a_record_of_a_later_release_is_unavailable_and_bind_leaves_it_alone() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar);
+    world
+        .store
+        .set(&key.record(), "_wAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA");
+    jar.forget(FRESH);
+    let world = world.elsewhere();
+    world.visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Unavailable);
+        assert_eq!(code(session.len()), Some(ErrorCode::Unavailable));
+        assert_eq!(code(session.create()), Some(ErrorCode::Unavailable));
+    });
+    assert_eq!(jar.names(), [KEY]);
+    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    assert_eq!(world.open(&jar).owner().unwrap(), Some("ada"));
+    assert!(world.store.get(&key.record()).unwrap().starts_with("_w"));
+    assert_eq!(world.store.get(&key.dead_key()), None);
+}
+
+// --- a new key -----------------------------------------------------------------------------------
+
+#[test]
+fn cycle_key_puts_the_record_then_the_marker_then_sets_the_cookie() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let before = world.session_key(&jar);
+    world.store.take_log();
+    let mut session = world.open(&jar);
+    session.cycle_key().unwrap();
+    session.cycle_key().unwrap();
+    assert!(session.needs_update());
+    assert_eq!(world.store.count(Kind::Put), 0);
+    let headers = world.commit(&mut session);
+    let after = SessionKey::of(&session);
+    assert_eq!(
+        world.store.keys_of(Kind::Put),
+        [after.record(), before.dead_key()]
+    );
+    assert_eq!(after.lineage, before.lineage);
+    assert_ne!(after.derived, before.derived);
+    assert_eq!(cookie_names(&headers), [KEY, FRESH]);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+    assert_eq!(world.open(&jar).version(), 2);
+}
+
+#[test]
+fn the_old_key_reads_for_a_while_cannot_save_and_then_counts_as_none() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let old = jar.clone();
+    world.visit(&mut jar, |session| {
+        session.cycle_key().unwrap();
+        session.set("a", 2).unwrap();
+    });
+    for world in [&world, &world.elsewhere()] {
+        for wait in [0, WINDOW - 1] {
+            world.clock.set(START + wait);
+            let mut session = world.open(&old);
+            assert_eq!(session.outcome(), Outcome::Rotated);
+            assert_eq!(session.get("a").unwrap(), Some(1));
+            session.set("b", 2).unwrap();
+            assert_eq!(code(session.cycle_key()), Some(ErrorCode::Rotated));
+            assert_eq!(code(session.create()), Some(ErrorCode::Rotated));
+            assert_eq!(code(save(&mut session)), Some(ErrorCode::Rotated));
+            world.store.take_log();
+            assert_eq!(
+                code(world.try_commit(&mut session, 200)),
+                Some(ErrorCode::Rotated)
+            );
+            assert!(session.done_headers().set_cookie().is_empty());
+            assert_eq!(world.store.count(Kind::Put), 0);
+        }
+    }
+    world.clock.set(START + WINDOW);
+    let mut late = old.clone();
+    world.visit(&mut late, |session| {
+        assert_eq!(session.outcome(), Outcome::Rotated);
+        assert!(session.is_empty().unwrap());
+        session.set("b", 2).unwrap();
+    });
+    assert_eq!(shown(&world.open(&late)), "b=2");
+    assert_eq!(shown(&world.open(&jar)), "a=2");
+}
+
+#[test]
+fn a_rotation_cut_off_after_any_step_leaves_one_of_both_keys_valid() {
+    for well in 0..=2 {
+        for applied in [false, true] {
+            let world = World::new();
+            let jar = world.visitor();
+            let mut session = world.open(&jar);
+            session.cycle_key().unwrap();
+            if applied && well == 0 {
+                world.store.fail_though_applied(Kind::Put, 3);
+            } else {
+                world
+                    .store
+                    .fail_after(well, Kind::Put, 9, ConnectorErrorKind::Unavailable);
+            }
+            let result = world.try_commit(&mut session, 200);
+            world.store.mend();
+            let mut after = jar.clone();
+            match result {
+                Ok(headers) => {
+                    assert_eq!(well, 2);
+                    after.receive(world.now(), headers.set_cookie());
+                }
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::Unavailable);
+                    assert!(session.done_headers().set_cookie().is_empty());
+                }
+            }
+            for world in [&world, &world.elsewhere()] {
+                let session = world.open(&after);
+                assert_eq!(session.outcome(), Outcome::Loaded, "after {well} puts");
+                assert_eq!(shown(&session), "a=1");
+            }
+        }
+    }
+}
+
+#[test]
+fn cycle_key_of_a_new_session_makes_one() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    assert_eq!(world.open(&jar).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn a_cycle_keeps_owner_login_time_and_expiry() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(5_000).unwrap());
+    world.advance(HOUR);
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    let session = world.open(&jar);
+    assert_eq!(session.owner().unwrap(), Some("ada"));
+    assert_eq!(session.auth_time().unwrap(), Some(START));
+    assert_eq!(session.get_expiry_date().unwrap(), START + 5_000 * SECOND);
+}
+
+// --- logging in ----------------------------------------------------------------------------------
+
+#[test]
+fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let (old, before) = (jar.clone(), world.session_key(&jar));
+    world.store.take_log();
+    world.advance(HOUR);
+    world.visit(&mut jar, |session| {
+        session.bind("ada", true).unwrap();
+        assert_eq!(session.owner().unwrap(), Some("ada"));
+        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
+        session.require_recent_auth(0).unwrap();
+        assert_eq!(world.store.count(Kind::Put), 0);
+    });
+    let after = world.session_key(&jar);
+    assert_eq!(
+        world.store.keys_of(Kind::Put),
+        [after.record(), before.dead_key()]
+    );
+    assert_ne!(after.lineage, before.lineage);
+    assert_eq!(after.lineage, after.derived);
+    assert_ne!(after.owner, "-");
+
+    let session = world.open(&jar);
+    assert_eq!(shown(&session), "a=1");
+    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR + DAY);
+    assert_eq!(session.created_at(), Some(START + HOUR));
+    // Whoever knew the token before knows nothing of what comes after.
+    world.visit(&mut jar, |session| session.set("secret", 1).unwrap());
+    let session = world.open(&old);
+    assert_eq!(session.outcome(), Outcome::Rotated);
+    assert_eq!(session.owner().unwrap(), None);
+    assert_eq!(shown(&session), "a=1");
+}
+
+#[test]
+fn a_login_without_a_session_is_one_put_and_one_read_of_the_owner() {
+    let world = World::new();
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    let log = world.store.take_log();
+    let key = world.session_key(&jar);
+    assert_eq!(
+        log,
+        [(Kind::Read, key.owner_marker()), (Kind::Put, key.record())]
+    );
+}
+
+#[test]
+fn an_owners_tag_is_stable_keyed_and_tells_no_name() {
+    let world = World::new();
+    let tag = |world: &World, owner: &str| world.session_key(&world.member(owner)).owner;
+    assert_eq!(tag(&world, "ada"), tag(&world, "ada"));
+    assert_ne!(tag(&world, "ada"), tag(&world, "bob"));
+    let other = world.reconfigured(OTHER_SECRET, Settings::default());
+    assert_ne!(tag(&world, "ada"), tag(&other, "ada"));
+    assert!(
+        world
+            .store
+            .all()
+            .iter()
+            .all(|(k, v)| !k.contains("ada") && !v.contains("ada"))
+    );
+}
+
+type Prepare = fn(&World) -> (World, Jar);
+
+#[test]
+fn what_a_login_keeps() {
+    let no_overlay = || World::with(Settings::default().with_overlay(false));
+    let cases: Vec<(&str, Prepare, Result<&str, ErrorCode>, &str)> = vec![
+        ("nobody", |w| (w.clone(), Jar::new()), Ok(""), ""),
+        (
+            "live, anonymous",
+            |w| (w.clone(), w.visitor()),
+            Ok("a=1"),
+            "",
+        ),
+        (
+            "live, the same owner",
+            |w| (w.clone(), w.member("ada")),
+            Ok("a=1"),
+            "",
+        ),
+        (
+            "live, another owner",
+            |w| (w.clone(), w.member("bob")),
+            Ok(""),
+            "",
+        ),
+        (
+            "rotated",
+            |w| {
+                let mut jar = w.visitor();
+                let old = jar.clone();
+                w.visit(&mut jar, |s| s.cycle_key().unwrap());
+                (w.clone(), old)
+            },
+            Ok(""),
+            "",
+        ),
+        (
+            "revoked",
+            |w| {
+                let mut jar = w.visitor();
+                let old = jar.clone();
+                w.visit(&mut jar, |s| destroy(s).unwrap());
+                (w.clone(), old)
+            },
+            Ok(""),
+            "",
+        ),
+        (
+            "expired",
+            |w| {
+                let jar = w.visitor();
+                w.advance(DAY);
+                (w.clone(), jar)
+            },
+            Ok(""),
+            "",
+        ),
+        (
+            "gone",
+            |w| {
+                let jar = w.visitor();
+                w.store.remove(&w.session_key(&jar).record());
+                w.advance(WINDOW);
+                (w.elsewhere(), jar)
+            },
+            Ok(""),
+            "",
+        ),
+        (
+            "pending",
+            |w| {
+                let jar = w.visitor();
+                w.store.remove(&w.session_key(&jar).record());
+                (w.elsewhere(), jar)
+            },
+            Err(ErrorCode::Pending),
+            "",
+        ),
+        (
+            "stale",
+            |w| {
+                let mut jar = w.visitor();
+                w.store.lag();
+                w.visit(&mut jar, |s| s.set("b", 2).unwrap());
+                (w.elsewhere(), jar)
+            },
+            Err(ErrorCode::Stale),
+            "",
+        ),
+        (
+            "unavailable",
+            |w| {
+                let jar = w.visitor();
+                w.store.outage();
+                (w.elsewhere(), jar)
+            },
+            Err(ErrorCode::Unavailable),
+            "fails without keeping too",
+        ),
+        (
+            "rejected",
+            |w| {
+                let mut jar = Jar::new();
+                jar.put(KEY, "forged");
+                (w.clone(), jar)
+            },
+            Ok(""),
+            "",
+        ),
+        (
+            "ambiguous",
+            |w| {
+                let (one, two) = (w.visitor(), w.visitor());
+                let mut jar = one.clone();
+                jar.put("other", &format!("x; {KEY}={}", two.value(KEY).unwrap()));
+                (w.clone(), jar)
+            },
+            Ok(""),
+            "",
+        ),
+    ];
+    for (name, prepare, kept, note) in cases {
+        for keep in [true, false] {
+            let (world, mut jar) = prepare(&no_overlay());
+            let mut session = world.open(&jar);
+            let bound = session.bind("ada", keep);
+            let refused = match kept {
+                Err(code) if keep || !note.is_empty() => Some(code),
+                _ => None,
+            };
+            assert_eq!(code(bound), refused, "{name}, {keep}");
+            if refused.is_some() {
+                continue;
+            }
+            let expected = if keep { kept.unwrap_or_default() } else { "" };
+            assert_eq!(shown(&session), expected, "{name}, {keep}");
+            let headers = world.commit(&mut session);
+            jar.receive(world.now(), headers.set_cookie());
+            world.store.catch_up();
+            jar.forget("other");
+            let session = world.elsewhere().open(&jar);
+            assert_eq!(session.outcome(), Outcome::Loaded, "{name}, {keep}");
+            assert_eq!(session.owner().unwrap(), Some("ada"));
+            assert_eq!(shown(&session), expected, "{name}, {keep}");
+        }
+    }
+}
+
+#[test]
+fn a_login_revokes_the_lineage_of_an_owned_session() {
+    for owner in ["ada", "bob"] {
+        let world = World::new();
+        let mut jar = world.member("ada");
+        world.visit(&mut jar, |session| session.cycle_key().unwrap());
+        let (old, before) = (jar.clone(), world.session_key(&jar));
+        world.store.take_log();
+        world.visit(&mut jar, |session| session.bind(owner, true).unwrap());
+        let after = world.session_key(&jar);
+        let puts = world.store.keys_of(Kind::Put);
+        let markers = [
+            before.dead_key(),
+            before.dead_first_key(),
+            before.dead_lineage(),
+        ];
+        assert_eq!(puts[0], after.record());
+        assert_eq!(puts[1..], markers);
+        assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+    }
+}
+
+#[test]
+fn a_login_over_a_dead_session_leaves_it_as_dead() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut old = jar.clone();
+    let key = world.session_key(&jar);
+    world.visit(&mut jar, |session| destroy(session).unwrap());
+    let marker = world.store.get(&key.dead_key());
+    world.visit(&mut old, |session| session.bind("ada", true).unwrap());
+    assert_eq!(
+        world.store.get(&key.dead_key()),
+        marker,
+        "not marked as rotated"
+    );
+}
+
+#[test]
+fn the_last_of_two_logins_in_one_request_counts() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    let old = jar.clone();
+    world.visit(&mut jar, |session| {
+        session.bind("bob", true).unwrap();
+        session.set("of", "bob").unwrap();
+        session.bind("eve", true).unwrap();
+        assert!(session.is_empty().unwrap(), "nothing of bob's is eve's");
+    });
+    let mut other = Jar::new();
+    world.visit(&mut other, |session| {
+        session.bind("bob", true).unwrap();
+        session.set("of", "bob").unwrap();
+        session.bind("eve", true).unwrap();
+        assert!(session.is_empty().unwrap(), "where nobody came before");
+    });
+    let session = world.open(&jar);
+    assert_eq!(session.owner().unwrap(), Some("eve"));
+    assert!(session.is_empty().unwrap());
+    assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+}
+
+#[test]
+fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    let old = jar.clone();
+    let key = world.session_key(&jar);
+    // As another server puts it whose clock is two seconds ahead.
+    let instant = world.now() + 2 * SECOND;
+    world
+        .store
+        .set(&key.owner_marker(), &format!("1 o {instant}"));
+    let world = world.elsewhere();
+    assert_eq!(world.open(&old).outcome(), Outcome::Revoked);
+    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    for wait in [0, 2 * SECOND, WINDOW + 3 * SECOND] {
+        world.clock.set(START + wait);
+        let session = world.elsewhere().open(&jar);
+        assert_eq!(session.outcome(), Outcome::Loaded, "after {wait}");
+        assert_eq!(session.auth_time().unwrap(), Some(START));
+    }
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+}
+
+#[test]
+fn an_owner_marker_that_cannot_be_read_is_no_answer() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let key = world.session_key(&jar);
+    world
+        .store
+        .set(&key.owner_marker(), "9 from a later release");
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Unavailable);
+}
+
+#[test]
+fn an_owner_has_a_name_of_some_length() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    let invalid = Some(ErrorCode::InvalidValue);
+    assert_eq!(code(session.bind("", true)), invalid);
+    assert_eq!(code(session.bind(&"x".repeat(1_025), true)), invalid);
+    session.bind(&"x".repeat(1_024), true).unwrap();
+    let _ = world.commit(&mut session);
+}
+
+#[test]
+fn recent_auth() {
+    let world = World::new();
+    let jar = world.member("ada");
+    world.advance(60 * SECOND);
+    let session = world.open(&jar);
+    session.require_recent_auth(60).unwrap();
+    let refused = session.require_recent_auth(59).unwrap_err();
+    assert_eq!(
+        (refused.code(), refused.code().status()),
+        (ErrorCode::ReauthRequired, 401)
+    );
+    let anonymous = world.load(Head::default());
+    assert_eq!(
+        code(anonymous.require_recent_auth(99)),
+        Some(ErrorCode::ReauthRequired)
+    );
+}
+
+#[test]
+fn a_login_in_which_the_put_fails_sets_no_cookie_and_ends_nothing() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let mut session = world.open(&jar);
+    session.bind("bob", false).unwrap();
+    world
+        .store
+        .fail(Kind::Put, 99, ConnectorErrorKind::Unavailable);
+    assert_eq!(
+        code(world.try_commit(&mut session, 200)),
+        Some(ErrorCode::Unavailable)
+    );
+    assert!(session.done_headers().set_cookie().is_empty());
+    world.store.mend();
+    assert_eq!(world.elsewhere().open(&jar).owner().unwrap(), Some("ada"));
+}
+
+// --- two key cookies -----------------------------------------------------------------------------
+
+fn two(world: &World) -> (Jar, Jar, Head) {
+    let (one, two) = (world.visitor(), world.visitor());
+    let both = format!(
+        "{KEY}={}; {KEY}={}",
+        one.value(KEY).unwrap(),
+        two.value(KEY).unwrap()
+    );
+    world.store.take_log();
+    (one, two, Head::cookie(both))
+}
+
+#[test]
+fn two_authentic_cookies_are_ambiguous_and_nothing_is_made() {
+    let world = World::new();
+    let (one, two, both) = two(&world);
+    let mut session = world.load(both);
+    assert_eq!(session.outcome(), Outcome::Ambiguous);
+    assert!(session.is_empty().unwrap());
+    assert_eq!(session.session_key(), None);
+    session.set("b", 2).unwrap();
+    session.create().unwrap();
+    session.cycle_key().unwrap();
+    save(&mut session).unwrap();
+    assert!(!session.needs_update());
+    assert_eq!(shown(&session), "b=2", "for this answer");
+    assert!(world.commit(&mut session).set_cookie().is_empty());
+    assert_eq!(world.store.operations(), 0);
+    assert_eq!(shown(&world.open(&one)), "a=1");
+    assert_eq!(shown(&world.open(&two)), "a=1");
+}
+
+#[test]
+fn destroy_ends_each_of_two() {
+    let world = World::new();
+    let (one, two, both) = two(&world);
+    let mut session = world.load(both);
+    destroy(&mut session).unwrap();
+    assert_eq!(world.store.count(Kind::Put), 4);
+    assert_eq!(cookie_names(&world.commit(&mut session)), [KEY, FRESH]);
+    for jar in [one, two] {
+        assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Revoked);
+    }
+}
+
+#[test]
+fn the_same_cookie_twice_is_one_session_and_a_forged_one_beside_it_is_none() {
+    let world = World::new();
+    let jar = world.visitor();
+    let own = jar.value(KEY).unwrap();
+    for header in [
+        format!("{KEY}={own}; {KEY}={own}"),
+        format!("{KEY}=forged; {KEY}={own}"),
+        format!("{KEY}={own}; {KEY}=forged"),
+        format!("x=y; {KEY}={own}; z"),
+    ] {
+        assert_eq!(
+            world.load(Head::cookie(&header)).outcome(),
+            Outcome::Loaded,
+            "{header}"
+        );
+    }
+}
+
+#[test]
+fn of_several_seen_and_fresh_cookies_the_highest_counts() {
+    let world = World::with(Settings::default().with_overlay(false));
+    let mut jar = world.visitor();
+    let first = jar.value(FRESH).unwrap().to_owned();
+    world.store.lag();
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    let second = jar.value(FRESH).unwrap().to_owned();
+    for (one, other) in [(&first, &second), (&second, &first)] {
+        let key = jar.value(KEY).unwrap();
+        let head = Head::cookie(format!("{KEY}={key}; {FRESH}={one}; {FRESH}={other}"));
+        assert_eq!(world.elsewhere().load(head).outcome(), Outcome::Stale);
+    }
+}
+
+// --- requests that another site causes -----------------------------------------------------------
+
+#[test]
+fn where_the_browser_may_withhold_the_cookie_only_a_login_makes_one() {
+    for (same_site, method, site, withheld) in [
+        (SameSite::Lax, "POST", "cross-site", true),
+        (SameSite::Lax, "PUT", "cross-site", true),
+        (SameSite::Lax, "GET", "cross-site", false),
+        (SameSite::Lax, "HEAD", "cross-site", false),
+        (SameSite::Lax, "POST", "same-site", false),
+        (SameSite::Lax, "POST", "same-origin", false),
+        (SameSite::Lax, "POST", "none", false),
+        (SameSite::Strict, "GET", "cross-site", true),
+        (SameSite::Strict, "POST", "cross-site", true),
+        (SameSite::Strict, "GET", "same-site", false),
+        (SameSite::None, "POST", "cross-site", false),
+    ] {
+        let settings = Settings::default().with_cookie_same_site(same_site);
+        let world = World::with(settings);
+        let head = Head {
+            method: Some(method),
+            fetch_site: Some(site),
+            ..Head::default()
+        };
+        let case = format!("{same_site} {method} {site}");
+
+        type Act = fn(&mut SessionStore);
+        let acts: [Act; 5] = [
+            |s| s.set("a", 1).unwrap(),
+            |s| s.create().unwrap(),
+            |s| s.cycle_key().unwrap(),
+            |s| s.set_modified(true).unwrap(),
+            |s| {
+                s.set("a", 1).unwrap();
+                save(s).unwrap();
+            },
+        ];
+        for act in acts {
+            let mut session = world.load(head.clone());
+            act(&mut session);
+            assert_eq!(session.needs_update(), !withheld, "{case}");
+            let headers = world.commit(&mut session);
+            assert_eq!(headers.set_cookie().is_empty(), withheld, "{case}");
+        }
+        assert_eq!(world.store.operations() == 0, withheld, "{case}");
+
+        let mut session = world.load(head.clone());
+        session.set("a", 1).unwrap();
+        assert_eq!(session.get("a").unwrap(), Some(1), "for this answer");
+        session.bind("ada", true).unwrap();
+        assert_eq!(
+            cookie_names(&world.commit(&mut session)),
+            [KEY, FRESH],
+            "{case}"
+        );
+        // With the cookie there is nothing to write over blindly.
+        let jar = world.visitor();
+        let mut session = world.load(Head {
+            cookie: jar.header(world.now()),
+            ..head
+        });
+        session.set("b", 1).unwrap();
+        assert_eq!(cookie_names(&world.commit(&mut session)), [FRESH], "{case}");
+    }
+}
+
+// --- where a session was written from ------------------------------------------------------------
+
+#[test]
+fn odd_heads_do_no_harm() {
+    let world = World::new();
+    for user_agent in ["", "\u{0}", &"\u{1F600}".repeat(10_000)] {
+        let mut session = world.load(Head {
+            user_agent: Some(user_agent.to_owned()),
+            place: Some(user_agent.to_owned()),
+            ..Head::default()
+        });
+        session.set("a", 1).unwrap();
+        let headers = world.commit(&mut session);
+        let mut jar = Jar::new();
+        jar.receive(world.now(), headers.set_cookie());
+        assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    }
+}
+
+// --- randomness that repeats ---------------------------------------------------------------------
+
+#[test]
+fn tokens_that_repeat_would_be_seen() {
+    // The whole of a session's secrecy is its token: the test of the tests that it is drawn at all.
+    let world = World::new();
+    let keys: std::collections::BTreeSet<String> = (0..100)
+        .map(|_| world.session_key(&world.visitor()).text())
+        .collect();
+    assert_eq!(keys.len(), 100);
+    world.runtime.set_randomness(Randomness::Repeating);
+    assert_eq!(
+        world.session_key(&world.visitor()),
+        world.session_key(&world.visitor())
+    );
+}
