@@ -94,9 +94,9 @@ impl SessionStore {
     async fn look(&mut self, freshness: Freshness) {
         let finding = match self.presented.clone() {
             Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
-            Presented::TooLarge | Presented::Rejected(_) => {
-                Finding::nothing(Outcome::Rejected, Access::Empty)
-            }
+            Presented::Rejected(_) => Finding::nothing(Outcome::Rejected, Access::Empty),
+            // Our cookie may be in it: whoever fills the header must not log the user out.
+            Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),
             Presented::Ended => Finding::nothing(Outcome::Expired, Access::Empty),
             Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
             Presented::Tombstone(stone) => self.lay_to_rest(stone).await,
@@ -667,8 +667,9 @@ impl SessionStore {
     /// True where there is something to save that may be saved, or that is refused when it is.
     pub(crate) fn would_save(&self) -> bool {
         match (&self.next, self.access) {
-            (Some(Next { step, .. }), _) => {
-                matches!(step, Step::Begin { owner: Some(_) }) || !self.cookie_was_withheld()
+            (Some(Next { step, .. }), access) => {
+                let is_login = matches!(step, Step::Begin { owner: Some(_) });
+                is_login || (access != Access::Detached && !self.cookie_was_withheld())
             }
             (None, Access::Live | Access::ReadOnly(_) | Access::Closed(_)) => self.modified(),
             (None, Access::Detached) => false,
