@@ -1,6 +1,6 @@
 // Cargo's companions that the checks need.
 
-import { existsSync } from "node:fs";
+import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { aptInstall, canApt } from "./apt.mjs";
 import { Missing, ask, cacheDir, exec, run, say, which } from "./run.mjs";
@@ -42,12 +42,13 @@ export async function ensureCargoDeny() {
   const own = join(root, "bin", "cargo-deny");
   if (!existsSync(own)) {
     say(`checks: compiling cargo-deny ${CARGO_DENY} into ${root}, once, some minutes`);
+    mkdirSync(root, { recursive: true });
     // Unoptimized: it compiles several times faster and runs for seconds.
     await run(
       "cargo install cargo-deny",
       "cargo",
       ["install", "-q", "--locked", "--debug", "--root", root, `cargo-deny@${CARGO_DENY}`],
-      { cwd: cacheDir, capture: true },
+      { cwd: root, capture: true },
     );
   }
   return own;

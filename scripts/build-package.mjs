@@ -1,0 +1,140 @@
+// The npm package, in pkg/: the core as session.wasm, its glue, and the hand-written JavaScript
+// and types of js/. `npm run build:package`.
+
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFile, rename, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { bindgen, bindgenTool, cargoWasm, wasmOpt } from "./build.mjs";
+import { inRoot, main, say } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+
+const out = inRoot("pkg");
+// Of its own: the Worker's wasm has the same file name.
+const targetDir = inRoot("target", "package");
+
+/** Builds the package; does nothing beyond asking cargo when nothing has changed. */
+export async function buildPackage() {
+  const target = "wasm32-unknown-unknown";
+  await cargoWasm(
+    "compiling the crate for the package",
+    ["build", "--lib", "--release", "--target", target, "--no-default-features", "--features", "js"],
+    { env: { CARGO_TARGET_DIR: targetDir } },
+  );
+  const compiled = join(targetDir, target, "release", "edge_session.wasm");
+  const sources = readdirSync(inRoot("js")).map((name) => inRoot("js", name));
+  const stamp = join(targetDir, ".package-built-from");
+  const inputs = digest(
+    compiled,
+    await bindgenTool(),
+    fileURLToPath(import.meta.url),
+    inRoot("scripts", "build.mjs"),
+    inRoot("Cargo.toml"),
+    inRoot("package-lock.json"),
+    ...sources,
+  );
+  if (existsSync(join(out, "package.json")) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs) {
+    return out;
+  }
+
+  say("building the package: wasm-bindgen, wasm-opt, js/");
+  // Beside its place and then moved in, so that a reader never sees half a package.
+  const work = `${out}.${process.pid}`;
+  rmSync(stamp, { force: true });
+  try {
+    mkdirSync(work);
+    await bindgen(compiled, work, "glue", "web");
+    await wasmOpt(join(work, "glue_bg.wasm"));
+    await rename(join(work, "glue_bg.wasm"), join(work, "session.wasm"));
+    trimGlue(join(work, "glue.js"));
+    for (const file of sources) await copyFile(file, join(work, file.slice(inRoot("js").length + 1)));
+    for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) {
+      if (existsSync(inRoot(name))) await copyFile(inRoot(name), join(work, name));
+    }
+    writeFileSync(join(work, "package.json"), `${JSON.stringify(manifest(), null, 2)}\n`);
+    await rm(out, { recursive: true, force: true });
+    await rename(work, out);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+  writeFileSync(stamp, inputs);
+  for (const [what, { raw, gzip }] of Object.entries(await sizes())) {
+    say(`${what.padEnd(10)} ${String(raw).padStart(7)} bytes, ${String(gzip).padStart(6)} gzipped`);
+  }
+  return out;
+}
+
+/** Bytes that the package adds to a Worker: the wasm, and the JavaScript bundled and minified. */
+export async function sizes() {
+  const { build } = await import("esbuild");
+  const { outputFiles } = await build({
+    entryPoints: [join(out, "workerd.js")],
+    bundle: true,
+    minify: true,
+    format: "esm",
+    external: ["*.wasm"],
+    target: "es2022",
+    write: false,
+  });
+  const size = (bytes) => ({ raw: bytes.length, gzip: gzipSync(bytes, { level: 9 }).length });
+  const wasm = size(readFileSync(join(out, "session.wasm")));
+  const javascript = size(outputFiles[0].contents);
+  const total = { raw: wasm.raw + javascript.raw, gzip: wasm.gzip + javascript.gzip };
+  return { wasm, javascript, total };
+}
+
+/**
+ * Cuts what the package never uses from the glue: loading the wasm from a URL, which would make
+ * bundlers look for a file of a name that is not there.
+ */
+function trimGlue(file) {
+  const glue = readFileSync(file, "utf8");
+  const start = glue.search(/^async function __wbg_load\(/m);
+  const end = glue.search(/^function initSync\(/m);
+  const last = glue.search(/^let __wbg_init_promise/m);
+  if (start < 0 || end < start || last < end) throw new Error("wasm-bindgen's glue is not of the shape that is cut here");
+  writeFileSync(file, `${glue.slice(0, start)}${glue.slice(end, last)}export { initSync };\n`);
+}
+
+function manifest() {
+  const crate = readFileSync(inRoot("Cargo.toml"), "utf8");
+  const field = (name) => crate.match(new RegExp(`^${name} = "(.*)"$`, "m"))[1];
+  const entry = (name) => ({
+    workerd: `./${name}`,
+    worker: `./${name}`,
+  });
+  return {
+    name: field("name"),
+    version: field("version"),
+    description: field("description"),
+    license: field("license"),
+    type: "module",
+    exports: {
+      ".": { types: "./index.d.ts", ...entry("workerd.js"), node: "./node.js", default: "./default.js" },
+      "./hono": { types: "./hono.d.ts", default: "./hono.js" },
+      "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
+      "./package.json": "./package.json",
+    },
+    types: "./index.d.ts",
+    sideEffects: ["./workerd.js", "./node.js"],
+    peerDependencies: { hono: ">=4.0.0" },
+    peerDependenciesMeta: { hono: { optional: true } },
+    engines: { node: ">=20" },
+    keywords: ["session", "cookie", "cloudflare", "workers", "kv", "hono"],
+  };
+}
+
+function digest(...files) {
+  const hash = createHash("sha256");
+  for (const file of files) hash.update(readFileSync(file)).update("\0");
+  return hash.digest("hex");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  await main(async () => {
+    await setUp();
+    await buildPackage();
+  });
+}
