@@ -4,11 +4,12 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::error::{ErrorCode, SessionError};
+use crate::outcome::Access;
 use crate::sessions::CommitHeaders;
 use crate::settings::Settings;
 use crate::store::{Phase, SessionStore};
 
-/// Phase, whether it is destroyed, and what the load found; the keys and the flash keys as JSON;
+/// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found; the keys and the flash keys as JSON;
 /// then a line for each text, in the order of the keys.
 pub(super) fn state(store: &SessionStore) -> String {
     let phase = match store.phase {
@@ -18,8 +19,10 @@ pub(super) fn state(store: &SessionStore) -> String {
     };
     let destroyed = if store.destroyed { '1' } else { '0' };
     let mut out = String::with_capacity(256);
+    let closed = matches!(store.access, Access::Closed(_));
     out.push(phase);
     out.push(destroyed);
+    out.push(if closed { '1' } else { '0' });
     out.push_str(store.outcome.as_str());
     let tables = [&store.data.values, &store.data.flash];
     for table in tables {

@@ -1,0 +1,188 @@
+// What keeps the sessions: Workers KV, memory, or a connector of the application's.
+
+import { sessionError } from "./errors.js";
+
+const METHODS = ["read", "put", "delete"];
+const KV_METHODS = ["get", "put", "delete", "list"];
+const has = (value, method) => typeof value?.[method] === "function";
+
+/** The port of `connector` that `src/js/connector.rs` calls; `name` is what an error calls it. */
+export function portTo(connector, name) {
+  if (connector === null || (typeof connector !== "object" && typeof connector !== "function")) {
+    throw sessionError(
+      "missing_binding",
+      connector === undefined || connector === null
+        ? `${name} is not bound: bind a KV namespace of that name to this Worker`
+        : `${name} is ${typeof connector === "string" ? "text" : `a ${typeof connector}`}, not a KV namespace or a connector`,
+    );
+  }
+  const isKv = !has(connector, "read") && has(connector, "get");
+  const missing = (isKv ? KV_METHODS : METHODS).find((method) => !has(connector, method));
+  if (missing) {
+    const what = isKv ? "a KV namespace" : "a connector";
+    throw sessionError("missing_binding", `${name} is not ${what}: it has no method ${missing}`);
+  }
+  // The core keeps the port for as long as it lives; the connector is kept by its users alone, so
+  // that one made for a single request goes with it.
+  return new (isKv ? KvPort : Port)(new WeakRef(connector));
+}
+
+class Port {
+  isKv = false;
+  #ref;
+
+  constructor(ref) {
+    this.#ref = ref;
+  }
+
+  get connector() {
+    const connector = this.#ref.deref();
+    if (!connector) throw new Error("the connector is gone: keep a reference to it");
+    return connector;
+  }
+
+  async read(keys, cacheTtl) {
+    return this.connector.read(keys.split("\n"), { cacheTtl });
+  }
+
+  async put(key, value, ttl, metadata) {
+    await this.connector.put(key, value, { ttl, metadata });
+  }
+
+  async delete(key) {
+    await this.connector.delete(key);
+  }
+
+  async list(prefix, cursor) {
+    const connector = this.connector;
+    if (!has(connector, "list")) {
+      throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
+    }
+    const page = await connector.list({ prefix, cursor });
+    if (!Array.isArray(page?.keys)) throw new Error("list answered with something without an array of keys");
+    return [page.cursor ?? null, ...page.keys.flatMap(({ name, metadata }) => [name, metadata])];
+  }
+}
+
+/** Keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */
+const BULK = 100;
+
+/** Workers KV (https://developers.cloudflare.com/kv/api/). Its rules are in the core. */
+class KvPort extends Port {
+  isKv = true;
+
+  async read(keys, cacheTtl) {
+    const kv = this.connector;
+    const names = keys.split("\n");
+    const options = { type: "text", cacheTtl };
+    if (names.length === 1) return [await kv.get(names[0], options)];
+    const values = [];
+    for (let i = 0; i < names.length; i += BULK) {
+      const some = names.slice(i, i + BULK);
+      const found = await kv.get(some, options);
+      for (const name of some) {
+        const value = found?.get?.(name);
+        // An absent key is there with null. A reply that leaves one out says nothing about it, and
+        // a failed read must not be told as an absence.
+        if (value === undefined) throw new Error("KV get answered with something that lacks one of the keys");
+        values.push(value);
+      }
+    }
+    return values;
+  }
+
+  async put(key, value, expirationTtl, metadata) {
+    await this.connector.put(key, value, { expirationTtl, metadata });
+  }
+
+  async list(prefix, cursor) {
+    const page = await this.connector.list({ prefix, cursor });
+    if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
+      throw new Error("KV list answered with something that is no page");
+    }
+    // Only `list_complete` says that this was the last page: an empty one may have a successor.
+    const next = page.list_complete ? null : page.cursor;
+    if (next !== null && !next) throw new Error("KV list answered with an unfinished page without a cursor");
+    return [next, ...page.keys.flatMap(({ name, metadata }) => [name, metadata])];
+  }
+}
+
+/** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */
+export class ManualClock {
+  #now;
+
+  constructor(milliseconds = 0) {
+    this.#now = milliseconds;
+  }
+
+  now() {
+    return this.#now;
+  }
+
+  set(milliseconds) {
+    this.#now = milliseconds;
+  }
+
+  advance(milliseconds) {
+    this.#now += milliseconds;
+  }
+}
+
+/**
+ * A namespace in memory, for tests: the strongest store that the port allows. A write is seen at
+ * once, and a time to live is exact.
+ */
+export class MemoryConnector {
+  #entries = new Map();
+  #operations;
+
+  constructor({ clock = Date } = {}) {
+    this.clock = clock;
+    this.resetOperations();
+  }
+
+  /** What was asked of it: reads and the keys in them, puts, deletes and lists. */
+  get operations() {
+    return { ...this.#operations };
+  }
+
+  resetOperations() {
+    this.#operations = { reads: 0, keysRead: 0, puts: 0, deletes: 0, lists: 0 };
+  }
+
+  get size() {
+    return [...this.#entries.keys()].filter((key) => this.#live(key)).length;
+  }
+
+  #live(key) {
+    const entry = this.#entries.get(key);
+    return entry && this.clock.now() < entry.end ? entry : undefined;
+  }
+
+  async read(keys) {
+    this.#operations.reads += 1;
+    this.#operations.keysRead += keys.length;
+    return keys.map((key) => this.#live(key)?.value ?? null);
+  }
+
+  async put(key, value, { ttl = Infinity, metadata } = {}) {
+    this.#operations.puts += 1;
+    this.#entries.set(key, { value, metadata, end: this.clock.now() + ttl * 1000 });
+  }
+
+  async delete(key) {
+    this.#operations.deletes += 1;
+    this.#entries.delete(key);
+  }
+
+  async list({ prefix = "", cursor = "" } = {}) {
+    this.#operations.lists += 1;
+    const names = [...this.#entries.keys()].filter(
+      (name) => name.startsWith(prefix) && name > cursor && this.#live(name),
+    );
+    names.sort((one, other) => (one < other ? -1 : 1)); // keys are ASCII
+    const page = names.slice(0, 1000);
+    const keys = page.map((name) => ({ name, metadata: this.#entries.get(name).metadata }));
+    return { keys, cursor: names.length > page.length ? page.at(-1) : undefined };
+  }
+}

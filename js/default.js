@@ -1,0 +1,3 @@
+// The entry for everything else: ready after `init(module)`.
+
+export * from "./index.js";

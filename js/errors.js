@@ -1,0 +1,71 @@
+// The errors. Everything that fails in this package is a SessionError.
+
+// HTTP status, seconds to retry after, whether it is a refusal: by code, told by the core.
+let codes = {};
+
+export function learnCodes(text) {
+  codes = JSON.parse(text);
+}
+
+const of = (code) => codes[code] ?? [500, 0, 0];
+
+/** A failure of this package, by its stable `code`. The message is for people and may change. */
+export class SessionError extends Error {
+  constructor(code, message, options) {
+    super(message, options);
+    this.code = code;
+  }
+
+  /** The HTTP status that an answer with this code carries. */
+  get status() {
+    return of(this.code)[0];
+  }
+
+  /** Seconds after which trying again makes sense; none where that cannot help. */
+  get retryAfter() {
+    return of(this.code)[1] || undefined;
+  }
+
+  /** This error as a response: `application/problem+json` (RFC 9457). */
+  toResponse() {
+    const { code, status, message, retryAfter } = this;
+    const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
+    if (retryAfter) headers["retry-after"] = String(retryAfter);
+    const title = code.replaceAll("_", " ");
+    const problem = { type: "about:blank", title, status, detail: message, code };
+    return new Response(JSON.stringify(problem), { status, headers });
+  }
+}
+
+/** The session's own end has passed. */
+export class SessionExpired extends SessionError {
+  constructor(message, options) {
+    super("expired", message, options);
+  }
+}
+
+// On the prototype, as the names of the built-in errors are: not a property of each error.
+for (const type of [SessionError, SessionExpired]) {
+  Object.defineProperty(type.prototype, "name", { value: type.name, configurable: true, writable: true });
+}
+
+/** True for what a session says of itself when it cannot be used. */
+export const isRefusal = (error) => error instanceof SessionError && of(error.code)[2] === 1;
+
+/** An error of this code. */
+export function sessionError(code, message, cause) {
+  const options = cause === undefined ? undefined : { cause };
+  return code === "expired" ? new SessionExpired(message, options) : new SessionError(code, message, options);
+}
+
+/** What the core threw, as an error: its records are arrays of code, message and cause. */
+export const fromCore = (thrown) => (Array.isArray(thrown) ? sessionError(...thrown) : thrown);
+
+/** Calls the core. */
+export function call(step) {
+  try {
+    return step();
+  } catch (thrown) {
+    throw fromCore(thrown);
+  }
+}

@@ -1,0 +1,128 @@
+// Configurations: one core object for each, however often `new Sessions` says the same.
+
+import { newMemory, newRealm } from "./core.js";
+import { call, sessionError } from "./errors.js";
+import { MemoryConnector, portTo } from "./connector.js";
+
+// What is known of a connector goes with it.
+const known = new WeakMap();
+const byEnv = new WeakMap();
+
+/** Where `storage: "memory"` keeps sessions: for development, since each isolate has its own. */
+let isolateMemory;
+
+/** One configuration of sessions on one connector. */
+class Realm {
+  #core;
+  #clock;
+
+  constructor(connector, name, known, secret, settings, areVariables, clock) {
+    // Kept here, for as long as anything of this configuration is used.
+    this.connector = connector;
+    this.#clock = clock ?? Date;
+    this.#core = call(() => newRealm(portTo(connector, name), known.memory, secret, settings, areVariables, clock));
+    const [maxDepth, maxKeyBytes, stalenessBound, disableWarnings] = JSON.parse(this.#core.facts());
+    this.limits = { maxDepth, maxKeyBytes };
+    this.stalenessBound = stalenessBound;
+    this.disableWarnings = disableWarnings === 1;
+  }
+
+  now() {
+    return this.#clock.now();
+  }
+
+  open(cookie, request, context) {
+    return this.#core.open(cookie ?? undefined, request ?? undefined, context ?? undefined);
+  }
+
+  list(owner) {
+    return this.#core.list(owner);
+  }
+
+  revoke(owner, key) {
+    return this.#core.revoke(owner, key);
+  }
+
+  revokeAll(owner, except) {
+    return this.#core.revokeAll(owner, except);
+  }
+}
+
+function realm(connector, name, secret, settings, areVariables, clock) {
+  portTo(connector, name); // before anything is kept under it
+  let entry = known.get(connector);
+  if (!entry) known.set(connector, (entry = { memory: newMemory(), realms: [] }));
+  const key = [areVariables, secret, ...settings].join("\n");
+  let found = entry.realms.find((known) => known.key === key && known.clock === clock);
+  if (!found) {
+    const made = new Realm(connector, name, entry, secret, settings, areVariables, clock);
+    entry.realms.push((found = { key, clock, realm: made }));
+  }
+  return found.realm;
+}
+
+/** The configuration that `new Sessions(connector, options)` asks for. */
+export function realmOf(connector, options) {
+  if (typeof options !== "object" || options === null) {
+    throw sessionError("config", "options are missing: give at least { secret: env.SESSION_SECRET }");
+  }
+  const { secret, clock, ...rest } = options;
+  if (connector === undefined && rest.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
+  const settings = [];
+  for (const [name, value] of Object.entries(rest)) {
+    if (value === undefined) continue;
+    if (value === null || typeof value === "object" || typeof value === "function") {
+      throw sessionError("config", `${name}: give text, a number, true or false`);
+    }
+    settings.push(name, String(value));
+  }
+  if (clock !== undefined && typeof clock?.now !== "function") {
+    throw sessionError("config", "clock: give an object with a method now(), in milliseconds");
+  }
+  return realm(
+    connector,
+    "the KV namespace or connector (the first argument, usually env.SESSIONS)",
+    ring(secret, "the option secret"),
+    settings,
+    false,
+    clock ?? ownClock(connector),
+  );
+}
+
+/** The configuration that a Worker's environment describes. */
+export function realmOfEnv(env) {
+  if (typeof env !== "object" || env === null) {
+    throw sessionError("missing_binding", "Sessions.fromEnv takes the env of the fetch handler");
+  }
+  let found = byEnv.get(env);
+  if (!found) {
+    const settings = [];
+    for (const [name, value] of Object.entries(env)) {
+      if (name.startsWith("SESSION_") && name !== "SESSION_SECRET" && typeof value === "string") {
+        settings.push(name, value);
+      }
+    }
+    const secret = ring(env.SESSION_SECRET, "the secret SESSION_SECRET");
+    const connector = env.SESSION_STORAGE === "memory" ? (isolateMemory ??= new MemoryConnector()) : env.SESSIONS;
+    found = realm(connector, "SESSIONS", secret, settings, true, undefined);
+    byEnv.set(env, found);
+  }
+  return found;
+}
+
+const ownClock = (connector) =>
+  connector instanceof MemoryConnector && connector.clock !== Date ? connector.clock : undefined;
+
+function ring(secret, name) {
+  if (secret === undefined || secret === null) {
+    throw sessionError(
+      "missing_binding",
+      `${name} is not set: put one with \`npx wrangler secret put SESSION_SECRET\`, or locally into .dev.vars`,
+    );
+  }
+  const secrets = Array.isArray(secret) ? secret : [secret];
+  if (!secrets.every((one) => typeof one === "string")) {
+    throw sessionError("config", `${name} is no text`);
+  }
+  return secrets.join(",");
+}

@@ -1,0 +1,176 @@
+// Sessions of a Worker: how they are opened, loaded and committed.
+
+import { call, fromCore, isRefusal, sessionError } from "./errors.js";
+import { realmOf, realmOfEnv } from "./realm.js";
+import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
+
+const BY_REALM = Symbol("realm");
+
+/** The sessions of a Worker: a KV namespace or a connector, secrets and settings. */
+export class Sessions {
+  #realm;
+
+  constructor(connector, options) {
+    this.#realm = connector === BY_REALM ? options : realmOf(connector, options);
+  }
+
+  /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
+  static fromEnv(env) {
+    return new this(BY_REALM, realmOfEnv(env));
+  }
+
+  /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
+  get stalenessBound() {
+    return this.#realm.stalenessBound;
+  }
+
+  /** Loads the session of `request`, runs `handler` whatever was found, and commits. */
+  async handle(request, ctx, handler) {
+    const session = this.#attach(request, ctx);
+    const loading = internals.load(session);
+    if (loading) await loading;
+    return this.#finish(session, request, handler);
+  }
+
+  /** As `handle`, with a session that is not loaded: untouched, it costs no storage operation. */
+  async handleLazy(request, ctx, handler) {
+    return this.#finish(this.#attach(request, ctx), request, handler);
+  }
+
+  /** The session that `request`, or a Cookie header, presents: unloaded, no I/O. */
+  open(request) {
+    return this.#attach(request, undefined);
+  }
+
+  /** The session that `request` presents, loaded. What was found is its `outcome`. */
+  async load(request, { fresh = false } = {}) {
+    const session = this.#attach(request, undefined);
+    await internals.load(session, fresh);
+    return session;
+  }
+
+  /** Carries out what the request decided, and gives the response with its headers. */
+  async commit(session, response, ctx) {
+    return withHeaders(response, await this.#commit(session, response.status, ctx));
+  }
+
+  /** The same for frameworks that build their own response: the header fields to put on it. */
+  async commitHeaders(session, { status = 200, ctx } = {}) {
+    const headers = new Headers();
+    write(headers, await this.#commit(session, status, ctx));
+    return headers;
+  }
+
+  /** The live sessions of a user, the one written last first. */
+  async list(owner) {
+    const flat = await ask(() => this.#realm.list(String(owner)));
+    const sessions = [];
+    for (let i = 0; i < flat.length; i += 5) {
+      const [key, created, lastWritten, userAgent, place] = flat.slice(i, i + 5);
+      sessions.push({
+        key,
+        created: new Date(created),
+        lastWritten: new Date(lastWritten),
+        userAgent: userAgent ?? null,
+        place: place ?? null,
+      });
+    }
+    return sessions;
+  }
+
+  /** Ends one session of a user. */
+  async revoke(owner, key) {
+    await ask(() => this.#realm.revoke(String(owner), String(key)));
+  }
+
+  /** Ends every session of a user, but for that of the session key `except`. */
+  async revokeAll(owner, { except } = {}) {
+    await ask(() => this.#realm.revokeAll(String(owner), except ?? undefined));
+  }
+
+  #attach(request, context) {
+    const realm = this.#realm;
+    if (request === undefined || request === null || typeof request === "string") {
+      return new SessionStore(BY_SESSIONS, { realm, request: undefined, context, cookie: request });
+    }
+    if (typeof request.headers?.get !== "function") {
+      throw sessionError("invalid_value", "a session is opened by a Request, a Cookie header or nothing");
+    }
+    return new SessionStore(BY_SESSIONS, { realm, request, context, cookie: request.headers.get("cookie") });
+  }
+
+  async #commit(session, status, ctx) {
+    try {
+      return await internals.commit(session, status, ctx);
+    } finally {
+      internals.release(session);
+    }
+  }
+
+  async #finish(session, request, handler) {
+    try {
+      let response;
+      try {
+        response = await handler(session, request);
+      } catch (error) {
+        // What failed after the session refused is answered with the refusal.
+        if (!session.refusal) throw error;
+        return withHeaders(session.refusal.toResponse(), internals.done(session));
+      }
+      if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
+      let headers = internals.commit(session, response.status);
+      try {
+        if (headers instanceof Promise) headers = await headers;
+      } catch (error) {
+        if (typeof error?.toResponse !== "function") throw error;
+        if (!isRefusal(error)) internals.warn(session, `the session could not be saved: ${error.message}`);
+        return withHeaders(error.toResponse(), internals.done(session));
+      }
+      return withHeaders(response, headers);
+    } finally {
+      internals.release(session);
+    }
+  }
+}
+
+async function ask(step) {
+  try {
+    return await call(step);
+  } catch (thrown) {
+    throw fromCore(thrown);
+  }
+}
+
+const NO_STORE = ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control"];
+
+/** Puts a commit's header fields on `headers`. */
+function write(headers, { cookies, depends }) {
+  for (const cookie of cookies) headers.append("set-cookie", cookie);
+  if (!depends && cookies.length === 0) return;
+  for (const name of NO_STORE) headers.set(name, "no-store");
+  const vary = headers.get("vary")?.trim();
+  if (!vary) {
+    headers.set("vary", "Cookie");
+  } else if (!vary.split(",").some((field) => /^\s*(\*|cookie)\s*$/i.test(field))) {
+    headers.set("vary", `${vary}, Cookie`);
+  }
+}
+
+/** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
+function withHeaders(response, commit) {
+  const { cookies, depends } = commit;
+  if (cookies.length === 0 && !depends) return response;
+  try {
+    // Refused where the headers are immutable, as those of a redirect or a fetched response.
+    if (cookies.length === 0) response.headers.set("cache-control", "no-store");
+    else response.headers.append("set-cookie", cookies[0]);
+    write(response.headers, { cookies: cookies.slice(1), depends: true });
+    return response;
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+  }
+  const copy = new Response(response.body, response);
+  write(copy.headers, { cookies, depends: true });
+  return copy;
+}
+
