@@ -377,6 +377,17 @@ mod tests {
         assert!(!data.is_pending());
         assert!(data.values.set("a", r#"{"x":1}"#.into()));
         assert!(data.is_pending());
+        // Neighbours, to the last bit.
+        assert!(data.values.set("n", "-9.34e-301".into()));
+        for (one, other) in [
+            ("0.1", "0.10000000000000002"),
+            ("9007199254740993", "9007199254740992"),
+            ("18446744073709551615", "18446744073709551614"),
+            ("1e22", "1.0000000000000002e22"),
+        ] {
+            data.values.set("n", one.into());
+            assert!(data.values.set("n", other.into()), "{one} {other}");
+        }
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::presented::{Came, Identity, Presented, RequestHead};
 use crate::record::Envelope;
 use crate::save::{MarkerPut, Step, expired, refusal};
 use crate::sessions::Shared;
-use crate::value::{from_json, to_json};
+use crate::value::{from_entries, from_json, to_entries, to_json};
 
 /// Registers a future with `waitUntil`.
 pub(crate) type WaitUntil = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
@@ -143,6 +143,41 @@ impl SessionStore {
     /// `missing_key` where it is not; otherwise as [`get`](Self::get).
     pub fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, SessionError> {
         self.get(key)?.ok_or_else(|| missing(key))
+    }
+
+    /// All values as one: a struct whose fields are the keys, or a map.
+    ///
+    /// Give a field that may be missing `#[serde(default)]`, since a new session is empty; keys
+    /// that the struct does not know are passed over. [`set_data`](Self::set_data) is the way back.
+    ///
+    /// ```
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Default, Deserialize, Serialize)]
+    /// #[serde(default)]
+    /// struct MySession {
+    ///     views: u32,
+    ///     cart: Vec<String>,
+    /// }
+    ///
+    /// # edge_session::doc::with_session(|session| {
+    /// let mut my: MySession = session.data()?;
+    /// my.views += 1;
+    /// my.cart.push("apple".to_owned());
+    /// session.set_data(&my)?;
+    /// assert_eq!(session.get::<u32>("views")?, Some(1));
+    ///
+    /// session.set("views", "many")?;
+    /// let refused = session.data::<MySession>().err().unwrap();
+    /// assert_eq!(refused.code().as_str(), "wrong_type");
+    /// assert!(refused.message().starts_with("\"views\" is of another type"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, SessionError> {
+        from_entries(self.iter()?)
     }
 
     /// True where there is a value under `key`, `null` and `false` among them.
@@ -281,6 +316,49 @@ impl SessionStore {
         self.edit()?;
         for (key, text) in texts {
             self.put_json(key.as_ref(), text)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the values those of `data`, a struct or a map: sets the keys whose value is another
+    /// than before and removes those that `data` does not have. Flash values stay.
+    ///
+    /// Where other code keeps keys of its own beside yours, catch them in a field
+    /// `#[serde(flatten)] rest: BTreeMap<String, serde_json::Value>`, or use
+    /// [`update`](Self::update), which removes nothing.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("a", 1), ("b", 2)])?;
+    /// session.set_data(&BTreeMap::from([("b", 2), ("c", 3)]))?;
+    /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["b", "c"]);
+    ///
+    /// let refused = session.set_data(&BTreeMap::from([("lens", [f64::NAN])])).unwrap_err();
+    /// assert!(refused.message().starts_with("lens[0] cannot be stored"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and `invalid_value` for what is no object; nothing is changed then.
+    pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
+        let entries = to_entries(data, self.shared.settings.max_depth())?;
+        for (key, _) in &entries.0 {
+            self.check_key(key)?;
+        }
+        let now = self.shared.runtime.now();
+        let values = &mut self.edit()?.values;
+        let absent = |key: &Rc<str>| entries.0.iter().all(|(name, _)| **name != **key);
+        let gone: Vec<Rc<str>> = values
+            .iter()
+            .map(|(key, _)| Rc::clone(key))
+            .filter(absent)
+            .collect();
+        for key in gone {
+            values.remove(&key, now);
+        }
+        for (key, text) in &entries.0 {
+            values.set(key, text.get().into());
         }
         Ok(())
     }
