@@ -2,7 +2,9 @@
 // it says when something goes wrong.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { inConsole, PLAIN_HOST, startBrowser, startWorker } from "./support.mjs";
 
 let worker;
@@ -409,6 +411,130 @@ consoleTest(
   },
 );
 
+// Devices
+
+const PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1";
+const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
+const devices = (page) => page.locator("#device-rows > li");
+
+/** An owner of this test's own: other tests share the storage. */
+const someOwner = () => `owner-${crypto.randomUUID()}`;
+
+async function logIn(page, owner) {
+  await page.getByLabel("Log in as").fill(owner);
+  await button(page, "Log in").click();
+  await shows(page, "#fact-owner", owner);
+  await shows(page, "#devices-count", "session");
+}
+
+/** A second browser profile, which calls itself `userAgent`. */
+const elsewhere = (userAgent, steps) => inConsole({ browser, origin: worker.origin, userAgent }, steps);
+
+consoleTest("devices are listed when somebody is logged in, and only then", async (page) => {
+  await notice(page, "No session yet");
+  await page.getByText("Log in to see where the owner is logged in.").waitFor();
+  for (const name of ["Look again", "Log out the others…", "Log out everywhere…"]) {
+    assert.equal(await button(page, name).getAttribute("aria-disabled"), "true");
+  }
+  assert.equal(await requests(page).count(), 1);
+
+  const owner = someOwner();
+  await logIn(page, owner);
+  await shows(page, "#devices-count", "1 session");
+  await devices(page).filter({ hasText: "this one" }).getByRole("heading", { name: "Chrome on Linux" }).waitFor();
+  assert.equal(await devices(page).getByRole("button").count(), 0);
+
+  await elsewhere(FIREFOX, async (other) => {
+    await logIn(other, owner);
+    await shows(other, "#devices-count", "2 sessions");
+    await button(page, "Look again").click();
+    await shows(page, "#devices-count", "2 sessions");
+    // The one written last comes first; its own words are there too.
+    await devices(page).first().filter({ hasText: "Firefox on Linux" }).filter({ hasText: FIREFOX }).waitFor();
+  });
+
+  await button(page, "Log out").click();
+  await page.getByText("Log in to see where the owner is logged in.").waitFor();
+  assert.equal(await devices(page).count(), 0);
+});
+
+consoleTest("one device is logged out from another", async (page) => {
+  const owner = someOwner();
+  await logIn(page, owner);
+  await elsewhere(PHONE, async (phone) => {
+    await logIn(phone, owner);
+    await button(page, "Look again").click();
+    await answerYes(page, "Log out Safari on iOS…", "Keep");
+    await shows(page, "#devices-count", "2 sessions");
+    await answerYes(page, "Log out Safari on iOS…", "Log out");
+    await shows(page, "#say", "Safari on iOS was logged out");
+    await shows(page, "#devices-count", "1 session");
+    await page.locator("#devices:focus").waitFor();
+
+    await button(phone, "Refresh").click();
+    await notice(phone, "The session was ended, here or elsewhere. (revoked)");
+    await shows(phone, "#owner-chip", "anonymous");
+    await shows(page, "#owner-chip", owner);
+    // A login makes a session of its own where the old one was ended.
+    await logIn(phone, owner);
+    await shows(phone, "#devices-count", "2 sessions");
+  });
+});
+
+consoleTest("the others are logged out, this one stays", async (page) => {
+  const owner = someOwner();
+  await logIn(page, owner);
+  await add(page, "cart", "[1]");
+  await elsewhere(PHONE, (phone) =>
+    elsewhere(FIREFOX, async (firefox) => {
+      for (const other of [phone, firefox]) await logIn(other, owner);
+      await answerYes(page, "Log out the others…", "Log out the others");
+      await shows(page, "#say", "The others were logged out");
+      await shows(page, "#devices-count", "1 session");
+      await shows(page, "#owner-chip", owner);
+      assert.equal(await field(page, "cart").inputValue(), "[1]");
+      for (const other of [phone, firefox]) {
+        await button(other, "Refresh").click();
+        await notice(other, "(revoked)");
+      }
+    }),
+  );
+});
+
+consoleTest("everywhere is here too", async (page) => {
+  const owner = someOwner();
+  await logIn(page, owner);
+  await elsewhere(PHONE, async (phone) => {
+    await logIn(phone, owner);
+    await answerYes(page, "Log out everywhere…", "Log out everywhere");
+    await notice(page, "The session was ended, here or elsewhere. (revoked)");
+    await shows(page, "#say", "Logged out everywhere");
+    await page.getByText("Log in to see where the owner is logged in.").waitFor();
+    await button(phone, "Refresh").click();
+    await notice(phone, "(revoked)");
+    // A login right after it is a login.
+    await logIn(page, owner);
+    await shows(page, "#devices-count", "1 session");
+    await page.reload();
+    await shows(page, "#owner-chip", owner);
+  });
+});
+
+consoleTest(
+  "a list that cannot be had is said to be so, where it was asked for",
+  async (page) => {
+    await page.getByLabel("Log in as").fill(someOwner());
+    await button(page, "Log in").click();
+    const part = region(page, "Devices");
+    await part.getByRole("alert").filter({ hasText: "Storage does not answer. Try again in 5 s. unavailable" }).waitFor();
+    await page.unrouteAll();
+    await button(page, "Look again").click();
+    await shows(page, "#devices-count", "1 session");
+    assert.equal(await part.getByRole("alert").count(), 0);
+  },
+  { prepare: (page) => page.route("**/api/sessions", (route) => route.fulfill(problem(503, "unavailable", "Storage does not answer", "", { "retry-after": "5" }))) },
+);
+
 // What goes wrong
 
 consoleTest("what the Worker refuses is shown where it was asked", async (page) => {
@@ -497,7 +623,7 @@ test("over plain http, where Secure cookies are dropped, the page says so", asyn
 consoleTest("each request is in the log, which can be cleared", async (page) => {
   await add(page, "theme", '"dark"');
   const put = requests(page).filter({ hasText: "PUT" });
-  assert.match((await put.innerText()).replace(/\s+/g, " "), /PUT \/api\/session\/data\/theme 200 \d+/);
+  assert.match((await put.innerText()).replace(/\s+/g, " "), /PUT \/api\/session\/data\/theme 200 new \d+/);
   await shows(page, "#log-count", "3 requests");
   await button(page, "Clear log").click();
   assert.equal(await requests(page).count(), 0);
@@ -544,6 +670,53 @@ for (const colorScheme of ["light", "dark"]) {
     },
     { viewport: { width: 320, height: 640 }, colorScheme },
   );
+}
+
+// Accessibility, as far as axe-core (https://github.com/dequelabs/axe-core) can judge it
+
+const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** Fails on what axe finds serious or critical in what the page shows now. */
+async function accessible(page, state) {
+  // Colours on their way from one to another have the contrast of neither.
+  await page.evaluate(() => Promise.allSettled(document.getAnimations().map(({ finished }) => finished)));
+  if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
+  const { violations, passes } = await page.evaluate((tags) => globalThis.axe.run({ runOnly: tags }), TAGS);
+  assert.ok(passes.length > 10, `axe looked at little: ${passes.length} rules passed`);
+  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
+  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
+  assert.deepEqual(found, [], state);
+}
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 320]) {
+    consoleTest(
+      `axe finds nothing serious, ${colorScheme}, ${width} px`,
+      async (page) => {
+        await notice(page, "No session yet");
+        await accessible(page, "no session");
+
+        await add(page, "cart", '{"items": [1, 2]}');
+        await logIn(page, someOwner());
+        await field(page, "cart").fill("many");
+        await button(page, "Save cart").click();
+        await row(page, "cart").getByRole("alert").waitFor();
+        await accessible(page, "a live session of an owner, and a refusal");
+
+        await button(page, "Destroy…").click();
+        await page.getByRole("dialog").waitFor();
+        await accessible(page, "a question");
+        await page.keyboard.press("Escape");
+
+        await page.route(api, (route) => route.abort());
+        await button(page, "Refresh").click();
+        await notice(page, "The API cannot be reached");
+        await accessible(page, "the API unreachable");
+      },
+      { viewport: { width, height: 900 }, colorScheme },
+    );
+  }
 }
 
 test("the assets come with a strict policy", async () => {

@@ -9,7 +9,7 @@ export class Api {
   #last = Promise.resolve();
   #onExchange;
 
-  /** `onExchange` hears of each request: `{at, method, path, status, code, ms}`. */
+  /** `onExchange` hears of each request: `{at, method, path, status, code, outcome, ms}`. */
   constructor(onExchange) {
     this.#onExchange = onExchange;
   }
@@ -51,17 +51,32 @@ export class Api {
     return this.#ask("POST", "/api/logout");
   }
 
+  /** The owner's sessions. */
+  devices() {
+    return this.#ask("GET", "/api/sessions", undefined, Array.isArray);
+  }
+
+  /** Ends one session of the owner. */
+  revoke(key) {
+    return this.#ask("DELETE", `/api/sessions/${encodeURIComponent(key)}`);
+  }
+
+  /** Ends every session of the owner; `spare` keeps this one. */
+  revokeAll({ spare }) {
+    return this.#ask("DELETE", spare ? "/api/sessions?except=current" : "/api/sessions");
+  }
+
   // One at a time: reading one's own writes is promised to requests in sequence.
-  #ask(method, path, body) {
-    const turn = this.#last.then(() => this.#exchange(method, path, body));
+  #ask(method, path, body, isAnswer = isSession) {
+    const turn = this.#last.then(() => this.#exchange(method, path, body, isAnswer));
     this.#last = turn.catch(() => {});
     return turn;
   }
 
-  async #exchange(method, path, body) {
+  async #exchange(method, path, body, isAnswer) {
     const at = Date.now();
     const start = performance.now();
-    const outcome = { status: 0, code: null };
+    const exchange = { status: 0, code: null, outcome: null };
     try {
       const response = await fetch(path, {
         method,
@@ -70,20 +85,23 @@ export class Api {
         cache: "no-store",
         signal: AbortSignal.timeout(PATIENCE),
       });
-      outcome.status = response.status;
+      exchange.status = response.status;
       const answer = await bodyOf(response);
       if (!response.ok) throw problemOf(response, answer);
-      if (response.status !== 204 && typeof answer?.isNew !== "boolean") throw problemOf(response, null);
+      if (response.status !== 204 && !isAnswer(answer)) throw problemOf(response, null);
+      exchange.outcome = answer?.outcome ?? null;
       return answer;
     } catch (error) {
       const problem = error instanceof Problem ? error : noAnswer(error);
-      outcome.code = problem.code;
+      exchange.code = problem.code;
       throw problem;
     } finally {
-      this.#onExchange({ at, method, path, ...outcome, ms: performance.now() - start });
+      this.#onExchange({ at, method, path, ...exchange, ms: performance.now() - start });
     }
   }
 }
+
+const isSession = (answer) => typeof answer?.isNew === "boolean";
 
 async function bodyOf(response) {
   const text = await response.text();

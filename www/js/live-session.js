@@ -25,6 +25,16 @@ export class LiveSession extends EventTarget {
     }
   }
 
+  /** Asks something that does not change the session, `(api) => …`. */
+  async ask(call) {
+    try {
+      return await call(this.#api);
+    } catch (problem) {
+      if (problem.unreachable) this.#fail(problem);
+      throw problem;
+    }
+  }
+
   /** Runs one change, `(api) => …`, and shows what it made; a refusal is thrown. */
   async change(call) {
     const before = this.value?.key ?? null;

@@ -26,16 +26,18 @@ export function logView() {
   };
 }
 
-function rowOf({ at, method, path, status, code, ms }) {
+function rowOf({ at, method, path, status, code, outcome, ms }) {
   const cell = (name, ...content) => el("td", { role: "cell", class: name }, ...content);
   const number = el("span", {}, status === 0 ? "none" : String(status));
+  // What went wrong, or else what the load found.
+  const word = code ?? outcome;
   return el(
     "tr",
     { role: "row", "data-tone": code === null ? "good" : "bad" },
     cell("at", el("time", { datetime: new Date(at).toISOString() }, clockText(at))),
     cell("method", method),
     cell("path", path),
-    cell("status", ...(code === null ? [number] : [number, " ", el("code", {}, code)])),
+    cell("status", ...(word === null ? [number] : [number, " ", el("code", {}, word)])),
     cell("number", String(Math.round(ms))),
   );
 }

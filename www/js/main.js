@@ -2,6 +2,7 @@
 
 import { Api } from "./api.js";
 import { cookiesView } from "./cookies-view.js";
+import { devicesView } from "./devices-view.js";
 import { expiryView } from "./expiry-view.js";
 import { LiveSession } from "./live-session.js";
 import { logView } from "./log-view.js";
@@ -11,7 +12,7 @@ import { sessionView } from "./session-view.js";
 import { valuesView } from "./values-view.js";
 
 const live = new LiveSession(new Api(logView()));
-const views = [noticeView, sessionView, valuesView, expiryView, ownerView, cookiesView].map((view) => view(live));
+const views = [noticeView, sessionView, valuesView, expiryView, ownerView, devicesView, cookiesView].map((view) => view(live));
 
 live.addEventListener("change", () => views.forEach((show) => show()));
 
