@@ -252,6 +252,7 @@ impl SessionStore {
     /// `revocation_pending` while a logout of this browser is not stored; `invalid_value` for an
     /// empty or overlong user id; `not_loaded`, `committed`, `not_ready`.
     pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
+        self.look_at();
         match self.phase {
             Phase::Loaded => {}
             Phase::Unloaded | Phase::Committed => return self.check_intent(),
@@ -359,6 +360,7 @@ impl SessionStore {
     }
 
     fn check_intent(&self) -> Result<(), SessionError> {
+        self.look_at();
         if self.phase == Phase::Unloaded {
             let message = "the session was not loaded; call load() first";
             return Err(SessionError::new(ErrorCode::NotLoaded, message));

@@ -521,6 +521,7 @@ impl SessionStore {
     /// The last refusal of this session, if there was one.
     #[must_use]
     pub fn refusal(&self) -> Option<SessionError> {
+        self.look_at();
         self.refused.borrow().clone()
     }
 

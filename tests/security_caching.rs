@@ -1,0 +1,212 @@
+//! No cache keeps an answer that depends on a session: every way to look at one marks the answer,
+//! and a way that is added later has to be entered here.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use common::*;
+use edge_session::{CommitHeaders, SessionStore};
+
+type Look = (&'static str, fn(&mut SessionStore));
+
+/// Calls that say something of the session, or change it.
+macro_rules! looks {
+    ($($name:ident => |$session:ident| $look:expr;)*) => {
+        const LOOKS: &[Look] = &[$((stringify!($name), |$session| drop($look))),*];
+    };
+}
+
+looks! {
+    get => |session| session.get::<i32>("a");
+    get_json => |session| session.get_json("a");
+    require => |session| session.require::<i32>("a");
+    data => |session| session.data::<BTreeMap<String, i32>>();
+    contains_key => |session| session.contains_key("none");
+    len => |session| session.len();
+    is_empty => |session| session.is_empty();
+    iter => |session| session.iter().map(Iterator::count);
+    keys => |session| session.keys().map(Iterator::count);
+    values => |session| session.values().map(Iterator::count);
+    set => |session| session.set("a", 1);
+    remove => |session| session.remove("none");
+    pop => |session| session.pop::<i32>("none");
+    pop_or => |session| session.pop_or("none", 1);
+    popitem => |session| session.popitem();
+    update => |session| session.update([("a", 1)]);
+    clear => |session| session.clear();
+    setdefault => |session| session.setdefault("a", 1);
+    set_data => |session| session.set_data(&BTreeMap::from([("a", 1)]));
+    flash => |session| session.flash("note", 1);
+    take_flash => |session| session.take_flash::<i32>("none");
+    refusal => |session| session.refusal();
+    outcome => |session| session.outcome();
+    session_key => |session| session.session_key();
+    is_new => |session| session.is_new();
+    version => |session| session.version();
+    created_at => |session| session.created_at();
+    owner => |session| session.owner().map(|owner| owner.is_some());
+    auth_time => |session| session.auth_time();
+    require_recent_auth => |session| session.require_recent_auth(60);
+    set_modified => |session| session.set_modified(true);
+    needs_update => |session| session.needs_update();
+    get_expiry_age => |session| session.get_expiry_age();
+    get_expiry_date => |session| session.get_expiry_date();
+    idle_expires_at => |session| session.idle_expires_at();
+    get_expire_at_browser_close => |session| session.get_expire_at_browser_close();
+    set_expiry => |session| session.set_expiry(Duration::from_secs(60));
+    load => |session| run(session.load());
+    load_fresh => |session| run(session.load_fresh());
+    create => |session| session.create();
+    cycle_key => |session| session.cycle_key();
+    bind => |session| session.bind("ada", true);
+    exists => |session| run(session.exists(None));
+    csrf_token => |session| session.csrf_token();
+    verify_csrf => |session| session.verify_csrf("x");
+}
+
+/// Calls that say nothing of the session that came, and why.
+const SILENT: &[(&str, &str)] = &[
+    ("accessed", "it is the question itself"),
+    (
+        "modified",
+        "what this request has changed, by calls that are looks",
+    ),
+    ("done_headers", "what the answer has to carry anyway"),
+    ("generate_session_id", "tied to no session"),
+    (
+        "save",
+        "writes what changed, by calls that are looks; a new key is a cookie",
+    ),
+    (
+        "destroy",
+        "removes what cookies came, which marks the answer",
+    ),
+    ("flush", "as destroy"),
+    ("delete", "as destroy, or of another session by its key"),
+    ("set_wait_until", "of the platform, not of the session"),
+];
+
+#[track_caller]
+fn assert_marked(headers: &CommitHeaders, what: &str) {
+    assert!(headers.depends_on_session(), "{what}");
+    let no_store = headers.cache_control();
+    for name in [
+        "cache-control",
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+    ] {
+        assert!(no_store.contains(&(name, "no-store")), "{what}");
+    }
+    for (there, then) in [
+        (None, Some("Cookie")),
+        (Some("Accept"), Some("Accept, Cookie")),
+        (Some("accept, cookie"), None),
+        (Some("*"), None),
+    ] {
+        assert_eq!(headers.vary(there).as_deref(), then, "{what}");
+    }
+}
+
+#[test]
+fn every_look_at_a_session_marks_the_answer() {
+    for (name, look) in LOOKS {
+        let world = World::new();
+        for jar in [Jar::new(), world.visitor(), world.member("ada")] {
+            let mut session = world.open(&jar);
+            look(&mut session);
+            let headers = world.commit(&mut session);
+            assert_marked(&headers, name);
+        }
+    }
+}
+
+#[test]
+fn a_look_that_is_refused_marks_the_answer() {
+    let world = World::new();
+    let jar = world.visitor();
+    for (name, look) in LOOKS {
+        let outage = world.elsewhere();
+        outage.store.outage();
+        let mut session = outage.open(&jar);
+        look(&mut session);
+        let committed = outage.try_commit(&mut session, 200);
+        assert_marked(&committed.unwrap_or_else(|_| session.done_headers()), name);
+        outage.store.mend();
+    }
+}
+
+#[test]
+fn unrelated_cookies_disable_no_protection() {
+    let world = World::new();
+    for cookie in [
+        "theme=dark",
+        "__Host-session=forged",
+        "a=b; __Host-session=x; c=d",
+    ] {
+        let mut session = world.load(Head::cookie(cookie));
+        let _ = session.is_empty();
+        assert_marked(&world.commit(&mut session), cookie);
+    }
+}
+
+#[test]
+fn a_cookie_that_is_removed_marks_the_answer() {
+    let world = World::new();
+    let mut session = world.open(&world.visitor());
+    destroy(&mut session).unwrap();
+    let headers = world.commit(&mut session);
+    assert!(
+        headers
+            .set_cookie()
+            .iter()
+            .any(|field| field.contains("Max-Age=0"))
+    );
+    assert_marked(&headers, "removal");
+}
+
+#[test]
+fn a_seen_cookie_alone_marks_the_answer() {
+    let world = World::new();
+    let jar = world.visitor();
+    world.advance(2 * HOUR);
+    let headers = world.commit(&mut world.open(&jar));
+    assert_eq!(cookie_names(&headers), [SEEN]);
+    assert_marked(&headers, "seen");
+}
+
+#[test]
+fn an_untouched_session_marks_nothing() {
+    let world = World::new();
+    for jar in [Jar::new(), world.visitor()] {
+        let headers = world.commit(&mut world.open(&jar));
+        assert!(headers.is_empty(), "{headers:?}");
+        assert!(headers.cache_control().is_empty());
+        assert_eq!(headers.vary(None), None);
+    }
+}
+
+#[test]
+fn no_call_is_forgotten() {
+    let sources = [
+        include_str!("../src/store.rs"),
+        include_str!("../src/lifecycle.rs"),
+        include_str!("../src/csrf.rs"),
+    ];
+    let public: BTreeSet<&str> = sources
+        .iter()
+        .flat_map(|source| source.lines())
+        .filter_map(|line| {
+            let name = line
+                .strip_prefix("    pub fn ")
+                .or(line.strip_prefix("    pub async fn "))?;
+            name.split(['(', '<']).next()
+        })
+        .collect();
+    let looks = LOOKS.iter().map(|(name, _)| *name);
+    let silent = SILENT.iter().map(|(name, _)| *name);
+    assert_eq!(public, looks.chain(silent).collect());
+}
