@@ -265,7 +265,12 @@ export interface SessionOptions {
   serverTiming?: boolean;
 }
 
-/** What a handler answers with: the `Response` of the runtime's own types or of the DOM's. */
+/** A `Response`, of the runtime's own types or of the DOM's. */
+export interface ResponseLike {
+  readonly status: number;
+  readonly headers: object;
+}
+
 type Handler<T extends Shape<T>, Req, Res> = (session: SessionStore<T>, request: Req) => Res | Promise<Res>;
 
 /** The sessions of a Worker. Cheap to make: in each request, or once. */
@@ -280,13 +285,13 @@ export class Sessions<T extends Shape<T> = AnyData> {
   readonly stalenessBound: number;
 
   /** Loads the session, runs `handler` whatever was found, and commits. */
-  handle<Req extends RequestLike, Res extends object>(
+  handle<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
     ctx: ContextLike | null | undefined,
     handler: Handler<T, Req, Res>,
   ): Promise<Res>;
   /** As `handle`, with a session that is not loaded: call `load()` on it first. */
-  handleLazy<Req extends RequestLike, Res extends object>(
+  handleLazy<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
     ctx: ContextLike | null | undefined,
     handler: Handler<T, Req, Res>,
@@ -297,7 +302,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
   /** The same, loaded; what was found is its `outcome`. */
   load(request?: RequestLike | string | null, options?: { fresh?: boolean }): Promise<SessionStore<T>>;
   /** Carries out what the request decided, and gives the response with its headers. */
-  commit<Res extends { readonly status: number }>(
+  commit<Res extends ResponseLike>(
     session: SessionStore<T>,
     response: Res,
     ctx?: ContextLike | null,

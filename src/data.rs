@@ -41,6 +41,8 @@ struct Entry {
     /// The version that wrote this; `None` while it is pending.
     version: Option<Version>,
     slot: Slot,
+    /// Removed and put again since the last save: its place is the last.
+    again: bool,
 }
 
 /// What stands under a key.
@@ -230,6 +232,9 @@ impl Table {
         let is_value = matches!(slot, Slot::Value(_));
         let old = self.entries.get(&key);
         let was_value = old.is_some_and(|old| matches!(old.slot, Slot::Value(_)));
+        let again = version.is_none()
+            && is_value
+            && old.is_some_and(|old| old.version.is_none() && (old.again || !was_value));
         let order = match old {
             Some(old) if was_value => old.order,
             _ => {
@@ -244,6 +249,7 @@ impl Table {
                 order,
                 version,
                 slot,
+                again,
             },
         );
     }
@@ -288,6 +294,9 @@ impl Table {
     fn replay_onto(&self, base: &mut Self) {
         for (key, entry) in self.ordered() {
             if entry.version.is_none() {
+                if entry.again {
+                    base.put(Rc::clone(key), Slot::Removed(0), None);
+                }
                 base.put(Rc::clone(key), entry.slot.clone(), None);
             }
         }
@@ -296,6 +305,7 @@ impl Table {
     fn settle(&mut self, version: Version, horizon: i64) {
         for entry in self.entries.values_mut() {
             entry.version.get_or_insert(version);
+            entry.again = false;
         }
         self.entries
             .retain(|_, entry| !matches!(entry.slot, Slot::Removed(at) if at < horizon));
@@ -366,6 +376,24 @@ mod tests {
         data.values.set("c", text(3));
         assert_eq!(keys(&data.values), ["a", "b", "c"]);
         assert_eq!(data.values.last().as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_key_removed_and_put_again_is_the_last_in_the_store_too() {
+        let mut base = Data::default();
+        for key in ["a", "b", "c"] {
+            base.values.set(key, text(1));
+        }
+        base.settle(version(1, 1), 0);
+        let mut data = base.clone();
+        data.values.remove("a", 1);
+        data.values.set("a", text(1));
+        data.values.set("a", text(2));
+        data.values.set("b", text(2));
+        assert_eq!(keys(&data.values), ["b", "c", "a"]);
+        let mut saved = data.replay_onto(base);
+        saved.settle(version(2, 1), 0);
+        assert_eq!(keys(&saved.values), ["b", "c", "a"]);
     }
 
     #[test]

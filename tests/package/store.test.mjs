@@ -1,0 +1,720 @@
+// Every row of the table of SessionStore, through JavaScript. Titles are identifiers: the table in
+// docs/api.md names them.
+
+import assert from "node:assert/strict";
+import { inspect } from "node:util";
+import { test } from "node:test";
+
+import { MemoryConnector, SessionError, SessionExpired, SessionStore, Sessions } from "../../pkg/node.js";
+import { SECRET, START, code, world } from "./support.mjs";
+
+const filled = async (values, settings) => {
+  const it = world({ settings });
+  await it.browser.ask((session) => session.update(values));
+  return it;
+};
+
+test("js_session_error", async () => {
+  const { browser } = world();
+  const error = await browser.ask((session) => {
+    try {
+      session.require("none");
+    } catch (error) {
+      return error;
+    }
+  });
+  assert.ok(error instanceof SessionError && error instanceof Error);
+  assert.equal(error.name, "SessionError");
+  assert.equal(error.code, "missing_key");
+  assert.match(error.stack, /SessionError: the session has no key "none"\n/);
+  assert.deepEqual(Object.keys(error), ["code"]);
+  const cause = new Error("why");
+  assert.equal(new SessionError("unavailable", "text", { cause }).cause, cause);
+  const response = new SessionError("unavailable", "no storage").toResponse();
+  assert.equal(response.status, 503);
+  assert.equal(response.headers.get("retry-after"), "5");
+  assert.equal(response.headers.get("content-type"), "application/problem+json");
+  assert.deepEqual(await response.json(), {
+    type: "about:blank",
+    title: "unavailable",
+    status: 503,
+    detail: "no storage",
+    code: "unavailable",
+  });
+});
+
+test("js_session_expired", async () => {
+  const { browser, clock } = await filled({ a: 1 });
+  const session = await browser.load();
+  session.setExpiry(10);
+  await session.save();
+  session.set("a", 2);
+  clock.advance(11_000);
+  await assert.rejects(session.save(), (error) => {
+    assert.ok(error instanceof SessionExpired && error instanceof SessionError);
+    assert.equal(error.code, "expired");
+    assert.equal(error.name, "SessionExpired");
+    return true;
+  });
+  session.setExpiry(60);
+  await session.save();
+  assert.equal(session.getExpiryAge(), 60);
+});
+
+test("js_construct_from_a_connector_and_a_cookie_header", async () => {
+  const { browser, memory, clock } = await filled({ a: 1 });
+  const session = new SessionStore(memory, { secret: SECRET, clock }, browser.cookie);
+  assert.equal(await session.load(), "loaded");
+  assert.equal(session.get("a"), 1);
+  const nobody = new SessionStore(memory, { secret: SECRET, clock });
+  assert.equal(await nobody.load(), "new");
+  assert.throws(() => new SessionStore(memory, { secret: SECRET }, { key: "x" }), code("invalid_value"));
+  // A public key opens nothing.
+  const byKey = new SessionStore(memory, { secret: SECRET, clock }, `__Host-session=${session.sessionKey}`);
+  assert.equal(await byKey.load(), "rejected");
+  assert.equal(byKey.size, 0);
+});
+
+test("js_disable_warnings", async (t) => {
+  const warn = t.mock.method(console, "warn", () => {});
+  for (const disableWarnings of [true, false]) {
+    const { browser } = world({ settings: { disableWarnings } });
+    let kept;
+    let session;
+    await browser.ask((it) => {
+      session = it;
+      kept = it.data;
+      kept.list = [1];
+    });
+    kept.list.push(2);
+    session.get("list");
+    session.get("list"); // one warning, not one a look
+    assert.equal(warn.mock.callCount(), disableWarnings ? 0 : 1);
+  }
+});
+
+test("js_require", async () => {
+  const { browser } = await filled({ zero: 0, nothing: null });
+  await browser.ask((session) => {
+    assert.equal(session.require("zero"), 0);
+    assert.equal(session.require("nothing"), null);
+    assert.throws(() => session.require("none"), code("missing_key"));
+    assert.throws(() => session.require("__proto__"), code("missing_key"));
+  });
+});
+
+test("js_set", async () => {
+  const { browser } = world();
+  await browser.ask((session) => {
+    assert.equal(session.set("a", 1).set("b", "x"), session);
+    assert.equal(session.get("a"), 1);
+    for (const key of [1, null, undefined, Symbol("x"), {}, "\ud800"]) {
+      assert.throws(() => session.set(key, 1), code("invalid_value"));
+    }
+    assert.throws(() => session.set("é".repeat(129), 1), code("too_large"));
+    session.set("é".repeat(128), 1);
+  });
+  const keys = await browser.ask((session) => [...session.keys()]);
+  assert.deepEqual(keys, ["a", "b", "é".repeat(128)]);
+});
+
+test("js_remove", async () => {
+  const { browser } = await filled({ a: 1, b: null });
+  await browser.ask((session) => {
+    assert.equal(session.remove("none"), false);
+    assert.equal(session.modified, false);
+    assert.equal(session.remove("b"), true);
+    assert.equal(session.remove("b"), false);
+    assert.equal(session.modified, true);
+  });
+  assert.deepEqual(await browser.ask((session) => ({ ...session.data })), { a: 1 });
+});
+
+test("js_has", async () => {
+  const { browser } = await filled({ nothing: null, no: false, empty: "" });
+  await browser.ask((session) => {
+    for (const key of ["nothing", "no", "empty"]) assert.equal(session.has(key), true);
+    for (const key of ["none", "__proto__", "toString", "constructor"]) assert.equal(session.has(key), false);
+    session.data.late = 1;
+    assert.equal(session.has("late"), true);
+  });
+});
+
+test("js_size", async () => {
+  const { browser } = await filled({ a: 1, b: 2 });
+  await browser.ask((session) => {
+    assert.equal(session.size, 2);
+    session.data.c = 3;
+    assert.equal(session.size, 3);
+    delete session.data.a;
+    assert.equal(session.size, 2);
+    session.clear();
+    assert.equal(session.size, 0);
+  });
+});
+
+test("js_iteration_in_order_of_insertion", async () => {
+  const { browser } = world();
+  await browser.ask((session) => {
+    for (const key of ["z", "10", "a", "2", "__proto__"]) session.set(key, `is ${key}`);
+  });
+  await browser.ask((session) => {
+    const order = ["z", "10", "a", "2", "__proto__"];
+    assert.deepEqual([...session.keys()], order);
+    assert.deepEqual([...session.values()], order.map((key) => `is ${key}`));
+    assert.deepEqual([...session.entries()], order.map((key) => [key, `is ${key}`]));
+    assert.deepEqual([...session], [...session.entries()]);
+    // A plain object puts integer-like keys first; the session does not.
+    assert.deepEqual(Object.keys(session.data), ["2", "10", "z", "a", "__proto__"]);
+    assert.deepEqual([...session.keys()], order);
+    session.remove("z");
+    session.set("z", 1);
+    session.set("10", 1);
+    session.data.new = 1;
+    assert.deepEqual([...session.keys()], ["10", "a", "2", "__proto__", "z", "new"]);
+  });
+  const keys = await browser.ask((session) => [...session.keys()]);
+  assert.deepEqual(keys, ["10", "a", "2", "__proto__", "z", "new"]);
+});
+
+test("js_data_is_a_live_object", async () => {
+  const { browser, memory } = await filled({ cart: [{ n: 1 }], text: "x" });
+  await browser.ask((session) => {
+    const { data } = session;
+    assert.equal(Object.getPrototypeOf(data), null);
+    assert.equal(session.data, data);
+    assert.equal(data.cart, session.get("cart"));
+    assert.equal(session.modified, false);
+    data.cart[0].n = 2;
+    assert.equal(session.modified, true);
+    data.cart[0].n = 1;
+    data.cart.push({ n: 3 });
+    data.more = { deep: [] };
+    data.more.deep.push(1);
+    delete data.text;
+    data.gone = undefined;
+    assert.deepEqual([...session.keys()], ["cart", "more"]);
+    session.set("set", true);
+    assert.equal(data.set, true);
+    session.remove("set");
+    assert.equal("set" in data, false);
+  });
+  assert.deepEqual(await browser.ask((session) => JSON.stringify(session)), '{"cart":[{"n":1},{"n":3}],"more":{"deep":[1]}}');
+  const { puts } = memory.operations;
+  await browser.ask((session) => JSON.stringify(session.data));
+  assert.equal(memory.operations.puts, puts, "reading never writes");
+  await browser.ask((session) => {
+    session.data = { cart: session.data.cart, other: 1 };
+    assert.deepEqual([...session.keys()], ["cart", "other"]);
+    assert.throws(() => (session.data = [1]), code("invalid_value"));
+    assert.throws(() => (session.data = { a: 1n }), code("invalid_value"));
+    assert.deepEqual([...session.keys()], ["cart", "other"], "all or nothing");
+  });
+});
+
+test("js_get_tells_absent", async () => {
+  const { browser } = await filled({ nothing: null, no: false, zero: 0, empty: "" });
+  await browser.ask((session) => {
+    assert.equal(session.get("none"), undefined);
+    assert.equal(session.get("none", 7), 7);
+    assert.equal(session.get("nothing", 7), null);
+    assert.equal(session.get("no", 7), false);
+    assert.equal(session.get("zero", 7), 0);
+    assert.equal(session.get("empty", 7), "");
+    assert.equal(session.get("toString"), undefined);
+  });
+});
+
+test("js_repr_never_tells_the_token", async () => {
+  const { browser } = await filled({ secretish: "value" });
+  const token = browser.cookie.match(/session=([^;]+)/)[1];
+  await browser.ask((session) => {
+    assert.equal(String(session), `SessionStore(${session.sessionKey}, loaded)`);
+    assert.equal(Object.prototype.toString.call(session), "[object SessionStore]");
+    assert.equal(JSON.stringify({ session }), '{"session":{"secretish":"value"}}');
+    assert.match(inspect(session), /^SessionStore\(.*, loaded\) \{ secretish: 'value' \}$/);
+    const all = inspect(session, { showHidden: true, depth: 9, getters: true }) + Reflect.ownKeys(session).join();
+    assert.ok(!all.includes(token) && !all.includes(token.slice(20, 60)));
+  });
+  const unloaded = world().sessions.open();
+  assert.equal(inspect(unloaded), "SessionStore(no key, new) {}");
+});
+
+test("js_has_no_hidden_state", async () => {
+  const session = await world().browser.load();
+  assert.deepEqual(Reflect.ownKeys(session), []);
+});
+
+test("js_pop", async () => {
+  const { browser } = await filled({ a: [1], nothing: null });
+  await browser.ask((session) => {
+    assert.deepEqual(session.pop("a"), [1]);
+    assert.equal(session.pop("nothing", 7), null);
+    assert.equal(session.size, 0);
+  });
+});
+
+test("js_pop_without_default", async () => {
+  const { browser } = await filled({ a: 1 });
+  await browser.ask((session) => {
+    assert.throws(() => session.pop("none"), code("missing_key"));
+    assert.equal(session.modified, false);
+  });
+});
+
+test("js_pop_with_default_modifies_nothing", async () => {
+  const { browser, memory } = await filled({ a: 1 });
+  const { puts } = memory.operations;
+  await browser.ask((session) => {
+    assert.equal(session.pop("none", 7), 7);
+    assert.equal(session.pop("none", undefined), undefined);
+    assert.equal(session.modified, false);
+    assert.equal(session.needsUpdate(), false);
+  });
+  assert.equal(memory.operations.puts, puts);
+});
+
+test("js_pop_item_is_last_in_first_out", async () => {
+  const { browser } = await filled({ a: 1, b: 2, c: null });
+  await browser.ask((session) => {
+    assert.deepEqual(session.popItem(), ["c", null]);
+    session.set("9", 1);
+    assert.deepEqual(session.popItem(), ["9", 1]);
+    assert.deepEqual(session.popItem(), ["b", 2]);
+    assert.deepEqual(session.popItem(), ["a", 1]);
+    assert.throws(() => session.popItem(), code("missing_key"));
+  });
+});
+
+test("js_update_is_all_or_nothing", async () => {
+  const { browser } = await filled({ a: 1 });
+  await browser.ask((session) => {
+    assert.equal(session.update({ b: 2, skipped: undefined }), session);
+    session.update([["c", 3], ["a", 4]]);
+    session.update(new Map([["d", 5]]));
+    assert.throws(() => session.update({ a: 9, bad: () => {} }), code("invalid_value"));
+    assert.deepEqual([...session], [["a", 4], ["b", 2], ["c", 3], ["d", 5]]);
+  });
+});
+
+test("js_clear", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.clear());
+  assert.equal(browser.cookie, null, "there was nothing to clear");
+  await browser.ask((session) => session.set("a", 1).flash("f", 1));
+  await browser.ask((session) => {
+    const { data } = session;
+    session.clear();
+    assert.equal(session.isEmpty, true);
+    assert.deepEqual(Object.keys(data), []);
+    session.set("b", 2);
+  });
+  await browser.ask((session) => {
+    assert.deepEqual([...session], [["b", 2]]);
+    assert.equal(session.takeFlash("f"), undefined);
+  });
+});
+
+test("js_set_default", async () => {
+  const { browser } = await filled({ a: 0 });
+  await browser.ask((session) => {
+    assert.equal(session.setDefault("a", 7), 0);
+    assert.equal(session.modified, false);
+    const list = session.setDefault("list", []);
+    list.push(1);
+  });
+  assert.deepEqual(await browser.ask((session) => session.get("list")), [1]);
+});
+
+test("js_session_key", async () => {
+  const { browser } = world();
+  await browser.ask((session) => {
+    assert.equal(session.sessionKey, null);
+    session.set("a", 1);
+    assert.equal(session.sessionKey, null);
+  });
+  const session = await browser.load();
+  assert.match(session.sessionKey, /^-\.([\w-]{22})\.\1$/);
+  assert.throws(() => {
+    session.sessionKey = "x";
+  }, TypeError);
+});
+
+test("js_generate_session_id", () => {
+  const ids = new Set(Array.from({ length: 100 }, () => SessionStore.generateSessionId()));
+  assert.equal(ids.size, 100);
+  for (const id of ids) assert.match(id, /^[\w-]{43}$/);
+});
+
+test("js_create", async () => {
+  const { browser, memory } = await filled({ a: 1 });
+  memory.resetOperations();
+  let old;
+  const key = await browser.ask((session) => {
+    old = session.sessionKey;
+    session.create();
+    assert.notEqual(session.sessionKey, old);
+    assert.equal(session.size, 0);
+    assert.equal(session.isNew, true);
+    session.set("b", 2);
+    return session.sessionKey;
+  });
+  assert.equal(memory.operations.puts, 1);
+  const session = await browser.load();
+  assert.equal(session.sessionKey, key);
+  assert.deepEqual([...session], [["b", 2]]);
+  assert.equal(await session.exists(old), true, "the old one is left as it is");
+});
+
+test("js_exists", async () => {
+  const { browser, memory } = world();
+  const fresh = await browser.load();
+  assert.equal(await fresh.exists(), false);
+  assert.equal(memory.operations.reads, 0, "answered from memory");
+  await browser.ask((session) => session.set("a", 1));
+  const session = await browser.load();
+  assert.equal(await session.exists(), true);
+  assert.equal(await session.exists(session.sessionKey), true);
+  await assert.rejects(session.exists("not a key"), code("invalid_value"));
+  await session.destroy();
+  assert.equal(await session.exists(), false);
+});
+
+test("js_delete", async () => {
+  const { browser } = await filled({ a: 1 });
+  const other = browser.clone();
+  const admin = world().sessions.open();
+  const { sessionKey } = await browser.load();
+  await browser.ask(async (session) => {
+    await session.delete();
+    assert.equal(session.outcome, "loaded");
+    assert.throws(() => session.set("a", 1), code("destroyed"));
+  });
+  assert.equal(browser.cookie, null);
+  assert.equal((await other.load()).outcome, "revoked");
+  await assert.rejects(admin.delete("nonsense"), code("invalid_value"));
+  await admin.delete(sessionKey);
+});
+
+test("js_delete_by_session_key", async () => {
+  const { browser, sessions } = await filled({ a: 1 });
+  const { sessionKey } = await browser.load();
+  const admin = sessions.open();
+  assert.equal(await admin.exists(sessionKey), true);
+  await admin.delete(sessionKey);
+  assert.equal(await admin.exists(sessionKey), false);
+  assert.equal((await browser.load()).outcome, "revoked");
+});
+
+test("js_load", async () => {
+  const { browser, memory, sessions } = await filled({ a: 1 });
+  memory.resetOperations();
+  const session = sessions.open(browser.request());
+  for (const read of [() => session.get("a"), () => session.data, () => session.size, () => session.owner]) {
+    assert.throws(read, code("not_loaded"));
+  }
+  assert.throws(() => session.set("a", 1), code("not_loaded"));
+  assert.throws(() => session.create(), code("not_loaded"));
+  assert.throws(() => session.bind("ada"), code("not_loaded"));
+  await assert.rejects(session.save(), code("not_loaded"));
+  assert.equal(await session.load(), "loaded");
+  assert.equal(await session.load(), "loaded");
+  assert.equal(session.get("a"), 1);
+  assert.ok(memory.operations.reads <= 1);
+  await session.load({ fresh: true });
+  assert.ok(memory.operations.reads >= 1);
+});
+
+test("js_load_fresh_keeps_changes", async () => {
+  const { browser } = await filled({ a: 1, b: 1 });
+  const session = await browser.load();
+  session.set("a", 2).data.mine = [1];
+  await browser.ask((other) => other.set("b", 2).set("theirs", 1));
+  await session.load({ fresh: true });
+  assert.deepEqual([...session], [["a", 2], ["b", 2], ["theirs", 1], ["mine", [1]]]);
+});
+
+test("js_save", async () => {
+  const { browser, memory, sessions } = world();
+  const session = await browser.load();
+  await session.save();
+  assert.equal(memory.operations.puts, 0, "nothing to save");
+  session.set("a", 1);
+  await session.save();
+  assert.equal(session.version, 1);
+  assert.equal(session.isNew, false);
+  assert.equal(session.modified, false);
+  session.data.a = 2;
+  const response = browser.keep(await sessions.commit(session, new Response("ok")));
+  assert.equal(session.version, 2);
+  assert.equal(response.headers.getSetCookie().length, 2);
+  assert.equal((await browser.load()).get("a"), 2);
+});
+
+test("js_modified", async () => {
+  const { browser, memory } = await filled({ a: 1, list: [{ x: 1, y: 2 }] });
+  const { puts } = memory.operations;
+  await browser.ask((session) => {
+    assert.equal(session.modified, false);
+    session.set("a", 1);
+    session.set("list", [{ y: 2, x: 1 }]);
+    assert.equal(session.modified, false, "equal values");
+    session.set("a", 2);
+    assert.equal(session.modified, true);
+    session.modified = false;
+    assert.equal(session.modified, false);
+  });
+  assert.equal(memory.operations.puts, puts);
+  await browser.ask((session) => {
+    session.modified = true;
+    assert.equal(session.modified, true);
+  });
+  assert.equal(memory.operations.puts, puts + 1);
+});
+
+test("js_needs_update", async () => {
+  const { browser, clock } = await filled({ a: 1 });
+  await browser.ask((session) => {
+    assert.equal(session.needsUpdate(), false);
+    session.set("a", 2);
+    assert.equal(session.needsUpdate(), true);
+  });
+  clock.advance(2 * 3600_000); // a twentieth of the idle time has passed: the cookie slides
+  await browser.ask((session) => {
+    assert.equal(session.modified, false);
+    assert.equal(session.needsUpdate(), true);
+  });
+});
+
+test("js_expiry", async () => {
+  const { browser, clock } = await filled({ a: 1 });
+  await browser.ask((session) => {
+    assert.equal(session.getExpiryAge(), 86_400);
+    assert.deepEqual(session.idleExpiresAt, new Date(START + 86_400_000));
+    assert.deepEqual(session.getExpiryDate(), session.idleExpiresAt);
+    session.setExpiry(600);
+    assert.equal(session.getExpiryAge(), 600);
+    session.setExpiry(new Date(START + 700_000));
+    assert.deepEqual(session.getExpiryDate(), new Date(START + 700_000));
+    session.setExpiry({ idle: 300 });
+    assert.equal(session.getExpiryAge(), 300);
+    session.setExpiry(null);
+    assert.equal(session.getExpiryAge(), 86_400);
+    for (const bad of ["1", NaN, Infinity, new Date(NaN), {}, { idle: -1 }, { idle: 1.5 }, true]) {
+      assert.throws(() => session.setExpiry(bad), code("invalid_value"));
+    }
+    session.setExpiry(10 * 365 * 86_400);
+    assert.equal(session.getExpiryAge(), 86_400, "the idle limit still comes first");
+    session.setExpiry(600);
+  });
+  clock.advance(599_000);
+  assert.equal((await browser.load()).getExpiryAge(), 1);
+  clock.advance(1_000);
+  const over = await browser.load();
+  assert.equal(over.outcome, "expired");
+  assert.equal(over.size, 0);
+});
+
+test("js_expiry_at_browser_close", async () => {
+  const { browser } = await filled({ a: 1 });
+  let before;
+  const { response } = await browser.visit((session) => {
+    before = session.sessionKey;
+    assert.equal(session.expireAtBrowserClose, false);
+    session.setExpiry(0);
+    assert.equal(session.expireAtBrowserClose, true);
+    assert.notEqual(session.sessionKey, before);
+  });
+  const [key] = response.headers.getSetCookie();
+  assert.doesNotMatch(key, /Max-Age|Expires/);
+});
+
+test("js_expiry_negative_is_over", async () => {
+  const { browser } = await filled({ a: 1 });
+  const { response } = await browser.visit((session) => session.setExpiry(-1));
+  assert.equal(response.status, 409);
+  assert.equal((await response.json()).code, "expired");
+});
+
+test("js_missing_or_wrong_binding", () => {
+  const secret = SECRET;
+  const wrong = [
+    [undefined, /is not bound/],
+    [null, /is not bound/],
+    ["a variable", /is text/],
+    [{}, /no method read/],
+    [{ read() {}, put() {} }, /no method delete/],
+    [{ get() {}, put() {}, delete() {} }, /no method list/],
+  ];
+  for (const [connector, words] of wrong) {
+    assert.throws(() => new Sessions(connector, { secret }), (error) => code("missing_binding")(error) && words.test(error.message));
+    if (typeof connector === "object" && connector && !("get" in connector)) continue;
+    assert.throws(
+      () => Sessions.fromEnv({ SESSIONS: connector, SESSION_SECRET: secret }),
+      (error) => code("missing_binding")(error) && error.message.startsWith("SESSIONS ") && words.test(error.message),
+    );
+  }
+  const memory = new MemoryConnector();
+  assert.throws(() => new Sessions(memory), code("config"));
+  assert.throws(() => new Sessions(memory, {}), code("missing_binding"));
+  assert.throws(() => Sessions.fromEnv({ SESSIONS: memory }), (error) => /SESSION_SECRET/.test(error.message));
+  assert.throws(() => new Sessions(memory, { secret: "short" }), code("config"));
+  assert.throws(() => new Sessions(memory, { secret, cookieAges: 1 }), /did you mean cookieAge\?/);
+  assert.throws(() => new Sessions(memory, { secret, cookieAge: "x" }), code("config"));
+  assert.throws(() => new Sessions(memory, { secret, cookieName: null }), code("config"));
+  assert.throws(() => new Sessions(memory, { secret, cookieDomain: "example.com" }), code("config"));
+});
+
+test("js_cycle_key", async () => {
+  const { browser } = await filled({ a: 1 });
+  const old = browser.clone();
+  const before = (await browser.load()).sessionKey;
+  const after = await browser.ask((session) => {
+    session.cycleKey();
+    return session.sessionKey;
+  });
+  assert.notEqual(after, before);
+  assert.equal(after.split(".")[1], before.split(".")[1], "the lineage stays");
+  assert.deepEqual([...(await browser.load())], [["a", 1]]);
+  const stale = await old.load();
+  assert.equal(stale.outcome, "rotated");
+  assert.equal(stale.get("a"), 1);
+  stale.set("a", 2);
+  await assert.rejects(stale.save(), code("rotated"));
+});
+
+test("js_destroy", async () => {
+  const { browser } = await filled({ a: 1 });
+  const thief = browser.clone();
+  const { response } = await browser.visit(async (session) => {
+    await session.destroy();
+    assert.equal(session.size, 0);
+    assert.throws(() => session.set("a", 1), code("destroyed"));
+    return new Response("bye", { status: 200 });
+  });
+  assert.ok(response.headers.getSetCookie().every((cookie) => cookie.includes("Max-Age=0")));
+  assert.equal(browser.cookie, null);
+  assert.equal((await thief.load()).outcome, "revoked");
+});
+
+test("js_flush", async () => {
+  const { browser } = await filled({ theme: "dark", user: "ada" });
+  const thief = browser.clone();
+  await browser.ask(async (session) => {
+    session.set("lang", "fr");
+    await session.flush({ keep: ["theme", "lang", "none"] });
+    assert.deepEqual([...session], [["theme", "dark"], ["lang", "fr"]]);
+    assert.equal(session.isNew, true);
+  });
+  assert.deepEqual([...(await browser.load())], [["theme", "dark"], ["lang", "fr"]]);
+  assert.equal((await thief.load()).outcome, "revoked");
+  await browser.ask((session) => session.flush());
+  assert.equal(browser.cookie, null);
+});
+
+test("js_flush_ends_the_session_whatever_the_data", async () => {
+  const { browser } = await filled({ a: 1 });
+  const thief = browser.clone();
+  await browser.ask(async (session) => {
+    session.data.bad = 1n;
+    await assert.rejects(session.flush({ keep: ["bad"] }), code("invalid_value"));
+    delete session.data.bad;
+  });
+  assert.equal((await thief.load()).outcome, "revoked");
+});
+
+test("js_bind_owner_auth_time", async () => {
+  const { browser, clock } = await filled({ cart: [1] });
+  const before = (await browser.load()).sessionKey;
+  await browser.ask((session) => {
+    assert.equal(session.owner, null);
+    assert.throws(() => session.requireRecentAuth(60), code("reauth_required"));
+    session.bind("ada");
+    assert.equal(session.owner, "ada");
+    session.requireRecentAuth(60);
+  });
+  const session = await browser.load();
+  assert.notEqual(session.sessionKey.split(".")[1], before.split(".")[1]);
+  assert.equal(session.owner, "ada");
+  assert.deepEqual(session.authTime, new Date(START));
+  assert.deepEqual([...session], [["cart", [1]]], "kept from the anonymous session");
+  clock.advance(61_000);
+  assert.throws(() => session.requireRecentAuth(60), code("reauth_required"));
+  await browser.ask((session) => session.bind("bob"));
+  assert.equal((await browser.load()).size, 0, "not another user's");
+  await browser.ask((session) => session.set("x", 1));
+  await browser.ask((session) => session.bind("bob", { keep: false }));
+  assert.equal((await browser.load()).size, 0);
+  for (const owner of ["", "x".repeat(1025), 7, undefined]) {
+    const session = await browser.load();
+    assert.throws(() => session.bind(owner), code("invalid_value"));
+  }
+});
+
+test("js_what_is_known", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => {
+    assert.equal(session.outcome, "new");
+    assert.equal(session.isNew, true);
+    assert.equal(session.version, 0);
+    assert.equal(session.createdAt, null);
+    assert.equal(session.accessed, false);
+    assert.equal(session.isEmpty, true);
+    assert.equal(session.accessed, true);
+    session.set("a", 1);
+  });
+  const session = await browser.load();
+  assert.equal(session.outcome, "loaded");
+  assert.equal(session.isNew, false);
+  assert.equal(session.version, 1);
+  assert.deepEqual(session.createdAt, new Date(START));
+  assert.equal(sessions.stalenessBound, 102);
+});
+
+test("js_flash", async () => {
+  const { browser } = world();
+  await browser.ask((session) => {
+    session.flash("notice", { text: "saved" });
+    assert.throws(() => session.flash("bad", () => {}), code("invalid_value"));
+  });
+  await browser.ask((session) => {
+    assert.equal(session.size, 0);
+    assert.equal(session.isEmpty, false);
+    assert.deepEqual(session.takeFlash("notice"), { text: "saved" });
+    assert.equal(session.takeFlash("notice"), undefined);
+  });
+  assert.equal(await browser.ask((session) => session.takeFlash("notice")), undefined);
+});
+
+test("js_csrf", async () => {
+  const { browser } = world();
+  const token = await browser.ask((session) => session.csrfToken());
+  await browser.ask((session) => {
+    session.verifyCsrf(token);
+    session.verifyCsrf(session.csrfToken());
+    assert.throws(() => session.verifyCsrf("forged"), code("invalid_value"));
+  });
+});
+
+test("js_list_revoke_revoke_all", async () => {
+  const { browser, sessions, clock } = world();
+  const phone = browser.clone();
+  for (const one of [browser, phone]) {
+    await one.ask((session) => session.bind("ada"), { headers: { "user-agent": "Browser/1" } });
+    clock.advance(1000);
+  }
+  const list = await sessions.list("ada");
+  assert.equal(list.length, 2);
+  assert.equal(list[0].key, (await phone.load()).sessionKey);
+  assert.equal(list[0].userAgent, "Browser/1");
+  assert.ok(list[0].lastWritten > list[1].lastWritten);
+  await assert.rejects(sessions.revoke("bob", list[0].key), code("not_found"));
+  await sessions.revoke("ada", list[0].key);
+  assert.equal((await phone.load()).outcome, "revoked");
+  assert.equal((await browser.load()).outcome, "loaded");
+  await sessions.revokeAll("ada", { except: list[1].key });
+  assert.equal((await browser.load()).outcome, "loaded");
+  await sessions.revokeAll("ada");
+  assert.equal((await browser.load()).outcome, "revoked");
+  assert.deepEqual(await sessions.list("ada"), []);
+});
