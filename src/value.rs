@@ -82,12 +82,29 @@ pub(crate) fn to_entries<T: Serialize + ?Sized>(
 
 /// The value that the JSON `text` under `key` says.
 pub(crate) fn from_json<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, SessionError> {
-    serde_json::from_str(text).map_err(|error| {
-        SessionError::new(
-            ErrorCode::WrongType,
-            format!("the value of {key:?} is of another type than was asked for: {error}"),
-        )
-    })
+    serde_json::from_str(text).map_err(|error| wrong_type(&format!("{key:?}"), &error))
+}
+
+#[cold]
+fn wrong_type(of: &str, error: &serde_json::Error) -> SessionError {
+    let asked = asked_for(error);
+    SessionError::new(
+        ErrorCode::WrongType,
+        format!("{of} is of another type than was asked for{asked}"),
+    )
+}
+
+/// What was asked for, out of an error that tells the stored value too.
+fn asked_for(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let text = text
+        .rsplit_once(" at line ")
+        .map_or(&*text, |(text, _)| text);
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!(": expected {expected}"),
+        None if text.starts_with("missing field") => format!(": {text}"),
+        None => String::new(),
+    }
 }
 
 /// The one value that all `entries` together say.
@@ -112,12 +129,7 @@ pub(crate) fn from_entries<'a, T: DeserializeOwned>(
         let place = before + error.column();
         let key = ends.iter().find(|(end, _)| place <= *end);
         let of = key.map_or_else(|| "the data".to_owned(), |(_, key)| format!("{key:?}"));
-        let why = error.to_string();
-        let why = why.split(" at line ").next().unwrap_or_default();
-        SessionError::new(
-            ErrorCode::WrongType,
-            format!("{of} is of another type than was asked for: {why}"),
-        )
+        wrong_type(&of, &error)
     })
 }
 
@@ -324,6 +336,24 @@ mod tests {
     }
 
     #[test]
+    fn an_error_tells_what_was_asked_for_and_not_what_is_there() {
+        for stored in ["secret", "a, expected secret at line 1", " at line secret"] {
+            let text = serde_json::to_string(stored).unwrap();
+            let error = from_json::<u8>("k", &text).unwrap_err();
+            assert_eq!(
+                error.message(),
+                "\"k\" is of another type than was asked for: expected u8"
+            );
+            assert!(
+                !from_json::<std::net::IpAddr>("k", &text)
+                    .unwrap_err()
+                    .message()
+                    .contains("secret")
+            );
+        }
+    }
+
+    #[test]
     fn all_data_is_read_as_one_value_and_an_error_names_the_key() {
         #[derive(Debug, Deserialize, PartialEq)]
         struct My {
@@ -340,8 +370,7 @@ mod tests {
         assert_eq!(read(&[("views", "3"), ("name", "\"x\"")]), Ok(my));
         assert_eq!(
             read(&[("more", "[1,\n\n2]"), ("views", "\"3\"")]).unwrap_err(),
-            "\"views\" is of another type than was asked for: invalid type: string \"3\", \
-             expected u32"
+            "\"views\" is of another type than was asked for: expected u32"
         );
         assert_eq!(
             read(&[("name", "\"x\"")]).unwrap_err(),

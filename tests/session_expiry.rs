@@ -143,7 +143,7 @@ fn nothing_outlives_the_hard_end() {
     world.advance(1);
     // The browser drops the cookie by itself; one that does not gains nothing.
     assert_eq!(world.open(&jar).outcome(), Outcome::New);
-    kept.put(KEY, &kept.value(KEY).unwrap().to_owned());
+    kept.keep_forever(KEY);
     world.store.take_log();
     assert_eq!(world.open(&kept).outcome(), Outcome::Expired);
     assert_eq!(world.store.operations(), 0);
@@ -160,7 +160,7 @@ fn a_new_key_does_not_move_the_hard_end() {
     assert_eq!(session.created_at(), Some(START));
     world.advance(DAY);
     let mut kept = jar.clone();
-    kept.put(KEY, &jar.value(KEY).unwrap().to_owned());
+    kept.put(KEY, jar.value(KEY).unwrap());
     assert_eq!(world.open(&kept).outcome(), Outcome::Expired);
 }
 
@@ -175,7 +175,7 @@ fn a_shorter_age_ends_the_sessions_made_before() {
     let longer = world.reconfigured(SECRET, never_idle().with_cookie_age(34_560_000));
     world.advance(7 * DAY);
     let mut kept = jar.clone();
-    kept.put(KEY, &jar.value(KEY).unwrap().to_owned());
+    kept.put(KEY, jar.value(KEY).unwrap());
     assert_eq!(longer.open(&kept).outcome(), Outcome::Expired);
 }
 
@@ -414,7 +414,7 @@ fn strange_clocks_neither_panic_nor_extend_a_life() {
         let world = World::new();
         let jar = world.visitor();
         let mut old = jar.clone();
-        old.put(KEY, &jar.value(KEY).unwrap().to_owned());
+        old.put(KEY, jar.value(KEY).unwrap());
         world.clock.set(now);
         let mut session = world.open(&old);
         if now > START {

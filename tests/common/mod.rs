@@ -181,7 +181,7 @@ pub struct TestStore {
     calls: Rc<RefCell<BTreeMap<Kind, usize>>>,
     faults: Rc<RefCell<Vec<Fault>>>,
     picture: Rc<RefCell<Option<BTreeMap<String, String>>>>,
-    options: Rc<RefCell<Vec<(String, Option<u32>)>>>,
+    ttls: Rc<RefCell<BTreeMap<String, Option<u32>>>>,
 }
 
 impl TestStore {
@@ -192,7 +192,7 @@ impl TestStore {
             calls: Rc::default(),
             faults: Rc::default(),
             picture: Rc::default(),
-            options: Rc::default(),
+            ttls: Rc::default(),
         }
     }
 
@@ -302,7 +302,7 @@ impl TestStore {
     /// What was asked of it since the last call: kind and key, one line for each key.
     pub fn take_log(&self) -> Vec<(Kind, String)> {
         self.calls.borrow_mut().clear();
-        self.options.borrow_mut().clear();
+        self.ttls.borrow_mut().clear();
         std::mem::take(&mut self.log.borrow_mut())
     }
 
@@ -325,8 +325,7 @@ impl TestStore {
 
     /// The time to live that the last put of `key` asked for.
     pub fn ttl(&self, key: &str) -> Option<u32> {
-        let options = self.options.borrow();
-        options.iter().rev().find(|(name, _)| name == key)?.1
+        *self.ttls.borrow().get(key)?
     }
 
     fn note(&self, kind: Kind, keys: &[&str]) {
@@ -366,9 +365,7 @@ impl SessionConnector for TestStore {
     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
         Box::pin(async move {
             self.note(Kind::Put, &[key]);
-            self.options
-                .borrow_mut()
-                .push((key.to_owned(), options.ttl));
+            self.ttls.borrow_mut().insert(key.to_owned(), options.ttl);
             let fault = self.fault(Kind::Put);
             if fault.is_none_or(|fault| fault.applied) {
                 self.inner.put(key, value, options).await?;
@@ -535,6 +532,13 @@ impl Jar {
         let expires_at = None;
         self.cookies
             .insert(name.to_owned(), Cookie { value, expires_at });
+    }
+
+    /// A browser that ignores the age of a cookie.
+    pub fn keep_forever(&mut self, name: &str) {
+        if let Some(cookie) = self.cookies.get_mut(name) {
+            cookie.expires_at = None;
+        }
     }
 
     pub fn forget(&mut self, name: &str) -> bool {
