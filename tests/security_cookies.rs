@@ -1,0 +1,134 @@
+//! What a host beside ours, or anybody else who can set cookies, changes: nothing. And whatever a
+//! request does, what it sets is one header for each cookie, in the grammar.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::*;
+use edge_session::{Outcome, SessionStore};
+use proptest::prelude::*;
+
+/// Pairs that an attacker can write: any name, ours among them, and any value but one of ours.
+fn foreign_pair() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        Just(KEY.to_owned()),
+        Just(SEEN.to_owned()),
+        Just(FRESH.to_owned()),
+        Just(format!(" {KEY}\t")),
+        Just(String::new()),
+        "[ -:<>-~é\u{a0}]{0,12}",
+    ];
+    let value = prop_oneof![
+        "[A-Za-z0-9_-]{0,200}",
+        "[A-Za-z0-9_-]{36}",
+        "[A-Za-z0-9_-]{48}\\.[A-Za-z0-9_-]{0,80}",
+        "[A-Za-z0-9_-]{110}",
+        "[ -:<-~é\u{a0}]{0,40}",
+    ];
+    (name, value).prop_map(|(name, value)| format!("{name}={value}"))
+}
+
+proptest! {
+    #[test]
+    fn foreign_cookies_change_nothing(
+        before in proptest::collection::vec(foreign_pair(), 0..6),
+        after in proptest::collection::vec(foreign_pair(), 0..6),
+        owned: bool,
+        old: bool,
+    ) {
+        let world = World::new();
+        let jar = if owned { world.member("ada") } else { world.visitor() };
+        if old {
+            world.advance(HOUR);
+        }
+        let ours = jar.header(world.now()).unwrap();
+        let request = |cookie: String| {
+            let world = world.elsewhere();
+            world.store.take_log();
+            let mut session = world.load(Head::cookie(cookie));
+            let outcome = (session.outcome(), session.session_key(), shown(&session));
+            let headers = world.commit(&mut session);
+            let fields: Vec<String> = headers.set_cookie().to_vec();
+            (outcome, fields, world.store.take_log())
+        };
+        let alone = request(ours.clone());
+        prop_assert_eq!(alone.0.0, Outcome::Loaded);
+        let header = before.into_iter().chain([ours]).chain(after).collect::<Vec<_>>().join("; ");
+        prop_assert_eq!(request(header), alone);
+    }
+
+    #[test]
+    fn foreign_cookies_alone_are_nobody_and_cost_nothing(
+        pairs in proptest::collection::vec(foreign_pair(), 1..8),
+    ) {
+        let world = World::new();
+        let mut session = world.load(Head::cookie(pairs.join("; ")));
+        prop_assert!(matches!(session.outcome(), Outcome::New | Outcome::Rejected));
+        prop_assert!(session.is_empty().unwrap());
+        prop_assert!(world.commit(&mut session).set_cookie().is_empty());
+        prop_assert_eq!(world.store.operations(), 0);
+    }
+
+    #[test]
+    fn whatever_a_request_does_it_sets_each_cookie_once(
+        steps in proptest::collection::vec(0..STEPS.len(), 0..10),
+        status in prop_oneof![Just(200u16), Just(302), Just(404), Just(503)],
+        came: bool,
+    ) {
+        let world = World::new();
+        let jar = if came { world.visitor() } else { Jar::new() };
+        let mut session = world.open(&jar);
+        for step in steps {
+            // What is refused is refused: the answer is what counts.
+            (STEPS[step])(&mut session);
+        }
+        let headers = match world.try_commit(&mut session, status) {
+            Ok(headers) => headers,
+            Err(_) => session.done_headers(),
+        };
+        let mut names = BTreeSet::new();
+        let mut bytes = 0;
+        for field in headers.set_cookie() {
+            prop_assert!(field.is_ascii());
+            let (pair, attributes) = field.split_once("; ").unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            prop_assert!(names.insert(name.to_owned()), "{name} twice");
+            prop_assert!([KEY, SEEN, FRESH].contains(&name));
+            let octet = |byte: u8| byte.is_ascii_graphic() && !b"\",;\\".contains(&byte);
+            prop_assert!(value.bytes().all(octet), "{value}");
+            prop_assert!(pair.len() <= 4096);
+            bytes += pair.len();
+            let mut seen = BTreeSet::new();
+            for attribute in attributes.split("; ") {
+                let name = attribute.split('=').next().unwrap();
+                prop_assert!(seen.insert(name), "{name} twice in {field}");
+            }
+            let max_age = attributes.split("; ").find_map(|it| it.strip_prefix("Max-Age="));
+            if let Some(digits) = max_age {
+                prop_assert!(digits.bytes().all(|byte| byte.is_ascii_digit()), "{digits}");
+                prop_assert!(digits.parse::<u32>().unwrap() <= 34_560_000);
+            }
+            prop_assert!(field.ends_with(ATTRIBUTES), "{field}");
+        }
+        prop_assert!(bytes <= 4096, "{bytes} bytes of cookies");
+    }
+}
+
+const STEPS: [fn(&mut SessionStore); 13] = [
+    |session| drop(session.set("a", 2)),
+    |session| drop(session.set("b", "x".repeat(3000))),
+    |session| drop(session.remove("a")),
+    |session| drop(session.create()),
+    |session| drop(session.cycle_key()),
+    |session| drop(session.bind("ada", true)),
+    |session| drop(session.bind("grace", false)),
+    |session| drop(session.set_expiry(0)),
+    |session| drop(session.set_expiry(60)),
+    |session| drop(save(session)),
+    |session| drop(destroy(session)),
+    |session| drop(run(session.flush(["a"]))),
+    |session| drop(session.csrf_token()),
+];

@@ -1,0 +1,343 @@
+//! Tokens: where they come from, what they do not carry, and where they do not go.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use common::*;
+use edge_session::connector::ManualClock;
+use edge_session::runtime::{PlatformRuntime, Runtime};
+use edge_session::{
+    CookieHeader, ErrorCode, Event, EventSink, SecretRing, SessionError, SessionStore, Sessions,
+    Settings,
+};
+use futures_util::future::LocalBoxFuture;
+
+/// The bytes of base64url text.
+fn bytes(text: &str) -> Vec<u8> {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let (mut out, mut bits, mut held) = (Vec::new(), 0u32, 0);
+    for byte in text.bytes() {
+        let value = ALPHABET
+            .iter()
+            .position(|it| *it == byte)
+            .expect("base64url");
+        bits = bits << 6 | value as u32;
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+        }
+    }
+    out
+}
+
+/// The token in a key cookie: bytes 6 to 38, as docs/wire-format.md says.
+fn token(jar: &Jar) -> Vec<u8> {
+    bytes(jar.value(KEY).expect("a key cookie"))[6..38].to_vec()
+}
+
+// --- randomness ----------------------------------------------------------------------------------
+
+#[test]
+fn an_id_has_256_bits_in_43_characters() {
+    let sessions = Sessions::new(
+        edge_session::connector::MemoryConnector::new(),
+        SecretRing::parse(SECRET).unwrap(),
+        Settings::default(),
+    );
+    let session = sessions.unwrap().open(CookieHeader::none());
+    let id = session.generate_session_id().unwrap();
+    assert_eq!((id.len(), bytes(&id).len()), (43, 32));
+    let world = World::new();
+    assert_eq!(token(&world.visitor()).len(), 32);
+}
+
+/// Chi-square over all 256 values at each of the 32 places, on the platform's randomness: 255
+/// degrees of freedom, standard deviation 22.6. A sound source stays under 255 + 9 deviations in
+/// all but one of 10^13 runs; one that leaves out values, or a bit, is far above.
+#[test]
+fn every_byte_of_a_token_takes_every_value_alike() {
+    const TOKENS: usize = 100_000;
+    let mut counts = vec![[0u32; 256]; 32];
+    let mut draw = [0; 32];
+    for _ in 0..TOKENS {
+        PlatformRuntime.fill_random(&mut draw).unwrap();
+        for (count, byte) in counts.iter_mut().zip(draw) {
+            count[usize::from(byte)] += 1;
+        }
+    }
+    let expected = TOKENS as f64 / 256.0;
+    for (place, count) in counts.iter().enumerate() {
+        assert!(
+            count.iter().all(|count| *count > 0),
+            "a value is missing at {place}"
+        );
+        let square = |count: &u32| (f64::from(*count) - expected).powi(2) / expected;
+        let chi_square: f64 = count.iter().map(square).sum();
+        assert!(
+            chi_square < 255.0 + 9.0 * 22.6,
+            "place {place}: {chi_square}"
+        );
+    }
+}
+
+#[test]
+fn a_token_carries_nothing_of_time_user_or_what_came_before() {
+    // The same dice, other circumstances: the same tokens.
+    let draw = |later: i64, owner: &str, value: &str| {
+        let world = World::seeded(Settings::default(), 7);
+        world.advance(later);
+        let mut jar = Jar::new();
+        world.visit(&mut jar, |session| {
+            session.bind(owner, false).unwrap();
+            session.set("a", value).unwrap();
+        });
+        token(&jar)
+    };
+    assert_eq!(draw(0, "ada", "x"), draw(DAY, "grace", "something longer"));
+    // Other dice, the same circumstances: nothing in common.
+    let of_seed = |seed| token(&World::seeded(Settings::default(), seed).visitor());
+    let same = of_seed(1)
+        .iter()
+        .zip(of_seed(2))
+        .filter(|(one, two)| *one == two)
+        .count();
+    assert!(same < 8, "{same} of 32 bytes");
+}
+
+/// Randomness that fails at one draw, after it has written half of it.
+struct Failing {
+    inner: Rc<TestRuntime>,
+    left: Cell<usize>,
+}
+
+impl Runtime for Failing {
+    fn now(&self) -> i64 {
+        self.inner.now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        let left = self.left.get();
+        self.left.set(left.wrapping_sub(1));
+        if left == 0 {
+            let half = out.len() / 2;
+            self.inner.fill_random(&mut out[..half])?;
+            return Err(SessionError::new(ErrorCode::NotReady, "no randomness here"));
+        }
+        self.inner.fill_random(out)
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        self.inner.sleep(milliseconds)
+    }
+}
+
+#[test]
+fn randomness_that_fails_at_any_draw_makes_no_token_and_no_record() {
+    type Action = fn(&mut SessionStore) -> Result<(), SessionError>;
+    let actions: [(&str, Action); 7] = [
+        ("set", |session| session.set("b", 2)),
+        ("create", SessionStore::create),
+        ("cycle", SessionStore::cycle_key),
+        ("bind", |session| session.bind("ada", true)),
+        ("flush", |session| run(session.flush(["a"]))),
+        ("csrf", |session| session.csrf_token().map(drop)),
+        ("id", |session| session.generate_session_id().map(drop)),
+    ];
+    for (name, action) in actions {
+        let mut failures = 0;
+        for draw in 0.. {
+            let world = World::new();
+            let jar = world.visitor();
+            let before = world.store.all();
+            let runtime = Failing {
+                inner: Rc::clone(&world.runtime),
+                left: Cell::new(draw),
+            };
+            let sessions = Sessions::with_runtime(
+                Rc::new(world.store.clone()),
+                SecretRing::parse(SECRET).unwrap(),
+                Settings::default(),
+                Rc::new(runtime),
+            )
+            .unwrap();
+            let mut session = run(sessions.load(jar.head(world.now())));
+            world.runtime.set_randomness(Randomness::Seeded);
+            let acted = action(&mut session);
+            let committed = acted.and_then(|()| run(sessions.commit(&mut session, 200)));
+            match committed {
+                Ok(_) => {
+                    assert!(failures > 0 || draw > 0, "{name} draws nothing");
+                    break;
+                }
+                Err(error) => {
+                    failures += 1;
+                    assert_eq!(error.code(), ErrorCode::NotReady, "{name}, draw {draw}");
+                    let records = |all: &std::collections::BTreeMap<String, String>| {
+                        all.keys()
+                            .filter(|key| key.starts_with("s."))
+                            .cloned()
+                            .collect::<Vec<_>>()
+                    };
+                    assert_eq!(
+                        records(&world.store.all()),
+                        records(&before),
+                        "{name}, draw {draw}"
+                    );
+                    let set = session.done_headers();
+                    let set: Vec<&String> = set
+                        .set_cookie()
+                        .iter()
+                        .filter(|field| !field.contains("Max-Age=0"))
+                        .collect();
+                    assert!(set.is_empty(), "{name}, draw {draw}: {set:?}");
+                }
+            }
+        }
+        assert!(failures > 0, "{name}");
+    }
+}
+
+#[test]
+fn settings_and_rings_are_made_without_randomness() {
+    // As at module scope of a Worker, where there is none.
+    let clock = ManualClock::new(START);
+    let runtime = TestRuntime::new(clock.clone(), 1);
+    runtime.set_randomness(Randomness::Failing);
+    let store = TestStore::new(clock);
+    let ring = SecretRing::parse(SECRET).unwrap();
+    let sessions =
+        Sessions::with_runtime(Rc::new(store), ring, Settings::default(), runtime).unwrap();
+    let session = run(sessions.load(CookieHeader::none()));
+    assert_eq!(
+        code(session.generate_session_id()),
+        Some(ErrorCode::NotReady)
+    );
+}
+
+// --- where it does not go ------------------------------------------------------------------------
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<String>>>);
+
+impl EventSink for Log {
+    fn event(&self, event: &Event) {
+        let mut lines = self.0.borrow_mut();
+        lines.extend([event.to_json(), event.to_string(), format!("{event:?}")]);
+    }
+}
+
+/// True where `text` shows the bytes: in base64 at any shift, in hex, or as a list of numbers.
+fn shows(text: &str, token: &[u8]) -> bool {
+    let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
+    let list = token
+        .iter()
+        .map(u8::to_string)
+        .collect::<Vec<_>>()
+        .join(", ");
+    if text.to_lowercase().contains(&hex) || text.contains(&list) {
+        return true;
+    }
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-' || c == '_'))
+        .filter(|run| run.len() >= 43)
+        .any(|run| {
+            (0..4).any(|shift| {
+                let bytes = bytes(&run[shift.min(run.len())..]);
+                bytes.windows(token.len()).any(|window| window == token)
+            })
+        })
+}
+
+#[test]
+fn no_token_is_in_what_is_printed_reported_or_stored() {
+    let world = World::new();
+    let log = Log::default();
+    let sessions = world.sessions.clone().with_events(log.clone());
+    let world = World { sessions, ..world };
+    let (mut jar, mut printed, mut tokens) = (Jar::new(), Vec::new(), Vec::new());
+
+    let steps: [fn(&mut SessionStore); 6] = [
+        |session| session.set("a", 1).unwrap(),
+        |session| session.bind("ada", true).unwrap(),
+        |session| session.cycle_key().unwrap(),
+        |session| drop(session.csrf_token().unwrap()),
+        |session| session.set("b", 2).unwrap(),
+        |session| drop(session.get::<String>("a").unwrap_err()),
+    ];
+    for step in steps {
+        let mut session = world.open(&jar);
+        step(&mut session);
+        printed.push(format!("{session:?} {:?}", session.session_key()));
+        let headers = world.commit(&mut session);
+        printed.push(format!("{headers:?} {session:?}"));
+        for field in headers
+            .set_cookie()
+            .iter()
+            .filter(|field| !field.starts_with("__Host-session="))
+        {
+            printed.push(field.clone());
+        }
+        jar.receive(world.now(), headers.set_cookie());
+        tokens.push(token(&jar));
+    }
+    assert!(
+        shows(jar.value(KEY).unwrap(), tokens.last().unwrap()),
+        "the test sees it"
+    );
+
+    world.store.outage();
+    let mut session = world.elsewhere().open(&jar);
+    let error = session.set("c", 3).unwrap_err();
+    printed.extend([format!("{error:?}"), error.to_string(), error.to_problem()]);
+    let error = destroy(&mut session).unwrap_err();
+    printed.extend([format!("{error:?} {session:?}"), error.to_problem()]);
+    printed.extend(session.done_headers().set_cookie().iter().cloned());
+    world.store.mend();
+    printed.push(format!("{:?}", world.store.all()));
+    printed.push(format!("{:?}", SecretRing::parse(SECRET)));
+    printed.append(&mut log.0.borrow_mut());
+
+    tokens.dedup();
+    assert!(tokens.len() >= 3);
+    for text in &printed {
+        assert!(!tokens.iter().any(|token| shows(text, token)), "{text}");
+        assert!(!text.contains(SECRET), "{text}");
+    }
+}
+
+#[test]
+fn a_cookie_of_control_characters_breaks_no_log_line() {
+    let world = World::new();
+    let log = Log::default();
+    let sessions = world.sessions.clone().with_events(log.clone());
+    for value in [
+        "a\r\nb",
+        "\u{1b}[31m",
+        "\"}{\"event\":\"x",
+        "\u{2028}",
+        "é\0",
+    ] {
+        let mut session = run(sessions.load(Head::cookie(format!("{KEY}={value}"))));
+        let _ = run(sessions.commit(&mut session, 200)).unwrap();
+    }
+    let lines = log.0.borrow();
+    assert_eq!(lines.len(), 15);
+    for line in lines.iter().filter(|line| line.starts_with('{')) {
+        assert!(line.starts_with(r#"{"event":"rejected","at":"#), "{line}");
+        assert!(
+            line.bytes().all(|byte| (b' '..=b'~').contains(&byte)),
+            "{line}"
+        );
+        let value: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(value.as_object().unwrap().len(), 3, "{line}");
+    }
+}
