@@ -413,3 +413,32 @@ fn a_value_and_a_flash_of_one_name_are_two() {
         session.set("z", 1).unwrap();
     });
 }
+
+#[derive(Debug, Deserialize)]
+enum Choice {
+    One,
+}
+
+#[test]
+fn an_error_tells_no_value() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("note", "canary").unwrap();
+    session.flash("flash", "canary").unwrap();
+    for error in [
+        session.get::<Vec<u8>>("note").unwrap_err(),
+        session.get::<std::net::IpAddr>("note").unwrap_err(),
+        session.get::<Choice>("note").unwrap_err(),
+        session.pop::<u8>("note").unwrap_err(),
+        session.setdefault("note", 1).unwrap_err(),
+        session.take_flash::<u8>("flash").unwrap_err(),
+        session.data::<BTreeMap<String, u8>>().unwrap_err(),
+        session.data::<BTreeMap<String, Choice>>().unwrap_err(),
+    ] {
+        assert_eq!(error.code(), ErrorCode::WrongType);
+        let text = format!("{error} {error:?} {}", error.to_problem());
+        assert!(!text.contains("canary"), "{text}");
+    }
+    session.set("note", "One").unwrap();
+    assert!(matches!(session.require("note").unwrap(), Choice::One));
+}
