@@ -17,6 +17,7 @@ const checks = {
   "lock files": lockFiles,
   "no traces of a machine": noTraces,
   "JavaScript parses": javaScriptParses,
+  "every test has its kind": everyTestHasItsKind,
   "cargo fmt": () => run("cargo fmt", "cargo", ["fmt", "--all", "--check"]),
   "clippy, native": () =>
     run(
@@ -102,6 +103,15 @@ async function javaScriptParses() {
     const { status, output } = await exec(process.execPath, ["--check", file], { capture: true });
     if (status !== 0) throw new Stop(`${file} does not parse:\n${output}`);
   }
+}
+
+/** `npm test` runs the folders that it knows: a file elsewhere would never run. */
+function everyTestHasItsKind() {
+  const runner = readFileSync(inRoot("scripts", "test.mjs"), "utf8");
+  const forgotten = tracked()
+    .filter((file) => file.endsWith(".test.mjs"))
+    .filter((file) => !runner.includes(`"${file.slice(0, file.lastIndexOf("/"))}"`));
+  if (forgotten.length) throw new Stop(`no kind of \`npm test\` runs ${forgotten.join(", ")}`);
 }
 
 /** scripts/size-budget.json: what may be uploaded, in bytes, as counted after gzip. */

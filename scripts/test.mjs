@@ -7,6 +7,7 @@
 // some were left out for want of a browser.
 
 import { readFileSync, readdirSync } from "node:fs";
+import { buildPackage } from "./build-package.mjs";
 import { bindgenTool, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
@@ -17,8 +18,12 @@ const kinds = {
   wasm: { what: "wasm-bindgen tests, in workerd and in Chromium", run: wasm },
   http: { what: "the built Worker in workerd, over HTTP", run: http },
   browser: { what: "the console, in Chromium", run: browser },
+  package: { what: "the npm package and its types", run: packageTests },
+  examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
 };
 const KIND_SECONDS = 30 * 60;
+// The Worker that was built for a kind is the one that all its files test.
+const BUILT = { EDGE_SESSION_BUILT: "1" };
 const options = { tee: true, timeoutSeconds: KIND_SECONDS };
 
 function report(rows, browserless) {
@@ -83,7 +88,7 @@ async function wasm(counts) {
 
 async function http(counts) {
   await buildWorker();
-  await nodeTest("tests/workerd", counts);
+  await nodeTest("tests/workerd", counts, BUILT);
 }
 
 async function browser(counts) {
@@ -92,7 +97,14 @@ async function browser(counts) {
     return;
   }
   await buildWorker();
-  await nodeTest("tests/browser", counts);
+  await nodeTest("tests/browser", counts, BUILT);
+}
+
+async function packageTests(counts) {
+  await buildPackage();
+  const tsc = inRoot("node_modules", "typescript", "bin", "tsc");
+  await run("tsc", process.execPath, [tsc, "-p", "tests/package"]);
+  await nodeTest("tests/package", counts);
 }
 
 const testFiles = (dir) =>
@@ -107,12 +119,12 @@ const countTests = (dir) =>
     0,
   );
 
-function nodeTest(dir, counts) {
+function nodeTest(dir, counts, env) {
   const files = testFiles(dir);
   if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
   return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", ...files], {
     ...options,
-    env: { EDGE_SESSION_BUILT: "1" },
+    env,
     onLine(line) {
       const [, name, number] = line.match(/^ℹ (pass|fail|cancelled|skipped|todo) (\d+)$/) ?? [];
       const column = { pass: "passed", fail: "failed", cancelled: "failed", skipped: "skipped", todo: "skipped" }[name];
