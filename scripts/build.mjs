@@ -27,19 +27,22 @@ export async function cargoWasm(what, args, options = {}) {
   return run(what, cargo, args, { ...options, env: { ...env, ...options.env } });
 }
 
-/** Compiles the crate for wasm32 and returns the path of the wasm. */
-export async function compileWasm({ features = [], release = true } = {}) {
-  await cargoWasm("compiling the crate for wasm32", [
+/** Compiles a crate of the workspace for wasm32 and returns the path of the wasm. */
+export async function compileWasm({ crate = "edge-session", features = [], release = true } = {}) {
+  await cargoWasm(`compiling ${crate} for wasm32`, [
     "build",
     "--lib",
+    "--package",
+    crate,
     "--target",
     TARGET,
     ...(release ? ["--release"] : []),
-    "--no-default-features",
+    ...(crate === "edge-session" ? ["--no-default-features"] : []),
     ...(features.length ? ["--features", features.join(",")] : []),
   ]);
   const { env } = await wasmTarget();
-  return join(env.CARGO_TARGET_DIR, TARGET, release ? "release" : "debug", "edge_session.wasm");
+  const name = `${crate.replaceAll("-", "_")}.wasm`;
+  return join(env.CARGO_TARGET_DIR, TARGET, release ? "release" : "debug", name);
 }
 
 /**
@@ -85,13 +88,21 @@ export async function wasmOpt(file) {
  * (the glue, as a function that makes an instance) and `edge_session_bg.wasm`.
  * Does nothing beyond asking cargo when nothing has changed.
  */
-export async function buildWorker() {
-  const dir = inRoot("build", "worker");
+export function buildWorker() {
+  return build(inRoot("build", "worker"), { features: ["deploy"] });
+}
+
+/** Builds a Worker of `examples/`, as its own crate: what a user's Worker would be. */
+export function buildExample(name) {
+  return build(inRoot("build", "examples", name), { crate: `example-${name}` });
+}
+
+async function build(dir, crate) {
   const entry = join(dir, "index.js");
   // `npm test` builds once: what it then runs must not build anew in the middle of it.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };
   const shim = inRoot("scripts", "worker-shim.mjs");
-  const wasm = await compileWasm({ features: ["deploy"] });
+  const wasm = await compileWasm(crate);
   const tool = await bindgenTool();
   const stamp = join(dir, ".built-from");
   const inputs = digest(wasm, tool, shim, fileURLToPath(import.meta.url), inRoot("package-lock.json"));

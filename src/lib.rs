@@ -43,6 +43,9 @@
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
 
+#[macro_use]
+mod mutant;
+
 mod sessions;
 mod store;
 
@@ -78,6 +81,8 @@ mod settings;
 mod fetch;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod handler;
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
+pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
 #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
@@ -104,3 +109,7 @@ pub use store::SessionStore;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod doc;
+
+#[cfg(feature = "mutants")]
+#[doc(hidden)]
+pub use mutant::mutants;

@@ -331,7 +331,7 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
         T::deserialize(value).map(Some)
     }
 
-    match parse(body)? {
+    match parse_object(body)? {
         Body {
             seconds: None,
             date: None,
@@ -373,10 +373,10 @@ fn login(body: &str) -> Result<String, Problem> {
     struct Body {
         owner: String,
     }
-    parse(body).map(|Body { owner }| owner)
+    parse_object(body).map(|Body { owner }| owner)
 }
 
-fn parse<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
+fn parse<'b, T: Deserialize<'b>>(body: &'b str) -> Result<T, Problem> {
     serde_json::from_str(body).map_err(|error| {
         let message = format!("the body is not what it should be: {error}");
         match error.classify() {
@@ -385,6 +385,15 @@ fn parse<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
             Category::Syntax | Category::Eof | Category::Io => Problem::InvalidJson(message),
         }
     })
+}
+
+/// As [`parse`], for a struct: serde would take an array of its fields too.
+fn parse_object<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
+    let _json: &RawValue = parse(body)?;
+    if !body.trim_start().starts_with('{') {
+        return Err(SessionError::invalid("the body is not a JSON object").into());
+    }
+    parse(body)
 }
 
 /// The text of a body, no longer than allowed, however it is sent.
