@@ -17,7 +17,9 @@ export function portTo(connector, name) {
     );
   }
   const isKv = !has(connector, "read") && has(connector, "get");
-  const missing = (isKv ? KV_METHODS : METHODS).find((method) => !has(connector, method));
+  // `list` can be left out, not be something else.
+  const own = connector.list === undefined ? METHODS : [...METHODS, "list"];
+  const missing = (isKv ? KV_METHODS : own).find((method) => !has(connector, method));
   if (missing) {
     const what = isKv ? "a KV namespace" : "a connector";
     throw sessionError("missing_binding", `${name} is not ${what}: it has no method ${missing}`);

@@ -6,7 +6,7 @@ import { inspect } from "node:util";
 import { test } from "node:test";
 
 import { MemoryConnector, SessionError, SessionExpired, SessionStore, Sessions } from "../../pkg/node.js";
-import { SECRET, START, code, world } from "./support.mjs";
+import { SECRET, START, code, world } from "./support/world.mjs";
 
 const filled = async (values, settings) => {
   const it = world({ settings });

@@ -1,6 +1,6 @@
 // A browser with one jar, over sessions in memory.
 
-import { ManualClock, MemoryConnector, Sessions } from "../../pkg/node.js";
+import { ManualClock, MemoryConnector, Sessions } from "../../../pkg/node.js";
 
 export const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 export const START = Date.UTC(2026, 10, 1);

@@ -1,0 +1,159 @@
+// Many calls at once on one session: they follow each other, and none fails for that.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { MemoryConnector, Sessions } from "../../pkg/node.js";
+import { SECRET, code, world } from "./support/world.mjs";
+
+/** A connector whose operations end when they are let. */
+function gated() {
+  const memory = new MemoryConnector();
+  let waiting = [];
+  let open = true;
+  const connector = {};
+  for (const name of ["read", "put", "delete", "list"]) {
+    connector[name] = async (...args) => {
+      if (!open) await new Promise((resolve) => waiting.push(resolve));
+      return memory[name](...args);
+    };
+  }
+  return {
+    connector,
+    memory,
+    close: () => (open = false),
+    release: () => {
+      open = true;
+      for (const resolve of waiting.splice(0)) resolve();
+    },
+  };
+}
+
+test("every step at once", async () => {
+  const { browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const session = await browser.load();
+  const steps = [];
+  for (let i = 0; i < 50; i++) {
+    session.set(`k${i}`, i);
+    steps.push(session.save(), session.load(), session.load({ fresh: true }), session.exists(), session.exists(session.sessionKey));
+  }
+  await Promise.all(steps);
+  assert.equal(session.size, 51);
+  assert.ok(memory.operations.puts >= 2);
+  assert.equal((await browser.load()).size >= 1, true);
+});
+
+test("while a save is under way, everything else works", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const session = await sessions.load();
+  session.set("a", 1).set("list", [1]);
+  gate.close();
+  const saving = session.save();
+  await Promise.resolve();
+  // Reading, changing, and deciding meanwhile.
+  assert.equal(session.get("a"), 1);
+  assert.equal(session.version, 0);
+  assert.equal(session.owner, null);
+  session.set("b", 2);
+  session.data.list.push(2);
+  session.remove("a");
+  session.data.c = 3;
+  session.setExpiry(600);
+  session.cycleKey();
+  session.bind("ada");
+  assert.equal(typeof session.modified, "boolean");
+  assert.equal(typeof session.needsUpdate(), "boolean");
+  assert.ok(session.getExpiryDate() instanceof Date);
+  const loading = session.load({ fresh: true });
+  gate.release();
+  await saving;
+  await loading;
+  assert.deepEqual([...session], [["list", [1, 2]], ["b", 2], ["c", 3]]);
+  assert.equal(session.owner, "ada");
+  const response = await sessions.commit(session, new Response());
+  const cookie = response.headers.getSetCookie().map((one) => one.split(";")[0]).join("; ");
+  const again = await sessions.load(cookie);
+  assert.deepEqual([...again], [["list", [1, 2]], ["b", 2], ["c", 3]]);
+  assert.equal(again.owner, "ada");
+});
+
+test("a commit waits for the steps before it", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const response = await sessions.handle(new Request("https://x/"), null, (session) => {
+    session.set("a", 1);
+    session.save(); // not awaited
+    session.set("b", 2);
+    return new Response();
+  });
+  const cookie = response.headers.getSetCookie().map((one) => one.split(";")[0]).join("; ");
+  assert.deepEqual([...(await sessions.load(cookie))], [["a", 1], ["b", 2]]);
+});
+
+test("steps after the commit are refused, those before it end", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const session = await sessions.load();
+  session.set("a", 1);
+  gate.close();
+  const committing = sessions.commit(session, new Response());
+  const late = session.save();
+  gate.release();
+  await committing;
+  await assert.rejects(late, code("committed"));
+});
+
+test("a step that fails does not stop the next", async () => {
+  const memory = new MemoryConnector();
+  let fail = true;
+  const connector = {
+    read: (...args) => memory.read(...args),
+    async put(...args) {
+      if (fail) throw Object.assign(new Error("full"), { code: "quota" });
+      return memory.put(...args);
+    },
+    delete: (...args) => memory.delete(...args),
+  };
+  const session = await new Sessions(connector, { secret: SECRET }).load();
+  session.set("a", 1);
+  const first = session.save();
+  const second = session.save();
+  await assert.rejects(first, code("quota"));
+  await assert.rejects(second, code("quota"));
+  fail = false;
+  await session.save();
+  assert.equal(session.version, 1);
+});
+
+test("an intent that fails while a step is under way is told by the next step", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const session = await sessions.load();
+  session.set("a", 1);
+  gate.close();
+  const saving = session.save();
+  await Promise.resolve();
+  session.bind("x".repeat(2000));
+  gate.release();
+  await saving;
+  await assert.rejects(session.save(), code("invalid_value"));
+  await session.save();
+});
+
+test("many requests at once, each with a session of its own", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("n", 0));
+  const answers = await Promise.all(
+    Array.from({ length: 200 }, (_, i) =>
+      sessions.handle(browser.request(), null, async (session) => {
+        await new Promise(setImmediate);
+        session.set(`k${i}`, i);
+        return new Response();
+      }),
+    ),
+  );
+  assert.ok(answers.every(({ status }) => status === 200));
+  assert.equal((await browser.load()).size, 201, "disjoint keys all survive within one isolate");
+});

@@ -1,0 +1,355 @@
+// handle, handleLazy, commit: what happens around the handler, and to its response.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
+import { SECRET, code, world } from "./support/world.mjs";
+
+const broken = (error) => {
+  const fail = async () => {
+    throw error;
+  };
+  return { read: fail, put: fail, delete: fail };
+};
+const NOTHING = { reads: 0, keysRead: 0, puts: 0, deletes: 0, lists: 0 };
+
+test("untouched, it costs nothing and leaves the response as it is", async () => {
+  const { browser, memory, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  memory.resetOperations();
+  for (const request of [new Request("https://x/"), browser.request()]) {
+    const response = new Response("page", { headers: { vary: "Accept" } });
+    assert.equal(await sessions.handleLazy(request, null, () => response), response);
+    assert.deepEqual([...response.headers].map(([name]) => name), ["content-type", "vary"]);
+  }
+  const response = new Response("page");
+  assert.equal(await sessions.handle(new Request("https://x/"), null, () => response), response);
+  assert.deepEqual([...response.headers.keys()], ["content-type"]);
+  assert.deepEqual(memory.operations, NOTHING);
+});
+
+test("an unloaded session is not read by mistake", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const answer = sessions.handleLazy(browser.request(), null, (session) => new Response(session.get("a")));
+  await assert.rejects(answer, code("not_loaded"));
+  const response = await sessions.handleLazy(browser.request(), null, async (session) => {
+    await session.load();
+    return new Response(session.get("a"));
+  });
+  assert.equal(await response.text(), "1");
+});
+
+test("an answer that depends on the session is not cached", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  for (const [vary, expected] of [[undefined, "Cookie"], ["Accept", "Accept, Cookie"], ["accept, COOKIE", "accept, COOKIE"], ["*", "*"]]) {
+    const headers = { "cache-control": "public, max-age=60", ...(vary && { vary }) };
+    const response = await sessions.handle(browser.request(), null, (session) => new Response(session.get("a"), { headers }));
+    assert.equal(response.headers.get("vary"), expected);
+    for (const name of ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control"]) {
+      assert.equal(response.headers.get(name), "no-store");
+    }
+  }
+});
+
+test("responses keep status, body and headers, immutable ones too", async () => {
+  const { browser, sessions } = world();
+  const fetched = await fetch(`data:text/plain,hello`);
+  assert.throws(() => fetched.headers.set("x", "y"), TypeError, "immutable");
+  const stream = new ReadableStream({
+    start(controller) {
+      controller.enqueue(new TextEncoder().encode("streamed"));
+      controller.close();
+    },
+  });
+  const own = new Headers({ "x-own": "1" });
+  own.append("set-cookie", "a=1");
+  own.append("set-cookie", "b=2");
+  for (const [response, text] of [
+    [Response.redirect("https://example.com/next", 303), ""],
+    [fetched, "hello"],
+    [new Response(stream, { status: 201, headers: own }), "streamed"],
+    [new Response(null, { status: 204 }), ""],
+  ]) {
+    const { status } = response;
+    const names = [...response.headers].filter(([name]) => name !== "set-cookie");
+    const cookies = response.headers.getSetCookie();
+    const session = await browser.load();
+    session.set("n", status);
+    const answer = await sessions.commit(session, response);
+    assert.equal(answer.status, status);
+    assert.equal(await answer.text(), text);
+    for (const [name, value] of names) assert.equal(answer.headers.get(name), value);
+    const set = answer.headers.getSetCookie();
+    assert.deepEqual(set.slice(0, cookies.length), cookies);
+    assert.ok(set.length > cookies.length && set.at(-1).startsWith("__Host-session"));
+    browser.keep(answer);
+  }
+});
+
+test("commitHeaders is for frameworks that build their own response", async () => {
+  const { browser, sessions } = world();
+  const session = await browser.load();
+  session.set("a", 1);
+  const headers = await sessions.commitHeaders(session);
+  assert.equal(headers.getSetCookie().length, 2);
+  assert.equal(headers.get("vary"), "Cookie");
+  assert.equal(headers.get("cache-control"), "no-store");
+  const failed = await browser.load();
+  failed.set("a", 1);
+  assert.equal((await sessions.commitHeaders(failed, { status: 500 })).getSetCookie().length, 0);
+});
+
+test("a throw passes through as the same object, and saves nothing", async () => {
+  const { browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const { puts } = memory.operations;
+  for (const thrown of [new Error("x"), "text", null, undefined]) {
+    await browser
+      .visit((session) => {
+        session.set("a", 2);
+        session.cycleKey();
+        throw thrown;
+      })
+      .then(assert.fail, (error) => assert.equal(error, thrown));
+  }
+  assert.equal(memory.operations.puts, puts);
+  assert.equal((await browser.load()).get("a"), 1);
+});
+
+test("an answer 5xx saves nothing", async () => {
+  const { browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const { puts } = memory.operations;
+  const { response } = await browser.visit((session) => {
+    session.set("a", 2);
+    session.bind("ada");
+    return new Response("sorry", { status: 500 });
+  });
+  assert.equal(await response.text(), "sorry");
+  assert.equal(memory.operations.puts, puts);
+  assert.deepEqual(response.headers.getSetCookie(), []);
+});
+
+test("a destroy stays done, whatever the handler does next", async () => {
+  for (const end of ["destroy", "flush"]) {
+    const { browser } = world();
+    await browser.ask((session) => session.set("a", 1));
+    const thief = browser.clone();
+    const { response } = await browser.visit(async (session) => {
+      await session[end]();
+      return new Response("sorry", { status: 500 });
+    });
+    assert.equal(response.status, 500);
+    assert.equal(browser.cookie, null);
+    assert.equal((await thief.load()).outcome, "revoked");
+
+    const again = world();
+    await again.browser.ask((session) => session.set("a", 1));
+    const error = new Error("after");
+    await assert.rejects(
+      again.browser.visit(async (session) => {
+        await session[end]();
+        throw error;
+      }),
+      (thrown) => thrown === error,
+    );
+    assert.equal((await again.browser.load()).outcome, "revoked");
+  }
+});
+
+test("what fails after a refusal is answered with the refusal", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const { response } = await browser.visit(async (session) => {
+    await session.destroy();
+    session.set("a", 2);
+  });
+  assert.equal(response.status, 409);
+  assert.equal((await response.json()).code, "destroyed");
+  assert.equal(browser.cookie, null, "and the cookies are gone");
+});
+
+test("while storage is down, a page that needs no session works", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const trouble = new Error("down");
+  const sessions = new Sessions(broken(trouble), { secret: SECRET, clock: world().clock });
+  const page = await browser.visit(() => "page", { sessions });
+  assert.equal(page.response.status, 200);
+  assert.deepEqual(page.response.headers.getSetCookie(), []);
+  const { response } = await browser.visit((session) => session.get("a"), { sessions });
+  assert.equal(response.status, 503);
+  assert.equal(response.headers.get("retry-after"), "5");
+  assert.equal((await response.json()).code, "unavailable");
+  await browser.visit(
+    async (session) => {
+      assert.equal(session.outcome, "unavailable");
+      for (const read of [() => session.get("a"), () => session.set("a", 1), () => session.data, () => session.owner]) {
+        assert.throws(read, (error) => code("unavailable")(error) && error.cause === trouble);
+      }
+      await assert.rejects(session.load(), (error) => error.cause === trouble);
+      assert.throws(() => session.bind("ada"), code("unavailable"));
+      assert.equal(session.sessionKey, null);
+    },
+    { sessions },
+  );
+});
+
+test("a logout during an outage leaves a cookie that finishes it", { timeout: 60_000 }, async () => {
+  const { browser, memory, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const thief = browser.clone();
+  let down = true;
+  const flaky = Object.fromEntries(
+    ["read", "put", "delete"].map((name) => [
+      name,
+      async (...args) => {
+        if (down) throw new Error("down");
+        return memory[name](...args);
+      },
+    ]),
+  );
+  const sessions = new Sessions(flaky, { secret: SECRET, clock });
+  const { response } = await browser.visit((session) => session.destroy(), { sessions });
+  assert.equal(response.status, 503);
+  assert.equal((await response.json()).code, "revocation_pending");
+  down = false;
+  await browser.visit((session) => assert.equal(session.size, 0), { sessions });
+  assert.equal((await thief.load({ fresh: true })).outcome, "revoked");
+});
+
+test("waitUntil gets what has to outlive the answer", async () => {
+  const { browser, sessions } = world();
+  const waited = [];
+  const ctx = { waitUntil: (promise) => waited.push(promise) };
+  await sessions.handle(browser.request(), ctx, (session) => {
+    session.set("a", 1);
+    return new Response();
+  });
+  assert.ok(waited.length >= 1 && waited.every((one) => one instanceof Promise));
+  await Promise.all(waited);
+  waited.length = 0;
+  const session = await browser.load();
+  session.set("a", 1);
+  await sessions.commit(session, new Response(), ctx);
+  assert.ok(waited.length >= 1);
+  // A context that refuses, as after the end of a request, does no harm.
+  const refusing = {
+    waitUntil() {
+      throw new Error("over");
+    },
+  };
+  const response = await sessions.handle(browser.request(), refusing, (session) => {
+    session.set("a", 2);
+    return new Response();
+  });
+  assert.equal(response.status, 200);
+});
+
+test("after the commit, reading is allowed and a change is the error", async () => {
+  const { browser } = world();
+  let session;
+  await browser.ask((it) => {
+    session = it;
+    it.update({ a: 1, deep: { list: [1] } });
+    it.bind("ada");
+  });
+  assert.equal(session.get("a"), 1);
+  assert.deepEqual([...session.keys()], ["a", "deep"]);
+  assert.equal(session.owner, "ada");
+  assert.match(session.sessionKey, /^[\w-]{22}\./);
+  assert.equal(session.version, 1);
+  assert.ok(session.getExpiryDate() > new Date(0));
+  assert.equal(session.modified, false);
+  assert.equal(session.needsUpdate(), false);
+  assert.equal(await session.exists(), true);
+  assert.equal(await session.exists(session.sessionKey), true);
+  assert.equal(JSON.stringify(session.data), '{"a":1,"deep":{"list":[1]}}');
+  for (const change of [
+    () => session.set("a", 2),
+    () => session.remove("a"),
+    () => session.clear(),
+    () => session.update({ a: 2 }),
+    () => session.pop("a"),
+    () => session.popItem(),
+    () => session.flash("a", 1),
+    () => session.setExpiry(1),
+    () => session.create(),
+    () => session.cycleKey(),
+    () => session.bind("bob"),
+    () => (session.modified = true),
+    () => (session.data.a = 2),
+    () => delete session.data.a,
+    () => session.data.deep.list.push(2),
+    () => (session.data = {}),
+  ]) {
+    assert.throws(change, code("committed"));
+  }
+  for (const step of [() => session.save(), () => session.destroy(), () => session.flush(), () => session.delete()]) {
+    await assert.rejects(step(), code("committed"));
+  }
+});
+
+test("a session is committed once", async () => {
+  const { browser, sessions } = world();
+  const session = await browser.load();
+  session.set("a", 1);
+  await sessions.commit(session, new Response());
+  await assert.rejects(sessions.commit(session, new Response()), code("committed"));
+  const untouched = sessions.open();
+  await sessions.commit(untouched, new Response());
+  await assert.rejects(sessions.commit(untouched, new Response()), code("committed"));
+});
+
+test("a handler that answers nothing is told so", async () => {
+  const { browser, sessions } = world();
+  await assert.rejects(sessions.handle(browser.request(), null, () => {}), /the handler returned no Response/);
+  assert.throws(() => sessions.open({}), code("invalid_value"));
+});
+
+test("no cookie is minted for a form of another site", async () => {
+  const { browser } = world();
+  const { response } = await browser.visit(
+    (session) => {
+      session.set("a", 1);
+      assert.equal(session.get("a"), 1);
+    },
+    { method: "POST", headers: { "sec-fetch-site": "cross-site" } },
+  );
+  assert.deepEqual(response.headers.getSetCookie(), []);
+});
+
+test("fromEnv reads the variables", async () => {
+  const env = { SESSION_STORAGE: "memory", SESSION_SECRET: SECRET, SESSION_COOKIE_NAME: "__Host-sid", OTHER: {} };
+  const sessions = Sessions.fromEnv(env);
+  const response = await sessions.handle(new Request("https://x/"), null, (session) => {
+    session.set("a", 1);
+    return new Response();
+  });
+  const [cookie] = response.headers.getSetCookie();
+  assert.match(cookie, /^__Host-sid=/);
+  const again = await Sessions.fromEnv({ ...env }).load(cookie.split(";")[0]);
+  assert.equal(again.get("a"), 1, "the isolate's memory is one");
+  assert.throws(() => Sessions.fromEnv({ ...env, SESSION_COKIE_AGE: "1" }), /did you mean SESSION_COOKIE_AGE\?/);
+  assert.throws(() => Sessions.fromEnv(undefined), code("missing_binding"));
+});
+
+test("two secrets: what the old one signed is still read", async () => {
+  const old = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+  const fresh = "Zk1x8Vb4Qw7Ne0Ru3Ty6Ui9Op2As5Df8Gh1Jk4Lz7Xc";
+  const memory = new MemoryConnector();
+  const before = new Sessions(memory, { secret: old });
+  const response = await before.handle(new Request("https://x/"), null, (session) => {
+    session.set("a", 1);
+    return new Response();
+  });
+  const cookie = response.headers.getSetCookie()[0].split(";")[0];
+  const during = new Sessions(memory, { secret: [fresh, old] });
+  assert.equal((await during.load(cookie)).get("a"), 1);
+  const after = new Sessions(memory, { secret: fresh });
+  assert.equal((await after.load(cookie)).outcome, "rejected");
+  assert.ok(SessionError);
+});

@@ -1,0 +1,34 @@
+// A Worker that uses the package, bundled as wrangler would, for the workerd of the tests.
+
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+import { startWorker } from "../../workerd/support/harness.mjs";
+
+const root = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** Starts the Worker whose entry is `entry`, a path from the root of the repository. */
+export async function startWith(entry, options) {
+  const directory = mkdtempSync(join(tmpdir(), "edge-session-"));
+  try {
+    await build({
+      entryPoints: [join(root, entry)],
+      outfile: join(directory, "index.js"),
+      bundle: true,
+      format: "esm",
+      target: "es2024",
+      conditions: ["workerd", "worker", "browser"],
+      external: ["cloudflare:*", "*.wasm"],
+      alias: { "edge-session/hono": join(root, "pkg/hono.js"), "edge-session": join(root, "pkg/workerd.js") },
+      nodePaths: [join(root, "node_modules")],
+      logLevel: "warning",
+    });
+    copyFileSync(join(root, "pkg/session.wasm"), join(directory, "session.wasm"));
+    return await startWorker({ directory, ...options });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
