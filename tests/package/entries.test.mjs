@@ -1,0 +1,207 @@
+// The package as it is installed: entries by condition, types, sizes, and the tarball in a project
+// of its own under wrangler.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+import * as nodeEntry from "../../pkg/node.js";
+import { errorCodes } from "../../pkg/glue.js";
+import { sizes } from "../../scripts/build-package.mjs";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const pkg = join(root, "pkg");
+const manifest = JSON.parse(readFileSync(join(pkg, "package.json"), "utf8"));
+const quietWrangler = {
+  CI: "true",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_WRITE_LOGS: "false",
+};
+const npm = (args, cwd) => execFileSync("npm", args, { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+
+test("types hold, and what must not compile does not", () => {
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  execFileSync(process.execPath, [tsc, "-p", join(root, "tests/package")], { stdio: "inherit" });
+});
+
+test("every name that is typed is exported, and every code is typed", () => {
+  const types = readFileSync(join(pkg, "index.d.ts"), "utf8");
+  const typed = [...types.matchAll(/^export (?:class|function) (\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(Object.keys(nodeEntry).sort(), typed.sort());
+  const codes = types.match(/type ErrorCode =\n([^;]+);/)[1].match(/\w+/g);
+  assert.deepEqual(codes, Object.keys(JSON.parse(errorCodes())));
+  for (const [type, name] of [["SessionStore", "SessionStore"], ["Sessions", "Sessions"]]) {
+    const body = types.slice(types.indexOf(`export class ${type}<`));
+    const declared = body.slice(0, body.indexOf("\n}"));
+    const members = new Set([...declared.matchAll(/^ {2}(?:readonly |static |get |set )*(\w+)[<(:?]/gm)].map(([, it]) => it));
+    const own = [...Object.getOwnPropertyNames(nodeEntry[name].prototype), ...Object.getOwnPropertyNames(nodeEntry[name])];
+    const real = own.filter((it) => !["length", "name", "prototype"].includes(it));
+    assert.deepEqual([...members].sort(), real.sort(), type);
+  }
+});
+
+test("every setting is a typed option", () => {
+  const types = readFileSync(join(pkg, "index.d.ts"), "utf8");
+  const options = types.slice(types.indexOf("interface SessionOptions"));
+  const typed = [...options.slice(0, options.indexOf("\n}")).matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name);
+  const settings = [...readFileSync(join(root, "src/settings.rs"), "utf8").matchAll(/^ {4}"SESSION_\w+"\s+"(\w+)"/gm)].map(([, name]) => name);
+  assert.ok(settings.length > 20);
+  assert.deepEqual(typed.filter((name) => !["secret", "clock"].includes(name)), settings);
+});
+
+test("the default entry is not ready before init", () => {
+  // In a process of its own: the entries share the core's modules.
+  const script = `
+    import { readFileSync } from "node:fs";
+    import { MemoryConnector, SessionStore, Sessions, init } from ${JSON.stringify(join(pkg, "default.js"))};
+    const secret = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+    const memory = new MemoryConnector();
+    const attempts = [
+      () => new Sessions(memory, { secret }),
+      () => Sessions.fromEnv({ SESSIONS: memory, SESSION_SECRET: secret }),
+      () => new SessionStore(memory, { secret }),
+      () => SessionStore.generateSessionId(),
+      () => init(),
+      () => init(readFileSync(${JSON.stringify(join(pkg, "session.wasm"))})),
+    ];
+    const codes = attempts.map((attempt) => { try { attempt(); return "none"; } catch (error) { return error.code + " " + error.status; } });
+    init(new WebAssembly.Module(readFileSync(${JSON.stringify(join(pkg, "session.wasm"))})));
+    init("whatever");
+    codes.push(SessionStore.generateSessionId().length, new Sessions(memory, { secret }).stalenessBound);
+    console.log(JSON.stringify(codes));
+  `;
+  const output = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  assert.deepEqual(JSON.parse(output), [...Array(6).fill("not_ready 500"), 43, 102]);
+});
+
+test("a runtime without FinalizationRegistry is told so at import", () => {
+  const script = `
+    delete globalThis.FinalizationRegistry;
+    import(${JSON.stringify(join(pkg, "node.js"))}).then(() => process.exit(1), (error) => console.log(error.message));
+  `;
+  const output = execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" });
+  assert.match(output, /compatibility_date to 2025-05-05 or later/);
+});
+
+test("sizes", async (t) => {
+  for (const [what, { raw, gzip }] of Object.entries(await sizes())) t.diagnostic(`${what}: ${raw} bytes, ${gzip} gzipped`);
+});
+
+test("what is not released by handle is released by the collector", () => {
+  const script = `
+    import { MemoryConnector, Sessions } from ${JSON.stringify(join(pkg, "node.js"))};
+    import { initSync } from ${JSON.stringify(join(pkg, "glue.js"))};
+    const memory = () => initSync({}).memory.buffer.byteLength;
+    const connector = new MemoryConnector();
+    const secret = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+    let sessions = new Sessions(connector, { secret });
+    const response = await sessions.handle(new Request("https://x/"), null, (s) => { s.set("a", "x".repeat(2000)); return new Response(); });
+    const cookie = response.headers.getSetCookie().map((c) => c.split(";")[0]).join("; ");
+    const sizes = [];
+    for (let round = 0; round < 6; round++) {
+      for (let i = 0; i < 1000; i++) {
+        const session = await sessions.load(cookie); // never committed
+        session.get("a");
+        // A connector and a configuration for one request only.
+        if (i % 10 === 0) await new Sessions(new MemoryConnector(), { secret }).load(cookie);
+      }
+      for (let i = 0; i < 3; i++) { gc(); await new Promise((resolve) => setTimeout(resolve, 5)); }
+      sizes.push(memory());
+    }
+    console.log(JSON.stringify(sizes));
+  `;
+  const output = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script], { encoding: "utf8" });
+  const sizes = JSON.parse(output);
+  assert.equal(sizes.at(-1), sizes.at(2), output);
+});
+
+describe("the tarball", () => {
+  let project;
+  before(() => {
+    project = mkdtempSync(join(tmpdir(), "edge-session-project-"));
+    const [{ filename, files, size }] = JSON.parse(npm(["pack", "--json", "--pack-destination", project], pkg));
+    console.log(`${filename}: ${files.length} files, ${size} bytes`);
+    writeFileSync(join(project, "package.json"), '{ "name": "project", "private": true, "type": "module" }\n');
+    npm(["install", "--offline", "--no-audit", "--no-fund", `./${filename}`], project);
+    cpSync(join(root, "node_modules/hono"), join(project, "node_modules/hono"), { recursive: true });
+  });
+  after(() => rmSync(project, { recursive: true, force: true }));
+
+  test("holds what its manifest names, and nothing else", () => {
+    const installed = join(project, "node_modules/edge-session");
+    const named = Object.values(manifest.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+    for (const path of named) assert.ok(existsSync(join(installed, path)), path);
+    const unknown = readdirSync(installed).filter((name) => !/\.(js|d\.ts|wasm)$|^package\.json$|^LICENSE|^README/.test(name));
+    assert.deepEqual(unknown, []);
+  });
+
+  test("works in Node.js", () => {
+    const script = 'import { SessionStore } from "edge-session"; console.log(SessionStore.generateSessionId().length)';
+    writeFileSync(join(project, "node.mjs"), script);
+    assert.equal(execFileSync(process.execPath, ["node.mjs"], { cwd: project, encoding: "utf8" }), "43\n");
+  });
+
+  for (const [name, source] of [
+    ["js-worker", "index.js"],
+    ["hono", "index.ts"],
+  ]) {
+    test(`examples/${name} runs under wrangler dev`, { timeout: 120_000 }, async () => {
+      const from = join(root, "examples", name);
+      cpSync(join(from, "src", source), join(project, "src", source));
+      cpSync(join(from, "wrangler.toml"), join(project, "wrangler.toml"));
+      writeFileSync(join(project, ".dev.vars"), `SESSION_SECRET=${nodeEntry.SessionStore.generateSessionId()}\n`);
+      const wrangler = await start(project);
+      try {
+        let cookie = "";
+        for (const views of [1, 2, 3]) {
+          const response = await fetch(wrangler.url, { headers: { cookie } });
+          const text = await response.text();
+          assert.equal(text, name === "hono" ? JSON.stringify({ views, owner: null }) : `${views}`);
+          const set = response.headers.getSetCookie().map((one) => one.split(";")[0]);
+          const jar = new Map([...cookie.split("; "), ...set].filter(Boolean).map((pair) => [pair.split("=")[0], pair]));
+          cookie = [...jar.values()].join("; ");
+        }
+      } finally {
+        await wrangler.stop();
+      }
+    });
+  }
+});
+
+/** `wrangler dev` in a project; settles when it answers. */
+function start(cwd) {
+  const program = join(root, "node_modules/wrangler/bin/wrangler.js");
+  const args = [program, "dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
+  const child = spawn(process.execPath, args, {
+    cwd,
+    env: { ...process.env, ...quietWrangler },
+    stdio: ["ignore", "pipe", "pipe"],
+    detached: true,
+  });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const stop = () => {
+    // It leads a process group: its workerd ends with it.
+    process.kill(-child.pid, "SIGTERM");
+    return ended;
+  };
+  let output = "";
+  return new Promise((resolve, reject) => {
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface({ input: stream }).on("line", (line) => {
+        output += `${line}\n`;
+        const url = line.match(/Ready on (http\S+)/)?.[1];
+        if (url) resolve({ url, stop });
+      });
+    }
+    ended.then((status) => reject(new Error(`wrangler dev ended with ${status}:\n${output}`)));
+  });
+}
