@@ -1,0 +1,92 @@
+//! A browser's cookie jar, as far as one host with three cookies needs it.
+
+use std::collections::BTreeMap;
+
+use crate::Ms;
+
+/// One value per name, each until its Max-Age (RFC 6265bis, 5.7).
+#[derive(Clone, Debug, Default)]
+pub struct Jar {
+    cookies: BTreeMap<String, Cookie>,
+}
+
+#[derive(Clone, Debug)]
+struct Cookie {
+    value: String,
+    /// `None` until the browser closes.
+    until: Option<Ms>,
+}
+
+impl Jar {
+    /// Takes a `Set-Cookie` field in.
+    pub fn take(&mut self, set_cookie: &str, now: Ms) {
+        let (name, value) = split(set_cookie);
+        let age = set_cookie
+            .split("; ")
+            .find_map(|part| part.strip_prefix("Max-Age="))
+            .and_then(|age| age.parse::<Ms>().ok());
+        if age.is_some_and(|age| age <= 0) {
+            self.cookies.remove(name);
+            return;
+        }
+        let cookie = Cookie {
+            value: value.to_owned(),
+            until: age.map(|age| now + age * 1_000),
+        };
+        self.cookies.insert(name.to_owned(), cookie);
+    }
+
+    /// The browser closes: what has no Max-Age goes.
+    pub fn close(&mut self) {
+        self.cookies.retain(|_, cookie| cookie.until.is_some());
+    }
+
+    /// The `Cookie` field that it sends.
+    pub fn header(&mut self, now: Ms) -> Option<String> {
+        self.cookies
+            .retain(|_, cookie| cookie.until.is_none_or(|until| now < until));
+        if self.cookies.is_empty() {
+            return None;
+        }
+        let pairs: Vec<String> = self
+            .cookies
+            .iter()
+            .map(|(name, cookie)| format!("{name}={}", cookie.value))
+            .collect();
+        Some(pairs.join("; "))
+    }
+
+    pub fn get(&self, name: &str, now: Ms) -> Option<&str> {
+        self.cookies
+            .get(name)
+            .filter(|cookie| cookie.until.is_none_or(|until| now < until))
+            .map(|cookie| &*cookie.value)
+    }
+
+    /// Another holder of the same cookies, who keeps them for ever.
+    pub fn stolen(&self) -> Self {
+        let mut copy = self.clone();
+        for cookie in copy.cookies.values_mut() {
+            cookie.until = None;
+        }
+        copy
+    }
+
+    pub fn set(&mut self, name: &str, value: &str) {
+        let cookie = Cookie {
+            value: value.to_owned(),
+            until: None,
+        };
+        self.cookies.insert(name.to_owned(), cookie);
+    }
+
+    pub fn remove(&mut self, name: &str) {
+        self.cookies.remove(name);
+    }
+}
+
+/// Name and value of a `Set-Cookie` field.
+pub fn split(set_cookie: &str) -> (&str, &str) {
+    let pair = set_cookie.split(';').next().unwrap_or_default();
+    pair.split_once('=').unwrap_or((pair, ""))
+}

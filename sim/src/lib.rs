@@ -1,0 +1,24 @@
+//! Seeded histories of faults against the code that ships, and a checker of what it promises.
+//!
+//! * [`world`]: one thread, a clock turned by hand, a scheduler; [`kv`]: the store and what each
+//!   location believes of it; [`jar`]: a browser's cookies;
+//! * [`request`]: what an application does in one request; [`history`]: servers, clients and what
+//!   becomes of their requests; [`random`]: a history from a seed;
+//! * [`truth`]: the checker; [`tally`]: what a run has seen.
+//!
+//! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
+//! protocol stands here a second time, but for the checker's.
+
+pub mod dice;
+pub mod fault;
+pub mod history;
+pub mod jar;
+pub mod kv;
+pub mod random;
+pub mod request;
+pub mod tally;
+pub mod truth;
+pub mod world;
+
+/// Milliseconds, since the epoch or of a while.
+pub type Ms = i64;

@@ -1,0 +1,349 @@
+//! One request: what its application does with the session, from Cookie header to Set-Cookie.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use edge_session::{ErrorCode, Expiry, Outcome, RequestHead, SessionError, SessionStore, Sessions};
+
+use crate::Ms;
+use crate::history::Sim;
+use crate::world::RequestId;
+
+/// Keys that applications write.
+pub const KEYS: [&str; 4] = ["a", "b", "c", "d"];
+/// Users.
+pub const OWNERS: [&str; 2] = ["ada", "bob"];
+/// Too large for an overlay, with whatever else there is.
+const PAD: usize = 3_000;
+
+/// What an application does with its session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Op {
+    Read,
+    Set(usize),
+    Remove(usize),
+    Clear,
+    Flash,
+    TakeFlash,
+    Bind {
+        owner: usize,
+        keep: bool,
+    },
+    Flush {
+        keep: bool,
+    },
+    Destroy,
+    Cycle,
+    Expire(Expiry),
+    /// Ends another session of the same owner.
+    Revoke(Option<String>),
+    /// Ends a session by its key, as an administrator.
+    Delete(Option<String>),
+    RevokeAll {
+        spare_self: bool,
+    },
+    List,
+    Save,
+    /// Waits for something else, so many milliseconds.
+    Work(Ms),
+    LoadFresh,
+    Create,
+}
+
+/// How the application ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Answers,
+    AnswersFailure,
+    Throws,
+}
+
+/// A request to be made.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub client: usize,
+    pub server: usize,
+    pub cookie: Option<String>,
+    /// A form on another site.
+    pub cross_site: bool,
+    /// Without a load of its own accord.
+    pub lazy: bool,
+    pub ops: Vec<Op>,
+    pub ending: Ending,
+    /// Goes on after a refusal of the session.
+    pub stubborn: bool,
+    /// Keeps a value that does not fit an overlay.
+    pub large: bool,
+}
+
+impl Spec {
+    /// A request of `client` that does this and answers 200.
+    pub fn new(client: usize, server: usize, ops: Vec<Op>) -> Self {
+        Self {
+            client,
+            server,
+            cookie: None,
+            cross_site: false,
+            lazy: false,
+            ops,
+            ending: Ending::Answers,
+            stubborn: false,
+            large: false,
+        }
+    }
+
+    pub fn does(&self, wanted: impl Fn(&Op) -> bool) -> bool {
+        self.ops.iter().any(wanted)
+    }
+
+    /// True where it asks for something that acts under every outcome.
+    pub fn ends_or_begins(&self) -> bool {
+        self.does(|op| matches!(op, Op::Bind { .. } | Op::Flush { .. } | Op::Destroy))
+    }
+}
+
+/// What a session shows.
+#[derive(Clone, Debug)]
+pub struct View {
+    pub outcome: Outcome,
+    /// Keys and the writes they come from, or why they cannot be read.
+    pub content: Result<BTreeMap<String, u32>, ErrorCode>,
+    pub owner: Option<String>,
+    pub key: Option<String>,
+}
+
+impl View {
+    pub fn of(session: &SessionStore) -> Self {
+        let content = session
+            .iter()
+            .map(|pairs| {
+                let numbers =
+                    pairs.filter_map(|(key, text)| Some((key.to_owned(), text.parse().ok()?)));
+                numbers.collect()
+            })
+            .map_err(|error| error.code());
+        Self {
+            outcome: session.outcome(),
+            content,
+            owner: session.owner().ok().flatten().map(str::to_owned),
+            key: session.session_key(),
+        }
+    }
+
+    /// True where it shows anything that was stored.
+    pub fn shows_something(&self) -> bool {
+        self.owner.is_some()
+            || self
+                .content
+                .as_ref()
+                .is_ok_and(|content| !content.is_empty())
+    }
+}
+
+/// What the server said in the end.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub result: Result<u16, ErrorCode>,
+    pub cookies: Vec<String>,
+    /// The session after a commit that carried everything out.
+    pub view: Option<View>,
+}
+
+struct Head {
+    cookie: Option<String>,
+    cross_site: bool,
+    client: usize,
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        match name {
+            "cookie" => self.cookie.clone(),
+            "sec-fetch-site" if self.cross_site => Some("cross-site".to_owned()),
+            "user-agent" => Some(format!("browser {}", self.client)),
+            _ => None,
+        }
+    }
+
+    fn method(&self) -> String {
+        if self.cross_site { "POST" } else { "GET" }.to_owned()
+    }
+}
+
+/// Why an application did not answer.
+enum Stop {
+    Session(SessionError),
+    Own,
+}
+
+/// Serves one request as `Sessions::handle` does, and tells the checker what can be seen.
+pub async fn serve(sim: Rc<Sim>, id: RequestId, spec: Spec) {
+    let sessions = sim.server(spec.server).sessions.clone();
+    let mut session = sessions.open(Head {
+        cookie: spec.cookie.clone(),
+        cross_site: spec.cross_site,
+        client: spec.client,
+    });
+    let world = Rc::clone(&sim.world);
+    session.set_wait_until(move |future| world.spawn_later(future));
+    if !spec.lazy {
+        let _outcome = session.load().await;
+        sim.loaded(id, &session);
+    }
+    let acted = act(&sim, id, &sessions, &mut session, &spec).await;
+    let answer = match acted {
+        Ok(status) => {
+            sim.committing(id, status);
+            match sessions.commit(&mut session, status).await {
+                Ok(headers) => Answer {
+                    result: Ok(status),
+                    cookies: headers.set_cookie().to_vec(),
+                    view: (status < 500).then(|| View::of(&session)),
+                },
+                Err(error) => Answer {
+                    result: Err(error.code()),
+                    cookies: session.done_headers().set_cookie().to_vec(),
+                    view: None,
+                },
+            }
+        }
+        Err(Stop::Session(error)) => refused(&session, Some(error)),
+        Err(Stop::Own) => refused(&session, None),
+    };
+    sim.answered(id, answer);
+}
+
+/// What `handle` makes of a closure that failed.
+fn refused(session: &SessionStore, error: Option<SessionError>) -> Answer {
+    match session.refusal() {
+        Some(refusal) => Answer {
+            result: Err(refusal.code()),
+            cookies: session.done_headers().set_cookie().to_vec(),
+            view: None,
+        },
+        None => Answer {
+            result: error.map_or(Ok(500), |error| Err(error.code())),
+            cookies: Vec::new(),
+            view: None,
+        },
+    }
+}
+
+async fn act(
+    sim: &Rc<Sim>,
+    id: RequestId,
+    sessions: &Sessions,
+    session: &mut SessionStore,
+    spec: &Spec,
+) -> Result<u16, Stop> {
+    for op in &spec.ops {
+        // Deleting the session of this request by its key is a logout.
+        let itself =
+            matches!(op, Op::Delete(Some(key)) if session.session_key().as_ref() == Some(key));
+        let means = if itself { &Op::Destroy } else { op };
+        sim.begins(id, means);
+        let result = one(sim, id, sessions, session, spec, op).await;
+        let said = result.as_ref().map(|()| ()).map_err(SessionError::code);
+        sim.did(id, means, said, session.session_key());
+        if let Err(error) = result
+            && !spec.stubborn
+        {
+            return Err(Stop::Session(error));
+        }
+    }
+    match spec.ending {
+        Ending::Answers => Ok(200),
+        Ending::AnswersFailure => Ok(500),
+        Ending::Throws => Err(Stop::Own),
+    }
+}
+
+async fn one(
+    sim: &Rc<Sim>,
+    id: RequestId,
+    sessions: &Sessions,
+    session: &mut SessionStore,
+    spec: &Spec,
+    op: &Op,
+) -> Result<(), SessionError> {
+    match op {
+        Op::Read => session.len().map(|_| ()),
+        Op::Set(key) => {
+            let write = sim.write(id, KEYS[*key]);
+            if spec.large {
+                session.set("pad", "x".repeat(PAD))?;
+            }
+            session.set(KEYS[*key], write)
+        }
+        Op::Remove(key) => session.remove(KEYS[*key]).map(|_| ()),
+        Op::Clear => session.clear(),
+        Op::Flash => {
+            let write = sim.write(id, "flash");
+            session.flash("flash", write)
+        }
+        Op::TakeFlash => {
+            if let Some(write) = session.take_flash::<u32>("flash")? {
+                sim.saw_flash(id, write);
+            }
+            Ok(())
+        }
+        Op::Bind { owner, keep } => {
+            session.bind(OWNERS[*owner], *keep)?;
+            let write = sim.write(id, "d");
+            session.set("d", write)
+        }
+        Op::Flush { keep } => {
+            let keep: &[&str] = if *keep { &["a"] } else { &[] };
+            session.flush(keep).await
+        }
+        Op::Destroy => session.destroy().await,
+        Op::Cycle => session.cycle_key(),
+        Op::Expire(expiry) => session.set_expiry(*expiry),
+        Op::Revoke(key) => match (session.owner()?.map(str::to_owned), key) {
+            (Some(owner), Some(key)) => {
+                sim.ends(key);
+                sessions.revoke(&owner, key).await?;
+                sim.has_ended(id, key);
+                Ok(())
+            }
+            _ => Ok(()),
+        },
+        Op::Delete(Some(key)) => {
+            sim.ends(key);
+            session.delete(Some(key)).await?;
+            sim.has_ended(id, key);
+            Ok(())
+        }
+        Op::Delete(None) => Ok(()),
+        Op::RevokeAll { spare_self } => {
+            let Some(owner) = session.owner()?.map(str::to_owned) else {
+                return Ok(());
+            };
+            let except = session.session_key().filter(|_| *spare_self);
+            sim.revokes_all(id, &owner, except.as_deref());
+            sessions.revoke_all(&owner, except.as_deref()).await?;
+            sim.revoked_all(id, &owner, except.as_deref());
+            Ok(())
+        }
+        Op::List => {
+            let Some(owner) = session.owner()?.map(str::to_owned) else {
+                return Ok(());
+            };
+            let began = sim.world.now();
+            let listed = sessions.list(&owner).await?;
+            sim.listed(id, &owner, began, listed);
+            Ok(())
+        }
+        Op::Save => session.save().await,
+        Op::Work(milliseconds) => {
+            sim.world.timer(*milliseconds).await;
+            Ok(())
+        }
+        Op::LoadFresh => {
+            let loaded = session.load_fresh().await;
+            sim.loaded(id, session);
+            loaded.map(|_| ())
+        }
+        Op::Create => session.create(),
+    }
+}

@@ -1,0 +1,1312 @@
+//! The checker: what really happened, and what may be seen of it.
+//!
+//! It knows the history as nobody in it does: when each session was made, by whom it was ended, and
+//! what was written. For each fact it keeps two instants, from when it *may* be seen (the call) and
+//! from when it *must* be (the acknowledgement and D). Between the two either answer is right.
+//! Names such as `INV-4` are those of the requirements; the promises are those of
+//! `docs/consistency.md`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use edge_session::{ErrorCode, Expiry, Outcome, OwnedSession};
+
+use crate::Ms;
+use crate::jar;
+use crate::request::{Answer, Ending, OWNERS, Op, Spec, View};
+use crate::tally::{Class, Tally};
+use crate::world::{Operations, RequestId, World};
+
+/// Clocks of a history differ by less than this.
+pub const SKEW: Ms = 2_000;
+/// A value may be gone this long before its time to live ends.
+pub const EARLY: Ms = 60_000;
+
+/// The numbers that the promises are made of, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    pub window: Ms,
+    pub bound: Ms,
+    /// Cache time and propagation: how long the store itself may show what is old.
+    pub store: Ms,
+    pub idle: Ms,
+    pub age: Ms,
+    pub most_per_owner: u32,
+}
+
+type Isolate = usize;
+
+/// A key cookie that was given out.
+struct Ticket {
+    name: String,
+    lineage: usize,
+    is_first: bool,
+    made: (Ms, Ms),
+    /// The first call that may have put another in its place.
+    retired_maybe: Option<Ms>,
+    /// The last such call.
+    retired_last: Ms,
+    retired: Vec<(Ms, Isolate)>,
+}
+
+struct Lineage {
+    made: (Ms, Ms),
+    owner: Option<String>,
+    /// Where its data may come from.
+    parent: Option<usize>,
+    revoked_maybe: Option<Ms>,
+    revoked: Vec<(Ms, Isolate)>,
+    /// Isolates in which a logout was asked for that the store did not take.
+    asked: Vec<(Ms, Isolate)>,
+    /// Something happened to it that nothing is promised about.
+    tainted: bool,
+    idle: (Ms, Ms),
+    end: Option<Ms>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Pending,
+    Acknowledged,
+    Unknown,
+    Dropped,
+}
+
+struct Written {
+    request: RequestId,
+    key: &'static str,
+    lineage: Option<usize>,
+    fate: Fate,
+    at: Ms,
+}
+
+/// Where and when a request runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub location: usize,
+    pub isolate: Isolate,
+    /// Its clock is an hour ahead.
+    pub far: bool,
+}
+
+pub struct Request {
+    pub spec: Spec,
+    pub place: Place,
+    pub began: Ms,
+    looked: Ms,
+    /// Authentic key cookies that came, and those that still stand for this session.
+    tickets: Vec<usize>,
+    current: Vec<usize>,
+    stone: Option<usize>,
+    forged: bool,
+    /// When its cookies say that the browser was last here, at the latest.
+    seen: Ms,
+    pub outcome: Option<Outcome>,
+    owner: Option<String>,
+    intent: bool,
+    ended: bool,
+    saved_itself: bool,
+    /// The session key after its own last save.
+    saved_as: Option<String>,
+    tries_to_save: Option<Ms>,
+    refused_by: Option<Ms>,
+    made: Option<usize>,
+    last: Ms,
+    pub finished: Option<Ms>,
+    acknowledged: bool,
+}
+
+impl Request {
+    fn touches(&self, lineage: usize, tickets: &[Ticket]) -> bool {
+        self.made == Some(lineage)
+            || self
+                .tickets
+                .iter()
+                .any(|it| tickets[*it].lineage == lineage)
+    }
+}
+
+pub struct Truth {
+    rules: Rules,
+    tickets: Vec<Ticket>,
+    by_cookie: HashMap<String, usize>,
+    by_name: HashMap<String, usize>,
+    stones: HashMap<String, usize>,
+    instants: HashMap<String, Ms>,
+    lineages: Vec<Lineage>,
+    by_lineage: HashMap<String, usize>,
+    written: Vec<Written>,
+    pub requests: Vec<Request>,
+    pub tally: Tally,
+    pub violation: Option<String>,
+    calm: bool,
+    /// Calls of revoke_all: from, to, whose, and by which request.
+    revokes_all: Vec<(Ms, Ms, String, RequestId)>,
+    /// Lineages whose record was lost before anybody held a cookie of theirs.
+    damaged: Vec<String>,
+}
+
+impl Truth {
+    pub fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            tickets: Vec::new(),
+            by_cookie: HashMap::new(),
+            by_name: HashMap::new(),
+            stones: HashMap::new(),
+            instants: HashMap::new(),
+            lineages: Vec::new(),
+            by_lineage: HashMap::new(),
+            written: Vec::new(),
+            requests: Vec::new(),
+            tally: Tally::default(),
+            violation: None,
+            calm: false,
+            revokes_all: Vec::new(),
+            damaged: Vec::new(),
+        }
+    }
+
+    /// The first violation counts: what follows may only be its echo.
+    pub fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            self.violation = Some(format!("{rule}: {}", what()));
+        }
+    }
+
+    /// Session keys of an owner that a client could know.
+    pub fn known_keys(&self) -> Vec<String> {
+        self.tickets
+            .iter()
+            .map(|ticket| ticket.name.clone())
+            .collect()
+    }
+
+    pub fn is_ticket(&self, cookie: &str) -> bool {
+        self.by_cookie.contains_key(cookie)
+    }
+
+    // --- requests begin ------------------------------------------------------------------------
+
+    pub fn sent(&mut self, world: &World, id: RequestId, spec: &Spec, place: Place) {
+        let now = world.now();
+        let mut request = Request {
+            spec: spec.clone(),
+            place,
+            began: now,
+            looked: now,
+            tickets: Vec::new(),
+            current: Vec::new(),
+            stone: None,
+            forged: false,
+            seen: 0,
+            outcome: None,
+            owner: None,
+            intent: false,
+            ended: false,
+            saved_itself: false,
+            saved_as: None,
+            tries_to_save: None,
+            refused_by: None,
+            made: None,
+            last: now,
+            finished: None,
+            acknowledged: false,
+        };
+        for pair in spec.cookie.as_deref().unwrap_or_default().split("; ") {
+            let Some((name, value)) = pair.split_once('=') else {
+                continue;
+            };
+            if name != "__Host-session" {
+                let at = self.instants.get(value).copied().unwrap_or(0);
+                request.seen = request.seen.max(at);
+            } else if let Some(ticket) = self.by_cookie.get(value) {
+                if !request.tickets.contains(ticket) {
+                    request.tickets.push(*ticket);
+                }
+            } else if let Some(ticket) = self.stones.get(value) {
+                request.stone = Some(*ticket);
+            } else {
+                request.forged = true;
+            }
+        }
+        request.current = request.tickets.clone();
+        let owner = |request: &Request| {
+            let ticket = request.tickets.first()?;
+            self.lineages[self.tickets[*ticket].lineage].owner.clone()
+        };
+        let mine = Class::of(spec);
+        for other in &self.requests {
+            let together = other.finished.is_none()
+                && world.now() - other.last < 120_000
+                && (other.tickets.iter().any(|one| {
+                    let lineage = self.tickets[*one].lineage;
+                    request.touches(lineage, &self.tickets)
+                }) || owner(other).is_some_and(|one| Some(one) == owner(&request)));
+            if together {
+                self.tally.overlap(mine, Class::of(&other.spec));
+            }
+        }
+        debug_assert_eq!(id, self.requests.len());
+        self.requests.push(request);
+    }
+
+    // --- what a load shows ---------------------------------------------------------------------
+
+    pub fn loaded(&mut self, world: &World, id: RequestId, view: &View) {
+        let now = world.now();
+        let outcome = view.outcome;
+        self.tally.outcomes[outcome as usize] += 1;
+        let request = &mut self.requests[id];
+        (request.outcome, request.last) = (Some(outcome), now);
+        request.owner = view.owner.clone();
+        let operations = world.operations(id);
+        let request = &self.requests[id];
+        let (tickets, far) = (request.tickets.clone(), request.place.far);
+
+        if tickets.is_empty() && request.stone.is_none() {
+            let right = if request.forged {
+                matches!(outcome, Outcome::Rejected | Outcome::Expired)
+            } else {
+                outcome == Outcome::New
+            };
+            if !right {
+                self.fail("INV-1", || {
+                    format!("#{id} came with nothing of ours and found {outcome:?}")
+                });
+            }
+            if operations.total() > 0 {
+                self.fail("INV-1", || {
+                    format!("#{id} came with nothing of ours and cost operations")
+                });
+            }
+            return;
+        }
+        if let ([], Some(stone)) = (&tickets[..], request.stone) {
+            let over =
+                now > self.lineages[self.tickets[stone].lineage].made.0 + self.rules.age - SKEW;
+            if outcome != Outcome::Revoked && !over && !far {
+                self.fail("INV-4", || {
+                    format!("#{id} came with a tombstone and found {outcome:?}")
+                });
+            }
+            return;
+        }
+        let [ticket] = tickets[..] else {
+            if outcome != Outcome::Ambiguous
+                && outcome != Outcome::Loaded
+                && outcome != Outcome::Expired
+            {
+                // One of two may have ended: then the other counts.
+                let counts = view.shows_something();
+                if counts {
+                    self.fail("ambiguous", || {
+                        format!("#{id} came with two sessions and was shown one")
+                    });
+                }
+            }
+            return;
+        };
+        if outcome == Outcome::Corrupt {
+            // Damage counts as no session, and nothing is promised about one that was damaged.
+            let lineage = self.tickets[ticket].lineage;
+            self.lineages[lineage].tainted = true;
+        }
+        let lineage = self.tickets[ticket].lineage;
+        self.check_death(id, ticket, view);
+        if !far {
+            self.check_end(world, id, lineage, view);
+            self.check_life(world, id, ticket, view, now);
+        }
+        self.check_origin(world, id, ticket, view);
+        self.check_content(world, id, lineage, view);
+    }
+
+    fn is_live(view: &View) -> bool {
+        matches!(view.outcome, Outcome::Loaded | Outcome::Stale) || view.shows_something()
+    }
+
+    /// INV-4, INV-5, INV-6: what has ended is not seen.
+    fn check_death(&mut self, id: RequestId, ticket: usize, view: &View) {
+        let request = &self.requests[id];
+        let (looked, isolate) = (request.looked, request.place.isolate);
+        let Rules { bound, window, .. } = self.rules;
+        let heard = |(at, by): &&(Ms, Isolate)| {
+            looked >= at.saturating_add(bound) || (*by == isolate && looked >= *at)
+        };
+        let ticket = &self.tickets[ticket];
+        let lineage = &self.lineages[ticket.lineage];
+        if let Some((at, _)) = lineage.revoked.iter().find(heard)
+            && (Self::is_live(view) || view.outcome == Outcome::Pending)
+        {
+            let since = looked - at;
+            let outcome = view.outcome;
+            self.fail("INV-4, INV-5", || {
+                format!("#{id} found {outcome:?} of a session that ended {since} ms before")
+            });
+            return;
+        }
+        let asked = |(at, by): &(Ms, Isolate)| {
+            *by == isolate && looked >= *at && looked < at + bound - SKEW
+        };
+        if lineage.asked.iter().any(asked) && Self::is_live(view) {
+            self.fail("INV-4", || {
+                format!("#{id} found a session that was ended in its isolate")
+            });
+            return;
+        }
+        let Some((at, _)) = ticket.retired.iter().find(heard) else {
+            return;
+        };
+        if matches!(
+            view.outcome,
+            Outcome::Loaded | Outcome::Stale | Outcome::Pending
+        ) {
+            let (since, outcome) = (looked - at, view.outcome);
+            self.fail("INV-6", || {
+                format!("#{id} found {outcome:?} with a key that was replaced {since} ms before")
+            });
+        } else if view.shows_something()
+            && looked >= ticket.retired_last + window + bound.min(SKEW) + SKEW
+        {
+            self.fail("INV-6", || {
+                format!("#{id} read with a replaced key after its grace")
+            });
+        }
+    }
+
+    /// INV-3: the hard end and the idle time.
+    fn check_end(&mut self, world: &World, id: RequestId, lineage: usize, view: &View) {
+        if !Self::is_live(view) {
+            return;
+        }
+        let looked = self.requests[id].looked;
+        let (made, (_, idle)) = (self.lineages[lineage].made, self.lineages[lineage].idle);
+        if looked > made.1 + self.rules.age + SKEW {
+            self.fail("INV-3", || {
+                format!("#{id} found a session alive after its hard end")
+            });
+        }
+        if idle > 0 {
+            let active = self.last_activity(world, lineage, id, false);
+            if looked > active + idle + 2 * SKEW {
+                let late = looked - active - idle;
+                self.fail("INV-3", || {
+                    format!("#{id} found a session alive {late} ms after its idle time")
+                });
+            }
+        }
+    }
+
+    /// When anybody was last active in a session; by saving, if only `saves` count.
+    fn last_activity(&self, world: &World, lineage: usize, but: RequestId, saves: bool) -> Ms {
+        let mut last = self.lineages[lineage].made.1;
+        for (id, request) in self.requests.iter().enumerate() {
+            if id == but || !request.touches(lineage, &self.tickets) || request.place.far {
+                continue;
+            }
+            let operations = world.operations(id);
+            let counts = if saves {
+                request.tries_to_save.is_some() || operations.puts > 0
+            } else {
+                // Only who found it alive was there.
+                matches!(
+                    request.outcome,
+                    Some(Outcome::Loaded | Outcome::Stale) | None
+                ) || operations.puts > 0
+            };
+            if counts {
+                let at = if world.is_active(id) {
+                    world.now()
+                } else {
+                    request.last
+                };
+                let arrived = operations
+                    .taken
+                    .iter()
+                    .map(|(_, at)| *at)
+                    .max()
+                    .unwrap_or(0);
+                last = last.max(at).max(arrived);
+            }
+        }
+        last
+    }
+
+    /// A session that nothing has ended is there, or the load says that it cannot tell.
+    fn check_life(&mut self, world: &World, id: RequestId, ticket: usize, view: &View, now: Ms) {
+        let request = &self.requests[id];
+        let ticket = &self.tickets[ticket];
+        let lineage = &self.lineages[ticket.lineage];
+        let (looked, outcome) = (request.looked, view.outcome);
+        let Rules { window, age, .. } = self.rules;
+        if matches!(outcome, Outcome::Pending | Outcome::Stale) {
+            let last = self.last_activity(world, ticket.lineage, id, true);
+            if looked > last.max(ticket.made.1) + window + SKEW {
+                let since = looked - last;
+                self.fail("within W", || {
+                    format!("#{id} found {outcome:?} {since} ms after the last save")
+                });
+            }
+            return;
+        }
+        let idle = lineage.idle.0;
+        let seen = request.seen.max(ticket.made.0);
+        let certain = ticket.retired_maybe.is_none()
+            && lineage.revoked_maybe.is_none()
+            && !lineage.tainted
+            && now < lineage.made.0 + age - EARLY - SKEW
+            && (idle == 0 || now < seen + idle - 2 * SKEW)
+            && lineage.end.is_none_or(|end| now < end - SKEW);
+        if certain && !matches!(outcome, Outcome::Loaded | Outcome::Unavailable) {
+            self.fail("INV-12, no session is lost", || {
+                format!("#{id} found {outcome:?} of a session that nothing has ended")
+            });
+        }
+    }
+
+    /// What is shown stands in the store, or was saved less than W ago.
+    fn check_origin(&mut self, world: &World, id: RequestId, ticket: usize, view: &View) {
+        if !Self::is_live(view) {
+            return;
+        }
+        let looked = self.requests[id].looked;
+        let ticket = &self.tickets[ticket];
+        let name = format!("s.{}", ticket.name);
+        let stood = world.kv.borrow().last_stood(&name, looked).unwrap_or(0);
+        let saved = self.last_activity(world, ticket.lineage, id, true);
+        let Rules { window, bound, .. } = self.rules;
+        if looked > stood + bound + SKEW && looked > saved + window + SKEW {
+            self.fail("gone after W", || {
+                format!("#{id} was shown a session that the store has lost long ago")
+            });
+        }
+    }
+
+    /// INV-2, INV-7: values come from this session, and from saves that were made.
+    fn check_content(&mut self, world: &World, id: RequestId, lineage: usize, view: &View) {
+        let Ok(content) = &view.content else { return };
+        for (key, write) in content {
+            if key != "pad" {
+                self.check_value(world, id, lineage, key, *write);
+            }
+        }
+        let mine = &self.lineages[lineage].owner;
+        if view.owner.is_some() && view.owner != *mine {
+            let (shown, mine) = (view.owner.clone(), mine.clone());
+            self.fail("INV-2, INV-7", || {
+                format!("#{id} reads as {shown:?} in a session of {mine:?}")
+            });
+        }
+    }
+
+    fn check_value(&mut self, world: &World, id: RequestId, lineage: usize, key: &str, write: u32) {
+        let Some(written) = self.written.get(write as usize) else {
+            self.fail("INV-2", || {
+                format!("#{id} reads {write}, which nobody wrote")
+            });
+            return;
+        };
+        let by = written.request;
+        let from = written.lineage.or_else(|| {
+            let ticket = self.requests[by].tickets.first()?;
+            Some(self.tickets[*ticket].lineage)
+        });
+        let mut at = Some(lineage);
+        while at.is_some() && at != from && from.is_some() {
+            at = at.and_then(|at| self.lineages[at].parent);
+        }
+        if written.key != key || (from.is_some() && at.is_none()) {
+            self.fail("INV-2, INV-7", || {
+                format!("#{id} reads {write} under {key}, which #{by} wrote in another session")
+            });
+            return;
+        }
+        if by == id {
+            return;
+        }
+        if written.fate == Fate::Dropped {
+            self.fail("a dropped change", || {
+                format!("#{id} reads {write}, which #{by} wrote and its answer dropped")
+            });
+        } else if written.fate != Fate::Acknowledged
+            && world.operations(by).taken.is_empty()
+            && world.operations(by).limited == 0
+        {
+            // Answered with 429 it is the isolate's, and the browser's: that counts as stored.
+            self.fail("a read of what is not stored", || {
+                format!("#{id} reads {write} of #{by}, of which no put has arrived")
+            });
+        }
+    }
+
+    pub fn saw_flash(&mut self, world: &World, id: RequestId, write: u32) {
+        if let [ticket] = self.requests[id].tickets[..] {
+            let lineage = self.tickets[ticket].lineage;
+            self.check_value(world, id, lineage, "flash", write);
+        }
+    }
+
+    // --- what a request does -------------------------------------------------------------------
+
+    pub fn write(&mut self, world: &World, id: RequestId, key: &'static str) -> u32 {
+        self.written.push(Written {
+            request: id,
+            key,
+            lineage: None,
+            fate: Fate::Pending,
+            at: world.now(),
+        });
+        (self.written.len() - 1) as u32
+    }
+
+    fn may_end(lineage: &mut Lineage, now: Ms) {
+        lineage.revoked_maybe.get_or_insert(now);
+    }
+
+    pub fn begins(&mut self, world: &World, id: RequestId, op: &Op) {
+        let now = world.now();
+        let current = self.requests[id].current.clone();
+        let lineages = |this: &Self| -> Vec<usize> {
+            current.iter().map(|it| this.tickets[*it].lineage).collect()
+        };
+        let retire = |this: &mut Self| {
+            for ticket in &current {
+                let ticket = &mut this.tickets[*ticket];
+                ticket.retired_maybe.get_or_insert(now);
+                ticket.retired_last = now;
+            }
+        };
+        self.requests[id].last = now;
+        match op {
+            Op::Destroy | Op::Flush { .. } => {
+                for lineage in lineages(self) {
+                    Self::may_end(&mut self.lineages[lineage], now);
+                }
+            }
+            Op::Bind { owner, .. } => {
+                retire(self);
+                for lineage in lineages(self) {
+                    if self.lineages[lineage].owner.is_some() {
+                        Self::may_end(&mut self.lineages[lineage], now);
+                    }
+                }
+                if self.rules.most_per_owner > 0 {
+                    for lineage in &mut self.lineages {
+                        if lineage.owner.as_deref() == Some(OWNERS[*owner]) {
+                            Self::may_end(lineage, now);
+                        }
+                    }
+                }
+                self.requests[id].intent = true;
+            }
+            Op::Cycle => {
+                retire(self);
+                self.requests[id].intent = true;
+            }
+            Op::Create => self.requests[id].intent = true,
+            Op::Expire(expiry) => {
+                retire(self);
+                self.requests[id].intent = true;
+                for lineage in lineages(self) {
+                    let it = &mut self.lineages[lineage];
+                    match expiry {
+                        Expiry::After(seconds) => {
+                            let end = now + seconds * 1_000;
+                            it.end = Some(it.end.map_or(end, |known| known.min(end)));
+                        }
+                        Expiry::Idle(seconds) => {
+                            let idle = Ms::from(*seconds) * 1_000;
+                            let least = if it.idle.0 == 0 || idle == 0 {
+                                it.idle.0.max(idle)
+                            } else {
+                                it.idle.0.min(idle)
+                            };
+                            let most = if it.idle.1 == 0 || idle == 0 {
+                                0
+                            } else {
+                                it.idle.1.max(idle)
+                            };
+                            it.idle = (least, most);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            Op::LoadFresh => self.requests[id].looked = now,
+            Op::Save => self.committing(world, id),
+            _ => {}
+        }
+    }
+
+    /// A revocation by session key is called.
+    pub fn ends(&mut self, world: &World, key: &str) {
+        if let Some(ticket) = self.by_name.get(key) {
+            let lineage = self.tickets[*ticket].lineage;
+            Self::may_end(&mut self.lineages[lineage], world.now());
+        }
+    }
+
+    /// It was acknowledged.
+    pub fn has_ended(&mut self, world: &World, id: RequestId, key: &str) {
+        let isolate = self.requests[id].place.isolate;
+        if let Some(ticket) = self.by_name.get(key) {
+            let lineage = self.tickets[*ticket].lineage;
+            self.lineages[lineage].revoked.push((world.now(), isolate));
+        }
+    }
+
+    pub fn revokes_all(&mut self, world: &World, id: RequestId, owner: &str, except: Option<&str>) {
+        let now = world.now();
+        self.requests[id].last = now;
+        let spared = self.spared(except);
+        for (n, lineage) in self.lineages.iter_mut().enumerate() {
+            if lineage.owner.as_deref() == Some(owner) && Some(n) != spared {
+                Self::may_end(lineage, now);
+            }
+        }
+        // Logins of a while to come may not know of it.
+        self.revokes_all.push((now, i64::MAX, owner.to_owned(), id));
+    }
+
+    fn spared(&self, except: Option<&str>) -> Option<usize> {
+        let ticket = self.by_name.get(except?)?;
+        Some(self.tickets[*ticket].lineage)
+    }
+
+    pub fn revoked_all(&mut self, world: &World, id: RequestId, owner: &str, except: Option<&str>) {
+        let (now, isolate) = (world.now(), self.requests[id].place.isolate);
+        let called = self.requests[id].last;
+        for entry in &mut self.revokes_all {
+            if entry.3 == id && entry.2 == owner {
+                entry.1 = now;
+            }
+        }
+        let spared = self.spared(except);
+        let callers: Vec<usize> = self
+            .requests
+            .iter()
+            .filter(|it| it.finished.is_none_or(|at| at >= called))
+            .filter(|it| {
+                it.spec
+                    .does(|op| matches!(op, Op::RevokeAll { spare_self: true }))
+            })
+            .flat_map(|it| {
+                it.tickets
+                    .iter()
+                    .map(|ticket| self.tickets[*ticket].lineage)
+            })
+            .collect();
+        for (n, lineage) in self.lineages.iter_mut().enumerate() {
+            if lineage.owner.as_deref() == Some(owner)
+                && Some(n) != spared
+                // A login of the same seconds may have come after it.
+                && lineage.made.1 + 3 * SKEW <= called
+                // One that calls the same before it hears of this spares itself.
+                && !callers.contains(&n)
+            {
+                lineage.revoked.push((now, isolate));
+            }
+        }
+    }
+
+    pub fn did(
+        &mut self,
+        world: &World,
+        id: RequestId,
+        op: &Op,
+        result: Result<(), ErrorCode>,
+        key: Option<String>,
+    ) {
+        let now = world.now();
+        self.requests[id].last = now;
+        let isolate = self.requests[id].place.isolate;
+        let current = self.requests[id].current.clone();
+        world.note(|| match result {
+            Ok(()) => format!("  #{id} {op:?}"),
+            Err(code) => format!("  #{id} {op:?}: refused, {code}"),
+        });
+        match (op, result) {
+            (Op::Destroy | Op::Flush { .. }, Ok(())) => {
+                for ticket in current {
+                    let lineage = self.tickets[ticket].lineage;
+                    self.lineages[lineage].revoked.push((now, isolate));
+                }
+                let request = &mut self.requests[id];
+                request.current.clear();
+                request.intent = false;
+                request.ended = true;
+            }
+            (Op::Destroy | Op::Flush { .. }, Err(ErrorCode::RevocationPending)) => {
+                for ticket in &current {
+                    let lineage = self.tickets[*ticket].lineage;
+                    self.lineages[lineage].asked.push((now, isolate));
+                }
+                let request = &mut self.requests[id];
+                request.stone = request.stone.or(current.first().copied());
+                request.current.clear();
+                request.ended = true;
+            }
+            (Op::Save, Ok(())) => {
+                self.requests[id].saved_itself = true;
+                self.requests[id].saved_as = key;
+                self.check_refusal(id, "save");
+                if self.requests[id].intent {
+                    self.requests[id].current.clear();
+                }
+            }
+            (Op::Save, Err(_)) => self.requests[id].saved_itself = true,
+            _ => {}
+        }
+    }
+
+    /// A save is about to begin: what it must have heard of by now.
+    pub fn committing(&mut self, world: &World, id: RequestId) {
+        let now = world.now();
+        let request = &self.requests[id];
+        let [ticket] = request.current[..] else {
+            self.requests[id].tries_to_save = Some(now);
+            return;
+        };
+        let ticket = &self.tickets[ticket];
+        let lineage = &self.lineages[ticket.lineage];
+        let heard = |(at, _): &&(Ms, Isolate)| now >= at + self.rules.bound;
+        let dead = lineage
+            .revoked
+            .iter()
+            .chain(&ticket.retired)
+            .find(heard)
+            .map(|it| it.0);
+        let request = &mut self.requests[id];
+        (request.tries_to_save, request.last) = (Some(now), now);
+        request.refused_by = dead;
+    }
+
+    fn check_refusal(&mut self, id: RequestId, what: &str) {
+        let request = &self.requests[id];
+        if let (Some(at), [_]) = (request.refused_by, &request.current[..])
+            && !request.spec.ends_or_begins()
+            && request.outcome == Some(Outcome::Loaded)
+        {
+            self.fail("INV-4, a save is refused", || {
+                format!("#{id} {what} was taken, of a session that ended at {at}")
+            });
+        }
+    }
+
+    // --- what it answers -----------------------------------------------------------------------
+
+    pub fn answered(&mut self, world: &World, id: RequestId, answer: &Answer) {
+        let now = world.now();
+        let operations = world.operations(id);
+        {
+            let request = &mut self.requests[id];
+            (request.last, request.finished) = (now, Some(now));
+        }
+        let mut names: Vec<&str> = answer.cookies.iter().map(|it| jar::split(it).0).collect();
+        names.sort_unstable();
+        if names.windows(2).any(|pair| pair[0] == pair[1]) {
+            self.fail("one Set-Cookie of a name", || {
+                format!("#{id} sets one cookie twice")
+            });
+        }
+        let value = |wanted: &str| {
+            answer.cookies.iter().find_map(|it| {
+                let (name, value) = jar::split(it);
+                (name == wanted).then_some(value)
+            })
+        };
+        let key = value("__Host-session");
+        let fresh = value("__Host-session-fresh").filter(|it| !it.is_empty());
+        let seen = value("__Host-session-seen").filter(|it| !it.is_empty());
+        let request = &self.requests[id];
+        let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
+        for value in [fresh, seen].into_iter().flatten() {
+            self.instants.insert(value.to_owned(), began);
+        }
+        self.check_quiet(id, answer, &operations, now);
+
+        let removed = answer.cookies.iter().any(|it| jar::split(it).1.is_empty());
+        if removed && !self.requests[id].ended {
+            self.fail("only a logout removes cookies", || {
+                format!("#{id} removed a cookie")
+            });
+        }
+        let made = key.filter(|it| !it.is_empty());
+        if let Some(cookie) = made {
+            let named = answer.view.as_ref().map_or_else(
+                || self.requests[id].saved_as.clone(),
+                |view| view.key.clone(),
+            );
+            let pending = self.requests[id].stone.filter(|_| self.requests[id].ended);
+            match (named, pending) {
+                (Some(name), _) => {
+                    self.check_order(id, &name, &operations);
+                    self.take_ticket(id, cookie, &name, answer, now);
+                }
+                (None, Some(ticket)) => {
+                    self.stones.insert(cookie.to_owned(), ticket);
+                }
+                (None, None) => {
+                    self.fail("INV-16", || format!("#{id} gives out a key of no session"));
+                }
+            }
+            if let (Some(stone), None) = (self.requests[id].stone, pending) {
+                let derived = self.tickets[stone]
+                    .name
+                    .rsplit('.')
+                    .next()
+                    .unwrap_or("")
+                    .to_owned();
+                if !world.kv.borrow().was_written(&format!("k.{derived}")) {
+                    self.fail("a tombstone stays until its marker stands", || {
+                        format!("#{id} made a session over a tombstone whose marker was never put")
+                    });
+                }
+            }
+        }
+        let saved = fresh.is_some() && answer.view.is_some();
+        if saved && made.is_none() {
+            self.check_refusal(id, "commit");
+        }
+        self.settle_writes(id, answer, saved, now);
+        self.check_cost(id, &operations, outcome, isolate);
+        self.requests[id].acknowledged = saved;
+    }
+
+    /// INV-12 and the dead ticket: where nothing can be said, nothing is said.
+    fn check_quiet(&mut self, id: RequestId, answer: &Answer, operations: &Operations, now: Ms) {
+        let request = &self.requests[id];
+        let spec = &request.spec;
+        let acts = spec.ends_or_begins() || request.ended;
+        let Some(outcome) = request.outcome else {
+            return;
+        };
+        let administers =
+            spec.does(|op| matches!(op, Op::Revoke(_) | Op::Delete(_) | Op::RevokeAll { .. }));
+        let [ticket] = request.tickets[..] else {
+            return;
+        };
+        let ticket = &self.tickets[ticket];
+        let lineage = &self.lineages[ticket.lineage];
+        let quiet = match outcome {
+            Outcome::Unavailable | Outcome::Pending | Outcome::Stale => true,
+            Outcome::Revoked => lineage
+                .revoked_maybe
+                .is_some_and(|at| now < at + self.rules.window - 2 * SKEW),
+            Outcome::Rotated => ticket
+                .retired_maybe
+                .is_some_and(|at| now < at + self.rules.window - 2 * SKEW),
+            _ => false,
+        };
+        if !quiet || acts || spec.does(|op| matches!(op, Op::LoadFresh)) || request.place.far {
+            return;
+        }
+        if spec.does(|op| matches!(op, Op::Create)) && outcome != Outcome::Unavailable {
+            return;
+        }
+        if !answer.cookies.is_empty() {
+            let cookies = answer.cookies.len();
+            self.fail("INV-12, a dead ticket is quiet", || {
+                format!("#{id} found {outcome:?} and sets {cookies} cookies")
+            });
+        }
+        if operations.puts > 0 && !administers {
+            self.fail("INV-12", || format!("#{id} found {outcome:?} and puts"));
+        }
+    }
+
+    /// INV-16: a key leaves when its record was acknowledged.
+    fn check_order(&mut self, id: RequestId, name: &str, operations: &Operations) {
+        let record = format!("s.{name}");
+        if !operations.acknowledged.iter().any(|it| **it == *record) {
+            self.fail("INV-16", || {
+                format!("#{id} gives out a key whose record was not acknowledged")
+            });
+        }
+    }
+
+    fn take_ticket(&mut self, id: RequestId, cookie: &str, name: &str, answer: &Answer, now: Ms) {
+        let mut parts = name.split('.').skip(1);
+        let (Some(line), Some(derived)) = (parts.next(), parts.next()) else {
+            return;
+        };
+        let is_first = line == derived;
+        let request = &self.requests[id];
+        let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
+        let spec = request.spec.clone();
+        let presented = request.current.clone();
+        let came = request.tickets.clone();
+        let owner = answer.view.as_ref().and_then(|view| view.owner.clone());
+        let lineage = match self.by_lineage.get(line) {
+            Some(known) => {
+                // The session goes on under a new key.
+                for ticket in &presented {
+                    if self.tickets[*ticket].lineage == *known {
+                        self.tickets[*ticket].retired.push((now, isolate));
+                    }
+                }
+                *known
+            }
+            None => {
+                let keeps = spec.does(|op| matches!(op, Op::Flush { keep: true }))
+                    || spec.does(|op| matches!(op, Op::Bind { keep: true, .. }));
+                let parent = came.first().map(|it| self.tickets[*it].lineage);
+                let parent = parent.filter(|it| {
+                    let theirs = &self.lineages[*it].owner;
+                    keeps
+                        && (theirs.is_none()
+                            || *theirs == owner
+                            || spec.does(|op| matches!(op, Op::Flush { .. })))
+                });
+                let binds = spec.does(|op| matches!(op, Op::Bind { .. })) && owner.is_some();
+                for ticket in &presented {
+                    let at = self.tickets[*ticket].lineage;
+                    if binds && self.lineages[at].owner.is_some() {
+                        self.lineages[at].revoked.push((now, isolate));
+                    } else if binds
+                        && presented.len() == 1
+                        && matches!(
+                            outcome,
+                            Some(Outcome::Loaded | Outcome::Stale | Outcome::Pending)
+                        )
+                    {
+                        self.tickets[*ticket].retired.push((now, isolate));
+                    }
+                }
+                let mut idle = (self.rules.idle, self.rules.idle);
+                let mut end = None;
+                for op in &spec.ops {
+                    match op {
+                        Op::Expire(Expiry::After(seconds)) => end = Some(began + seconds * 1_000),
+                        Op::Expire(Expiry::Idle(seconds)) => {
+                            let set = Ms::from(*seconds) * 1_000;
+                            let most = if set == 0 || idle.1 == 0 {
+                                0
+                            } else {
+                                idle.1.max(set)
+                            };
+                            let least = if set == 0 || idle.0 == 0 {
+                                idle.0.max(set)
+                            } else {
+                                idle.0.min(set)
+                            };
+                            idle = (least, most);
+                        }
+                        _ => {}
+                    }
+                }
+                let mut revoked_maybe = None;
+                if let Some(owner) = &owner {
+                    // A login may not know of an end to all of the owner's sessions that was
+                    // called elsewhere; of its own it does.
+                    let near = |(from, to, whose, by): &(Ms, Ms, String, RequestId)| {
+                        whose == owner
+                            && began <= to.saturating_add(2 * SKEW)
+                            && now >= *from
+                            && *by != id
+                    };
+                    if self.revokes_all.iter().any(near) {
+                        revoked_maybe = Some(began);
+                    }
+                }
+                if self.rules.most_per_owner > 0 && owner.is_some() {
+                    // Another login may end this one.
+                    let others = self.requests.iter().enumerate().any(|(n, it)| {
+                        n != id
+                            && it.finished.is_none()
+                            && it.spec.does(|op| matches!(op, Op::Bind { .. }))
+                    });
+                    if others {
+                        revoked_maybe = Some(began);
+                    }
+                }
+                self.lineages.push(Lineage {
+                    made: (began, now),
+                    owner,
+                    parent,
+                    revoked_maybe,
+                    revoked: Vec::new(),
+                    asked: Vec::new(),
+                    tainted: self.damaged.iter().any(|it| it == line),
+                    idle,
+                    end,
+                });
+                self.by_lineage
+                    .insert(line.to_owned(), self.lineages.len() - 1);
+                self.lineages.len() - 1
+            }
+        };
+        self.tickets.push(Ticket {
+            name: name.to_owned(),
+            lineage,
+            is_first,
+            made: (began, now),
+            retired_maybe: None,
+            retired_last: 0,
+            retired: Vec::new(),
+        });
+        let ticket = self.tickets.len() - 1;
+        self.by_cookie.insert(cookie.to_owned(), ticket);
+        self.by_name.insert(name.to_owned(), ticket);
+        self.requests[id].made = Some(lineage);
+    }
+
+    fn settle_writes(&mut self, id: RequestId, answer: &Answer, saved: bool, now: Ms) {
+        let request = &self.requests[id];
+        let lineage = answer
+            .view
+            .as_ref()
+            .and_then(|view| view.key.as_deref())
+            .and_then(|key| self.by_name.get(key))
+            .map(|ticket| self.tickets[*ticket].lineage);
+        let tried =
+            request.saved_itself || (request.tries_to_save.is_some() && answer.result.is_err());
+        let content = answer
+            .view
+            .as_ref()
+            .and_then(|view| view.content.as_ref().ok());
+        for (number, written) in self.written.iter_mut().enumerate() {
+            if written.request != id {
+                continue;
+            }
+            let there = content
+                .is_some_and(|content| content.get(written.key) == Some(&(number as u32)))
+                || written.key == "flash";
+            (written.fate, written.lineage) = if saved && there {
+                (Fate::Acknowledged, lineage)
+            } else if tried {
+                (Fate::Unknown, lineage)
+            } else {
+                (Fate::Dropped, lineage)
+            };
+            written.at = written.at.min(now);
+        }
+    }
+
+    /// INV-17: reading costs one round trip and no write, and nothing costs nothing.
+    fn check_cost(
+        &mut self,
+        id: RequestId,
+        operations: &Operations,
+        outcome: Option<Outcome>,
+        _: Isolate,
+    ) {
+        let request = &self.requests[id];
+        let spec = &request.spec;
+        if spec.lazy && spec.ops.is_empty() && operations.total() > 0 {
+            self.fail("INV-17", || {
+                format!("#{id} touched nothing and cost operations")
+            });
+            return;
+        }
+        let reads_only = spec.ops.iter().all(|op| *op == Op::Read);
+        let [ticket] = request.tickets[..] else {
+            return;
+        };
+        if !reads_only || spec.lazy || outcome != Some(Outcome::Loaded) {
+            return;
+        }
+        let ticket = &self.tickets[ticket];
+        let keys = if ticket.is_first { 3 } else { 4 };
+        if operations.failed == 0
+            && (operations.reads > 1 || operations.keys_read > keys)
+            && operations.puts == 0
+        {
+            let (reads, keys) = (operations.reads, operations.keys_read);
+            self.fail("INV-17", || {
+                format!("#{id} only read, in {reads} reads of {keys} keys")
+            });
+        }
+    }
+
+    // --- the end -------------------------------------------------------------------------------
+
+    /// From now on nothing goes wrong any more.
+    pub fn calm(&mut self) {
+        self.calm = true;
+    }
+
+    /// What a list of an owner's sessions may show.
+    pub fn listed(
+        &mut self,
+        world: &World,
+        id: RequestId,
+        owner: &str,
+        began: Ms,
+        listed: &[OwnedSession],
+    ) {
+        let Rules { bound, store, .. } = self.rules;
+        let isolate = self.requests[id].place.isolate;
+        let mut shown = Vec::new();
+        for entry in listed {
+            // The key may be of an answer that was never given: the lineage is known all the same.
+            let line = entry.key.split('.').nth(1).unwrap_or_default();
+            let Some(number) = self.by_lineage.get(line).copied() else {
+                continue;
+            };
+            let lineage = &self.lineages[number];
+            if lineage.owner.as_deref() != Some(owner) {
+                self.fail("INV-14", || {
+                    format!("#{id} lists a session of somebody else")
+                });
+                return;
+            }
+            if shown.contains(&number) {
+                self.fail("INV-14", || format!("#{id} lists one session twice"));
+                return;
+            }
+            shown.push(number);
+            let heard =
+                |(at, by): &(Ms, Isolate)| began >= at + bound || (*by == isolate && began >= *at);
+            if lineage.revoked.iter().any(heard) {
+                self.fail("INV-14", || format!("#{id} lists a session that has ended"));
+                return;
+            }
+        }
+        if !self.calm {
+            return;
+        }
+        let now = world.now();
+        for (n, lineage) in self.lineages.iter().enumerate() {
+            let certain = lineage.owner.as_deref() == Some(owner)
+                && lineage.revoked_maybe.is_none()
+                && !lineage.tainted
+                && lineage.end.is_none()
+                && now < lineage.made.0 + self.rules.age - EARLY - SKEW
+                && self.last_activity(world, n, id, true) + store < began;
+            if certain && !shown.contains(&n) {
+                self.fail("INV-14", || {
+                    format!("#{id} does not list a session that nothing has ended")
+                });
+                return;
+            }
+        }
+    }
+
+    /// Nothing is promised about the session whose record this is.
+    pub fn taint(&mut self, record: &str) {
+        let Some(line) = record.split('.').nth(2) else {
+            return;
+        };
+        if let Some(lineage) = self.by_lineage.get(line) {
+            self.lineages[*lineage].tainted = true;
+        } else {
+            self.damaged.push(line.to_owned());
+        }
+    }
+
+    /// The lineage of a session key.
+    fn lineage_of(&self, name: &str) -> Option<usize> {
+        self.by_name
+            .get(name)
+            .map(|ticket| self.tickets[*ticket].lineage)
+    }
+
+    /// Requests whose record puts for a session arrived since an instant.
+    pub fn writers_since(&self, world: &World, name: &str, since: Ms) -> Vec<RequestId> {
+        let Some(line) = name.split('.').nth(1) else {
+            return Vec::new();
+        };
+        (0..self.requests.len())
+            .filter(|id| {
+                let operations = world.operations(*id);
+                operations
+                    .taken
+                    .iter()
+                    .any(|(record, at)| *at >= since && record.split('.').nth(2) == Some(line))
+            })
+            .collect()
+    }
+
+    pub fn is_tainted(&self, name: &str) -> bool {
+        self.lineage_of(name)
+            .is_none_or(|it| self.lineages[it].tainted)
+    }
+
+    /// INV-10: of the writes of one session that were acknowledged, which the end state must show
+    /// and does not. `content` is what a load shows when all is quiet.
+    pub fn check_survival(&mut self, world: &World, name: &str, content: &BTreeMap<String, u32>) {
+        let Some(lineage) = self.lineage_of(name) else {
+            return;
+        };
+        if self.lineages[lineage].tainted {
+            return;
+        }
+        for number in 0..self.written.len() {
+            let written = &self.written[number];
+            if written.fate != Fate::Acknowledged
+                || written.lineage != Some(lineage)
+                || written.key == "flash"
+                || content.get(written.key) == Some(&(number as u32))
+            {
+                continue;
+            }
+            let by = &self.requests[written.request];
+            let began = by.began;
+            // A later or parallel write of the same key, or its removal, takes its place.
+            let replaced = self.requests.iter().enumerate().any(|(n, other)| {
+                n != written.request
+                    && other.touches(lineage, &self.tickets)
+                    && (world.is_active(n) || other.last >= began)
+                    && other.spec.does(|op| match op {
+                        Op::Set(key) => crate::request::KEYS[*key] == written.key,
+                        Op::Remove(key) => crate::request::KEYS[*key] == written.key,
+                        Op::Clear => true,
+                        Op::Bind { .. } => written.key == "d",
+                        _ => false,
+                    })
+            });
+            if replaced {
+                continue;
+            }
+            let isolate = by.place.isolate;
+            let done = by.finished.unwrap_or(i64::MAX);
+            // Nothing is promised to a write parallel to a rotation.
+            let rotated = |ticket: &usize| {
+                self.tickets[*ticket]
+                    .retired_maybe
+                    .is_some_and(|at| at <= done)
+            };
+            if by.tickets.iter().any(rotated) {
+                continue;
+            }
+            let excused = self.requests.iter().enumerate().any(|(n, other)| {
+                let operations = world.operations(n);
+                if !other.touches(lineage, &self.tickets) || operations.puts == 0 {
+                    return false;
+                }
+                let later =
+                    operations.taken.iter().any(|(_, at)| *at >= began) || n == written.request;
+                let sure = other.place.isolate == isolate
+                    && operations.slowest < 25_000
+                    && other.finished.is_some()
+                    || other
+                        .tries_to_save
+                        .is_some_and(|at| at >= done + self.rules.bound);
+                // The last put of it was answered with 429, and the browser did not come back.
+                let grounded = n == written.request && !operations.stored_last;
+                (later && !sure) || grounded
+            });
+            if !excused {
+                let (id, key) = (written.request, written.key);
+                self.fail("INV-10", || {
+                    format!("{number}, which #{id} wrote under {key}, was acknowledged and is lost")
+                });
+                return;
+            }
+        }
+    }
+
+    /// Whether the write `number` was made before the request `id` began.
+    pub fn is_older(&self, number: u32, id: RequestId) -> bool {
+        let Some(written) = self.written.get(number as usize) else {
+            return false;
+        };
+        let by = &self.requests[written.request];
+        by.finished.is_some_and(|at| at < self.requests[id].began)
+    }
+
+    pub fn ending_of(&self, id: RequestId) -> Ending {
+        self.requests[id].spec.ending
+    }
+}

@@ -1,0 +1,830 @@
+//! The world that requests run in: one thread, one clock that is turned by hand, a store with
+//! faults, and a scheduler that decides what happens next.
+//!
+//! Everything a request awaits is an operation of the store or a timer. An operation is two events:
+//! it reaches the store, and its answer reaches the request. Between any two events the scheduler
+//! may let time pass, run another request, or never run this one again.
+
+use std::cell::{Cell, RefCell};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use edge_session::SessionError;
+use edge_session::connector::{
+    ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
+};
+use edge_session::runtime::Runtime;
+use futures_util::future::LocalBoxFuture;
+
+use crate::Ms;
+use crate::dice::Dice;
+use crate::fault::Fault;
+use crate::kv::{Kv, LOCATIONS, Shown, Spread, Write};
+
+/// Which request something belongs to: its place in the history.
+pub type RequestId = usize;
+
+/// What the store is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Read,
+    Put,
+    Delete,
+    List,
+}
+
+/// One operation, as whoever decides about it sees it.
+pub struct Asked<'a> {
+    pub kind: Kind,
+    /// The key, or the first of several, or the prefix.
+    pub name: &'a str,
+    pub location: usize,
+    pub request: RequestId,
+    pub now: Ms,
+}
+
+/// What becomes of an operation.
+#[derive(Clone, Copy)]
+pub struct Verdict {
+    /// Milliseconds until it reaches the store, and from there back.
+    pub latency: (Ms, Ms),
+    pub failure: Failure,
+    pub spread: Spread,
+    /// The value comes back damaged.
+    pub damaged: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    None,
+    /// Not done, and reported so.
+    Before(ConnectorErrorKind),
+    /// Done, and reported as failed.
+    After,
+}
+
+impl Verdict {
+    pub const QUICK: Self = Self {
+        latency: (3, 3),
+        failure: Failure::None,
+        spread: Spread::PROMPT,
+        damaged: false,
+    };
+}
+
+/// Decides what becomes of each operation, from the dice or from a script.
+pub type Judge = Box<dyn FnMut(&World, &Asked<'_>) -> Verdict>;
+
+type Event = Box<dyn FnOnce(&Rc<World>)>;
+
+struct Timed {
+    at: Ms,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Timed {
+    fn eq(&self, other: &Self) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+impl Eq for Timed {}
+impl PartialOrd for Timed {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl Ord for Timed {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// An event of a request that happens when somebody chooses it.
+pub struct Choice {
+    pub request: RequestId,
+    event: Event,
+}
+
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Task {
+    future: Option<LocalBoxFuture<'static, ()>>,
+    flag: Arc<Flag>,
+    request: RequestId,
+    /// Left to `waitUntil`: it outlives the request.
+    later: bool,
+    /// Never run again.
+    frozen: bool,
+}
+
+/// What the requests of a history have asked of the store.
+#[derive(Clone, Debug, Default)]
+pub struct Operations {
+    pub reads: u32,
+    pub keys_read: u32,
+    pub failed: u32,
+    pub puts: u32,
+    pub lists: u32,
+    /// Names of puts that were acknowledged.
+    pub acknowledged: Vec<Rc<str>>,
+    /// Puts of records that the store took: name, when it arrived.
+    pub taken: Vec<(Rc<str>, Ms)>,
+    pub limited: u32,
+    /// Its last put of a record was acknowledged.
+    pub stored_last: bool,
+    /// The longest that one took, in milliseconds.
+    pub slowest: Ms,
+    pub in_flight: u32,
+    /// Puts of records that have not arrived at the store yet.
+    pub puts_under_way: u32,
+}
+
+impl Operations {
+    pub fn total(&self) -> u32 {
+        self.reads + self.puts + self.lists
+    }
+}
+
+/// See the module.
+pub struct World {
+    now: Cell<Ms>,
+    order: Cell<u64>,
+    pub dice: RefCell<Dice>,
+    heap: RefCell<BinaryHeap<Reverse<Timed>>>,
+    /// `Some` where operations wait to be chosen rather than for their time.
+    choices: RefCell<Option<Vec<Choice>>>,
+    tasks: RefCell<Vec<Task>>,
+    current: Cell<RequestId>,
+    pub kv: RefCell<Kv>,
+    judge: RefCell<Option<Judge>>,
+    operations: RefCell<BTreeMap<RequestId, Operations>>,
+    pub faults: RefCell<[u32; Fault::ALL.len()]>,
+    log: RefCell<Option<Vec<String>>>,
+}
+
+impl World {
+    pub fn new(dice: Dice, start: Ms, judge: Judge) -> Rc<Self> {
+        Rc::new(Self {
+            now: Cell::new(start),
+            order: Cell::new(0),
+            dice: RefCell::new(dice),
+            heap: RefCell::default(),
+            choices: RefCell::new(None),
+            tasks: RefCell::default(),
+            current: Cell::new(0),
+            kv: RefCell::default(),
+            judge: RefCell::new(Some(judge)),
+            operations: RefCell::default(),
+            faults: RefCell::new([0; Fault::ALL.len()]),
+            log: RefCell::new(None),
+        })
+    }
+
+    pub fn now(&self) -> Ms {
+        self.now.get()
+    }
+
+    pub fn set_judge(&self, judge: Judge) {
+        *self.judge.borrow_mut() = Some(judge);
+    }
+
+    /// Counts a fault that has happened.
+    pub fn fault(&self, fault: Fault) {
+        self.faults.borrow_mut()[fault as usize] += 1;
+    }
+
+    pub fn faults_so_far(&self) -> u32 {
+        self.faults.borrow().iter().sum()
+    }
+
+    // --- the log -------------------------------------------------------------------------------
+
+    /// Keeps what happens, for a reader.
+    pub fn keep_log(&self) {
+        *self.log.borrow_mut() = Some(Vec::new());
+    }
+
+    /// Adds a line, which is made only where somebody will read it.
+    pub fn note(&self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut *self.log.borrow_mut() {
+            let now = self.now.get() - crate::random::START;
+            log.push(format!("{:>9.3}  {}", now as f64 / 1_000.0, line()));
+        }
+    }
+
+    pub fn take_log(&self) -> Vec<String> {
+        self.log.borrow_mut().take().unwrap_or_default()
+    }
+
+    // --- tasks ---------------------------------------------------------------------------------
+
+    /// Starts a request.
+    pub fn start(&self, request: RequestId, future: impl Future<Output = ()> + 'static) {
+        self.spawn(request, Box::pin(future), false);
+    }
+
+    /// What `waitUntil` does.
+    pub fn spawn_later(&self, future: LocalBoxFuture<'static, ()>) {
+        self.spawn(self.current.get(), future, true);
+    }
+
+    fn spawn(&self, request: RequestId, future: LocalBoxFuture<'static, ()>, later: bool) {
+        self.tasks.borrow_mut().push(Task {
+            future: Some(future),
+            flag: Arc::new(Flag(AtomicBool::new(true))),
+            request,
+            later,
+            frozen: false,
+        });
+    }
+
+    /// Tasks that could run now.
+    fn runnable(&self) -> Vec<usize> {
+        let tasks = self.tasks.borrow();
+        let ready = |task: &Task| {
+            task.future.is_some() && !task.frozen && task.flag.0.load(Ordering::Relaxed)
+        };
+        (0..tasks.len()).filter(|n| ready(&tasks[*n])).collect()
+    }
+
+    fn poll(&self, task: usize) {
+        let (future, flag, request) = {
+            let mut tasks = self.tasks.borrow_mut();
+            let task = &mut tasks[task];
+            task.flag.0.store(false, Ordering::Relaxed);
+            (task.future.take(), Arc::clone(&task.flag), task.request)
+        };
+        let Some(mut future) = future else { return };
+        let waker = Waker::from(flag);
+        let outer = self.current.replace(request);
+        let done = future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready();
+        self.current.set(outer);
+        if done {
+            // Dropped here and not under the borrow: it may hold others.
+            drop(future);
+        } else {
+            self.tasks.borrow_mut()[task].future = Some(future);
+        }
+    }
+
+    /// True while the request, or what it left to `waitUntil`, still runs or will.
+    pub fn is_running(&self, request: RequestId) -> bool {
+        self.tasks
+            .borrow()
+            .iter()
+            .any(|task| task.request == request && task.future.is_some() && !task.frozen)
+    }
+
+    /// True while something of the request can still happen to the store.
+    pub fn is_active(&self, request: RequestId) -> bool {
+        self.is_running(request) || self.operations(request).puts_under_way > 0
+    }
+
+    /// Never runs the request again; what it left to `waitUntil` goes on, unless `later`.
+    pub fn freeze(&self, request: RequestId, later: bool) {
+        for task in self.tasks.borrow_mut().iter_mut() {
+            if task.request == request && (later || !task.later) {
+                task.frozen = true;
+            }
+        }
+    }
+
+    /// Drops the request's future where it stands.
+    pub fn cancel(&self, request: RequestId) {
+        let mut dropped = Vec::new();
+        for task in self.tasks.borrow_mut().iter_mut() {
+            if task.request == request && !task.later {
+                dropped.extend(task.future.take());
+            }
+        }
+    }
+
+    // --- time ----------------------------------------------------------------------------------
+
+    fn schedule(&self, delay: Ms, event: Event) {
+        let order = self.order.get();
+        self.order.set(order + 1);
+        self.heap.borrow_mut().push(Reverse(Timed {
+            at: self.now.get() + delay,
+            order,
+            event,
+        }));
+    }
+
+    /// Does `act` after a while.
+    pub fn after(&self, delay: Ms, act: impl FnOnce(&Rc<Self>) + 'static) {
+        self.schedule(delay, Box::new(act));
+    }
+
+    /// Runs one task that can run, or else lets time go on to the next event, but not past
+    /// `until`. False where nothing is left to do before then.
+    pub fn step(self: &Rc<Self>, until: Ms) -> bool {
+        let runnable = self.runnable();
+        if !runnable.is_empty() {
+            let chosen = *self.dice.borrow_mut().pick(&runnable);
+            self.poll(chosen);
+            return true;
+        }
+        let next = {
+            let mut heap = self.heap.borrow_mut();
+            match heap.peek() {
+                Some(Reverse(timed)) if timed.at <= until => heap.pop(),
+                _ => None,
+            }
+        };
+        let Some(Reverse(timed)) = next else {
+            self.now.set(self.now.get().max(until));
+            return false;
+        };
+        self.now.set(self.now.get().max(timed.at));
+        (timed.event)(self);
+        true
+    }
+
+    /// Lets everything happen that happens until then.
+    pub fn run_until(self: &Rc<Self>, until: Ms) {
+        while self.step(until) {}
+    }
+
+    /// Ends the world: requests hold it and it holds them.
+    pub fn end(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
+        drop(tasks);
+        self.heap.borrow_mut().clear();
+        *self.choices.borrow_mut() = None;
+        *self.judge.borrow_mut() = None;
+    }
+
+    // --- one event after another, by choice ----------------------------------------------------
+
+    /// From now on operations wait until they are chosen.
+    pub fn choose_by_hand(&self) {
+        *self.choices.borrow_mut() = Some(Vec::new());
+    }
+
+    /// From now on operations take their time again; what waits goes on at once.
+    pub fn stop_choosing(self: &Rc<Self>) {
+        let waiting = self.choices.borrow_mut().take().unwrap_or_default();
+        for choice in waiting {
+            (choice.event)(self);
+        }
+    }
+
+    /// Runs every task as far as it goes by itself, and says which requests wait to be chosen, in
+    /// the order in which they came to wait.
+    pub fn settle(&self) -> Vec<RequestId> {
+        while let Some(task) = self.runnable().first() {
+            self.poll(*task);
+        }
+        let choices = self.choices.borrow();
+        choices
+            .iter()
+            .flatten()
+            .map(|choice| choice.request)
+            .collect()
+    }
+
+    /// Lets the choice at this place of [`settle`](Self::settle)'s list happen.
+    pub fn choose(self: &Rc<Self>, place: usize) {
+        let chosen = self
+            .choices
+            .borrow_mut()
+            .as_mut()
+            .map(|choices| choices.remove(place));
+        if let Some(choice) = chosen {
+            (choice.event)(self);
+        }
+    }
+
+    // --- operations ----------------------------------------------------------------------------
+
+    pub fn operations(&self, request: RequestId) -> Operations {
+        let operations = self.operations.borrow();
+        operations.get(&request).cloned().unwrap_or_default()
+    }
+
+    fn count<T>(&self, request: RequestId, count: impl FnOnce(&mut Operations) -> T) -> T {
+        count(self.operations.borrow_mut().entry(request).or_default())
+    }
+
+    fn judge(&self, asked: &Asked<'_>) -> Verdict {
+        // Taken out meanwhile: it may look at the world.
+        let Some(mut judge) = self.judge.borrow_mut().take() else {
+            return Verdict::QUICK;
+        };
+        let verdict = judge(self, asked);
+        self.judge.borrow_mut().get_or_insert(judge);
+        verdict
+    }
+
+    /// An operation: `act` happens when it reaches the store.
+    fn operation<T: 'static>(
+        &self,
+        kind: Kind,
+        latency: (Ms, Ms),
+        act: impl FnOnce(&Rc<Self>) -> T + 'static,
+    ) -> Wait<T> {
+        let request = self.current.get();
+        let slot = Rc::new(RefCell::new(Slot::default()));
+        let wait = Wait(Rc::clone(&slot));
+        let (there, back) = latency;
+        self.count(request, |it| {
+            it.in_flight += 1;
+            it.slowest = it.slowest.max(there + back);
+        });
+        let answer = move |world: &Rc<Self>, answer: T| {
+            world.count(request, |it| it.in_flight -= 1);
+            let waker = {
+                let mut slot = slot.borrow_mut();
+                slot.answer = Some(answer);
+                slot.waker.take()
+            };
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        };
+        let mut choices = self.choices.borrow_mut();
+        let Some(choices) = choices.as_mut() else {
+            self.schedule(
+                there,
+                Box::new(move |world| {
+                    let result = act(world);
+                    world.schedule(back, Box::new(move |world| answer(world, result)));
+                }),
+            );
+            return wait;
+        };
+        let event: Event = Box::new(move |world| {
+            let result = act(world);
+            // A read is one event: nobody can tell when its answer was made. A write is two.
+            let mut choices = world.choices.borrow_mut();
+            match choices.as_mut() {
+                Some(choices) if kind != Kind::Read && kind != Kind::List => {
+                    let event: Event = Box::new(move |world| answer(world, result));
+                    choices.push(Choice { request, event });
+                }
+                _ => {
+                    drop(choices);
+                    answer(world, result);
+                }
+            }
+        });
+        choices.push(Choice { request, event });
+        wait
+    }
+
+    /// Ends after a while.
+    pub fn timer(&self, delay: Ms) -> Wait<()> {
+        let slot = Rc::new(RefCell::new(Slot::default()));
+        let wait = Wait(Rc::clone(&slot));
+        self.schedule(
+            delay,
+            Box::new(move |_| {
+                let waker = {
+                    let mut slot = slot.borrow_mut();
+                    slot.answer = Some(());
+                    slot.waker.take()
+                };
+                if let Some(waker) = waker {
+                    waker.wake();
+                }
+            }),
+        );
+        wait
+    }
+}
+
+struct Slot<T> {
+    answer: Option<T>,
+    waker: Option<Waker>,
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Self {
+            answer: None,
+            waker: None,
+        }
+    }
+}
+
+/// What a request awaits.
+pub struct Wait<T>(Rc<RefCell<Slot<T>>>);
+
+impl<T> Future for Wait<T> {
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let mut slot = self.0.borrow_mut();
+        match slot.answer.take() {
+            Some(answer) => Poll::Ready(answer),
+            None => {
+                slot.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+fn failed(kind: ConnectorErrorKind) -> ConnectorError {
+    ConnectorError::new(kind, "simulated")
+}
+
+/// A name of the namespace as a reader wants it: the kind, and the start of each id.
+pub fn short(name: &str) -> String {
+    let ids = name.split('.').map(|part| part.get(..5).unwrap_or(part));
+    ids.collect::<Vec<_>>().join(".")
+}
+
+/// The store as one location reaches it.
+pub struct Connector {
+    pub world: Rc<World>,
+    pub location: usize,
+    /// Keys of one page of a listing.
+    pub page: usize,
+}
+
+impl Connector {
+    fn judge(&self, kind: Kind, name: &str) -> (RequestId, Verdict) {
+        let world = &self.world;
+        let request = world.current.get();
+        let verdict = world.judge(&Asked {
+            kind,
+            name,
+            location: self.location,
+            request,
+            now: world.now(),
+        });
+        (request, verdict)
+    }
+
+    fn write(
+        &self,
+        kind: Kind,
+        name: &str,
+        write: impl FnOnce(Spread) -> Write,
+    ) -> Wait<Result<(), ConnectorError>> {
+        let (request, verdict) = self.judge(kind, name);
+        let name: Rc<str> = name.into();
+        let write = write(verdict.spread);
+        let is_record = name.starts_with("s.");
+        self.world.count(request, |it| {
+            it.puts += 1;
+            it.puts_under_way += u32::from(is_record);
+        });
+        let location = self.location;
+        self.world.operation(kind, verdict.latency, move |world| {
+            let now = world.now();
+            let result = match verdict.failure {
+                Failure::Before(why) => Err(failed(why)),
+                _ if !world.kv.borrow().takes_write(&name, now) => {
+                    world.fault(Fault::RateLimited);
+                    Err(failed(ConnectorErrorKind::RateLimited))
+                }
+                failure => {
+                    world.kv.borrow_mut().write(&name, write, now);
+                    if is_record {
+                        world.count(request, |it| it.taken.push((Rc::clone(&name), now)));
+                    }
+                    if failure == Failure::After {
+                        Err(failed(ConnectorErrorKind::Unavailable))
+                    } else {
+                        Ok(())
+                    }
+                }
+            };
+            world.count(request, |it| {
+                it.puts_under_way -= u32::from(is_record);
+                if is_record {
+                    it.stored_last = result.is_ok();
+                }
+                match &result {
+                    Ok(()) => it.acknowledged.push(Rc::clone(&name)),
+                    Err(error) => {
+                        it.failed += 1;
+                        it.limited += u32::from(error.kind() == ConnectorErrorKind::RateLimited);
+                    }
+                }
+            });
+            world.note(|| {
+                let what = if kind == Kind::Put { "put" } else { "delete" };
+                let how = match (&result, verdict.failure) {
+                    (Ok(()), _) if verdict.spread.lost => "taken, and lost".to_owned(),
+                    (Ok(()), _) => "taken".to_owned(),
+                    (Err(_), Failure::After) => "taken, reported as failed".to_owned(),
+                    (Err(error), _) => format!("refused: {}", error.kind().as_str()),
+                };
+                let delay = verdict.spread.delay.map(|ms| ms / 1_000);
+                format!(
+                    "  #{request} {what} {} from location {location}: {how}; seen after {delay:?} s",
+                    short(&name)
+                )
+            });
+            result
+        })
+    }
+}
+
+impl SessionConnector for Connector {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        Box::pin(async move {
+            let (request, verdict) =
+                self.judge(Kind::Read, keys.first().copied().unwrap_or_default());
+            self.world.count(request, |it| {
+                it.reads += 1;
+                it.keys_read += keys.len() as u32;
+            });
+            let names: Vec<Rc<str>> = keys.iter().map(|name| Rc::from(*name)).collect();
+            let location = self.location;
+            let cache = Ms::from(options.cache_ttl.unwrap_or(60).max(30)) * 1_000;
+            let read = self
+                .world
+                .operation(Kind::Read, verdict.latency, move |world| {
+                    if let Failure::Before(why) = verdict.failure {
+                        world.count(request, |it| it.failed += 1);
+                        world.note(|| format!("  #{request} read refused: {}", why.as_str()));
+                        return Err(failed(why));
+                    }
+                    let now = world.now();
+                    let mut lines = Vec::new();
+                    let mut values: Vec<Option<String>> = names
+                        .iter()
+                        .map(|name| {
+                            let (value, shown) =
+                                world.kv.borrow_mut().read(name, location, now, cache);
+                            match shown {
+                                Shown::Current => {}
+                                Shown::OldCached => world.fault(Fault::OldCached),
+                                Shown::AbsenceCached => world.fault(Fault::AbsenceCached),
+                                Shown::Behind => world.fault(Fault::Behind),
+                            }
+                            let is = if value.is_some() { "there" } else { "absent" };
+                            lines.push((Rc::clone(name), is, shown));
+                            value.map(|value| value.to_string())
+                        })
+                        .collect();
+                    if verdict.damaged
+                        && let Some(Some(value)) = values.first_mut()
+                    {
+                        value.truncate(value.len() / 2);
+                        world.fault(Fault::Damaged);
+                        world.note(|| format!("  #{request} the next value is cut in half"));
+                    }
+                    world.note(|| {
+                        let lines = lines
+                            .iter()
+                            .map(|(name, is, shown)| format!("{} {is} ({shown:?})", short(name)));
+                        let lines = lines.collect::<Vec<_>>().join(", ");
+                        format!("  #{request} read at location {location}: {lines}")
+                    });
+                    Ok(values)
+                });
+            read.await
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            // Workers KV takes no less than 60 seconds.
+            let ttl = options
+                .ttl
+                .map_or(i64::MAX / 4, |ttl| Ms::from(ttl.max(60)) * 1_000);
+            let put = self.write(Kind::Put, key, |spread| Write {
+                value: Some(value.into()),
+                metadata: options.metadata.map(Rc::from),
+                ttl,
+                spread,
+            });
+            put.await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            let delete = self.write(Kind::Delete, key, |spread| Write {
+                value: None,
+                metadata: None,
+                ttl: i64::MAX / 4,
+                spread,
+            });
+            delete.await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        Box::pin(async move {
+            let (request, verdict) = self.judge(Kind::List, prefix);
+            self.world.count(request, |it| it.lists += 1);
+            let (prefix, cursor) = (prefix.to_owned(), cursor.map(str::to_owned));
+            let page = self.page;
+            let list = self
+                .world
+                .operation(Kind::List, verdict.latency, move |world| {
+                    if let Failure::Before(why) = verdict.failure {
+                        world.count(request, |it| it.failed += 1);
+                        world.note(|| format!("  #{request} list refused: {}", why.as_str()));
+                        return Err(failed(why));
+                    }
+                    let kv = world.kv.borrow();
+                    let (found, more, lags) =
+                        kv.list(&prefix, cursor.as_deref(), page, world.now());
+                    if lags {
+                        world.fault(Fault::ListLags);
+                    }
+                    world.note(|| format!("  #{request} list: {} keys", found.len()));
+                    let cursor = found
+                        .last()
+                        .filter(|_| more)
+                        .map(|(name, _)| name.to_string());
+                    let keys = found
+                        .into_iter()
+                        .map(|(name, metadata)| ListedKey {
+                            name: name.to_string(),
+                            metadata: metadata.map(|text| text.to_string()),
+                        })
+                        .collect();
+                    Ok(Page { keys, cursor })
+                });
+            list.await
+        })
+    }
+}
+
+/// The clock, dice and timers of one isolate.
+pub struct Machine {
+    pub world: Rc<World>,
+    /// How far its clock is off.
+    pub offset: Rc<Cell<Ms>>,
+}
+
+impl Runtime for Machine {
+    fn now(&self) -> i64 {
+        self.world.now().saturating_add(self.offset.get())
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        self.world.dice.borrow_mut().fill(out);
+        Ok(())
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        Box::pin(self.world.timer(Ms::from(milliseconds)))
+    }
+}
+
+/// A spread from the dice: how a write gets around within `propagation` milliseconds.
+pub fn spread(dice: &mut Dice, location: usize, propagation: Ms) -> Spread {
+    let mut delay = [0; LOCATIONS];
+    for (n, delay) in delay.iter_mut().enumerate() {
+        *delay = match dice.below(8) {
+            0..=2 => 0,
+            3 => dice.between(0, 1_000.min(propagation)),
+            4 => dice.between(0, propagation),
+            5 => dice.between(propagation / 2, propagation),
+            _ => propagation,
+        };
+        if n == location && dice.below(5) > 0 {
+            *delay = 0;
+        }
+    }
+    Spread {
+        delay,
+        cached_at: (dice.below(5) > 0).then_some(location),
+        listed: match dice.below(3) {
+            0 => 0,
+            1 => dice.between(0, propagation),
+            _ => propagation,
+        },
+        linger: 0,
+        lost: false,
+    }
+}
