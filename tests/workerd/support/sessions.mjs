@@ -18,11 +18,13 @@ export const W = 102;
 
 /** Builds the Worker where it is not up to date, and starts it. */
 export async function startSessions(options = {}) {
-  const directory = process.env.EDGE_SESSION_WORKER ?? (await build());
+  const directory = await workerDirectory();
   return startWorker({ directory, ...options, vars: { DEMO: "true", ...options.vars } });
 }
 
-async function build() {
+/** Where the Worker's build is. */
+export async function workerDirectory() {
+  if (process.env.EDGE_SESSION_WORKER) return process.env.EDGE_SESSION_WORKER;
   const { buildWorker } = await import("../../../scripts/build.mjs");
   const { dir } = await buildWorker();
   return dir;
