@@ -82,7 +82,8 @@ export const isStopping = () => stopping;
 
 /**
  * Runs a program to its end and resolves to `{ status, output }`.
- * `capture` keeps its output instead of showing it; `tee` does both.
+ * `capture` keeps its output instead of showing it; `onLine` sees each line of it, and `tee`
+ * shows it all the same.
  */
 export function exec(command, args, options = {}) {
   const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine } = options;
@@ -96,15 +97,15 @@ export function exec(command, args, options = {}) {
     });
     children.add(child);
     let output = "";
-    let rest = "";
     for (const [stream, out] of pipe
       ? [
           [child.stdout, process.stdout],
           [child.stderr, process.stderr],
         ]
       : []) {
+      let rest = "";
       stream.setEncoding("utf8").on("data", (text) => {
-        output += text;
+        if (capture) output += text;
         if (tee) out.write(text);
         if (onLine) {
           const lines = (rest + text).split("\n");
@@ -112,6 +113,7 @@ export function exec(command, args, options = {}) {
           lines.forEach(onLine);
         }
       });
+      if (onLine) stream.on("end", () => rest && onLine(rest));
     }
     let timedOut = false;
     const timer =

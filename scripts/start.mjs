@@ -1,10 +1,9 @@
 // `npm start`: the Worker on this machine, at http://127.0.0.1:8787, with KV on local disk.
 // Arguments go to `wrangler dev`: `npm start -- --port 8790`.
 
-import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
 import { buildWorker } from "./build.mjs";
 import { Stop, exec, inRoot, isStopping, main, say } from "./run.mjs";
-import { newSecret } from "./secret.mjs";
+import { ensureSecret } from "./secret.mjs";
 import { setUp } from "./setup.mjs";
 
 /** Environment that keeps wrangler to itself: no telemetry, prompts, update check, log files. */
@@ -21,7 +20,7 @@ export const quietWrangler = {
 await main(async () => {
   await setUp();
   await buildWorker();
-  ensureSecret();
+  if (ensureSecret(inRoot(".dev.vars"))) say("secret: made SESSION_SECRET in .dev.vars, for local use");
 
   const given = process.argv.slice(2);
   const has = (name) => given.some((arg) => arg === name || arg.startsWith(`${name}=`));
@@ -44,14 +43,3 @@ await main(async () => {
   });
   if (status !== 0 && !isStopping()) throw new Stop(`wrangler dev ended with exit status ${status}`);
 });
-
-/** A secret of this machine's own, made once, in a file that git ignores. */
-function ensureSecret() {
-  const file = inRoot(".dev.vars");
-  const text = existsSync(file) ? readFileSync(file, "utf8") : "";
-  if (/^\s*SESSION_SECRET\s*=/m.test(text)) return;
-  const newline = text && !text.endsWith("\n") ? "\n" : "";
-  writeFileSync(file, `${text}${newline}SESSION_SECRET=${newSecret()}\n`, { mode: 0o600 });
-  chmodSync(file, 0o600); // `mode` is for new files only
-  say("secret: made SESSION_SECRET in .dev.vars, for local use");
-}

@@ -18,6 +18,7 @@ const kinds = {
   wasm: { what: "wasm-bindgen tests, in workerd and in Chromium", run: wasm },
   http: { what: "the built Worker in workerd, over HTTP", run: http },
   browser: { what: "the console, in Chromium", run: browser },
+  scripts: { what: "npm start on wrangler's own KV, and the Worker's entry module", run: scriptTests },
   package: { what: "the npm package and its types", run: packageTests },
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
 };
@@ -98,6 +99,11 @@ async function browser(counts) {
   }
   await buildWorker();
   await nodeTest("tests/browser", counts, BUILT);
+}
+
+async function scriptTests(counts) {
+  await buildWorker();
+  await nodeTest("tests/scripts", counts, BUILT);
 }
 
 async function packageTests(counts) {

@@ -8,14 +8,14 @@
 import { instantiate } from "./edge_session.js";
 import wasm from "./edge_session_bg.wasm";
 
-// Which of several requests in flight panicked is not known. Those that are sound have this
-// long to end; when only one is left, it is the one.
+// Which of the requests in flight panicked is not known. Those that are sound have this long to
+// end; once no more are left than have panicked, these are the ones.
 const GRACE_MS = 5000;
 
 // The Rust state, its memory and the requests that use them.
 class Instance {
   exports = instantiate(wasm);
-  panicked = false;
+  panics = 0;
   abandon = new Set(); // one function for each request in flight
 
   constructor() {
@@ -36,26 +36,37 @@ class Instance {
       const answer = await Promise.race([this.exports.fetch(request, env, ctx), abandoned]);
       return answer ?? internalError();
     } catch (error) {
-      if (isTrap(error)) this.onPanic();
+      if (isTrap(error)) {
+        this.retire();
+        // This request is answered here: it is none of those to be found.
+        if (announced) this.panics -= 1;
+        announced = false;
+      }
       console.error(error);
       return internalError();
     } finally {
       this.abandon.delete(abandon);
-      if (this.panicked) this.abandonTheLast();
+      if (this.panics > 0) this.abandonTheDead();
     }
   }
 
   onPanic() {
-    this.panicked = true;
-    if (current === this) current = null;
-    this.abandonTheLast();
-    if (this.abandon.size > 0) {
-      setTimeout(() => this.abandon.forEach((abandon) => abandon()), GRACE_MS);
-    }
+    this.panics += 1;
+    this.retire();
+    this.abandonTheDead();
+    setTimeout(() => this.abandonAll(), GRACE_MS);
   }
 
-  abandonTheLast() {
-    if (this.abandon.size === 1) this.abandon.forEach((abandon) => abandon());
+  retire() {
+    if (current === this) current = null;
+  }
+
+  abandonTheDead() {
+    if (this.abandon.size <= this.panics) this.abandonAll();
+  }
+
+  abandonAll() {
+    for (const abandon of this.abandon) abandon();
   }
 }
 
@@ -69,7 +80,10 @@ addEventListener("error", ({ error }) => {
   announced = false;
 });
 
-const isTrap = (error) => error instanceof WebAssembly.RuntimeError || error instanceof RangeError;
+function isTrap(error) {
+  if (error instanceof WebAssembly.RuntimeError) return true;
+  return error instanceof RangeError && /call stack/.test(error.message);
+}
 
 function internalError() {
   const problem = { type: "about:blank", title: "Internal Server Error", status: 500, code: "internal" };
