@@ -16,7 +16,7 @@ for (const name of ["rust-worker", "axum"]) {
       built = await buildExample(name);
       world = await startWorker({ directory: built.dir });
     });
-    after(() => world?.close());
+    after(() => world?.stop());
 
     test("counts the views of each visitor", async () => {
       const [ada, bob] = [world.browser(), world.browser()];
@@ -50,7 +50,7 @@ suite("examples/axum, its other routes", () => {
     const { dir } = await buildExample("axum");
     world = await startWorker({ directory: dir });
   });
-  after(() => world?.close());
+  after(() => world?.stop());
 
   test("a route without a session costs nothing", async () => {
     const browser = world.browser();
