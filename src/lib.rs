@@ -73,6 +73,10 @@ mod wire;
 #[cfg(test)]
 mod vectors;
 
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzzing;
+
 mod error;
 mod events;
 mod settings;

@@ -182,7 +182,7 @@ impl Envelope {
         plain::write(self)
     }
 
-    fn encode(&self, out: &mut Vec<u8>) {
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.put_instant(self.created_at);
         out.put_instant(self.saved_at);
         out.put_instant(self.hard_end);
@@ -204,7 +204,7 @@ impl Envelope {
         put_table(out, &self.data.flash);
     }
 
-    fn decode(reader: &mut Reader<'_>, version: Version) -> Option<Self> {
+    pub(crate) fn decode(reader: &mut Reader<'_>, version: Version) -> Option<Self> {
         let mut envelope = Self {
             version,
             created_at: reader.instant()?,
