@@ -1,0 +1,158 @@
+//! What the documents say of tests: each one that they name exists, and no requirement is left out.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+#![cfg(not(target_arch = "wasm32"))]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Every file under `dir` with one of these endings.
+fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
+    let Ok(entries) = fs::read_dir(dir) else {
+        return;
+    };
+    for path in entries.flatten().map(|entry| entry.path()) {
+        if path.is_dir() {
+            files(&path, endings, found);
+        } else if endings
+            .iter()
+            .any(|ending| path.to_string_lossy().ends_with(ending))
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// The names of all tests: Rust functions behind a test attribute, titles of JavaScript tests.
+fn tests() -> BTreeSet<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = Vec::new();
+    for dir in ["src", "tests", "sim"] {
+        files(&root.join(dir), &[".rs", ".mjs"], &mut paths);
+    }
+    let mut names = BTreeSet::new();
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        if path.extension().is_some_and(|it| it == "rs") {
+            let mut is_test = false;
+            for line in text.lines().map(str::trim) {
+                if line.starts_with("#[") {
+                    is_test |= line.contains("test]");
+                } else if let Some((_, rest)) = line.split_once("fn ") {
+                    if is_test {
+                        names.extend(rest.split(['(', '<']).next().map(str::to_owned));
+                    }
+                    is_test = false;
+                }
+            }
+        } else {
+            for part in text.split("test(").skip(1) {
+                let quote = part.chars().next().filter(|quote| "\"'`".contains(*quote));
+                names.extend(
+                    quote
+                        .and_then(|quote| part[1..].split(quote).next())
+                        .map(str::to_owned),
+                );
+            }
+        }
+    }
+    names
+}
+
+/// What stands in backticks in the columns of tables whose head speaks of tests.
+fn named(document: &str) -> Vec<String> {
+    let cells = |line: &str| -> Vec<String> {
+        let line = line.trim().trim_matches('|').replace("\\|", "\u{1}");
+        line.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let mut names = Vec::new();
+    let mut column = None;
+    let mut inside = false;
+    for line in document.lines() {
+        if !line.trim_start().starts_with('|') {
+            inside = false;
+            continue;
+        }
+        let row = cells(line);
+        if !inside {
+            inside = true;
+            column = row
+                .iter()
+                .position(|head| head.to_lowercase().contains("test"));
+            continue;
+        }
+        let Some(cell) = column.and_then(|column| row.get(column)) else {
+            continue;
+        };
+        names.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+    }
+    names
+}
+
+fn document(name: &str) -> Option<String> {
+    fs::read_to_string(
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("docs")
+            .join(name),
+    )
+    .ok()
+}
+
+#[test]
+fn every_test_that_a_document_names_exists() {
+    let tests = tests();
+    assert!(tests.contains("every_test_that_a_document_names_exists"));
+    assert!(tests.contains("raw_one_cookie_header_is_the_session"));
+    let mut missing = Vec::new();
+    for name in ["security.md", "api.md"] {
+        let Some(document) = document(name) else {
+            continue;
+        };
+        let named = named(&document);
+        assert!(!named.is_empty(), "docs/{name} names no test");
+        let unknown = named.into_iter().filter(|test| !tests.contains(test));
+        missing.extend(unknown.map(|test| format!("docs/{name}: {test}")));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+#[test]
+fn every_requirement_has_a_row() {
+    let document = document("security.md").unwrap();
+    let mut wanted: Vec<String> = (1..=16).map(|n| format!("K-{n}")).collect();
+    wanted.extend((1..=24).map(|n| format!("T-{n:02}")));
+    wanted.extend((1..=15).map(|n| format!("S-{n:02}")));
+    wanted.extend((1..=10).map(|n| format!("P-{n:02}")));
+    wanted.extend((1..=6).flat_map(|n| [format!("D-{n}"), format!("C-{n}")]));
+    for (section, count) in [
+        ("7.1", 3),
+        ("7.2", 4),
+        ("7.3", 2),
+        ("7.4", 5),
+        ("7.5", 3),
+        ("7.6", 2),
+    ] {
+        wanted.extend((1..=count).map(|n| format!("{section}.{n}")));
+    }
+    let rows: Vec<&str> = document
+        .lines()
+        .filter_map(|line| line.strip_prefix("| ")?.split(" |").next())
+        .collect();
+    for id in wanted {
+        let count = rows.iter().filter(|row| **row == id).count();
+        assert_eq!(count, 1, "{id}");
+    }
+    // A row without a test says why.
+    for line in document.lines().filter(|line| line.contains(" | | ")) {
+        assert!(
+            line.contains("not done") || line.contains("application"),
+            "{line}"
+        );
+    }
+}
