@@ -695,9 +695,14 @@ impl SessionStore {
             text,
             ..
         } = saved;
+        let mut identity = identity.clone();
+        let now = self.shared.runtime.now();
+        // W runs from here: a put may take its time, and until it was answered it was seen nowhere.
+        if new_key {
+            identity.ticket.minted_at = identity.ticket.minted_at.max(now);
+        }
         let ticket = &identity.ticket;
         let spec = &self.shared.cookies;
-        let now = self.shared.runtime.now();
         let browser_close = self.ends_with_browser(envelope.expiry);
         let Some(secret) = self.shared.ring.find(ticket.secret) else {
             return;
@@ -710,7 +715,7 @@ impl SessionStore {
         }
         let fresh = Fresh {
             version: saved.version(),
-            saved_at: envelope.saved_at,
+            saved_at: envelope.saved_at.max(now),
             unstored: saved.unstored,
             overlay: overlay_fits(&self.shared, text).then(|| text.clone()),
         };

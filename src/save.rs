@@ -256,10 +256,16 @@ async fn put_settled(shared: &Shared, identity: &Identity, storage_key: &str) {
         match put_record(shared, identity, &newest, &text).await {
             Ok(()) => {
                 let now = shared.runtime.now();
-                shared.memory.landed(storage_key, &newest, now);
-                return;
+                // A newer one that landed meanwhile may be what this one has overwritten.
+                if !shared.memory.landed(storage_key, &newest, now) {
+                    return;
+                }
             }
-            Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    ConnectorErrorKind::RateLimited | ConnectorErrorKind::Unavailable
+                ) => {}
             // The browser still carries it: its next request puts it.
             Err(_) => return,
         }
