@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
-use edge_session::{Outcome, SessionStore};
+use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
 use proptest::prelude::*;
 
 /// Pairs that an attacker can write: any name, ours among them, and any value but one of ours.
@@ -132,3 +132,69 @@ const STEPS: [fn(&mut SessionStore); 13] = [
     |session| drop(run(session.flush(["a"]))),
     |session| drop(session.csrf_token()),
 ];
+
+// --- what is refused though it is authentic ------------------------------------------------------
+
+#[test]
+fn an_overlay_counts_for_nothing_where_overlays_are_off() {
+    let world = World::new();
+    let jar = world.member("ada");
+    assert!(
+        jar.value(FRESH).unwrap().contains('.'),
+        "it carries its record"
+    );
+    let record = world.session_key(&jar).record();
+    world.store.remove(&record);
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    // Nobody writes one then, so one that comes is of somebody who has the secret.
+    let without = Settings::default().with_overlay(false);
+    let session = world.reconfigured(SECRET, without).open(&jar);
+    assert_eq!(session.outcome(), Outcome::Pending);
+}
+
+#[test]
+fn behind_a_header_over_its_limits_nothing_is_minted() {
+    let world = World::new();
+    let jar = world.visitor();
+    let heap = "x=1; ".repeat(200);
+    let cookie = format!("{heap}{}", jar.header(world.now()).unwrap());
+    for step in STEPS {
+        let mut session = world.load(Head::cookie(cookie.clone()));
+        assert_eq!(session.outcome(), Outcome::Rejected);
+        let before = session.session_key();
+        step(&mut session);
+        let is_login = session.owner().is_ok_and(|owner| owner.is_some());
+        let headers = world.commit(&mut session);
+        assert_eq!(headers.set_cookie().is_empty(), !is_login, "{before:?}");
+    }
+}
+
+// --- forms ---------------------------------------------------------------------------------------
+
+#[test]
+fn a_csrf_token_belongs_to_one_token_and_is_masked_anew() {
+    let world = World::new();
+    let (mut jar, other) = (world.visitor(), world.visitor());
+    let given = world.visit(&mut jar, |session| {
+        let given = [session.csrf_token().unwrap(), session.csrf_token().unwrap()];
+        assert_ne!(given[0], given[1]);
+        given
+    });
+    let verify = |jar: &Jar, token: &str| code(world.open(jar).verify_csrf(token));
+    for token in &given {
+        assert_eq!(verify(&jar, token), None);
+        assert_eq!(verify(&other, token), Some(ErrorCode::InvalidValue));
+        for at in 0..token.len() {
+            let mut changed = token.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            assert!(verify(&jar, &changed).is_some(), "{at}");
+            assert!(verify(&jar, &token[..at]).is_some(), "{at}");
+        }
+    }
+    // No form is sent without a session, and none of before a rotation is taken.
+    assert!(code(world.load(Head::default()).verify_csrf(&given[0])).is_some());
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    assert!(verify(&jar, &given[0]).is_some());
+    assert_eq!(world.store.count(Kind::Delete), 0);
+}
