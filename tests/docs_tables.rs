@@ -52,19 +52,41 @@ fn settings_are_those_of_the_code() {
         })
         .collect();
     let mut documented = Vec::new();
-    for heading in ["Cookies and lifetimes", "Storage and consistency", "Limits", "Telling"] {
+    for heading in [
+        "Cookies and lifetimes",
+        "Storage and consistency",
+        "Limits",
+        "Telling",
+    ] {
         documented.extend(table(SETTINGS, &format!("## {heading}")));
     }
     let first_three: Vec<_> = documented.iter().map(|row| row[..3].to_vec()).collect();
-    let rows: Vec<_> = expected.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
-    assert_eq!(first_three, expected, "docs/settings.md wants:\n{}", rows.join("\n"));
-    assert!(documented.iter().all(|row| row.len() == 5 && !row[4].is_empty()));
+    let rows: Vec<_> = expected
+        .iter()
+        .map(|row| format!("| {} |", row.join(" | ")))
+        .collect();
+    assert_eq!(
+        first_three,
+        expected,
+        "docs/settings.md wants:\n{}",
+        rows.join("\n")
+    );
+    assert!(
+        documented
+            .iter()
+            .all(|row| row.len() == 5 && !row[4].is_empty())
+    );
 }
 
 #[test]
 fn allowed_values_are_those_of_the_code() {
     let mut checked = 0;
-    for heading in ["Cookies and lifetimes", "Storage and consistency", "Limits", "Telling"] {
+    for heading in [
+        "Cookies and lifetimes",
+        "Storage and consistency",
+        "Limits",
+        "Telling",
+    ] {
         for row in table(SETTINGS, &format!("## {heading}")) {
             let name = code_of(&row[0]);
             // What no setting that is read as anything but text allows.
@@ -76,7 +98,11 @@ fn allowed_values_are_those_of_the_code() {
             };
             let numbers = allowed.strip_prefix("a whole number from ");
             let allowed = numbers.map_or(allowed, |range| range.split(" (").next().unwrap());
-            let allowed = if allowed == "true, false, 1 or 0" { "true, false" } else { allowed };
+            let allowed = if allowed == "true, false, 1 or 0" {
+                "true, false"
+            } else {
+                allowed
+            };
             assert_eq!(row[3], allowed, "{name}");
             checked += 1;
         }
@@ -97,7 +123,10 @@ fn bounds_are_those_of_the_code() {
         format!("**D = {cache} + {propagation} + {isolate} + 2 = {d} s**"),
         format!("**W = max(90, D) = {w} s**"),
     ] {
-        assert!(CONSISTENCY.contains(&line), "docs/consistency.md wants: {line}");
+        assert!(
+            CONSISTENCY.contains(&line),
+            "docs/consistency.md wants: {line}"
+        );
     }
 }
 
@@ -161,16 +190,26 @@ fn error_codes_are_those_of_the_code() {
     let expected: Vec<_> = CODES
         .iter()
         .map(|code| {
-            let retry = code.retry_after().map_or("-".to_owned(), |seconds| seconds.to_string());
+            let retry = code
+                .retry_after()
+                .map_or("-".to_owned(), |seconds| seconds.to_string());
             [format!("`{code}`"), code.status().to_string(), retry]
         })
         .collect();
-    let rows: Vec<_> = expected.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    let rows: Vec<_> = expected
+        .iter()
+        .map(|row| format!("| {} |", row.join(" | ")))
+        .collect();
     let documented: Vec<_> = table(TROUBLE, "## Error codes")
         .into_iter()
         .map(|row| row[..3].to_vec())
         .collect();
-    assert_eq!(documented, expected, "docs/troubleshooting.md wants:\n{}", rows.join("\n"));
+    assert_eq!(
+        documented,
+        expected,
+        "docs/troubleshooting.md wants:\n{}",
+        rows.join("\n")
+    );
 }
 
 // --- operations ----------------------------------------------------------------------------------
@@ -189,7 +228,11 @@ fn counts(world: &World) -> Counts {
 }
 
 /// What one request costs in an isolate that remembers nothing.
-fn request(world: &World, jar: &mut Jar, page: impl FnOnce(&mut edge_session::SessionStore)) -> Counts {
+fn request(
+    world: &World,
+    jar: &mut Jar,
+    page: impl FnOnce(&mut edge_session::SessionStore),
+) -> Counts {
     let world = world.elsewhere();
     world.store.take_log();
     world.visit(jar, page);
@@ -228,7 +271,10 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     row("no cookie", request(&w, &mut Jar::new(), read));
     let mut forged = w.visitor();
     forged.put(KEY, "forged");
-    row("forged or foreign key cookie", request(&w, &mut forged, read));
+    row(
+        "forged or foreign key cookie",
+        request(&w, &mut forged, read),
+    );
     let jar = w.visitor();
     w.store.take_log();
     let mut session = w.elsewhere().sessions.open(jar.head(w.now()));
@@ -237,15 +283,24 @@ fn measured() -> BTreeMap<&'static str, Counts> {
 
     let mut jar = w.visitor();
     row("read, anonymous session", request(&w, &mut jar, read));
-    row("read, session of an owner", request(&w, &mut w.member("ada"), read));
-    row("read, after a rotation", request(&w, &mut cycled(&w, w.visitor()), read));
+    row(
+        "read, session of an owner",
+        request(&w, &mut w.member("ada"), read),
+    );
+    row(
+        "read, after a rotation",
+        request(&w, &mut cycled(&w, w.visitor()), read),
+    );
     row(
         "read, after a rotation, session of an owner",
         request(&w, &mut cycled(&w, w.member("bob")), read),
     );
     let mut old = w.visitor();
     cycled(&w, old.clone());
-    row("read, with the first key after it was rotated", request(&w, &mut old, read));
+    row(
+        "read, with the first key after it was rotated",
+        request(&w, &mut old, read),
+    );
     let mut jar = w.visitor();
     w.visit(&mut jar, read);
     w.store.take_log();
@@ -257,7 +312,10 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     assert!(jar.names().contains(&SEEN));
     row("read that slides the idle time", slid);
 
-    row("first save of a new session", request(&w, &mut Jar::new(), write));
+    row(
+        "first save of a new session",
+        request(&w, &mut Jar::new(), write),
+    );
     row("save", request(&w, &mut w.visitor(), write));
     row("save, a second or more after the load", {
         let clock = w.clock.clone();
@@ -271,30 +329,60 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     w.store.take_log();
     w.visit(&mut jar, write);
     row("save, load served by the isolate's table", counts(&w));
-    row("save of an equal value", request(&w, &mut w.visitor(), |session| session.set("a", 1).unwrap()));
-    row("rotation (`cycle_key`)", request(&w, &mut w.visitor(), |session| session.cycle_key().unwrap()));
+    row(
+        "save of an equal value",
+        request(&w, &mut w.visitor(), |session| session.set("a", 1).unwrap()),
+    );
+    row(
+        "rotation (`cycle_key`)",
+        request(&w, &mut w.visitor(), |session| session.cycle_key().unwrap()),
+    );
 
     let login = |session: &mut edge_session::SessionStore| session.bind("eve", true).unwrap();
-    row("login, no session before", request(&w, &mut Jar::new(), login));
-    row("login, over an anonymous session", request(&w, &mut w.visitor(), login));
-    row("login, over a session of an owner", request(&w, &mut w.member("eve"), login));
+    row(
+        "login, no session before",
+        request(&w, &mut Jar::new(), login),
+    );
+    row(
+        "login, over an anonymous session",
+        request(&w, &mut w.visitor(), login),
+    );
+    row(
+        "login, over a session of an owner",
+        request(&w, &mut w.member("eve"), login),
+    );
 
     let logout = |session: &mut edge_session::SessionStore| destroy(session).unwrap();
     row("logout", request(&w, &mut w.visitor(), logout));
-    row("logout, session of an owner", request(&w, &mut w.member("ada"), logout));
-    row("logout, after a rotation", request(&w, &mut cycled(&w, w.visitor()), logout));
+    row(
+        "logout, session of an owner",
+        request(&w, &mut w.member("ada"), logout),
+    );
+    row(
+        "logout, after a rotation",
+        request(&w, &mut cycled(&w, w.visitor()), logout),
+    );
     let purging = World::with(Settings::default().with_purge(true));
-    row("logout, with `SESSION_PURGE`", request(&purging, &mut purging.visitor(), logout));
+    row(
+        "logout, with `SESSION_PURGE`",
+        request(&purging, &mut purging.visitor(), logout),
+    );
     let jar = w.visitor();
     w.store.take_log();
     let mut session = w.elsewhere().sessions.open(jar.head(w.now()));
     destroy(&mut session).unwrap();
     let _ = w.commit(&mut session);
     row("logout, `handle_lazy` and not loaded", counts(&w));
-    row("request after a logout that was not stored", request(&w, &mut entombed(&w), read));
+    row(
+        "request after a logout that was not stored",
+        request(&w, &mut entombed(&w), read),
+    );
     let stone = entombed(&w);
     request(&w, &mut stone.clone(), read);
-    row("the same, once it is stored", request(&w, &mut stone.clone(), read));
+    row(
+        "the same, once it is stored",
+        request(&w, &mut stone.clone(), read),
+    );
 
     let w = world();
     let (one, two) = (w.member("zoe"), w.member("zoe"));
@@ -329,7 +417,8 @@ fn operations_are_those_of_the_code() {
     let mut missing = measured.clone();
     for row in &documented {
         let counts = missing.remove(&*row[0]);
-        let counts = counts.unwrap_or_else(|| panic!("docs/consistency.md: nobody measures {}", row[0]));
+        let counts =
+            counts.unwrap_or_else(|| panic!("docs/consistency.md: nobody measures {}", row[0]));
         let expected = counts.map(|count| count.to_string());
         assert_eq!(row[1..6], expected, "docs/consistency.md: {}", row[0]);
     }
@@ -337,5 +426,9 @@ fn operations_are_those_of_the_code() {
         .iter()
         .map(|(name, [r, k, p, d, l])| format!("| {name} | {r} | {k} | {p} | {d} | {l} |"))
         .collect();
-    assert!(rows.is_empty(), "docs/consistency.md lacks:\n{}", rows.join("\n"));
+    assert!(
+        rows.is_empty(),
+        "docs/consistency.md lacks:\n{}",
+        rows.join("\n")
+    );
 }

@@ -1,0 +1,281 @@
+// Every code block of the README and of docs/: Rust is compiled for wasm32, or run where it is a
+// test; JavaScript is bundled as for a Worker and run; commands exist; links lead somewhere.
+
+import assert from "node:assert/strict";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { after, before, suite, test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { cargoWasm } from "../../scripts/build.mjs";
+import { exec, inRoot, run } from "../../scripts/run.mjs";
+
+const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
+const documents = ["README.md", ...pages.map((name) => `docs/${name}`)];
+const textOf = new Map(documents.map((name) => [name, readFileSync(inRoot(name), "utf8")]));
+
+/** Fenced blocks, those in a list too: `{ where, language, code }`. */
+const blocks = documents.flatMap((name) => {
+  const found = [];
+  let open = null;
+  for (const [i, line] of textOf.get(name).split("\n").entries()) {
+    const fence = line.match(/^(\s*)```(\S*)/);
+    if (fence && open) {
+      found.push(open);
+      open = null;
+    } else if (fence) {
+      open = { where: `${name}:${i + 1}`, indent: fence[1].length, language: fence[2], code: "" };
+    } else if (open) {
+      open.code += `${line.slice(open.indent)}\n`;
+    }
+  }
+  assert.equal(open, null, `${name}: a block has no end`);
+  return found;
+});
+const written = (...languages) => blocks.filter(({ language }) => languages.includes(language));
+
+test("every block is of a language that is checked here", () => {
+  const known = ["", "rust", "js", "ts", "sh", "toml", "json"];
+  assert.deepEqual([...new Set(blocks.map(({ language }) => language))].filter((language) => !known.includes(language)), []);
+});
+
+suite("Rust", () => {
+  const crate = inRoot("target", "docs-examples");
+  const isTest = ({ code }) => code.includes("#[test]");
+  const places = new Map();
+
+  before(() => {
+    rmSync(crate, { recursive: true, force: true });
+    mkdirSync(join(crate, "src"), { recursive: true });
+    mkdirSync(join(crate, "tests"));
+    const names = { library: [], test: [] };
+    for (const [i, block] of written("rust").entries()) {
+      const kind = isTest(block) ? "test" : "library";
+      const name = `block_${i}`;
+      names[kind].push(name);
+      places.set(name, block.where);
+      writeFileSync(join(crate, kind === "test" ? "tests" : "src", `${name}.rs`), block.code);
+    }
+    // What only a Worker can do is not there natively, so that the tests need none of it.
+    const modules = names.library.map((name) => `#[cfg(target_arch = "wasm32")]\nmod ${name};\n`);
+    writeFileSync(join(crate, "src", "lib.rs"), `#![allow(dead_code)]\n${modules.join("")}`);
+    writeFileSync(
+      join(crate, "Cargo.toml"),
+      `[package]
+name = "docs-examples"
+version = "0.0.0"
+edition = "2024"
+publish = false
+
+[dependencies]
+edge-session = { path = "../..", default-features = false }
+futures-util = { version = "0.3", default-features = false, features = ["std"] }
+serde_json = "1"
+
+[target.'cfg(target_arch = "wasm32")'.dependencies]
+edge-session = { path = "../..", features = ["worker"] }
+worker = "0.8.7"
+
+[dev-dependencies]
+futures-executor = "0.3"
+
+[workspace]
+`,
+    );
+    // The versions that everything else here is built with.
+    copyFileSync(inRoot("Cargo.lock"), join(crate, "Cargo.lock"));
+  });
+  after(() => rmSync(crate, { recursive: true, force: true }));
+
+  const manifest = () => ["--manifest-path", join(crate, "Cargo.toml")];
+  const sources = () => [...places].map(([name, where]) => `${name} is ${where}`).join(", ");
+
+  test("handlers compile for wasm32, without a warning", async () => {
+    assert.ok(written("rust").length > 5);
+    const args = ["check", "--target", "wasm32-unknown-unknown", ...manifest()];
+    const output = await cargoWasm("cargo check of the Rust in docs/", args, { capture: true });
+    const ours = output.split("\n").filter((line) => /^\s*--> (src|tests)\/block_/.test(line));
+    assert.deepEqual(ours, [], `${sources()}\n${output}`);
+  });
+
+  test("tests pass natively", async () => {
+    assert.ok(written("rust").some(isTest));
+    const output = await run("cargo test of the Rust in docs/", "cargo", ["test", ...manifest()], {
+      capture: true,
+      env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
+    });
+    assert.match(output, /test result: ok\. [1-9]/);
+  });
+});
+
+suite("JavaScript", () => {
+  // Inside the repository, so that what is external is found.
+  const out = inRoot("target", "docs-examples-js");
+  const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+
+  before(async () => {
+    const { buildPackage } = await import("../../scripts/build-package.mjs");
+    if (!process.env.EDGE_SESSION_BUILT || !existsSync(inRoot("pkg", "package.json"))) await buildPackage();
+    mkdirSync(out, { recursive: true });
+  });
+  after(() => rmSync(out, { recursive: true, force: true }));
+
+  const bundle = async ({ code, language }, entry, file) => {
+    const { build } = await import("esbuild");
+    const pkg = (name) => inRoot("pkg", name);
+    await build({
+      stdin: { contents: code, loader: language, resolveDir: inRoot() },
+      outfile: join(out, file),
+      bundle: true,
+      format: "esm",
+      platform: "neutral",
+      conditions: ["workerd", "worker"],
+      mainFields: ["module", "main"],
+      alias: { "edge-session/hono": pkg("hono.js"), "edge-session": pkg(entry) },
+      external: ["*.wasm", "node:*", ...(entry === "node.js" ? [pkg("*")] : [])],
+      logLevel: "silent",
+      logOverride: { "import-is-undefined": "error" },
+    });
+  };
+
+  for (const [i, block] of written("js", "ts").entries()) {
+    test(block.where, async () => {
+      await bundle(block, "workerd.js", `${i}.worker.mjs`);
+      await bundle(block, "node.js", `${i}.mjs`);
+      const file = join(out, `${i}.mjs`);
+      if (block.code.includes('from "node:test"')) {
+        const env = { NODE_TEST_CONTEXT: undefined }; // it is a run of its own
+        const { status, output } = await exec(process.execPath, ["--test", file], { capture: true, env });
+        assert.equal(status, 0, output);
+        return;
+      }
+      const { MemoryConnector } = await import(pathToFileURL(inRoot("pkg", "node.js")));
+      const { default: worker } = await import(pathToFileURL(file));
+      const env = { SESSIONS: asKv(new MemoryConnector()), SESSION_SECRET: SECRET, OLD_SESSIONS: asKv(new MemoryConnector()) };
+      const routes = [...block.code.matchAll(/"(GET|POST) (\/\w*)"/g)].map(([, ...route]) => route);
+      for (const [method, path] of [...routes, ["GET", "/"]]) {
+        const body = method === "POST" ? "ada" : undefined;
+        const work = [];
+        const ctx = { waitUntil: (promise) => work.push(promise), passThroughOnException() {} };
+        const answer = worker.fetch(new Request(`https://example.com${path}`, { method, body }), env, ctx);
+        // Who is not logged in yet is told so by `requireRecentAuth`.
+        const response = await Promise.resolve(answer).catch((error) => error.toResponse());
+        await Promise.all(work);
+        assert.ok(response.status < 500, `${method} ${path}: ${response.status} ${await response.text()}`);
+      }
+    });
+  }
+
+  /** Workers KV as far as the package and the examples use it. */
+  function asKv(memory) {
+    return {
+      async get(keys, options) {
+        const type = typeof options === "string" ? options : options?.type;
+        const values = await memory.read([keys].flat());
+        const read = (value) => (value !== null && type === "json" ? JSON.parse(value) : value);
+        return Array.isArray(keys) ? new Map(keys.map((key, at) => [key, read(values[at])])) : read(values[0]);
+      },
+      put: (key, value, { expirationTtl, metadata } = {}) => memory.put(key, value, { ttl: expirationTtl, metadata }),
+      delete: (key) => memory.delete(key),
+      async list(options) {
+        const { keys, cursor } = await memory.list(options);
+        return { keys, cursor, list_complete: !cursor };
+      },
+    };
+  }
+});
+
+suite("commands", () => {
+  const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
+  // Node 22 is what wrangler asks for; the tests run on the one that set-up chose.
+  const helps = new Map();
+  const helpOf = (words) => {
+    const command = words.join(" ");
+    if (!helps.has(command)) helps.set(command, ask(words));
+    return helps.get(command);
+  };
+  const ask = async (words) => {
+    const { status, output } = await exec(process.execPath, [wrangler, ...words, "--help"], {
+      capture: true,
+      env: { WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false", CI: "true" },
+    });
+    assert.equal(status, 0, output);
+    return output;
+  };
+
+  const { scripts } = JSON.parse(readFileSync(inRoot("package.json"), "utf8"));
+  const commands = written("sh").flatMap(({ where, code }) =>
+    code
+      .split("\n")
+      .flatMap((line) => line.replace(/\s+#.*/, "").split(" | "))
+      .filter((line) => line !== "")
+      .map((line) => ({ where, line })),
+  );
+
+  for (const { where, line } of commands) {
+    test(`${where}: ${line}`, async () => {
+      const words = line.match(/'[^']*'|"[^"]*"|\S+/g);
+      if (words[0] === "npm" && words[1] === "run") {
+        const script = words.slice(2).find((word) => !word.startsWith("-"));
+        assert.ok(Object.hasOwn(scripts, script), `there is no script ${script}`);
+      } else if (words[0] === "npm") {
+        assert.ok(["start", "test", "install"].includes(words[1]));
+        if (words[1] !== "install") assert.ok(Object.hasOwn(scripts, words[1]));
+      } else if (words[0] === "npx") {
+        assert.equal(words[1], "wrangler");
+        const from = words.findIndex((word) => word.startsWith("-"));
+        const flags = words.filter((word) => word.startsWith("--"));
+        // Up to the flags, without what the command is given: SESSIONS, SESSION_SECRET.
+        const subcommand = words.slice(2, from < 0 ? undefined : from).filter((word) => /^[a-z]/.test(word));
+        const help = await helpOf(subcommand);
+        assert.ok(help.includes(`wrangler ${subcommand.join(" ")}`), help);
+        for (const flag of flags) assert.ok(help.includes(`${flag} `), `${flag}\n${help}`);
+      } else {
+        assert.ok(["echo", "printf", "curl", "node", "cargo"].includes(words[0]), words[0]);
+      }
+    });
+  }
+
+  test("a command of Node's prints a secret", async () => {
+    const line = commands.find(({ line }) => line.startsWith("node -e")).line;
+    const { output } = await exec(process.execPath, ["-e", line.match(/'(.*)'/)[1]], { capture: true });
+    assert.match(output.trim(), /^SESSION_SECRET=[\w-]{43}$/);
+  });
+});
+
+test("JSON is JSON", () => {
+  for (const { where, code } of written("json")) {
+    assert.doesNotThrow(() => JSON.parse(code), where);
+  }
+});
+
+test("the tests that docs/consistency.md names are there", () => {
+  const named = [...textOf.get("docs/consistency.md").matchAll(/ `(\w+\.(?:rs|test\.mjs))`: ([^|]+) \|$/gm)];
+  assert.ok(named.length > 10);
+  for (const [, file, name] of named) {
+    const text = readFileSync(inRoot("tests", file.endsWith(".rs") ? file : `workerd/${file}`), "utf8");
+    assert.ok(text.includes(file.endsWith(".rs") ? `fn ${name}()` : `test("${name}"`), `${file}: ${name}`);
+  }
+});
+
+test("links lead somewhere", () => {
+  /** As GitHub makes them of headings. */
+  const anchors = (text) =>
+    new Set(
+      [...text.replaceAll(/^```[^]*?^```/gm, "").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+        heading.toLowerCase().replaceAll(/[^\p{L}\p{N}\s_-]/gu, "").replaceAll(" ", "-"),
+      ),
+    );
+  const broken = [];
+  for (const [name, text] of textOf) {
+    for (const [, target] of text.replaceAll(/^```[^]*?^```/gm, "").matchAll(/\]\(([^)\s]+)\)/g)) {
+      if (/^https?:/.test(target)) continue;
+      const [path, anchor] = target.split("#");
+      const file = path === "" ? inRoot(name) : join(dirname(inRoot(name)), path);
+      const other = relative(inRoot(), file).replaceAll("\\", "/");
+      if (!existsSync(file)) broken.push(`${name}: ${target}`);
+      else if (anchor && !anchors(textOf.get(other) ?? readFileSync(file, "utf8")).has(anchor)) broken.push(`${name}: ${target}`);
+    }
+  }
+  assert.deepEqual(broken, []);
+});
