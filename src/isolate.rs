@@ -191,12 +191,13 @@ impl Memory {
         })
     }
 
-    /// Remembers what a load found alive.
-    pub(crate) fn read(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+    /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
+    /// nothing of the time since.
+    pub(crate) fn read(&self, storage_key: &str, envelope: &Envelope, asked_at: i64, now: i64) {
         self.with(|table| {
             table.change(storage_key, now, |session| {
                 session.settle(envelope);
-                session.markers_read_at = Some(now);
+                session.markers_read_at = session.markers_read_at.max(Some(asked_at));
             });
         });
     }
@@ -525,7 +526,7 @@ mod tests {
     #[test]
     fn namespaces_and_prefixes_do_not_mix() {
         let isolate = Isolate::new();
-        isolate.memory("a", "").read("s.1", &envelope(1), 0);
+        isolate.memory("a", "").read("s.1", &envelope(1), 0, 0);
         for other in [isolate.memory("b", ""), isolate.memory("a", "x")] {
             assert!(other.recall("s.1", 0, 1_000).settled.is_none());
         }
@@ -547,7 +548,7 @@ mod tests {
             .set("big", format!("\"{}\"", "x".repeat(100_000)).into());
         big.data.settle(big.version, 0);
         for n in 0..200 {
-            memory.read(&format!("s.{n}"), &big, 0);
+            memory.read(&format!("s.{n}"), &big, 0, 0);
             memory.recall("s.0", 0, 1_000);
         }
         let (sessions, bytes) = memory.size();

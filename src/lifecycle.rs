@@ -105,11 +105,11 @@ impl SessionStore {
                     Ok(Look {
                         finding,
                         at,
-                        asked,
+                        asked_at,
                         behind,
                     }) => {
-                        if asked {
-                            self.read_at = at;
+                        if let Some(asked_at) = asked_at {
+                            self.read_at = asked_at;
                         }
                         (self.loaded_at, self.behind) = (at, behind);
                         self.trouble = None;

@@ -40,8 +40,8 @@ pub(crate) struct Look {
     pub(crate) finding: Finding,
     /// When.
     pub(crate) at: i64,
-    /// Whether the store was asked.
-    pub(crate) asked: bool,
+    /// When the store was asked, where it was: what it answered may be as old as that.
+    pub(crate) asked_at: Option<i64>,
     /// The store is behind what the browser was told: somebody has to put it again.
     pub(crate) behind: bool,
 }
@@ -62,7 +62,7 @@ pub(crate) async fn look(
         return Ok(Look {
             finding,
             at: now,
-            asked: false,
+            asked_at: None,
             behind: false,
         });
     }
@@ -87,7 +87,9 @@ pub(crate) async fn look(
         fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
     });
     match (&finding.envelope, finding.access) {
-        (Some(envelope), Access::Live) => shared.memory.read(&storage_key, envelope, at),
+        (Some(envelope), Access::Live) => {
+            shared.memory.read(&storage_key, envelope, now, at);
+        }
         _ if finding.outcome == Outcome::Revoked => shared.memory.forget(&storage_key),
         _ => {}
     }
@@ -96,7 +98,7 @@ pub(crate) async fn look(
     Ok(Look {
         finding,
         at,
-        asked: true,
+        asked_at: Some(now),
         behind,
     })
 }
