@@ -255,6 +255,9 @@ class Storage {
     while ((await this.#call("held")) < count);
   }
 
+  /** Settles when the log holds `count` operations of a kind: `{ op, prefix, status, count }`. */
+  logged = (kind) => this.#call("logged", kind);
+
   /** What `action` asks of the storage: its result, and the operations it took. */
   async counted(action) {
     await this.clearLog();

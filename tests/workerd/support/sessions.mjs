@@ -15,6 +15,8 @@ export const COOKIE_AGE = 604_800;
 export const IDLE_TIMEOUT = 86_400;
 /** How long a save may stay unseen elsewhere: cache TTL 30, propagation 60, isolate 10, 2. */
 export const W = 102;
+/** How long until what was ended is dead everywhere: the same sum. */
+export const D = 102;
 
 /** Builds the Worker where it is not up to date, and starts it. */
 export async function startSessions(options = {}) {
@@ -36,6 +38,20 @@ export async function browserWith(world, data, options) {
   await expectSession(browser.send("PATCH", "/api/session/data", data), { data });
   return browser;
 }
+
+/** A browser that is logged in as `owner`, with the data that it had before. */
+export async function browserOf(world, owner, data, options) {
+  const browser = await browserWith(world, data, options);
+  await expectSession(login(browser, owner), { owner, data });
+  return browser;
+}
+
+export const login = (browser, owner, options) =>
+  browser.send("POST", "/api/login", { owner }, options);
+export const logout = (browser) => browser.fetch("/api/logout", { method: "POST" });
+export const cycle = (browser) => browser.fetch("/api/session/cycle", { method: "POST" });
+export const put = (browser, key, value) => browser.send("PUT", `/api/session/data/${key}`, value);
+export const show = (browser) => browser.fetch("/api/session");
 
 /** The object of a 200 answer of the session routes, some of whose properties are given. */
 export async function expectSession(answer, expected = {}) {

@@ -305,6 +305,18 @@ const control = {
 
   log: () => log,
 
+  /**
+   * Settles when the log holds `count` operations of a kind: what a Worker does after its answer
+   * is waited for, not slept for. `op`, `prefix` (of a key) and `status` (of the answer) as given.
+   */
+  async logged({ count = 1, op, prefix, status }) {
+    const matches = (entry) =>
+      (op === undefined || entry.op === op) &&
+      (status === undefined || entry.status === status) &&
+      (prefix === undefined || entry.keys.some((key) => key.startsWith(prefix)));
+    while (log.filter(matches).length < count) await scheduler.wait(5);
+  },
+
   /** Operations asked for, whatever their answer. */
   counts() {
     const of = (op) => log.filter((entry) => entry.op === op);
