@@ -129,7 +129,9 @@ struct Session {
     settled: Option<Envelope>,
     flying: Option<(Envelope, i64)>,
     markers_read_at: Option<i64>,
-    /// Until when somebody is taken to be waiting to put it again.
+    /// The store may hold less than what is settled: a put was refused, or two overlapped.
+    unsure: bool,
+    /// Until when somebody is taken to be putting it again.
     put_again_until: Option<i64>,
     /// When this was last written or read.
     at: i64,
@@ -220,8 +222,29 @@ impl Memory {
                 let overtaken = session.is_newer_than(envelope.version);
                 session.end_flight(envelope.version);
                 session.settle(envelope);
+                session.unsure |= overtaken;
                 overtaken
             })
+        })
+    }
+
+    /// A put of all that was settled was acknowledged, which began while no other was under way.
+    /// Unless one has begun or landed since, the store holds it.
+    pub(crate) fn landed_alone(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+        self.with(|table| {
+            table.change(storage_key, now, |session| {
+                session.unsure = session.is_newer_than(envelope.version);
+            });
+        });
+    }
+
+    /// True where the store holds all that is settled here, as far as this isolate can know.
+    pub(crate) fn is_sure(&self, storage_key: &str) -> bool {
+        self.with(|table| {
+            table
+                .sessions
+                .get(storage_key)
+                .is_none_or(|session| !session.unsure)
         })
     }
 
@@ -231,6 +254,7 @@ impl Memory {
             table.change(storage_key, now, |session| {
                 session.end_flight(envelope.version);
                 session.settle(envelope);
+                session.unsure = true;
             });
         });
     }

@@ -20,7 +20,7 @@ use crate::presented::{Held, Identity, Presented};
 use crate::record::Device;
 use crate::revocation::Marker;
 use crate::save::{
-    MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, put_newest, refusal,
+    MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
 use crate::sessions::{CommitHeaders, Shared};
 use crate::store::{Modified, Next, Out, Phase, SessionStore, WaitUntil};
@@ -580,10 +580,6 @@ impl SessionStore {
                     self.later(limit).await;
                 }
                 self.apply(&saved, new_key);
-                if saved.put_again {
-                    let shared = Rc::clone(&self.shared);
-                    self.later(put_newest(shared, saved.identity.clone())).await;
-                }
                 Ok(())
             }
             Err(error) => {

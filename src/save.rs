@@ -75,10 +75,9 @@ pub(crate) struct Saved {
     pub(crate) envelope: Envelope,
     /// The record's text as it was put.
     pub(crate) text: String,
-    /// The store asked for a pause: the record travels in the browser's overlay until then.
+    /// The store kept asking for a pause: the record travels in the browser's overlay until its
+    /// next request puts it.
     pub(crate) unstored: bool,
-    /// The record has to be put once more when a second has passed.
-    pub(crate) put_again: bool,
 }
 
 impl MarkerPut {
@@ -186,37 +185,38 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         let now = shared.runtime.now();
         shared.memory.fly(&storage_key, &envelope, now);
         puts += 1;
-        let Err(error) = put_record(&shared, &work.target, &envelope, &text).await else {
-            let now = shared.runtime.now();
-            let put_again = shared.memory.landed(&storage_key, &envelope, now);
-            break Saved {
-                identity: work.target,
-                envelope,
-                text,
-                unstored: false,
-                put_again,
-            };
-        };
+        let put = put_record(&shared, &work.target, &envelope, &text).await;
         let now = shared.runtime.now();
-        let limited = error.kind() == ConnectorErrorKind::RateLimited;
-        // A key that the browser does not have yet must be in the store before it gets it.
-        if limited && matches!(work.step, Step::Save) && overlay_fits(&shared, &text) {
-            shared.memory.grounded(&storage_key, &envelope, now);
-            let identity = work.target;
-            break Saved {
-                identity,
-                envelope,
-                text,
-                unstored: true,
-                put_again: true,
-            };
-        }
-        shared.memory.crashed(&storage_key, envelope.version, now);
-        if limited && puts < PUTS {
-            shared.wait_for_next_write().await;
-        } else {
-            shared.wait_or_give_up(error, &mut tries).await?;
-        }
+        let unstored = match put {
+            Ok(()) => {
+                let overtaken = shared.memory.landed(&storage_key, &envelope, now);
+                overtaken && !until_stored(&shared, &work.target, &storage_key).await
+            }
+            // A key that the browser does not have yet must be in the store before it gets it.
+            Err(error)
+                if error.kind() == ConnectorErrorKind::RateLimited
+                    && matches!(work.step, Step::Save)
+                    && overlay_fits(&shared, &text) =>
+            {
+                shared.memory.grounded(&storage_key, &envelope, now);
+                !until_stored(&shared, &work.target, &storage_key).await
+            }
+            Err(error) => {
+                shared.memory.crashed(&storage_key, envelope.version, now);
+                if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
+                    shared.wait_for_next_write().await;
+                } else {
+                    shared.wait_or_give_up(error, &mut tries).await?;
+                }
+                continue;
+            }
+        };
+        break Saved {
+            identity: work.target,
+            envelope,
+            text,
+            unstored,
+        };
     };
     // Only now: a crash in between leaves the old session valid, never none.
     put_markers(&shared, &work.retire).await?;
@@ -226,50 +226,57 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
     Ok(Rc::new(saved))
 }
 
-/// Puts the newest record under `identity`'s key once more, when the store takes the next write.
-pub(crate) async fn put_newest(shared: Rc<Shared>, identity: Identity) {
-    let storage_key = identity.storage_key(&shared);
-    let now = shared.runtime.now();
-    // One of a burst puts for all of them: many would keep refusing each other.
-    if shared.memory.claim_put_again(&storage_key, now) {
-        put_settled(&shared, &identity, &storage_key).await;
-        let now = shared.runtime.now();
-        shared.memory.release_put_again(&storage_key, now);
-    }
-}
+/// Milliseconds between two looks at whether somebody else has put the record.
+const LOOK_EVERY: u32 = 200;
+/// Looks in all: with the puts in between, about five seconds.
+const LOOKS: u32 = 16;
 
-async fn put_settled(shared: &Shared, identity: &Identity, storage_key: &str) {
-    for _ in 0..PUTS {
-        shared.wait_for_next_write().await;
+/// Waits until the store holds all that this isolate has settled under `identity`'s key, putting
+/// it when nobody else does; false where that has not come about in time.
+///
+/// The answer waits for this. A put after the answer could land on top of what the same browser
+/// has saved since at another isolate, and nobody would know. One of a burst puts for all of them:
+/// many would keep refusing each other.
+async fn until_stored(shared: &Shared, identity: &Identity, storage_key: &str) -> bool {
+    shared.wait_for_next_write().await;
+    let mut puts = 0;
+    for _ in 0..LOOKS {
+        if shared.memory.is_sure(storage_key) {
+            return true;
+        }
         let now = shared.runtime.now();
         let Remembered {
             settled, flying, ..
         } = shared.memory.recall(storage_key, now, shared.window());
-        let Some(newest) = settled else { return };
-        // One more is on its way: it may carry what this one would, or be refused.
-        if flying.is_some() {
+        let Some(newest) = settled else { return false };
+        // One that is under way may land before this one or after it.
+        if flying.is_some() || !shared.memory.claim_put_again(storage_key, now) {
+            shared.runtime.sleep(LOOK_EVERY).await;
             continue;
         }
-        let Ok(text) = seal(shared, &newest, identity) else {
-            return;
-        };
-        match put_record(shared, identity, &newest, &text).await {
-            Ok(()) => {
-                let now = shared.runtime.now();
-                // A newer one that landed meanwhile may be what this one has overwritten.
-                if !shared.memory.landed(storage_key, &newest, now) {
-                    return;
-                }
+        puts += 1;
+        let put = put_settled(shared, identity, &newest).await;
+        let now = shared.runtime.now();
+        shared.memory.release_put_again(storage_key, now);
+        match put {
+            Ok(()) => shared.memory.landed_alone(storage_key, &newest, now),
+            Err(error) if error.code() == ErrorCode::RateLimited && puts < PUTS => {
+                shared.wait_for_next_write().await;
             }
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    ConnectorErrorKind::RateLimited | ConnectorErrorKind::Unavailable
-                ) => {}
-            // The browser still carries it: its next request puts it.
-            Err(_) => return,
+            Err(error) if error.code() == ErrorCode::Unavailable && puts < PUTS => {}
+            Err(_) => return false,
         }
     }
+    false
+}
+
+async fn put_settled(
+    shared: &Shared,
+    identity: &Identity,
+    newest: &Envelope,
+) -> Result<(), SessionError> {
+    let text = seal(shared, newest, identity)?;
+    Ok(put_record(shared, identity, newest, &text).await?)
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
