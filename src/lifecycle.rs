@@ -801,7 +801,9 @@ impl SessionStore {
             Ok(())
         } else {
             let result = self.persist().await;
-            if self.is_behind() {
+            // After a save that failed there is nothing to repair with: what it was to do would be
+            // carried out after all, behind an answer that says it was not.
+            if result.is_ok() && self.is_behind() {
                 self.repair().await;
             }
             result
