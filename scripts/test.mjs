@@ -6,7 +6,7 @@
 // Exit status: 0 all passed; 1 some failed, or a kind did not run; 3 all that ran passed, but
 // some were left out for want of a browser.
 
-import { readFileSync, readdirSync } from "node:fs";
+import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { buildPackage } from "./build-package.mjs";
 import { bindgenTool, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
@@ -14,7 +14,7 @@ import { Stop, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 const kinds = {
-  native: { what: "the core, by cargo test", run: native },
+  native: { what: "the core and its simulator, by cargo test", run: native },
   wasm: { what: "wasm-bindgen tests, in workerd and in Chromium", run: wasm },
   http: { what: "the built Worker in workerd, over HTTP", run: http },
   browser: { what: "the console, in Chromium", run: browser },
@@ -59,7 +59,8 @@ function cargoCounts(counts) {
 }
 
 function native(counts) {
-  return run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast"], {
+  const packages = ["--package", "edge-session", "--package", "edge-session-sim"];
+  return run("cargo test", "cargo", ["test", ...packages, "--no-default-features", "--no-fail-fast"], {
     ...options,
     env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
     onLine: cargoCounts(counts),
@@ -114,7 +115,7 @@ async function packageTests(counts) {
 }
 
 const testFiles = (dir) =>
-  readdirSync(inRoot(dir))
+  (existsSync(inRoot(dir)) ? readdirSync(inRoot(dir)) : [])
     .filter((name) => name.endsWith(".test.mjs"))
     .map((name) => `${dir}/${name}`);
 
@@ -165,8 +166,10 @@ await main(async () => {
       await kinds[kind].run(counts);
       if (counts.passed + counts.failed + counts.leftOut === 0) trouble = "no test ran";
     } catch (error) {
-      if (isStopping() || !(error instanceof Stop)) throw error;
-      trouble = counts.failed === 0 ? error.message : undefined;
+      if (isStopping()) throw error;
+      if (!(error instanceof Stop)) trouble = error.stack;
+      // A run in which tests failed says so by them.
+      else if (counts.failed === 0) trouble = error.message;
     }
     if (trouble) {
       console.error(`error: ${kind}: ${trouble}`);
