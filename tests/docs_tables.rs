@@ -116,6 +116,39 @@ fn allowed_values_are_those_of_the_code() {
 }
 
 #[test]
+fn wrangler_toml_shows_the_defaults() {
+    let shown: Vec<_> = include_str!("../wrangler.toml")
+        .lines()
+        .filter_map(|line| line.trim_start_matches("# ").split_once(" = \""))
+        .filter(|(name, _)| name.starts_with("SESSION_"))
+        .map(|(name, rest)| (name, rest.split('"').next().unwrap()))
+        .collect();
+    assert!(shown.len() > 10);
+    let defaults: BTreeMap<_, _> = Settings::default().list().collect();
+    for (name, value) in shown {
+        // It has no default, so that an example is shown.
+        if name != "SESSION_COOKIE_DOMAIN" {
+            assert_eq!(
+                defaults.get(name).map(String::as_str),
+                Some(value),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn types_know_every_option() {
+    let types = include_str!("../js/index.d.ts");
+    let (_, options) = types.split_once("interface SessionOptions {").unwrap();
+    let options = options.split("\n}").next().unwrap();
+    for (name, _) in Settings::default().list() {
+        let option = Settings::option_name(name).unwrap();
+        assert!(options.contains(&format!("\n  {option}?: ")), "{option}");
+    }
+}
+
+#[test]
 fn bounds_are_those_of_the_code() {
     let settings = Settings::default();
     let [cache, propagation, isolate] = [
