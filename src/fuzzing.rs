@@ -40,7 +40,8 @@ fn spec() -> CookieSpec {
 }
 
 fn token() -> Token {
-    Token::from_bytes([7; 32])
+    #[allow(clippy::expect_used, reason = "it has 32 bytes")]
+    Token::from_bytes(&[7; 32]).expect("a token")
 }
 
 /// `body` as a value that `secret` vouches for: behind the tag all bytes are possible.

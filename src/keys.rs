@@ -92,39 +92,59 @@ impl fmt::Debug for Id {
     }
 }
 
+/// 32 bytes that stand in one place however often their holder is moved or cloned, and are wiped
+/// when the last one is dropped: what is moved by value leaves copies behind.
+#[derive(Clone)]
+struct Pinned(Rc<Zeroizing<[u8; 32]>>);
+
+impl Pinned {
+    /// Filled in its place by `fill`.
+    fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        let mut bytes = Rc::new(Zeroizing::new([0; 32]));
+        if let Some(place) = Rc::get_mut(&mut bytes) {
+            fill(place)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
 /// The secret that only the browser holds: 256 random bits. No `Debug`, no `Display`.
 #[derive(Clone)]
-pub(crate) struct Token(Zeroizing<[u8; 32]>);
+pub(crate) struct Token(Pinned);
 
 impl Token {
     pub(crate) const BYTES: usize = 32;
 
     pub(crate) fn random(runtime: &dyn Runtime) -> Result<Self, SessionError> {
-        let mut bytes = Zeroizing::new([0; Self::BYTES]);
-        runtime.fill_random(&mut bytes[..])?;
-        Ok(Self(bytes))
+        Pinned::filled(|bytes| runtime.fill_random(bytes)).map(Self)
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    /// `None` for any other number of bytes.
+    pub(crate) fn from_bytes(from: &[u8]) -> Option<Self> {
+        let copy = |bytes: &mut [u8; 32]| {
+            let from: &[u8; 32] = from.try_into().map_err(drop)?;
+            bytes.copy_from_slice(from);
+            Ok::<(), ()>(())
+        };
+        Pinned::filled(copy).ok().map(Self)
     }
 
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.0.0
     }
 
     pub(crate) fn is(&self, other: &Self) -> bool {
-        self.0.ct_eq(&*other.0).into()
+        self.bytes().ct_eq(other.bytes()).into()
     }
 }
 
 /// The key that seals one session's record.
 #[derive(Clone)]
-pub(crate) struct RecordKey(Zeroizing<[u8; 32]>);
+pub(crate) struct RecordKey(Pinned);
 
 impl RecordKey {
     pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+        &self.0.0
     }
 }
 
@@ -284,12 +304,15 @@ impl Secret {
         let pseudo_random_key: Zeroizing<[u8; 32]> =
             Zeroizing::new(extract.finalize().into_bytes().into());
         let mut derived = [0; 16];
-        let mut record = Zeroizing::new([0; 32]);
         // 32 bytes are what `from_prk` asks for at least, so this is always taken.
-        if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key[..]) {
-            expand(&root, b"edge-session/v1 derived key", &mut derived);
-            expand(&root, b"edge-session/v1 record key", &mut record[..]);
-        }
+        let record = Pinned::filled(|record| {
+            if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key[..]) {
+                expand(&root, b"edge-session/v1 derived key", &mut derived);
+                expand(&root, b"edge-session/v1 record key", record);
+            }
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(record) = record;
         TokenKeys {
             derived: Id(derived),
             record: RecordKey(record),
@@ -529,11 +552,11 @@ mod tests {
     fn tokens_and_keys_are_wiped_when_dropped() {
         fn wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
         let ring = SecretRing::parse(SECRET).unwrap();
-        let token = Token::from_bytes([1; 32]);
-        let Token(bytes) = &token;
-        wiped(bytes);
-        let RecordKey(bytes) = ring.signer().derive(&token).record;
-        wiped(&bytes);
+        let token = Token::from_bytes(&[1; 32]).unwrap();
+        let (Token(Pinned(one)), RecordKey(Pinned(two))) =
+            (&token, ring.signer().derive(&token).record);
+        wiped(&**one);
+        wiped(&*two);
         wiped(&ring.signer().metadata);
         // What an HMAC holds of its key are two states of this.
         wiped(&Sha256::default());

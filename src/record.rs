@@ -494,7 +494,9 @@ mod tests {
 
     fn key(token: u8) -> RecordKey {
         let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY").unwrap();
-        ring.signer().derive(&Token::from_bytes([token; 32])).record
+        ring.signer()
+            .derive(&Token::from_bytes(&[token; 32]).unwrap())
+            .record
     }
 
     fn envelope() -> Envelope {

@@ -165,7 +165,7 @@ impl KeyCookie {
             })),
             kind @ (KIND_ANONYMOUS | KIND_OWNED) => Some(Self::Ticket(KeyTicket {
                 secret,
-                token: Token::from_bytes(reader.array()?),
+                token: Token::from_bytes(reader.bytes(Token::BYTES)?)?,
                 lineage: Id(reader.array()?),
                 owner: if kind == KIND_OWNED {
                     Some(Id(reader.array()?))
@@ -352,7 +352,7 @@ mod tests {
 
     fn ticket(owner: bool) -> KeyTicket {
         let ring = ring();
-        let token = Token::from_bytes([7; 32]);
+        let token = Token::from_bytes(&[7; 32]).unwrap();
         KeyTicket {
             secret: ring.signer().id(),
             lineage: ring.signer().derive(&token).derived,
@@ -450,7 +450,10 @@ mod tests {
 
     #[test]
     fn seen_and_fresh_belong_to_one_token() {
-        let (mine, other) = (Token::from_bytes([1; 32]), Token::from_bytes([2; 32]));
+        let (mine, other) = (
+            Token::from_bytes(&[1; 32]).unwrap(),
+            Token::from_bytes(&[2; 32]).unwrap(),
+        );
         let (ring, name) = (ring(), "__Host-session-seen");
         let seen = Seen {
             at: 1_700_000_000_000,
@@ -488,7 +491,7 @@ mod tests {
 
     #[test]
     fn an_overlay_cannot_be_added_removed_or_changed() {
-        let (token, ring, name) = (Token::from_bytes([1; 32]), ring(), "f");
+        let (token, ring, name) = (Token::from_bytes(&[1; 32]).unwrap(), ring(), "f");
         let fresh = Fresh {
             version: Version {
                 counter: 3,
@@ -517,7 +520,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_read_without_panic(text in "\\PC{0,220}", bytes: Vec<u8>) {
-            let token = Token::from_bytes([1; 32]);
+            let token = Token::from_bytes(&[1; 32]).unwrap();
             for text in [text, encode_text(&bytes)] {
                 prop_assert!(KeyCookie::decode(&text, &ring(), NAME).is_err());
                 prop_assert!(Seen::decode(&text, &ring(), NAME, &token).is_err());

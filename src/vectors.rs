@@ -51,7 +51,7 @@ struct Sample {
 impl Sample {
     fn new() -> Self {
         let ring = ring();
-        let tokens = [0x00, 0x20].map(|first| Token::from_bytes(range(first)));
+        let tokens = [0x00, 0x20].map(|first| Token::from_bytes(&range::<32>(first)).unwrap());
         let keys = tokens.each_ref().map(|token| ring.signer().derive(token));
         let owner = ring.signer().owner_tag("ada");
         Self {
