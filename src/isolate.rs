@@ -8,7 +8,7 @@
 //! deadline.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::rc::Rc;
 
 use sha2::{Digest as _, Sha256};
@@ -165,9 +165,7 @@ impl Memory {
         let keys = derive();
         let mut state = self.isolate.0.borrow_mut();
         state.derived.put(name, keys.clone());
-        while state.derived.len() > DERIVED_KEYS {
-            state.derived.pop();
-        }
+        state.derived.shrink_to(DERIVED_KEYS);
         keys
     }
 
@@ -305,9 +303,7 @@ impl Memory {
                 return;
             }
             table.markers.put(name.to_owned(), (marker, until));
-            while table.markers.len() > MARKERS {
-                table.markers.pop();
-            }
+            table.markers.shrink_to(MARKERS);
         });
     }
 
@@ -330,9 +326,7 @@ impl Memory {
                 return;
             }
             table.owners.put(owner, (marker, until));
-            while table.owners.len() > MARKERS {
-                table.owners.pop();
-            }
+            table.owners.shrink_to(MARKERS);
         });
     }
 
@@ -347,7 +341,7 @@ impl Memory {
     /// Sessions and bytes of records that are remembered.
     #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.with(|table| (table.sessions.len(), table.bytes))
+        self.with(|table| (table.sessions.entries.len(), table.bytes))
     }
 }
 
@@ -366,10 +360,12 @@ impl Table {
         session.bytes = storage_key.len() + session.weight();
         self.bytes = self.bytes + session.bytes - before;
         while self.bytes > RECORD_BYTES {
-            let Some((_, dropped)) = self.sessions.pop() else {
+            let left = self.sessions.drop_older_half();
+            let sessions = self.sessions.entries.values();
+            self.bytes = sessions.map(|(session, _)| session.bytes).sum();
+            if left == 0 {
                 break;
-            };
-            self.bytes -= dropped.bytes;
+            }
         }
         done
     }
@@ -415,10 +411,9 @@ impl Session {
     }
 }
 
-/// A map that knows which entry was used longest ago.
+/// A map that knows when each entry was used.
 struct Lru<K, V> {
     entries: HashMap<K, (V, u64)>,
-    by_use: BTreeMap<u64, K>,
     clock: u64,
 }
 
@@ -426,17 +421,12 @@ impl<K, V> Default for Lru<K, V> {
     fn default() -> Self {
         Self {
             entries: HashMap::new(),
-            by_use: BTreeMap::new(),
             clock: 0,
         }
     }
 }
 
-impl<K: Clone + Eq + std::hash::Hash, V> Lru<K, V> {
-    fn len(&self) -> usize {
-        self.entries.len()
-    }
-
+impl<K: Eq + std::hash::Hash, V> Lru<K, V> {
     fn get<Q>(&mut self, key: &Q) -> Option<&V>
     where
         K: std::borrow::Borrow<Q>,
@@ -452,19 +442,13 @@ impl<K: Clone + Eq + std::hash::Hash, V> Lru<K, V> {
     {
         let (value, used) = self.entries.get_mut(key)?;
         self.clock += 1;
-        if let Some(key) = self.by_use.remove(used) {
-            self.by_use.insert(self.clock, key);
-        }
         *used = self.clock;
         Some(value)
     }
 
     fn put(&mut self, key: K, value: V) {
         self.clock += 1;
-        self.by_use.insert(self.clock, key.clone());
-        if let Some((_, used)) = self.entries.insert(key, (value, self.clock)) {
-            self.by_use.remove(&used);
-        }
+        self.entries.insert(key, (value, self.clock));
     }
 
     fn remove<Q>(&mut self, key: &Q) -> Option<V>
@@ -472,16 +456,38 @@ impl<K: Clone + Eq + std::hash::Hash, V> Lru<K, V> {
         K: std::borrow::Borrow<Q>,
         Q: Eq + std::hash::Hash + ?Sized,
     {
-        let (value, used) = self.entries.remove(key)?;
-        self.by_use.remove(&used);
-        Some(value)
+        Some(self.entries.remove(key)?.0)
     }
 
-    /// Removes what was used longest ago.
-    fn pop(&mut self) -> Option<(K, V)> {
-        let (_, key) = self.by_use.pop_first()?;
-        let (value, _) = self.entries.remove(&key)?;
-        Some((key, value))
+    /// Where there are more than `most`, removes the half that was used longest ago: rarely, and
+    /// then enough that each entry pays for one look at it.
+    fn shrink_to(&mut self, most: usize) {
+        if self.entries.len() > most {
+            self.drop_older_half();
+        }
+    }
+
+    /// Removes the half that was used longest ago; gives back what is left.
+    fn drop_older_half(&mut self) -> usize {
+        // The entries' instants of use are different numbers up to `clock`: the middle one is
+        // found by halving, without sorting.
+        let (mut low, mut high) = (0, self.clock);
+        let half = self.entries.len().div_ceil(2);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            let older = self
+                .entries
+                .values()
+                .filter(|(_, used)| *used <= middle)
+                .count();
+            if older < half {
+                low = middle + 1
+            } else {
+                high = middle
+            }
+        }
+        self.entries.retain(|_, (_, used)| *used > low);
+        self.entries.len()
     }
 }
 
