@@ -64,6 +64,17 @@ test("operations and keys are counted, whatever their answer", async () => {
   assert.equal(log[0].ttl, 60);
 });
 
+test("what is still to come is waited for", async () => {
+  let come = false;
+  const waited = world.storage.logged({ op: "put", prefix: "b", status: 200, count: 2 });
+  waited.then(() => (come = true));
+  for (const [key, expected] of [["a", false], ["b1", false], ["b2", true]]) {
+    await put("paris", key, "1");
+    if (expected) await waited;
+    assert.equal(come, expected, key);
+  }
+});
+
 test("a value is gone at the end of its time to live, a listing too", async () => {
   await put("paris", "a", "1", { expirationTtl: 60 });
   await world.advance(59);
