@@ -7,6 +7,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use futures_util::future::FutureExt;
+use zeroize::Zeroizing;
 
 use crate::cookie::CookieKind;
 use crate::data::Data;
@@ -704,7 +705,7 @@ impl SessionStore {
             return;
         };
         if new_key {
-            let value = ticket.encode(secret, spec.names().get(CookieKind::Key));
+            let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
             let left = seconds_until(ticket.end(self.shared.age()), now);
             let max_age = (!browser_close).then_some(left);
             self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));

@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use zeroize::Zeroize as _;
+
 use crate::connector::SessionConnector;
 use crate::cookie::CookieSpec;
 use crate::error::SessionError;
@@ -182,6 +184,13 @@ pub struct CommitHeaders {
     pub(crate) depends_on_session: bool,
 }
 
+/// One of them carries a token.
+impl Drop for CommitHeaders {
+    fn drop(&mut self) {
+        self.set_cookie.zeroize();
+    }
+}
+
 impl CommitHeaders {
     /// Values for one `Set-Cookie` field each: append them, never join them.
     #[must_use]
@@ -258,7 +267,7 @@ mod tests {
     fn vary_is_merged() {
         let headers = CommitHeaders {
             depends_on_session: true,
-            ..CommitHeaders::default()
+            set_cookie: Vec::new(),
         };
         for (existing, merged) in [
             (None, Some("Cookie")),

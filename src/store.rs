@@ -14,6 +14,7 @@ use std::rc::Rc;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
@@ -102,6 +103,13 @@ pub(crate) struct Out {
     pub(crate) key: Option<String>,
     pub(crate) seen: Option<String>,
     pub(crate) fresh: Option<String>,
+}
+
+/// One of them carries a token.
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
 }
 
 impl SessionStore {
@@ -799,7 +807,8 @@ impl SessionStore {
     pub(crate) fn open(shared: Rc<Shared>, request: Rc<dyn RequestHead>) -> Self {
         let now = shared.runtime.now();
         let (presented, came) = match request.header("cookie") {
-            Some(header) => Presented::read(&header, &shared, now),
+            // It carries a token.
+            Some(header) => Presented::read(&Zeroizing::new(header), &shared, now),
             None => (Presented::Nothing, Came::default()),
         };
         Self {

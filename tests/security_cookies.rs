@@ -169,6 +169,21 @@ fn behind_a_header_over_its_limits_nothing_is_minted() {
     }
 }
 
+#[test]
+fn a_cookie_whose_end_has_passed_costs_nothing() {
+    let world = World::new();
+    let jar = world.visitor();
+    let header = jar.header(world.now()).unwrap();
+    world.advance(7 * DAY - 1);
+    world.elsewhere().load(Head::cookie(header.clone()));
+    assert_eq!(world.store.operations(), 1);
+    world.store.take_log();
+    world.advance(1);
+    let session = world.elsewhere().load(Head::cookie(header));
+    assert_eq!(session.outcome(), Outcome::Expired);
+    assert_eq!(world.store.operations(), 0);
+}
+
 // --- forms ---------------------------------------------------------------------------------------
 
 #[test]

@@ -1,0 +1,164 @@
+// `node scripts/defences.mjs`: takes each defence out, one at a time, in a copy of the source, and
+// demands that its test fails. `--list` prints the table of docs/security.md instead.
+// `node scripts/defences.mjs cookie` takes only those whose file or words contain "cookie".
+//
+// A tool for whoever changes a defence, not part of `npm run check`: it compiles the crate once for
+// each of them, which takes about ten minutes.
+
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Stop, exec, inRoot, main, say } from "./run.mjs";
+
+/** What is defended, where it stands, what is there and what instead, the test that fails. */
+const DEFENCES = [
+  ["only space and tab are trimmed off a cookie's name", "src/cookie/parse.rs",
+    "piece.trim_matches(WHITE)", "piece.trim()", "lib", "every_vector_yields_its_values"],
+  ["a Cookie header over its size is not looked at", "src/cookie/parse.rs",
+    "if header.len() > limits.bytes {", "if false {", "lib", "a_header_over_its_limits_is_too_large_wherever_our_cookie_stands"],
+  ["nor one over its number of pairs", "src/cookie/parse.rs",
+    "if pairs > limits.pairs {", "if false {", "lib", "a_header_over_its_limits_is_too_large_wherever_our_cookie_stands"],
+  ["equal cookies count once", "src/cookie/parse.rs",
+    "values.dedup();", "", "lib", "every_vector_yields_its_values"],
+  ["names are compared byte by byte", "src/cookie/mod.rs",
+    ".find(|kind| kind.suffix() == suffix)?", ".find(|kind| kind.suffix().eq_ignore_ascii_case(suffix))?", "lib", "each_kind_has_its_own_list"],
+  ["a prefix demands Secure", "src/cookie/spec.rs",
+    "if prefixed && !secure {", "if false {", "lib", "a_prefix_demands_its_attributes"],
+  ["a prefix counts in any letter case", "src/cookie/spec.rs",
+    "start.eq_ignore_ascii_case(prefix)", "start == prefix", "lib", "a_prefix_demands_its_attributes"],
+  ["cookies are HttpOnly", "src/cookie/spec.rs",
+    '"; HttpOnly; SameSite="', '"; SameSite="', "lib", "a_cookie_and_its_removal_differ_in_value_and_age_only"],
+  ["a removal has the attributes of its cookie", "src/cookie/spec.rs",
+    "00:00:00 GMT{attributes}", "00:00:00 GMT", "lib", "a_cookie_and_its_removal_differ_in_value_and_age_only"],
+  ["no cookie outlives 400 days", "src/cookie/spec.rs",
+    "seconds.min(MAX_AGE)", "seconds", "lib", "no_cookie_outlives_400_days"],
+  ["no semicolon gets into a Path", "src/cookie/spec.rs",
+    "byte.is_ascii_graphic() && byte != b';'", "byte.is_ascii_graphic()", "lib", "names_paths_and_domains_have_a_grammar"],
+  ["a short secret is refused", "src/keys.rs",
+    "if bytes.len() < SECRET_MIN_BYTES {", "if false {", "lib", "weak_secrets_are_refused_with_a_reason"],
+  ["a secret of a pattern is refused", "src/keys.rs",
+    "if distinct < SECRET_MIN_DISTINCT {", "if false {", "lib", "weak_secrets_are_refused_with_a_reason"],
+  ["two secrets of one key id are refused", "src/keys.rs",
+    "if ring.iter().any(|other| other.id == secret.id) {", "if false {", "lib", "two_secrets_with_one_id_are_refused"],
+  ["fields stand behind their lengths", "src/keys.rs",
+    "Update::update(mac, &(field.len() as u32).to_be_bytes());", "", "lib", "fields_cannot_be_shifted_into_each_other"],
+  ["a tag names its purpose", "src/keys.rs",
+    "absorb(&mut mac, purpose.text());", "let _ = purpose.text();", "lib", "a_tag_of_one_purpose_is_none_of_another"],
+  ["a token is wiped", "src/keys.rs",
+    /Zeroizing(<\[u8; 32\]>>\);|::new\(\[0; 32\]\)\);\n {8}if let Some\(place\))/g, "Box$1", "lib", "tokens_and_keys_are_wiped_when_dropped"],
+  ["a cookie's tag is checked", "src/ticket.rs",
+    "if !secret.verify(purpose, &fields, &tag) {", "if false {", "lib", "every_changed_character_is_refused"],
+  ["the tag binds the cookie's name", "src/ticket.rs",
+    "name.as_bytes()", 'b"".as_slice()', "lib", "the_checks_come_in_their_order"],
+  ["seen and fresh cookie are bound to the token", "src/ticket.rs",
+    /token\.bytes\(\)(?=[,\]])/g, 'b"".as_slice()', "lib", "seen_and_fresh_belong_to_one_token"],
+  ["the fresh cookie is bound to its overlay", "src/ticket.rs",
+    "overlay.unwrap_or_default().as_bytes()", 'b"".as_slice()', "lib", "an_overlay_cannot_be_added_removed_or_changed"],
+  ["two texts never mean the same bytes", "src/wire.rs",
+    "URL_SAFE_NO_PAD.decode(text).ok()",
+    "base64::engine::GeneralPurpose::new(&base64::alphabet::URL_SAFE, base64::engine::general_purpose::NO_PAD.with_decode_allow_trailing_bits(true)).decode(text).ok()",
+    "lib", "unused_bits_and_padding_are_refused"],
+  ["a record is bound to its place", "src/record.rs",
+    "out.put_block(storage_key.as_bytes());", "", "lib", "a_record_opens_with_its_key_at_its_place_only"],
+  ["a record is bound to its version", "src/record.rs",
+    "    out.put_block(storage_key.as_bytes());\n    version.encode(&mut out);", "    out.put_block(storage_key.as_bytes());\n    let _ = version;", "lib", "a_record_opens_with_its_key_at_its_place_only"],
+  ["plain JSON is no record where records are sealed", "src/record.rs",
+    "return if sealed {", "return if false && sealed {", "lib", "plain_json_is_no_record_where_records_are_sealed"],
+  ["a key that stands twice is damage", "src/data.rs",
+    "if self.entries.contains_key(&key) {", "if false {", "lib", "a_key_that_stands_twice_is_damage"],
+  ["an unknown format is told from damage", "src/record.rs",
+    "Some(_) => return Err(Unreadable::UnknownFormat),", "Some(_) => return Err(Unreadable::Corrupt),", "lib", "a_format_of_another_release_is_told_from_damage"],
+  ["list metadata is bound to its record", "src/owner.rs",
+    "out.put_block(storage_key.as_bytes());", "", "lib", "metadata_opens_at_its_place_with_its_secret"],
+  ["a revocation names the first key too", "src/revocation.rs",
+    "if !key.is_first() {", "if false {", "lib", "a_revocation_names_the_first_key_too"],
+  ["a marker outlives what it speaks of", "src/revocation.rs",
+    "/ 1_000 + 1 + MARKER_MARGIN", "/ 1_000", "lib", "a_marker_outlives_its_session"],
+  ["a revocation counts before a rotation", "src/revocation.rs",
+    ".filter(|marker| marker.death == Death::Revoked)", ".filter(|marker| marker.death == Death::Rotated)", "lib", "a_revocation_counts_before_a_rotation"],
+  ["a seen cookie from the future is ignored", "src/outcome.rs",
+    "seen.filter(|seen| *seen <= now.saturating_add(CLOCK_SKEW))", "seen.filter(|_| CLOCK_SKEW > 0)", "lib", "the_table_of_cases"],
+  ["what markers say is dead", "src/outcome.rs",
+    "let death = markers.death(lineage, bound_at);", "let death = markers.death(lineage, bound_at).filter(|_| false);", "session_ending", "an_old_cookie_reads_nothing_after_a_logout_and_touches_nothing"],
+  ["a ticket ends", "src/presented.rs",
+    "if now < ticket.end(shared.age())", "if now < i64::MAX", "security_cookies", "a_cookie_whose_end_has_passed_costs_nothing"],
+  ["of two sessions none is chosen", "src/presented.rs",
+    "identities.push(one);\n                Self::Ambiguous(identities.into())", "Self::Session(Rc::new(Held::new(one, found, shared)))", "session_keys", "two_authentic_cookies_are_ambiguous_and_nothing_is_made"],
+  ["no overlay counts where overlays are off", "src/presented.rs",
+    "if !shared.settings.uses_overlay() {", "if false {", "security_cookies", "an_overlay_counts_for_nothing_where_overlays_are_off"],
+  ["an overlay counts for W", "src/presented.rs",
+    "(now < envelope.saved_at.saturating_add(shared.window())).then_some(envelope)", "(now < i64::MAX).then_some(envelope)", "session_consistency", "an_overlay_counts_for_less_than_w"],
+  ["a header that hides the cookie mints nothing", "src/lifecycle.rs",
+    "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),", "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Empty),", "security_cookies", "behind_a_header_over_its_limits_nothing_is_minted"],
+  ["a withheld cookie is not written over", "src/lifecycle.rs",
+    'if self.came.key || self.request.header("sec-fetch-site")', 'if true || self.request.header("sec-fetch-site")', "session_keys", "where_the_browser_may_withhold_the_cookie_only_a_login_makes_one"],
+  ["a 5xx answer saves nothing", "src/lifecycle.rs",
+    "status >= 500", "status >= 5000", "session_lifecycle", "a_5xx_answer_drops_every_change_and_intent"],
+  ["one owner's data never goes to another", "src/lifecycle.rs",
+    "held && bound.is_none_or(|bound| bound == owner)", "held && bound.is_none_or(|bound| !bound.is_empty() || bound == owner)", "session_keys", "what_a_login_keeps"],
+  ["a login ends what was there before", "src/lifecycle.rs",
+    "_ => self.presented_markers(now),", "_ => Vec::new(),", "session_keys", "a_login_begins_a_new_lineage_and_marks_the_old_key"],
+  ["a look at a session marks the answer", "src/store.rs",
+    "pub fn is_new(&self) -> bool {\n        self.look_at();", "pub fn is_new(&self) -> bool {", "security_caching", "every_look_at_a_session_marks_the_answer"],
+  ["a CSRF token is compared", "src/csrf.rs",
+    "if unmasked.ct_eq(&tag).into() {", "if bool::from(unmasked.ct_eq(&tag)) || true {", "security_cookies", "a_csrf_token_belongs_to_one_token_and_is_masked_anew"],
+  ["a CSRF token is masked", "src/csrf.rs",
+    "self.shared.runtime.fill_random(&mut mask)?;", "", "security_cookies", "a_csrf_token_belongs_to_one_token_and_is_masked_anew"],
+  ["a user ends only their own sessions", "src/owner.rs",
+    ".is_some_and(|tag| shared.owner_tags(owner).contains(&tag))", ".is_some_and(|tag| shared.owner_tags(owner).contains(&tag) || true)", "security_owner", "a_user_ends_one_session_by_its_public_key_and_only_his_own"],
+  ["failed randomness stops", "src/keys.rs",
+    "runtime.fill_random(&mut bytes[..])?;", "let _ = runtime.fill_random(&mut bytes[..]);", "security_tokens", "randomness_that_fails_at_any_draw_makes_no_token_and_no_record"],
+];
+
+const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${file}\` | \`${test}\` |`);
+
+async function takeOut(copy, target, [, file, there, instead, where, test]) {
+  const path = join(copy, file);
+  const original = readFileSync(path, "utf8");
+  const changed = original.replaceAll(there, instead);
+  if (changed === original) return "is not where it was";
+  writeFileSync(path, changed);
+  try {
+    const args = ["test", "-q", "--no-default-features", ...(where === "lib" ? ["--lib"] : ["--test", where]), test];
+    const env = { CARGO_TARGET_DIR: target, RUST_BACKTRACE: "0", RUSTFLAGS: "--cap-lints warn", CARGO_TERM_COLOR: "never" };
+    const { status, output } = await exec("cargo", args, { cwd: copy, capture: true, env });
+    if (status === 0) return "was not missed";
+    const tokens = test.startsWith("tokens_and_keys"); // This one is the compiler's.
+    if (!new RegExp(`^ {4}\\S*${test}$`, "m").test(output) && !(tokens && output.includes("ZeroizeOnDrop"))) {
+      return `gave another failure:\n${output.slice(-1500)}`;
+    }
+    return null;
+  } finally {
+    writeFileSync(path, original);
+  }
+}
+
+await main(async () => {
+  if (process.argv.includes("--list")) {
+    console.log(["| defence | where | test that fails |", "|---|---|---|", ...rows()].join("\n"));
+    return 0;
+  }
+  const document = readFileSync(inRoot("docs", "security.md"), "utf8");
+  const unsaid = rows().filter((row) => !document.includes(row));
+  if (unsaid.length) throw new Stop(`docs/security.md lacks:\n${unsaid.join("\n")}`);
+
+  const words = process.argv.slice(2);
+  const chosen = DEFENCES.filter(([what, file]) => words.every((word) => `${what} ${file}`.includes(word)));
+  const copy = mkdtempSync(join(tmpdir(), "edge-session-defences-"));
+  const target = process.env.CARGO_TARGET_DIR ?? join(copy, "target");
+  const left = [];
+  try {
+    const skipped = ["target", "node_modules", ".git", "build", "pkg", ".wrangler"].map((name) => inRoot(name));
+    cpSync(inRoot(), copy, { recursive: true, filter: (from) => !skipped.includes(from) });
+    for (const defence of chosen) {
+      const trouble = await takeOut(copy, target, defence);
+      say(`${defence[0]}: ${trouble ?? "missed"}`);
+      if (trouble) left.push(defence[0]);
+    }
+  } finally {
+    rmSync(copy, { recursive: true, force: true });
+  }
+  console.log(`\n${chosen.length - left.length} of ${chosen.length} defences are missed when they are gone`);
+  if (left.length) throw new Stop(`not missed: ${left.join("; ")}`);
+  return 0;
+});

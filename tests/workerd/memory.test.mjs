@@ -1,0 +1,89 @@
+// What stays in the linear memory of the wasm when a request has ended: no token.
+//
+// The built Worker's wasm runs here in Node, where its memory can be looked at; its KV namespace is
+// an object.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { pathToFileURL } from "node:url";
+
+import { Secret, openKeyCookie } from "../wire/format.mjs";
+import { COOKIE, workerDirectory } from "./support/sessions.mjs";
+
+/** The Worker's functions and its memory. */
+async function instantiate() {
+  const directory = await workerDirectory();
+  // The glue is an ES module of no package: read as data, it is one.
+  const source = readFileSync(join(directory, "edge_session.js"), "utf8");
+  const glue = await import(
+    source.includes("import ") ? pathToFileURL(join(directory, "edge_session.js")) : `data:text/javascript,${encodeURIComponent(source)}`
+  );
+  const { Instance } = WebAssembly;
+  let memory;
+  WebAssembly.Instance = class extends Instance {
+    constructor(...args) {
+      super(...args);
+      ({ memory } = this.exports);
+    }
+  };
+  try {
+    const module = new WebAssembly.Module(readFileSync(join(directory, "edge_session_bg.wasm")));
+    return { worker: glue.instantiate(module), memory };
+  } finally {
+    WebAssembly.Instance = Instance;
+  }
+}
+
+function namespace() {
+  const values = new Map();
+  return {
+    get: async (keys) =>
+      Array.isArray(keys) ? new Map(keys.map((key) => [key, values.get(key) ?? null])) : (values.get(keys) ?? null),
+    put: async (key, value) => void values.set(key, value),
+    delete: async (key) => void values.delete(key),
+    list: async () => ({ keys: [], list_complete: true }),
+  };
+}
+
+test("memory_holds_no_token_when_its_request_has_ended", async () => {
+  const { worker, memory } = await instantiate();
+  const SESSION_SECRET = randomBytes(32).toString("base64url");
+  const secret = new Secret(SESSION_SECRET);
+  const env = { SESSIONS: namespace(), SESSION_SECRET, DEMO: "true" };
+  const pending = [];
+  const ctx = { waitUntil: (promise) => void pending.push(promise), passThroughOnException() {} };
+
+  async function request(method, path, cookies, body) {
+    const headers = { cookie: Object.entries(cookies).map((pair) => pair.join("=")).join("; ") };
+    const response = await worker.fetch(new Request(`http://x${path}`, { method, headers, body }), env, ctx);
+    assert.equal(response.status, 200, await response.clone().text());
+    await response.text();
+    await Promise.all(pending.splice(0));
+    const given = response.headers.getSetCookie().map((line) => /^([^=]+)=([^;]*)/.exec(line).slice(1));
+    return { ...cookies, ...Object.fromEntries(given) };
+  }
+
+  const holds = (bytes) => Buffer.from(memory.buffer).includes(bytes);
+  const marked = await request("PUT", "/api/session/data/a", {}, '"a word that is looked for"');
+  assert.ok(holds("a word that is looked for"), "the isolate remembers the session");
+
+  const tokens = new Map();
+  const note = (cookies) => tokens.set(openKeyCookie(secret, COOKIE, cookies[COOKIE]).token, cookies[COOKIE]);
+  note(marked);
+  let cookies = marked;
+  for (let i = 0; i < 3; i += 1) cookies = await request("GET", "/api/session", cookies);
+  cookies = await request("POST", "/api/login", cookies, '{"owner":"ada"}');
+  note(cookies);
+  cookies = await request("POST", "/api/session/cycle", cookies);
+  note(cookies);
+  cookies = await request("PUT", "/api/session/data/b", cookies, "2");
+  assert.equal(tokens.size, 3);
+  for (const [token, value] of tokens) {
+    assert.ok(!holds(token), "the bytes of a token");
+    assert.ok(!holds(token.subarray(0, 16)) && !holds(token.subarray(16)), "half of them");
+    assert.ok(!holds(value.slice(8, 51)), "the text of a token");
+  }
+});
