@@ -49,8 +49,8 @@ export class SessionStore {
   #last;
   /** Intents that came while a step was under way. */
   #deferred = [];
-  /** Looks for changes after the commit. */
-  #watching;
+  /** Looks for changes after the commit; true where there is something to look at. */
+  #watching = false;
 
   constructor(connector, options, cookieHeader) {
     if (connector === BY_SESSIONS) {
@@ -442,7 +442,7 @@ export class SessionStore {
     this.#accessed = true;
     if (this.#phase === "u") throw notLoaded();
     if (this.#closed) throw this.#refuse(this.#closed);
-    this.#watching?.();
+    if (this.#watching && this.#released) this.#watching();
     return this.#values;
   }
 
@@ -672,6 +672,7 @@ export class SessionStore {
     if (status < 500) {
       try {
         text = this.#changes().text;
+        this.#watching = this.#phase === "l" && !this.#destroyed && this.#values.isShared;
       } catch (error) {
         problem = error; // nothing is put then
       }
@@ -708,14 +709,15 @@ export class SessionStore {
     this.#facts ??= JSON.parse(handle.facts());
     this.#handle = undefined;
     handle.free();
-    if (this.#values.isShared && !this.#realm.disableWarnings) this.#watch();
+    if (this.#watching && !this.#realm.disableWarnings) this.#watch();
+    else this.#watching = false;
   }
 
   /** Warns of changes that came too late, in values that were handed out before the commit. */
   #watch() {
     const look = () => {
       if (this.#watching && this.#values.hasDrifted) {
-        this.#watching = undefined;
+        this.#watching = false;
         console.warn(
           "edge-session: session data was changed after the session was committed with the response, " +
             "and the change is lost: change it before that",

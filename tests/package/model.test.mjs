@@ -301,7 +301,9 @@ async function run(seed) {
 }
 
 test(`${SEQUENCES} random sequences agree with a plain map`, { timeout: 300_000 }, async (t) => {
+  const warn = t.mock.method(console, "warn", () => {});
   for (let i = 0; i < SEQUENCES; i++) await run(SEED * 1_000_003 + i);
+  assert.equal(warn.mock.callCount(), 0, "nobody changed anything after a commit");
   const never = [...Object.keys(operations), ...Object.keys(steps)].filter((name) => !counts[name]);
   t.diagnostic(JSON.stringify(counts));
   assert.deepEqual(never, [], "operations that never occurred");

@@ -95,6 +95,14 @@ describe("responses", () => {
     assert.ok(upgrade.headers["set-cookie"].some((cookie) => cookie.startsWith("__Host-session=")));
   });
 
+  test("handleLazy and an answer that does not touch the session: no KV operation, no cookie", async () => {
+    const browser = world.browser();
+    await browser.fetch("/empty");
+    await world.advance(60);
+    const { result, log } = await world.storage.counted(() => browser.fetch("/lazy"));
+    assert.deepEqual([result.status, result.text, result.setCookies, log], [200, "untouched", [], []]);
+  });
+
   test("module scope has sessions and no randomness", async () => {
     const { json } = await world.browser().fetch("/scope");
     assert.deepEqual(json, { code: "not_ready", name: "SessionError" });

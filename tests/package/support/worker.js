@@ -32,7 +32,9 @@ const routes = {
 
 export default {
   fetch(request, env, ctx) {
-    const route = routes[new URL(request.url).pathname];
+    const { pathname } = new URL(request.url);
+    if (pathname === "/lazy") return sessions.handleLazy(request, ctx, () => new Response("untouched"));
+    const route = routes[pathname];
     return sessions.handle(request, ctx, async (session) => {
       session.set("n", session.get("n", 0) + 1);
       const response = await route();
