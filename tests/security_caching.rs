@@ -16,7 +16,7 @@ type Look = (&'static str, fn(&mut SessionStore));
 /// Calls that say something of the session, or change it.
 macro_rules! looks {
     ($($name:ident => |$session:ident| $look:expr;)*) => {
-        const LOOKS: &[Look] = &[$((stringify!($name), |$session| drop($look))),*];
+        const LOOKS: &[Look] = &[$((stringify!($name), |$session| { let _said = $look; })),*];
     };
 }
 
