@@ -222,6 +222,7 @@ impl Sim {
     pub fn send(self: &Rc<Self>, mut spec: Spec) -> RequestId {
         let now = self.world.now();
         let id = self.truth.borrow().requests.len();
+        self.world.admit(id);
         let server = self.server(spec.server);
         let own = spec.cookie.is_none() && !spec.cross_site;
         {
@@ -233,9 +234,15 @@ impl Sim {
             if own {
                 spec.cookie = client.jar.header(now);
                 // What was lost or given up counts until it can do nothing any more.
+                let in_sequence = &mut client.in_sequence;
                 client.outstanding.retain(|it| {
-                    let lost = self.detached.borrow().contains(it);
-                    self.world.is_active(*it) || (self.answers.borrow().contains_key(it) && !lost)
+                    let lost = self.detached.borrow().contains(it)
+                        || !self.answers.borrow().contains_key(it);
+                    if lost && !self.world.is_active(*it) {
+                        in_sequence.remove(it);
+                        return false;
+                    }
+                    true
                 });
                 if client.outstanding.is_empty() {
                     client.in_sequence.insert(id);

@@ -38,6 +38,8 @@ type Isolate = usize;
 /// A key cookie that was given out.
 struct Ticket {
     name: String,
+    /// The one that it took the place of.
+    before: Option<usize>,
     lineage: usize,
     is_first: bool,
     made: (Ms, Ms),
@@ -55,12 +57,24 @@ struct Lineage {
     parent: Option<usize>,
     revoked_maybe: Option<Ms>,
     revoked: Vec<(Ms, Isolate)>,
+    /// By an owner's marker, which a later one replaces.
+    ended_as_owned: Vec<(Ms, Isolate)>,
     /// Isolates in which a logout was asked for that the store did not take.
     asked: Vec<(Ms, Isolate)>,
     /// Something happened to it that nothing is promised about.
     tainted: bool,
     idle: (Ms, Ms),
     end: Option<Ms>,
+}
+
+impl Lineage {
+    /// When, and in which isolate, it was acknowledged that the session is over.
+    fn ends(
+        &self,
+    ) -> std::iter::Chain<std::slice::Iter<'_, (Ms, Isolate)>, std::slice::Iter<'_, (Ms, Isolate)>>
+    {
+        self.revoked.iter().chain(&self.ended_as_owned)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,7 +88,8 @@ enum Fate {
 struct Written {
     request: RequestId,
     key: &'static str,
-    lineage: Option<usize>,
+    /// The key cookie that it was saved under.
+    ticket: Option<usize>,
     fate: Fate,
     at: Ms,
 }
@@ -107,6 +122,7 @@ pub struct Request {
     saved_itself: bool,
     /// The session key after its own last save.
     saved_as: Option<String>,
+    /// When it first tried to.
     tries_to_save: Option<Ms>,
     refused_by: Option<Ms>,
     made: Option<usize>,
@@ -131,7 +147,8 @@ pub struct Truth {
     by_cookie: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
     stones: HashMap<String, usize>,
-    instants: HashMap<String, Ms>,
+    /// What a seen or fresh cookie says, and of which key.
+    instants: HashMap<String, (Ms, usize)>,
     lineages: Vec<Lineage>,
     by_lineage: HashMap<String, usize>,
     written: Vec<Written>,
@@ -212,13 +229,13 @@ impl Truth {
             finished: None,
             acknowledged: false,
         };
+        let mut said = Vec::new();
         for pair in spec.cookie.as_deref().unwrap_or_default().split("; ") {
             let Some((name, value)) = pair.split_once('=') else {
                 continue;
             };
             if name != "__Host-session" {
-                let at = self.instants.get(value).copied().unwrap_or(0);
-                request.seen = request.seen.max(at);
+                said.extend(self.instants.get(value));
             } else if let Some(ticket) = self.by_cookie.get(value) {
                 if !request.tickets.contains(ticket) {
                     request.tickets.push(*ticket);
@@ -229,6 +246,9 @@ impl Truth {
                 request.forged = true;
             }
         }
+        // Those of another key mean nothing.
+        let mine = |(_, whose): &&(Ms, usize)| request.tickets.contains(whose);
+        request.seen = said.iter().filter(mine).map(|it| it.0).max().unwrap_or(0);
         request.current = request.tickets.clone();
         let owner = |request: &Request| {
             let ticket = request.tickets.first()?;
@@ -335,8 +355,8 @@ impl Truth {
         };
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
-        if let Some((at, _)) = lineage.revoked.iter().find(heard)
-            && (Self::is_live(view) || view.outcome == Outcome::Pending)
+        if let Some((at, _)) = lineage.ends().find(heard).copied()
+            && Self::is_live(view)
         {
             let since = looked - at;
             let outcome = view.outcome;
@@ -475,6 +495,18 @@ impl Truth {
         let stood = world.kv.borrow().last_stood(&name, looked).unwrap_or(0);
         let saved = self.last_activity(world, ticket.lineage, id, true);
         let Rules { window, bound, .. } = self.rules;
+        // An isolate remembers what it has seen in the last W.
+        let isolate = self.requests[id].place.isolate;
+        let remembers = self.requests.iter().enumerate().any(|(n, other)| {
+            n != id
+                && other.place.isolate == isolate
+                && other.outcome == Some(Outcome::Loaded)
+                && other.touches(ticket.lineage, &self.tickets)
+                && other.last >= looked - window
+        });
+        if remembers {
+            return;
+        }
         if looked > stood + bound + SKEW && looked > saved + window + SKEW {
             self.fail("gone after W", || {
                 format!("#{id} was shown a session that the store has lost long ago")
@@ -507,10 +539,10 @@ impl Truth {
             return;
         };
         let by = written.request;
-        let from = written.lineage.or_else(|| {
-            let ticket = self.requests[by].tickets.first()?;
-            Some(self.tickets[*ticket].lineage)
-        });
+        let ticket = written
+            .ticket
+            .or_else(|| self.requests[by].tickets.first().copied());
+        let from = ticket.map(|ticket| self.tickets[ticket].lineage);
         let mut at = Some(lineage);
         while at.is_some() && at != from && from.is_some() {
             at = at.and_then(|at| self.lineages[at].parent);
@@ -528,15 +560,25 @@ impl Truth {
             self.fail("a dropped change", || {
                 format!("#{id} reads {write}, which #{by} wrote and its answer dropped")
             });
-        } else if written.fate != Fate::Acknowledged
-            && world.operations(by).taken.is_empty()
-            && world.operations(by).limited == 0
-        {
-            // Answered with 429 it is the isolate's, and the browser's: that counts as stored.
+        } else if written.fate != Fate::Acknowledged && !self.is_stored(world, write) {
             self.fail("a read of what is not stored", || {
                 format!("#{id} reads {write} of #{by}, of which no put has arrived")
             });
         }
+    }
+
+    /// True where a put of this value has arrived, its own request's or one of its isolate that
+    /// had joined it. Answered with 429 it is the isolate's and the browser's: that counts too.
+    fn is_stored(&self, world: &World, write: u32) -> bool {
+        let written = &self.written[write as usize];
+        let by = &self.requests[written.request];
+        self.requests.iter().enumerate().any(|(id, other)| {
+            let operations = world.operations(id);
+            other.place.isolate == by.place.isolate
+                && (id == written.request || by.tickets.iter().any(|it| other.tickets.contains(it)))
+                && (operations.limited > 0
+                    || operations.taken.iter().any(|(_, at)| *at >= written.at))
+        })
     }
 
     pub fn saw_flash(&mut self, world: &World, id: RequestId, write: u32) {
@@ -552,7 +594,7 @@ impl Truth {
         self.written.push(Written {
             request: id,
             key,
-            lineage: None,
+            ticket: None,
             fate: Fate::Pending,
             at: world.now(),
         });
@@ -659,6 +701,10 @@ impl Truth {
         let now = world.now();
         self.requests[id].last = now;
         let spared = self.spared(except);
+        if let Some(spared) = spared {
+            // It has not heard that it has ended, and says now that it has not.
+            self.lineages[spared].ended_as_owned.clear();
+        }
         for (n, lineage) in self.lineages.iter_mut().enumerate() {
             if lineage.owner.as_deref() == Some(owner) && Some(n) != spared {
                 Self::may_end(lineage, now);
@@ -704,7 +750,7 @@ impl Truth {
                 // One that calls the same before it hears of this spares itself.
                 && !callers.contains(&n)
             {
-                lineage.revoked.push((now, isolate));
+                lineage.ended_as_owned.push((now, isolate));
             }
         }
     }
@@ -764,20 +810,20 @@ impl Truth {
         let now = world.now();
         let request = &self.requests[id];
         let [ticket] = request.current[..] else {
-            self.requests[id].tries_to_save = Some(now);
+            self.requests[id].tries_to_save.get_or_insert(now);
             return;
         };
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
         let heard = |(at, _): &&(Ms, Isolate)| now >= at + self.rules.bound;
         let dead = lineage
-            .revoked
-            .iter()
+            .ends()
             .chain(&ticket.retired)
             .find(heard)
             .map(|it| it.0);
         let request = &mut self.requests[id];
-        (request.tries_to_save, request.last) = (Some(now), now);
+        request.tries_to_save.get_or_insert(now);
+        request.last = now;
         request.refused_by = dead;
     }
 
@@ -820,10 +866,13 @@ impl Truth {
         let seen = value("__Host-session-seen").filter(|it| !it.is_empty());
         let request = &self.requests[id];
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
-        for value in [fresh, seen].into_iter().flatten() {
-            self.instants.insert(value.to_owned(), began);
-        }
         self.check_quiet(id, answer, &operations, now);
+        if self.requests[id].place.far && operations.puts > 0 {
+            for ticket in self.requests[id].tickets.clone() {
+                let lineage = self.tickets[ticket].lineage;
+                self.lineages[lineage].tainted = true;
+            }
+        }
 
         let removed = answer.cookies.iter().any(|it| jar::split(it).1.is_empty());
         if removed && !self.requests[id].ended {
@@ -850,7 +899,8 @@ impl Truth {
                     self.fail("INV-16", || format!("#{id} gives out a key of no session"));
                 }
             }
-            if let (Some(stone), None) = (self.requests[id].stone, pending) {
+            let came = self.requests[id].outcome == Some(Outcome::Revoked);
+            if let (Some(stone), None, true) = (self.requests[id].stone, pending, came) {
                 let derived = self.tickets[stone]
                     .name
                     .rsplit('.')
@@ -863,6 +913,12 @@ impl Truth {
                     });
                 }
             }
+        }
+        let cookie = made.and_then(|cookie| self.by_cookie.get(cookie)).copied();
+        let whose = cookie.or(self.requests[id].tickets.first().copied());
+        for value in [fresh, seen].into_iter().flatten() {
+            self.instants
+                .insert(value.to_owned(), (began, whose.unwrap_or(usize::MAX)));
         }
         let saved = fresh.is_some() && answer.view.is_some();
         if saved && made.is_none() {
@@ -995,7 +1051,7 @@ impl Truth {
                         _ => {}
                     }
                 }
-                let mut revoked_maybe = None;
+                let mut revoked_maybe = answer.view.is_none().then_some(began);
                 if let Some(owner) = &owner {
                     // A login may not know of an end to all of the owner's sessions that was
                     // called elsewhere; of its own it does.
@@ -1026,6 +1082,7 @@ impl Truth {
                     parent,
                     revoked_maybe,
                     revoked: Vec::new(),
+                    ended_as_owned: Vec::new(),
                     asked: Vec::new(),
                     tainted: self.damaged.iter().any(|it| it == line),
                     idle,
@@ -1036,13 +1093,19 @@ impl Truth {
                 self.lineages.len() - 1
             }
         };
+        let before = presented
+            .iter()
+            .copied()
+            .find(|it| self.tickets[*it].lineage == lineage);
         self.tickets.push(Ticket {
             name: name.to_owned(),
+            before,
             lineage,
             is_first,
             made: (began, now),
-            retired_maybe: None,
-            retired_last: 0,
+            // What was asked for after its own save, and failed, may have taken its place.
+            retired_maybe: answer.view.is_none().then_some(began),
+            retired_last: now,
             retired: Vec::new(),
         });
         let ticket = self.tickets.len() - 1;
@@ -1053,12 +1116,11 @@ impl Truth {
 
     fn settle_writes(&mut self, id: RequestId, answer: &Answer, saved: bool, now: Ms) {
         let request = &self.requests[id];
-        let lineage = answer
-            .view
-            .as_ref()
-            .and_then(|view| view.key.as_deref())
+        let key = answer.view.as_ref().and_then(|view| view.key.as_ref());
+        let ticket = key
+            .or(request.saved_as.as_ref())
             .and_then(|key| self.by_name.get(key))
-            .map(|ticket| self.tickets[*ticket].lineage);
+            .copied();
         let tried =
             request.saved_itself || (request.tries_to_save.is_some() && answer.result.is_err());
         let content = answer
@@ -1072,12 +1134,12 @@ impl Truth {
             let there = content
                 .is_some_and(|content| content.get(written.key) == Some(&(number as u32)))
                 || written.key == "flash";
-            (written.fate, written.lineage) = if saved && there {
-                (Fate::Acknowledged, lineage)
+            (written.fate, written.ticket) = if saved && there {
+                (Fate::Acknowledged, ticket)
             } else if tried {
-                (Fate::Unknown, lineage)
+                (Fate::Unknown, ticket)
             } else {
-                (Fate::Dropped, lineage)
+                (Fate::Dropped, ticket)
             };
             written.at = written.at.min(now);
         }
@@ -1158,7 +1220,7 @@ impl Truth {
             shown.push(number);
             let heard =
                 |(at, by): &(Ms, Isolate)| began >= at + bound || (*by == isolate && began >= *at);
-            if lineage.revoked.iter().any(heard) {
+            if lineage.ends().any(heard) {
                 self.fail("INV-14", || format!("#{id} lists a session that has ended"));
                 return;
             }
@@ -1202,20 +1264,22 @@ impl Truth {
             .map(|ticket| self.tickets[*ticket].lineage)
     }
 
-    /// Requests whose record puts for a session arrived since an instant.
+    /// Requests that have put the record of a session since an instant, or tried to: what is
+    /// refused with 429 another request of the isolate may put.
     pub fn writers_since(&self, world: &World, name: &str, since: Ms) -> Vec<RequestId> {
-        let Some(line) = name.split('.').nth(1) else {
+        let Some(lineage) = self.lineage_of(name) else {
             return Vec::new();
         };
-        (0..self.requests.len())
-            .filter(|id| {
-                let operations = world.operations(*id);
-                operations
-                    .taken
-                    .iter()
-                    .any(|(record, at)| *at >= since && record.split('.').nth(2) == Some(line))
-            })
-            .collect()
+        let wrote = |id: &RequestId| {
+            let request = &self.requests[*id];
+            let operations = world.operations(*id);
+            request.touches(lineage, &self.tickets)
+                && operations.puts > 0
+                && (world.is_active(*id)
+                    || request.last >= since
+                    || operations.taken.iter().any(|(_, at)| *at >= since))
+        };
+        (0..self.requests.len()).filter(wrote).collect()
     }
 
     pub fn is_tainted(&self, name: &str) -> bool {
@@ -1226,16 +1290,23 @@ impl Truth {
     /// INV-10: of the writes of one session that were acknowledged, which the end state must show
     /// and does not. `content` is what a load shows when all is quiet.
     pub fn check_survival(&mut self, world: &World, name: &str, content: &BTreeMap<String, u32>) {
-        let Some(lineage) = self.lineage_of(name) else {
+        let Some(ticket) = self.by_name.get(name).copied() else {
             return;
         };
+        let lineage = self.tickets[ticket].lineage;
         if self.lineages[lineage].tainted {
             return;
+        }
+        // Two rotations at once give a session two futures: what was saved in one is not in the
+        // other.
+        let mut line = vec![ticket];
+        while let Some(before) = line.last().and_then(|it| self.tickets[*it].before) {
+            line.push(before);
         }
         for number in 0..self.written.len() {
             let written = &self.written[number];
             if written.fate != Fate::Acknowledged
-                || written.lineage != Some(lineage)
+                || !written.ticket.is_some_and(|it| line.contains(&it))
                 || written.key == "flash"
                 || content.get(written.key) == Some(&(number as u32))
             {
@@ -1247,7 +1318,8 @@ impl Truth {
             let replaced = self.requests.iter().enumerate().any(|(n, other)| {
                 n != written.request
                     && other.touches(lineage, &self.tickets)
-                    && (world.is_active(n) || other.last >= began)
+                    // What was written before may have been out of sight.
+                    && (world.is_active(n) || other.last >= began - self.rules.bound - SKEW)
                     && other.spec.does(|op| match op {
                         Op::Set(key) => crate::request::KEYS[*key] == written.key,
                         Op::Remove(key) => crate::request::KEYS[*key] == written.key,
@@ -1285,6 +1357,7 @@ impl Truth {
                         .is_some_and(|at| at >= done + self.rules.bound);
                 // The last put of it was answered with 429, and the browser did not come back.
                 let grounded = n == written.request && !operations.stored_last;
+
                 (later && !sure) || grounded
             });
             if !excused {

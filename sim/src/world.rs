@@ -5,9 +5,9 @@
 //! it reaches the store, and its answer reaches the request. Between any two events the scheduler
 //! may let time pass, run another request, or never run this one again.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BinaryHeap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -170,7 +170,7 @@ pub struct World {
     current: Cell<RequestId>,
     pub kv: RefCell<Kv>,
     judge: RefCell<Option<Judge>>,
-    operations: RefCell<BTreeMap<RequestId, Operations>>,
+    operations: RefCell<Vec<Operations>>,
     pub faults: RefCell<[u32; Fault::ALL.len()]>,
     log: RefCell<Option<Vec<String>>>,
 }
@@ -230,6 +230,11 @@ impl World {
     }
 
     // --- tasks ---------------------------------------------------------------------------------
+
+    /// A request is about to begin: from here on its operations are counted.
+    pub fn admit(&self, request: RequestId) {
+        self.count(request, |_| {});
+    }
 
     /// Starts a request.
     pub fn start(&self, request: RequestId, future: impl Future<Output = ()> + 'static) {
@@ -414,13 +419,16 @@ impl World {
 
     // --- operations ----------------------------------------------------------------------------
 
-    pub fn operations(&self, request: RequestId) -> Operations {
-        let operations = self.operations.borrow();
-        operations.get(&request).cloned().unwrap_or_default()
+    pub fn operations(&self, request: RequestId) -> Ref<'_, Operations> {
+        Ref::map(self.operations.borrow(), |all| &all[request])
     }
 
     fn count<T>(&self, request: RequestId, count: impl FnOnce(&mut Operations) -> T) -> T {
-        count(self.operations.borrow_mut().entry(request).or_default())
+        let mut all = self.operations.borrow_mut();
+        if all.len() <= request {
+            all.resize_with(request + 1, Operations::default);
+        }
+        count(&mut all[request])
     }
 
     fn judge(&self, asked: &Asked<'_>) -> Verdict {
