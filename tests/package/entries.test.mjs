@@ -107,7 +107,7 @@ test("what is not released by handle is released by the collector", () => {
     const response = await sessions.handle(new Request("https://x/"), null, (s) => { s.set("a", "x".repeat(2000)); return new Response(); });
     const cookie = response.headers.getSetCookie().map((c) => c.split(";")[0]).join("; ");
     const sizes = [];
-    for (let round = 0; round < 6; round++) {
+    for (let round = 0; round < 16; round++) {
       for (let i = 0; i < 1000; i++) {
         const session = await sessions.load(cookie); // never committed
         session.get("a");
@@ -121,7 +121,8 @@ test("what is not released by handle is released by the collector", () => {
   `;
   const output = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script], { encoding: "utf8" });
   const sizes = JSON.parse(output);
-  assert.equal(sizes.at(-1), sizes.at(2), output);
+  // It grows while the isolate's tables fill, and then stands still.
+  assert.equal(sizes.at(-1), sizes.at(-8), output);
 });
 
 describe("the tarball", () => {
