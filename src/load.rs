@@ -58,7 +58,7 @@ pub(crate) async fn look(
     if freshness == Freshness::Memory && may_skip_the_store(&shared, &held, &remembered, now) {
         let stored = remembered.settled.map(Ok);
         let markers = own_markers(&shared, &held, now);
-        let finding = sight(&shared, &held, now, markers, stored, None);
+        let finding = sight(&shared, &held, [now, now], markers, stored, None);
         return Ok(Look {
             finding,
             at: now,
@@ -81,7 +81,7 @@ pub(crate) async fn look(
     let stored_version = stored
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
-    let finding = sight(&shared, &held, at, markers, stored, settled);
+    let finding = sight(&shared, &held, [now, at], markers, stored, settled);
 
     let unstored = held.fresh.as_ref().is_some_and(|fresh| {
         fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
@@ -122,7 +122,7 @@ fn may_skip_the_store(shared: &Shared, held: &Held, remembered: &Remembered, now
 fn sight(
     shared: &Shared,
     held: &Held,
-    now: i64,
+    [asked_at, now]: [i64; 2],
     markers: Markers,
     stored: Option<Result<Envelope, Unreadable>>,
     settled: Option<Envelope>,
@@ -145,6 +145,7 @@ fn sight(
     };
     judge(Sight {
         now,
+        asked_at,
         window: shared.window(),
         idle: shared.settings.idle_timeout(),
         lineage: ticket.lineage,

@@ -78,6 +78,8 @@ pub(crate) enum Access {
 /// Everything that can be seen of one session.
 pub(crate) struct Sight {
     pub(crate) now: i64,
+    /// When the store was asked: what it did not show then it may show now.
+    pub(crate) asked_at: i64,
     /// W in milliseconds.
     pub(crate) window: i64,
     /// The idle time of the settings, in seconds, 0 for none.
@@ -147,6 +149,7 @@ struct Copies {
 pub(crate) fn judge(sight: Sight) -> Finding {
     let Sight {
         now,
+        asked_at,
         window,
         idle,
         lineage,
@@ -236,9 +239,10 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     }
 
     let pending = || Finding::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
-    let floor = fresh.filter(|(_, saved_at)| within_window(*saved_at));
+    let may_be_unseen = |instant: i64| asked_at < instant.saturating_add(window);
+    let floor = fresh.filter(|(_, saved_at)| may_be_unseen(*saved_at));
     let Some(copies) = copies else {
-        return if within_window(minted_at) || floor.is_some() {
+        return if may_be_unseen(minted_at) || floor.is_some() {
             pending()
         } else {
             Finding::nothing(Outcome::Gone, Access::Empty)
@@ -299,6 +303,7 @@ mod tests {
     fn sight() -> Sight {
         Sight {
             now: NOW,
+            asked_at: NOW,
             window: W,
             idle: 3_600,
             lineage: Id([1; 16]),
