@@ -205,7 +205,15 @@ impl Presented {
         let limits = shared.settings.cookie_limits();
         let found = match cookie::parse(header, shared.cookies.names(), limits) {
             Ok(found) => found,
-            Err(cookie::TooLarge) => return (Self::TooLarge, Came::default()),
+            // Any of them may be in it, and a logout has to take them from the browser.
+            Err(cookie::TooLarge) => {
+                let came = Came {
+                    key: true,
+                    seen: true,
+                    fresh: true,
+                };
+                return (Self::TooLarge, came);
+            }
         };
         let came = Came {
             key: !found.key.is_empty(),
