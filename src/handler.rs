@@ -1,5 +1,6 @@
 //! Sessions in a fetch handler written with the crate `worker`.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use js_sys::{Object, Reflect};
@@ -16,6 +17,23 @@ use crate::runtime::PlatformRuntime;
 use crate::sessions::{CommitHeaders, Sessions};
 use crate::settings::{Settings, Storage};
 use crate::store::SessionStore;
+
+thread_local! {
+    /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
+    static MEMORY: MemoryConnector = MemoryConnector::new();
+    static WARNED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Says once in an isolate's life what an operator should not have left on.
+fn warn_once(settings: &Settings) {
+    let silent = settings.cookie_secure() || settings.disable_warnings();
+    if !silent && !WARNED.replace(true) {
+        worker::console_warn!(
+            "SESSION_COOKIE_SECURE=false: session cookies travel over plain HTTP too, where anybody \
+             on the way can take them"
+        );
+    }
+}
 
 /// Name of the KV namespace's binding.
 const BINDING: &str = "SESSIONS";
@@ -41,8 +59,9 @@ impl Sessions {
         })?;
         let connector: Rc<dyn SessionConnector> = match settings.storage() {
             Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
-            Storage::Memory => Rc::new(MemoryConnector::new()),
+            Storage::Memory => Rc::new(MEMORY.with(Clone::clone)),
         };
+        warn_once(&settings);
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret)?;
         let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;

@@ -504,17 +504,7 @@ impl SessionStore {
             self.load().await?;
             return Ok(self.access == Access::Live && self.base.is_some() && self.next.is_none());
         };
-        let key = parse_key(key)?;
-        let names = &self.shared.names;
-        let asked = [
-            names.record(&key),
-            names.dead_key(key.derived),
-            names.dead_lineage(key.lineage),
-        ];
-        let asked = asked.each_ref().map(String::as_str);
-        let options = Freshness::Shortest.options(&self.shared);
-        let answer = self.shared.read(&asked, options).await?;
-        Ok(matches!(&answer[..], [Some(_), None, None]))
+        self.shared.exists(parse_key(key)?).await
     }
 
     /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session

@@ -72,6 +72,7 @@ pub(crate) async fn look(
         stored,
         at,
     } = read(&shared, &held, &storage_key, freshness).await?;
+    note_deaths(&shared, &held, &markers, at);
     let own = own_markers(&shared, &held, at);
     markers.add(own);
     // Remembered anew: other requests have gone on while the store was asked.
@@ -217,7 +218,24 @@ async fn read(
     })
 }
 
-/// The markers of this session that this isolate has put itself.
+/// Remembers what the store says is dead: an older answer that comes later does not revive it.
+fn note_deaths(shared: &Shared, held: &Held, markers: &Markers, now: i64) {
+    let key = held.identity.key;
+    let until = now.saturating_add(shared.staleness_bound());
+    if let Some(marker) = markers.key {
+        let name = shared.names.dead_key(key.derived);
+        shared.memory.note_marker(&name, marker, until);
+    }
+    if let Some(marker) = markers.lineage {
+        let name = shared.names.dead_lineage(key.lineage);
+        shared.memory.note_marker(&name, marker, until);
+    }
+    if let (Some(owner), Some(marker)) = (key.owner, &markers.owner) {
+        shared.memory.note_owner(owner, marker.clone(), until);
+    }
+}
+
+/// The markers of this session that this isolate has put or read.
 pub(crate) fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
     let key = held.identity.key;
     let marker = |name: String| shared.memory.marker(&name, now);

@@ -344,6 +344,40 @@ impl Shared {
         Ok(living)
     }
 
+    /// True where a record of `key` is there and no marker has ended it.
+    pub(crate) async fn exists(&self, key: SessionKey) -> Result<bool, SessionError> {
+        let record = self.names.record(&key);
+        let names = [
+            Some(record.clone()),
+            Some(self.names.dead_key(key.derived)),
+            Some(self.names.dead_lineage(key.lineage)),
+            key.owner.map(|tag| self.names.owner(tag)),
+        ];
+        let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        let answer = self.read(&asked, Freshness::Shortest.options(self)).await?;
+        let owner = match (&answer[..], key.owner) {
+            ([Some(_), None, None, Some(text)], Some(_)) => read_owner_marker(text)?,
+            ([Some(_), None, None, ..], _) => return Ok(true),
+            _ => return Ok(false),
+        };
+        // Since when it is the owner's is in the list metadata only.
+        let page = match self.list(&record, None).await {
+            Ok(page) => page,
+            Err(error) if error.code() == ErrorCode::Unsupported => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let listed = page.keys.into_iter().find(|listed| listed.name == record);
+        let metadata = listed.and_then(|listed| listed.metadata);
+        let bound_at = metadata.and_then(|text| {
+            let mut opened = self
+                .ring
+                .iter()
+                .filter_map(|it| Listed::open(&text, it, &record));
+            Some(opened.next()?.bound_at)
+        });
+        Ok(bound_at.is_some_and(|bound_at| !owner.kills(key.lineage, bound_at)))
+    }
+
     /// Puts the owner marker that ends what is bound until now.
     async fn end_all_of(&self, tag: Id, spared: &[Id]) -> Result<(), SessionError> {
         let name = self.names.owner(tag);
