@@ -130,6 +130,7 @@ impl SessionStore {
             envelope,
             conflict,
             last_seen,
+            ..
         } = finding;
         self.phase = Phase::Loaded;
         (self.outcome, self.access, self.last_seen) = (outcome, access, last_seen);
@@ -616,8 +617,14 @@ impl SessionStore {
         let now = self.shared.runtime.now();
         let source = |look_again| match (&self.presented, &self.base) {
             (Presented::Session(held), Some(base)) => Some(Source {
-                held: Rc::clone(held),
+                // This request is a sign of life, though no cookie says so yet.
+                held: Rc::new(Held {
+                    identity: held.identity.clone(),
+                    seen: held.seen.max(Some(self.loaded_at)),
+                    fresh: held.fresh.clone(),
+                }),
                 base: base.clone(),
+                base_at: self.loaded_at.max(base.saved_at),
                 look_again,
             }),
             _ => None,

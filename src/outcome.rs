@@ -105,6 +105,8 @@ pub(crate) struct Finding {
     pub(crate) access: Access,
     /// The session as far as it may be read.
     pub(crate) envelope: Option<Envelope>,
+    /// The session whose end has passed, for the save that gives it another.
+    pub(crate) ended: Option<Envelope>,
     /// Two copies were joined of which neither knew all of the other.
     pub(crate) conflict: bool,
     /// When the browser was last here.
@@ -117,6 +119,7 @@ impl Finding {
             outcome,
             access,
             envelope: None,
+            ended: None,
             conflict: false,
             last_seen: i64::MIN,
         }
@@ -128,6 +131,7 @@ impl Finding {
             outcome,
             access,
             envelope: Some(joined),
+            ended: None,
             conflict,
             last_seen,
         }
@@ -262,7 +266,10 @@ pub(crate) fn judge(sight: Sight) -> Finding {
             copies,
             seen,
         ),
-        (false, true) => Finding::nothing(Outcome::Expired, Access::Empty),
+        (false, true) => Finding {
+            ended: Some(copies.joined),
+            ..Finding::nothing(Outcome::Expired, Access::Empty)
+        },
         (false, false) => Finding::found(Outcome::Loaded, Access::Live, copies, seen),
     }
 }

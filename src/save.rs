@@ -46,6 +46,8 @@ pub(crate) struct Source {
     pub(crate) held: Rc<Held>,
     /// What this request knows of it.
     pub(crate) base: Envelope,
+    /// Since when.
+    pub(crate) base_at: i64,
     /// Whether that is old enough to look again.
     pub(crate) look_again: bool,
 }
@@ -65,8 +67,9 @@ pub(crate) enum Step {
 #[derive(Clone)]
 pub(crate) struct MarkerPut {
     name: String,
-    value: String,
-    ttl: u32,
+    marker: Marker,
+    /// When the session that it speaks of ends by itself, where that is known.
+    hard_end: Option<i64>,
 }
 
 /// A save that is done.
@@ -85,8 +88,8 @@ impl MarkerPut {
     pub(crate) fn rotated(shared: &Shared, identity: &Identity, now: i64) -> Self {
         Self {
             name: shared.names.dead_key(identity.key.derived),
-            value: Marker::rotated(now).encode(),
-            ttl: marker_ttl(Some(identity.ticket.hard_end), now),
+            marker: Marker::rotated(now),
+            hard_end: Some(identity.ticket.hard_end),
         }
     }
 
@@ -101,24 +104,35 @@ impl MarkerPut {
         let names = keys
             .into_iter()
             .map(|derived| shared.names.dead_key(derived));
-        let value = Marker::revoked(now).encode();
-        let ttl = marker_ttl(hard_end, now);
         names
             .chain([shared.names.dead_lineage(lineage)])
             .map(|name| Self {
                 name,
-                value: value.clone(),
-                ttl,
+                marker: Marker::revoked(now),
+                hard_end,
             })
             .collect()
+    }
+
+    /// The same, of a death at another instant.
+    fn at(&self, now: i64) -> Self {
+        Self {
+            name: self.name.clone(),
+            marker: Marker {
+                at: now,
+                ..self.marker
+            },
+            hard_end: self.hard_end,
+        }
     }
 
     /// Puts it. A 429 means that another put of it was taken within the second: it is tried once
     /// more and then taken as there.
     async fn put(&self, shared: &Shared) -> Result<(), SessionError> {
-        let options = PutOptions::ttl(self.ttl);
+        let options = PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at));
+        let value = self.marker.encode();
         for last in [false, true] {
-            match shared.put(&self.name, &self.value, &options).await {
+            match shared.put(&self.name, &value, &options).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {
                     if !last {
@@ -135,9 +149,7 @@ impl MarkerPut {
     pub(crate) fn note(&self, shared: &Shared) {
         let now = shared.runtime.now();
         let until = now.saturating_add(shared.staleness_bound());
-        shared
-            .memory
-            .note_marker(&self.name, Marker::decode(&self.value), until);
+        shared.memory.note_marker(&self.name, self.marker, until);
     }
 }
 
@@ -219,8 +231,11 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         };
     };
     // Only now: a crash in between leaves the old session valid, never none.
-    put_markers(&shared, &work.retire).await?;
-    for marker in &work.retire {
+    // Their grace begins here, not when the request decided.
+    let now = shared.runtime.now();
+    let retire: Vec<_> = work.retire.iter().map(|marker| marker.at(now)).collect();
+    put_markers(&shared, &retire).await?;
+    for marker in &retire {
         marker.note(&shared);
     }
     Ok(Rc::new(saved))
@@ -400,7 +415,10 @@ impl Source {
             (Access::Empty | Access::Detached, _) => return Err(refusal(ErrorCode::Unavailable)),
         }
         let base = self.base.clone();
-        Ok(match finding.envelope {
+        Ok(match finding.envelope.or(finding.ended) {
+            // By now the store shows all that was known then, and may have forgotten that
+            // something of it was removed.
+            Some(found) if now >= self.base_at.saturating_add(shared.window()) => found,
             Some(found) => found.join(base),
             None => base,
         })

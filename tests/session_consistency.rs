@@ -401,6 +401,23 @@ fn copies_that_did_not_know_of_each_other_are_joined_and_stored_by_who_finds_the
     assert_eq!(sorted(&world.elsewhere().open(&jar)), "a=1 x=1 y=2");
 }
 
+#[test]
+fn a_request_that_outlived_a_tombstone_brings_nothing_back() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut slow = world.elsewhere().open(&jar);
+    world.visit(&mut jar, |session| session.remove("a").unwrap());
+    world.advance(12 * WINDOW);
+    // The tombstone goes with this save.
+    world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+    slow.set("c", 3).unwrap();
+    jar.receive(
+        world.now(),
+        world.elsewhere().commit(&mut slow).set_cookie(),
+    );
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "b=2 c=3");
+}
+
 // --- one write a second --------------------------------------------------------------------------
 
 #[test]

@@ -366,6 +366,35 @@ fn a_save_after_the_end_is_expired_and_a_new_end_revives() {
 }
 
 #[test]
+fn a_request_that_came_in_time_is_saved_in_time() {
+    // Its own load was a sign of life, though no cookie says so yet.
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.advance(DAY - 1);
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    world.advance(2 * SECOND);
+    jar.receive(world.now(), world.commit(&mut session).set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1 b=2");
+}
+
+#[test]
+fn a_revival_keeps_what_others_saved_meanwhile() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut slow = world.open(&jar);
+    world.visit(&mut jar, |session| {
+        session.remove("a").unwrap();
+        session.set("b", 2).unwrap();
+    });
+    world.advance(DAY);
+    slow.set("c", 3).unwrap();
+    slow.set_expiry(600).unwrap();
+    jar.receive(world.now(), world.commit(&mut slow).set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "b=2 c=3");
+}
+
+#[test]
 fn a_revival_stops_at_the_hard_end() {
     let world = World::with(never_idle());
     let jar = world.visitor();

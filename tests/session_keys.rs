@@ -314,6 +314,21 @@ fn a_rotation_cut_off_after_any_step_leaves_one_of_both_keys_valid() {
 }
 
 #[test]
+fn the_grace_of_a_rotation_begins_with_its_save() {
+    let world = World::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.cycle_key().unwrap();
+    world.advance(2 * WINDOW);
+    save(&mut session).unwrap();
+    for world in [&world, &world.elsewhere()] {
+        let old = world.open(&jar);
+        assert_eq!(old.outcome(), Outcome::Rotated);
+        assert_eq!(shown(&old), "a=1");
+    }
+}
+
+#[test]
 fn cycle_key_of_a_new_session_makes_one() {
     let world = World::new();
     let mut jar = Jar::new();
