@@ -69,3 +69,11 @@ export function call(step) {
     throw fromCore(thrown);
   }
 }
+
+/** Refuses what is no user id: text that the core would read as other text, too. */
+export function checkOwner(owner) {
+  if (typeof owner !== "string" || !owner.isWellFormed()) {
+    throw sessionError("invalid_value", "a user id is well-formed text");
+  }
+  return owner;
+}

@@ -4,7 +4,7 @@
 // Steps that wait for storage follow each other, so that concurrent calls on one session are fine.
 
 import { newSessionId } from "./core.js";
-import { call, fromCore, isRefusal, sessionError } from "./errors.js";
+import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { Table } from "./values.js";
 import { realmOf } from "./realm.js";
 
@@ -339,7 +339,7 @@ export class SessionStore {
 
   /** Login: binds the session to a user, under a new lineage. */
   bind(owner, { keep = true } = {}) {
-    if (typeof owner !== "string") throw sessionError("invalid_value", "a user id is text");
+    checkOwner(owner);
     if (this.#phase !== "l") this.#mayIntend();
     this.#intend((handle, changes) => handle.bind(changes, owner, keep));
   }
@@ -388,7 +388,7 @@ export class SessionStore {
           problem = fromCore(error); // told when the session has ended, which comes first
         }
       }
-      await this.#end((handle) => handle.flush(kept));
+      await this.#end((handle) => handle.flush(kept), true);
       if (problem) throw problem;
     });
   }
@@ -564,13 +564,14 @@ export class SessionStore {
     }
   }
 
-  async #end(step) {
+  async #end(step, flushes = false) {
     if (this.#phase === "c") throw committedError();
     const handle = this.#core();
     try {
       await this.#step(() => step(handle));
     } finally {
-      this.#refresh();
+      // What the core was not told yet ends with the session.
+      this.#refresh((destroyed) => flushes || destroyed);
     }
   }
 
@@ -607,11 +608,11 @@ export class SessionStore {
     }
   }
 
-  #refresh() {
-    this.#apply(call(() => this.#handle.state()));
+  #refresh(forgets) {
+    this.#apply(call(() => this.#handle.state()), forgets);
   }
 
-  #apply(state) {
+  #apply(state, forgets) {
     const lines = state.split("\n");
     const [head, keys, flash] = lines;
     this.#phase = head[0];
@@ -625,6 +626,7 @@ export class SessionStore {
       [this.#flash, flash],
     ]) {
       const names = text === "[]" ? [] : JSON.parse(text);
+      if (forgets?.(this.#destroyed)) table.forget();
       table.reset(names, lines.slice(at, at + names.length));
       at += names.length;
     }
@@ -656,7 +658,10 @@ export class SessionStore {
       },
 
       /** The headers for what was done already, where the commit failed. */
-      done: (session) => (session.#handle ? session.#headers(session.#handle.done()) : NO_HEADERS),
+      done(session) {
+        if (!session.#handle) return NO_HEADERS;
+        return session.#queue(() => session.#headers(call(() => session.#handle.done())));
+      },
 
       release: (session) => session.#release(),
       warn: (session, message) => {
@@ -743,7 +748,9 @@ function late(value) {
   const refuse = () => {
     throw committedError();
   };
-  return new Proxy(value, {
+  // Over a copy: a proxy of something frozen may not answer otherwise than that.
+  const copy = Array.isArray(value) ? [...value] : Object.assign(Object.create(Object.getPrototypeOf(value)), value);
+  return new Proxy(copy, {
     get: (target, key, receiver) => late(Reflect.get(target, key, receiver)),
     set: refuse,
     deleteProperty: refuse,

@@ -1,6 +1,6 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
-import { call, fromCore, isRefusal, sessionError } from "./errors.js";
+import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { realmOf, realmOfEnv } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
@@ -63,7 +63,7 @@ export class Sessions {
 
   /** The live sessions of a user, the one written last first. */
   async list(owner) {
-    const flat = await ask(() => this.#realm.list(String(owner)));
+    const flat = await ask(() => this.#realm.list(checkOwner(owner)));
     const sessions = [];
     for (let i = 0; i < flat.length; i += 5) {
       const [key, created, lastWritten, userAgent, place] = flat.slice(i, i + 5);
@@ -80,12 +80,12 @@ export class Sessions {
 
   /** Ends one session of a user. */
   async revoke(owner, key) {
-    await ask(() => this.#realm.revoke(String(owner), String(key)));
+    await ask(() => this.#realm.revoke(checkOwner(owner), String(key)));
   }
 
   /** Ends every session of a user, but for that of the session key `except`. */
   async revokeAll(owner, { except } = {}) {
-    await ask(() => this.#realm.revokeAll(String(owner), except ?? undefined));
+    await ask(() => this.#realm.revokeAll(checkOwner(owner), except ?? undefined));
   }
 
   #attach(request, context) {
@@ -115,7 +115,7 @@ export class Sessions {
       } catch (error) {
         // What failed after the session refused is answered with the refusal.
         if (!session.refusal) throw error;
-        return withHeaders(session.refusal.toResponse(), internals.done(session));
+        return withHeaders(session.refusal.toResponse(), await internals.done(session));
       }
       if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
       let headers = internals.commit(session, response.status);
@@ -124,7 +124,7 @@ export class Sessions {
       } catch (error) {
         if (typeof error?.toResponse !== "function") throw error;
         if (!isRefusal(error)) internals.warn(session, `the session could not be saved: ${error.message}`);
-        return withHeaders(error.toResponse(), internals.done(session));
+        return withHeaders(error.toResponse(), await internals.done(session));
       }
       return withHeaders(response, headers);
     } finally {

@@ -325,6 +325,12 @@ export class Table {
     return { cleared: this.#cleared, lines, confirm };
   }
 
+  /** Drops everything, as if there had been nothing: the session has ended. */
+  forget() {
+    this.clear();
+    this.#cleared = false;
+  }
+
   /** Takes over the core's keys and texts; what has changed here since it was told stays. */
   reset(keys, texts) {
     this.#look();

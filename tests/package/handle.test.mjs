@@ -293,6 +293,41 @@ test("after the commit, reading is allowed and a change is the error", async () 
   }
 });
 
+test("frozen data can be read after the commit", async () => {
+  const { browser } = world();
+  let session;
+  await browser.ask((it) => {
+    session = it;
+    it.set("deep", Object.freeze({ list: Object.freeze([Object.freeze({ n: 1 })]) }));
+  });
+  assert.equal(session.data.deep.list[0].n, 1);
+  assert.deepEqual(Object.keys(session.data.deep), ["list"]);
+  assert.deepEqual(JSON.parse(JSON.stringify(session.data)), { deep: { list: [{ n: 1 }] } });
+  assert.throws(() => session.data.deep.list.push(2), code("committed"));
+});
+
+test("a handler that fails while a step of its own is under way", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const { response } = await browser.visit((session) => {
+    session.destroy(); // not awaited
+    return session.exists("x").catch(() => session.set("a", 2));
+  });
+  assert.equal(response.status, 409);
+  assert.equal(browser.cookie, null);
+  const thrown = new Error("own");
+  const again = world();
+  await again.browser.ask((session) => session.set("a", 1));
+  await assert.rejects(
+    again.browser.visit((session) => {
+      session.set("a", 2);
+      session.save(); // not awaited
+      throw thrown;
+    }),
+    (error) => error === thrown,
+  );
+});
+
 test("a session is committed once", async () => {
   const { browser, sessions } = world();
   const session = await browser.load();

@@ -77,8 +77,8 @@ class Model {
   }
 
   /** Back to what is stored, as for a new request. */
-  forget() {
-    this.values = new Map(this.stored?.values.map(([key, value]) => [key, fresh(value)]));
+  forget({ keep = [] } = {}) {
+    this.values = new Map((this.stored?.values ?? keep).map(([key, value]) => [key, fresh(value)]));
     this.flash = new Map(this.stored?.flash.map(([key, value]) => [key, fresh(value)]));
     this.expiry = this.stored?.expiry ?? null;
     this.moved = this.unsure = this.setExpiry = false;
@@ -259,6 +259,30 @@ const steps = {
   async load_fresh(it) {
     await it.session.load({ fresh: true });
   },
+  async flush(it, { pick }) {
+    const keep = pick([[], ["a", "10"], ["none"]]);
+    await it.session.flush({ keep });
+    it.model.stored = null;
+    it.model.forget({ keep: [...it.model.values].filter(([key]) => keep.includes(key)) });
+    assert.equal(it.session.isNew, true);
+  },
+  async destroy(it) {
+    await it.session.destroy();
+    failsWith("destroyed", () => it.session.set("a", 1));
+    await it.end();
+    it.model.stored = null;
+    it.model.forget();
+    await it.begin();
+    assert.equal(it.session.outcome, "new");
+  },
+  async bind(it) {
+    it.session.bind("ada");
+    assert.equal(it.session.owner, "ada");
+    await it.session.save();
+    // A new lineage begins with the settings' own end.
+    it.model.expiry = it.model.setExpiry ? it.model.expiry : null;
+    it.model.saved({ made: true });
+  },
   async cycle(it) {
     it.session.cycleKey();
     const key = it.session.sessionKey;
@@ -307,5 +331,5 @@ test(`${SEQUENCES} random sequences agree with a plain map`, { timeout: 300_000 
   const never = [...Object.keys(operations), ...Object.keys(steps)].filter((name) => !counts[name]);
   t.diagnostic(JSON.stringify(counts));
   assert.deepEqual(never, [], "operations that never occurred");
-  for (const code of ["missing_key", "invalid_value", "too_large"]) assert.ok(counts[`error ${code}`] > 0, code);
+  for (const code of ["missing_key", "invalid_value", "too_large", "destroyed"]) assert.ok(counts[`error ${code}`] > 0, code);
 });

@@ -612,6 +612,39 @@ test("js_flush", async () => {
   assert.equal(browser.cookie, null);
 });
 
+test("js_flush_and_destroy_leave_nothing_of_what_was_not_saved", async () => {
+  for (const end of [(session) => session.flush(), (session) => session.flush({ keep: ["theme"] })]) {
+    const { browser } = await filled({ theme: "dark", cart: [1] });
+    await browser.ask(async (session) => {
+      const { data } = session;
+      session.set("note", "private").flash("notice", 1);
+      data.more = { private: true };
+      data.cart.push(2);
+      await end(session);
+      assert.deepEqual(Object.keys(data), [...session.keys()]);
+      session.set("after", 1);
+    });
+    const left = await browser.load();
+    assert.ok([...left.keys()].every((key) => ["theme", "after"].includes(key)), String([...left.keys()]));
+    assert.equal(left.takeFlash("notice"), undefined);
+  }
+  const { browser } = await filled({ a: 1 });
+  await browser.ask(async (session) => {
+    const { data } = session;
+    session.set("note", "private");
+    await session.destroy();
+    assert.equal(session.size, 0);
+    assert.deepEqual(Object.keys(data), []);
+  });
+  assert.equal(browser.cookie, null);
+  // Ending another session touches nothing of this one.
+  const one = await filled({ a: 1 });
+  const session = await one.browser.load();
+  session.set("b", 2);
+  await session.delete(`-.${"A".repeat(22)}.${"A".repeat(22)}`);
+  assert.deepEqual([...session], [["a", 1], ["b", 2]]);
+});
+
 test("js_flush_ends_the_session_whatever_the_data", async () => {
   const { browser } = await filled({ a: 1 });
   const thief = browser.clone();
@@ -645,7 +678,7 @@ test("js_bind_owner_auth_time", async () => {
   await browser.ask((session) => session.set("x", 1));
   await browser.ask((session) => session.bind("bob", { keep: false }));
   assert.equal((await browser.load()).size, 0);
-  for (const owner of ["", "x".repeat(1025), 7, undefined]) {
+  for (const owner of ["", "x".repeat(1025), "\ud800", 7, undefined]) {
     const session = await browser.load();
     assert.throws(() => session.bind(owner), code("invalid_value"));
   }
