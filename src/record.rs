@@ -547,6 +547,36 @@ mod tests {
     }
 
     #[test]
+    fn every_end_round_trips_in_both_forms() {
+        for expiry in [
+            Expiry::Default,
+            Expiry::At(1_700_000_500_000),
+            Expiry::Idle(7),
+            Expiry::BrowserClose,
+        ] {
+            let mut envelope = envelope();
+            envelope.expiry = expiry;
+            let sealed = envelope.seal(&key(1), [9; 24], "s.x").unwrap();
+            for text in [sealed, envelope.to_plain().unwrap()] {
+                let back = Envelope::open(&text, &key(1), "s.x", false).unwrap();
+                assert_eq!(back.expiry, expiry);
+            }
+        }
+        let plain = envelope().to_plain().unwrap();
+        for (there, wrong) in [
+            (r#"["idle",600]"#, r#"["idle",-1]"#),
+            (r#"["idle",600]"#, r#"["never",0]"#),
+            (r#""boundAt":1700000000001,"#, ""),
+            (r#""owner":"ada","#, ""),
+        ] {
+            let wrong = plain.replacen(there, wrong, 1);
+            assert_ne!(wrong, plain);
+            let opened = Envelope::open(&wrong, &key(1), "s.x", false);
+            assert_eq!(opened.err(), Some(Unreadable::Corrupt), "{wrong}");
+        }
+    }
+
+    #[test]
     fn plain_json_is_no_record_where_records_are_sealed() {
         let plain = envelope().to_plain().unwrap();
         let opened = Envelope::open(&plain, &key(1), "s.x", true);

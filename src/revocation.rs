@@ -247,6 +247,48 @@ mod tests {
     }
 
     #[test]
+    fn of_two_markers_of_one_key_a_revocation_counts_and_then_the_earlier() {
+        let cases = [
+            (Marker::revoked(9), Marker::rotated(5), Marker::revoked(9)),
+            (Marker::revoked(5), Marker::revoked(9), Marker::revoked(5)),
+            (Marker::rotated(5), Marker::rotated(9), Marker::rotated(5)),
+        ];
+        for (one, other, decides) in cases {
+            assert_eq!(one.or_earlier(other), decides);
+            assert_eq!(other.or_earlier(one), decides);
+        }
+    }
+
+    #[test]
+    fn what_another_has_heard_is_added() {
+        let owner = |at, except: &[Id]| {
+            let except = except.to_vec();
+            Some(OwnerMarker { at, except })
+        };
+        let heard = |owner| Markers {
+            key: Some(Marker::revoked(5)),
+            lineage: Some(Marker::revoked(7)),
+            owner,
+        };
+        let mut markers = Markers::default();
+        markers.add(heard(owner(100, &[B])));
+        assert_eq!(markers, heard(owner(100, &[B])));
+        // The later owner marker counts, the first of two of one instant.
+        for (other, then) in [
+            (owner(99, &[]), owner(100, &[B])),
+            (owner(100, &[]), owner(100, &[B])),
+            (None, owner(100, &[B])),
+            (owner(101, &[A]), owner(101, &[A])),
+        ] {
+            markers.add(Markers {
+                owner: other,
+                ..Markers::default()
+            });
+            assert_eq!(markers, heard(then));
+        }
+    }
+
+    #[test]
     fn a_revocation_names_the_first_key_too() {
         let first = SessionKey {
             owner: None,
