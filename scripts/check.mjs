@@ -3,6 +3,7 @@
 
 import { existsSync, readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
+import { buildPackage } from "./build-package.mjs";
 import { buildWorker, cargoWasm } from "./build.mjs";
 import { ensureCargoDeny, ensureComponents, ensureWasmClippy } from "./cargo-tools.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
@@ -68,19 +69,22 @@ async function wasmClippy(...what) {
 /** The lock files are those of the manifests, serve every platform, and name no registry host. */
 async function lockFiles() {
   await run("Cargo.lock", "cargo", ["metadata", "--locked", "--format-version", "1"], { capture: true });
-  const sources = readFileSync(inRoot("Cargo.lock"), "utf8").matchAll(/^source = "(.*)"$/gm);
-  for (const [, source] of sources) {
-    if (source !== "registry+https://github.com/rust-lang/crates.io-index") {
-      throw new Stop(`Cargo.lock takes a crate from ${source}`);
+  for (const file of tracked().filter((file) => /(^|\/)Cargo\.lock$/.test(file))) {
+    for (const [, source] of readFileSync(inRoot(file), "utf8").matchAll(/^source = "(.*)"$/gm)) {
+      if (source !== "registry+https://github.com/rust-lang/crates.io-index") {
+        throw new Stop(`${file} takes a crate from ${source}`);
+      }
     }
   }
-  const { packages } = JSON.parse(readFileSync(inRoot("package-lock.json"), "utf8"));
-  for (const [path, entry] of Object.entries(packages)) {
-    if (entry.resolved) throw new Stop(`package-lock.json names a registry host at ${path}`);
-    // npm leaves out a platform's package that it could not see, and other machines then lack it.
-    for (const name of Object.keys(entry.optionalDependencies ?? {})) {
-      if (!packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`]) {
-        throw new Stop(`package-lock.json lacks ${name}, which ${path} wants on some platforms`);
+  for (const file of tracked().filter((file) => /(^|\/)package-lock\.json$/.test(file))) {
+    const { packages } = JSON.parse(readFileSync(inRoot(file), "utf8"));
+    for (const [path, entry] of Object.entries(packages)) {
+      if (entry.resolved) throw new Stop(`${file} names a registry host at ${path}`);
+      // npm leaves out a platform's package that it could not see; other machines then lack it.
+      for (const name of Object.keys(entry.optionalDependencies ?? {})) {
+        if (!packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`]) {
+          throw new Stop(`${file} lacks ${name}, which ${path} wants on some platforms`);
+        }
       }
     }
   }
@@ -128,6 +132,7 @@ function everyTestHasItsKind() {
 /** scripts/size-budget.json: what may be uploaded, in bytes, as counted after gzip. */
 async function sizeBudget() {
   await buildWorker();
+  await buildPackage();
   const over = [];
   for (const [file, { gzip }] of Object.entries(JSON.parse(readFileSync(inRoot("scripts", "size-budget.json"))))) {
     const size = gzipSync(readFileSync(inRoot(file)), { level: 9 }).length;
