@@ -547,6 +547,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_token_is_compared_whole() {
+        let token = Token::from_bytes(&[1; 32]).unwrap();
+        assert!(token.is(&token.clone()));
+        for at in 0..32 {
+            let mut bytes = [1; 32];
+            bytes[at] = 2;
+            assert!(!token.is(&Token::from_bytes(&bytes).unwrap()));
+        }
+        for wrong in [0, 31, 33] {
+            assert!(Token::from_bytes(&vec![1; wrong]).is_none());
+        }
+    }
+
     /// What a type holds is overwritten when it is dropped: the compiler says so.
     #[test]
     fn tokens_and_keys_are_wiped_when_dropped() {
