@@ -171,6 +171,12 @@ fn names_are_the_known_ones() {
         known("session key, owned and rotated")
     );
     assert_eq!(record_name(), known("record name"));
+    let (names, id) = (Names::new("app:"), sample.owner);
+    assert_eq!(names.dead_key(id), format!("app:k.{id}"));
+    assert_eq!(names.dead_lineage(id), format!("app:l.{id}"));
+    assert_eq!(names.owner(id), format!("app:o.{id}"));
+    assert_eq!(names.records_of(id), format!("app:s.{id}."));
+    assert_eq!(names.session_key(&record_name()), Some(sample.rotated()));
 }
 
 #[test]
