@@ -437,7 +437,7 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     w.store.take_log();
     let mut session = far.load(Head::default());
     assert!(run(session.exists(Some(&key))).unwrap());
-    row("`exists` by session key", counts(&w));
+    row("`exists` by session key, owned", counts(&w));
     let w = world();
     for _ in 0..2 {
         w.member("zoe");
