@@ -189,6 +189,14 @@ impl SessionStore {
     /// nothing written before the commit. A session that is new already keeps its data; one that
     /// was loaded is left as it is, and this one begins empty (to end the old one: `flush`).
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.session_key(), None);
+    /// session.create()?;
+    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
@@ -219,6 +227,20 @@ impl SessionStore {
     /// writing with the commit and reading W later. Call it whenever what the session may do
     /// changes.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("role", "user")?;
+    /// session.save().await?;
+    /// let before = session.session_key();
+    ///
+    /// session.cycle_key()?;
+    /// session.set("role", "admin")?;
+    /// assert_ne!(session.session_key(), before);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
@@ -248,6 +270,18 @@ impl SessionStore {
     /// Login: binds the session to the user `owner` under a new lineage, so that no token known
     /// before reads what comes after. `keep` carries the data of a live anonymous session, or of
     /// one of the same owner, over; everything else begins empty.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// session.bind("ada", true)?;
+    /// assert_eq!(session.owner()?, Some("ada"));
+    /// assert!(session.contains_key("cart")?);
+    ///
+    /// session.bind("bob", true)?;
+    /// assert!(session.is_empty()?, "nothing of ada's is bob's");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// A storage error of the load; with `keep` also `stale` and `pending`;
@@ -376,6 +410,17 @@ impl SessionStore {
     /// Acts when called, under every outcome with an authentic key cookie, and stays done whatever
     /// happens to the request.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.destroy().await?;
+    /// assert_eq!(session.set("views", 2).unwrap_err().code().as_str(), "destroyed");
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
     /// finishes it with its next request, and is logged out all the same. `committed`.
@@ -470,6 +515,16 @@ impl SessionStore {
     /// values of the keys in `keep`, as far as they can be seen; without any, the session is made
     /// when something is put into it.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.update([("theme", "dark"), ("cart", "apple")])?;
+    /// session.flush(["theme"]).await?;
+    /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["theme"]);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As [`destroy`](Self::destroy); the session stays destroyed then.
     pub async fn flush<K: AsRef<str>>(
@@ -497,6 +552,19 @@ impl SessionStore {
 
     /// True where a session is there and alive: this one, or that of a session key, for
     /// administrators: no ownership is asked.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// let key = session.session_key().unwrap();
+    /// assert!(session.exists(Some(&key)).await?);
+    /// session.delete(Some(&key)).await?;
+    /// assert!(!session.exists(Some(&key)).await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// A storage error; `invalid_value` for a text that is no session key.
@@ -537,6 +605,17 @@ impl SessionStore {
 
     /// Saves what has changed now, rather than with the commit. Nothing is written where nothing
     /// changed.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert_eq!(session.version(), 1);
+    /// assert!(!session.modified());
+    /// # Ok(()) })
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// `expired` where the end of the session has passed; `stale`, `rotated`, `revoked`,

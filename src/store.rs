@@ -147,6 +147,14 @@ impl SessionStore {
 
     /// The value of a key that has to be there.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("user", "ada")?;
+    /// assert_eq!(session.require::<String>("user")?, "ada");
+    /// assert_eq!(session.require::<String>("none").unwrap_err().code().as_str(), "missing_key");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `missing_key` where it is not; otherwise as [`get`](Self::get).
     pub fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, SessionError> {
@@ -214,6 +222,14 @@ impl SessionStore {
 
     /// Keys and their JSON texts, in order of insertion.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("b", 1), ("a", 2)])?;
+    /// let pairs: Vec<(&str, &str)> = session.iter()?.collect();
+    /// assert_eq!(pairs, [("b", "1"), ("a", "2")]);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn iter(&self) -> Result<impl Iterator<Item = (&str, &str)>, SessionError> {
@@ -244,6 +260,14 @@ impl SessionStore {
 
     /// Puts `value` under `key`. An equal value is no modification.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple", "pear"])?;
+    /// let refused = session.set("ratio", [0.5, f64::NAN]).unwrap_err();
+    /// assert_eq!(refused.message(), "ratio[1] cannot be stored: JSON has no NaN");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `invalid_value` for what JSON cannot carry, with the path to it; `too_large` for a key over
     /// `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` when the session is over in this
@@ -263,6 +287,14 @@ impl SessionStore {
 
     /// Removes `key` and gives back what stood there.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("step", 3)?;
+    /// assert_eq!(session.pop::<u8>("step")?, 3);
+    /// assert_eq!(session.pop::<u8>("step").unwrap_err().code().as_str(), "missing_key");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `missing_key` where it is not there; `wrong_type` where it is no `T` (it stays then);
     /// otherwise as [`remove`](Self::remove).
@@ -273,6 +305,13 @@ impl SessionStore {
     }
 
     /// As [`pop`](Self::pop), with `default` for a key that is not there: nothing is modified then.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.pop_or("step", 1)?, 1);
+    /// assert!(!session.modified());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`pop`](Self::pop), but for `missing_key`.
@@ -290,6 +329,14 @@ impl SessionStore {
 
     /// Removes the key that was inserted last and gives back its JSON text.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("first", 1), ("last", 2)])?;
+    /// let (key, text) = session.popitem()?;
+    /// assert_eq!((&*key, &*text), ("last", "2"));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `missing_key` where the session has no key; otherwise as [`remove`](Self::remove).
     pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
@@ -305,6 +352,13 @@ impl SessionStore {
     }
 
     /// Sets every pair of `values`, in their order.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("width", 3), ("height", 4)])?;
+    /// assert_eq!(session.len()?, 2);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`set`](Self::set); nothing is changed then.
@@ -382,6 +436,13 @@ impl SessionStore {
 
     /// The value of `key`, which is set to `default` where it is not there.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.setdefault("theme", "light".to_owned())?, "light");
+    /// assert_eq!(session.setdefault("theme", "dark".to_owned())?, "light");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get`](Self::get) and [`set`](Self::set).
     pub fn setdefault<T: Serialize + DeserializeOwned>(
@@ -397,6 +458,14 @@ impl SessionStore {
     }
 
     /// Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.flash("notice", "Saved.")?;
+    /// assert_eq!(session.take_flash::<String>("notice")?.as_deref(), Some("Saved."));
+    /// assert_eq!(session.take_flash::<String>("notice")?, None);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`set`](Self::set).
@@ -632,6 +701,14 @@ impl SessionStore {
     }
 
     /// Refuses where the last login is more than `max_age` seconds old.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
+    /// session.bind("ada", true)?;
+    /// session.require_recent_auth(300)?;
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `reauth_required` where it is, or where nobody is logged in; otherwise as
