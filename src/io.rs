@@ -35,6 +35,7 @@ impl Shared {
                     )
                     .into());
                 }
+                Err(_) if mutant!(error_taken_for_absence) => return Ok(vec![None; names.len()]),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
             }
         }

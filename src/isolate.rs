@@ -259,6 +259,9 @@ impl Memory {
 
     /// The put of `version` failed. It may have been applied all the same: the next load asks.
     pub(crate) fn crashed(&self, storage_key: &str, version: Version, now: i64) {
+        if mutant!(flight_never_withdrawn) {
+            return;
+        }
         self.with(|table| {
             table.change(storage_key, now, |session| {
                 session.end_flight(version);

@@ -117,7 +117,11 @@ impl SessionStore {
                         finding
                     }
                     Err(error) => {
-                        let access = Access::Closed(error.code());
+                        let access = if mutant!(outage_mints) {
+                            Access::Empty
+                        } else {
+                            Access::Closed(error.code())
+                        };
                         self.trouble = Some(error);
                         Finding::nothing(Outcome::Unavailable, access)
                     }
@@ -257,7 +261,10 @@ impl SessionStore {
         let identity = held
             .identity
             .rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
-        let retire = vec![MarkerPut::rotated(&self.shared, &held.identity, now)];
+        let mut retire = vec![MarkerPut::rotated(&self.shared, &held.identity, now)];
+        if mutant!(rotation_keeps_old_key) {
+            retire.clear();
+        }
         self.next = Some(Next {
             identity,
             step: Step::Cycle,
@@ -367,6 +374,9 @@ impl SessionStore {
     /// and the key of an anonymous one that may be there.
     fn presented_markers(&self, now: i64) -> Vec<MarkerPut> {
         let mut markers = Vec::new();
+        if mutant!(login_keeps_old_session) {
+            return markers;
+        }
         for identity in self.presented.identities() {
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);
@@ -845,6 +855,9 @@ impl SessionStore {
     /// the user out that way.
     fn cookie_was_withheld(&self) -> bool {
         use crate::cookie::SameSite;
+        if mutant!(withheld_cookie_overwritten) {
+            return false;
+        }
         if self.came.key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site") {
             return false;
         }

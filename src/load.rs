@@ -79,6 +79,11 @@ pub(crate) async fn look(
     let Remembered {
         settled, flying, ..
     } = shared.memory.recall(&storage_key, at, shared.window());
+    let settled = if mutant!(flying_shown_to_loads) {
+        flying.clone().or(settled)
+    } else {
+        settled
+    };
     let stored_version = stored
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
@@ -116,7 +121,8 @@ fn may_skip_the_store(shared: &Shared, held: &Held, remembered: &Remembered, now
             .as_ref()
             .is_none_or(|fresh| settled.version >= fresh.version)
     });
-    read_lately && known
+    (read_lately || (remembered.markers_read_at.is_some() && mutant!(memory_trusted_for_ever)))
+        && (known || (remembered.settled.is_some() && mutant!(memory_behind_cookie_used)))
 }
 
 /// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
@@ -197,6 +203,9 @@ async fn read(
         lineage: dead_lineage.map(|text| Marker::decode(&text)),
         owner: owner.map(|text| read_owner_marker(&text)).transpose()?,
     };
+    if mutant!(lineage_ignored) {
+        markers.lineage = None;
+    }
     // The first key of a session does not ask for the lineage: its own marker says as much,
     // unless a location still shows the rotation that stood there before the logout.
     if key.is_first()
@@ -237,6 +246,9 @@ fn note_deaths(shared: &Shared, held: &Held, markers: &Markers, now: i64) {
 
 /// The markers of this session that this isolate has put or read.
 pub(crate) fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
+    if mutant!(own_markers_forgotten) {
+        return Markers::default();
+    }
     let key = held.identity.key;
     let marker = |name: String| shared.memory.marker(&name, now);
     Markers {

@@ -46,7 +46,15 @@ pub mod mutants {
     }
 
     list! {
-        marker_not_written
+        absence_taken_for_gone bound_at_not_raised cookie_before_put dead_ticket_mints
+        error_taken_for_absence expiry_before_staleness flight_never_withdrawn
+        flying_shown_to_loads grace_never_ends hard_end_moves idle_time_ignored join_skipped
+        lineage_ignored lineage_marker_not_written listed_not_ended login_keeps_old_session
+        marker_not_written marker_ttl_short memory_behind_cookie_used memory_trusted_for_ever
+        outage_mints overlay_past_window overtaken_put_forgotten
+        own_markers_forgotten owner_marker_ignored removed_keys_forgotten reread_skipped
+        rotation_keeps_old_key rotation_marker_first stale_saved
+        tombstone_not_honoured version_ignored withheld_cookie_overwritten
     }
 
     impl Mutant {

@@ -166,6 +166,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         seen,
     } = sight;
     let within_window = |instant: i64| now < instant.saturating_add(window);
+    let idle = if mutant!(idle_time_ignored) { 0 } else { idle };
     let horizon = now.saturating_sub(window.saturating_mul(TOMBSTONE_WINDOWS));
 
     let (stored, unreadable) = match stored {
@@ -209,14 +210,14 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     };
     match death {
         Some(marker) if marker.death == Death::Revoked => {
-            let access = if within_window(marker.at) {
+            let access = if within_window(marker.at) && !mutant!(dead_ticket_mints) {
                 Access::ReadOnly(ErrorCode::Revoked)
             } else {
                 Access::Empty
             };
             return Finding::nothing(Outcome::Revoked, access);
         }
-        Some(marker) if !within_window(marker.at) => {
+        Some(marker) if !within_window(marker.at) && !mutant!(grace_never_ends) => {
             return Finding::nothing(Outcome::Rotated, Access::Empty);
         }
         Some(_) => {
@@ -246,7 +247,8 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     let may_be_unseen = |instant: i64| asked_at < instant.saturating_add(window);
     let floor = fresh.filter(|(_, saved_at)| may_be_unseen(*saved_at));
     let Some(copies) = copies else {
-        return if may_be_unseen(minted_at) || floor.is_some() {
+        return if (may_be_unseen(minted_at) || floor.is_some()) && !mutant!(absence_taken_for_gone)
+        {
             pending()
         } else {
             Finding::nothing(Outcome::Gone, Access::Empty)
@@ -255,11 +257,19 @@ pub(crate) fn judge(sight: Sight) -> Finding {
 
     // Staleness is judged before expiry: the end that a stale copy knows may have been moved.
     let stale = floor.is_some_and(|(version, saved_at)| {
-        copies.joined.version < version && copies.joined.saved_at <= saved_at
+        copies.joined.version < version
+            && copies.joined.saved_at <= saved_at
+            && !mutant!(version_ignored)
     });
     let seen = last_seen(&copies);
     match (stale, passed(&copies)) {
+        (true, true) if mutant!(expiry_before_staleness) => {
+            Finding::nothing(Outcome::Expired, Access::Empty)
+        }
         (true, true) => pending(),
+        (true, false) if mutant!(stale_saved) => {
+            Finding::found(Outcome::Stale, Access::Live, copies, seen)
+        }
         (true, false) => Finding::found(
             Outcome::Stale,
             Access::ReadOnly(ErrorCode::Stale),

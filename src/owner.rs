@@ -224,7 +224,7 @@ impl Sessions {
         let markers: Vec<MarkerPut> = match shared.listed(owner).await {
             Ok(listed) => listed
                 .into_iter()
-                .filter(|(key, _)| !spared.contains(&key.lineage))
+                .filter(|(key, _)| !spared.contains(&key.lineage) && !mutant!(listed_not_ended))
                 .flat_map(|(key, listed)| {
                     MarkerPut::revoked(shared, &key, Some(listed.hard_end), now)
                 })

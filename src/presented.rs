@@ -115,7 +115,11 @@ impl Identity {
         let fresh = Self::mint(shared, now, owner)?;
         let ticket = KeyTicket {
             lineage: self.ticket.lineage,
-            hard_end: self.ticket.hard_end,
+            hard_end: if mutant!(hard_end_moves) {
+                fresh.ticket.hard_end
+            } else {
+                self.ticket.hard_end
+            },
             ..fresh.ticket
         };
         let key = SessionKey {
@@ -169,7 +173,8 @@ impl Held {
         let text = self.fresh.as_ref()?.overlay.as_deref()?;
         let storage_key = self.identity.storage_key(shared);
         let envelope = Envelope::open(text, &self.identity.keys.record, &storage_key, true).ok()?;
-        (now < envelope.saved_at.saturating_add(shared.window())).then_some(envelope)
+        let lately = now < envelope.saved_at.saturating_add(shared.window());
+        (lately || mutant!(overlay_past_window)).then_some(envelope)
     }
 }
 
@@ -242,6 +247,11 @@ impl Presented {
                 Ok(_) => ended = true,
             }
         }
+        let tombstone = if mutant!(tombstone_not_honoured) {
+            None
+        } else {
+            tombstone
+        };
         let mut identities = tickets
             .into_iter()
             .filter_map(|ticket| Identity::of(ticket, shared))

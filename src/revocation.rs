@@ -161,6 +161,7 @@ impl Markers {
     /// not go on.
     pub(crate) fn death(&self, lineage: Id, bound_at: Option<i64>) -> Option<Marker> {
         let by_owner = match (&self.owner, bound_at) {
+            _ if mutant!(owner_marker_ignored) => None,
             (Some(owner), Some(at)) if owner.kills(lineage, at) => Some(Marker::revoked(owner.at)),
             _ => None,
         };
@@ -186,6 +187,9 @@ pub(crate) fn named_by_revocation(key: &SessionKey) -> (Vec<Id>, Id) {
 
 /// Seconds that a marker for a session with this hard end has to stay.
 pub(crate) fn marker_ttl(hard_end: Option<i64>, now: i64) -> u32 {
+    if mutant!(marker_ttl_short) {
+        return 60;
+    }
     hard_end.map_or(MARKER_MAX_TTL, |end| {
         let left = end.saturating_sub(now).max(0) / 1_000 + 1 + MARKER_MARGIN;
         u32::try_from(left).unwrap_or(MARKER_MAX_TTL)

@@ -106,6 +106,7 @@ impl MarkerPut {
             .map(|derived| shared.names.dead_key(derived));
         names
             .chain([shared.names.dead_lineage(lineage)])
+            .filter(|name| !(name.contains("l.") && mutant!(lineage_marker_not_written)))
             .map(|name| Self {
                 name,
                 marker: Marker::revoked(now),
@@ -161,6 +162,9 @@ pub(crate) async fn put_markers(
     shared: &Shared,
     markers: &[MarkerPut],
 ) -> Result<(), SessionError> {
+    if mutant!(marker_not_written) {
+        return Ok(());
+    }
     join_all(markers.iter().map(|marker| marker.put(shared)))
         .await
         .into_iter()
@@ -186,6 +190,9 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
     };
     let storage_key = work.target.storage_key(&shared);
+    if mutant!(rotation_marker_first) {
+        put_markers(&shared, &work.retire).await?;
+    }
     let (mut puts, mut tries) = (0, 0);
     let saved = loop {
         // Every try is a new join: other requests of this isolate have gone on meanwhile.
@@ -202,6 +209,7 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         let unstored = match put {
             Ok(()) => {
                 let overtaken = shared.memory.landed(&storage_key, &envelope, now);
+                let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
                 overtaken && !until_stored(&shared, &work.target, &storage_key).await
             }
             // A key that the browser does not have yet must be in the store before it gets it.
@@ -213,6 +221,7 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
                 shared.memory.grounded(&storage_key, &envelope, now);
                 !until_stored(&shared, &work.target, &storage_key).await
             }
+            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
             Err(error) => {
                 shared.memory.crashed(&storage_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
@@ -296,6 +305,9 @@ async fn put_settled(
 
 /// `known` joined with what this isolate has saved of it, or is about to.
 fn with_memory(shared: &Shared, storage_key: &str, known: Envelope) -> Envelope {
+    if mutant!(join_skipped) {
+        return known;
+    }
     let now = shared.runtime.now();
     let Remembered {
         settled, flying, ..
@@ -342,7 +354,11 @@ impl Work {
         if let Some(expiry) = self.expiry {
             (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
         }
-        let horizon = now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS));
+        let horizon = if mutant!(removed_keys_forgotten) {
+            i64::MAX
+        } else {
+            now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS))
+        };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
         let end = self.target.ticket.end(shared.age());
@@ -388,7 +404,7 @@ impl Source {
         if now >= self.held.identity.ticket.end(shared.age()) {
             return Err(expired());
         }
-        if !self.look_again {
+        if !self.look_again || mutant!(reread_skipped) {
             // What this isolate has ended since is known without asking.
             let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
             let markers = own_markers(shared, &self.held, now);
@@ -439,6 +455,9 @@ async fn bind(
         let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
         let own = shared.memory.owner(tag, at);
         for marker in stored.into_iter().chain(own) {
+            if mutant!(bound_at_not_raised) {
+                break;
+            }
             at = at.max(marker.at.saturating_add(1));
         }
     }

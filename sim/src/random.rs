@@ -211,7 +211,12 @@ fn settings(dice: &mut Dice) -> Settings {
 }
 
 /// The pauses between two requests at which something is about to become true, or false.
-fn pause(dice: &mut Dice, sim: &Sim) -> Ms {
+fn pause(dice: &mut Dice, sim: &Sim, theme: Theme) -> Ms {
+    match theme {
+        Theme::Saves if dice.chance(700) => return dice.between(0, 1_500),
+        Theme::Ends if dice.chance(300) => return dice.between(45_000, 75_000),
+        _ => {}
+    }
     let near = |dice: &mut Dice, at: Ms| (at + dice.between(-3_000, 4_000)).max(0);
     match dice.below(40) {
         0..=8 => 0,
@@ -225,13 +230,61 @@ fn pause(dice: &mut Dice, sim: &Sim) -> Ms {
         35 | 36 => near(dice, sim.rules.bound),
         37 => near(dice, sim.rules.window),
         38 => near(dice, 2 * sim.rules.window),
-        _ if sim.rules.idle > 0 && sim.rules.idle < 3_600_000 => near(dice, sim.rules.idle),
+        _ if sim.rules.idle > 0 && sim.rules.idle < 3_600_000 => {
+            sim.rules.idle + dice.between(-5_000, 120_000)
+        }
         _ if sim.rules.age < 3_600_000 => near(dice, sim.rules.age),
         _ => near(dice, 11 * sim.rules.window),
     }
 }
 
-fn ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
+/// What a history is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Theme {
+    Everything,
+    /// One browser with many parallel saves in one isolate.
+    Saves,
+    /// Logins of one user and ends of all of them.
+    Owners,
+    /// Ends that are set, and moved.
+    Ends,
+}
+
+fn ops(dice: &mut Dice, sim: &Sim, theme: Theme) -> Vec<Op> {
+    let key = dice.below(3);
+    let themed = match theme {
+        Theme::Everything => None,
+        Theme::Saves => Some(match dice.below(10) {
+            0..=6 => vec![Op::Set(key)],
+            7 => vec![Op::Work(dice.between(5, 1_500)), Op::Set(key)],
+            8 => vec![Op::Remove(key)],
+            _ => vec![Op::Read],
+        }),
+        Theme::Owners => Some(match dice.below(10) {
+            0..=2 => vec![Op::Bind {
+                owner: 0,
+                keep: dice.chance(500),
+            }],
+            3..=6 => vec![Op::RevokeAll {
+                spare_self: dice.chance(600),
+            }],
+            7 => vec![Op::List],
+            _ => vec![Op::Read],
+        }),
+        Theme::Ends => Some(match dice.below(10) {
+            0..=1 => vec![Op::Expire(Expiry::After(60))],
+            2..=4 => vec![Op::Expire(Expiry::After(3_600))],
+            5 => vec![Op::Set(key)],
+            _ => vec![Op::Read],
+        }),
+    };
+    match themed {
+        Some(ops) if dice.chance(850) => ops,
+        _ => any_ops(dice, sim),
+    }
+}
+
+fn any_ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
     let key = |dice: &mut Dice| dice.below(3);
     let owner = |dice: &mut Dice| usize::from(dice.chance(250)) % OWNERS.len();
     let work = |dice: &mut Dice| {
@@ -317,11 +370,14 @@ fn ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
 }
 
 /// One request of the history, by one of its clients.
-fn next_spec(dice: &mut Dice, sim: &Sim, far: Option<usize>, large: bool) -> Spec {
+fn next_spec(dice: &mut Dice, sim: &Sim, far: Option<usize>, theme: Theme, large: bool) -> Spec {
     let clients = sim.clients.borrow().len();
     let client = dice.below(clients);
     let servers = sim.servers() - usize::from(far.is_some());
-    let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim));
+    let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim, theme));
+    if theme == Theme::Saves && dice.chance(750) {
+        (spec.client, spec.server) = (0, 0);
+    }
     spec.large = large;
     spec.stubborn = dice.chance(300);
     spec.lazy = spec.ops.is_empty();
@@ -469,6 +525,12 @@ pub fn run(seed: u64, keep_log: bool) -> Ran {
 
 fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
     let mut dice = Dice::new(mix(seed ^ 0x5e55_1011));
+    let theme = dice.weighted(&[
+        (70, Theme::Everything),
+        (10, Theme::Saves),
+        (12, Theme::Owners),
+        (8, Theme::Ends),
+    ]);
     let settings = settings(&mut dice);
     let propagation = Ms::from(settings.propagation()) * 1_000;
     let weather: Shared = Rc::new(Cell::new(Weather::draw(&mut dice, propagation)));
@@ -521,10 +583,10 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
             weather.set(it);
         }
         trouble(&mut dice, &sim, &weather, locations);
-        let spec = next_spec(&mut dice, &sim, far, large);
+        let spec = next_spec(&mut dice, &sim, far, theme, large);
         sim.send(spec);
         sent += 1;
-        let until = sim.world.now() + pause(&mut dice, &sim);
+        let until = sim.world.now() + pause(&mut dice, &sim, theme);
         live(&sim, &weather, until);
         for name in damaged.borrow_mut().drain(..) {
             sim.truth.borrow_mut().taint(&name);
@@ -591,6 +653,17 @@ fn liveness(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, far: usize) {
     sim.truth.borrow_mut().calm();
     sim.world
         .note(|| "from here on nothing goes wrong".to_owned());
+    // What still runs comes to its end first.
+    let running = |sim: &Sim| {
+        let requests = sim.truth.borrow().requests.len();
+        (0..requests).any(|id| sim.world.is_active(id))
+    };
+    for _ in 0..20 {
+        if running(sim) {
+            let until = sim.world.now() + 30_000;
+            live(sim, weather, until);
+        }
+    }
     let until = sim.world.now() + sim.rules.window + SKEW;
     live(sim, weather, until);
     let servers = sim.servers() - far;

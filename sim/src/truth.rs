@@ -45,8 +45,6 @@ struct Ticket {
     made: (Ms, Ms),
     /// The first call that may have put another in its place.
     retired_maybe: Option<Ms>,
-    /// The last such call.
-    retired_last: Ms,
     retired: Vec<(Ms, Isolate)>,
 }
 
@@ -64,7 +62,8 @@ struct Lineage {
     /// Something happened to it that nothing is promised about.
     tainted: bool,
     idle: (Ms, Ms),
-    end: Option<Ms>,
+    /// Ends that were set: by which request, when it was called, to when.
+    ends: Vec<(RequestId, Ms, Option<Ms>)>,
 }
 
 impl Lineage {
@@ -115,6 +114,8 @@ pub struct Request {
     forged: bool,
     /// When its cookies say that the browser was last here, at the latest.
     seen: Ms,
+    /// The same of its last save.
+    saved: Ms,
     pub outcome: Option<Outcome>,
     owner: Option<String>,
     intent: bool,
@@ -216,6 +217,7 @@ impl Truth {
             stone: None,
             forged: false,
             seen: 0,
+            saved: 0,
             outcome: None,
             owner: None,
             intent: false,
@@ -229,13 +231,16 @@ impl Truth {
             finished: None,
             acknowledged: false,
         };
-        let mut said = Vec::new();
+        let (mut said, mut saved) = (Vec::new(), Vec::new());
         for pair in spec.cookie.as_deref().unwrap_or_default().split("; ") {
             let Some((name, value)) = pair.split_once('=') else {
                 continue;
             };
             if name != "__Host-session" {
                 said.extend(self.instants.get(value));
+                if name == "__Host-session-fresh" {
+                    saved.extend(self.instants.get(value));
+                }
             } else if let Some(ticket) = self.by_cookie.get(value) {
                 if !request.tickets.contains(ticket) {
                     request.tickets.push(*ticket);
@@ -249,6 +254,7 @@ impl Truth {
         // Those of another key mean nothing.
         let mine = |(_, whose): &&(Ms, usize)| request.tickets.contains(whose);
         request.seen = said.iter().filter(mine).map(|it| it.0).max().unwrap_or(0);
+        request.saved = saved.iter().filter(mine).map(|it| it.0).max().unwrap_or(0);
         request.current = request.tickets.clone();
         let owner = |request: &Request| {
             let ticket = request.tickets.first()?;
@@ -332,7 +338,7 @@ impl Truth {
             self.lineages[lineage].tainted = true;
         }
         let lineage = self.tickets[ticket].lineage;
-        self.check_death(id, ticket, view);
+        self.check_death(world, id, ticket, view);
         if !far {
             self.check_end(world, id, lineage, view);
             self.check_life(world, id, ticket, view, now);
@@ -346,13 +352,27 @@ impl Truth {
     }
 
     /// INV-4, INV-5, INV-6: what has ended is not seen.
-    fn check_death(&mut self, id: RequestId, ticket: usize, view: &View) {
+    fn check_death(&mut self, world: &World, id: RequestId, ticket: usize, view: &View) {
         let request = &self.requests[id];
         let (looked, isolate) = (request.looked, request.place.isolate);
         let Rules { bound, window, .. } = self.rules;
         let heard = |(at, by): &&(Ms, Isolate)| {
             looked >= at.saturating_add(bound) || (*by == isolate && looked >= *at)
         };
+        // Grace runs from when the rotation was carried out, not from when it was asked for.
+        let number = ticket;
+        let rotates = |op: &Op| matches!(op, Op::Cycle | Op::Bind { .. } | Op::Expire(_));
+        let rotated = self.requests.iter().enumerate().filter_map(|(n, other)| {
+            let rotates = other.tickets.contains(&number) && other.spec.does(rotates);
+            rotates.then(|| {
+                if world.is_active(n) {
+                    world.now()
+                } else {
+                    other.last
+                }
+            })
+        });
+        let rotated = rotated.max().unwrap_or(0);
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
         if let Some((at, _)) = lineage.ends().find(heard).copied()
@@ -385,9 +405,7 @@ impl Truth {
             self.fail("INV-6", || {
                 format!("#{id} found {outcome:?} with a key that was replaced {since} ms before")
             });
-        } else if view.shows_something()
-            && looked >= ticket.retired_last + window + bound.min(SKEW) + SKEW
-        {
+        } else if view.shows_something() && looked >= rotated + window + 2 * SKEW {
             self.fail("INV-6", || {
                 format!("#{id} read with a replaced key after its grace")
             });
@@ -406,7 +424,12 @@ impl Truth {
                 format!("#{id} found a session alive after its hard end")
             });
         }
-        if idle > 0 {
+        // A clock that is far ahead says that the browser was here later than it was.
+        let told_by_far = self
+            .requests
+            .iter()
+            .any(|it| it.place.far && it.touches(lineage, &self.tickets));
+        if idle > 0 && !told_by_far {
             let active = self.last_activity(world, lineage, id, false);
             if looked > active + idle + 2 * SKEW {
                 let late = looked - active - idle;
@@ -460,6 +483,13 @@ impl Truth {
         let (looked, outcome) = (request.looked, view.outcome);
         let Rules { window, age, .. } = self.rules;
         if matches!(outcome, Outcome::Pending | Outcome::Stale) {
+            if world.operations(id).reads == 0 {
+                self.fail(
+                    "what an isolate remembers is not older than the cookie",
+                    || format!("#{id} found {outcome:?} and has not asked the store"),
+                );
+                return;
+            }
             let last = self.last_activity(world, ticket.lineage, id, true);
             if looked > last.max(ticket.made.1) + window + SKEW {
                 let since = looked - last;
@@ -476,12 +506,37 @@ impl Truth {
             && !lineage.tainted
             && now < lineage.made.0 + age - EARLY - SKEW
             && (idle == 0 || now < seen + idle - 2 * SKEW)
-            && lineage.end.is_none_or(|end| now < end - SKEW);
+            && self
+                .end_of(lineage, request)
+                .is_none_or(|end| now < end - SKEW);
         if certain && !matches!(outcome, Outcome::Loaded | Outcome::Unavailable) {
             self.fail("INV-12, no session is lost", || {
                 format!("#{id} found {outcome:?} of a session that nothing has ended")
             });
         }
+    }
+
+    /// The first end that a request may have heard of: one that was set before another, which was
+    /// acknowledged and which the request knows of, is over.
+    fn end_of(&self, lineage: &Lineage, by: &Request) -> Option<Ms> {
+        let replaced = |called: Ms, setter: RequestId| {
+            lineage.ends.iter().any(|(other, at, _)| {
+                let later = &self.requests[*other];
+                let before = self.requests[setter]
+                    .finished
+                    .is_some_and(|it| it < later.began);
+                let done = later.finished.filter(|_| later.acknowledged);
+                let known = done.is_some_and(|done| {
+                    by.saved >= later.began || by.looked >= done + self.rules.bound
+                });
+                let same = later.tickets == by.tickets;
+                *other != setter && *at > called && before && known && same
+            })
+        };
+        let ends = lineage.ends.iter();
+        ends.filter(|(setter, called, _)| !replaced(*called, *setter))
+            .filter_map(|(_, _, end)| *end)
+            .min()
     }
 
     /// What is shown stands in the store, or was saved less than W ago.
@@ -572,9 +627,12 @@ impl Truth {
     fn is_stored(&self, world: &World, write: u32) -> bool {
         let written = &self.written[write as usize];
         let by = &self.requests[written.request];
+        let failed_at = by.finished.unwrap_or(i64::MAX);
         self.requests.iter().enumerate().any(|(id, other)| {
             let operations = world.operations(id);
             other.place.isolate == by.place.isolate
+                // What has failed is nothing to join any more.
+                && other.began <= failed_at
                 && (id == written.request || by.tickets.iter().any(|it| other.tickets.contains(it)))
                 && (operations.limited > 0
                     || operations.taken.iter().any(|(_, at)| *at >= written.at))
@@ -615,7 +673,6 @@ impl Truth {
             for ticket in &current {
                 let ticket = &mut this.tickets[*ticket];
                 ticket.retired_maybe.get_or_insert(now);
-                ticket.retired_last = now;
             }
         };
         self.requests[id].last = now;
@@ -651,11 +708,12 @@ impl Truth {
                 self.requests[id].intent = true;
                 for lineage in lineages(self) {
                     let it = &mut self.lineages[lineage];
+                    let end = match expiry {
+                        Expiry::After(seconds) => Some(now + seconds * 1_000),
+                        _ => None,
+                    };
+                    it.ends.push((id, now, end));
                     match expiry {
-                        Expiry::After(seconds) => {
-                            let end = now + seconds * 1_000;
-                            it.end = Some(it.end.map_or(end, |known| known.min(end)));
-                        }
                         Expiry::Idle(seconds) => {
                             let idle = Ms::from(*seconds) * 1_000;
                             let least = if it.idle.0 == 0 || idle == 0 {
@@ -743,13 +801,16 @@ impl Truth {
             })
             .collect();
         for (n, lineage) in self.lineages.iter_mut().enumerate() {
-            if lineage.owner.as_deref() == Some(owner)
-                && Some(n) != spared
-                // A login of the same seconds may have come after it.
-                && lineage.made.1 + 3 * SKEW <= called
+            // A login of the same seconds may have come after it.
+            let before = lineage.made.1 + 3 * SKEW <= called;
+            if lineage.owner.as_deref() != Some(owner) || Some(n) == spared || !before {
+                continue;
+            }
+            if lineage.made.1 + self.rules.store + SKEW <= called {
+                // Old enough to be listed, it has markers of its own.
+                lineage.revoked.push((now, isolate));
+            } else if !callers.contains(&n) {
                 // One that calls the same before it hears of this spares itself.
-                && !callers.contains(&n)
-            {
                 lineage.ended_as_owned.push((now, isolate));
             }
         }
@@ -924,6 +985,19 @@ impl Truth {
         if saved && made.is_none() {
             self.check_refusal(id, "commit");
         }
+        if operations.retired_too_soon {
+            self.fail("INV-6", || {
+                format!("#{id} retired a key before the record under the next one stood")
+            });
+        }
+        let binds = self.requests[id]
+            .spec
+            .does(|op| matches!(op, Op::Bind { .. }));
+        if self.requests[id].spec.cross_site && made.is_some() && !binds {
+            self.fail("a withheld cookie is not overwritten", || {
+                format!("#{id} is a form of another site and sets a key")
+            });
+        }
         self.settle_writes(id, answer, saved, now);
         self.check_cost(id, &operations, outcome, isolate);
         self.requests[id].acknowledged = saved;
@@ -1030,10 +1104,12 @@ impl Truth {
                     }
                 }
                 let mut idle = (self.rules.idle, self.rules.idle);
-                let mut end = None;
+                let mut ends = Vec::new();
                 for op in &spec.ops {
                     match op {
-                        Op::Expire(Expiry::After(seconds)) => end = Some(began + seconds * 1_000),
+                        Op::Expire(Expiry::After(seconds)) => {
+                            ends.push((id, began, Some(began + seconds * 1_000)));
+                        }
                         Op::Expire(Expiry::Idle(seconds)) => {
                             let set = Ms::from(*seconds) * 1_000;
                             let most = if set == 0 || idle.1 == 0 {
@@ -1069,7 +1145,8 @@ impl Truth {
                     // Another login may end this one.
                     let others = self.requests.iter().enumerate().any(|(n, it)| {
                         n != id
-                            && it.finished.is_none()
+                            // Its limit is looked after behind its answer.
+                            && it.finished.is_none_or(|at| at + 130_000 >= began)
                             && it.spec.does(|op| matches!(op, Op::Bind { .. }))
                     });
                     if others {
@@ -1086,7 +1163,7 @@ impl Truth {
                     asked: Vec::new(),
                     tainted: self.damaged.iter().any(|it| it == line),
                     idle,
-                    end,
+                    ends,
                 });
                 self.by_lineage
                     .insert(line.to_owned(), self.lineages.len() - 1);
@@ -1105,7 +1182,6 @@ impl Truth {
             made: (began, now),
             // What was asked for after its own save, and failed, may have taken its place.
             retired_maybe: answer.view.is_none().then_some(began),
-            retired_last: now,
             retired: Vec::new(),
         });
         let ticket = self.tickets.len() - 1;
@@ -1233,7 +1309,7 @@ impl Truth {
             let certain = lineage.owner.as_deref() == Some(owner)
                 && lineage.revoked_maybe.is_none()
                 && !lineage.tainted
-                && lineage.end.is_none()
+                && lineage.ends.is_empty()
                 && now < lineage.made.0 + self.rules.age - EARLY - SKEW
                 && self.last_activity(world, n, id, true) + store < began;
             if certain && !shown.contains(&n) {

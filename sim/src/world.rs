@@ -145,6 +145,8 @@ pub struct Operations {
     pub limited: u32,
     /// Its last put of a record was acknowledged.
     pub stored_last: bool,
+    /// It retired a key before the record under the next one was acknowledged.
+    pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
     pub in_flight: u32,
@@ -592,7 +594,12 @@ impl Connector {
         let name: Rc<str> = name.into();
         let write = write(verdict.spread);
         let is_record = name.starts_with("s.");
+        // What a marker of a rotation looks like: docs/wire-format.md.
+        let retires =
+            name.starts_with("k.") && write.value.as_ref().is_some_and(|it| it.starts_with("1 r"));
         self.world.count(request, |it| {
+            let stands = |name: &Rc<str>| name.starts_with("s.");
+            it.retired_too_soon |= retires && !it.acknowledged.iter().any(stands);
             it.puts += 1;
             it.puts_under_way += u32::from(is_record);
         });
