@@ -7,6 +7,8 @@
 //! meanwhile; JavaScript lets the steps of one session follow each other.
 
 mod connector;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::cell::RefCell;
