@@ -172,6 +172,22 @@ fn a_logout_names_the_first_key_too() {
     assert_eq!(world.elsewhere().open(&first).outcome(), Outcome::Revoked);
 }
 
+#[test]
+fn a_first_key_that_still_looks_rotated_asks_whether_the_lineage_is_over() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let first = jar.clone();
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    let key = world.session_key(&jar);
+    let rotated = world.store.get(&key.dead_first_key()).unwrap();
+    world.visit(&mut jar, |session| destroy(session).unwrap());
+    // A location whose cache still has the marker of the rotation.
+    world.store.set(&key.dead_first_key(), &rotated);
+    let session = world.elsewhere().open(&first);
+    assert_eq!(session.outcome(), Outcome::Revoked);
+    assert!(session.is_empty().unwrap());
+}
+
 // --- requests that began before the logout -------------------------------------------------------
 
 #[test]
