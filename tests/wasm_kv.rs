@@ -1,6 +1,7 @@
 //! The KV connector and whole sessions, in workerd with a real KV binding.
 
 #![cfg(target_arch = "wasm32")]
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::rc::Rc;
 
