@@ -5,7 +5,7 @@
 //! A [`Sessions`] is what a Worker makes of its environment: settings, secrets, a connector. It
 //! opens a [`SessionStore`] for a request: an ordered dictionary with a life cycle, from load to
 //! commit. What a load found is its [`Outcome`]; whatever fails is a [`SessionError`] with a
-//! stable [`ErrorCode`]. Storage is a [`connector`](crate::connector): Workers KV, memory, or one
+//! stable [`ErrorCode`]. Storage is a [`connector`]: Workers KV, memory, or one
 //! of your own.
 //!
 //! ```
