@@ -117,6 +117,7 @@ impl Sim {
             idle: second(settings.idle_timeout()),
             age: second(settings.cookie_age()),
             most_per_owner: settings.max_per_owner(),
+            browser_close: settings.expire_at_browser_close(),
         };
         Rc::new(Self {
             world,

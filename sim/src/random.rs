@@ -214,7 +214,7 @@ fn settings(dice: &mut Dice) -> Settings {
 fn pause(dice: &mut Dice, sim: &Sim, theme: Theme) -> Ms {
     match theme {
         Theme::Saves if dice.chance(700) => return dice.between(0, 1_500),
-        Theme::Ends if dice.chance(300) => return dice.between(45_000, 75_000),
+        Theme::Ends if dice.chance(600) => return dice.between(5_000, 40_000),
         _ => {}
     }
     let near = |dice: &mut Dice, at: Ms| (at + dice.between(-3_000, 4_000)).max(0);
@@ -274,7 +274,6 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme) -> Vec<Op> {
         Theme::Ends => Some(match dice.below(10) {
             0..=1 => vec![Op::Expire(Expiry::After(60))],
             2..=4 => vec![Op::Expire(Expiry::After(3_600))],
-            5 => vec![Op::Set(key)],
             _ => vec![Op::Read],
         }),
     };
@@ -375,8 +374,10 @@ fn next_spec(dice: &mut Dice, sim: &Sim, far: Option<usize>, theme: Theme, large
     let client = dice.below(clients);
     let servers = sim.servers() - usize::from(far.is_some());
     let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim, theme));
-    if theme == Theme::Saves && dice.chance(750) {
-        (spec.client, spec.server) = (0, 0);
+    match theme {
+        Theme::Saves if dice.chance(750) => (spec.client, spec.server) = (0, 0),
+        Theme::Ends if dice.chance(850) => spec.client = 0,
+        _ => {}
     }
     spec.large = large;
     spec.stubborn = dice.chance(300);
@@ -527,9 +528,9 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
     let mut dice = Dice::new(mix(seed ^ 0x5e55_1011));
     let theme = dice.weighted(&[
         (70, Theme::Everything),
-        (10, Theme::Saves),
+        (12, Theme::Saves),
         (12, Theme::Owners),
-        (8, Theme::Ends),
+        (12, Theme::Ends),
     ]);
     let settings = settings(&mut dice);
     let propagation = Ms::from(settings.propagation()) * 1_000;
@@ -539,7 +540,7 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
         let (weather, damaged) = (Rc::clone(&weather), Rc::clone(&damaged));
         Box::new(move |world: &World, asked: &Asked<'_>| decide(&weather, &damaged, world, asked))
     };
-    let world = World::new(Dice::new(dice.next()), START, judge);
+    let world = World::new(Dice::new(dice.roll()), START, judge);
     if keep_log {
         world.keep_log();
     }
@@ -572,7 +573,7 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
         lost: *dice.pick(&[0, 0, 30, 100]),
         late: *dice.pick(&[0, 0, 50, 150]),
     });
-    let large = dice.chance(150);
+    let large = dice.chance(if theme == Theme::Ends { 600 } else { 150 });
 
     let wanted = REQUESTS + dice.below(9);
     let mut sent = 0;

@@ -243,7 +243,7 @@ async fn act(
         let means = if itself { &Op::Destroy } else { op };
         sim.begins(id, means);
         let result = one(sim, id, sessions, session, spec, op).await;
-        let said = result.as_ref().map(|()| ()).map_err(SessionError::code);
+        let said = result.as_ref().copied().map_err(SessionError::code);
         sim.did(id, means, said, session.session_key());
         if let Err(error) = result
             && !spec.stubborn

@@ -31,6 +31,8 @@ pub struct Rules {
     pub idle: Ms,
     pub age: Ms,
     pub most_per_owner: u32,
+    /// Keys end with the browser, as a rule.
+    pub browser_close: bool,
 }
 
 type Isolate = usize;
@@ -62,17 +64,30 @@ struct Lineage {
     /// Something happened to it that nothing is promised about.
     tainted: bool,
     idle: (Ms, Ms),
+    /// It was once said that it ends with the browser.
+    closes: bool,
     /// Ends that were set: by which request, when it was called, to when.
     ends: Vec<(RequestId, Ms, Option<Ms>)>,
 }
 
 impl Lineage {
     /// When, and in which isolate, it was acknowledged that the session is over.
-    fn ends(
-        &self,
-    ) -> std::iter::Chain<std::slice::Iter<'_, (Ms, Isolate)>, std::slice::Iter<'_, (Ms, Isolate)>>
-    {
-        self.revoked.iter().chain(&self.ended_as_owned)
+    fn heard_of(&self, heard: impl Fn(&(Ms, Isolate)) -> bool) -> Option<Ms> {
+        let mut all = self.revoked.iter().chain(&self.ended_as_owned);
+        all.find(|it| heard(it)).map(|(at, _)| *at)
+    }
+}
+
+/// The least and the most idle time that a session may have, when it may be set to so much.
+fn widen((least, most): (Ms, Ms), seconds: u32) -> (Ms, Ms) {
+    let set = Ms::from(seconds) * 1_000;
+    // 0 is for ever.
+    if least == 0 || set == 0 {
+        (least.max(set), 0)
+    } else if most == 0 {
+        (least.min(set), 0)
+    } else {
+        (least.min(set), most.max(set))
     }
 }
 
@@ -356,7 +371,7 @@ impl Truth {
         let request = &self.requests[id];
         let (looked, isolate) = (request.looked, request.place.isolate);
         let Rules { bound, window, .. } = self.rules;
-        let heard = |(at, by): &&(Ms, Isolate)| {
+        let heard = |(at, by): &(Ms, Isolate)| {
             looked >= at.saturating_add(bound) || (*by == isolate && looked >= *at)
         };
         // Grace runs from when the rotation was carried out, not from when it was asked for.
@@ -375,7 +390,7 @@ impl Truth {
         let rotated = rotated.max().unwrap_or(0);
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
-        if let Some((at, _)) = lineage.ends().find(heard).copied()
+        if let Some(at) = lineage.heard_of(heard)
             && Self::is_live(view)
         {
             let since = looked - at;
@@ -394,7 +409,7 @@ impl Truth {
             });
             return;
         }
-        let Some((at, _)) = ticket.retired.iter().find(heard) else {
+        let Some((at, _)) = ticket.retired.iter().find(|it| heard(it)) else {
             return;
         };
         if matches!(
@@ -499,6 +514,7 @@ impl Truth {
             }
             return;
         }
+        let end = self.end_of(world, lineage, &ticket.name, id);
         let idle = lineage.idle.0;
         let seen = request.seen.max(ticket.made.0);
         let certain = ticket.retired_maybe.is_none()
@@ -506,9 +522,7 @@ impl Truth {
             && !lineage.tainted
             && now < lineage.made.0 + age - EARLY - SKEW
             && (idle == 0 || now < seen + idle - 2 * SKEW)
-            && self
-                .end_of(lineage, request)
-                .is_none_or(|end| now < end - SKEW);
+            && end.is_none_or(|end| now < end - SKEW);
         if certain && !matches!(outcome, Outcome::Loaded | Outcome::Unavailable) {
             self.fail("INV-12, no session is lost", || {
                 format!("#{id} found {outcome:?} of a session that nothing has ended")
@@ -518,7 +532,8 @@ impl Truth {
 
     /// The first end that a request may have heard of: one that was set before another, which was
     /// acknowledged and which the request knows of, is over.
-    fn end_of(&self, lineage: &Lineage, by: &Request) -> Option<Ms> {
+    fn end_of(&self, world: &World, lineage: &Lineage, name: &str, id: RequestId) -> Option<Ms> {
+        let by = &self.requests[id];
         let replaced = |called: Ms, setter: RequestId| {
             lineage.ends.iter().any(|(other, at, _)| {
                 let later = &self.requests[*other];
@@ -529,8 +544,15 @@ impl Truth {
                 let known = done.is_some_and(|done| {
                     by.saved >= later.began || by.looked >= done + self.rules.bound
                 });
-                let same = later.tickets == by.tickets;
-                *other != setter && *at > called && before && known && same
+                // Nothing is promised to an end that is set parallel to another save.
+                let since = later.began - self.rules.bound;
+                let alone = |it: &RequestId| *it == *other || *it == id || *it == setter;
+                *other != setter
+                    && *at > called
+                    && before
+                    && known
+                    && later.tickets == by.tickets
+                    && self.writers_since(world, name, since).iter().all(alone)
             })
         };
         let ends = lineage.ends.iter();
@@ -704,8 +726,12 @@ impl Truth {
             }
             Op::Create => self.requests[id].intent = true,
             Op::Expire(expiry) => {
-                retire(self);
-                self.requests[id].intent = true;
+                // Whether the browser forgets the key is in the key cookie: another one, then.
+                let closes = *expiry == Expiry::BrowserClose || self.rules.browser_close;
+                if closes || lineages(self).iter().any(|it| self.lineages[*it].closes) {
+                    retire(self);
+                    self.requests[id].intent = true;
+                }
                 for lineage in lineages(self) {
                     let it = &mut self.lineages[lineage];
                     let end = match expiry {
@@ -713,22 +739,9 @@ impl Truth {
                         _ => None,
                     };
                     it.ends.push((id, now, end));
-                    match expiry {
-                        Expiry::Idle(seconds) => {
-                            let idle = Ms::from(*seconds) * 1_000;
-                            let least = if it.idle.0 == 0 || idle == 0 {
-                                it.idle.0.max(idle)
-                            } else {
-                                it.idle.0.min(idle)
-                            };
-                            let most = if it.idle.1 == 0 || idle == 0 {
-                                0
-                            } else {
-                                it.idle.1.max(idle)
-                            };
-                            it.idle = (least, most);
-                        }
-                        _ => {}
+                    it.closes |= *expiry == Expiry::BrowserClose;
+                    if let Expiry::Idle(seconds) = expiry {
+                        it.idle = widen(it.idle, *seconds);
                     }
                 }
             }
@@ -876,12 +889,9 @@ impl Truth {
         };
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
-        let heard = |(at, _): &&(Ms, Isolate)| now >= at + self.rules.bound;
-        let dead = lineage
-            .ends()
-            .chain(&ticket.retired)
-            .find(heard)
-            .map(|it| it.0);
+        let heard = |(at, _): &(Ms, Isolate)| now >= at + self.rules.bound;
+        let retired = ticket.retired.iter().find(|it| heard(it));
+        let dead = lineage.heard_of(heard).or(retired.map(|(at, _)| *at));
         let request = &mut self.requests[id];
         request.tries_to_save.get_or_insert(now);
         request.last = now;
@@ -1110,20 +1120,7 @@ impl Truth {
                         Op::Expire(Expiry::After(seconds)) => {
                             ends.push((id, began, Some(began + seconds * 1_000)));
                         }
-                        Op::Expire(Expiry::Idle(seconds)) => {
-                            let set = Ms::from(*seconds) * 1_000;
-                            let most = if set == 0 || idle.1 == 0 {
-                                0
-                            } else {
-                                idle.1.max(set)
-                            };
-                            let least = if set == 0 || idle.0 == 0 {
-                                idle.0.max(set)
-                            } else {
-                                idle.0.min(set)
-                            };
-                            idle = (least, most);
-                        }
+                        Op::Expire(Expiry::Idle(seconds)) => idle = widen(idle, *seconds),
                         _ => {}
                     }
                 }
@@ -1163,6 +1160,7 @@ impl Truth {
                     asked: Vec::new(),
                     tainted: self.damaged.iter().any(|it| it == line),
                     idle,
+                    closes: spec.does(|op| *op == Op::Expire(Expiry::BrowserClose)),
                     ends,
                 });
                 self.by_lineage
@@ -1296,7 +1294,7 @@ impl Truth {
             shown.push(number);
             let heard =
                 |(at, by): &(Ms, Isolate)| began >= at + bound || (*by == isolate && began >= *at);
-            if lineage.ends().any(heard) {
+            if lineage.heard_of(heard).is_some() {
                 self.fail("INV-14", || format!("#{id} lists a session that has ended"));
                 return;
             }
@@ -1432,7 +1430,8 @@ impl Truth {
                         .tries_to_save
                         .is_some_and(|at| at >= done + self.rules.bound);
                 // The last put of it was answered with 429, and the browser did not come back.
-                let grounded = n == written.request && !operations.stored_last;
+                let mine = other.place.isolate == isolate || n == written.request;
+                let grounded = mine && !operations.stored_last;
 
                 (later && !sure) || grounded
             });

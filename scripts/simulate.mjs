@@ -1,0 +1,28 @@
+// `npm run simulate`: seeded histories of faults against the code that ships (sim/). Options and
+// exit status are those of sim/src/main.rs; without any it says what they are.
+
+import { Stop, exec, inRoot, main, run } from "./run.mjs";
+
+const env = { CARGO_TARGET_DIR: inRoot("target") };
+
+/** Builds the simulator and runs it; what breaks rules on purpose is built in only where asked for. */
+export async function simulate(args) {
+  const mutants = args.some((arg) => /^--(list-mutants|mutants?)(=|$)/.test(arg));
+  const features = mutants ? ["--features", "mutants"] : [];
+  await run(
+    "compiling the simulator",
+    "cargo",
+    ["build", "-q", "--profile", "sim", "-p", "edge-session-sim", ...features],
+    { env },
+  );
+  const { status } = await exec(inRoot("target", "sim", "edge-session-sim"), args);
+  return status;
+}
+
+if (process.argv[1] === inRoot("scripts", "simulate.mjs")) {
+  await main(async () => {
+    const status = await simulate(process.argv.slice(2));
+    if (status === 127) throw new Stop("the simulator was not built");
+    return status;
+  });
+}
