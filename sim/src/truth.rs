@@ -122,6 +122,8 @@ pub struct Request {
     pub place: Place,
     pub began: Ms,
     looked: Ms,
+    /// When what it does now was called.
+    called: Ms,
     /// Authentic key cookies that came, and those that still stand for this session.
     tickets: Vec<usize>,
     current: Vec<usize>,
@@ -227,6 +229,7 @@ impl Truth {
             place,
             began: now,
             looked: now,
+            called: now,
             tickets: Vec::new(),
             current: Vec::new(),
             stone: None,
@@ -333,17 +336,13 @@ impl Truth {
             return;
         }
         let [ticket] = tickets[..] else {
-            if outcome != Outcome::Ambiguous
-                && outcome != Outcome::Loaded
-                && outcome != Outcome::Expired
-            {
-                // One of two may have ended: then the other counts.
-                let counts = view.shows_something();
-                if counts {
-                    self.fail("ambiguous", || {
-                        format!("#{id} came with two sessions and was shown one")
-                    });
-                }
+            let stand = |it: &&usize| {
+                now < self.lineages[self.tickets[**it].lineage].made.0 + self.rules.age - SKEW
+            };
+            if tickets.iter().filter(stand).count() > 1 && outcome != Outcome::Ambiguous && !far {
+                self.fail("ambiguous", || {
+                    format!("#{id} came with two sessions and found {outcome:?}")
+                });
             }
             return;
         };
@@ -401,7 +400,7 @@ impl Truth {
             return;
         }
         let asked = |(at, by): &(Ms, Isolate)| {
-            *by == isolate && looked >= *at && looked < at + bound - SKEW
+            *by == isolate && looked >= *at && world.now() < at + bound - SKEW
         };
         if lineage.asked.iter().any(asked) && Self::is_live(view) {
             self.fail("INV-4", || {
@@ -537,9 +536,11 @@ impl Truth {
         let replaced = |called: Ms, setter: RequestId| {
             lineage.ends.iter().any(|(other, at, _)| {
                 let later = &self.requests[*other];
-                let before = self.requests[setter]
-                    .finished
-                    .is_some_and(|it| it < later.began);
+                let first = &self.requests[setter];
+                let before = first.finished.is_some_and(|it| {
+                    it < later.began
+                        && (later.saved >= first.began || it + self.rules.bound <= later.began)
+                });
                 let done = later.finished.filter(|_| later.acknowledged);
                 let known = done.is_some_and(|done| {
                     by.saved >= later.began || by.looked >= done + self.rules.bound
@@ -697,7 +698,7 @@ impl Truth {
                 ticket.retired_maybe.get_or_insert(now);
             }
         };
-        self.requests[id].last = now;
+        (self.requests[id].last, self.requests[id].called) = (now, now);
         match op {
             Op::Destroy | Op::Flush { .. } => {
                 for lineage in lineages(self) {
@@ -859,7 +860,8 @@ impl Truth {
             (Op::Destroy | Op::Flush { .. }, Err(ErrorCode::RevocationPending)) => {
                 for ticket in &current {
                     let lineage = self.tickets[*ticket].lineage;
-                    self.lineages[lineage].asked.push((now, isolate));
+                    let called = self.requests[id].called;
+                    self.lineages[lineage].asked.push((called, isolate));
                 }
                 let request = &mut self.requests[id];
                 request.stone = request.stone.or(current.first().copied());
