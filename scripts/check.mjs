@@ -6,6 +6,7 @@ import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
 import { buildWorker, cargoWasm } from "./build.mjs";
 import { ensureCargoDeny, ensureComponents, ensureWasmClippy } from "./cargo-tools.mjs";
+import { checkLab } from "./lab.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 import { wasmTarget } from "./wasm-target.mjs";
@@ -21,6 +22,7 @@ const checks = {
   "no traces of a machine": noTraces,
   "JavaScript parses": javaScriptParses,
   "every test has its kind": everyTestHasItsKind,
+  "lab histories": checkLab,
   "cargo fmt": () => run("cargo fmt", "cargo", ["fmt", "--all", "--check"]),
   "clippy, native": () =>
     run(

@@ -14,13 +14,18 @@ use crate::fault::Fault;
 use crate::jar::Jar;
 use crate::request::{Answer, KEYS, Op, Spec, View, serve};
 use crate::truth::{Place, Rules, SKEW, Truth};
+use crate::watch::Sight;
 use crate::world::{Connector, Machine, RequestId, World};
 
 const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
-const KEY_COOKIE: &str = "__Host-session";
+pub(crate) const KEY_COOKIE: &str = "__Host-session";
 
 thread_local! {
     static RING: SecretRing = SecretRing::parse(SECRET).unwrap_or_else(|error| panic!("{error}"));
+}
+
+pub(crate) fn ring() -> SecretRing {
+    RING.with(Clone::clone)
 }
 
 /// One isolate at one location.
@@ -83,6 +88,7 @@ impl EventSink for Conflicts {
     fn event(&self, event: &Event) {
         self.world
             .note(|| format!("    event: {}", event.kind.as_str()));
+        self.world.tell(&Sight::Event(event.kind));
         if event.kind == EventKind::Conflict {
             self.seen.set(self.seen.get() + 1);
         }
@@ -150,7 +156,7 @@ impl Sim {
         };
         let sessions = Sessions::with_runtime(
             Rc::new(connector),
-            RING.with(Clone::clone),
+            ring(),
             self.settings.clone(),
             Rc::new(machine),
         );
@@ -318,6 +324,11 @@ impl Sim {
                 view.outcome.as_str(),
                 view.content
             )
+        });
+        self.world.tell(&Sight::Loaded {
+            request: id,
+            view: &view,
+            version: session.version(),
         });
         self.truth.borrow_mut().loaded(&self.world, id, &view);
         if let Some(trust) = self.expects.borrow().get(&id) {
@@ -494,6 +505,13 @@ impl Sim {
         for cookie in &answer.cookies {
             client.jar.take(cookie, now);
         }
+        drop(clients);
+        self.world.tell(&Sight::Answered {
+            request: id,
+            answer: &answer,
+        });
+        let mut clients = self.clients.borrow_mut();
+        let client = &mut clients[spec.client];
         if !client.in_sequence.contains(&id) {
             return;
         }

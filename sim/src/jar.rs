@@ -63,6 +63,15 @@ impl Jar {
             .map(|cookie| &*cookie.value)
     }
 
+    /// What it holds: name, value, and until when, where that is known.
+    pub fn cookies(&self, now: Ms) -> impl Iterator<Item = (&str, &str, Option<Ms>)> {
+        let held = self
+            .cookies
+            .iter()
+            .filter(move |(_, it)| it.until.is_none_or(|until| now < until));
+        held.map(|(name, it)| (&**name, &*it.value, it.until))
+    }
+
     /// Another holder of the same cookies, who keeps them for ever.
     pub fn stolen(&self) -> Self {
         let mut copy = self.clone();

@@ -188,6 +188,25 @@ impl Kv {
             .cloned()
     }
 
+    /// Every key that was ever read or written.
+    pub fn names(&self) -> impl Iterator<Item = &Rc<str>> {
+        self.keys.keys()
+    }
+
+    /// What the cache of `location` answers for `name`, and until when.
+    #[allow(clippy::type_complexity)]
+    pub fn cached(&self, name: &str, location: usize, now: Ms) -> Option<(Option<Rc<str>>, Ms)> {
+        let cached = self.keys.get(name)?.caches[location].as_ref()?;
+        (now < cached.until).then(|| (cached.value.clone(), cached.until))
+    }
+
+    /// What `location` would be given for `name` if it had nothing cached.
+    pub fn seen(&self, name: &str, location: usize, now: Ms) -> Option<Rc<str>> {
+        let key = self.keys.get(name)?;
+        let seen = key.latest(|write| now >= write.at + write.spread.delay[location])?;
+        seen.value_at(now).cloned()
+    }
+
     /// When the register last held a value under `name`.
     pub fn last_stood(&self, name: &str, now: Ms) -> Option<Ms> {
         let key = self.keys.get(name)?;

@@ -4,7 +4,8 @@
 //!   location believes of it; [`jar`]: a browser's cookies;
 //! * [`request`]: what an application does in one request; [`history`]: servers, clients and what
 //!   becomes of their requests; [`random`]: a history from a seed;
-//! * [`truth`]: the checker; [`tally`]: what a run has seen.
+//! * [`truth`]: the checker; [`tally`]: what a run has seen; [`watch`]: the same for whoever looks
+//!   on, and [`lab`]: the histories that the console plays.
 //!
 //! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
 //! protocol stands here a second time, but for the checker's.
@@ -14,10 +15,12 @@ pub mod fault;
 pub mod history;
 pub mod jar;
 pub mod kv;
+pub mod lab;
 pub mod random;
 pub mod request;
 pub mod tally;
 pub mod truth;
+pub mod watch;
 pub mod world;
 
 /// Milliseconds, since the epoch or of a while.

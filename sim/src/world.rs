@@ -26,6 +26,7 @@ use crate::Ms;
 use crate::dice::Dice;
 use crate::fault::Fault;
 use crate::kv::{Kv, LOCATIONS, Shown, Spread, Write};
+use crate::watch::{Found, Sight, Watcher};
 
 /// Which request something belongs to: its place in the history.
 pub type RequestId = usize;
@@ -175,6 +176,7 @@ pub struct World {
     operations: RefCell<Vec<Operations>>,
     pub faults: RefCell<[u32; Fault::ALL.len()]>,
     log: RefCell<Option<Vec<String>>>,
+    watcher: RefCell<Option<Rc<dyn Watcher>>>,
 }
 
 impl World {
@@ -192,6 +194,7 @@ impl World {
             operations: RefCell::default(),
             faults: RefCell::new([0; Fault::ALL.len()]),
             log: RefCell::new(None),
+            watcher: RefCell::new(None),
         })
     }
 
@@ -229,6 +232,38 @@ impl World {
 
     pub fn take_log(&self) -> Vec<String> {
         self.log.borrow_mut().take().unwrap_or_default()
+    }
+
+    /// From now on `watcher` is told of what happens.
+    pub fn watch(&self, watcher: Rc<dyn Watcher>) {
+        *self.watcher.borrow_mut() = Some(watcher);
+    }
+
+    /// Tells whoever looks on.
+    pub fn tell(&self, sight: &Sight<'_>) {
+        let watcher = self.watcher.borrow().clone();
+        if let Some(watcher) = watcher {
+            watcher.sees(sight);
+        }
+    }
+
+    /// Will tell whoever looks on when a write can be read elsewhere.
+    fn tell_arrivals(&self, name: &Rc<str>, value: &Option<Rc<str>>, spread: &Spread) {
+        if self.watcher.borrow().is_none() || spread.lost {
+            return;
+        }
+        for (location, delay) in spread.delay.into_iter().enumerate() {
+            if delay > 0 {
+                let (name, value) = (Rc::clone(name), value.clone());
+                self.after(delay, move |world| {
+                    world.tell(&Sight::Arrived {
+                        location,
+                        name,
+                        value,
+                    });
+                });
+            }
+        }
     }
 
     // --- tasks ---------------------------------------------------------------------------------
@@ -376,6 +411,7 @@ impl World {
         self.heap.borrow_mut().clear();
         *self.choices.borrow_mut() = None;
         *self.judge.borrow_mut() = None;
+        *self.watcher.borrow_mut() = None;
     }
 
     // --- one event after another, by choice ----------------------------------------------------
@@ -593,6 +629,7 @@ impl Connector {
         let (request, verdict) = self.judge(kind, name);
         let name: Rc<str> = name.into();
         let write = write(verdict.spread);
+        let value = write.value.clone();
         let is_record = name.starts_with("s.");
         // What a marker of a rotation looks like: docs/wire-format.md.
         let retires =
@@ -651,6 +688,19 @@ impl Connector {
                     short(&name)
                 )
             });
+            let name = Rc::clone(&name);
+            let limited = matches!(&result, Err(error) if error.kind() == ConnectorErrorKind::RateLimited);
+            let taken = result.is_ok() || (verdict.failure == Failure::After && !limited);
+            if taken {
+                world.tell_arrivals(&name, &value, &verdict.spread);
+                world.tell(&Sight::Took {
+                    request,
+                    name,
+                    value,
+                });
+            } else {
+                world.tell(&Sight::Refused { request, name });
+            }
             result
         })
     }
@@ -681,8 +731,7 @@ impl SessionConnector for Connector {
                         return Err(failed(why));
                     }
                     let now = world.now();
-                    let mut lines = Vec::new();
-                    let mut values: Vec<Option<String>> = names
+                    let found: Vec<Found> = names
                         .iter()
                         .map(|name| {
                             let (value, shown) =
@@ -693,10 +742,13 @@ impl SessionConnector for Connector {
                                 Shown::AbsenceCached => world.fault(Fault::AbsenceCached),
                                 Shown::Behind => world.fault(Fault::Behind),
                             }
-                            let is = if value.is_some() { "there" } else { "absent" };
-                            lines.push((Rc::clone(name), is, shown));
-                            value.map(|value| value.to_string())
+                            let name = Rc::clone(name);
+                            Found { name, value, shown }
                         })
+                        .collect();
+                    let mut values: Vec<Option<String>> = found
+                        .iter()
+                        .map(|it| it.value.as_ref().map(ToString::to_string))
                         .collect();
                     if verdict.damaged
                         && let Some(Some(value)) = values.first_mut()
@@ -706,11 +758,20 @@ impl SessionConnector for Connector {
                         world.note(|| format!("  #{request} the next value is cut in half"));
                     }
                     world.note(|| {
-                        let lines = lines
-                            .iter()
-                            .map(|(name, is, shown)| format!("{} {is} ({shown:?})", short(name)));
+                        let lines = found.iter().map(|it| {
+                            let is = if it.value.is_some() {
+                                "there"
+                            } else {
+                                "absent"
+                            };
+                            format!("{} {is} ({:?})", short(&it.name), it.shown)
+                        });
                         let lines = lines.collect::<Vec<_>>().join(", ");
                         format!("  #{request} read at location {location}: {lines}")
+                    });
+                    world.tell(&Sight::Read {
+                        request,
+                        found: &found,
                     });
                     Ok(values)
                 });

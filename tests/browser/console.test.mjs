@@ -2,10 +2,8 @@
 // it says when something goes wrong.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
-import { fileURLToPath } from "node:url";
-import { inConsole, PLAIN_HOST, startBrowser, startWorker } from "./support.mjs";
+import { accessible, inConsole, PLAIN_HOST, startBrowser, startWorker } from "./support.mjs";
 
 let worker;
 let browser;
@@ -674,22 +672,7 @@ for (const colorScheme of ["light", "dark"]) {
   );
 }
 
-// Accessibility, as far as axe-core (https://github.com/dequelabs/axe-core) can judge it
-
-const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-
-/** Fails on what axe finds serious or critical in what the page shows now. */
-async function accessible(page, state) {
-  // Colours on their way from one to another have the contrast of neither.
-  await page.evaluate(() => Promise.allSettled(document.getAnimations().map(({ finished }) => finished)));
-  if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
-  const { violations, passes } = await page.evaluate((tags) => globalThis.axe.run({ runOnly: tags }), TAGS);
-  assert.ok(passes.length > 10, `axe looked at little: ${passes.length} rules passed`);
-  const serious = violations.filter(({ impact }) => impact === "serious" || impact === "critical");
-  const found = serious.map(({ id, nodes }) => `${id}: ${nodes.map(({ target }) => target.join(" ")).join(", ")}`);
-  assert.deepEqual(found, [], state);
-}
+// Accessibility
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [1280, 320]) {

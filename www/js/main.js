@@ -1,9 +1,10 @@
-// The console: one live session, the views that show it, the API behind it.
+// The console: one live session, the views that show it, the API behind it; and the lab.
 
 import { Api } from "./api.js";
 import { cookiesView } from "./cookies-view.js";
 import { devicesView } from "./devices-view.js";
 import { expiryView } from "./expiry-view.js";
+import { labView } from "./lab-view.js";
 import { LiveSession } from "./live-session.js";
 import { logView } from "./log-view.js";
 import { noticeView } from "./notice-view.js";
@@ -22,3 +23,4 @@ document.addEventListener("visibilitychange", () => {
 });
 
 live.refresh();
+labView();

@@ -1,0 +1,48 @@
+// `npm run lab`: records the histories that the console's consistency lab plays, www/lab/*.json,
+// with the simulator (sim/src/lab.rs). The same source gives the same bytes.
+// `npm run lab -- --check` only says whether those that are there are of this source.
+
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Stop, inRoot, main, run, say } from "./run.mjs";
+
+const HOME = inRoot("www", "lab");
+
+async function record(folder) {
+  mkdirSync(folder, { recursive: true });
+  await run(
+    "recording the lab's histories",
+    "cargo",
+    // The profile of the tests: dependencies are then compiled for both, and sealing is quick.
+    ["run", "-q", "--profile", "test", "-p", "edge-session-sim", "--bin", "lab", "--no-default-features", "--", folder],
+    { env: { CARGO_TARGET_DIR: inRoot("target") } },
+  );
+}
+
+/** Records once more, elsewhere, and compares. */
+export async function checkLab() {
+  const fresh = mkdtempSync(join(tmpdir(), "edge-session-lab-"));
+  try {
+    await record(fresh);
+    const names = [...new Set([...readdirSync(fresh), ...readdirSync(HOME)])];
+    const text = (folder, name) => (readdirSync(folder).includes(name) ? readFileSync(join(folder, name), "utf8") : null);
+    const stale = names.filter((name) => text(fresh, name) !== text(HOME, name));
+    if (stale.length) throw new Stop(`not what the simulator records: www/lab/${stale.join(", www/lab/")}; \`npm run lab\` writes them`);
+  } finally {
+    rmSync(fresh, { recursive: true });
+  }
+}
+
+if (process.argv[1] === inRoot("scripts", "lab.mjs")) {
+  await main(async () => {
+    if (process.argv.includes("--check")) {
+      await checkLab();
+      say("www/lab is what the simulator records");
+    } else {
+      rmSync(HOME, { recursive: true, force: true });
+      await record(HOME);
+      say(`wrote ${readdirSync(HOME).length} histories into www/lab`);
+    }
+  });
+}

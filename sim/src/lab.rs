@@ -1,0 +1,248 @@
+//! Histories for the console's consistency lab.
+//!
+//! A script says who asks what, where and when, and how slow the store is. What comes of it is
+//! found out by the simulator, judged by the checker, and told here step by step: what has happened
+//! and what the store, each location's cache and each browser hold then. A script also says what it
+//! is there to show, and fails where that does not happen.
+
+mod reader;
+mod scribe;
+mod stage;
+
+use edge_session::Outcome;
+
+use crate::Ms;
+use crate::random::START;
+use crate::request::Op;
+use crate::world::Kind;
+use stage::{Lab, Moment, Words};
+
+const PLACES: [&str; 2] = ["Amsterdam", "Singapore"];
+const AMSTERDAM: usize = 0;
+const SINGAPORE: usize = 1;
+/// When a story begins: what came before has spread and is in nobody's cache any more.
+const ZERO: Ms = START + 300_000;
+/// How long a write takes to the other location.
+const SPREADS: Ms = 40_000;
+
+/// What applications call the keys of the simulator: in this order those of [`KEYS`].
+const NAMES: [&str; 4] = ["note", "cart", "theme", "sign-in"];
+const NOTE: usize = 0;
+const CART: usize = 1;
+const THEME: usize = 2;
+const SIGN_IN: usize = 3;
+
+const LOGIN: Op = Op::Bind {
+    owner: 0,
+    keep: true,
+};
+
+/// A file of the lab: its name, and what stands in it.
+pub type File = (&'static str, String);
+
+/// Runs every script.
+pub fn files() -> Vec<File> {
+    vec![
+        ("lost-update.json", lost_update()),
+        ("logout-race.json", logout_race()),
+        ("stale-read.json", stale_read()),
+        ("stolen-cookie.json", stolen_cookie()),
+    ]
+}
+
+fn lost_update() -> String {
+    let lab = Lab::new();
+    let browser = lab.browser("The browser");
+    lab.before(browser, AMSTERDAM, Op::Set(NOTE));
+
+    let (tab_a, tab_b) = (lab.who("Tab A", browser), lab.who("Tab B", browser));
+    // The acknowledgement of A's put takes two seconds.
+    lab.slow(1, Kind::Put, (20, 2_000));
+    let a = tab_a.asks(0, AMSTERDAM, "put a book in the cart", &[Op::Set(CART)]);
+    let ops = [Op::Work(1_200), Op::Set(THEME)];
+    let b = tab_b.asks(10, SINGAPORE, "switch to the dark theme", &ops);
+    let next = lab.who("The next page", browser);
+    let joins = next.asks(20_000, SINGAPORE, "show what is there", &[Op::Read]);
+    let last = lab.who("The last page", browser);
+    let later = last.asks(150_000, AMSTERDAM, "show what is there", &[Op::Read]);
+    lab.run(151_000);
+
+    lab.found(joins, Outcome::Loaded, &[NOTE, CART, THEME]);
+    lab.found(later, Outcome::Loaded, &[NOTE, CART, THEME]);
+    lab.why(b, Moment::Read, "Both tabs begin from version 1. From here on, whoever saves last knows nothing of the other.");
+    lab.why(b, Moment::Put, "The store has no compare-and-set: the last writer wins, and nobody is told. What Tab A saved stands nowhere in the store any more. Reading again before the put did not help, since the cache still said version 1.");
+    lab.why(a, Moment::Answered, "Tab A’s answer comes last, with its version in the cookie. The browser now holds the copy that the store has lost.");
+    lab.why(joins, Moment::Found, "Each key in a record carries the version of its last write. So two copies that do not know of each other can be joined key by key, instead of one replacing the other.");
+    lab.why(joins, Moment::Put, "Whoever finds the conflict puts the joined copy, even a request that only wanted to read. The application does nothing for this.");
+    lab.why(
+        later,
+        Moment::Found,
+        "Two minutes later, at the other location, with no cookie to help: both are there.",
+    );
+    lab.tell(&Words {
+        title: "Two saves at once",
+        about: "Two tabs of one browser save different things at the same moment, at two locations. A store where the last writer wins keeps only one of them.",
+        begin: "A session from five minutes ago: version 1, with a note in it. No cache holds it any more.",
+        end: "Both saves have survived. That is promised where the later save’s read, or the browser’s cookie, holds the earlier one, and between requests of one isolate. Where neither does, one of two parallel saves may be lost.",
+    })
+}
+
+fn logout_race() -> String {
+    let lab = Lab::new();
+    let browser = lab.browser("Ada’s browser");
+    let elsewhere = lab.browser("A copy of its cookies");
+    lab.before(browser, AMSTERDAM, LOGIN);
+    lab.steal(browser, elsewhere);
+
+    let (tab_a, tab_b) = (lab.who("Tab A", browser), lab.who("Tab B", browser));
+    let ops = [Op::Work(2_500), Op::Set(CART)];
+    let slow = tab_a.asks(0, SINGAPORE, "work for a while, then save", &ops);
+    let logout = tab_b.asks(1_000, AMSTERDAM, "log out", &[Op::Destroy]);
+    let next = lab.who("The next page", browser);
+    let next = next.asks(6_000, SINGAPORE, "show what is there", &[Op::Read]);
+    let copy = lab.who("The copy", elsewhere);
+    let far = copy.asks(14_000, SINGAPORE, "show what is there", &[Op::Read]);
+    let near = copy.asks(46_000, AMSTERDAM, "show what is there", &[Op::Read]);
+    let late = copy.asks(104_000, SINGAPORE, "show what is there", &[Op::Read]);
+    lab.run(105_000);
+
+    lab.found(next, Outcome::New, &[]);
+    lab.found(far, Outcome::Loaded, &[SIGN_IN, CART]);
+    lab.found(near, Outcome::Revoked, &[]);
+    lab.found(late, Outcome::Revoked, &[]);
+    lab.why(slow, Moment::Read, "Singapore remembers absences too: for 30 seconds it will say that no marker stands against this session.");
+    lab.why(logout, Moment::Put, "A logout is a key of its own, a marker. Session writers never write one, so no save can undo it.");
+    lab.why(
+        logout,
+        Moment::Answered,
+        "The browser has given up its only way to open the record.",
+    );
+    lab.why(slow, Moment::Put, "This is the race: Singapore could not know of the logout, and its save writes the record once more. Where logging out means deleting the record, the session would be back now.");
+    lab.why(slow, Moment::Answered, "A save never writes the key cookie. What the late answer sets belongs to a key that the browser no longer has.");
+    lab.why(
+        next,
+        Moment::Found,
+        "Without a key cookie nothing is read at all. Ada is logged out, even here.",
+    );
+    lab.why(far, Moment::Found, "Somebody else still has the old cookies, and Singapore goes by its cache. No eventually consistent store can do without this delay. It is stated as a number, D, which is 102 seconds with these settings.");
+    lab.why(near, Moment::Found, "The record that was saved too late has arrived here too. It makes no difference: the marker stands.");
+    lab.why(late, Moment::Found, "After D no location lets the copy in. The record stays dead, and its time to live removes it.");
+    lab.tell(&Words {
+        title: "A logout against a save",
+        about: "Ada logs out while a slow request of another tab is about to save the same session, at a location that has not heard of the logout.",
+        begin: "Ada logged in five minutes ago: version 1. Somebody else holds a copy of her cookies.",
+        end: "No late save, late rotation or old copy brings an ended session back. The browser that logged out is out at once; copies of its cookies are dead everywhere within D.",
+    })
+}
+
+fn stale_read() -> String {
+    let lab = Lab::new();
+    let browser = lab.browser("The browser");
+    lab.before(browser, AMSTERDAM, Op::Set(NOTE));
+
+    let page = |name| lab.who(name, browser);
+    let first = page("Page 1").asks(0, SINGAPORE, "show what is there", &[Op::Read]);
+    page("Page 2").asks(2_000, AMSTERDAM, "put a book in the cart", &[Op::Set(CART)]);
+    let bridged = page("Page 3").asks(14_000, SINGAPORE, "show the cart", &[Op::Read]);
+    let ops = [Op::Set(THEME)];
+    let large = page("Page 4").asks_large(16_000, AMSTERDAM, "save 3 kB and a theme", &ops);
+    let ops = [Op::Read, Op::Set(NOTE)];
+    let stale = page("Page 5").asks(28_000, SINGAPORE, "save a note", &ops);
+    let well = page("Page 6").asks(62_000, SINGAPORE, "save a note", &ops);
+    lab.run(63_000);
+
+    lab.found(first, Outcome::Loaded, &[NOTE]);
+    lab.found(bridged, Outcome::Loaded, &[NOTE, CART]);
+    lab.found(stale, Outcome::Stale, &[NOTE, CART]);
+    lab.refused(stale, "stale");
+    lab.found(well, Outcome::Loaded, &[NOTE, CART, THEME]);
+    lab.why(first, Moment::Read, "Singapore keeps what it has read for 30 seconds, which is the least that Workers KV can be asked for.");
+    lab.why(
+        bridged,
+        Moment::Read,
+        "The store answers with an old copy, and gives no hint that it is one.",
+    );
+    lab.why(bridged, Moment::Found, "The cookie brings along what this browser has saved, sealed like the record itself. A load joins the two: a browser reads its own writes, wherever its request ends up.");
+    lab.why(
+        large,
+        Moment::Answered,
+        "This record is too large for a cookie. The browser takes along only its version.",
+    );
+    lab.why(stale, Moment::Found, "The cookie knows of a version that Singapore cannot see. The application may read the older copy, and is told that it is one.");
+    lab.why(stale, Moment::Answered, "A save on top of an old copy could undo the newer one. So it is refused, with Retry-After, and nothing is lost.");
+    lab.why(well, Moment::Found, "The write has arrived, and the cache has let go of the old copy. The same request now passes.");
+    lab.tell(&Words {
+        title: "A stale read",
+        about: "A browser saves at one location, and its next request is answered by another, whose cache is older than that.",
+        begin: "A session from five minutes ago: version 1, with a note in it. No cache holds it any more.",
+        end: "A browser sees what it saved, or is told that it cannot be seen here yet. It is never served an older copy as if it were the newest.",
+    })
+}
+
+fn stolen_cookie() -> String {
+    let lab = Lab::new();
+    let browser = lab.browser("Ada’s browser");
+    let elsewhere = lab.browser("The thief’s browser");
+    lab.before(browser, AMSTERDAM, LOGIN);
+    lab.steal(browser, elsewhere);
+
+    let (ada, thief) = (lab.who("Ada", browser), lab.who("The thief", elsewhere));
+    let enters = thief.asks(0, SINGAPORE, "show what is there", &[Op::Read]);
+    let logout = ada.asks(5_000, AMSTERDAM, "log out", &[Op::Destroy]);
+    let cycles = thief.asks(14_000, SINGAPORE, "renew the key", &[Op::Cycle]);
+    let inside = thief.asks(28_000, SINGAPORE, "show what is there", &[Op::Read]);
+    let home = thief.asks(30_000, AMSTERDAM, "show what is there", &[Op::Read]);
+    let out = thief.asks(107_000, SINGAPORE, "show what is there", &[Op::Read]);
+    lab.run(108_000);
+
+    lab.found(enters, Outcome::Loaded, &[SIGN_IN]);
+    lab.found(cycles, Outcome::Loaded, &[SIGN_IN]);
+    lab.found(inside, Outcome::Loaded, &[SIGN_IN]);
+    lab.found(home, Outcome::Revoked, &[]);
+    lab.found(out, Outcome::Revoked, &[]);
+    lab.why(
+        enters,
+        Moment::Read,
+        "Singapore now remembers for 30 seconds that no marker stands against key 1.",
+    );
+    lab.why(logout, Moment::SecondPut, "Two markers: one on the key, and one on the lineage, the name that a session keeps through every change of its key.");
+    lab.why(
+        cycles,
+        Moment::Found,
+        "Ada’s logout has not been heard of here.",
+    );
+    lab.why(
+        cycles,
+        Moment::Put,
+        "The attack: no marker on a key names the session under its new one.",
+    );
+    lab.why(cycles, Moment::SecondPut, "The thief’s rotation even writes over Ada’s marker on key 1. It cannot touch the one on the lineage: only an ending writes that.");
+    lab.why(inside, Moment::Read, "A key that is not the session’s first asks for the lineage’s marker too. It has not arrived here yet.");
+    lab.why(
+        home,
+        Moment::Found,
+        "Where the logout was made, the new key is dead at once.",
+    );
+    lab.why(
+        out,
+        Moment::Found,
+        "And within D it is dead everywhere. The rotation has gained the thief nothing.",
+    );
+    lab.tell(&Words {
+        title: "A thief renews the key",
+        about: "A thief holds a copy of Ada’s cookies. She logs out; the thief, at a location that has not heard of it, swaps the stolen key for a new one.",
+        begin: "Ada logged in five minutes ago: version 1. The thief has just copied her cookies.",
+        end: "A revocation names the lineage, so no rotation escapes it. D, 102 seconds with these settings, is how long a thief can go on at a location that has not heard of it.",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    /// Each script shows what it is there to show, and gives the same bytes again.
+    #[test]
+    fn every_story_happens_as_told() {
+        let files = super::files();
+        assert_eq!(files.len(), 4);
+        assert_eq!(files, super::files());
+    }
+}

@@ -1,0 +1,93 @@
+//! What stands in a sealed record, as the product reads it.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use edge_session::connector::{
+    ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
+};
+use edge_session::runtime::Runtime;
+use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions, Settings};
+use futures_util::future::{FutureExt, LocalBoxFuture, ready};
+
+use crate::Ms;
+use crate::dice::Dice;
+use crate::history::{KEY_COOKIE, ring};
+use crate::request::View;
+
+/// Version and keys of the record `text` under `name`, which the key cookie `token` opens.
+pub fn read(name: &Rc<str>, text: &Rc<str>, token: &str, now: Ms) -> (u32, BTreeSet<String>) {
+    let store = Only {
+        name: Rc::clone(name),
+        text: Rc::clone(text),
+    };
+    let runtime = Rc::new(Still(now));
+    let sessions = Sessions::with_runtime(Rc::new(store), ring(), Settings::default(), runtime)
+        .unwrap_or_else(|error| panic!("{error}"))
+        .with_isolate(&Isolate::new(), "a reader");
+    let mut session = sessions.open(CookieHeader::new(format!("{KEY_COOKIE}={token}")));
+    let outcome = session.load().now_or_never();
+    assert!(matches!(outcome, Some(Ok(Outcome::Loaded))), "{name}");
+    let content = View::of(&session).content.unwrap_or_default();
+    (session.version(), content.into_keys().collect())
+}
+
+/// A store of one record, for reading it.
+struct Only {
+    name: Rc<str>,
+    text: Rc<str>,
+}
+
+impl SessionConnector for Only {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        _: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        let value = |key: &&str| (**key == *self.name).then(|| self.text.to_string());
+        ready(Ok(keys.iter().map(value).collect())).boxed_local()
+    }
+
+    fn put<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        ready(Ok(())).boxed_local()
+    }
+
+    fn delete<'a>(&'a self, _: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        ready(Ok(())).boxed_local()
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'a str,
+        _: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        ready(Err(ConnectorError::new(
+            ConnectorErrorKind::Unsupported,
+            "one record",
+        )))
+        .boxed_local()
+    }
+}
+
+/// A clock that stands still.
+struct Still(Ms);
+
+impl Runtime for Still {
+    fn now(&self) -> i64 {
+        self.0
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        Dice::new(1).fill(out);
+        Ok(())
+    }
+
+    fn sleep(&self, _: u32) -> LocalBoxFuture<'static, ()> {
+        ready(()).boxed_local()
+    }
+}

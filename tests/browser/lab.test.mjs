@@ -1,0 +1,175 @@
+// The consistency lab: every control of it, with the mouse, with the keyboard, and with nothing
+// answering any more.
+
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { after, before, test } from "node:test";
+import { accessible, inConsole, startBrowser, startWorker } from "./support.mjs";
+
+const HOME = new URL("../../www/lab/", import.meta.url);
+const history = (name) => JSON.parse(readFileSync(new URL(`${name}.json`, HOME), "utf8"));
+
+let worker;
+let browser;
+
+before(async () => {
+  worker = await startWorker();
+  browser = await startBrowser();
+});
+
+after(async () => {
+  await browser?.close();
+  worker?.stop();
+});
+
+const labTest = (name, steps, options = {}) =>
+  test(name, () =>
+    inConsole({ browser, origin: worker.origin, ...options }, async (page, context) => {
+      await counts(page, `1 of ${history("lost-update").steps.length}`);
+      await steps(page, context);
+    }),
+  );
+
+const button = (page, name) => page.locator("#lab").getByRole("button", { name, exact: true });
+const counts = (page, text) => page.locator("#lab-count", { hasText: new RegExp(`^${text}$`) }).waitFor();
+const text = (page, id) => page.locator(`#lab-${id}`).innerText();
+const choose = (page, name) => page.locator("#lab").getByRole("radio", { name, exact: true }).check();
+const current = (page) => page.locator("#lab-track [aria-current=step]");
+
+/** What the page shows is what was recorded. */
+async function plays(page, recorded, n) {
+  const step = recorded.steps[n];
+  await counts(page, `${n + 1} of ${recorded.steps.length}`);
+  assert.equal(await text(page, "text"), step.text);
+  assert.equal(await text(page, "why"), step.why ?? "");
+  assert.ok((await text(page, "when")).startsWith(`${(step.at / 1000).toFixed(2)} s`));
+  assert.equal(await page.locator("#lab-track li").nth(n).getByRole("button").getAttribute("aria-current"), "step");
+  assert.equal(await current(page).count(), 1);
+}
+
+for (const file of readdirSync(HOME)) {
+  const name = file.replace(/\.json$/, "");
+  labTest(`${name} is played as it was recorded, to its end and back`, async (page) => {
+    const recorded = history(name);
+    await choose(page, recorded.title);
+    assert.equal(await text(page, "about"), recorded.about);
+    const last = recorded.steps.length - 1;
+    let known = {};
+    for (let n = 0; n <= last; n += 1) {
+      await plays(page, recorded, n);
+      known = { ...known, ...recorded.steps[n] };
+      for (const { name: key, store, places } of known.rows) {
+        const row = page.locator("#lab-rows tr").filter({ has: page.getByRole("rowheader", { name: key, exact: false }) });
+        const [first, middle, third] = await row.locator("td .is").allInnerTexts();
+        assert.deepEqual([first, middle, third], [places[0].is, store.is, places[1].is], `${key}, step ${n}`);
+      }
+      const jars = await page.locator("#lab-jars article").all();
+      for (const [i, cookies] of known.cookies.entries()) {
+        assert.deepEqual(await jars[i].locator("dt").allInnerTexts(), cookies.map(({ name: cookie }) => cookie));
+      }
+      if (n < last) await button(page, "Next").click();
+    }
+    assert.equal(await button(page, "Next").getAttribute("aria-disabled"), "true");
+    await button(page, "Back").click();
+    await plays(page, recorded, last - 1);
+    await button(page, "Start").click();
+    await plays(page, recorded, 0);
+    for (const control of ["Back", "Start"]) assert.equal(await button(page, control).getAttribute("aria-disabled"), "true");
+  });
+}
+
+labTest("the keyboard alone plays it", async (page) => {
+  const recorded = history("logout-race");
+  await page.locator("#lab input[name=story]:checked").focus();
+  await page.keyboard.press("ArrowRight");
+  await counts(page, `1 of ${recorded.steps.length}`);
+  assert.equal(await text(page, "about"), recorded.about);
+  await page.keyboard.press("Tab"); // Start
+  await page.keyboard.press("Tab"); // Back
+  await page.keyboard.press("Tab"); // Next
+  await page.keyboard.press("Enter");
+  await plays(page, recorded, 1);
+  await page.keyboard.press("Space");
+  await plays(page, recorded, 2);
+  await page.keyboard.press("ArrowRight");
+  await plays(page, recorded, 3);
+  await page.keyboard.press("ArrowLeft");
+  await plays(page, recorded, 2);
+  await page.keyboard.press("Tab");
+  await page.locator("#lab-step:focus").waitFor();
+  await page.keyboard.press("End");
+  await plays(page, recorded, recorded.steps.length - 1);
+  await page.keyboard.press("ArrowLeft");
+  await plays(page, recorded, recorded.steps.length - 2);
+  await page.keyboard.press("Tab");
+  await page.locator("#lab-track button:focus").waitFor();
+  await page.keyboard.press("Tab");
+  await page.keyboard.press("Enter");
+  await plays(page, recorded, 1);
+});
+
+labTest("a step of the time line can be chosen, and the page stays where it is", async (page) => {
+  const recorded = history("lost-update");
+  const step = page.locator("#lab-track li").nth(9).getByRole("button");
+  await step.scrollIntoViewIfNeeded();
+  const before = await page.evaluate(() => scrollY);
+  await step.click();
+  await plays(page, recorded, 9);
+  await button(page, "Next").press("Enter");
+  await plays(page, recorded, 10);
+  assert.equal(await page.evaluate(() => scrollY), before);
+});
+
+labTest("what is told is told to a screen reader, once", async (page) => {
+  const told = page.locator("#lab [role=status]");
+  assert.equal(await told.count(), 1);
+  assert.equal(await told.getAttribute("aria-atomic"), "true");
+  await button(page, "Next").click();
+  const slider = page.getByRole("slider", { name: "Step" });
+  assert.match(await slider.getAttribute("aria-valuetext"), /^2 of \d+: asks: /);
+  await page.locator("#lab").getByRole("button", { name: "0.00 Amsterdam: Tab A asks: put a book in the cart", exact: true }).and(current(page)).waitFor();
+});
+
+labTest("a page that is loaded plays on with nothing answering", async (page, context) => {
+  await context.setOffline(true);
+  for (const name of ["stolen-cookie", "stale-read", "logout-race", "lost-update"]) {
+    const recorded = history(name);
+    await choose(page, recorded.title);
+    await button(page, "Next").click();
+    await plays(page, recorded, 1);
+  }
+  await context.setOffline(false);
+});
+
+test("with the API unreachable the lab works", () =>
+  inConsole({ browser, origin: worker.origin, prepare: (page) => page.route("**/api/**", (route) => route.abort()) }, async (page) => {
+    await page.locator("#notice", { hasText: "The API cannot be reached" }).waitFor();
+    await button(page, "Next").click();
+    await plays(page, history("lost-update"), 1);
+  }));
+
+test("histories that cannot be fetched are said to be so, and fetched again", () =>
+  inConsole({ browser, origin: worker.origin, prepare: (page) => page.route("**/lab/stale-read.json", (route) => route.fulfill({ status: 500 })) }, async (page) => {
+    await page.locator("#lab-text", { hasText: "could not be fetched (status 500)" }).waitFor();
+    await page.unrouteAll();
+    await button(page, "Try again").click();
+    await counts(page, `1 of ${history("lost-update").steps.length}`);
+    await button(page, "Next").click();
+    await plays(page, history("lost-update"), 1);
+  }));
+
+for (const colorScheme of ["light", "dark"]) {
+  for (const width of [1280, 320]) {
+    labTest(
+      `the lab has room and axe finds nothing serious, ${colorScheme}, ${width} px`,
+      async (page) => {
+        await choose(page, history("stolen-cookie").title);
+        for (let n = 0; n < 15; n += 1) await button(page, "Next").click();
+        const { scroll, width: room } = await page.evaluate(() => ({ scroll: document.documentElement.scrollWidth, width: innerWidth }));
+        assert.ok(scroll <= room, `${scroll} px wide in ${room}`);
+        await accessible(page, "half of a history");
+      },
+      { viewport: { width, height: 900 }, colorScheme, reducedMotion: "reduce" },
+    );
+  }
+}
