@@ -97,6 +97,11 @@ export function buildExample(name) {
   return build(inRoot("build", "examples", name), { crate: `example-${name}` });
 }
 
+/** Builds the Worker in Rust that the bench measures (bench/rust-worker). */
+export function buildBenchWorker() {
+  return build(inRoot("build", "bench", "rust-worker"), { crate: "bench-rust-worker" });
+}
+
 async function build(dir, crate) {
   const entry = join(dir, "index.js");
   // `npm test` builds once: what it then runs must not build anew in the middle of it.

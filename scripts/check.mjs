@@ -14,7 +14,7 @@ import { wasmTarget } from "./wasm-target.mjs";
 const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
 // Workers as users write them: for wasm32 only.
-const EXAMPLES = ["example-axum", "example-rust-worker"];
+const EXAMPLES = ["example-axum", "example-rust-worker", "bench-rust-worker"];
 const native = { env: { CARGO_TARGET_DIR: inRoot("target") } };
 
 const checks = {

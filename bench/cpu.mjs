@@ -1,0 +1,172 @@
+// CPU per request over a Worker without sessions.
+//
+// Each contender runs in a workerd of its own, with KV in the isolate's memory. A sample is a loop
+// of many requests inside the isolate; what it cost is the CPU time of the whole process, read
+// from outside. Beside each sample, the same requests with the same cookies go to a handler without
+// sessions in the same isolate: the difference is the figure. Samples of all contenders alternate.
+
+import { CONTENDERS, KV_PEERS, OURS, install, startAll, titleOf } from "./host/contenders.mjs";
+import { summary } from "./host/stats.mjs";
+
+/** More sessions than the isolate's table holds (4 MiB of records; 2,048 derived keys). */
+const SIZES = {
+  "100 B": { size: 100, sessions: 12_000 },
+  "2 kB": { size: 2_000, sessions: 4_000 },
+  "64 kB": { size: 64_000, sessions: 256 },
+};
+/** Until a pool has been gone round, so that no browser has a cookie of its last answer left. */
+const ROUND = 120_000;
+
+/** The cells: what is asked, of whom, and what must be counted if it is what it says. */
+function cells(quick) {
+  const sizes = Object.keys(SIZES);
+  const list = [
+    { id: "untouched", title: "no cookie, untouched", method: "HEAD" },
+    { id: "handle", title: "no cookie, untouched, `handle`", method: "OPTIONS", only: OURS },
+    { id: "lazy", title: "valid cookie, untouched", method: "HEAD", size: "100 B" },
+    { id: "rust", title: "no sessions, Worker in Rust", method: "PATCH", only: ["ours-rust"] },
+    { id: "forged", title: "forged cookie, read", method: "GET", size: "100 B", forged: true },
+  ];
+  for (const size of sizes) {
+    list.push({ id: `read ${size}`, title: `read, ${size}`, method: "GET", size, reads: true });
+    list.push({ id: `write ${size}`, title: `read and write, ${size}`, method: "PUT", size, reads: true, writes: true });
+    list.push({ id: `table ${size}`, title: `read served by the isolate's table, ${size}`, method: "GET", size, few: 8, only: OURS });
+  }
+  for (const size of quick ? sizes.slice(0, 1) : sizes) {
+    list.push({ id: `destroy ${size}`, title: `destroy, ${size}`, method: "DELETE", size, reads: true, once: true });
+  }
+  return list;
+}
+
+export async function cpu({ quick = false, only, log }) {
+  const names = only ?? CONTENDERS;
+  const wanted = (cell, name, inCookie) =>
+    (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
+  const rounds = quick ? 5 : 15;
+  const budget = quick ? 30e6 : 120e6; // nanoseconds of CPU that a sample is to take
+  const titles = {};
+  for (const name of names) titles[name] = await titleOf(name);
+  const isolates = await startAll(names);
+  const inCookie = (name) => /\(cookie\)/.test(titles[name]);
+
+  const results = {};
+  for (const cell of cells(quick)) {
+    const { size, method, forged, few = 0, once } = cell;
+    const taking = names.filter((name) => wanted(cell, name, inCookie(name)));
+    if (taking.length === 0) continue;
+    log(`${cell.title}: ${taking.join(", ")}`);
+    const sessions = size && (quick ? Math.ceil(SIZES[size].sessions / 1.5) : SIZES[size].sessions);
+    const tick = size && !few ? Math.ceil(ROUND / sessions) : 0;
+    const state = {};
+    for (const name of taking) {
+      const isolate = isolates[name];
+      if (size) {
+        // Where nothing is remembered, fewer sessions say the same.
+        const count = OURS.includes(name) ? sessions : Math.min(sessions, once ? 1000 : 300);
+        await isolate.tell("pool", { name: "pool", size: SIZES[size].size, count, wait: few ? 0 : ROUND });
+      }
+      const request = { pool: size ? "pool" : undefined, method, tick, forged, once, few };
+      // How many requests a sample takes, from a first run that warms up too.
+      const first = once ? 100 : size === "64 kB" ? 64 : 500;
+      let { nanoseconds } = await isolate.timed("run", { ...request, n: first });
+      if (!once && size !== "64 kB") ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
+      const least = quick ? 200 : size === "64 kB" ? 250 : 1000;
+      const n = once
+        ? quick ? 200 : size === "64 kB" ? 64 : 1000
+        : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));
+      state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
+      await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });
+    }
+    for (let round = 0; round < rounds; round += 1) {
+      // Another order each time, so that nobody always follows the same one.
+      for (let i = 0; i < taking.length; i += 1) {
+        const name = taking[(i * (round % 2 ? taking.length - 1 : 1) + round) % taking.length];
+        const isolate = isolates[name];
+        const { request, over, base, counts } = state[name];
+        const { n } = request;
+        if (once) await isolate.tell("refill", { name: "pool", count: n });
+        const bare = await isolate.timed("run", { ...request, bare: true, once: false });
+        const full = await isolate.timed("run", request);
+        base.push(bare.nanoseconds / n / 1000);
+        over.push((full.nanoseconds - bare.nanoseconds) / n / 1000);
+        for (const [key, value] of Object.entries(full.answer)) counts[key] = (counts[key] ?? 0) + value;
+      }
+    }
+    const row = (results[cell.id] = { title: cell.title, contenders: {} });
+    for (const name of taking) {
+      const { request, over, base, counts } = state[name];
+      const requests = request.n * rounds;
+      const per = Object.fromEntries(Object.entries(counts).map(([key, value]) => [key, value / requests]));
+      if (per.failed > 0) throw new Error(`${name}, ${cell.title}: ${counts.failed} of ${requests} requests failed`);
+      if (OURS.includes(name)) {
+        // Is it what it says? Each load has read a record, or none has.
+        const reads = cell.reads ? 1 : 0;
+        if (Math.abs(per.reads - reads) > 0.001) {
+          throw new Error(`${name}, ${cell.title}: ${per.reads} reads a request, not ${reads}`);
+        }
+      }
+      row.contenders[name] = { ...summary(over), base: summary(base).median, requests: request.n, per };
+      if (size) await isolates[name].tell("drop", { name: "pool" });
+    }
+  }
+  for (const isolate of Object.values(isolates)) await isolate.stop();
+  return { titles, results, rounds };
+}
+
+/** Calls between JavaScript and wasm, of requests that leave the session alone or use it. */
+export async function crossings({ only = OURS }) {
+  const found = {};
+  for (const name of OURS.filter((name) => only.includes(name))) {
+    const isolate = await (await install(name, { counting: true })).start();
+    await isolate.tell("pool", { name: "pool", size: 2_000, count: 20, wait: ROUND });
+    const cells = [
+      ["no cookie, untouched (`handle_lazy`)", { method: "HEAD" }],
+      ["no cookie, untouched (`handle`)", { method: "OPTIONS" }],
+      ["valid cookie, untouched (`handle_lazy`)", { method: "HEAD", pool: "pool" }],
+      ["read, 2 kB", { method: "GET", pool: "pool" }],
+      ["read and write, 2 kB", { method: "PUT", pool: "pool" }],
+    ];
+    if (name === "ours-rust") cells.push(["no sessions, Worker in Rust", { method: "PATCH" }]);
+    found[name] = {};
+    for (const [title, request] of cells) {
+      const tick = request.pool ? ROUND / 20 : 0;
+      await isolate.tell("run", { ...request, n: 20, tick });
+      await isolate.tell("census");
+      await isolate.tell("run", { ...request, n: 20, tick });
+      const { into, outOf } = await isolate.tell("census");
+      const sum = (counts) => Object.values(counts).reduce((sum, count) => sum + count, 0) / 20;
+      found[name][title] = { into: sum(into), outOf: sum(outOf), detail: { into, outOf } };
+    }
+    await isolate.stop();
+  }
+  return found;
+}
+
+export function report({ titles, results, rounds }, print) {
+  const names = Object.keys(titles);
+  const peers = KV_PEERS.filter((name) => names.includes(name));
+  const us = (x) => (Math.abs(x) < 10 ? x.toFixed(1) : x.toFixed(0));
+  const times = (x) => (Number.isFinite(x) ? `${x.toFixed(2)}x` : "-");
+  const ours = OURS.filter((name) => names.includes(name));
+  if (ours.length) {
+    print("", "Ratios: edge-session over the fastest KV peer, and over the hand-written one. Under 1 is faster.", "");
+    print(`| | ${ours.flatMap((name) => [`${titles[name]}: over the peer`, "over the hand-written"]).join(" | ")} | fastest KV peer |`);
+    print(`|---|${"---|".repeat(ours.length * 2 + 1)}`);
+    for (const { title, contenders } of Object.values(results)) {
+      const fastest = peers.filter((name) => contenders[name]).sort((a, b) => contenders[a].median - contenders[b].median)[0];
+      if (!fastest && !contenders.floor) continue;
+      const of = (name, other) => (contenders[name] && contenders[other] ? times(contenders[name].median / contenders[other].median) : "-");
+      print(`| ${title} | ${ours.flatMap((name) => [of(name, fastest), of(name, "floor")]).join(" | ")} | ${fastest ? titles[fastest] : "-"} |`);
+    }
+  }
+  print("", `Microseconds of CPU per request over a Worker without sessions: median (middle half) of ${rounds} samples.`, "");
+  print(`| | ${names.map((name) => titles[name]).join(" | ")} |`);
+  print(`|---|${"---|".repeat(names.length)}`);
+  for (const { title, contenders } of Object.values(results)) {
+    const cell = (name) => {
+      const found = contenders[name];
+      return found ? `${us(found.median)} (${us(found.low)}–${us(found.high)})` : "-";
+    };
+    print(`| ${title} | ${names.map(cell).join(" | ")} |`);
+  }
+}

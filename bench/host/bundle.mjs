@@ -1,0 +1,56 @@
+// Bundles for workerd: one script, and the wasm that it imports.
+
+import { builtinModules } from "node:module";
+import { readFileSync } from "node:fs";
+import { basename, dirname, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+
+import { build } from "esbuild";
+
+import { inRoot } from "../../scripts/run.mjs";
+
+export const here = fileURLToPath(new URL("..", import.meta.url));
+
+/** What `source` bundles to: `{ script, wasm: [{ name, bytes }] }`. */
+export async function bundle(source, { minify = false } = {}) {
+  const wasm = new Map();
+  const plugin = {
+    name: "workers",
+    setup(build) {
+      build.onResolve({ filter: /\.wasm$/ }, ({ path, resolveDir }) => {
+        const file = resolve(resolveDir, path);
+        wasm.set(basename(file), file);
+        return { path: `./${basename(file)}`, external: true };
+      });
+      build.onResolve({ filter: /^edge-session$/ }, () => ({ path: inRoot("pkg", "workerd.js") }));
+      build.onResolve({ filter: /^rust-worker$/ }, () => ({ path: inRoot("build", "bench", "rust-worker", "index.js") }));
+      build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, external: true }));
+      build.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path }) => {
+        const bare = path.replace(/^node:/, "");
+        if (!builtinModules.includes(bare)) return undefined;
+        return { path: `node:${bare}`, external: true };
+      });
+    },
+  };
+  const { outputFiles } = await build({
+    stdin: { contents: source, resolveDir: here, sourcefile: "entry.mjs" },
+    bundle: true,
+    minify,
+    format: "esm",
+    target: "es2024",
+    conditions: ["workerd", "worker", "browser"],
+    mainFields: ["browser", "module", "main"],
+    define: { "process.env.NODE_ENV": '"production"' },
+    plugins: [plugin],
+    write: false,
+    logLevel: "error",
+    legalComments: "none",
+  });
+  return {
+    script: outputFiles[0].text,
+    wasm: [...wasm].map(([name, file]) => ({ name, bytes: readFileSync(file) })),
+  };
+}
+
+export const size = (bytes) => ({ raw: Buffer.byteLength(bytes), gzip: gzipSync(bytes, { level: 9 }).length });

@@ -1,0 +1,47 @@
+// The contenders by name, and their isolates.
+
+import { bundle } from "./bundle.mjs";
+import { Installed } from "./workerd.mjs";
+
+// In the order of the tables.
+export const CONTENDERS = [
+  "floor",
+  "ours-js",
+  "ours-rust",
+  "react-router",
+  "hono-session",
+  "hono-sessions",
+  "better-auth",
+  "iron-session",
+  "h3",
+];
+export const OURS = ["ours-js", "ours-rust"];
+/** Keep their sessions in KV: what ours are compared with. */
+export const KV_PEERS = ["react-router", "hono-session", "hono-sessions", "better-auth"];
+
+/** A contender in its driver, installed. `counting`: with its crossings into wasm counted. */
+export async function install(name, { counting = false } = {}) {
+  const bundled = await bundle(`
+    import "./isolate/clock.mjs";
+    ${counting ? 'import "./isolate/counting.mjs";' : ""}
+    import "./isolate/census.mjs";
+    import contender from "./contenders/${name}.mjs";
+    import { drive } from "./isolate/driver.mjs";
+    export default drive(contender);
+    `);
+  return new Installed(bundled);
+}
+
+/** Started isolates of the contenders, by name. */
+export async function startAll(names) {
+  const isolates = {};
+  for (const name of names) isolates[name] = await (await install(name)).start();
+  return isolates;
+}
+
+/** What a contender calls itself. */
+export async function titleOf(name) {
+  const { readFile } = await import("node:fs/promises");
+  const source = await readFile(new URL(`../contenders/${name}.mjs`, import.meta.url), "utf8");
+  return /^ {2}name: "(.*)",$/m.exec(source)[1];
+}

@@ -1,0 +1,3 @@
+import { countCrossings } from "./census.mjs";
+
+countCrossings();

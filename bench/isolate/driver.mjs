@@ -1,0 +1,200 @@
+// What runs beside a contender in its isolate: it makes requests, hands them to the contender's
+// fetch handler in a loop, and is told over HTTP what to do. The clock of an isolate stands still
+// while it computes: time is measured outside.
+
+import { clock } from "./clock.mjs";
+import { dataOf, keysOf } from "./data.mjs";
+import { Jar } from "./jar.mjs";
+import { MemoryKv } from "./kv.mjs";
+import { census } from "./census.mjs";
+
+const SITE = "https://shop.example/account";
+
+/** The Worker that uses no sessions at all. */
+const none = {
+  async fetch() {
+    return new Response("ok");
+  },
+};
+
+export function drive(contender) {
+  const kv = new MemoryKv();
+  const env = {
+    SESSIONS: kv,
+    SESSION_SECRET: "Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9",
+    DATA: dataOf(100),
+  };
+  /** Cookie headers of sessions that were made, by the name of the pool. */
+  const pools = new Map();
+
+  const send = (handler, method, cookie, ctx) => {
+    const init = cookie ? { method, headers: { cookie } } : { method };
+    return handler.fetch(new Request(SITE, init), env, ctx);
+  };
+
+  async function make(count, ctx, gap = 10) {
+    const made = [];
+    for (let i = 0; i < count; i += 1) {
+      clock.now += gap;
+      const jar = new Jar();
+      const response = await send(contender, "POST", undefined, ctx);
+      if (response.status !== 200) throw new Error(`${response.status} ${await response.text()}`);
+      jar.take(response);
+      made.push(jar);
+    }
+    return made;
+  }
+
+  const actions = {
+    settings({ vars }) {
+      Object.assign(env, vars);
+    },
+
+    /** Makes sessions with `size` bytes of data each, and lets time pass until they are old news. */
+    async pool({ name, size, keys, count, wait = 120_000 }, ctx) {
+      env.DATA = keys ? keysOf(keys) : dataOf(size);
+      const jars = await make(count, ctx);
+      clock.now += wait;
+      pools.set(name, { cookies: jars.map((jar) => jar.header()), next: 0, size, keys });
+      return { example: jars[0].header() };
+    },
+
+    /** Appends to a pool whose sessions are used once. */
+    async refill({ name, count }, ctx) {
+      const pool = pools.get(name);
+      env.DATA = pool.keys ? keysOf(pool.keys) : dataOf(pool.size);
+      const jars = await make(count, ctx);
+      pool.cookies = pool.cookies.slice(pool.next).concat(jars.map((jar) => jar.header()));
+      pool.next = 0;
+      return {};
+    },
+
+    async drop({ name }) {
+      pools.delete(name);
+      kv.clear();
+      return {};
+    },
+
+    /** `n` requests one after another. `tick` milliseconds pass before each. */
+    async run({ pool: name, method, n, tick = 0, forged = false, once = false, bare = false, few = 0 }, ctx) {
+      const handler = bare ? none : contender;
+      const pool = name === undefined ? undefined : pools.get(name);
+      let cookies = pool?.cookies;
+      if (forged) cookies = pool.forged ??= pool.cookies.slice(0, 1000).map((cookie) => contender.forge(cookie));
+      const length = few || cookies?.length;
+      let next = forged || few ? 0 : (pool?.next ?? 0);
+      if (once && next + n > length) throw new Error("the pool is used up");
+      kv.reset();
+      let failed = 0;
+      for (let i = 0; i < n; i += 1) {
+        clock.now += tick;
+        let cookie;
+        if (cookies) {
+          cookie = cookies[next];
+          next += 1;
+          if (next === length && !once) next = 0;
+        }
+        const response = await send(handler, method, cookie, ctx);
+        if (response.status !== 200) failed += 1;
+      }
+      // The requests without a session go round the same cookies, and leave the pool as it was.
+      if (pool && !forged && !few && !bare) pool.next = next;
+      return { ...kv.counts, failed };
+    },
+
+    /** One request and its answer's cookies. */
+    async one({ method, cookie }, ctx) {
+      kv.reset();
+      const response = await send(contender, method, cookie, ctx);
+      return {
+        status: response.status,
+        text: await response.text(),
+        setCookie: response.headers.getSetCookie(),
+        ...kv.counts,
+      };
+    },
+
+    /** `n` requests at the same time, `rounds` times. */
+    async parallel({ pool: name, method, n, rounds, tick = 0, bare = false }, ctx) {
+      const handler = bare ? none : contender;
+      const pool = pools.get(name);
+      let failed = 0;
+      for (let round = 0; round < rounds; round += 1) {
+        clock.now += tick;
+        const answers = [];
+        for (let i = 0; i < n; i += 1) {
+          answers.push(send(handler, method, pool.cookies[(round * n + i) % pool.cookies.length], ctx));
+        }
+        for (const response of await Promise.all(answers)) if (response.status !== 200) failed += 1;
+      }
+      return { failed };
+    },
+
+    /** Follows browsers through a trace: what each request costs on the wire. */
+    async trace({ events, start }, ctx) {
+      kv.clear();
+      kv.measureBytes = true;
+      clock.now = start;
+      env.DATA = { views: 0 };
+      const jars = new Map();
+      const sums = {};
+      const add = (kind, cost) => {
+        const sum = (sums[kind] ??= { requests: 0 });
+        sum.requests += 1;
+        for (const [name, value] of Object.entries(cost)) sum[name] = (sum[name] ?? 0) + value;
+      };
+      for (const { at, who, kind, method } of events) {
+        clock.now = start + at;
+        kv.reset();
+        let jar = jars.get(who);
+        if (!jar) jars.set(who, (jar = new Jar()));
+        env.OWNER = method === "POST" ? `user-${who}` : undefined;
+        let cookie = jar.header();
+        if (kind === "forged") cookie = contender.forge(cookie);
+        const pending = [];
+        const waiting = { waitUntil: (promise) => void pending.push(promise), passThroughOnException() {} };
+        const response = await send(contender, method, cookie, waiting);
+        await Promise.all(pending);
+        const lines = response.headers.getSetCookie();
+        // Whoever sends what he made up keeps no cookies of ours.
+        if (kind !== "forged" && kind !== "bot") jar.take(response);
+        add(kind, {
+          ...kv.counts,
+          setCookies: lines.length,
+          setCookieBytes: lines.reduce((sum, line) => sum + "Set-Cookie: \r\n".length + line.length, 0),
+          cookieBytes: cookie ? "Cookie: \r\n".length + cookie.length : 0,
+          failed: response.status === 200 ? 0 : 1,
+          found: kind === "read" && (await response.text()) !== "none" ? 1 : 0,
+        });
+      }
+      kv.measureBytes = false;
+      return { sums, keys: kv.kinds };
+    },
+
+    census: () => census(),
+
+    /** What a contender can do beside its fetch handler, such as `list`. */
+    async call({ name, args = [], n = 1, tick = 0 }, ctx) {
+      let result;
+      kv.reset();
+      for (let i = 0; i < n; i += 1) {
+        clock.now += tick;
+        result = await contender[name](env, ctx, ...args);
+      }
+      return { result, ...kv.counts };
+    },
+  };
+
+  return {
+    async fetch(request, _env, ctx) {
+      // The very first answer of a Worker, for the time that a start takes.
+      if (request.headers.has("x-start")) return contender.fetch(request, env, ctx);
+      const { action, ...rest } = await request.json();
+      try {
+        return Response.json((await actions[action](rest, ctx)) ?? {});
+      } catch (error) {
+        return new Response(`${action}: ${error?.stack ?? error}`, { status: 500 });
+      }
+    },
+  };
+}

@@ -1,0 +1,31 @@
+// `npm run bench`: what it takes to measure, and then bench/run.mjs. `npm run bench -- help` tells
+// what can be asked for.
+
+import { createHash } from "node:crypto";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { buildPackage } from "./build-package.mjs";
+import { buildBenchWorker } from "./build.mjs";
+import { inRoot, main, run, say } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+
+/** The contenders, at the versions of bench/package-lock.json. */
+async function contenders() {
+  const lock = readFileSync(inRoot("bench", "package-lock.json"));
+  const wanted = createHash("sha256").update(lock).digest("hex");
+  const stamp = inRoot("bench", "node_modules", ".edge-session-lock");
+  if (existsSync(stamp) && readFileSync(stamp, "utf8") === wanted) return;
+  say("contenders: npm ci in bench/");
+  const npm = process.env.npm_execpath;
+  const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"];
+  await run("npm ci", command, [...args, "ci"], { cwd: inRoot("bench"), capture: true });
+  writeFileSync(stamp, wanted);
+}
+
+await main(async () => {
+  await setUp();
+  await contenders();
+  await buildPackage();
+  await buildBenchWorker();
+  const { bench } = await import("../bench/run.mjs");
+  await bench(process.argv.slice(2));
+});
