@@ -214,6 +214,7 @@ export class SessionStore {
 
   /** What the load found. */
   get outcome() {
+    this.#accessed = true;
     return this.#outcome;
   }
 
@@ -260,6 +261,7 @@ export class SessionStore {
 
   /** The last refusal of this session, if there was one. */
   get refusal() {
+    this.#accessed = true;
     return this.#refusal;
   }
 
@@ -273,7 +275,8 @@ export class SessionStore {
   get modified() {
     if (this.#phase !== "l") return false;
     this.#tell();
-    return this.#fact(9) === 1;
+    // What this request has changed, by calls that are looks themselves.
+    return this.#known(9) === 1;
   }
 
   set modified(modified) {
@@ -348,6 +351,7 @@ export class SessionStore {
 
   /** Loads the session; tells what it found. */
   load({ fresh = false } = {}) {
+    this.#accessed = true;
     return this.#queue(async () => {
       await this.#load(fresh);
       if (this.#closed) throw this.#refuse(this.#closed);
@@ -397,6 +401,7 @@ export class SessionStore {
   exists(key) {
     return this.#queue(async () => {
       if (key !== undefined) return this.#aside((handle) => handle.exists(String(key)));
+      this.#accessed = true;
       if (this.#phase === "u") {
         await this.#load(false);
         if (this.#closed) throw this.#refuse(this.#closed);
@@ -524,7 +529,13 @@ export class SessionStore {
     this.#refresh();
   }
 
+  /** A fact for the application: an answer that is made of it is for this browser only. */
   #fact(index) {
+    this.#accessed = true;
+    return this.#known(index);
+  }
+
+  #known(index) {
     if (!this.#facts) {
       if (!this.#handle) return NOTHING[index];
       this.#facts = JSON.parse(this.#handle.facts());

@@ -435,6 +435,9 @@ impl SessionStore {
     /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
     /// finishes it with its next request, and is logged out all the same. `committed`.
     pub async fn destroy(&mut self) -> Result<(), SessionError> {
+        // An answer without cookies to remove is still one for this browser only: kept by a cache,
+        // it would be given to somebody who has them.
+        self.look_at();
         if self.phase == Phase::Committed {
             return self.check_open();
         }

@@ -66,6 +66,10 @@ looks! {
     exists => |session| run(session.exists(None));
     csrf_token => |session| session.csrf_token();
     verify_csrf => |session| session.verify_csrf("x");
+    save => |session| run(session.save());
+    destroy => |session| run(session.destroy());
+    flush => |session| run(session.flush::<&str>([]));
+    delete => |session| run(session.delete(None));
 }
 
 /// Calls that say nothing of the session that came, and why.
@@ -77,16 +81,6 @@ const SILENT: &[(&str, &str)] = &[
     ),
     ("done_headers", "what the answer has to carry anyway"),
     ("generate_session_id", "tied to no session"),
-    (
-        "save",
-        "writes what changed, by calls that are looks; a new key is a cookie",
-    ),
-    (
-        "destroy",
-        "removes what cookies came, which marks the answer",
-    ),
-    ("flush", "as destroy"),
-    ("delete", "as destroy, or of another session by its key"),
     ("set_wait_until", "of the platform, not of the session"),
 ];
 

@@ -687,13 +687,13 @@ test("js_bind_owner_auth_time", async () => {
 test("js_what_is_known", async () => {
   const { browser, sessions } = world();
   await browser.ask((session) => {
+    assert.equal(session.accessed, false);
     assert.equal(session.outcome, "new");
+    assert.equal(session.accessed, true);
     assert.equal(session.isNew, true);
     assert.equal(session.version, 0);
     assert.equal(session.createdAt, null);
-    assert.equal(session.accessed, false);
     assert.equal(session.isEmpty, true);
-    assert.equal(session.accessed, true);
     session.set("a", 1);
   });
   const session = await browser.load();
@@ -702,6 +702,56 @@ test("js_what_is_known", async () => {
   assert.equal(session.version, 1);
   assert.deepEqual(session.createdAt, new Date(START));
   assert.equal(sessions.stalenessBound, 102);
+});
+
+test("js_every_look_marks_the_answer", async () => {
+  // `accessed` is the question itself; `modified` tells what this request has changed by other calls.
+  const silent = ["constructor", "accessed", "modified"];
+  const calls = {
+    toString: (session) => `${session}`,
+    [Symbol.iterator]: (session) => [...session],
+    [inspect.custom]: (session) => inspect(session),
+  };
+  // What every method is called with, so that none is refused for what it is given.
+  const parameters = {
+    update: [{ b: 1 }],
+    set: ["b", 1],
+    setDefault: ["b", 1],
+    flash: ["note", 1],
+    bind: ["ada"],
+    requireRecentAuth: [60],
+  };
+  const prototype = SessionStore.prototype;
+  const members = Reflect.ownKeys(prototype).filter((name) => !silent.includes(name) && name !== Symbol.toStringTag);
+  const look = (session, name) => {
+    if (calls[name]) return calls[name](session);
+    const { value } = Object.getOwnPropertyDescriptor(prototype, name);
+    return value ? session[name](...(parameters[name] ?? [])) : session[name];
+  };
+  const assertMarked = async (handle, request, name) => {
+    const { headers } = await handle(request, null, async (session) => {
+      try {
+        await look(session, name);
+      } catch (error) {
+        if (!(error instanceof SessionError)) throw error;
+      }
+      return new Response("ok");
+    });
+    assert.equal(headers.get("cache-control"), "no-store", String(name));
+    assert.equal(headers.get("vary"), "Cookie", String(name));
+  };
+  for (const known of [false, true]) {
+    for (const name of members) {
+      const { browser, sessions } = world();
+      if (known) await browser.ask((session) => session.set("a", 1));
+      await assertMarked(sessions.handle.bind(sessions), browser.request(), name);
+    }
+    for (const name of ["load", "exists", "destroy", "flush", "delete"]) {
+      const { browser, sessions } = world();
+      if (known) await browser.ask((session) => session.set("a", 1));
+      await assertMarked(sessions.handleLazy.bind(sessions), browser.request(), name);
+    }
+  }
 });
 
 test("js_flash", async () => {
