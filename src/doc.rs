@@ -3,6 +3,12 @@
 use crate::connector::MemoryConnector;
 use crate::{CookieHeader, SecretRing, SessionError, SessionStore, Sessions, Settings};
 
+/// A secret for examples that run. None is shown, so that none is copied into a Worker.
+#[must_use]
+pub fn secret() -> String {
+    ('A'..='z').collect()
+}
+
 /// Runs `example` on a new session.
 ///
 /// # Panics
@@ -10,7 +16,7 @@ use crate::{CookieHeader, SecretRing, SessionError, SessionStore, Sessions, Sett
 #[allow(clippy::expect_used)] // an example that fails has to fail its test
 pub fn with_session(example: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>) {
     use futures_util::FutureExt as _;
-    let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY").expect("a secret");
+    let ring = SecretRing::parse(&secret()).expect("a secret");
     let sessions =
         Sessions::new(MemoryConnector::new(), ring, Settings::default()).expect("settings");
     let load = sessions.load(CookieHeader::none());

@@ -125,7 +125,7 @@ impl Event {
     ///     }
     /// }
     /// # futures_executor::block_on(async {
-    /// # let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
     /// # let connector = MemoryConnector::new();
     /// let sessions = Sessions::new(connector, ring, Settings::default())?.with_events(Log);
     /// # let mut session = sessions.load(CookieHeader::none()).await;

@@ -53,7 +53,7 @@ const SECRET_MIN_BYTES: usize = 32;
 /// Fewer different bytes than this in 32 are a pattern, not a secret.
 const SECRET_MIN_DISTINCT: usize = 8;
 /// Words of secrets that stand in documentation, so that no copy of one goes live.
-const SAMPLE_WORDS: [&str; 8] = [
+const SAMPLE_WORDS: [&str; 9] = [
     "changeme",
     "change-me",
     "change_me",
@@ -62,6 +62,8 @@ const SAMPLE_WORDS: [&str; 8] = [
     "example",
     "placeholder",
     "password",
+    // That of docs/wire-format.md.
+    "secret of the vectors",
 ];
 
 /// 16 bytes that name something: a derived key, a lineage or an owner tag.
@@ -334,7 +336,9 @@ impl SecretRing {
     ///
     /// ```
     /// use edge_session::SecretRing;
-    /// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+    /// # let (new, old) = (edge_session::doc::secret(), edge_session::doc::secret() + "!");
+    /// let ring = SecretRing::parse(&format!("{new},{old}"))?;
+    /// assert!(SecretRing::parse("changeme").is_err());
     /// # Ok::<(), edge_session::SessionError>(())
     /// ```
     ///
@@ -360,6 +364,12 @@ impl SecretRing {
             ring.push(secret);
         }
         Ok(Self(ring.into()))
+    }
+
+    /// That of the vectors, which nobody else may use.
+    #[cfg(all(test, not(target_arch = "wasm32")))]
+    pub(crate) fn of_sample(text: &str) -> Self {
+        Self([Secret::new(text.as_bytes())].into())
     }
 
     /// The secret that signs what is minted.
@@ -457,12 +467,17 @@ mod tests {
             ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "repeats"),
             ("abcabcabcabcabcabcabcabcabcabcabcabcabcabc", "repeats"),
             ("please-changeme-please-changeme-0123456789", "sample"),
+            ("0123456789 is the secret of the vectors", "sample"),
+            ("0123456789012345678901234567890", "shorter than 32"),
+            ("01234560123456012345601234560123456", "repeats"),
         ] {
             let error = SecretRing::parse(secret).unwrap_err();
             assert_eq!(error.code(), ErrorCode::Config);
             assert!(error.to_string().contains(why), "{error}");
             assert!(secret.is_empty() || !error.to_string().contains(secret));
         }
+        // 32 bytes of 8 kinds are the least that is taken.
+        assert!(SecretRing::parse("01234567012345670123456701234567").is_ok());
         let error = SecretRing::parse(&format!("{SECRET},")).unwrap_err();
         assert!(error.to_string().contains("secret 2"), "{error}");
     }
@@ -580,5 +595,6 @@ mod tests {
     fn nothing_of_a_secret_is_printed() {
         let ring = SecretRing::parse(SECRET).unwrap();
         assert_eq!(format!("{ring:?}"), "SecretRing(1 secrets)");
+        assert_eq!(format!("{:?}", Id([0; 16])), "Id(AAAAAAAAAAAAAAAAAAAAAA)");
     }
 }

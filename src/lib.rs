@@ -12,7 +12,8 @@
 //! use edge_session::connector::MemoryConnector;
 //! use edge_session::{CookieHeader, Outcome, SecretRing, Sessions, Settings};
 //! # futures_executor::block_on(async {
-//! let secrets = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+//! # let secret = edge_session::doc::secret();
+//! let secrets = SecretRing::parse(&secret)?;
 //! let sessions = Sessions::new(MemoryConnector::new(), secrets, Settings::default())?;
 //!
 //! // A first visit: nothing is read, and nothing written before there is something to keep.

@@ -54,7 +54,8 @@ impl Shared {
 /// use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
 /// use edge_session::connector::MemoryConnector;
 /// # futures_executor::block_on(async {
-/// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+/// # let secret = edge_session::doc::secret();
+/// let ring = SecretRing::parse(&secret)?;
 /// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
 ///
 /// let mut session = sessions.load(CookieHeader::none()).await;

@@ -29,7 +29,7 @@ pub(crate) fn known(name: &str) -> String {
 }
 
 pub(crate) fn ring() -> SecretRing {
-    SecretRing::parse(&known("secret")).unwrap()
+    SecretRing::of_sample(&known("secret"))
 }
 
 /// `count` bytes, counted up from `first`.

@@ -12,6 +12,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use edge_session::SecretRing;
+
 /// Every file under `dir` with one of these endings.
 fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     let Ok(entries) = fs::read_dir(dir) else {
@@ -120,6 +122,37 @@ fn every_test_that_a_document_names_exists() {
         missing.extend(unknown.map(|test| format!("docs/{name}: {test}")));
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
+}
+
+/// A secret that stands in a document is known to everybody.
+#[test]
+fn no_secret_that_a_document_shows_is_accepted() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut paths = vec![root.join("README.md")];
+    for dir in ["docs", "examples", "src"] {
+        files(&root.join(dir), &[".md", ".rs", ".toml"], &mut paths);
+    }
+    let mut seen = 0;
+    for path in paths {
+        let text = fs::read_to_string(&path).unwrap();
+        let is_code = path.extension().is_some_and(|it| it == "rs");
+        let lines = text.lines().map(str::trim).filter(|line| {
+            let shown = !is_code || line.starts_with("///") || line.starts_with("//!");
+            shown && line.to_lowercase().contains("secret")
+        });
+        for line in lines {
+            // Between quotes, and behind the `=` of an environment.
+            let quoted = line.split('"').skip(1).step_by(2);
+            for piece in quoted.chain(line.split_once("SECRET=").map(|(_, value)| value)) {
+                if piece.len() >= 32 && !piece.contains(['(', '|', '.']) {
+                    seen += 1;
+                    let at = path.display();
+                    assert!(SecretRing::parse(piece).is_err(), "{at}: {piece}");
+                }
+            }
+        }
+    }
+    assert!(seen > 0, "the sample of docs/wire-format.md is one");
 }
 
 #[test]
