@@ -432,6 +432,11 @@ mod tests {
             rejection(&"A".repeat(201), &ring(), NAME),
             Some(Rejection::Length)
         );
+        // The longest that is looked at, and the shortest.
+        let first = |length| rejection(&"A".repeat(length), &ring(), NAME);
+        assert_eq!(first(KEY_COOKIE_MAX), Some(Rejection::Format));
+        assert_eq!(first(27), Some(Rejection::Length), "20 bytes");
+        assert_eq!(first(28), Some(Rejection::Format), "21 bytes");
         assert_eq!(rejection("AAAA*", &ring(), NAME), Some(Rejection::Alphabet));
         assert_eq!(
             rejection(&format!("/{}", &text[1..]), &ring(), NAME),
@@ -446,6 +451,26 @@ mod tests {
             rejection(&text, &ring(), "__Host-other"),
             Some(Rejection::Tag)
         );
+    }
+
+    #[test]
+    fn a_ticket_ends_with_its_lineage_or_its_own_age() {
+        let ticket = ticket(false);
+        assert_eq!(ticket.end(i64::MAX), ticket.hard_end);
+        assert_eq!(ticket.end(1_000), ticket.minted_at + 1_000);
+    }
+
+    #[test]
+    fn every_rejection_has_a_word_of_its_own() {
+        let words = [
+            Rejection::Length,
+            Rejection::Alphabet,
+            Rejection::Format,
+            Rejection::KeyId,
+            Rejection::Tag,
+        ]
+        .map(Rejection::as_str);
+        assert_eq!(words, ["length", "alphabet", "format", "key_id", "tag"]);
     }
 
     #[test]
@@ -504,6 +529,20 @@ mod tests {
         let text = fresh.encode(ring.signer(), name, &token);
         assert_eq!(Fresh::decode(&text, &ring, name, &token), Ok(fresh));
         let head = text.split_once('.').unwrap().0;
+        for (length, expected) in [
+            (FRESH_COOKIE_OVERLAY_MAX, None),
+            (FRESH_COOKIE_OVERLAY_MAX + 1, Some(Rejection::Length)),
+        ] {
+            let long = Fresh {
+                version: Version::decode(&mut Reader::new(&[0; 8])).unwrap(),
+                saved_at: 5,
+                unstored: false,
+                overlay: Some("A".repeat(length - Fresh::HEAD_TEXT)),
+            };
+            let text = long.encode(ring.signer(), name, &token);
+            assert_eq!(text.len(), length);
+            assert_eq!(Fresh::decode(&text, &ring, name, &token).err(), expected);
+        }
         for changed in [
             head.to_owned(),
             format!("{head}."),

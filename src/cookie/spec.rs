@@ -263,6 +263,15 @@ fn is_cookie_octet(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn a_value_is_of_cookie_octets() {
+        for byte in 0..=u8::MAX {
+            let octet =
+                matches!(byte, 0x21 | 0x23..=0x2b | 0x2d..=0x3a | 0x3c..=0x5b | 0x5d..=0x7e);
+            assert_eq!(is_cookie_octet(byte), octet, "{byte:#x}");
+        }
+    }
+
     const PLAIN: CookieAttributes<'_> = CookieAttributes {
         name: "__Host-id",
         path: "/",
