@@ -230,10 +230,73 @@ export interface OwnedSession {
   place: string | null;
 }
 
+/** What happened to a session; `session` names it by a keyed hash that opens and finds nothing. */
+export interface SessionEvent {
+  readonly event:
+    | "created"
+    | "bound"
+    | "cycled"
+    | "loaded"
+    | "rotated"
+    | "destroyed"
+    | "expired"
+    | "rejected"
+    | "ambiguous"
+    | "revoked"
+    | "pending"
+    | "stale"
+    | "gone"
+    | "corrupt"
+    | "conflict"
+    | "revocation_pending"
+    | "store_error";
+  /** When, in milliseconds since 1970-01-01 UTC. */
+  readonly at: number;
+  /** The same before and after a rotation; none where no session was proven. */
+  readonly session?: string;
+  /** Why, where there is more than one reason: a fixed word. */
+  readonly reason?: string;
+}
+
+/** Takes an event, in the middle of a request: be quick. What it throws is a console warning. */
+export type EventListener = (event: SessionEvent) => void;
+
+/** What an isolate has counted since it began, and what it holds now. */
+export interface Stats {
+  /** Sessions that were opened: one a request, loaded or not. */
+  readonly requests: number;
+  /** Loads that the isolate's table answered. */
+  readonly tableLoads: number;
+  /** Loads that the store answered. */
+  readonly storeLoads: number;
+  /** Loads by what they found. */
+  readonly outcomes: Readonly<Record<Outcome, number>>;
+  /** Gets, one for each round trip, repeated ones too. */
+  readonly reads: number;
+  /** Keys that these asked for. */
+  readonly keysRead: number;
+  readonly puts: number;
+  readonly deletes: number;
+  /** Pages of keys that were listed. */
+  readonly lists: number;
+  /** Operations that were tried again after the store failed or asked for a pause. */
+  readonly retries: number;
+  /** Loads that found two copies which did not know of each other. */
+  readonly conflicts: number;
+  /** Sessions that the isolate remembers now. */
+  readonly tableEntries: number;
+  /** Bytes of their data. */
+  readonly tableBytes: number;
+  /** Bytes of the module's linear memory, which never shrinks. */
+  readonly wasmBytes: number;
+}
+
 /** The settings: each a variable `SESSION_…` too, see docs/settings.md. Times in seconds. */
 export interface SessionOptions {
   /** At least 32 random bytes; several, the signer first, while a secret is replaced. */
   secret: string | readonly string[];
+  /** Takes what happens to sessions, instead of the console. */
+  onEvent?: EventListener;
   /** A clock for tests; that of a `MemoryConnector` is used without this. */
   clock?: { now(): number };
   cookieName?: string;
@@ -279,10 +342,12 @@ export class Sessions<T extends Shape<T> = AnyData> {
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });
 
   /** As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
-  static fromEnv<T extends Shape<T> = AnyData>(env: object): Sessions<T>;
+  static fromEnv<T extends Shape<T> = AnyData>(env: object, options?: { onEvent?: EventListener }): Sessions<T>;
 
   /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
   readonly stalenessBound: number;
+  /** What this isolate has counted of all sessions on this namespace or connector. */
+  readonly stats: Stats;
 
   /** Loads the session, runs `handler` whatever was found, and commits. */
   handle<Req extends RequestLike, Res extends ResponseLike>(

@@ -8,6 +8,14 @@ import { MemoryConnector, portTo } from "./connector.js";
 const known = new WeakMap();
 const byEnv = new WeakMap();
 
+// The order of `stats` in src/js/wire.rs.
+const COUNTS =
+  "requests tableLoads storeLoads reads keysRead puts deletes lists retries conflicts tableEntries tableBytes wasmBytes".split(
+    " ",
+  );
+const OUTCOMES =
+  "new loaded rotated pending stale gone expired revoked rejected ambiguous corrupt unavailable".split(" ");
+
 /** Where `storage: "memory"` keeps sessions: for development, since each isolate has its own. */
 let isolateMemory;
 
@@ -19,20 +27,32 @@ class Realm {
   constructor(connector, name, known, secret, settings, areVariables, clock) {
     // Kept here, for as long as anything of this configuration is used.
     this.connector = connector;
+    this.counts = known.counts;
     this.#clock = clock ?? Date;
     this.#core = call(() => newRealm(portTo(connector, name), known.memory, secret, settings, areVariables, clock));
-    const [maxDepth, maxKeyBytes, stalenessBound, disableWarnings] = JSON.parse(this.#core.facts());
+    const [maxDepth, maxKeyBytes, stalenessBound, ...flags] = JSON.parse(this.#core.facts());
+    const [disableWarnings, serverTiming] = flags.map((flag) => flag === 1);
     this.limits = { maxDepth, maxKeyBytes };
     this.stalenessBound = stalenessBound;
-    this.disableWarnings = disableWarnings === 1;
+    this.disableWarnings = disableWarnings;
+    this.serverTiming = serverTiming;
   }
 
   now() {
     return this.#clock.now();
   }
 
-  open(cookie, request, context) {
-    return this.#core.open(cookie ?? undefined, request ?? undefined, context ?? undefined);
+  open(cookie, request, context, sink) {
+    return this.#core.open(cookie ?? undefined, request ?? undefined, context ?? undefined, sink);
+  }
+
+  stats() {
+    const numbers = JSON.parse(this.#core.stats()).slice(1);
+    const read = (names) => Object.fromEntries(numbers.splice(0, names.length).map((number, i) => [names[i], number]));
+    const stats = { ...read(COUNTS), outcomes: read(OUTCOMES) };
+    stats.requests += this.counts.requests;
+    stats.outcomes.new += this.counts.new;
+    return stats;
   }
 
   list(owner) {
@@ -51,7 +71,7 @@ class Realm {
 function realm(connector, name, secret, settings, areVariables, clock) {
   portTo(connector, name); // before anything is kept under it
   let entry = known.get(connector);
-  if (!entry) known.set(connector, (entry = { memory: newMemory(), realms: [] }));
+  if (!entry) known.set(connector, (entry = { memory: newMemory(), realms: [], counts: { requests: 0, new: 0 } }));
   const key = [areVariables, secret, ...settings].join("\n");
   let found = entry.realms.find((known) => known.key === key && known.clock === clock);
   if (!found) {
@@ -66,7 +86,7 @@ export function realmOf(connector, options) {
   if (typeof options !== "object" || options === null) {
     throw sessionError("config", "options are missing: give at least { secret: env.SESSION_SECRET }");
   }
-  const { secret, clock, ...rest } = options;
+  const { secret, clock, onEvent: _, ...rest } = options; // the last is for each request anew
   if (connector === undefined && rest.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
   const settings = [];
   for (const [name, value] of Object.entries(rest)) {
@@ -108,6 +128,20 @@ export function realmOfEnv(env) {
     byEnv.set(env, found);
   }
   return found;
+}
+
+/** What the core tells events to, a line of JSON each, where `onEvent` is given. */
+export function sinkOf(onEvent) {
+  if (onEvent === undefined || onEvent === null) return undefined;
+  if (typeof onEvent !== "function") throw sessionError("config", "onEvent: give a function that takes an event");
+  return (line) => {
+    try {
+      onEvent(JSON.parse(line));
+    } catch (error) {
+      // It is no part of the request.
+      console.warn(`edge-session: onEvent failed: ${error?.message ?? error}`);
+    }
+  };
 }
 
 const ownClock = (connector) =>

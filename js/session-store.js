@@ -6,7 +6,7 @@
 import { newSessionId } from "./core.js";
 import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { Table } from "./values.js";
-import { realmOf } from "./realm.js";
+import { realmOf, sinkOf } from "./realm.js";
 
 /** Says that a session is opened by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
@@ -29,6 +29,7 @@ export class SessionStore {
   #request;
   #context;
   #cookie;
+  #sink;
   /** The core's part, made when it is needed: a visitor without a cookie costs none. */
   #handle;
   #released = false;
@@ -58,13 +59,16 @@ export class SessionStore {
       this.#request = options.request;
       this.#context = options.context;
       this.#cookie = options.cookie;
+      this.#sink = options.sink;
     } else {
       this.#realm = realmOf(connector, options);
+      this.#sink = sinkOf(options.onEvent);
       this.#cookie = cookieHeader;
     }
     if (this.#cookie != null && typeof this.#cookie !== "string") {
       throw sessionError("invalid_value", "a session is opened by a Cookie header, which is text, or by nothing");
     }
+    this.#realm.counts.requests += 1;
     this.#values = new Table(this.#realm.limits);
     this.#flash = new Table(this.#realm.limits);
   }
@@ -482,9 +486,12 @@ export class SessionStore {
   #core() {
     if (this.#handle) return this.#handle;
     if (this.#released) throw committedError();
-    this.#handle = this.#realm.open(this.#cookie, this.#request, this.#context);
+    this.#handle = this.#realm.open(this.#cookie, this.#request, this.#context, this.#sink);
     // Without a cookie nothing was there to load, and nothing was asked.
-    if (this.#phase === "l") this.#handle.load(false);
+    if (this.#phase === "l") {
+      this.#handle.load(false);
+      this.#realm.counts.new -= 1; // the core counts it now
+    }
     return this.#handle;
   }
 
@@ -599,7 +606,7 @@ export class SessionStore {
   async #load(fresh) {
     if (this.#phase === "c" || (this.#phase === "l" && !fresh)) return;
     if (this.#cookie == null && !this.#handle) {
-      this.#phase = "l";
+      this.#loadNothing();
       return;
     }
     const { text, confirm } = this.#changes();
@@ -607,6 +614,12 @@ export class SessionStore {
     if (text) handle.apply(text);
     confirm();
     this.#take(await this.#step(() => handle.load(fresh)));
+  }
+
+  /** There is nothing to load where no cookie came. */
+  #loadNothing() {
+    if (this.#phase !== "l") this.#realm.counts.new += 1;
+    this.#phase = "l";
   }
 
   /** Takes over what a load told: the state, or why it cannot be trusted. */
@@ -651,7 +664,7 @@ export class SessionStore {
       load(session, fresh = false) {
         // Nothing to wait for where no cookie came.
         if (session.#cookie == null && !session.#handle && session.#steps === 0) {
-          session.#phase = "l";
+          session.#loadNothing();
           return undefined;
         }
         return session.#queue(() => session.#load(fresh));
@@ -693,7 +706,8 @@ export class SessionStore {
         problem = error; // nothing is put then
       }
     }
-    if (!this.#handle && !text && !problem) {
+    const timed = this.#realm.serverTiming && this.#accessed;
+    if (!this.#handle && !text && !problem && !timed) {
       this.#phase = "c";
       this.#released = true;
       return { cookies: [], depends: this.#accessed };
@@ -709,9 +723,9 @@ export class SessionStore {
   }
 
   #headers(told) {
-    const [depends, facts, ...cookies] = told.split("\n");
+    const [depends, facts, timing, ...cookies] = told.split("\n");
     this.#facts = JSON.parse(facts);
-    return { cookies, depends: depends === "1" || this.#accessed };
+    return { cookies, depends: depends === "1" || this.#accessed, timing };
   }
 
   /** Lets go of the core's part: what can still be read is here. */

@@ -1,7 +1,7 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
 import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
-import { realmOf, realmOfEnv } from "./realm.js";
+import { realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
 const BY_REALM = Symbol("realm");
@@ -9,14 +9,22 @@ const BY_REALM = Symbol("realm");
 /** The sessions of a Worker: a KV namespace or a connector, secrets and settings. */
 export class Sessions {
   #realm;
+  #sink;
 
-  constructor(connector, options) {
-    this.#realm = connector === BY_REALM ? options : realmOf(connector, options);
+  constructor(connector, options, onEvent) {
+    const isRealm = connector === BY_REALM;
+    this.#realm = isRealm ? options : realmOf(connector, options);
+    this.#sink = sinkOf(isRealm ? onEvent : options.onEvent);
   }
 
   /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
-  static fromEnv(env) {
-    return new this(BY_REALM, realmOfEnv(env));
+  static fromEnv(env, { onEvent } = {}) {
+    return new this(BY_REALM, realmOfEnv(env), onEvent);
+  }
+
+  /** What this isolate has counted of the sessions on this connector. */
+  get stats() {
+    return this.#realm.stats();
   }
 
   /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
@@ -89,14 +97,14 @@ export class Sessions {
   }
 
   #attach(request, context) {
-    const realm = this.#realm;
+    const shared = { realm: this.#realm, sink: this.#sink, context };
     if (request === undefined || request === null || typeof request === "string") {
-      return new SessionStore(BY_SESSIONS, { realm, request: undefined, context, cookie: request });
+      return new SessionStore(BY_SESSIONS, { ...shared, cookie: request });
     }
     if (typeof request.headers?.get !== "function") {
       throw sessionError("invalid_value", "a session is opened by a Request, a Cookie header or nothing");
     }
-    return new SessionStore(BY_SESSIONS, { realm, request, context, cookie: request.headers.get("cookie") });
+    return new SessionStore(BY_SESSIONS, { ...shared, request, cookie: request.headers.get("cookie") });
   }
 
   async #commit(session, status, ctx) {
@@ -144,9 +152,10 @@ async function ask(step) {
 const NO_STORE = ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control"];
 
 /** Puts a commit's header fields on `headers`. */
-function write(headers, { cookies, depends }) {
+function write(headers, { cookies, depends, timing }) {
   for (const cookie of cookies) headers.append("set-cookie", cookie);
   if (!depends && cookies.length === 0) return;
+  if (timing) headers.append("server-timing", timing);
   for (const name of NO_STORE) headers.set(name, "no-store");
   const vary = headers.get("vary")?.trim();
   if (!vary) {
@@ -158,19 +167,19 @@ function write(headers, { cookies, depends }) {
 
 /** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
 function withHeaders(response, commit) {
-  const { cookies, depends } = commit;
+  const { cookies, depends, timing } = commit;
   if (cookies.length === 0 && !depends) return response;
   try {
     // Refused where the headers are immutable, as those of a redirect or a fetched response.
     if (cookies.length === 0) response.headers.set("cache-control", "no-store");
     else response.headers.append("set-cookie", cookies[0]);
-    write(response.headers, { cookies: cookies.slice(1), depends: true });
+    write(response.headers, { cookies: cookies.slice(1), depends: true, timing });
     return response;
   } catch (error) {
     if (!(error instanceof TypeError)) throw error;
   }
   const copy = new Response(response.body, response);
-  write(copy.headers, { cookies, depends: true });
+  write(copy.headers, { cookies, depends: true, timing });
   return copy;
 }
 

@@ -232,6 +232,9 @@ fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()
     if let Some(vary) = commit.vary(headers.get("vary")?.as_deref()) {
         headers.set("vary", &vary)?;
     }
+    if let Some(timing) = commit.server_timing() {
+        headers.append("server-timing", timing)?;
+    }
     Ok(())
 }
 
@@ -260,4 +263,31 @@ fn text(env: &JsValue, name: &str) -> Option<String> {
     Reflect::get(env, &JsValue::from_str(name))
         .ok()?
         .as_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test]
+    fn headers_of_a_commit_join_those_of_the_response() {
+        let commit = CommitHeaders {
+            set_cookie: vec!["a=1".to_owned(), "b=2".to_owned()],
+            depends_on_session: true,
+            server_timing: Some("session;dur=0".to_owned()),
+        };
+        let response = Response::ok("page").unwrap();
+        for (name, value) in [("vary", "Accept"), ("server-timing", "app;dur=3")] {
+            response.headers().set(name, value).unwrap();
+        }
+        let response = with_headers(response, &commit).unwrap();
+        let get = |name| response.headers().get(name).unwrap().unwrap();
+        assert_eq!(get("vary"), "Accept, Cookie");
+        assert_eq!(get("server-timing"), "app;dur=3, session;dur=0");
+        assert_eq!(get("cache-control"), "no-store");
+        let cookies = response.headers().get_all("set-cookie").unwrap();
+        assert_eq!(cookies, ["a=1", "b=2"]);
+    }
 }

@@ -238,5 +238,8 @@ fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Respons
     if let Some(vary) = commit.vary(Some(&existing)).and_then(|vary| value(&vary)) {
         headers.insert(VARY, vary);
     }
+    if let Some(timing) = commit.server_timing().and_then(value) {
+        headers.append(HeaderName::from_static("server-timing"), timing);
+    }
     response
 }

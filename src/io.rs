@@ -3,6 +3,7 @@
 use crate::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
 use crate::error::SessionError;
 use crate::sessions::Shared;
+use crate::stats::Count;
 
 /// Times that an operation is tried in all while the store is unavailable.
 const TRIES: u32 = 3;
@@ -18,8 +19,11 @@ impl Shared {
         names: &[&str],
         options: ReadOptions,
     ) -> Result<Vec<Option<String>>, SessionError> {
+        let _waiting = self.wait();
         let mut tries = 0;
         loop {
+            self.count(Count::Reads);
+            self.count_many(Count::KeysRead, names.len());
             match self.connector.read(names, options).await {
                 Ok(values) if values.len() == names.len() => return Ok(values),
                 Ok(values) => {
@@ -48,8 +52,10 @@ impl Shared {
         value: &str,
         options: &PutOptions,
     ) -> Result<(), ConnectorError> {
+        let _waiting = self.wait();
         let mut tries = 0;
         loop {
+            self.count(Count::Puts);
             match self.connector.put(name, value, options.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
@@ -59,8 +65,10 @@ impl Shared {
 
     /// Deletes a key; that it was not there is success too.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), SessionError> {
+        let _waiting = self.wait();
         let mut tries = 0;
         loop {
+            self.count(Count::Deletes);
             match self.connector.delete(name).await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
@@ -74,8 +82,10 @@ impl Shared {
         prefix: &str,
         cursor: Option<&str>,
     ) -> Result<Page, SessionError> {
+        let _waiting = self.wait();
         let mut tries = 0;
         loop {
+            self.count(Count::Lists);
             match self.connector.list(prefix, cursor).await {
                 Ok(page) => return Ok(page),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
@@ -93,6 +103,7 @@ impl Shared {
         if error.kind() != ConnectorErrorKind::Unavailable || *tries >= TRIES {
             return Err(error);
         }
+        self.count(Count::Retries);
         let backoff = BACKOFF << (*tries - 1);
         self.runtime.sleep(backoff + self.jitter(backoff)).await;
         Ok(())
@@ -100,6 +111,7 @@ impl Shared {
 
     /// Waits until one key may be written again.
     pub(crate) async fn wait_for_next_write(&self) {
+        self.count(Count::Retries);
         self.runtime
             .sleep(NEXT_WRITE + self.jitter(NEXT_WRITE / 4))
             .await;

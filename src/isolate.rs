@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use crate::keys::{Id, KeyId, Token, TokenKeys};
 use crate::record::Envelope;
 use crate::revocation::{Marker, OwnerMarker};
+use crate::stats::{Stats, Tally};
 use crate::version::Version;
 
 /// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
@@ -31,7 +32,7 @@ const FLIGHT: i64 = 30_000;
 ///
 /// [`Isolate::current`] is the real one. A test that wants two isolates makes two.
 #[derive(Clone, Default)]
-pub struct Isolate(Rc<RefCell<State>>);
+pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 
 #[derive(Default)]
 struct State {
@@ -60,6 +61,17 @@ impl Isolate {
     #[must_use]
     pub fn current() -> Self {
         CURRENT.with(Clone::clone)
+    }
+
+    /// What was counted in it, and what it holds.
+    pub(crate) fn stats(&self) -> Stats {
+        let state = self.0.borrow();
+        let tables = state.tables.values();
+        self.1
+            .stats(tables.fold((0, 0), |(sessions, bytes), table| {
+                let here = table.sessions.entries.len();
+                (sessions + here, bytes + table.bytes)
+            }))
     }
 
     /// The part of it that is about the namespace `connector`, under a key prefix.
@@ -149,6 +161,15 @@ impl Memory {
             Some(table) => act(table),
             None => act(&mut Table::default()),
         }
+    }
+
+    /// What the whole isolate counts.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.isolate.1
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.isolate.stats()
     }
 
     /// The keys of `token`, derived once.

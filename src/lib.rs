@@ -63,6 +63,7 @@ mod presented;
 mod record;
 mod revocation;
 mod save;
+mod stats;
 mod value;
 mod version;
 
@@ -109,6 +110,7 @@ pub use owner::OwnedSession;
 pub use presented::{CookieHeader, RequestHead};
 pub use sessions::{CommitHeaders, Sessions};
 pub use settings::{Settings, Storage};
+pub use stats::Stats;
 pub use store::SessionStore;
 
 #[cfg(not(target_arch = "wasm32"))]

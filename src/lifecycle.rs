@@ -24,6 +24,7 @@ use crate::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
 use crate::sessions::{CommitHeaders, Shared};
+use crate::stats::Count;
 use crate::store::{Modified, Next, Out, Phase, SessionStore, WaitUntil};
 use crate::ticket::{Fresh, Seen, Tombstone};
 use crate::wire::encode_text;
@@ -109,6 +110,10 @@ impl SessionStore {
                         asked_at,
                         behind,
                     }) => {
+                        self.shared.count(match asked_at {
+                            Some(_) => Count::StoreLoads,
+                            None => Count::TableLoads,
+                        });
                         if let Some(asked_at) = asked_at {
                             self.read_at = asked_at;
                         }
@@ -148,6 +153,7 @@ impl SessionStore {
     }
 
     fn report_load(&self, conflict: bool) {
+        self.shared.count_outcome(self.outcome);
         let lineage = match &self.presented {
             Presented::Session(held) => Some(held.identity.key.lineage),
             Presented::Tombstone(stone) => Some(stone.lineage),
@@ -163,6 +169,7 @@ impl SessionStore {
             self.shared.report(kind, lineage, reason);
         }
         if conflict {
+            self.shared.count(Count::Conflicts);
             self.shared.report(EventKind::Conflict, lineage, None);
         }
     }
@@ -917,6 +924,7 @@ impl SessionStore {
         CommitHeaders {
             set_cookie,
             depends_on_session,
+            server_timing: self.shared.server_timing(),
         }
     }
 

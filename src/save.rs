@@ -22,6 +22,7 @@ use crate::presented::{Held, Identity};
 use crate::record::{Bound, Device, Envelope};
 use crate::revocation::{Marker, marker_ttl, named_by_revocation};
 use crate::sessions::Shared;
+use crate::stats::Count;
 use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::version::Version;
 
@@ -176,6 +177,7 @@ const PUTS: u32 = 3;
 
 /// Carries `work` out.
 pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>, SessionError> {
+    let _waiting = shared.wait();
     let source_key = work
         .source
         .as_ref()
@@ -386,6 +388,7 @@ async fn put_record(
         / 1_000;
     let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
     options.metadata = list_metadata(shared, identity, envelope, &storage_key);
+    shared.count(Count::Puts);
     shared.connector.put(&storage_key, text, options).await
 }
 

@@ -14,6 +14,7 @@ use crate::load::Freshness;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
 use crate::settings::Settings;
+use crate::stats::{Count, Stats, Timing};
 use crate::store::SessionStore;
 
 /// All that the sessions of one configuration share.
@@ -27,6 +28,8 @@ pub(crate) struct Shared {
     pub(crate) runtime: Rc<dyn Runtime>,
     pub(crate) memory: Memory,
     pub(crate) events: Option<Sink>,
+    /// Where one request counts for `Server-Timing`.
+    pub(crate) timing: Option<Rc<Timing>>,
 }
 
 impl Shared {
@@ -108,6 +111,7 @@ impl Sessions {
                 runtime,
                 memory: Isolate::new().memory("", settings.key_prefix()),
                 events: None,
+                timing: None,
                 settings,
             }),
         })
@@ -142,7 +146,17 @@ impl Sessions {
     /// The session that this request presents, unloaded: no I/O, and none later unless
     /// [`SessionStore::load`] is called.
     pub fn open(&self, request: impl RequestHead + 'static) -> SessionStore {
-        SessionStore::open(Rc::clone(&self.shared), Rc::new(request))
+        self.shared.count(Count::Requests);
+        self.open_uncounted(request)
+    }
+
+    /// The same, where the request was counted already.
+    pub(crate) fn open_uncounted(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut sessions = self.clone();
+        if self.shared.settings.server_timing() {
+            sessions = sessions.change(|shared| shared.timing = Some(Rc::default()));
+        }
+        SessionStore::open(sessions.shared, Rc::new(request))
     }
 
     /// The session that this request presents, loaded: one read where its key cookie is authentic,
@@ -175,6 +189,12 @@ impl Sessions {
     ) -> Result<CommitHeaders, SessionError> {
         session.commit(status).await
     }
+
+    /// What this isolate has counted since it began: for a log line, or a page for operators.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.memory.stats()
+    }
 }
 
 /// The header fields that a commit wants on the response.
@@ -183,6 +203,8 @@ impl Sessions {
 pub struct CommitHeaders {
     pub(crate) set_cookie: Vec<String>,
     pub(crate) depends_on_session: bool,
+    /// What the request has measured; said only where the answer depends on the session.
+    pub(crate) server_timing: Option<String>,
 }
 
 /// One of them carries a token.
@@ -239,6 +261,17 @@ impl CommitHeaders {
         }
     }
 
+    /// A value for `Server-Timing`, to be appended to those that the response has, where
+    /// `SESSION_SERVER_TIMING` is on and the answer depends on the session:
+    /// `session;dur=12;desc="get 1 keys 2 put 1 delete 0 list 0"`, the milliseconds that this
+    /// request's session waited for the store, and what it asked of it.
+    #[must_use]
+    pub fn server_timing(&self) -> Option<&str> {
+        self.server_timing
+            .as_deref()
+            .filter(|_| self.depends_on_session)
+    }
+
     /// True where the response stays as it is.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -269,6 +302,7 @@ mod tests {
         let headers = CommitHeaders {
             depends_on_session: true,
             set_cookie: Vec::new(),
+            server_timing: None,
         };
         for (existing, merged) in [
             (None, Some("Cookie")),
@@ -288,6 +322,7 @@ mod tests {
         let headers = CommitHeaders {
             set_cookie,
             depends_on_session: true,
+            server_timing: None,
         };
         let text = format!("{headers:?}");
         assert!(

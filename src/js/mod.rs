@@ -15,11 +15,11 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use js_sys::Array;
+use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{ErrorCode, SessionError};
-use crate::events::ConsoleEvents;
+use crate::events::{ConsoleEvents, Event, EventSink};
 use crate::expiry::Expiry;
 use crate::fetch::{FetchContext, FetchRequest};
 use crate::isolate::Isolate;
@@ -108,6 +108,11 @@ impl Realm {
         wire::settings(self.0.settings())
     }
 
+    /// As [`Sessions::stats`], as JSON.
+    pub fn stats(&self) -> String {
+        wire::stats(&self.0.stats())
+    }
+
     /// As [`Sessions::list`], flat: key, created, last written, user agent and place by turns.
     ///
     /// # Errors
@@ -152,14 +157,21 @@ impl Realm {
         })
     }
 
-    /// The session that a Cookie header presents, unloaded.
+    /// The session that a Cookie header presents, unloaded. `sink` takes its events, each as a
+    /// line of JSON.
     pub fn open(
         &self,
         cookie: Option<String>,
         request: Option<FetchRequest>,
         context: Option<FetchContext>,
+        sink: Option<Function>,
     ) -> Handle {
-        let mut store = self.0.open(Head { cookie, request });
+        let mut sessions = self.0.clone();
+        if let Some(sink) = sink {
+            sessions = sessions.with_events(JsEvents(sink));
+        }
+        // JavaScript counts its requests: not each of them comes here.
+        let mut store = sessions.open_uncounted(Head { cookie, request });
         store.wait_until = context.map(FetchContext::into_wait_until);
         Handle(Rc::new(Slot {
             store: RefCell::new(Some(store)),
@@ -467,6 +479,16 @@ impl RequestHead for Head {
 
     fn place(&self) -> Option<String> {
         self.request.as_ref()?.place()
+    }
+}
+
+/// A function of the application's that is told what happens to sessions.
+struct JsEvents(Function);
+
+impl EventSink for JsEvents {
+    fn event(&self, event: &Event) {
+        // What it throws is caught, and told, on the other side.
+        let _ = self.0.call1(&JsValue::UNDEFINED, &event.to_json().into());
     }
 }
 

@@ -7,6 +7,7 @@ use crate::error::{ErrorCode, SessionError};
 use crate::outcome::Access;
 use crate::sessions::CommitHeaders;
 use crate::settings::Settings;
+use crate::stats::Stats;
 use crate::store::{Phase, SessionStore};
 
 /// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found; the keys and the flash keys as JSON;
@@ -76,7 +77,8 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
     Ok(())
 }
 
-/// Whether the answer depends on the session; what is known of it; a line for each Set-Cookie.
+/// Whether the answer depends on the session; what is known of it; what the request has measured,
+/// where that is asked for; a line for each Set-Cookie.
 pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String {
     let mut out = String::with_capacity(512);
     out.push(if headers.depends_on_session() {
@@ -86,6 +88,9 @@ pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String
     });
     out.push('\n');
     Facts::of(store).write(&mut out);
+    out.push('\n');
+    // Whether anything was looked at is known on the other side.
+    out.push_str(headers.server_timing.as_deref().unwrap_or_default());
     for cookie in headers.set_cookie() {
         out.push('\n');
         out.push_str(cookie);
@@ -188,12 +193,38 @@ fn quote(out: &mut String, text: &str) {
 /// What JavaScript has to know of the settings.
 pub(super) fn settings(settings: &Settings) -> String {
     format!(
-        "[{},{},{},{}]",
+        "[{},{},{},{},{}]",
         settings.max_depth(),
         settings.max_key_bytes(),
         settings.staleness_bound(),
         u8::from(settings.disable_warnings()),
+        u8::from(settings.server_timing()),
     )
+}
+
+/// What was counted, in the order that `js/realm.js` reads it.
+pub(super) fn stats(stats: &Stats) -> String {
+    let counts = [
+        stats.requests,
+        stats.table_loads,
+        stats.store_loads,
+        stats.reads,
+        stats.keys_read,
+        stats.puts,
+        stats.deletes,
+        stats.lists,
+        stats.retries,
+        stats.conflicts,
+        stats.table_entries,
+        stats.table_bytes,
+        stats.wasm_bytes,
+    ];
+    let mut out = String::from("[0");
+    for count in counts.iter().chain(&stats.outcomes) {
+        number(&mut out, Some(*count as i64));
+    }
+    out.push(']');
+    out
 }
 
 /// `code: [status, seconds to retry after or 0, 1 for a refusal]`.

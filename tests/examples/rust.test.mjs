@@ -14,7 +14,7 @@ for (const name of ["rust-worker", "axum"]) {
     let world;
     before(async () => {
       built = await buildExample(name);
-      world = await startWorker({ directory: built.dir });
+      world = await startWorker({ directory: built.dir, vars: { SESSION_SERVER_TIMING: "true" } });
     });
     after(() => world?.stop());
 
@@ -29,6 +29,11 @@ for (const name of ["rust-worker", "axum"]) {
       const answer = await world.browser().fetch("/");
       assert.equal(answer.headers["cache-control"], "no-store");
       assert.match(answer.headers.vary, /cookie/i);
+    });
+
+    test("an answer with a session tells what that asked of the store", async () => {
+      const answer = await world.browser().fetch("/");
+      assert.match(answer.headers["server-timing"], /^session;dur=\d+;desc="get 0 keys 0 put 1 delete 0 list 0"$/);
     });
 
     test("exports nothing of ours", () => {

@@ -1,0 +1,209 @@
+//! What is counted: of an isolate for [`Stats`], of one request for `Server-Timing`.
+
+use std::cell::Cell;
+
+use crate::outcome::Outcome;
+use crate::sessions::Shared;
+
+/// What an isolate has counted since it began, and what it holds now.
+///
+/// Made by [`Sessions::stats`](crate::Sessions::stats). All sessions of one
+/// [`Isolate`](crate::Isolate) count together. An isolate is one of many and may end at any time:
+/// these numbers are for logs and alarms, not for bills.
+///
+/// ```
+/// use edge_session::connector::MemoryConnector;
+/// use edge_session::{CookieHeader, Outcome, SecretRing, Sessions, Settings};
+/// # futures_executor::block_on(async {
+/// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+/// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.set("views", 1)?;
+/// let _headers = sessions.commit(&mut session, 200).await?;
+///
+/// let stats = sessions.stats();
+/// assert_eq!((stats.requests, stats.outcome(Outcome::New)), (1, 1));
+/// assert_eq!((stats.reads, stats.puts, stats.table_entries), (0, 1, 1));
+/// # Ok::<(), edge_session::SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions that were opened: one a request, loaded or not.
+    pub requests: u64,
+    /// Loads that the isolate's table answered.
+    pub table_loads: u64,
+    /// Loads that the store answered.
+    pub store_loads: u64,
+    /// Gets, one for each round trip, repeated ones too.
+    pub reads: u64,
+    /// Keys that these asked for.
+    pub keys_read: u64,
+    /// Puts.
+    pub puts: u64,
+    /// Deletes.
+    pub deletes: u64,
+    /// Pages of keys that were listed.
+    pub lists: u64,
+    /// Operations that were tried again after the store failed or asked for a pause.
+    pub retries: u64,
+    /// Loads that found two copies which did not know of each other.
+    pub conflicts: u64,
+    /// Sessions that the isolate remembers now.
+    pub table_entries: u64,
+    /// Bytes of their data.
+    pub table_bytes: u64,
+    /// Bytes of the module's linear memory, which never shrinks; 0 in native code.
+    pub wasm_bytes: u64,
+    pub(crate) outcomes: [u64; OUTCOMES],
+}
+
+impl Stats {
+    /// Loads that found `outcome`.
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+}
+
+const OUTCOMES: usize = Outcome::Unavailable as usize + 1;
+
+/// One thing that is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    Requests,
+    TableLoads,
+    StoreLoads,
+    Reads,
+    KeysRead,
+    Puts,
+    Deletes,
+    Lists,
+    Retries,
+    Conflicts,
+}
+
+/// Counters, by [`Count`] and by [`Outcome`].
+#[derive(Default)]
+pub(crate) struct Tally {
+    counts: [Cell<u64>; Count::Conflicts as usize + 1],
+    outcomes: [Cell<u64>; OUTCOMES],
+}
+
+impl Tally {
+    fn add(&self, what: Count, many: usize) {
+        add(&self.counts[what as usize], many);
+    }
+
+    fn get(&self, what: Count) -> u64 {
+        self.counts[what as usize].get()
+    }
+
+    /// What was counted, in an isolate whose table holds so many sessions and bytes.
+    pub(crate) fn stats(&self, (entries, bytes): (usize, usize)) -> Stats {
+        Stats {
+            requests: self.get(Count::Requests),
+            table_loads: self.get(Count::TableLoads),
+            store_loads: self.get(Count::StoreLoads),
+            reads: self.get(Count::Reads),
+            keys_read: self.get(Count::KeysRead),
+            puts: self.get(Count::Puts),
+            deletes: self.get(Count::Deletes),
+            lists: self.get(Count::Lists),
+            retries: self.get(Count::Retries),
+            conflicts: self.get(Count::Conflicts),
+            table_entries: entries as u64,
+            table_bytes: bytes as u64,
+            wasm_bytes: wasm_bytes(),
+            outcomes: self.outcomes.each_ref().map(Cell::get),
+        }
+    }
+}
+
+fn add(count: &Cell<u64>, many: usize) {
+    count.set(count.get().wrapping_add(many as u64));
+}
+
+#[cfg(target_arch = "wasm32")]
+fn wasm_bytes() -> u64 {
+    core::arch::wasm32::memory_size(0) as u64 * 65_536
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn wasm_bytes() -> u64 {
+    0
+}
+
+/// What one request asked of the store, and for how long it waited.
+#[derive(Default)]
+pub(crate) struct Timing {
+    tally: Tally,
+    /// Steps that wait, some of them side by side.
+    waiting: Cell<u32>,
+    since: Cell<i64>,
+    waited: Cell<i64>,
+}
+
+/// Time that a request waits for the store, until it is dropped.
+pub(crate) struct Wait<'a>(&'a Shared, &'a Timing);
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        let Self(shared, timing) = self;
+        timing.waiting.set(timing.waiting.get() - 1);
+        if timing.waiting.get() == 0 {
+            let waited = shared.runtime.now().saturating_sub(timing.since.get());
+            timing.waited.set(timing.waited.get() + waited.max(0));
+        }
+    }
+}
+
+impl Shared {
+    /// Counts one of `what`.
+    pub(crate) fn count(&self, what: Count) {
+        self.count_many(what, 1);
+    }
+
+    /// Counts so many of `what`.
+    pub(crate) fn count_many(&self, what: Count, many: usize) {
+        self.memory.tally().add(what, many);
+        if let Some(timing) = &self.timing {
+            timing.tally.add(what, many);
+        }
+    }
+
+    /// Counts what a load found.
+    pub(crate) fn count_outcome(&self, outcome: Outcome) {
+        add(&self.memory.tally().outcomes[outcome as usize], 1);
+    }
+
+    /// Begins to wait for the store.
+    pub(crate) fn wait(&self) -> Option<Wait<'_>> {
+        let timing = self.timing.as_deref()?;
+        if timing.waiting.get() == 0 {
+            timing.since.set(self.runtime.now());
+        }
+        timing.waiting.set(timing.waiting.get() + 1);
+        Some(Wait(self, timing))
+    }
+
+    /// The metric of this request for `Server-Timing` (<https://www.w3.org/TR/server-timing/>).
+    pub(crate) fn server_timing(&self) -> Option<String> {
+        let timing = self.timing.as_deref()?;
+        let mut out = String::from("session;dur=");
+        out.push_str(&timing.waited.get().to_string());
+        for (name, what) in [
+            (";desc=\"get ", Count::Reads),
+            (" keys ", Count::KeysRead),
+            (" put ", Count::Puts),
+            (" delete ", Count::Deletes),
+            (" list ", Count::Lists),
+        ] {
+            out.push_str(name);
+            out.push_str(&timing.tally.get(what).to_string());
+        }
+        out.push('"');
+        Some(out)
+    }
+}

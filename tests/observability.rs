@@ -1,0 +1,211 @@
+//! What can be watched: the operations of one request in `Server-Timing`, those of an isolate in
+//! `Sessions::stats`.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use common::*;
+use edge_session::connector::ConnectorErrorKind;
+use edge_session::{CommitHeaders, Event, EventSink, Isolate, Outcome, Settings, Stats};
+
+fn timed() -> World {
+    World::with(
+        Settings::default()
+            .with_server_timing(true)
+            .with_isolate_cache_ttl(0),
+    )
+}
+
+/// The time and what was asked: get, keys, put, delete, list.
+fn measured(headers: &CommitHeaders) -> (u32, [usize; 5]) {
+    let text = headers.server_timing().unwrap();
+    let rest = text.strip_prefix("session;dur=").unwrap();
+    let (time, rest) = rest.split_once(";desc=\"").unwrap();
+    let words: Vec<&str> = rest.strip_suffix('"').unwrap().split(' ').collect();
+    let names: Vec<&str> = words.iter().step_by(2).copied().collect();
+    assert_eq!(names, ["get", "keys", "put", "delete", "list"]);
+    let numbers: Vec<usize> = words
+        .iter()
+        .skip(1)
+        .step_by(2)
+        .map(|n| n.parse().unwrap())
+        .collect();
+    (time.parse().unwrap(), numbers.try_into().unwrap())
+}
+
+#[test]
+fn server_timing_tells_what_the_request_asked_of_the_store() {
+    let world = timed();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    let headers = world.commit(&mut session);
+    assert_eq!(
+        headers.server_timing(),
+        Some(r#"session;dur=0;desc="get 0 keys 0 put 1 delete 0 list 0""#)
+    );
+    let mut jar = Jar::new();
+    jar.receive(world.now(), headers.set_cookie());
+
+    // A read asks for the record and one marker in one round trip; a logout puts two markers.
+    let mut session = world.open(&jar);
+    session.get::<i32>("a").unwrap();
+    assert_eq!(measured(&world.commit(&mut session)), (0, [1, 2, 0, 0, 0]));
+    let mut session = world.open(&jar);
+    run(session.destroy()).unwrap();
+    assert_eq!(measured(&world.commit(&mut session)), (0, [1, 2, 2, 0, 0]));
+}
+
+#[test]
+fn server_timing_is_of_one_request() {
+    let world = timed();
+    let (ada, bob) = (world.visitor(), world.visitor());
+    let mut first = world.open(&ada);
+    let mut second = world.open(&bob);
+    first.set("a", 2).unwrap();
+    second.get::<i32>("a").unwrap();
+    assert_eq!(measured(&world.commit(&mut second)).1, [1, 2, 0, 0, 0]);
+    assert_eq!(measured(&world.commit(&mut first)).1, [1, 2, 1, 0, 0]);
+}
+
+#[test]
+fn server_timing_is_the_time_that_was_waited_pauses_included() {
+    let world = timed();
+    let jar = world.visitor();
+    world
+        .store
+        .fail(Kind::Read, 2, ConnectorErrorKind::Unavailable);
+    let before = world.now();
+    let mut session = world.open(&jar);
+    let waited = world.now() - before;
+    assert!(waited > 0);
+    // What the application does in between is not the session's.
+    world.advance(5 * SECOND);
+    session.get::<i32>("a").unwrap();
+    let (time, counts) = measured(&world.commit(&mut session));
+    assert_eq!((i64::from(time), counts), (waited, [3, 6, 0, 0, 0]));
+}
+
+#[test]
+fn an_answer_that_does_not_depend_on_the_session_has_no_server_timing() {
+    let world = timed();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    assert_eq!(world.commit(&mut session).server_timing(), None);
+    // And nothing has it that did not ask for it.
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("a", 1).unwrap();
+    assert_eq!(world.commit(&mut session).server_timing(), None);
+}
+
+#[test]
+fn stats_count_what_the_store_was_asked() {
+    let world = World::new();
+    assert_eq!(world.sessions.stats(), Stats::default());
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.get::<i32>("a").unwrap());
+    world.visit(&mut jar, |session| session.get::<i32>("a").unwrap());
+    let stats = world.sessions.stats();
+    assert_eq!(
+        (stats.requests, stats.puts, stats.reads, stats.keys_read),
+        (3, 1, 1, 2)
+    );
+    assert_eq!((stats.store_loads, stats.table_loads), (1, 1));
+    assert_eq!(
+        (stats.outcome(Outcome::New), stats.outcome(Outcome::Loaded)),
+        (1, 2)
+    );
+    assert_eq!((stats.table_entries, stats.wasm_bytes), (1, 0));
+    assert!(stats.table_bytes > 0);
+
+    let forged = format!("{KEY}=AAAA");
+    world.load(Head::cookie(forged));
+    world.store.outage();
+    world.advance(MINUTE);
+    let session = world.open(&jar);
+    assert_eq!(session.outcome(), Outcome::Unavailable);
+    let later = world.sessions.stats();
+    assert_eq!(
+        (
+            later.outcome(Outcome::Rejected),
+            later.outcome(Outcome::Unavailable)
+        ),
+        (1, 1)
+    );
+    assert_eq!((later.reads, later.retries), (stats.reads + 3, 2));
+}
+
+#[test]
+fn stats_count_lists_deletes_and_conflicts() {
+    let world = World::with(Settings::default().with_purge(true));
+    let mut jar = world.member("ada");
+    run(world.sessions.list("ada")).unwrap();
+    world.visit(&mut jar, |session| run(session.destroy()).unwrap());
+    let stats = world.sessions.stats();
+    assert_eq!((stats.lists, stats.deletes), (1, 1));
+
+    // Two isolates write the same version, neither knowing of the other.
+    let here = World::new();
+    let there = here.elsewhere();
+    let mut jar = here.visitor();
+    here.store.lag();
+    let mut other = jar.clone();
+    there.visit(&mut other, |session| session.set("b", 2).unwrap());
+    here.visit(&mut jar, |session| session.set("c", 3).unwrap());
+    here.store.catch_up();
+    here.advance(20 * SECOND);
+    let session = there.open(&other);
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(
+        here.sessions.stats().conflicts + there.sessions.stats().conflicts,
+        1
+    );
+}
+
+#[test]
+fn sessions_of_one_isolate_count_together() {
+    let isolate = Isolate::new();
+    let world = World::new();
+    let first = world.sessions.clone().with_isolate(&isolate, "first");
+    let second = world.sessions.clone().with_isolate(&isolate, "second");
+    run(first.load(Head::default()));
+    run(second.load(Head::default()));
+    assert_eq!((first.stats().requests, first.stats()), (2, second.stats()));
+    assert_eq!(world.sessions.stats().requests, 0);
+}
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<Event>>>);
+
+impl EventSink for Log {
+    fn event(&self, event: &Event) {
+        self.0.borrow_mut().push(event.clone());
+    }
+}
+
+#[test]
+fn a_sink_is_told_the_life_of_a_session() {
+    let mut world = World::new();
+    let log = Log::default();
+    world.sessions = world.sessions.with_events(log.clone());
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    world.visit(&mut jar, |session| run(session.destroy()).unwrap());
+    let events = log.0.take();
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(
+        kinds,
+        ["created", "loaded", "cycled", "loaded", "destroyed"]
+    );
+    assert!(events.iter().all(|event| event.at == world.now()));
+    // One name before and after the rotation.
+    assert!(
+        events
+            .iter()
+            .all(|event| event.session == events[0].session)
+    );
+}
