@@ -92,7 +92,7 @@ fn code(record: &JsValue) -> String {
 }
 
 async fn opened(realm: &Realm, cookie: Option<&str>) -> Handle {
-    let handle = realm.open(cookie.map(str::to_owned), None, None);
+    let handle = realm.open(cookie.map(str::to_owned), None, None, None);
     done(handle.load(false)).await;
     handle
 }
@@ -240,7 +240,7 @@ async fn a_step_under_way_keeps_others_out_with_a_word() {
     let realm = realm();
     let first = opened(&realm, None).await;
     let cookie = committed(&first, "+\"a\"\n1").await;
-    let handle = realm.open(Some(cookie), None, None);
+    let handle = realm.open(Some(cookie), None, None, None);
     let loading = handle.load(true);
     assert_eq!(code(&handle.state().unwrap_err()), "unavailable");
     assert_eq!(refused(handle.destroy()).await, "unavailable");

@@ -6,7 +6,7 @@
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
@@ -32,6 +32,10 @@ const ONE_ISOLATE = { main: "here" };
  *                                    takes one away
  * @param {object} [options.isolates] name of an isolate to the location it stands in
  * @param {string} [options.binding]  the name of the KV binding
+ * @param {object} [options.analytics] name of an Analytics Engine binding to the Worker beside this
+ *                                    one that takes what is written
+ * @param {object} [options.beside]   other Workers by name: their `directory`, and `services`, the
+ *                                    name of a service binding to the isolate that it reaches
  * @returns {Promise<World>}
  */
 export async function startWorker({
@@ -39,6 +43,8 @@ export async function startWorker({
   vars = {},
   isolates = ONE_ISOLATE,
   binding = "SESSIONS",
+  analytics = {},
+  beside = {},
 }) {
   const folder = mkdtempSync(join(tmpdir(), "edge-session-"));
   const bindings = { SESSION_SECRET: randomBytes(32).toString("base64url"), ...vars };
@@ -46,12 +52,18 @@ export async function startWorker({
   for (const name of ["storage-worker.mjs", "app-entry.mjs", "app-clock.mjs"]) {
     copyFileSync(join(support, name), join(folder, name));
   }
-  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding }));
+  const others = Object.entries(beside).map(([name, { directory, services = {} }]) => {
+    mkdirSync(join(folder, name));
+    return { name, services, modules: collectModules(directory, join(folder, name)) };
+  });
+  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding, analytics, others }));
 
   // A control message for each socket, `{"event":"listen","socket":…,"port":…}`, on descriptor 3.
   const arguments_ = ["serve", "config.capnp", "--control-fd=3"];
+  // The binding of Analytics Engine is no settled part of workerd's configuration.
+  if (Object.keys(analytics).length) arguments_.push("--experimental");
   const child = spawn(workerdBinary(), arguments_, { cwd: folder, stdio: ["ignore", "pipe", "pipe", "pipe"] });
-  const world = new World(child, folder, isolates);
+  const world = new World(child, folder, isolates, Object.keys(beside));
   await world.listening();
   return world;
 }
@@ -74,26 +86,35 @@ function compatibility() {
   return { date, flags: [...flags.matchAll(/"([^"]+)"/g)].map((match) => match[1]) };
 }
 
-function config({ app, bindings, isolates, binding }) {
+function config({ app, bindings, isolates, binding, analytics, others }) {
   const text = JSON.stringify; // a JSON string is a Cap'n Proto string
   const { date, flags } = compatibility();
   const common = `compatibilityDate = ${text(date)}, compatibilityFlags = [${flags.map(text).join(", ")}]`;
-  const module = (name) =>
-    `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(name)})`;
-  const worker = (modules, rest) =>
-    `(modules = [${modules.map(module).join(", ")}], ${common}, bindings = [${rest.join(", ")}])`;
+  const module = (name, folder) =>
+    `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(folder + name)})`;
+  const worker = (modules, rest, folder = "") =>
+    `(modules = [${modules.map((name) => module(name, folder)).join(", ")}], ${common}, bindings = [${rest.join(", ")}])`;
+  const to = (kind) => ([name, service]) => `(name = ${text(name)}, ${kind} = ${text(service)})`;
   const variables = Object.entries(bindings)
     .filter(([, value]) => value !== undefined)
     .map(([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`);
 
   const services = [`(name = "storage", worker = ${worker(["storage-worker.mjs"], [])})`];
   const sockets = [socket("storage", `(name = "storage", entrypoint = "Control")`)];
+  const datasets = Object.entries(analytics).map(to("analyticsEngine"));
+  for (const { name, services: reached, modules } of others) {
+    // The first module is the one that the runtime starts.
+    modules.sort((one, other) => (other === "index.js") - (one === "index.js"));
+    const bound = Object.entries(reached).map(to("service"));
+    services.push(`(name = ${text(name)}, worker = ${worker(modules, bound, `${name}/`)})`);
+    sockets.push(socket(name, `(name = ${text(name)})`));
+  }
   // The first module is the one that the runtime starts.
   const modules = ["app-entry.mjs", "app-clock.mjs", ...app];
   for (const [isolate, location] of Object.entries(isolates)) {
     const props = `props = (json = ${text(JSON.stringify({ location }))})`;
     const kv = `(name = ${text(binding)}, kvNamespace = (name = "storage", ${props}))`;
-    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, [kv, ...variables])})`);
+    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, [kv, ...datasets, ...variables])})`);
     sockets.push(socket(isolate, `(name = ${text(isolate)})`));
     sockets.push(socket(`${isolate} clock`, `(name = ${text(isolate)}, entrypoint = "Clock")`));
   }
@@ -129,11 +150,12 @@ class World {
   /** Ahead of the machine's clock by `offset`, or standing still `at` an instant. */
   #clock = { offset: 0 };
 
-  constructor(child, folder, isolates) {
+  constructor(child, folder, isolates, beside) {
     this.#child = child;
     this.#folder = folder;
-    this.#expected = 1 + 2 * Object.keys(isolates).length;
+    this.#expected = 1 + 2 * Object.keys(isolates).length + beside.length;
     this.isolates = Object.keys(isolates);
+    this.beside = beside;
     this.storage = new Storage(() => this.#origin("storage"));
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
@@ -167,9 +189,9 @@ class World {
     return `http://127.0.0.1:${this.#ports.get(socket)}`;
   }
 
-  /** Where this isolate answers. */
+  /** Where this isolate, or Worker beside them, answers. */
   origin(isolate = this.isolates[0]) {
-    if (!this.isolates.includes(isolate)) throw new Error(`no isolate ${isolate}`);
+    if (!this.isolates.includes(isolate) && !this.beside.includes(isolate)) throw new Error(`no isolate ${isolate}`);
     return this.#origin(isolate);
   }
 
