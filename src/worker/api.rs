@@ -27,6 +27,8 @@ enum Action {
     PutValue(String),
     RemoveValue(String),
     PopValue(String),
+    PutFlash(String),
+    TakeFlash(String),
     Update,
     Clear,
     SetExpiry,
@@ -56,9 +58,11 @@ pub(super) async fn route(
     let action = find(&path, &request, demo)?;
     guard::check(&request)?;
     let body = match action {
-        Action::PutValue(_) | Action::Update | Action::SetExpiry | Action::Login => {
-            read_body(&mut request).await?
-        }
+        Action::PutValue(_)
+        | Action::PutFlash(_)
+        | Action::Update
+        | Action::SetExpiry
+        | Action::Login => read_body(&mut request).await?,
         _ => String::new(),
     };
     let sessions = Sessions::from_env(env)?;
@@ -108,6 +112,14 @@ fn find(path: &str, request: &Request, demo: bool) -> Result<Action, Problem> {
         }
         ["api", "session", "data", key, "pop"] => match method {
             Method::Post => Ok(Action::PopValue(decode(key)?)),
+            _ => other("POST"),
+        },
+        ["api", "session", "flash", key] => match method {
+            Method::Put => Ok(Action::PutFlash(decode(key)?)),
+            _ => other("PUT"),
+        },
+        ["api", "session", "flash", key, "take"] => match method {
+            Method::Post => Ok(Action::TakeFlash(decode(key)?)),
             _ => other("POST"),
         },
         ["api", "session", "expiry"] => match method {
@@ -162,6 +174,16 @@ async fn act(
         }
         Action::PopValue(key) => {
             let value: Box<RawValue> = session.pop(&key)?;
+            session.save().await?;
+            return json_response(value.get());
+        }
+        Action::PutFlash(key) => {
+            let value: Box<RawValue> = parse(body)?;
+            session.flash(&key, value)?;
+        }
+        Action::TakeFlash(key) => {
+            let value: Option<Box<RawValue>> = session.take_flash(&key)?;
+            let value = value.ok_or(Problem::NoValue(key))?;
             session.save().await?;
             return json_response(value.get());
         }

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { accessible, inConsole, PLAIN_HOST, startBrowser, startWorker } from "./support.mjs";
+import { accessible, inConsole, PLAIN_HOST, startBrowser, startWorker, withCookiesBlocked } from "./support.mjs";
 
 let worker;
 let browser;
@@ -409,6 +409,53 @@ consoleTest(
   },
 );
 
+// Flash
+
+consoleTest("a message is left once and taken once", async (page, context) => {
+  const flash = region(page, "Flash");
+  await flash.getByRole("button", { name: "Take it" }).click();
+  await shows(page, "#flash-slot", "There is none, or it was taken already.");
+
+  await flash.getByLabel("Message for the next page").fill("Saved: <b>1</b>");
+  await page.keyboard.press("Enter");
+  await shows(page, "#flash-slot", "Left, for whoever takes it first");
+  await notice(page, "A live session");
+  assert.equal(await page.locator("#value-rows > li").count(), 0);
+
+  const other = await context.newPage();
+  await other.goto(`${worker.origin}/`);
+  await button(other, "Take it").click();
+  await shows(other, "#flash-slot", 'Taken: "Saved: <b>1</b>". It is gone with that.');
+  await button(page, "Take it").click();
+  await shows(page, "#flash-slot", "There is none, or it was taken already.");
+});
+
+// What a request costs
+
+consoleTest("time and operations of the last request are shown", async (page) => {
+  await add(page, "theme", '"dark"');
+  await shows(page, "#fact-request", /^\d+ ms$/);
+  await shows(page, "#fact-request-sub", "GET /api/session · 200");
+
+  const told = (timing) => page.route("**/api/session", async (route) => {
+    const response = await route.fetch();
+    await route.fulfill({ response, headers: { ...response.headers(), "server-timing": timing } });
+  });
+  for (const [timing, operations, share] of [
+    ['session;dur=1.2;desc="get 1 keys 2 put 0 delete 0 list 0"', "1 read of 2 keys", "1.2 ms of it with the session"],
+    ['cache;desc="a, b", session;dur=7;desc="get 0 keys 0 put 1 delete 2 list 1"', "1 put, 2 deletes, 1 list", "7 ms of it with the session"],
+    ['session;desc="get 0 keys 0 put 0 delete 0 list 0"', "none", "as its Server-Timing says"],
+    ["session", "not told", "SESSION_SERVER_TIMING"],
+    ['sessions;desc="get 1 keys 1"', "not told", "SESSION_SERVER_TIMING"],
+  ]) {
+    await told(timing);
+    await button(page, "Refresh").click();
+    await shows(page, "#fact-operations-sub", share);
+    assert.equal(await page.locator("#fact-operations").innerText(), operations);
+    await page.unrouteAll();
+  }
+});
+
 // Devices
 
 const PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.0 Mobile/15E148 Safari/604.1";
@@ -613,6 +660,34 @@ test("over plain http, where Secure cookies are dropped, the page says so", asyn
     await notice(page, "Over plain http this browser drops Secure cookies");
     await shows(page, "#cookies-state", "dropped by the browser");
     assert.equal(await page.getByLabel("Value", { exact: true }).inputValue(), '"dark"');
+  });
+});
+
+consoleTest("where they are dropped on this machine too, as in Safari, the page says so", async (page, context) => {
+  await page.route(api, async (route) => {
+    const response = await route.fetch();
+    await context.clearCookies();
+    const { "set-cookie": _dropped, ...headers } = response.headers();
+    await route.fulfill({ response, headers });
+  });
+  await page.getByLabel("Key", { exact: true }).fill("theme");
+  await page.getByLabel("Value", { exact: true }).fill('"dark"');
+  await button(page, "Add").click();
+  await notice(page, "Over plain http this browser drops Secure cookies, on this machine too, as Safari does");
+  assert.equal(await page.evaluate(() => document.cookie), "");
+});
+
+test("with cookies blocked the page says so", async () => {
+  await withCookiesBlocked(async (context) => {
+    const page = await context.newPage();
+    await page.goto(`${worker.origin}/`);
+    await notice(page, "No session yet");
+    await page.getByLabel("Key", { exact: true }).fill("theme");
+    await page.getByLabel("Value", { exact: true }).fill('"dark"');
+    await button(page, "Add").click();
+    await notice(page, "its cookie did not come back");
+    await notice(page, "This browser blocks cookies for this site: allow them in its settings.");
+    await shows(page, "#cookies-state", "dropped by the browser");
   });
 });
 

@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -55,12 +57,30 @@ export async function startWorker() {
   }
 }
 
-export function startBrowser() {
+export const startBrowser = () => chromium.launch(launchOptions());
+
+/** Runs `steps` in a profile whose settings block all cookies. */
+export async function withCookiesBlocked(steps) {
+  const profile = mkdtempSync(join(tmpdir(), "edge-session-profile-"));
+  mkdirSync(join(profile, "Default"));
+  const preferences = { profile: { default_content_setting_values: { cookies: 2 } } };
+  writeFileSync(join(profile, "Default", "Preferences"), JSON.stringify(preferences));
+  const context = await chromium.launchPersistentContext(profile, launchOptions());
+  context.setDefaultTimeout(15_000);
+  try {
+    await steps(context);
+  } finally {
+    await context.close();
+    rmSync(profile, { recursive: true, force: true });
+  }
+}
+
+function launchOptions() {
   const executablePath = BROWSERS.find((path) => path && existsSync(path));
   assert.ok(executablePath, "no Chromium found: set CHROME to one");
   const args = [`--host-resolver-rules=MAP ${PLAIN_HOST} 127.0.0.1`, "--disable-features=HttpsUpgrades", "--disable-quic"];
   if (process.getuid?.() === 0) args.push("--no-sandbox");
-  return chromium.launch({ executablePath, args });
+  return { executablePath, args };
 }
 
 /**

@@ -54,6 +54,8 @@ test("an unknown route is 404", () =>
       "/api/session/nothing",
       "/api/session/data/a/b",
       "/api/session/data/a/pop/x",
+      "/api/session/flash",
+      "/api/session/flash/a/pop",
       "/API/session",
       "/healthz/",
     ]) {
@@ -71,6 +73,8 @@ test("a wrong method is 405, with those that are right", () =>
       ["GET", "/api/session/data", ["PATCH", "DELETE"]],
       ["POST", "/api/session/data/a", ["GET", "PUT", "DELETE"]],
       ["GET", "/api/session/data/a/pop", ["POST"]],
+      ["GET", "/api/session/flash/a", ["PUT"]],
+      ["GET", "/api/session/flash/a/take", ["POST"]],
       ["GET", "/api/session/cycle", ["POST"]],
       ["POST", "/api/session/expiry", ["PUT"]],
     ]) {
@@ -148,6 +152,8 @@ test("another site's request changes nothing", async () => {
     ["DELETE", "/api/session/data/a"],
     ["DELETE", "/api/session/data"],
     ["POST", "/api/session/data/a/pop"],
+    ["PUT", "/api/session/flash/a", "1"],
+    ["POST", "/api/session/flash/a/take"],
     ["PUT", "/api/session/expiry", "{}"],
     ["POST", "/api/session/cycle"],
     ["DELETE", "/api/session"],

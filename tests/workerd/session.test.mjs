@@ -142,6 +142,20 @@ describe("data", () => {
     await expectSession(browser.fetch("/api/session"), { data: {} });
   });
 
+  test("a flash is among no values, and is taken once", async () => {
+    const browser = world.browser();
+    const take = (key) => browser.fetch(`/api/session/flash/${key}/take`, { method: "POST" });
+    await expectProblem(take("notice"), 404, "not_found");
+    assert.equal(browser.cookieHeader("/") ?? "", "");
+    for (const value of ["Saved.", null, { a: [1] }]) {
+      await expectSession(browser.send("PUT", "/api/session/flash/notice", value), { data: {} });
+      const taken = await take("notice");
+      assert.equal(taken.status, 200);
+      assert.deepEqual(taken.json, value);
+      await expectProblem(take("notice"), 404, "not_found");
+    }
+  });
+
   test("two browsers have two sessions", async () => {
     const one = await browserWith(world, { who: "one" });
     const two = await browserWith(world, { who: "two" });

@@ -9,7 +9,7 @@ export class Api {
   #last = Promise.resolve();
   #onExchange;
 
-  /** `onExchange` hears of each request: `{at, method, path, status, code, outcome, ms}`. */
+  /** `onExchange` hears of each request: `{at, method, path, status, code, outcome, timing, ms}`. */
   constructor(onExchange) {
     this.#onExchange = onExchange;
   }
@@ -29,6 +29,16 @@ export class Api {
 
   clear() {
     return this.#ask("DELETE", "/api/session/data");
+  }
+
+  /** Leaves a value that is read once. */
+  leaveFlash(key, value) {
+    return this.#ask("PUT", `/api/session/flash/${encodeURIComponent(key)}`, JSON.stringify(value));
+  }
+
+  /** Takes it: any JSON value. */
+  takeFlash(key) {
+    return this.#ask("POST", `/api/session/flash/${encodeURIComponent(key)}/take`, undefined, () => true);
   }
 
   setExpiry(expiry) {
@@ -76,7 +86,7 @@ export class Api {
   async #exchange(method, path, body, isAnswer) {
     const at = Date.now();
     const start = performance.now();
-    const exchange = { status: 0, code: null, outcome: null };
+    const exchange = { status: 0, code: null, outcome: null, timing: null };
     try {
       const response = await fetch(path, {
         method,
@@ -86,6 +96,7 @@ export class Api {
         signal: AbortSignal.timeout(PATIENCE),
       });
       exchange.status = response.status;
+      exchange.timing = response.headers.get("server-timing");
       const answer = await bodyOf(response);
       if (!response.ok) throw problemOf(response, answer);
       if (response.status !== 204 && !isAnswer(answer)) throw problemOf(response, null);

@@ -4,7 +4,9 @@ import { Api } from "./api.js";
 import { cookiesView } from "./cookies-view.js";
 import { devicesView } from "./devices-view.js";
 import { expiryView } from "./expiry-view.js";
+import { flashView } from "./flash-view.js";
 import { labView } from "./lab-view.js";
+import { lastRequestView } from "./last-request.js";
 import { LiveSession } from "./live-session.js";
 import { logView } from "./log-view.js";
 import { noticeView } from "./notice-view.js";
@@ -12,8 +14,9 @@ import { ownerView } from "./owner-view.js";
 import { sessionView } from "./session-view.js";
 import { valuesView } from "./values-view.js";
 
-const live = new LiveSession(new Api(logView()));
-const views = [noticeView, sessionView, valuesView, expiryView, ownerView, devicesView, cookiesView].map((view) => view(live));
+const hear = [logView(), lastRequestView()];
+const live = new LiveSession(new Api((exchange) => hear.forEach((view) => view(exchange))));
+const views = [noticeView, sessionView, valuesView, expiryView, ownerView, flashView, devicesView, cookiesView].map((view) => view(live));
 
 live.addEventListener("change", () => views.forEach((show) => show()));
 

@@ -30,8 +30,19 @@ function standing({ value, problem, cookiesKept }) {
 
 function cookiesLost() {
   const lost = "The session was saved, but its cookie did not come back, so the next request was anonymous.";
+  if (blocksCookies()) return `${lost} This browser blocks cookies for this site: allow them in its settings.`;
   if (location.protocol === "http:") {
-    return `${lost} Over plain http this browser drops Secure cookies: open this page over https, or in Chrome or Firefox at http://localhost.`;
+    const where = isSecureContext ? "Over plain http this browser drops Secure cookies, on this machine too, as Safari does" : "Over plain http this browser drops Secure cookies";
+    return `${lost} ${where}: open this page over https, or in Chrome or Firefox at http://localhost.`;
   }
-  return `${lost} Cookies are blocked for this site: allow them in the browser’s settings.`;
+  return `${lost} Something between this browser and the Worker takes it away.`;
+}
+
+/** Whether not even a cookie that is not Secure is kept. Asked only when one has been lost. */
+function blocksCookies() {
+  const name = "console-probe";
+  document.cookie = `${name}=1; Max-Age=60; SameSite=Strict`;
+  const kept = document.cookie.split("; ").includes(`${name}=1`);
+  document.cookie = `${name}=; Max-Age=0; SameSite=Strict`;
+  return !kept;
 }

@@ -1,0 +1,36 @@
+// A flash value: left once, taken once.
+
+import { byId, onPress, say } from "./dom.js";
+import { Slot } from "./slot.js";
+
+const KEY = "console";
+
+export function flashView(live) {
+  const text = byId("flash-text");
+  const slot = new Slot(byId("flash-slot"), text);
+  text.addEventListener("input", () => slot.clear());
+
+  onPress(byId("flash-leave"), async () => {
+    const left = await slot.guard(() => live.change((api) => api.leaveFlash(KEY, text.value)));
+    if (!left) return;
+    slot.hint("Left, for whoever takes it first: another tab of this browser, for one.");
+    say("The message was left");
+  });
+
+  onPress(byId("flash-take"), () =>
+    slot.guard(async () => {
+      try {
+        const taken = await live.ask((api) => api.takeFlash(KEY));
+        slot.hint(`Taken: ${JSON.stringify(taken)}. It is gone with that.`);
+        say(`Taken: ${taken}`);
+      } catch (problem) {
+        if (problem.code !== "not_found") throw problem;
+        slot.hint("There is none, or it was taken already.");
+        say("There is no message");
+      }
+      await live.refresh();
+    }),
+  );
+
+  return () => {};
+}
