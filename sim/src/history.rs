@@ -81,7 +81,6 @@ pub struct Network {
 
 struct Conflicts {
     world: Rc<World>,
-    seen: Rc<Cell<u32>>,
 }
 
 impl EventSink for Conflicts {
@@ -90,7 +89,7 @@ impl EventSink for Conflicts {
             .note(|| format!("    event: {}", event.kind.as_str()));
         self.world.tell(&Sight::Event(event.kind));
         if event.kind == EventKind::Conflict {
-            self.seen.set(self.seen.get() + 1);
+            self.world.count_conflict();
         }
     }
 }
@@ -110,7 +109,6 @@ pub struct Sim {
     detached: RefCell<BTreeSet<RequestId>>,
     views: RefCell<BTreeMap<RequestId, View>>,
     answers: RefCell<BTreeMap<RequestId, Answer>>,
-    pub conflicts: Rc<Cell<u32>>,
 }
 
 impl Sim {
@@ -138,7 +136,6 @@ impl Sim {
             detached: RefCell::default(),
             views: RefCell::default(),
             answers: RefCell::default(),
-            conflicts: Rc::default(),
         })
     }
 
@@ -165,7 +162,6 @@ impl Sim {
             .with_isolate(&Isolate::new(), "simulated")
             .with_events(Conflicts {
                 world: Rc::clone(&self.world),
-                seen: Rc::clone(&self.conflicts),
             })
     }
 

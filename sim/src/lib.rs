@@ -3,13 +3,15 @@
 //! * [`world`]: one thread, a clock turned by hand, a scheduler; [`kv`]: the store and what each
 //!   location believes of it; [`jar`]: a browser's cookies;
 //! * [`request`]: what an application does in one request; [`history`]: servers, clients and what
-//!   becomes of their requests; [`random`]: a history from a seed;
+//!   becomes of their requests; [`random`]: a history from a seed; [`aftermath`]: what has to be true
+//!   when nothing goes wrong any more;
 //! * [`truth`]: the checker; [`tally`]: what a run has seen; [`watch`]: the same for whoever looks
 //!   on, and [`lab`]: the histories that the console plays.
 //!
 //! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
 //! protocol stands here a second time, but for the checker's.
 
+pub mod aftermath;
 pub mod dice;
 pub mod fault;
 pub mod history;

@@ -1,4 +1,4 @@
-//! `npm run simulate`: see `sim/README.md`.
+//! `npm run simulate`: what it says of itself is below; what it checks is in `docs/consistency.md`.
 
 use std::process::ExitCode;
 use std::sync::Mutex;

@@ -5,9 +5,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{Expiry, Outcome, Settings};
+use edge_session::{Expiry, Settings};
 
 use crate::Ms;
+use crate::aftermath::aftermath;
 use crate::dice::{Dice, mix};
 use crate::fault::Fault;
 use crate::history::{Network, Sim};
@@ -379,6 +380,7 @@ fn next_spec(dice: &mut Dice, sim: &Sim, far: Option<usize>, theme: Theme, large
         Theme::Ends if dice.chance(850) => spec.client = 0,
         _ => {}
     }
+    let client = spec.client;
     spec.large = large;
     spec.stubborn = dice.chance(300);
     spec.lazy = spec.ops.is_empty();
@@ -645,73 +647,15 @@ fn trouble(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, locations: usize) {
     }
 }
 
-/// Once faults stop, every session is usable again or plainly gone, within W.
+/// From here on nothing goes wrong; then the checks of [`aftermath`].
 fn liveness(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, far: usize) {
     let mut it = weather.get();
     it.calm = true;
     weather.set(it);
     sim.network.set(Network::default());
-    sim.truth.borrow_mut().calm();
-    sim.world
-        .note(|| "from here on nothing goes wrong".to_owned());
-    // What still runs comes to its end first.
-    let running = |sim: &Sim| {
-        let requests = sim.truth.borrow().requests.len();
-        (0..requests).any(|id| sim.world.is_active(id))
-    };
-    for _ in 0..20 {
-        if running(sim) {
-            let until = sim.world.now() + 30_000;
-            live(sim, weather, until);
-        }
-    }
-    let until = sim.world.now() + sim.rules.window + SKEW;
-    live(sim, weather, until);
     let servers = sim.servers() - far;
-    let clients = sim.clients.borrow().len();
-    for client in 0..clients {
-        let mut spec = Spec::new(client, dice.below(servers), vec![Op::Read, Op::Set(0)]);
-        // Whatever came before, it begins here with what it has got.
-        let id = probe(sim, weather, spec.clone());
-        let found = sim.view(id).map(|view| view.outcome);
-        let answer = sim.answer(id);
-        let usable = !matches!(
-            found,
-            None | Some(
-                Outcome::Pending | Outcome::Stale | Outcome::Unavailable | Outcome::Ambiguous
-            )
-        ) && answer.as_ref().is_some_and(|answer| {
-            answer.result.is_ok() && answer.cookies.iter().any(|it| it.contains("-fresh="))
-        });
-        if !usable {
-            let said = answer.map(|answer| answer.result);
-            sim.truth.borrow_mut().fail("liveness", || {
-                format!("#{id} finds {found:?} and is answered {said:?}, W after the faults have stopped")
-            });
-            return;
-        }
-        let until = sim.world.now() + sim.rules.window + SKEW;
-        live(sim, weather, until);
-        (spec.server, spec.ops) = (dice.below(servers), vec![Op::Read, Op::List]);
-        let id = probe(sim, weather, spec);
-        let Some(view) = sim.view(id) else { return };
-        if let (Some(key), Ok(content), Outcome::Loaded) = (&view.key, &view.content, view.outcome)
-        {
-            sim.truth
-                .borrow_mut()
-                .check_survival(&sim.world, key, content);
-        }
-        if sim.violation().is_some() {
-            return;
-        }
-    }
-}
-
-fn probe(sim: &Rc<Sim>, weather: &Shared, spec: Spec) -> usize {
-    let id = sim.send(spec);
-    let until = sim.world.now() + 10_000;
-    live(sim, weather, until);
-    id
+    let mut anywhere = || dice.below(servers);
+    aftermath(sim, &mut anywhere, &|sim, until| live(sim, weather, until));
 }
 
 fn changed(settings: &Settings) -> String {

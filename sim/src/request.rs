@@ -336,7 +336,7 @@ async fn one(
         }
         Op::Save => session.save().await,
         Op::Work(milliseconds) => {
-            sim.world.timer(*milliseconds).await;
+            sim.world.work(*milliseconds).await;
             Ok(())
         }
         Op::LoadFresh => {

@@ -1246,7 +1246,9 @@ impl Truth {
         }
         let ticket = &self.tickets[ticket];
         let keys = if ticket.is_first { 3 } else { 4 };
+        // A conflict is put right, and for that looked at again.
         if operations.failed == 0
+            && operations.conflicts == 0
             && (operations.reads > 1 || operations.keys_read > keys)
             && operations.puts == 0
         {

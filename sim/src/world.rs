@@ -151,6 +151,8 @@ pub struct Operations {
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
     pub in_flight: u32,
+    /// Copies that it found not to know of each other.
+    pub conflicts: u32,
     /// Puts of records that have not arrived at the store yet.
     pub puts_under_way: u32,
 }
@@ -461,6 +463,11 @@ impl World {
         Ref::map(self.operations.borrow(), |all| &all[request])
     }
 
+    /// The request that runs now found a conflict.
+    pub fn count_conflict(&self) {
+        self.count(self.current.get(), |it| it.conflicts += 1);
+    }
+
     fn count<T>(&self, request: RequestId, count: impl FnOnce(&mut Operations) -> T) -> T {
         let mut all = self.operations.borrow_mut();
         if all.len() <= request {
@@ -483,12 +490,13 @@ impl World {
     fn operation<T: 'static>(
         &self,
         kind: Kind,
+        is_record: bool,
         latency: (Ms, Ms),
         act: impl FnOnce(&Rc<Self>) -> T + 'static,
     ) -> Wait<T> {
         let request = self.current.get();
-        let slot = Rc::new(RefCell::new(Slot::default()));
-        let wait = Wait(Rc::clone(&slot));
+        let wait = Wait::default();
+        let slot = Rc::clone(&wait.0);
         let (there, back) = latency;
         self.count(request, |it| {
             it.in_flight += 1;
@@ -496,15 +504,11 @@ impl World {
         });
         let answer = move |world: &Rc<Self>, answer: T| {
             world.count(request, |it| it.in_flight -= 1);
-            let waker = {
-                let mut slot = slot.borrow_mut();
-                slot.answer = Some(answer);
-                slot.waker.take()
-            };
-            if let Some(waker) = waker {
-                waker.wake();
-            }
+            Slot::answer(&slot, answer);
         };
+        // By hand, the put of a record is two events, since others can see it under way; of
+        // everything else nobody can tell when its answer was made.
+        let in_two = kind == Kind::Put && is_record;
         let mut choices = self.choices.borrow_mut();
         let Some(choices) = choices.as_mut() else {
             self.schedule(
@@ -518,10 +522,9 @@ impl World {
         };
         let event: Event = Box::new(move |world| {
             let result = act(world);
-            // A read is one event: nobody can tell when its answer was made. A write is two.
             let mut choices = world.choices.borrow_mut();
             match choices.as_mut() {
-                Some(choices) if kind != Kind::Read && kind != Kind::List => {
+                Some(choices) if in_two => {
                     let event: Event = Box::new(move |world| answer(world, result));
                     choices.push(Choice { request, event });
                 }
@@ -535,23 +538,28 @@ impl World {
         wait
     }
 
+    /// The application is busy with something else for a while. By hand, that is over when it is
+    /// chosen to be.
+    pub fn work(&self, milliseconds: Ms) -> Wait<()> {
+        let mut choices = self.choices.borrow_mut();
+        let Some(choices) = choices.as_mut() else {
+            return self.timer(milliseconds);
+        };
+        let (request, wait) = (self.current.get(), Wait::default());
+        let slot = Rc::clone(&wait.0);
+        let event: Event = Box::new(move |world| {
+            world.now.set(world.now.get() + milliseconds);
+            Slot::answer(&slot, ());
+        });
+        choices.push(Choice { request, event });
+        wait
+    }
+
     /// Ends after a while.
     pub fn timer(&self, delay: Ms) -> Wait<()> {
-        let slot = Rc::new(RefCell::new(Slot::default()));
-        let wait = Wait(Rc::clone(&slot));
-        self.schedule(
-            delay,
-            Box::new(move |_| {
-                let waker = {
-                    let mut slot = slot.borrow_mut();
-                    slot.answer = Some(());
-                    slot.waker.take()
-                };
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-            }),
-        );
+        let wait = Wait::default();
+        let slot = Rc::clone(&wait.0);
+        self.schedule(delay, Box::new(move |_| Slot::answer(&slot, ())));
         wait
     }
 }
@@ -570,8 +578,27 @@ impl<T> Default for Slot<T> {
     }
 }
 
+impl<T> Slot<T> {
+    fn answer(slot: &RefCell<Self>, answer: T) {
+        let waker = {
+            let mut slot = slot.borrow_mut();
+            slot.answer = Some(answer);
+            slot.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
 /// What a request awaits.
 pub struct Wait<T>(Rc<RefCell<Slot<T>>>);
+
+impl<T> Default for Wait<T> {
+    fn default() -> Self {
+        Self(Rc::default())
+    }
+}
 
 impl<T> Future for Wait<T> {
     type Output = T;
@@ -641,7 +668,7 @@ impl Connector {
             it.puts_under_way += u32::from(is_record);
         });
         let location = self.location;
-        self.world.operation(kind, verdict.latency, move |world| {
+        self.world.operation(kind, is_record, verdict.latency, move |world| {
             let now = world.now();
             let result = match verdict.failure {
                 Failure::Before(why) => Err(failed(why)),
@@ -724,7 +751,7 @@ impl SessionConnector for Connector {
             let cache = Ms::from(options.cache_ttl.unwrap_or(60).max(30)) * 1_000;
             let read = self
                 .world
-                .operation(Kind::Read, verdict.latency, move |world| {
+                .operation(Kind::Read, false, verdict.latency, move |world| {
                     if let Failure::Before(why) = verdict.failure {
                         world.count(request, |it| it.failed += 1);
                         world.note(|| format!("  #{request} read refused: {}", why.as_str()));
@@ -824,7 +851,7 @@ impl SessionConnector for Connector {
             let page = self.page;
             let list = self
                 .world
-                .operation(Kind::List, verdict.latency, move |world| {
+                .operation(Kind::List, false, verdict.latency, move |world| {
                     if let Failure::Before(why) = verdict.failure {
                         world.count(request, |it| it.failed += 1);
                         world.note(|| format!("  #{request} list refused: {}", why.as_str()));

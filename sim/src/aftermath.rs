@@ -1,0 +1,63 @@
+//! What has to be true when nothing goes wrong any more.
+
+use std::rc::Rc;
+
+use edge_session::Outcome;
+
+use crate::Ms;
+use crate::history::Sim;
+use crate::request::{Op, Spec};
+use crate::truth::SKEW;
+
+/// Once faults stop, every session is usable again or plainly gone, within W; and what was
+/// acknowledged is there. `anywhere` chooses the server of a request, `live` lets time go on.
+pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn Fn(&Rc<Sim>, Ms)) {
+    sim.truth.borrow_mut().calm();
+    sim.world
+        .note(|| "from here on nothing goes wrong".to_owned());
+    let wait = |milliseconds: Ms| live(sim, sim.world.now() + milliseconds);
+    // What still runs comes to its end first.
+    for _ in 0..20 {
+        let requests = sim.truth.borrow().requests.len();
+        if (0..requests).any(|id| sim.world.is_active(id)) {
+            wait(30_000);
+        }
+    }
+    wait(sim.rules.window + SKEW);
+    let clients = sim.clients.borrow().len();
+    for client in 0..clients {
+        let id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
+        wait(10_000);
+        let found = sim.view(id).map(|view| view.outcome);
+        let answer = sim.answer(id);
+        let usable = !matches!(
+            found,
+            None | Some(
+                Outcome::Pending | Outcome::Stale | Outcome::Unavailable | Outcome::Ambiguous
+            )
+        ) && answer.as_ref().is_some_and(|answer| {
+            answer.result.is_ok() && answer.cookies.iter().any(|it| it.contains("-fresh="))
+        });
+        if !usable {
+            let said = answer.map(|answer| answer.result);
+            sim.truth.borrow_mut().fail("liveness", || {
+                format!(
+                    "#{id} finds {found:?} and is answered {said:?}, W after the faults have stopped"
+                )
+            });
+            return;
+        }
+        wait(sim.rules.window + SKEW);
+        let id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::List]));
+        wait(10_000);
+        let Some(view) = sim.view(id) else { return };
+        if let (Some(key), Ok(content), Outcome::Loaded) = (&view.key, &view.content, view.outcome)
+        {
+            let mut truth = sim.truth.borrow_mut();
+            truth.check_survival(&sim.world, key, content);
+        }
+        if sim.violation().is_some() {
+            return;
+        }
+    }
+}
