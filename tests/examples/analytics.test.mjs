@@ -1,5 +1,5 @@
 // examples/analytics in workerd, with the runtime's own Analytics Engine binding: what it writes
-// goes to a Worker beside it, which keeps the messages.
+// goes to a Worker beside it, as JSON whose texts are arrays of bytes.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,13 +10,12 @@ import { after, before, test } from "node:test";
 import { buildPackage } from "../../scripts/build-package.mjs";
 import { startWith } from "../package/support/bundle.mjs";
 
-// A message is binary (Cap'n Proto); texts stand in it as they are.
 const RECORDER = `
-const messages = [];
+const points = [];
 export default {
   async fetch(request) {
-    if (request.method === "GET") return Response.json(messages);
-    messages.push(new TextDecoder("latin1").decode(await request.arrayBuffer()));
+    if (request.method === "GET") return Response.json(points);
+    points.push(await request.json());
     return new Response();
   },
 };
@@ -42,23 +41,30 @@ after(() => {
 /** What was written, when it is so much: the runtime sends it after the answer. */
 async function written(count) {
   for (;;) {
-    const messages = (await world.fetch("/", { isolate: "recorder" })).json;
-    if (messages.length >= count) return messages;
+    const points = (await world.fetch("/", { isolate: "recorder" })).json;
+    if (points.length >= count) return points;
   }
 }
 
 test("each event is a data point: what happened, and to which session by its keyed hash", async () => {
   const browser = world.browser();
   assert.equal((await browser.fetch("/")).text, "1");
-  const token = browser.get("__Host-session").value;
+  const cookie = browser.get("__Host-session").value;
   assert.equal((await browser.fetch("/")).text, "2");
   assert.equal((await browser.fetch("/logout")).text, "bye");
 
-  const messages = await written(4);
-  const points = messages.map((message) => message.match(/[\w-]{6,}/g));
-  const kinds = points.map((texts) => texts.find((text) => ["created", "loaded", "destroyed"].includes(text)));
-  assert.deepEqual(kinds.toSorted(), ["created", "destroyed", "loaded", "loaded"]);
-  const names = new Set(points.map((texts) => texts.find((text) => /^[\w-]{12}$/.test(text))));
-  assert.equal(names.size, 1, JSON.stringify(points));
-  assert.ok(messages.every((message) => !message.includes(token)));
+  const points = await written(4);
+  const text = (bytes) => Buffer.from(bytes).toString();
+  const told = points.map((point) => ["index1", "blob1", "blob2", "blob3"].map((field) => text(point[field])));
+  const name = told[0][3];
+  assert.match(name, /^[\w-]{12}$/);
+  assert.deepEqual(told.toSorted(), [
+    ["created", "created", "", name],
+    ["destroyed", "destroyed", "", name],
+    ["loaded", "loaded", "", name],
+    ["loaded", "loaded", "", name],
+  ]);
+  assert.ok(points.every(({ double1 }) => double1 === 1));
+  // Neither is it a part of the cookie.
+  assert.ok(!cookie.includes(name));
 });
