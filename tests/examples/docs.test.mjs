@@ -151,7 +151,10 @@ suite("JavaScript", () => {
       }
       const { MemoryConnector } = await import(pathToFileURL(inRoot("pkg", "node.js")));
       const { default: worker } = await import(pathToFileURL(file));
-      const env = { SESSIONS: asKv(new MemoryConnector()), SESSION_SECRET: SECRET, OLD_SESSIONS: asKv(new MemoryConnector()) };
+      // A session Worker that has nothing yet; the real one is in service-binding.test.mjs.
+      const SESSION = { fetch: async (_url, { method }) => new Response(null, { status: method === "GET" ? 404 : 200 }) };
+      const [SESSIONS, OLD_SESSIONS] = [asKv(new MemoryConnector()), asKv(new MemoryConnector())];
+      const env = { SESSIONS, OLD_SESSIONS, SESSION, SESSION_SECRET: SECRET };
       const routes = [...block.code.matchAll(/"(GET|POST) (\/\w*)"/g)].map(([, ...route]) => route);
       for (const [method, path] of [...routes, ["GET", "/"]]) {
         const body = method === "POST" ? "ada" : undefined;
