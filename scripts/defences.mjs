@@ -38,6 +38,8 @@ const DEFENCES = [
     "if bytes.len() < SECRET_MIN_BYTES {", "if false {", "lib", "weak_secrets_are_refused_with_a_reason"],
   ["a secret of a pattern is refused", "src/keys.rs",
     "if distinct < SECRET_MIN_DISTINCT {", "if false {", "lib", "weak_secrets_are_refused_with_a_reason"],
+  ["a secret of the documentation is refused", "src/keys.rs",
+    "if SAMPLE_WORDS.iter().any(|word| lower.contains(word)) {", "if lower.is_empty() {", "lib", "weak_secrets_are_refused_with_a_reason"],
   ["two secrets of one key id are refused", "src/keys.rs",
     "if ring.iter().any(|other| other.id == secret.id) {", "if false {", "lib", "two_secrets_with_one_id_are_refused"],
   ["fields stand behind their lengths", "src/keys.rs",
@@ -87,7 +89,7 @@ const DEFENCES = [
   ["no overlay counts where overlays are off", "src/presented.rs",
     "if !shared.settings.uses_overlay() {", "if false {", "security_cookies", "an_overlay_counts_for_nothing_where_overlays_are_off"],
   ["an overlay counts for W", "src/presented.rs",
-    "(now < envelope.saved_at.saturating_add(shared.window())).then_some(envelope)", "(now < i64::MAX).then_some(envelope)", "session_consistency", "an_overlay_counts_for_less_than_w"],
+    "now < envelope.saved_at.saturating_add(shared.window())", "now < i64::MAX", "session_consistency", "an_overlay_counts_for_less_than_w"],
   ["a header that hides the cookie mints nothing", "src/lifecycle.rs",
     "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),", "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Empty),", "security_cookies", "behind_a_header_over_its_limits_nothing_is_minted"],
   ["a withheld cookie is not written over", "src/lifecycle.rs",
@@ -100,6 +102,8 @@ const DEFENCES = [
     "_ => self.presented_markers(now),", "_ => Vec::new(),", "session_keys", "a_login_begins_a_new_lineage_and_marks_the_old_key"],
   ["a look at a session marks the answer", "src/store.rs",
     "pub fn is_new(&self) -> bool {\n        self.look_at();", "pub fn is_new(&self) -> bool {", "security_caching", "every_look_at_a_session_marks_the_answer"],
+  ["so does a logout that has nothing to remove", "src/lifecycle.rs",
+    "it would be given to somebody who has them.\n        self.look_at();", "it would be given to somebody who has them.", "security_caching", "every_look_at_a_session_marks_the_answer"],
   ["a CSRF token is compared", "src/csrf.rs",
     "if unmasked.ct_eq(&tag).into() {", "if bool::from(unmasked.ct_eq(&tag)) || true {", "security_cookies", "a_csrf_token_belongs_to_one_token_and_is_masked_anew"],
   ["a CSRF token is masked", "src/csrf.rs",
@@ -107,7 +111,8 @@ const DEFENCES = [
   ["a user ends only their own sessions", "src/owner.rs",
     ".is_some_and(|tag| shared.owner_tags(owner).contains(&tag))", ".is_some_and(|tag| shared.owner_tags(owner).contains(&tag) || true)", "security_owner", "a_user_ends_one_session_by_its_public_key_and_only_his_own"],
   ["failed randomness stops", "src/keys.rs",
-    "runtime.fill_random(&mut bytes[..])?;", "let _ = runtime.fill_random(&mut bytes[..]);", "security_tokens", "randomness_that_fails_at_any_draw_makes_no_token_and_no_record"],
+    "Pinned::filled(|bytes| runtime.fill_random(bytes))",
+    "Pinned::filled(|bytes| { let _ = runtime.fill_random(bytes); Ok::<(), SessionError>(()) })", "security_tokens", "randomness_that_fails_at_any_draw_makes_no_token_and_no_record"],
 ];
 
 const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${file}\` | \`${test}\` |`);

@@ -15,7 +15,8 @@ use crate::sessions::Shared;
 /// use edge_session::connector::MemoryConnector;
 /// use edge_session::{CookieHeader, Outcome, SecretRing, Sessions, Settings};
 /// # futures_executor::block_on(async {
-/// let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY")?;
+/// # let secret = edge_session::doc::secret();
+/// let ring = SecretRing::parse(&secret)?;
 /// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
 /// let mut session = sessions.load(CookieHeader::none()).await;
 /// session.set("views", 1)?;

@@ -177,6 +177,18 @@ fn behind_a_header_over_its_limits_nothing_is_minted() {
 }
 
 #[test]
+fn after_the_window_a_request_carries_300_bytes() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.advance(2 * HOUR);
+    world.visit(&mut jar, |session| session.is_empty().unwrap());
+    let header = jar.header(world.now()).unwrap();
+    let values = header.split("; ").filter_map(|pair| pair.split_once('='));
+    let bytes: usize = values.map(|(_, value)| value.len()).sum();
+    assert!(header.contains(SEEN) && bytes <= 300, "{bytes}: {header}");
+}
+
+#[test]
 fn a_cookie_whose_end_has_passed_costs_nothing() {
     let world = World::new();
     let jar = world.visitor();

@@ -116,6 +116,22 @@ fn a_list_shows_one_entry_a_session_and_nothing_that_opens_one() {
 }
 
 #[test]
+fn user_agent_and_place_are_shown_and_decide_nothing() {
+    let world = World::new();
+    let jar = world.member("ada");
+    for (user_agent, place) in [(None, None), (Some("Other/2"), Some("JP"))] {
+        let session = world.load(Head {
+            cookie: jar.header(world.now()),
+            user_agent: user_agent.map(str::to_owned),
+            place: place.map(str::to_owned),
+            ..Head::default()
+        });
+        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.owner().unwrap(), Some("ada"));
+    }
+}
+
+#[test]
 fn over_the_limit_the_oldest_session_ends() {
     let world = World::with(Settings::default().with_max_per_owner(2));
     let mut jars = Vec::new();
