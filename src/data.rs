@@ -7,12 +7,14 @@
 //! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*; what is
 //! pending is the change log that a save replays onto whatever it finds in the store.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::rc::Rc;
 
+use crate::json;
 use crate::version::Version;
 
-/// The values of a session and its flash values, which are read once.
+/// The values of a session and its flash values, which are read once. Copies share what neither
+/// has changed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
     pub(crate) values: Table,
@@ -29,15 +31,25 @@ struct Clear {
 
 /// Keys in order of insertion.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Table {
-    entries: BTreeMap<Rc<str>, Entry>,
-    next: u64,
+pub(crate) struct Table(Rc<Rows>);
+
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    /// In order of insertion. A key that has moved to the end leaves a gap.
+    rows: Vec<Option<Row>>,
+    gaps: usize,
+    /// Where each key stands; empty while there are few.
+    index: HashMap<Rc<str>, usize>,
+    /// Rows with a value.
     present: usize,
 }
 
+/// Rows up to which a key is looked for in all of them.
+const FEW: usize = 16;
+
 #[derive(Clone, Debug)]
-struct Entry {
-    order: u64,
+struct Row {
+    key: Rc<str>,
     /// The version that wrote this; `None` while it is pending.
     version: Option<Version>,
     slot: Slot,
@@ -56,17 +68,17 @@ pub(crate) enum Slot {
 
 impl Data {
     pub(crate) fn is_empty(&self) -> bool {
-        self.values.present == 0 && self.flash.present == 0
+        self.values.len() == 0 && self.flash.len() == 0
     }
 
     /// Bytes that this takes in memory, nearly.
     pub(crate) fn weight(&self) -> usize {
-        self.values.weight() + self.flash.weight()
+        self.values.0.weight() + self.flash.0.weight()
     }
 
     /// True where a save would have something of this dictionary to write.
     pub(crate) fn is_pending(&self) -> bool {
-        self.cleared.pending || self.values.has_pending() || self.flash.has_pending()
+        self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()
     }
 
     /// The version of the last clear.
@@ -86,9 +98,7 @@ impl Data {
         if self.is_empty() {
             return false;
         }
-        self.values.entries.clear();
-        self.flash.entries.clear();
-        (self.values.present, self.flash.present) = (0, 0);
+        (self.values, self.flash) = (Table::default(), Table::default());
         self.cleared.pending = true;
         true
     }
@@ -106,8 +116,11 @@ impl Data {
     pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
         let cleared = self.cleared.version;
         cleared >= other.cleared.version
-            && self.values.contains(&other.values, cleared, horizon)
-            && self.flash.contains(&other.flash, cleared, horizon)
+            && [(&self.values, &other.values), (&self.flash, &other.flash)]
+                .into_iter()
+                .all(|(mine, theirs)| {
+                    Rc::ptr_eq(&mine.0, &theirs.0) || mine.0.contains(&theirs.0, cleared, horizon)
+                })
     }
 
     /// `base` with what is pending here done to it again.
@@ -123,12 +136,12 @@ impl Data {
 
     /// What is removed but not saved is removed now: that is when others can begin to hear of it.
     pub(crate) fn stamp(&mut self, now: i64) {
-        for entry in [&mut self.values, &mut self.flash]
-            .into_iter()
-            .flat_map(|table| table.entries.values_mut())
-        {
-            if let (None, Slot::Removed(at)) = (entry.version, &mut entry.slot) {
-                *at = now;
+        for table in [&mut self.values, &mut self.flash] {
+            let due = |row: &Row| row.version.is_none() && !row.is_value();
+            if table.0.iter().any(due) {
+                for row in table.rows().rows.iter_mut().flatten().filter(|row| due(row)) {
+                    row.slot = Slot::Removed(now);
+                }
             }
         }
     }
@@ -136,10 +149,7 @@ impl Data {
     /// Gives everything pending its version, and drops tombstones from before `horizon`.
     pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
         if self.cleared.pending {
-            self.cleared = Clear {
-                version,
-                pending: false,
-            };
+            self.set_cleared(version);
         }
         self.values.settle(version, horizon);
         self.flash.settle(version, horizon);
@@ -155,196 +165,231 @@ impl Data {
     /// Keeps the named values only, and no flash.
     pub(crate) fn retain(&mut self, keep: &[String]) {
         self.flash = Table::default();
-        self.values.entries.retain(|key, entry| {
-            matches!(entry.slot, Slot::Value(_)) && keep.iter().any(|kept| **kept == **key)
-        });
-        self.values.present = self.values.entries.len();
+        self.values
+            .retain(|row| row.is_value() && keep.iter().any(|kept| **kept == *row.key));
     }
 }
 
 impl Table {
     pub(crate) fn len(&self) -> usize {
-        self.present
+        self.0.present
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<&Rc<str>> {
-        match &self.entries.get(key)?.slot {
-            Slot::Value(text) => Some(text),
-            Slot::Removed(_) => None,
-        }
+        self.0.get(key)?.value()
     }
 
     /// Puts the JSON `text` under `key`; false where an equal value stands there already.
     pub(crate) fn set(&mut self, key: &str, text: Rc<str>) -> bool {
-        if self.get(key).is_some_and(|old| json_equal(old, &text)) {
+        if self.get(key).is_some_and(|old| json::equal(old, &text)) {
             return false;
         }
-        self.put(Rc::from(key), Slot::Value(text), None);
+        self.rows().put(key.into(), Slot::Value(text), None);
         true
     }
 
     /// Removes `key`; gives back what stood there.
     pub(crate) fn remove(&mut self, key: &str, now: i64) -> Option<Rc<str>> {
         let old = Rc::clone(self.get(key)?);
-        self.put(Rc::from(key), Slot::Removed(now), None);
+        self.rows().put(key.into(), Slot::Removed(now), None);
         Some(old)
     }
 
     /// The key inserted last.
     pub(crate) fn last(&self) -> Option<Rc<str>> {
-        let values = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| matches!(entry.slot, Slot::Value(_)));
-        values
-            .max_by_key(|(_, entry)| entry.order)
-            .map(|(key, _)| Rc::clone(key))
+        let mut rows = self.0.iter().rev();
+        Some(Rc::clone(&rows.find(|row| row.is_value())?.key))
     }
 
     /// Keys and JSON texts in order of insertion.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&Rc<str>, &Rc<str>)> {
-        self.ordered()
-            .into_iter()
-            .filter_map(|(key, entry)| match &entry.slot {
-                Slot::Value(text) => Some((key, text)),
-                Slot::Removed(_) => None,
-            })
+        self.0
+            .iter()
+            .filter_map(|row| Some((&row.key, row.value()?)))
     }
 
     /// Every entry with its version, tombstones included, in order; what is pending is left out.
     pub(crate) fn settled(&self) -> impl Iterator<Item = (&Rc<str>, Version, &Slot)> {
-        self.ordered()
-            .into_iter()
-            .filter_map(|(key, entry)| Some((key, entry.version?, &entry.slot)))
+        self.0
+            .iter()
+            .filter_map(|row| Some((&row.key, row.version?, &row.slot)))
     }
 
     /// Appends an entry as a record tells it; `None` where it told of this key before.
     pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) -> Option<()> {
-        if self.entries.contains_key(&key) {
+        if self.0.get(&key).is_some() {
             return None;
         }
-        self.put(key, slot, Some(version));
+        self.rows().put(key, slot, Some(version));
         Some(())
     }
 
-    /// The only way in: keeps the count, and the order of a key that stays.
-    fn put(&mut self, key: Rc<str>, slot: Slot, version: Option<Version>) {
-        let is_value = matches!(slot, Slot::Value(_));
-        let old = self.entries.get(&key);
-        let was_value = old.is_some_and(|old| matches!(old.slot, Slot::Value(_)));
-        let again = version.is_none()
-            && is_value
-            && old.is_some_and(|old| old.version.is_none() && (old.again || !was_value));
-        let order = match old {
-            Some(old) if was_value => old.order,
-            _ => {
-                self.next += 1;
-                self.next
-            }
-        };
-        self.present = self.present + usize::from(is_value) - usize::from(was_value);
-        self.entries.insert(
-            key,
-            Entry {
-                order,
-                version,
-                slot,
-                again,
-            },
-        );
-    }
-
-    fn ordered(&self) -> Vec<(&Rc<str>, &Entry)> {
-        let mut entries: Vec<_> = self.entries.iter().collect();
-        entries.sort_unstable_by_key(|(_, entry)| entry.order);
-        entries
-    }
-
-    fn has_pending(&self) -> bool {
-        self.entries.values().any(|entry| entry.version.is_none())
+    /// The rows, of this copy alone from now on.
+    fn rows(&mut self) -> &mut Rows {
+        Rc::make_mut(&mut self.0)
     }
 
     fn join(&mut self, other: &Self, cleared: Version) {
+        if Rc::ptr_eq(&self.0, &other.0) {
+            return;
+        }
         for (key, version, slot) in other.settled() {
-            let newer = self
-                .entries
-                .get(key)
-                .is_none_or(|mine| mine.version < Some(version));
+            let newer = self.0.get(key).is_none_or(|mine| mine.version < Some(version));
             if newer {
-                self.put(Rc::clone(key), slot.clone(), Some(version));
+                self.rows().put(Rc::clone(key), slot.clone(), Some(version));
             }
         }
-        self.entries
-            .retain(|_, entry| entry.version.is_none_or(|version| version >= cleared));
-        self.recount();
-    }
-
-    fn contains(&self, other: &Self, cleared: Version, horizon: i64) -> bool {
-        other.entries.iter().all(|(key, theirs)| {
-            let outdated = theirs.version.is_some_and(|version| version < cleared)
-                || matches!(theirs.slot, Slot::Removed(at) if at < horizon);
-            outdated
-                || self
-                    .entries
-                    .get(key)
-                    .is_some_and(|mine| mine.version >= theirs.version)
-        })
+        self.retain(|row| row.version.is_none_or(|version| version >= cleared));
     }
 
     fn replay_onto(&self, base: &mut Self) {
-        for (key, entry) in self.ordered() {
-            if entry.version.is_none() {
-                if entry.again {
-                    base.put(Rc::clone(key), Slot::Removed(0), None);
-                }
-                base.put(Rc::clone(key), entry.slot.clone(), None);
+        for row in self.0.iter().filter(|row| row.version.is_none()) {
+            if row.again {
+                base.rows().put(Rc::clone(&row.key), Slot::Removed(0), None);
             }
+            base.rows().put(Rc::clone(&row.key), row.slot.clone(), None);
         }
     }
 
     fn settle(&mut self, version: Version, horizon: i64) {
-        for entry in self.entries.values_mut() {
-            entry.version.get_or_insert(version);
-            entry.again = false;
+        if self.0.has_pending() {
+            for row in self.rows().rows.iter_mut().flatten() {
+                row.version.get_or_insert(version);
+                row.again = false;
+            }
         }
-        self.entries
-            .retain(|_, entry| !matches!(entry.slot, Slot::Removed(at) if at < horizon));
+        self.retain(|row| !matches!(row.slot, Slot::Removed(at) if at < horizon));
     }
 
     fn restart(&mut self) {
-        self.entries
-            .retain(|_, entry| matches!(entry.slot, Slot::Value(_)));
-        for entry in self.entries.values_mut() {
-            entry.version = None;
+        self.retain(Row::is_value);
+        if self.0.iter().any(|row| row.version.is_some()) {
+            for row in self.rows().rows.iter_mut().flatten() {
+                row.version = None;
+            }
         }
+    }
+
+    /// Keeps the rows that are wanted; changes nothing where all are.
+    fn retain(&mut self, wanted: impl Fn(&Row) -> bool) {
+        if !self.0.iter().all(&wanted) {
+            self.rows().rebuild(wanted);
+        }
+    }
+}
+
+impl Row {
+    fn value(&self) -> Option<&Rc<str>> {
+        match &self.slot {
+            Slot::Value(text) => Some(text),
+            Slot::Removed(_) => None,
+        }
+    }
+
+    fn is_value(&self) -> bool {
+        self.value().is_some()
+    }
+}
+
+impl Rows {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Row> {
+        self.rows.iter().flatten()
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        if self.index.is_empty() {
+            let is_it = |row: &Option<Row>| row.as_ref().is_some_and(|row| *row.key == *key);
+            self.rows.iter().position(is_it)
+        } else {
+            self.index.get(key).copied()
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Row> {
+        self.rows[self.find(key)?].as_ref()
+    }
+
+    /// The only way in: keeps the count, and the place of a key that stays.
+    fn put(&mut self, key: Rc<str>, slot: Slot, version: Option<Version>) {
+        let place = self.find(&key);
+        let old = place.and_then(|place| self.rows[place].as_ref());
+        let mut row = Row {
+            key,
+            version,
+            slot,
+            again: false,
+        };
+        let (is_value, was_value) = (row.is_value(), old.is_some_and(Row::is_value));
+        row.again = version.is_none()
+            && is_value
+            && old.is_some_and(|old| old.version.is_none() && (old.again || !was_value));
+        self.present = self.present + usize::from(is_value) - usize::from(was_value);
+        match place {
+            Some(place) if was_value || !is_value => self.rows[place] = Some(row),
+            Some(place) => {
+                self.rows[place] = None;
+                self.gaps += 1;
+                self.push(row);
+                if self.gaps > self.rows.len() / 2 {
+                    self.rebuild(|_| true);
+                }
+            }
+            None => self.push(row),
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        let key = Rc::clone(&row.key);
+        self.rows.push(Some(row));
+        if !self.index.is_empty() {
+            self.index.insert(key, self.rows.len() - 1);
+        } else if self.rows.len() > FEW {
+            self.reindex();
+        }
+    }
+
+    fn reindex(&mut self) {
+        let rows = self.rows.iter().enumerate();
+        self.index = rows
+            .filter_map(|(place, row)| Some((Rc::clone(&row.as_ref()?.key), place)))
+            .collect();
+    }
+
+    /// Drops the gaps and the rows that are not wanted.
+    fn rebuild(&mut self, wanted: impl Fn(&Row) -> bool) {
+        self.rows
+            .retain(|row| row.as_ref().is_some_and(&wanted));
+        self.gaps = 0;
+        self.present = self.iter().filter(|row| row.is_value()).count();
+        if self.rows.len() > FEW {
+            self.reindex();
+        } else {
+            self.index = HashMap::new();
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.iter().any(|row| row.version.is_none())
+    }
+
+    fn contains(&self, other: &Self, cleared: Version, horizon: i64) -> bool {
+        other.iter().all(|theirs| {
+            let outdated = theirs.version.is_some_and(|version| version < cleared)
+                || matches!(theirs.slot, Slot::Removed(at) if at < horizon);
+            outdated
+                || self
+                    .get(&theirs.key)
+                    .is_some_and(|mine| mine.version >= theirs.version)
+        })
     }
 
     fn weight(&self) -> usize {
         const FIXED: usize = 96;
-        let texts = self.entries.iter().map(|(key, entry)| match &entry.slot {
-            Slot::Value(text) => FIXED + key.len() + text.len(),
-            Slot::Removed(_) => FIXED + key.len(),
-        });
+        let texts = self
+            .iter()
+            .map(|row| FIXED + row.key.len() + row.value().map_or(0, |text| text.len()));
         texts.sum()
     }
-
-    fn recount(&mut self) {
-        let values = self
-            .entries
-            .values()
-            .filter(|entry| matches!(entry.slot, Slot::Value(_)));
-        self.present = values.count();
-    }
-}
-
-/// True where two JSON texts mean the same value. Different texts are rare here, so both are
-/// parsed then; objects are equal whatever their order.
-fn json_equal(one: &str, other: &str) -> bool {
-    if one == other {
-        return true;
-    }
-    let parse = serde_json::from_str::<serde_json::Value>;
-    matches!((parse(one), parse(other)), (Ok(one), Ok(other)) if one == other)
 }
 
 #[cfg(test)]

@@ -55,6 +55,7 @@ mod data;
 mod expiry;
 mod io;
 mod isolate;
+mod json;
 mod lifecycle;
 mod load;
 mod outcome;

@@ -1,0 +1,385 @@
+//! JSON texts, taken apart without being understood (RFC 8259).
+//!
+//! The core keeps values as JSON texts and hands them on. All it has to know of them is where one
+//! ends and whether two are equal, for which a parser that makes values of them, numbers and all,
+//! would be a third of the wasm.
+
+/// Levels of nesting that are looked through; the limit on what is stored is far below.
+const MAX_DEPTH: u32 = 128;
+
+/// Members of an object up to which their order is made nothing of: more of them in another order
+/// are too much to compare.
+const UNORDERED: usize = 64;
+
+/// The members of the object that `text` is: names as they are written, quotes included, and the
+/// texts of the values. `None` where it is no valid JSON or no object.
+pub(crate) fn members(text: &str) -> Option<Vec<(&str, &str)>> {
+    let mut members = Vec::new();
+    let mut scan = Scan { text, at: 0 };
+    scan.list(b'{', b'}', &mut |scan| {
+        let name = scan.taken(Scan::string)?;
+        scan.expect(b':')?;
+        members.push((name, scan.taken(|scan| scan.value(MAX_DEPTH))?));
+        Some(())
+    })?;
+    scan.ends().then_some(members)
+}
+
+/// The texts of the elements of the array that `text` is.
+pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
+    let mut elements = Vec::new();
+    let mut scan = Scan { text, at: 0 };
+    scan.list(b'[', b']', &mut |scan| {
+        elements.push(scan.taken(|scan| scan.value(MAX_DEPTH))?);
+        Some(())
+    })?;
+    scan.ends().then_some(elements)
+}
+
+/// `text` without the white space around it, where it is one JSON value.
+pub(crate) fn value(text: &str) -> Option<&str> {
+    let text = trim(text);
+    let mut scan = Scan { text, at: 0 };
+    scan.value(MAX_DEPTH)?;
+    (scan.at == text.len()).then_some(text)
+}
+
+/// True where two JSON texts say the same: white space apart, and the order of members; numbers and
+/// strings that are written differently count as different.
+pub(crate) fn equal(one: &str, other: &str) -> bool {
+    let (one, other) = (trim(one), trim(other));
+    if one == other {
+        return true;
+    }
+    if let (Some(one), Some(other)) = (elements(one), elements(other)) {
+        return one.len() == other.len() && one.iter().zip(other).all(|(a, b)| equal(a, b));
+    }
+    let (Some(one), Some(other)) = (members(one), members(other)) else {
+        return false;
+    };
+    one.len() == other.len()
+        && one.iter().zip(&other).all(|((name, value), same_place)| {
+            let there = if same_place.0 == *name {
+                Some(same_place)
+            } else if other.len() <= UNORDERED {
+                other.iter().find(|(theirs, _)| theirs == name)
+            } else {
+                None
+            };
+            there.is_some_and(|(_, theirs)| equal(value, theirs))
+        })
+}
+
+/// Appends `text` as a JSON string.
+pub(crate) fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{0}'..='\u{1f}' => {
+                out.push_str("\\u00");
+                for digit in [u32::from(c) >> 4, u32::from(c) & 15] {
+                    out.extend(char::from_digit(digit, 16));
+                }
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+/// The text that the JSON string `text` says.
+pub(crate) fn unquote(text: &str) -> Option<String> {
+    let mut scan = Scan { text, at: 0 };
+    scan.string()?;
+    let inner = text.get(1..scan.at.checked_sub(1)?)?;
+    if scan.at != text.len() {
+        return None;
+    }
+    let mut out = String::with_capacity(inner.len());
+    let mut rest = inner.chars();
+    while let Some(c) = rest.next() {
+        if c != '\\' {
+            out.push(c);
+            continue;
+        }
+        out.push(match rest.next()? {
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'u' => {
+                let mut unit = || {
+                    let digits = rest.as_str().get(..4)?;
+                    rest = rest.as_str()[4..].chars();
+                    u32::from_str_radix(digits, 16).ok()
+                };
+                let mut code = unit()?;
+                if (0xd800..0xdc00).contains(&code) {
+                    // A pair of surrogates; half of one is no text.
+                    let mark = [rest.next()?, rest.next()?];
+                    let unit = || u32::from_str_radix(rest.as_str().get(..4)?, 16).ok();
+                    let low = unit().filter(|low| mark == ['\\', 'u'] && (0xdc00..0xe000).contains(low))?;
+                    rest = rest.as_str()[4..].chars();
+                    code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
+                }
+                char::from_u32(code)?
+            }
+            c => c,
+        });
+    }
+    Some(out)
+}
+
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t', '\n', '\r'])
+}
+
+struct Scan<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Scan<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn skip(&mut self, wanted: impl Fn(u8) -> bool) -> bool {
+        let before = self.at;
+        while self.peek().is_some_and(&wanted) {
+            self.at += 1;
+        }
+        self.at > before
+    }
+
+    fn space(&mut self) {
+        self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
+    }
+
+    /// `byte`, with white space around it.
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        self.space();
+        if self.peek()? != byte {
+            return None;
+        }
+        self.at += 1;
+        self.space();
+        Some(())
+    }
+
+    fn ends(&mut self) -> bool {
+        self.space();
+        self.at == self.text.len()
+    }
+
+    /// What `take` has gone over.
+    fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
+        let from = self.at;
+        take(self)?;
+        self.text.get(from..self.at)
+    }
+
+    /// `item`s between brackets.
+    fn list(&mut self, open: u8, close: u8, item: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
+        self.expect(open)?;
+        if self.peek()? == close {
+            self.at += 1;
+            return Some(());
+        }
+        loop {
+            item(self)?;
+            self.space();
+            let next = self.peek()?;
+            self.at += 1;
+            if next == close {
+                return Some(());
+            }
+            if next != b',' {
+                return None;
+            }
+            self.space();
+        }
+    }
+
+    fn value(&mut self, depth: u32) -> Option<()> {
+        let deeper = depth.checked_sub(1);
+        match self.peek()? {
+            b'"' => self.string(),
+            b'[' => self.list(b'[', b']', &mut |scan| scan.value(deeper?)),
+            b'{' => self.list(b'{', b'}', &mut |scan| {
+                scan.string()?;
+                scan.expect(b':')?;
+                scan.value(deeper?)
+            }),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => {
+                let rest = &self.text.as_bytes()[self.at..];
+                let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word.as_bytes()))?;
+                self.at += word.len();
+                Some(())
+            }
+        }
+    }
+
+    fn string(&mut self) -> Option<()> {
+        if self.peek()? != b'"' {
+            return None;
+        }
+        self.at += 1;
+        loop {
+            self.skip(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+            match self.peek()? {
+                b'"' => break,
+                b'\\' => {
+                    self.at += 1;
+                    let hex = match self.peek()? {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 0,
+                        b'u' => 4,
+                        _ => return None,
+                    };
+                    self.at += 1;
+                    let digits = self.text.as_bytes().get(self.at..self.at + hex)?;
+                    if !digits.iter().all(u8::is_ascii_hexdigit) {
+                        return None;
+                    }
+                    self.at += hex;
+                }
+                _ => return None,
+            }
+        }
+        self.at += 1;
+        Some(())
+    }
+
+    fn number(&mut self) -> Option<()> {
+        let digits = |scan: &mut Self| scan.skip(|byte| byte.is_ascii_digit()).then_some(());
+        if self.peek()? == b'-' {
+            self.at += 1;
+        }
+        if self.peek()? == b'0' {
+            self.at += 1;
+        } else {
+            digits(self)?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            digits(self)?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            digits(self)?;
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn is_value(text: &str) -> bool {
+        value(text).is_some()
+    }
+
+    #[test]
+    fn what_is_json_is_what_a_parser_of_json_takes() {
+        for text in [
+            "1", "-0", "-0.5e+10", "1E9", "01", "1.", ".5", "-", "1e", "+1", "NaN", "tru", "true", "nullx",
+            "\"\"", "\"a\\u00e9\\\"\"", "\"\\u00g0\"", "\"\\x\"", "\"a\nb\"", "\"", "\"\\", "[]", "[1,]", "[,1]",
+            "[1 2]", "[ 1 , [ ] ]", "{}", "{\"a\":1}", "{ \"a\" : [ { } ] }", "{a:1}", "{\"a\"}", "{\"a\":}",
+            "{\"a\":1,}", "[}", "", " ", "1 ", "\u{a0}1",
+        ] {
+            let known = serde_json::from_str::<Value>(text).is_ok();
+            assert_eq!(is_value(text), known, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn nesting_has_an_end() {
+        let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert!(elements(&nested(100)).is_some());
+        assert!(elements(&nested(1_000)).is_none());
+        assert!(!equal(&nested(100), &nested(99)));
+        assert!(elements(&"[".repeat(1_000_000)).is_none());
+    }
+
+    #[test]
+    fn members_and_elements_are_told_as_they_are_written() {
+        let text = " { \"a\" : [1, 2] ,\n\"b\\u0041\":{\"x\":\"}\"}} ";
+        assert_eq!(
+            members(text),
+            Some(vec![("\"a\"", "[1, 2]"), ("\"b\\u0041\"", "{\"x\":\"}\"}")])
+        );
+        assert_eq!(elements("[ 1 , \"]\" ]"), Some(vec!["1", "\"]\""]));
+        assert_eq!(elements("{}"), None);
+        assert_eq!(members("{} x"), None);
+    }
+
+    #[test]
+    fn many_members_in_another_order_are_not_looked_for() {
+        let object = |names: &mut dyn Iterator<Item = usize>| {
+            let members: Vec<String> = names.map(|n| format!("\"{n}\":{n}")).collect();
+            format!("{{{}}}", members.join(","))
+        };
+        for (most, found) in [(UNORDERED, true), (UNORDERED + 1, false)] {
+            assert_eq!(equal(&object(&mut (0..most)), &object(&mut (0..most).rev())), found);
+            assert!(equal(&object(&mut (0..most)), &format!(" {} ", object(&mut (0..most)))));
+        }
+    }
+
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(any::<String>(), inner, 0..5)
+                    .prop_map(|map| Value::from_iter(map)),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_scanned_and_equal_to_itself(value in json(), other in json()) {
+            let (text, pretty) = (value.to_string(), serde_json::to_string_pretty(&value).unwrap());
+            prop_assert!(is_value(&text) && is_value(&pretty));
+            prop_assert!(equal(&text, &pretty));
+            prop_assert_eq!(equal(&text, &other.to_string()), value == other);
+        }
+
+        #[test]
+        fn a_text_is_quoted_as_serde_json_does_it_and_read_back(text in any::<String>()) {
+            let mut quoted = String::new();
+            quote(&mut quoted, &text);
+            prop_assert_eq!(serde_json::from_str::<String>(&quoted).unwrap(), text.clone());
+            prop_assert_eq!(unquote(&quoted), Some(text.clone()));
+            let escaped: String = text.encode_utf16().map(|unit| format!("\\u{unit:04X}")).collect();
+            prop_assert_eq!(unquote(&format!("\"{escaped}\"")), Some(text));
+        }
+
+        #[test]
+        fn garbage_is_refused_as_by_a_parser(text in "[\\[\\]{}:,\"\\\\a1eE.+\\- tu]{0,12}") {
+            prop_assert_eq!(is_value(&text), serde_json::from_str::<Value>(&text).is_ok(), "{}", text);
+            if let Some(said) = unquote(&text) {
+                prop_assert_eq!(serde_json::from_str::<String>(&text).unwrap(), said);
+            }
+        }
+    }
+}
