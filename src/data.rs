@@ -139,7 +139,13 @@ impl Data {
         for table in [&mut self.values, &mut self.flash] {
             let due = |row: &Row| row.version.is_none() && !row.is_value();
             if table.0.iter().any(due) {
-                for row in table.rows().rows.iter_mut().flatten().filter(|row| due(row)) {
+                for row in table
+                    .rows()
+                    .rows
+                    .iter_mut()
+                    .flatten()
+                    .filter(|row| due(row))
+                {
                     row.slot = Slot::Removed(now);
                 }
             }
@@ -234,7 +240,10 @@ impl Table {
             return;
         }
         for (key, version, slot) in other.settled() {
-            let newer = self.0.get(key).is_none_or(|mine| mine.version < Some(version));
+            let newer = self
+                .0
+                .get(key)
+                .is_none_or(|mine| mine.version < Some(version));
             if newer {
                 self.rows().put(Rc::clone(key), slot.clone(), Some(version));
             }
@@ -357,8 +366,7 @@ impl Rows {
 
     /// Drops the gaps and the rows that are not wanted.
     fn rebuild(&mut self, wanted: impl Fn(&Row) -> bool) {
-        self.rows
-            .retain(|row| row.as_ref().is_some_and(&wanted));
+        self.rows.retain(|row| row.as_ref().is_some_and(&wanted));
         self.gaps = 0;
         self.present = self.iter().filter(|row| row.is_value()).count();
         if self.rows.len() > FEW {

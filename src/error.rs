@@ -9,6 +9,7 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::connector::{ConnectorError, ConnectorErrorKind};
+use crate::json;
 
 /// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
 /// the HTTP interface as `code` of its problem document.
@@ -265,14 +266,15 @@ impl SessionError {
 /// A problem document of type `about:blank` (RFC 9457 section 4.2.1).
 pub(crate) fn problem(code: &str, status: u16, detail: &str) -> String {
     let title = code.replace('_', " ");
-    serde_json::json!({
-        "type": "about:blank",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-    })
-    .to_string()
+    let mut out = format!("{{\"type\":\"about:blank\",\"status\":{status}");
+    for (name, text) in [("title", &*title), ("detail", detail), ("code", code)] {
+        out.push_str(",\"");
+        out.push_str(name);
+        out.push_str("\":");
+        json::quote(&mut out, text);
+    }
+    out.push('}');
+    out
 }
 
 impl From<ConnectorError> for SessionError {

@@ -7,7 +7,7 @@
 //! across an await. A request may be frozen for ever at any await, so whatever is in flight has a
 //! deadline.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -18,6 +18,7 @@ use crate::record::Envelope;
 use crate::revocation::{Marker, OwnerMarker};
 use crate::stats::{Stats, Tally};
 use crate::version::Version;
+use crate::wire::encode_text;
 
 /// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
 const RECORD_BYTES: usize = 4 * 1024 * 1024;
@@ -36,9 +37,10 @@ pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 
 #[derive(Default)]
 struct State {
-    tables: HashMap<Scope, Table>,
-    /// By a hash of the token: no token outlives its request.
-    derived: Lru<(KeyId, [u8; 32]), TokenKeys>,
+    /// A Worker has one namespace, or few.
+    tables: Vec<(Scope, Table)>,
+    /// By the secret and a hash of the token: no token outlives its request.
+    derived: Lru<TokenKeys>,
     #[cfg(target_arch = "wasm32")]
     rings: Vec<(String, crate::keys::SecretRing)>,
 }
@@ -129,11 +131,12 @@ pub(crate) struct Remembered {
 
 #[derive(Default)]
 struct Table {
-    sessions: Lru<String, Session>,
+    /// By the names of their records.
+    sessions: Lru<Session>,
     bytes: usize,
     /// Markers that this isolate has put, by the names they stand under, until an instant.
-    markers: Lru<String, (Marker, i64)>,
-    owners: Lru<Id, (OwnerMarker, i64)>,
+    markers: Lru<(Marker, i64)>,
+    owners: Lru<(OwnerMarker, i64)>,
 }
 
 #[derive(Default)]
@@ -152,15 +155,21 @@ struct Session {
 
 impl Memory {
     fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
-        let mut state = self.isolate.0.borrow_mut();
-        if !state.tables.contains_key(&self.scope) {
-            state.tables.insert(self.scope.clone(), Table::default());
-        }
-        // Inserted above where it was missing.
-        match state.tables.get_mut(&self.scope) {
-            Some(table) => act(table),
-            None => act(&mut Table::default()),
-        }
+        act(&mut self.table())
+    }
+
+    fn table(&self) -> RefMut<'_, Table> {
+        RefMut::map(self.isolate.0.borrow_mut(), |state| {
+            let known = state
+                .tables
+                .iter()
+                .position(|(scope, _)| *scope == self.scope);
+            let at = known.unwrap_or_else(|| {
+                state.tables.push((self.scope.clone(), Table::default()));
+                state.tables.len() - 1
+            });
+            &mut state.tables[at].1
+        })
     }
 
     /// What the whole isolate counts.
@@ -179,13 +188,15 @@ impl Memory {
         token: &Token,
         derive: impl FnOnce() -> TokenKeys,
     ) -> TokenKeys {
-        let name = (secret, Sha256::digest(token.bytes()).into());
+        let mut name = secret.to_vec();
+        name.extend_from_slice(&Sha256::digest(token.bytes()));
+        let name = encode_text(&name);
         if let Some(keys) = self.isolate.0.borrow_mut().derived.get(&name) {
             return keys.clone();
         }
         let keys = derive();
         let mut state = self.isolate.0.borrow_mut();
-        state.derived.put(name, keys.clone());
+        state.derived.put(&name, keys.clone());
         state.derived.shrink_to(DERIVED_KEYS);
         keys
     }
@@ -326,7 +337,7 @@ impl Memory {
                 *known_until = until.max(*known_until);
                 return;
             }
-            table.markers.put(name.to_owned(), (marker, until));
+            table.markers.put(name, (marker, until));
             table.markers.shrink_to(MARKERS);
         });
     }
@@ -341,6 +352,7 @@ impl Memory {
 
     /// Remembers an owner marker that this isolate puts, until an instant.
     pub(crate) fn note_owner(&self, owner: Id, marker: OwnerMarker, until: i64) {
+        let owner = owner.to_string();
         self.with(|table| {
             if table
                 .owners
@@ -349,7 +361,7 @@ impl Memory {
             {
                 return;
             }
-            table.owners.put(owner, (marker, until));
+            table.owners.put(&owner, (marker, until));
             table.owners.shrink_to(MARKERS);
         });
     }
@@ -357,7 +369,7 @@ impl Memory {
     /// The owner marker that this isolate has put.
     pub(crate) fn owner(&self, owner: Id, now: i64) -> Option<OwnerMarker> {
         self.with(|table| {
-            let (marker, until) = table.owners.get(&owner)?;
+            let (marker, until) = table.owners.get(&owner.to_string())?;
             (now < *until).then(|| marker.clone())
         })
     }
@@ -365,15 +377,14 @@ impl Memory {
     /// Sessions and bytes of records that are remembered.
     #[cfg(test)]
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.with(|table| (table.sessions.entries.len(), table.bytes))
+        self.with(|table| (table.sessions.slots.len(), table.bytes))
     }
 }
 
 impl Table {
     fn change<T>(&mut self, storage_key: &str, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
         if self.sessions.get(storage_key).is_none() {
-            self.sessions
-                .put(storage_key.to_owned(), Session::default());
+            self.sessions.put(storage_key, Session::default());
         }
         let mut scratch = Session::default();
         // Inserted above where it was missing.
@@ -385,8 +396,8 @@ impl Table {
         self.bytes = self.bytes + session.bytes - before;
         while self.bytes > RECORD_BYTES {
             let left = self.sessions.drop_older_half();
-            let sessions = self.sessions.entries.values();
-            self.bytes = sessions.map(|(session, _)| session.bytes).sum();
+            let sessions = self.sessions.slots.iter();
+            self.bytes = sessions.map(|slot| slot.value.bytes).sum();
             if left == 0 {
                 break;
             }
@@ -435,58 +446,70 @@ impl Session {
     }
 }
 
-/// A map that knows when each entry was used.
-struct Lru<K, V> {
-    entries: HashMap<K, (V, u64)>,
+/// A map from names that knows when each entry was used.
+struct Lru<V> {
+    index: HashMap<Rc<str>, usize>,
+    slots: Vec<LruSlot<V>>,
     clock: u64,
 }
 
-impl<K, V> Default for Lru<K, V> {
+struct LruSlot<V> {
+    name: Rc<str>,
+    used: u64,
+    value: V,
+}
+
+impl<V> Default for Lru<V> {
     fn default() -> Self {
         Self {
-            entries: HashMap::new(),
+            index: HashMap::new(),
+            slots: Vec::new(),
             clock: 0,
         }
     }
 }
 
-impl<K: Eq + std::hash::Hash, V> Lru<K, V> {
-    fn get<Q>(&mut self, key: &Q) -> Option<&V>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + std::hash::Hash + ?Sized,
-    {
-        self.get_mut(key).map(|value| &*value)
+impl<V> Lru<V> {
+    fn get(&mut self, name: &str) -> Option<&V> {
+        self.get_mut(name).map(|value| &*value)
     }
 
-    fn get_mut<Q>(&mut self, key: &Q) -> Option<&mut V>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + std::hash::Hash + ?Sized,
-    {
-        let (value, used) = self.entries.get_mut(key)?;
+    fn get_mut(&mut self, name: &str) -> Option<&mut V> {
+        let slot = &mut self.slots[*self.index.get(name)?];
         self.clock += 1;
-        *used = self.clock;
-        Some(value)
+        slot.used = self.clock;
+        Some(&mut slot.value)
     }
 
-    fn put(&mut self, key: K, value: V) {
+    fn put(&mut self, name: &str, value: V) {
+        if let Some(known) = self.get_mut(name) {
+            *known = value;
+            return;
+        }
         self.clock += 1;
-        self.entries.insert(key, (value, self.clock));
+        let name: Rc<str> = name.into();
+        self.index.insert(Rc::clone(&name), self.slots.len());
+        self.slots.push(LruSlot {
+            name,
+            used: self.clock,
+            value,
+        });
     }
 
-    fn remove<Q>(&mut self, key: &Q) -> Option<V>
-    where
-        K: std::borrow::Borrow<Q>,
-        Q: Eq + std::hash::Hash + ?Sized,
-    {
-        Some(self.entries.remove(key)?.0)
+    fn remove(&mut self, name: &str) -> Option<V> {
+        let at = self.index.remove(name)?;
+        let slot = self.slots.swap_remove(at);
+        // The last one stands in its place now.
+        if let Some(moved) = self.slots.get(at) {
+            self.index.insert(Rc::clone(&moved.name), at);
+        }
+        Some(slot.value)
     }
 
     /// Where there are more than `most`, removes the half that was used longest ago: rarely, and
     /// then enough that each entry pays for one look at it.
     fn shrink_to(&mut self, most: usize) {
-        if self.entries.len() > most {
+        if self.slots.len() > most {
             self.drop_older_half();
         }
     }
@@ -496,22 +519,22 @@ impl<K: Eq + std::hash::Hash, V> Lru<K, V> {
         // The entries' instants of use are different numbers up to `clock`: the middle one is
         // found by halving, without sorting.
         let (mut low, mut high) = (0, self.clock);
-        let half = self.entries.len().div_ceil(2);
+        let half = self.slots.len().div_ceil(2);
         while low < high {
             let middle = low + (high - low) / 2;
-            let older = self
-                .entries
-                .values()
-                .filter(|(_, used)| *used <= middle)
-                .count();
+            let older = self.slots.iter().filter(|slot| slot.used <= middle).count();
             if older < half {
                 low = middle + 1
             } else {
                 high = middle
             }
         }
-        self.entries.retain(|_, (_, used)| *used > low);
-        self.entries.len()
+        self.slots.retain(|slot| slot.used > low);
+        let places = self.slots.iter().enumerate();
+        self.index = places
+            .map(|(at, slot)| (Rc::clone(&slot.name), at))
+            .collect();
+        self.slots.len()
     }
 }
 

@@ -123,7 +123,8 @@ pub(crate) fn unquote(text: &str) -> Option<String> {
                     // A pair of surrogates; half of one is no text.
                     let mark = [rest.next()?, rest.next()?];
                     let unit = || u32::from_str_radix(rest.as_str().get(..4)?, 16).ok();
-                    let low = unit().filter(|low| mark == ['\\', 'u'] && (0xdc00..0xe000).contains(low))?;
+                    let low = unit()
+                        .filter(|low| mark == ['\\', 'u'] && (0xdc00..0xe000).contains(low))?;
                     rest = rest.as_str()[4..].chars();
                     code = 0x1_0000 + ((code - 0xd800) << 10) + (low - 0xdc00);
                 }
@@ -185,7 +186,12 @@ impl<'a> Scan<'a> {
     }
 
     /// `item`s between brackets.
-    fn list(&mut self, open: u8, close: u8, item: &mut dyn FnMut(&mut Self) -> Option<()>) -> Option<()> {
+    fn list(
+        &mut self,
+        open: u8,
+        close: u8,
+        item: &mut dyn FnMut(&mut Self) -> Option<()>,
+    ) -> Option<()> {
         self.expect(open)?;
         if self.peek()? == close {
             self.at += 1;
@@ -219,7 +225,9 @@ impl<'a> Scan<'a> {
             b'-' | b'0'..=b'9' => self.number(),
             _ => {
                 let rest = &self.text.as_bytes()[self.at..];
-                let word = ["true", "false", "null"].into_iter().find(|word| rest.starts_with(word.as_bytes()))?;
+                let word = ["true", "false", "null"]
+                    .into_iter()
+                    .find(|word| rest.starts_with(word.as_bytes()))?;
                 self.at += word.len();
                 Some(())
             }
@@ -295,10 +303,44 @@ mod tests {
     #[test]
     fn what_is_json_is_what_a_parser_of_json_takes() {
         for text in [
-            "1", "-0", "-0.5e+10", "1E9", "01", "1.", ".5", "-", "1e", "+1", "NaN", "tru", "true", "nullx",
-            "\"\"", "\"a\\u00e9\\\"\"", "\"\\u00g0\"", "\"\\x\"", "\"a\nb\"", "\"", "\"\\", "[]", "[1,]", "[,1]",
-            "[1 2]", "[ 1 , [ ] ]", "{}", "{\"a\":1}", "{ \"a\" : [ { } ] }", "{a:1}", "{\"a\"}", "{\"a\":}",
-            "{\"a\":1,}", "[}", "", " ", "1 ", "\u{a0}1",
+            "1",
+            "-0",
+            "-0.5e+10",
+            "1E9",
+            "01",
+            "1.",
+            ".5",
+            "-",
+            "1e",
+            "+1",
+            "NaN",
+            "tru",
+            "true",
+            "nullx",
+            "\"\"",
+            "\"a\\u00e9\\\"\"",
+            "\"\\u00g0\"",
+            "\"\\x\"",
+            "\"a\nb\"",
+            "\"",
+            "\"\\",
+            "[]",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[ 1 , [ ] ]",
+            "{}",
+            "{\"a\":1}",
+            "{ \"a\" : [ { } ] }",
+            "{a:1}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "[}",
+            "",
+            " ",
+            "1 ",
+            "\u{a0}1",
         ] {
             let known = serde_json::from_str::<Value>(text).is_ok();
             assert_eq!(is_value(text), known, "{text:?}");
@@ -333,8 +375,14 @@ mod tests {
             format!("{{{}}}", members.join(","))
         };
         for (most, found) in [(UNORDERED, true), (UNORDERED + 1, false)] {
-            assert_eq!(equal(&object(&mut (0..most)), &object(&mut (0..most).rev())), found);
-            assert!(equal(&object(&mut (0..most)), &format!(" {} ", object(&mut (0..most)))));
+            assert_eq!(
+                equal(&object(&mut (0..most)), &object(&mut (0..most).rev())),
+                found
+            );
+            assert!(equal(
+                &object(&mut (0..most)),
+                &format!(" {} ", object(&mut (0..most)))
+            ));
         }
     }
 

@@ -3,6 +3,7 @@
 //! Decisions are made on plain values; what has to be put travels as an owned job (`save.rs`), and
 //! its result is applied afterwards. No borrow of the session lives across an await.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 
@@ -25,7 +26,7 @@ use crate::save::{
 };
 use crate::sessions::{CommitHeaders, Shared};
 use crate::stats::Count;
-use crate::store::{Modified, Next, Out, Phase, SessionStore, WaitUntil};
+use crate::store::{Modified, Next, Out, Phase, SessionStore};
 use crate::ticket::{Fresh, Seen, Tombstone};
 use crate::wire::encode_text;
 
@@ -964,15 +965,23 @@ impl SessionStore {
 
     /// Awaits `work` and registers it with `waitUntil`, so that a browser that goes away does not
     /// cut it short.
-    async fn run<T: Clone + 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
+    async fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
+        let result = Rc::new(Cell::new(None));
+        let slot = Rc::clone(&result);
+        // One type of future, whatever it is that it works on: the machinery is there once.
+        let work = async move { slot.set(Some(work.await)) }.boxed_local();
         match &self.wait_until {
             None => work.await,
             Some(wait_until) => {
-                let wait_until: WaitUntil = Rc::clone(wait_until);
-                let work = work.boxed_local().shared();
-                wait_until(work.clone().map(|_| ()).boxed_local());
-                work.await
+                let work = work.shared();
+                wait_until(work.clone().boxed_local());
+                work.await;
             }
+        }
+        match result.take() {
+            Some(result) => result,
+            // Never: the work has ended, and with that it has left its result.
+            None => std::future::pending().await,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Records under an owner's tag *are* the index, so it cannot drift from what is there. Listing
 //! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
 
-use std::collections::BTreeMap;
+use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -155,6 +155,19 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
+/// `sessions` by an instant of theirs, the latest first.
+fn newest_first(
+    sessions: Vec<(SessionKey, Listed)>,
+    instant: impl Fn(&Listed) -> i64,
+) -> impl Iterator<Item = (SessionKey, Listed)> {
+    let places = sessions.iter().enumerate();
+    let mut order: BinaryHeap<(i64, usize)> = places
+        .map(|(place, (_, listed))| (instant(listed), place))
+        .collect();
+    let mut sessions: Vec<_> = sessions.into_iter().map(Some).collect();
+    std::iter::from_fn(move || sessions[order.pop()?.1].take())
+}
+
 impl Sessions {
     /// The live sessions of a user, one entry a lineage, the one written last first.
     ///
@@ -164,10 +177,8 @@ impl Sessions {
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        let mut found: Vec<_> = self.shared.living(owner).await?.into_values().collect();
-        found.sort_by_key(|(_, listed)| std::cmp::Reverse(listed.last_written));
-        Ok(found
-            .into_iter()
+        let living = self.shared.living(owner).await?;
+        Ok(newest_first(living, |listed| listed.last_written)
             .map(|(key, listed)| OwnedSession {
                 key: key.to_string(),
                 created: listed.created,
@@ -275,39 +286,39 @@ impl Shared {
     }
 
     /// The newest record of each lineage of the owner that no marker has ended.
-    async fn living(
-        &self,
-        owner: &str,
-    ) -> Result<BTreeMap<Id, (SessionKey, Listed)>, SessionError> {
+    async fn living(&self, owner: &str) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
         let now = self.runtime.now();
         let listed = self.listed(owner).await?;
-        let mut names: Vec<String> = Vec::new();
+        // Each marker is asked for once, whatever it is that shares it.
+        let mut places: HashMap<Rc<str>, usize> = HashMap::new();
+        let mut names: Vec<Rc<str>> = Vec::new();
+        let mut ask = |name: String| {
+            let name: Rc<str> = name.into();
+            if !places.contains_key(&name) {
+                places.insert(Rc::clone(&name), names.len());
+                names.push(name);
+            }
+        };
         for (key, _) in &listed {
-            names.push(self.names.dead_key(key.derived));
-            names.push(self.names.dead_lineage(key.lineage));
+            ask(self.names.dead_key(key.derived));
+            ask(self.names.dead_lineage(key.lineage));
         }
         for tag in self.owner_tags(owner) {
-            names.push(self.names.owner(tag));
+            ask(self.names.owner(tag));
         }
-        names.sort_unstable();
-        names.dedup();
-        let mut texts: BTreeMap<&str, String> = BTreeMap::new();
+        let mut texts: Vec<Option<String>> = Vec::with_capacity(names.len());
         for chunk in names.chunks(BULK) {
-            let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
-            let values = self.read(&chunk, Freshness::Store.options(self)).await?;
-            texts.extend(
-                chunk
-                    .into_iter()
-                    .zip(values)
-                    .filter_map(|(k, v)| Some((k, v?))),
-            );
+            let chunk: Vec<&str> = chunk.iter().map(|name| &**name).collect();
+            texts.extend(self.read(&chunk, Freshness::Store.options(self)).await?);
         }
+        let text = |name: &str| texts[*places.get(name)?].as_deref();
         let marker = |name: String| {
-            let stored = texts.get(name.as_str()).map(|text| Marker::decode(text));
+            let stored = text(&name).map(Marker::decode);
             let own = self.memory.marker(&name, now);
             stored.into_iter().chain(own).reduce(Marker::or_earlier)
         };
-        let mut living = BTreeMap::new();
+        let mut places: HashMap<Rc<str>, usize> = HashMap::new();
+        let mut living: Vec<(SessionKey, Listed)> = Vec::new();
         for (key, listed) in listed {
             let mut markers = Markers {
                 key: marker(self.names.dead_key(key.derived)),
@@ -315,8 +326,8 @@ impl Shared {
                 owner: None,
             };
             if let Some(tag) = key.owner {
-                let stored = texts.get(self.names.owner(tag).as_str());
-                let owner = stored.map(|text| read_owner_marker(text)).transpose()?;
+                let stored = text(&self.names.owner(tag));
+                let owner = stored.map(read_owner_marker).transpose()?;
                 markers.add(Markers {
                     owner,
                     ..Markers::default()
@@ -331,14 +342,14 @@ impl Shared {
             if dead || now >= listed.hard_end {
                 continue;
             }
-            let newest =
-                living
-                    .get(&key.lineage)
-                    .is_none_or(|(_, other): &(SessionKey, Listed)| {
-                        other.last_written < listed.last_written
-                    });
-            if newest {
-                living.insert(key.lineage, (key, listed));
+            let lineage: Rc<str> = key.lineage.to_string().into();
+            match places.get(&lineage) {
+                Some(&place) if living[place].1.last_written >= listed.last_written => {}
+                Some(&place) => living[place] = (key, listed),
+                None => {
+                    places.insert(lineage, living.len());
+                    living.push((key, listed));
+                }
             }
         }
         Ok(living)
@@ -424,16 +435,12 @@ impl Shared {
         if most == 0 {
             return Ok(());
         }
-        let mut living = self.living(owner).await?;
+        let mut others = self.living(owner).await?;
         // The new one counts, listed yet or not.
-        living.remove(&newest);
-        let mut others: Vec<_> = living.into_values().collect();
-        others.sort_by_key(|(_, listed)| listed.created);
-        let too_many = (others.len() + 1).saturating_sub(most);
+        others.retain(|(key, _)| key.lineage != newest);
         let now = self.runtime.now();
-        let markers: Vec<MarkerPut> = others
-            .into_iter()
-            .take(too_many)
+        let markers: Vec<MarkerPut> = newest_first(others, |listed| listed.created)
+            .skip(most - 1)
             .flat_map(|(key, listed)| MarkerPut::revoked(self, &key, Some(listed.hard_end), now))
             .collect();
         for marker in &markers {

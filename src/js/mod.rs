@@ -431,6 +431,10 @@ impl Handle {
 
 /// Runs a future: what needs no storage is done at once and costs no promise.
 fn start(future: impl Future<Output = Result<JsValue, SessionError>> + 'static) -> Outcome {
+    start_boxed(Box::pin(future))
+}
+
+fn start_boxed(future: LocalBoxFuture<'static, Result<JsValue, SessionError>>) -> Outcome {
     let mut future: LocalBoxFuture<'static, Outcome> =
         Box::pin(future.map(|result| result.map_err(|error| record(&error))));
     match (&mut future).now_or_never() {

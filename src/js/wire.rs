@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::error::{ErrorCode, SessionError};
+use crate::json;
 use crate::outcome::Access;
 use crate::sessions::CommitHeaders;
 use crate::settings::Settings;
@@ -31,7 +32,7 @@ pub(super) fn state(store: &SessionStore) -> String {
         let mut mark = '[';
         for (key, _) in table.iter() {
             out.push(mark);
-            quote(&mut out, key);
+            json::quote(&mut out, key);
             mark = ',';
         }
         out.push_str(if mark == '[' { "[]" } else { "]" });
@@ -65,7 +66,7 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
             store.clear()?;
             continue;
         }
-        let key: String = serde_json::from_str(rest.as_str()).map_err(|_| garbled())?;
+        let key = json::unquote(rest.as_str()).ok_or_else(garbled)?;
         match kind {
             '-' => drop(store.take_json(&key)?),
             '_' => store.take_flash_json(&key)?,
@@ -157,7 +158,7 @@ impl Facts {
 
 fn text(out: &mut String, value: Option<&str>) {
     match value {
-        Some(value) => quote(out, value),
+        Some(value) => json::quote(out, value),
         None => out.push_str("null"),
     }
 }
@@ -173,20 +174,6 @@ fn number(out: &mut String, value: Option<i64>) {
             let _ = write!(out, ",{value}");
         }
         None => out.push_str(",null"),
-    }
-}
-
-/// `text` as a JSON string.
-fn quote(out: &mut String, text: &str) {
-    if text
-        .bytes()
-        .all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\')
-    {
-        out.push('"');
-        out.push_str(text);
-        out.push('"');
-    } else {
-        out.push_str(&serde_json::Value::from(text).to_string());
     }
 }
 

@@ -91,7 +91,11 @@ fn table(out: &mut String, names: [&str; 3], table: &Table) -> Option<()> {
         }
     }
     for (name, object) in names.into_iter().zip(objects) {
-        let (open, close) = if object.is_empty() { ("{", "}") } else { ("", "}") };
+        let (open, close) = if object.is_empty() {
+            ("{", "}")
+        } else {
+            ("", "}")
+        };
         field(out, name, open);
         out.push_str(&object);
         out.push_str(close);
