@@ -44,8 +44,9 @@ pub(crate) fn value(text: &str) -> Option<&str> {
     (scan.at == text.len()).then_some(text)
 }
 
-/// True where two JSON texts say the same: white space apart, and the order of members; numbers and
-/// strings that are written differently count as different.
+/// True where two JSON texts say the same: white space apart, the order of members, and the spelling
+/// of a number with a fraction or an exponent. Strings that are spelled differently count as
+/// different, and so do `1` and `1.0`, which a reader of integers tells apart.
 pub(crate) fn equal(one: &str, other: &str) -> bool {
     let (one, other) = (trim(one), trim(other));
     if one == other {
@@ -55,7 +56,7 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
         return one.len() == other.len() && one.iter().zip(other).all(|(a, b)| equal(a, b));
     }
     let (Some(one), Some(other)) = (members(one), members(other)) else {
-        return false;
+        return decimal(one).is_some_and(|one| decimal(other) == Some(one));
     };
     one.len() == other.len()
         && one.iter().zip(&other).all(|((name, value), same_place)| {
@@ -68,6 +69,33 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
             };
             there.is_some_and(|(_, theirs)| equal(value, theirs))
         })
+}
+
+/// Sign, digits without zeros at either end, and the power of ten of the last of them; `None` for
+/// what is no number with a fraction or an exponent.
+fn decimal(text: &str) -> Option<(bool, String, i64)> {
+    let magnitude = text.trim_start_matches('-');
+    if !magnitude.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let mark = magnitude.find(['.', 'e', 'E'])?;
+    let (mantissa, exponent) = match magnitude.find(['e', 'E']) {
+        Some(at) => (&magnitude[..at], magnitude[at + 1..].parse().ok()?),
+        None => (magnitude, 0_i64),
+    };
+    let (whole, fraction) = (
+        &magnitude[..mark],
+        mantissa.get(mark + 1..).unwrap_or_default(),
+    );
+    let digits = [whole, fraction].concat();
+    let shown = digits.trim_end_matches('0');
+    let dropped = i64::try_from(digits.len() - shown.len()).ok()?;
+    let power = exponent
+        .checked_sub(i64::try_from(fraction.len()).ok()?)?
+        .checked_add(dropped)?;
+    let shown = shown.trim_start_matches('0');
+    let power = if shown.is_empty() { 0 } else { power };
+    Some((magnitude.len() < text.len(), shown.to_owned(), power))
 }
 
 /// Appends `text` as a JSON string.
@@ -344,6 +372,31 @@ mod tests {
         ] {
             let known = serde_json::from_str::<Value>(text).is_ok();
             assert_eq!(is_value(text), known, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_number_may_be_spelled_in_several_ways() {
+        for (one, other) in [
+            ("1.50", "1.5"),
+            ("1e2", "100.0"),
+            ("0.00120", "12E-4"),
+            ("0.0", "0e9"),
+            ("[1.0]", "[10e-1]"),
+        ] {
+            assert!(equal(one, other), "{one} {other}");
+        }
+        for (one, other) in [
+            ("1", "1.0"),
+            ("0.0", "-0.0"),
+            ("1.5", "-1.5"),
+            ("1e2", "1e3"),
+            ("1e9999999999999999999", "1e99999999999999999999"),
+            ("\"1.0\"", "\"1.00\""),
+            ("10.0", "1.0"),
+            ("0.1", "0.10000000000000002"),
+        ] {
+            assert!(!equal(one, other), "{one} {other}");
         }
     }
 
