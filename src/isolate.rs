@@ -68,10 +68,10 @@ impl Isolate {
     /// What was counted in it, and what it holds.
     pub(crate) fn stats(&self) -> Stats {
         let state = self.0.borrow();
-        let tables = state.tables.values();
+        let tables = state.tables.iter();
         self.1
-            .stats(tables.fold((0, 0), |(sessions, bytes), table| {
-                let here = table.sessions.entries.len();
+            .stats(tables.fold((0, 0), |(sessions, bytes), (_, table)| {
+                let here = table.sessions.slots.len();
                 (sessions + here, bytes + table.bytes)
             }))
     }
