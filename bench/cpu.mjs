@@ -63,7 +63,7 @@ export async function cpu({ quick = false, only, log }) {
       if (size) {
         // Where nothing is remembered, fewer sessions say the same.
         const count = OURS.includes(name) ? sessions : Math.min(sessions, once ? 1000 : 300);
-        await isolate.tell("pool", { name: "pool", size: SIZES[size].size, count, wait: few ? 0 : ROUND });
+        await isolate.fill({ name: "pool", size: SIZES[size].size, count, wait: few ? 0 : ROUND });
       }
       const request = { pool: size ? "pool" : undefined, method, tick, forged, once, few };
       // How many requests a sample takes, from a first run that warms up too.
@@ -84,7 +84,7 @@ export async function cpu({ quick = false, only, log }) {
         const isolate = isolates[name];
         const { request, over, base, counts } = state[name];
         const { n } = request;
-        if (once) await isolate.tell("refill", { name: "pool", count: n });
+        if (once) await isolate.fill({ name: "pool", count: n });
         const bare = await isolate.timed("run", { ...request, bare: true, once: false });
         const full = await isolate.timed("run", request);
         base.push(bare.nanoseconds / n / 1000);
@@ -118,7 +118,7 @@ export async function crossings({ only = OURS }) {
   const found = {};
   for (const name of OURS.filter((name) => only.includes(name))) {
     const isolate = await (await install(name, { counting: true })).start();
-    await isolate.tell("pool", { name: "pool", size: 2_000, count: 20, wait: ROUND });
+    await isolate.fill({ name: "pool", size: 2_000, count: 20, wait: ROUND });
     const cells = [
       ["no cookie, untouched (`handle_lazy`)", { method: "HEAD" }],
       ["no cookie, untouched (`handle`)", { method: "OPTIONS" }],
