@@ -103,6 +103,7 @@ const AXES = {
         for (let round = 0; round <= rounds; round += 1) {
           const owner = `owner-${round}`;
           await isolate.tell("drop", { name: "pool" });
+          await isolate.tell("clear");
           await isolate.tell("settings", { vars: { OWNER: owner } });
           await isolate.fill({ name: "pool", size: 100, count: sessions, wait: HOUR });
           const n = sessions > 100 ? 2 : 20;
@@ -143,9 +144,9 @@ export async function growth({ quick = false, log }) {
   const found = {};
   for (const [id, { title, unit, series, points, measure }] of Object.entries(AXES)) {
     const rows = [];
-    for (const x of quick ? points.filter((_, i) => i % 2 === 0) : points) {
+    for (const x of quick ? points.slice(0, -1).filter((_, i) => i !== 1) : points) {
       log(`${title}: ${x}`);
-      rows.push({ x, ...(await measure(x, quick ? 3 : 9)) });
+      rows.push({ x, ...(await measure(x, quick ? 2 : 7)) });
     }
     const slopes = {};
     for (const name of [...Object.keys(series), "memory"]) {

@@ -12,6 +12,7 @@ export const CONTENDERS = [
   "hono-session",
   "hono-sessions",
   "better-auth",
+  "express-session",
   "iron-session",
   "h3",
 ];

@@ -66,15 +66,18 @@ export function drive(contender) {
       clock.now += milliseconds;
     },
 
-    async drop({ name }) {
+    drop({ name }) {
       pools.delete(name);
+    },
+
+    /** An empty namespace. */
+    clear() {
       kv.clear();
-      return {};
     },
 
     /** `n` requests one after another. `tick` milliseconds pass before each. */
     async run({ pool: name, method, n, tick = 0, forged = false, once = false, bare = false, few = 0 }, ctx) {
-      const handler = bare ? none : contender;
+      const handler = bare ? (contender.bare ?? none) : contender;
       const pool = name === undefined ? undefined : pools.get(name);
       let cookies = pool?.cookies;
       if (forged) cookies = pool.forged ??= pool.cookies.slice(0, 1000).map((cookie) => contender.forge(cookie));
@@ -113,7 +116,7 @@ export function drive(contender) {
 
     /** `n` requests at the same time, `rounds` times. */
     async parallel({ pool: name, method, n, rounds, tick = 0, bare = false }, ctx) {
-      const handler = bare ? none : contender;
+      const handler = bare ? (contender.bare ?? none) : contender;
       const pool = pools.get(name);
       let failed = 0;
       for (let round = 0; round < rounds; round += 1) {
