@@ -29,7 +29,10 @@ await main(async () => {
     "--local",
     ...(has("--ip") ? [] : ["--ip", "127.0.0.1"]),
     ...(has("--persist-to") ? [] : ["--persist-to", inRoot(".wrangler", "state")]),
-    ...(given.some((arg) => arg.startsWith("DEMO:")) ? [] : ["--var", "DEMO:true"]),
+    // What the console shows of a request.
+    ...["DEMO", "SESSION_SERVER_TIMING"].flatMap((name) =>
+      given.some((arg) => arg.startsWith(`${name}:`)) ? [] : ["--var", `${name}:true`],
+    ),
     ...given,
   ];
   const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");

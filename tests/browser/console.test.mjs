@@ -436,14 +436,16 @@ consoleTest("time and operations of the last request are shown", async (page) =>
   await add(page, "theme", '"dark"');
   await shows(page, "#fact-request", /^\d+ ms$/);
   await shows(page, "#fact-request-sub", "GET /api/session · 200");
+  // Read lately: this isolate remembers it.
+  await shows(page, "#fact-operations", /^(none|1 read of 2 keys)$/);
 
   const told = (timing) => page.route("**/api/session", async (route) => {
     const response = await route.fetch();
     await route.fulfill({ response, headers: { ...response.headers(), "server-timing": timing } });
   });
   for (const [timing, operations, share] of [
-    ['session;dur=1.2;desc="get 1 keys 2 put 0 delete 0 list 0"', "1 read of 2 keys", "1.2 ms of it with the session"],
-    ['cache;desc="a, b", session;dur=7;desc="get 0 keys 0 put 1 delete 2 list 1"', "1 put, 2 deletes, 1 list", "7 ms of it with the session"],
+    ['session;dur=1.2;desc="get 1 keys 2 put 0 delete 0 list 0"', "1 read of 2 keys", "1.2 ms of it waiting for the store"],
+    ['cache;desc="a, b", session;dur=7;desc="get 0 keys 0 put 1 delete 2 list 1"', "1 put, 2 deletes, 1 list", "7 ms of it waiting for the store"],
     ['session;desc="get 0 keys 0 put 0 delete 0 list 0"', "none", "as its Server-Timing says"],
     ["session", "not told", "SESSION_SERVER_TIMING"],
     ['sessions;desc="get 1 keys 1"', "not told", "SESSION_SERVER_TIMING"],

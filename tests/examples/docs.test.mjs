@@ -1,4 +1,4 @@
-// Every code block of the README and of docs/: Rust is compiled for wasm32, or run where it is a
+// Every code block of the READMEs and of docs/: Rust is compiled for wasm32, or run where it is a
 // test; JavaScript is bundled as for a Worker and run; commands exist; links lead somewhere.
 
 import assert from "node:assert/strict";
@@ -11,7 +11,7 @@ import { cargoWasm } from "../../scripts/build.mjs";
 import { exec, inRoot, run } from "../../scripts/run.mjs";
 
 const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
-const documents = ["README.md", ...pages.map((name) => `docs/${name}`)];
+const documents = ["README.md", "js/README.md", ...pages.map((name) => `docs/${name}`)];
 const textOf = new Map(documents.map((name) => [name, readFileSync(inRoot(name), "utf8")]));
 
 /** Fenced blocks, those in a list too: `{ where, language, code }`. */
@@ -169,6 +169,48 @@ suite("JavaScript", () => {
     });
   }
 
+  /** What tsc says against blocks of a language, with the package's types. */
+  async function typeErrors(language, options, blocks) {
+    const names = blocks.map(({ where, code }, i) => {
+      const name = `${language}-${i}.${language === "ts" ? "ts" : "mjs"}`;
+      writeFileSync(join(out, name), `// ${where}\n${code}`);
+      return name;
+    });
+    // Of Node.js only that it is there: its types are no part of the package.
+    writeFileSync(join(out, "node.d.ts"), 'declare module "node:*" { const any: any; export default any; export const test: any; }\n');
+    const compilerOptions = {
+      target: "es2024",
+      module: "esnext",
+      moduleResolution: "bundler",
+      lib: ["es2024", "dom", "dom.iterable"],
+      noEmit: true,
+      paths: { "edge-session": [inRoot("pkg", "index.d.ts")], "edge-session/hono": [inRoot("pkg", "hono.d.ts")] },
+      // A block that imports a file of this repository stands in the root of it.
+      rootDirs: [inRoot(), out],
+      ...options,
+    };
+    writeFileSync(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["node.d.ts", ...names] }));
+    const tsc = inRoot("node_modules", "typescript", "bin", "tsc");
+    const { status, output } = await exec(process.execPath, [tsc, "-p", out], { capture: true });
+    return status === 0 ? "" : output;
+  }
+
+  test("TypeScript is right by the package's types", async () => {
+    const blocks = written("ts");
+    assert.ok(blocks.length > 0);
+    assert.equal(await typeErrors("ts", { strict: true }, blocks), "");
+    // What looks is not blind.
+    const wrong = { where: "nowhere", code: 'import { Sessions } from "edge-session";\nSessions.fromEnvironment({});\n' };
+    assert.match(await typeErrors("ts", { strict: true }, [wrong]), /fromEnvironment/);
+  });
+
+  test("JavaScript is, as far as it says types", async () => {
+    // What Hono's context holds is told to a type parameter, which JavaScript cannot write.
+    const blocks = written("js").filter(({ code }) => !code.includes('from "hono"'));
+    assert.ok(blocks.length > 8);
+    assert.equal(await typeErrors("js", { strict: false, allowJs: true, checkJs: true }, blocks), "");
+  });
+
   /** Workers KV as far as the package and the examples use it. */
   function asKv(memory) {
     return {
@@ -215,35 +257,55 @@ suite("commands", () => {
       .map((line) => ({ where, line })),
   );
 
+  // Where each command runs as it stands, or why none can.
+  const RUNS = [
+    [/^npm start$/, "tests/scripts/start.test.mjs", "npmStart"],
+    [/^npm test$/, "scripts/test.mjs", "kinds"], // it runs this
+    [/^npm run -s secret$/, "tests/examples/newcomer.test.mjs", "-s secret"],
+    [/^npm install \.\.\/edge-session\/pkg$/, "tests/examples/newcomer.test.mjs", "npm install"],
+    [/^node -e /, "tests/examples/newcomer.test.mjs", "node -e"],
+  ];
+  const ACCOUNT = "needs a Cloudflare account";
+  const STAYS_OUT = [
+    [/^npm run deploy$/, ACCOUNT],
+    [/^npx wrangler (kv|secret|deploy|tail|delete)\b/, ACCOUNT],
+    [/^curl https:\/\/edge-session\.example\./, ACCOUNT],
+    [/^printf %s "\$(OLD|NEW)/, "a secret on its way to an account"],
+    [/^cargo install cargo-fuzz$|^cargo \+nightly fuzz run /, "wants a nightly compiler"],
+  ];
+
   for (const { where, line } of commands) {
     test(`${where}: ${line}`, async () => {
-      const words = line.match(/'[^']*'|"[^"]*"|\S+/g);
-      if (words[0] === "npm" && words[1] === "run") {
-        const script = words.slice(2).find((word) => !word.startsWith("-"));
-        assert.ok(Object.hasOwn(scripts, script), `there is no script ${script}`);
-      } else if (words[0] === "npm") {
-        assert.ok(["start", "test", "install"].includes(words[1]));
-        if (words[1] !== "install") assert.ok(Object.hasOwn(scripts, words[1]));
-      } else if (words[0] === "npx") {
-        assert.equal(words[1], "wrangler");
-        const from = words.findIndex((word) => word.startsWith("-"));
-        const flags = words.filter((word) => word.startsWith("--"));
-        // Up to the flags, without what the command is given: SESSIONS, SESSION_SECRET.
-        const subcommand = words.slice(2, from < 0 ? undefined : from).filter((word) => /^[a-z]/.test(word));
-        const help = await helpOf(subcommand);
-        assert.ok(help.includes(`wrangler ${subcommand.join(" ")}`), help);
-        for (const flag of flags) assert.ok(help.includes(`${flag} `), `${flag}\n${help}`);
-      } else {
-        assert.ok(["echo", "printf", "curl", "node", "cargo"].includes(words[0]), words[0]);
+      const runs = RUNS.find(([command]) => command.test(line));
+      const staysOut = STAYS_OUT.find(([command]) => command.test(line));
+      assert.ok(Boolean(runs) !== Boolean(staysOut), "runs nowhere, and nothing says why");
+      if (runs) {
+        const [, file, proof] = runs;
+        assert.ok(readFileSync(inRoot(file), "utf8").includes(proof), `${file} runs no ${proof}`);
       }
+      const words = line.match(/'[^']*'|"[^"]*"|\S+/g);
+      if (words[0] === "npm" && words[1] !== "install") {
+        const script = words[1] === "run" ? words.slice(2).find((word) => !word.startsWith("-")) : words[1];
+        assert.ok(Object.hasOwn(scripts, script), `there is no script ${script}`);
+      }
+      if (words[0] !== "npx") return;
+      // Wrangler itself says that there is such a command, with such options.
+      const from = words.findIndex((word) => word.startsWith("-"));
+      const flags = words.filter((word) => word.startsWith("--"));
+      // Up to the flags, without what the command is given: SESSIONS, SESSION_SECRET.
+      const subcommand = words.slice(2, from < 0 ? undefined : from).filter((word) => /^[a-z]/.test(word));
+      const help = await helpOf(subcommand);
+      assert.ok(help.includes(`wrangler ${subcommand.join(" ")}`), help);
+      for (const flag of flags) assert.ok(help.includes(`${flag} `), `${flag}\n${help}`);
     });
   }
+});
 
-  test("a command of Node's prints a secret", async () => {
-    const line = commands.find(({ line }) => line.startsWith("node -e")).line;
-    const { output } = await exec(process.execPath, ["-e", line.match(/'(.*)'/)[1]], { capture: true });
-    assert.match(output.trim(), /^SESSION_SECRET=[\w-]{43}$/);
-  });
+test("scripts that are named in a sentence are there", () => {
+  const { scripts } = JSON.parse(readFileSync(inRoot("package.json"), "utf8"));
+  const named = documents.flatMap((name) => [...textOf.get(name).matchAll(/`npm run (?:-s )?([\w:-]+)/g)].map(([, script]) => [name, script]));
+  assert.ok(named.length > 5);
+  assert.deepEqual(named.filter(([, script]) => !Object.hasOwn(scripts, script)), []);
 });
 
 test("JSON is JSON", () => {

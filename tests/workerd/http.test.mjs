@@ -1,6 +1,7 @@
 // The edges of the HTTP interface: what is refused, and how.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import {
@@ -84,6 +85,28 @@ test("a wrong method is 405, with those that are right", () =>
       assert.deepEqual(given.sort(), [...allow].sort(), `${method} ${path}`);
     }
   }));
+
+test("the routes are those of docs/http-api.md, each with its methods", async () => {
+  const page = readFileSync(new URL("../../docs/http-api.md", import.meta.url), "utf8");
+  const documented = new Map();
+  for (const [, method, path] of page.matchAll(/^\| `([A-Z]+) (\/\S*)` \|/gm)) documented.set(path, [...(documented.get(path) ?? []), method]);
+  assert.ok(documented.size > 10);
+  for (const [path, methods] of documented) {
+    // None of the routes takes all five.
+    const wrong = ["POST", "PUT", "PATCH", "DELETE", "GET"].find((method) => !methods.includes(method));
+    const answer = await world.fetch(path.replaceAll("{key}", "a"), { method: wrong });
+    assert.deepEqual([answer.status, answer.json.code], [405, "method_not_allowed"], `${wrong} ${path}`);
+    const allowed = answer.headers.allow.split(", ").filter((method) => method !== "HEAD");
+    assert.deepEqual(allowed.sort(), methods.sort(), path);
+  }
+  // And no route of the source is left out.
+  const source = readFileSync(new URL("../../src/worker/api.rs", import.meta.url), "utf8");
+  const routes = [...source.matchAll(/^ {8}\[("api", .*)\](?: if demo)? => /gm)].map(([, segments]) =>
+    `/${segments.split(", ").map((segment) => (segment === "key" ? "{key}" : JSON.parse(segment))).join("/")}`,
+  );
+  assert.deepEqual(routes.filter((path) => !documented.has(path)), []);
+  assert.equal(routes.length, documented.size - 1, "all but /healthz");
+});
 
 test("a body that is not JSON is 400, and says where", () =>
   refused(async () => {

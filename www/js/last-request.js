@@ -14,7 +14,7 @@ export function lastRequestView() {
   };
 }
 
-const share = (ms) => (ms === null ? "as its Server-Timing says" : `${ms} ms of it with the session`);
+const share = (ms) => (ms === null ? "as its Server-Timing says" : `${ms} ms of it waiting for the store`);
 
 /** The metric `session` of a Server-Timing header: `session;dur=1.2;desc="get 1 keys 2 put 0 …"`. */
 function toldBy(timing) {

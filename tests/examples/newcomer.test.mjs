@@ -1,0 +1,74 @@
+// docs/getting-started-javascript.md to the letter: a directory beside this one, its commands, its
+// files, and a Worker that answers.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+
+import { buildPackage } from "../../scripts/build-package.mjs";
+import { ask, exec, inRoot } from "../../scripts/run.mjs";
+
+const page = readFileSync(inRoot("docs", "getting-started-javascript.md"), "utf8");
+/** The blocks of a language, in order. */
+const blocks = (language) => [...page.matchAll(new RegExp(`^\`\`\`${language}\n(.*?)^\`\`\`$`, "gms"))].map(([, code]) => code);
+
+const quiet = { CI: "true", WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false" };
+
+test("the steps of getting started in JavaScript make a Worker that counts", { timeout: 300_000 }, async () => {
+  await buildPackage();
+  const parent = mkdtempSync(join(tmpdir(), "edge-session-newcomer-"));
+  const home = join(parent, "my-worker");
+  mkdirSync(join(home, "src"), { recursive: true });
+  symlinkSync(inRoot(), join(parent, "edge-session"), "dir");
+  let worker;
+  try {
+    const [install, secret] = blocks("sh").map((code) => code.trim());
+    assert.equal(install, "npm install ../edge-session/pkg");
+    const installed = await exec("sh", ["-c", `${install} --no-audit --no-fund`], { cwd: home, capture: true });
+    assert.equal(installed.status, 0, installed.output);
+
+    assert.match(secret, /^node -e /);
+    const printed = await exec("sh", ["-c", secret], { cwd: home, capture: true });
+    assert.match(printed.output, /^SESSION_SECRET=[\w-]{43}\n$/);
+    writeFileSync(join(home, ".dev.vars"), printed.output);
+    writeFileSync(join(home, "wrangler.toml"), blocks("toml")[0]);
+    writeFileSync(join(home, "src", "index.js"), blocks("js")[0]);
+
+    const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
+    worker = spawn(process.execPath, [wrangler, "dev", "--port", "0", "--ip", "127.0.0.1"], {
+      cwd: home,
+      detached: true,
+      env: { ...process.env, ...quiet },
+      stdio: ["ignore", "pipe", "pipe"],
+    });
+    const url = await new Promise((resolve, reject) => {
+      let said = "";
+      const listen = (chunk) => {
+        said += chunk;
+        const [, ready] = said.match(/Ready on (http\S+)/i) ?? [];
+        if (ready) resolve(ready);
+      };
+      worker.stdout.setEncoding("utf8").on("data", listen);
+      worker.stderr.setEncoding("utf8").on("data", listen);
+      worker.on("exit", (status) => reject(new Error(`wrangler dev ended with ${status}:\n${said}`)));
+    });
+
+    const first = await fetch(url);
+    assert.deepEqual([first.status, await first.text()], [200, "1"]);
+    const cookie = first.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
+    const second = await fetch(url, { headers: { cookie } });
+    assert.equal(await second.text(), "2");
+  } finally {
+    if (worker?.pid) process.kill(-worker.pid, "SIGTERM");
+    rmSync(parent, { recursive: true, force: true });
+  }
+});
+
+test("`npm run -s secret` prints a secret, and nothing else", () => {
+  const secret = ask("npm", ["run", "-s", "secret"]);
+  assert.match(secret, /^[\w-]{43}$/);
+  assert.notEqual(ask("npm", ["run", "-s", "secret"]), secret);
+});
