@@ -42,14 +42,16 @@ export async function cpu({ quick = false, only, log }) {
   const names = only ?? CONTENDERS;
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
-  const rounds = quick ? 5 : 15;
-  const budget = quick ? 30e6 : 120e6; // nanoseconds of CPU that a sample is to take
+  const rounds = quick ? 3 : 9;
+  const budget = quick ? 15e6 : 80e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
   const inCookie = (name) => /\(cookie\)/.test(titles[name]);
 
   const results = {};
+  /** The pools that each contender has. */
+  const pools = {};
   for (const cell of cells(quick)) {
     const { size, method, forged, few = 0, once } = cell;
     const taking = names.filter((name) => wanted(cell, name, inCookie(name)));
@@ -60,19 +62,22 @@ export async function cpu({ quick = false, only, log }) {
     const state = {};
     for (const name of taking) {
       const isolate = isolates[name];
-      if (size) {
+      const pool = size && (once ? `once ${size}` : size);
+      if (size && !pools[name]?.has(pool)) {
         // Where nothing is remembered, fewer sessions say the same.
-        const count = OURS.includes(name) ? sessions : Math.min(sessions, once ? 1000 : 300);
-        await isolate.tell("pool", { name: "pool", size: SIZES[size].size, count, wait: few ? 0 : ROUND });
+        const count = OURS.includes(name) ? sessions : Math.min(sessions, 300);
+        await isolate.fill({ name: pool, size: SIZES[size].size, count, wait: ROUND });
+        (pools[name] ??= new Set()).add(pool);
       }
-      const request = { pool: size ? "pool" : undefined, method, tick, forged, once, few };
+      const request = { pool, method, tick, forged, once, few };
       // How many requests a sample takes, from a first run that warms up too.
       const first = once ? 100 : size === "64 kB" ? 64 : 500;
       let { nanoseconds } = await isolate.timed("run", { ...request, n: first });
-      if (!once && size !== "64 kB") ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
-      const least = quick ? 200 : size === "64 kB" ? 250 : 1000;
+      if (!once && nanoseconds < 5e8) ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
+      const slow = nanoseconds / first > 1e6;
+      const least = quick || slow ? 100 : size === "64 kB" ? 250 : 1000;
       const n = once
-        ? quick ? 200 : size === "64 kB" ? 64 : 1000
+        ? quick ? 100 : size === "64 kB" ? 64 : 500
         : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));
       state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
       await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });
@@ -84,7 +89,7 @@ export async function cpu({ quick = false, only, log }) {
         const isolate = isolates[name];
         const { request, over, base, counts } = state[name];
         const { n } = request;
-        if (once) await isolate.tell("refill", { name: "pool", count: n });
+        if (once) await isolate.fill({ name: request.pool, count: n });
         const bare = await isolate.timed("run", { ...request, bare: true, once: false });
         const full = await isolate.timed("run", request);
         base.push(bare.nanoseconds / n / 1000);
@@ -106,7 +111,7 @@ export async function cpu({ quick = false, only, log }) {
         }
       }
       row.contenders[name] = { ...summary(over), base: summary(base).median, requests: request.n, per };
-      if (size) await isolates[name].tell("drop", { name: "pool" });
+      if (once) await isolates[name].tell("drop", { name: request.pool });
     }
   }
   for (const isolate of Object.values(isolates)) await isolate.stop();
@@ -118,7 +123,7 @@ export async function crossings({ only = OURS }) {
   const found = {};
   for (const name of OURS.filter((name) => only.includes(name))) {
     const isolate = await (await install(name, { counting: true })).start();
-    await isolate.tell("pool", { name: "pool", size: 2_000, count: 20, wait: ROUND });
+    await isolate.fill({ name: "pool", size: 2_000, count: 20, wait: ROUND });
     const cells = [
       ["no cookie, untouched (`handle_lazy`)", { method: "HEAD" }],
       ["no cookie, untouched (`handle`)", { method: "OPTIONS" }],

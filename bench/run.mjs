@@ -4,13 +4,20 @@ import { mkdirSync, writeFileSync } from "node:fs";
 
 import { Stop, inRoot, say } from "../scripts/run.mjs";
 import * as cpuBench from "./cpu.mjs";
+import { writeBudget } from "./budget.mjs";
+import { document } from "./document.mjs";
+import { about } from "./host/about.mjs";
+import * as growthBench from "./growth.mjs";
+import * as sizeBench from "./size.mjs";
+import * as soakBench from "./soak.mjs";
 import * as wireBench from "./wire.mjs";
 
 const HELP = `npm run bench                    everything, into bench/results/
 npm run bench -- quick           everything, briefly: under three minutes
 npm run bench -- cpu             one part: cpu, wire, size, growth, soak
 npm run bench -- cpu quick --only ours-js,floor
-npm run bench -- document        writes the tables of bench/results/ into docs/performance.md`;
+npm run bench -- document        writes the tables of bench/results/ into docs/performance.md
+npm run bench -- budget          counts anew what \`npm run check\` compares with (bench/budget.json)`;
 
 const PARTS = {
   async cpu(options) {
@@ -24,6 +31,23 @@ const PARTS = {
     wireBench.report(measured, print);
     return measured;
   },
+  async size(options) {
+    const measured = await sizeBench.sizes(options);
+    sizeBench.report(measured, print);
+    return measured;
+  },
+  async growth(options) {
+    const measured = await growthBench.growth(options);
+    growthBench.report(measured, print);
+    return measured;
+  },
+  async soak(options) {
+    const measured = await soakBench.soak(options);
+    soakBench.report(measured, print);
+    const grown = Object.keys(measured).filter((name) => !measured[name].same);
+    if (grown.length) process.exitCode = 1;
+    return measured;
+  },
 };
 
 const print = (...lines) => lines.forEach((line) => console.log(line));
@@ -35,13 +59,15 @@ export async function bench(args) {
     const arg = args[i];
     if (arg === "help") return print(HELP);
     else if (arg === "quick") options.quick = true;
+    else if (arg === "document") return document();
+    else if (arg === "budget") return writeBudget();
     else if (arg === "--only") options.only = args[(i += 1)]?.split(",");
     else if (PARTS[arg]) parts.push(arg);
     else throw new Stop(`there is no \`${arg}\` to measure\n${HELP}`);
   }
   mkdirSync(inRoot("bench", "results"), { recursive: true });
   for (const part of parts.length ? parts : Object.keys(PARTS)) {
-    const measured = await PARTS[part](options);
+    const measured = { about: about(), ...(await PARTS[part](options)) };
     const file = options.quick || options.only ? `${part}-partial.json` : `${part}.json`;
     writeFileSync(inRoot("bench", "results", file), `${JSON.stringify(measured, null, 1)}\n`);
   }

@@ -54,6 +54,12 @@ const checks = {
   "cargo deny": async () =>
     run("cargo deny", await ensureCargoDeny(), ["check", "bans", "licenses", "sources"]),
   "size budget": sizeBudget,
+  // bench/budget.json: counts, because the time of a busy machine says nothing.
+  "operation counts": async () => {
+    await buildPackage();
+    await (await import("../bench/budget.mjs")).checkOperations();
+  },
+  "instruction counts": async () => (await import("../bench/budget.mjs")).checkInstructions(),
 };
 
 async function wasmClippy(...what) {

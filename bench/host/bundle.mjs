@@ -26,11 +26,17 @@ export async function bundle(source, { minify = false } = {}) {
       build.onResolve({ filter: /^edge-session$/ }, () => ({ path: inRoot("pkg", "workerd.js") }));
       build.onResolve({ filter: /^rust-worker$/ }, () => ({ path: inRoot("build", "bench", "rust-worker", "index.js") }));
       build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, external: true }));
-      build.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path }) => {
+      build.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path, kind }) => {
         const bare = path.replace(/^node:/, "");
         if (!builtinModules.includes(bare)) return undefined;
+        if (kind === "require-call") return { path: bare, namespace: "required" };
         return { path: `node:${bare}`, external: true };
       });
+      // A module of Node's that a package asks for in the old way.
+      build.onLoad({ filter: /./, namespace: "required" }, ({ path }) => ({
+        contents: `export * from "node:${path}";`,
+        resolveDir: here,
+      }));
     },
   };
   const { outputFiles } = await build({

@@ -12,6 +12,7 @@ export const CONTENDERS = [
   "hono-session",
   "hono-sessions",
   "better-auth",
+  "express-session",
   "iron-session",
   "h3",
 ];
@@ -20,16 +21,16 @@ export const OURS = ["ours-js", "ours-rust"];
 export const KV_PEERS = ["react-router", "hono-session", "hono-sessions", "better-auth"];
 
 /** A contender in its driver, installed. `counting`: with its crossings into wasm counted. */
-export async function install(name, { counting = false } = {}) {
-  const bundled = await bundle(`
+export async function install(name, { counting = false, minify = false } = {}) {
+  const source = `
     import "./isolate/clock.mjs";
     ${counting ? 'import "./isolate/counting.mjs";' : ""}
     import "./isolate/census.mjs";
     import contender from "./contenders/${name}.mjs";
     import { drive } from "./isolate/driver.mjs";
     export default drive(contender);
-    `);
-  return new Installed(bundled);
+  `;
+  return new Installed(await bundle(source, { minify }));
 }
 
 /** Started isolates of the contenders, by name. */

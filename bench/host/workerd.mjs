@@ -106,7 +106,16 @@ export class Isolate {
     return JSON.parse(text);
   }
 
-  /** The same, with the nanoseconds of CPU that the process spent on it, all threads together. */
+  /** Makes a pool of sessions, and lets `wait` milliseconds pass until they are old news. */
+  async fill({ count, wait = 0, ...pool }) {
+    // A request may have no more than 10,000 timers and the like.
+    for (let made = 0; made < count; made += 2_000) {
+      await this.tell("pool", { ...pool, count: Math.min(2_000, count - made) });
+    }
+    await this.tell("pass", { milliseconds: wait });
+  }
+
+  /** As `tell`, with the nanoseconds of CPU that the process spent on it, all threads together. */
   async timed(action, rest) {
     const before = this.cpu();
     const answer = await this.tell(action, rest);

@@ -39,12 +39,30 @@ WebAssembly.Instance = class {
   }
 };
 
-/** Bytes of wasm memory, and what has crossed since the last time. */
+/** JavaScript values that an instance holds on to. */
+function held({ __wbindgen_externrefs: table }) {
+  let live = 0;
+  for (let i = 0; i < (table?.length ?? 0); i += 1) if (table.get(i) != null) live += 1;
+  return live;
+}
+
+// Objects of the package that live in wasm: made by these exports, ended by the free of their class.
+const MAKERS = /^(realm_new|memory_new|realm_open)$/;
+const FREE = /^__wbg_\w+_free$/;
+let objects = 0;
+
+/** Bytes of wasm memory, what is alive in it, and what has crossed since the last time. */
 export function census() {
   const { into, outOf } = counts;
   counts.into = {};
   counts.outOf = {};
+  for (const [name, count] of Object.entries(into)) {
+    if (MAKERS.test(name)) objects += count;
+    if (FREE.test(name)) objects -= count;
+  }
   return {
+    objects,
+    held: instances.reduce((sum, exports) => sum + held(exports), 0),
     memory: instances.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0),
     into,
     outOf,

@@ -50,34 +50,34 @@ export function drive(contender) {
       Object.assign(env, vars);
     },
 
-    /** Makes sessions with `size` bytes of data each, and lets time pass until they are old news. */
-    async pool({ name, size, keys, count, wait = 120_000 }, ctx) {
-      env.DATA = keys ? keysOf(keys) : dataOf(size);
-      const jars = await make(count, ctx);
-      clock.now += wait;
-      pools.set(name, { cookies: jars.map((jar) => jar.header()), next: 0, size, keys });
-      return { example: jars[0].header() };
-    },
-
-    /** Appends to a pool whose sessions are used once. */
-    async refill({ name, count }, ctx) {
-      const pool = pools.get(name);
+    /** Makes sessions with `size` bytes of data each, after those that the pool has and has not used. */
+    async pool({ name, size, keys, count }, ctx) {
+      const pool = pools.get(name) ?? { cookies: [], next: 0, size, keys };
+      pools.set(name, pool);
       env.DATA = pool.keys ? keysOf(pool.keys) : dataOf(pool.size);
       const jars = await make(count, ctx);
       pool.cookies = pool.cookies.slice(pool.next).concat(jars.map((jar) => jar.header()));
       pool.next = 0;
-      return {};
+      return { example: pool.cookies[0] };
     },
 
-    async drop({ name }) {
+    /** Lets `milliseconds` pass. */
+    pass({ milliseconds }) {
+      clock.now += milliseconds;
+    },
+
+    drop({ name }) {
       pools.delete(name);
+    },
+
+    /** An empty namespace. */
+    clear() {
       kv.clear();
-      return {};
     },
 
     /** `n` requests one after another. `tick` milliseconds pass before each. */
     async run({ pool: name, method, n, tick = 0, forged = false, once = false, bare = false, few = 0 }, ctx) {
-      const handler = bare ? none : contender;
+      const handler = bare ? (contender.bare ?? none) : contender;
       const pool = name === undefined ? undefined : pools.get(name);
       let cookies = pool?.cookies;
       if (forged) cookies = pool.forged ??= pool.cookies.slice(0, 1000).map((cookie) => contender.forge(cookie));
@@ -116,7 +116,7 @@ export function drive(contender) {
 
     /** `n` requests at the same time, `rounds` times. */
     async parallel({ pool: name, method, n, rounds, tick = 0, bare = false }, ctx) {
-      const handler = bare ? none : contender;
+      const handler = bare ? (contender.bare ?? none) : contender;
       const pool = pools.get(name);
       let failed = 0;
       for (let round = 0; round < rounds; round += 1) {
@@ -128,6 +128,35 @@ export function drive(contender) {
         for (const response of await Promise.all(answers)) if (response.status !== 200) failed += 1;
       }
       return { failed };
+    },
+
+    /** `n` requests of all kinds to the sessions of a pool. */
+    async soak({ pool: name, n, tick }, ctx) {
+      const pool = pools.get(name);
+      const statuses = {};
+      // Its promises are not kept: the request that this runs in is a long one.
+      const context = { waitUntil() {}, passThroughOnException() {} };
+      const ask = async (i) => {
+        const cookie = pool.cookies[(i * 7919) % pool.cookies.length];
+        const kind = i % 20;
+        const [method, header] =
+          kind < 11 ? ["GET", cookie]
+          : kind < 16 ? ["PUT", cookie]
+          : kind === 16 ? ["POST", undefined]
+          : kind === 17 ? ["GET", contender.forge(cookie)]
+          : kind === 18 ? ["GET", undefined]
+          : ["DELETE", pool.cookies[i % 100]];
+        const { status } = await send(contender, method, header, context);
+        statuses[status] = (statuses[status] ?? 0) + 1;
+      };
+      for (let i = 0; i < n; i += 1) {
+        clock.now += tick;
+        const at = (pool.next += 1);
+        // Now and then many at once.
+        if (at % 1000 < 16) await Promise.all(Array.from({ length: 16 }, (_, j) => ask(at * 16 + j)));
+        else await ask(at);
+      }
+      return statuses;
     },
 
     /** Follows browsers through a trace: what each request costs on the wire. */

@@ -1,0 +1,87 @@
+// What a contender adds to a Worker: bytes to upload, and time until the first answer.
+
+import { bundle, size } from "./host/bundle.mjs";
+import { CONTENDERS, install, titleOf } from "./host/contenders.mjs";
+import { summary } from "./host/stats.mjs";
+
+/** A Worker around a contender, and nothing else. */
+const worker = (name) => `import contender from "./contenders/${name}.mjs"; export default { fetch: contender.fetch };`;
+
+async function bytes(name) {
+  const none = size((await bundle(worker("none"), { minify: true })).script);
+  const { script, wasm } = await bundle(worker(name), { minify: true });
+  const code = size(script);
+  const binaries = wasm.map(({ bytes }) => size(bytes));
+  const sum = (of) => binaries.reduce((sum, binary) => sum + binary[of], 0);
+  const javascript = { raw: code.raw - none.raw, gzip: code.gzip - none.gzip };
+  const binary = { raw: sum("raw"), gzip: sum("gzip") };
+  return {
+    javascript,
+    wasm: binary,
+    total: { raw: javascript.raw + binary.raw, gzip: javascript.gzip + binary.gzip },
+  };
+}
+
+/** One start: milliseconds until the head of the first answer, and CPU until its end. */
+async function start(installed, method) {
+  const isolate = await installed.start();
+  const { at } = await isolate.exchange({ method, headers: { "x-start": "1" } });
+  const cpu = isolate.cpu() / 1e6;
+  const wall = Number(at - isolate.begun) / 1e6;
+  await isolate.stop();
+  return { wall, cpu };
+}
+
+export async function sizes({ quick = false, only, log }) {
+  const names = only ?? CONTENDERS;
+  const rows = {};
+  for (const name of names) rows[name] = { title: await titleOf(name), bytes: await bytes(name), starts: {} };
+
+  const starts = quick ? 5 : 25;
+  const everybody = ["none", ...names];
+  const installed = {};
+  for (const name of everybody) installed[name] = await install(name, { minify: true });
+  const base = {};
+  for (const method of ["HEAD", "POST"]) {
+    log(`starts, first request ${method}`);
+    const samples = Object.fromEntries(everybody.map((name) => [name, []]));
+    for (let round = 0; round < starts; round += 1) {
+      for (let i = 0; i < everybody.length; i += 1) {
+        const name = everybody[(i + round) % everybody.length];
+        samples[name].push(await start(installed[name], method));
+      }
+    }
+    const bare = { wall: summary(samples.none.map((s) => s.wall)), cpu: summary(samples.none.map((s) => s.cpu)) };
+    base[method] = bare;
+    for (const name of names) {
+      const of = (what) => {
+        const { median, low, high } = summary(samples[name].map((sample) => sample[what]));
+        const zero = bare[what].median;
+        return { median: median - zero, low: low - zero, high: high - zero };
+      };
+      rows[name].starts[method] = { wall: of("wall"), cpu: of("cpu") };
+    }
+  }
+  return { rows, base, starts };
+}
+
+export function report({ rows, base, starts }, print) {
+  const kb = ({ raw, gzip }) => `${(raw / 1000).toFixed(1)} / ${(gzip / 1000).toFixed(1)}`;
+  print("", "Bytes added to a Worker, in kB: minified / gzip -9.", "");
+  print("| | together | JavaScript | wasm |", "|---|---|---|---|");
+  for (const { title, bytes } of Object.values(rows)) {
+    print(`| ${title} | ${kb(bytes.total)} | ${kb(bytes.javascript)} | ${bytes.wasm.raw ? kb(bytes.wasm) : "-"} |`);
+  }
+  const ms = ({ median, low, high }) => `${median.toFixed(1)} (${low.toFixed(1)}–${high.toFixed(1)})`;
+  print(
+    "",
+    `Milliseconds from starting workerd to the first answer, over a Worker without sessions ` +
+      `(${base.HEAD.wall.median.toFixed(0)} ms, ${base.HEAD.cpu.median.toFixed(0)} ms of CPU): median (middle half) of ${starts} starts.`,
+    "",
+  );
+  print("| | first request untouched | of CPU | first request a login | of CPU |", "|---|---|---|---|---|");
+  for (const { title, starts } of Object.values(rows)) {
+    const cells = ["HEAD", "POST"].flatMap((method) => [ms(starts[method].wall), ms(starts[method].cpu)]);
+    print(`| ${title} | ${cells.join(" | ")} |`);
+  }
+}
