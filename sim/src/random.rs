@@ -215,7 +215,10 @@ fn settings(dice: &mut Dice) -> Settings {
 fn pause(dice: &mut Dice, sim: &Sim, theme: Theme) -> Ms {
     match theme {
         Theme::Saves if dice.chance(700) => return dice.between(0, 1_500),
-        Theme::Ends if dice.chance(600) => return dice.between(5_000, 40_000),
+        Theme::Ends if dice.chance(800) => return dice.between(5_000, 40_000),
+        Theme::Losses if dice.chance(400) => {
+            return sim.rules.window + dice.between(-5_000, 10_000);
+        }
         _ => {}
     }
     let near = |dice: &mut Dice, at: Ms| (at + dice.between(-3_000, 4_000)).max(0);
@@ -247,11 +250,13 @@ enum Theme {
     Saves,
     /// Logins of one user and ends of all of them.
     Owners,
-    /// Ends that are set, and moved.
+    /// Ends that are set, moved, and looked at from elsewhere.
     Ends,
+    /// Records that the store loses, and copies of the cookies that were set with them.
+    Losses,
 }
 
-fn ops(dice: &mut Dice, sim: &Sim, theme: Theme) -> Vec<Op> {
+fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
     let key = dice.below(3);
     let themed = match theme {
         Theme::Everything => None,
@@ -272,9 +277,13 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme) -> Vec<Op> {
             7 => vec![Op::List],
             _ => vec![Op::Read],
         }),
-        Theme::Ends => Some(match dice.below(10) {
-            0..=1 => vec![Op::Expire(Expiry::After(60))],
-            2..=4 => vec![Op::Expire(Expiry::After(3_600))],
+        Theme::Ends => Some(match turn % 4 {
+            0 => vec![Op::Set(key), Op::Expire(Expiry::After(60))],
+            2 => vec![Op::Expire(Expiry::After(3_600))],
+            _ => vec![Op::Read],
+        }),
+        Theme::Losses => Some(match dice.below(2) {
+            0 => vec![Op::Set(key)],
             _ => vec![Op::Read],
         }),
     };
@@ -370,14 +379,24 @@ fn any_ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
 }
 
 /// One request of the history, by one of its clients.
-fn next_spec(dice: &mut Dice, sim: &Sim, far: Option<usize>, theme: Theme, large: bool) -> Spec {
+fn next_spec(
+    dice: &mut Dice,
+    sim: &Sim,
+    far: Option<usize>,
+    theme: Theme,
+    large: bool,
+    turn: usize,
+) -> Spec {
     let clients = sim.clients.borrow().len();
     let client = dice.below(clients);
     let servers = sim.servers() - usize::from(far.is_some());
-    let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim, theme));
+    let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim, theme, turn));
     match theme {
         Theme::Saves if dice.chance(750) => (spec.client, spec.server) = (0, 0),
-        Theme::Ends if dice.chance(850) => spec.client = 0,
+        Theme::Ends if dice.chance(850) => {
+            let elsewhere = if turn % 2 == 0 { 0 } else { servers - 1 };
+            (spec.client, spec.server) = (0, elsewhere);
+        }
         _ => {}
     }
     let client = spec.client;
@@ -533,10 +552,15 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
         (12, Theme::Saves),
         (12, Theme::Owners),
         (12, Theme::Ends),
+        (6, Theme::Losses),
     ]);
     let settings = settings(&mut dice);
     let propagation = Ms::from(settings.propagation()) * 1_000;
-    let weather: Shared = Rc::new(Cell::new(Weather::draw(&mut dice, propagation)));
+    let mut drawn = Weather::draw(&mut dice, propagation);
+    if theme == Theme::Losses {
+        drawn.lost = 500;
+    }
+    let weather: Shared = Rc::new(Cell::new(drawn));
     let damaged: Rc<RefCell<Vec<String>>> = Rc::default();
     let judge = {
         let (weather, damaged) = (Rc::clone(&weather), Rc::clone(&damaged));
@@ -586,7 +610,7 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
             weather.set(it);
         }
         trouble(&mut dice, &sim, &weather, locations);
-        let spec = next_spec(&mut dice, &sim, far, theme, large);
+        let spec = next_spec(&mut dice, &sim, far, theme, large, sent);
         sim.send(spec);
         sent += 1;
         let until = sim.world.now() + pause(&mut dice, &sim, theme);

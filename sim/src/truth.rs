@@ -972,8 +972,10 @@ impl Truth {
                     self.fail("INV-16", || format!("#{id} gives out a key of no session"));
                 }
             }
-            let came = self.requests[id].outcome == Some(Outcome::Revoked);
-            if let (Some(stone), None, true) = (self.requests[id].stone, pending, came) {
+            let request = &self.requests[id];
+            // Beside a key it is of no account.
+            let alone = request.outcome == Some(Outcome::Revoked) && request.tickets.is_empty();
+            if let (Some(stone), None, true) = (request.stone, pending, alone) {
                 let derived = self.tickets[stone]
                     .name
                     .rsplit('.')
