@@ -9,6 +9,7 @@ import { ensureCargoDeny, ensureComponents, ensureWasmClippy } from "./cargo-too
 import { checkLab } from "./lab.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
+import { simulate } from "./simulate.mjs";
 import { wasmTarget } from "./wasm-target.mjs";
 
 const WASM = ["--target", "wasm32-unknown-unknown"];
@@ -135,6 +136,15 @@ function everyTestHasItsKind() {
     .filter((file) => file.endsWith(".test.mjs"))
     .filter((file) => !runner.includes(`"${file.slice(0, file.lastIndexOf("/"))}"`));
   if (forgotten.length) throw new Stop(`no kind of \`npm test\` runs ${forgotten.join(", ")}`);
+}
+
+/** Other histories in every run; the seed that they come from is printed. */
+async function simulation() {
+  if ((await simulate(["--histories", "100000"])) !== 0) throw new Stop("the simulator has something to say");
+  for (const name of SOON_CAUGHT) {
+    const status = await simulate(["--mutants", "--mutant", name, "--seeds", "5"]);
+    if (status !== 0) throw new Stop(`the simulator does not notice ${name}`);
+  }
 }
 
 /** scripts/size-budget.json: what may be uploaded, in bytes, as counted after gzip. */

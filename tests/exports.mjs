@@ -16,3 +16,17 @@ export function assertExports(file, list) {
   const names = [...new Set(functions.map(({ name }) => stable(name)))].sort();
   assert.deepEqual(names, LISTS[list], `tests/exports.json, ${list}`);
 }
+
+/** What src/mutant.rs can break, by name. */
+export function mutants() {
+  const source = readFileSync(new URL("../src/mutant.rs", import.meta.url), "utf8");
+  const [, list] = source.match(/^ {4}list! \{\n([a-z_\s]+)\}/m);
+  return list.trim().split(/\s+/);
+}
+
+/** No switch that breaks a rule of the protocol is in the wasm: it is built without the feature. */
+export function assertNoMutants(file) {
+  const text = readFileSync(file, "latin1");
+  assert.ok(mutants().length >= 20);
+  assert.deepEqual(mutants().filter((name) => text.includes(name)), []);
+}

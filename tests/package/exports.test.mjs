@@ -1,10 +1,16 @@
-// What the npm package's wasm exports.
+// What the npm package's wasm exports, and that it is the protocol unbroken.
 
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 
-import { assertExports } from "../exports.mjs";
+import { assertExports, assertNoMutants } from "../exports.mjs";
+
+const wasm = fileURLToPath(new URL("../../pkg/session.wasm", import.meta.url));
 
 test("exports_of_the_package_are_those_listed", () => {
-  assertExports(fileURLToPath(new URL("../../pkg/session.wasm", import.meta.url)), "package");
+  assertExports(wasm, "package");
+});
+
+test("the_package_is_built_without_mutants", () => {
+  assertNoMutants(wasm);
 });
