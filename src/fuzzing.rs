@@ -3,6 +3,7 @@
 //! the interface.
 
 use crate::cookie::{self, CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite};
+use crate::json;
 use crate::keys::{Purpose, Secret, SecretRing, Token};
 use crate::record::Envelope;
 use crate::settings::Settings;
@@ -20,6 +21,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("seen_cookie", seen_cookie),
     ("fresh_cookie", fresh_cookie),
     ("record", record),
+    ("json", json),
     ("settings", settings),
     ("set_cookie", set_cookie),
 ];
@@ -169,6 +171,45 @@ pub fn record(data: &[u8]) {
         let joined = envelope.clone().join(envelope.clone());
         assert!(joined.contains(&envelope, i64::MIN) && envelope.contains(&joined, i64::MIN));
     }
+}
+
+/// A JSON text is one to us where it is one to a parser that makes values; equal to itself, and
+/// taken apart into parts that are JSON.
+pub fn json(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    let parsed = serde_json::from_str::<serde::de::IgnoredAny>(text);
+    // Both look through as many levels as they do; which of them stops first is no promise.
+    let deep = text.matches(['[', '{']).count() > 100;
+    let ours = json::value(text);
+    assert!(deep || ours.is_some() == parsed.is_ok(), "{text:?}");
+    let elements = json::elements(text).unwrap_or_default();
+    let members = json::members(text).unwrap_or_default();
+    for part in members
+        .iter()
+        .flat_map(|(name, value)| [name, value])
+        .chain(&elements)
+    {
+        assert_eq!(json::value(part), Some(*part));
+    }
+    if ours.is_some() {
+        assert!(json::equal(text, text) && json::equal(text, &format!(" {text}\n")));
+    }
+    let string = json::unquote(text);
+    assert_eq!(
+        string,
+        serde_json::from_str::<String>(text)
+            .ok()
+            .filter(|_| text.starts_with('"') && text.ends_with('"'))
+    );
+    let mut quoted = String::new();
+    json::quote(&mut quoted, text);
+    assert_eq!(json::unquote(&quoted).as_deref(), Some(text));
+    assert_eq!(
+        serde_json::from_str::<String>(&quoted).ok().as_deref(),
+        Some(text)
+    );
 }
 
 /// Lines of `NAME=value`: refused with a reason of one line, or legal and listed back.

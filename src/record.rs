@@ -478,6 +478,13 @@ mod tests {
         assert_eq!(both.expiry, Expiry::At(9));
         assert_eq!(both.version, two.version);
         assert_eq!(both.data.values.len(), 3);
+        // The end that was set last, even where the earlier copy has it; of one save, the later copy's.
+        one.expiry = Expiry::Idle(5);
+        assert_eq!(two.clone().join(one.clone()).expiry, Expiry::At(9));
+        one.expiry_version = two.expiry_version;
+        assert_eq!(two.clone().join(one.clone()).expiry, Expiry::At(9));
+        one.expiry_version = two.expiry_version.next(1);
+        assert_eq!(two.join(one).expiry, Expiry::Idle(5));
     }
 
     proptest! {
