@@ -271,6 +271,7 @@ suite("commands", () => {
     [/^npx wrangler (kv|secret|deploy|tail|delete)\b/, ACCOUNT],
     [/^curl https:\/\/edge-session\.example\./, ACCOUNT],
     [/^printf %s "\$(OLD|NEW)/, "a secret on its way to an account"],
+    [/^npm run (bench|simulate)\b/, "measures or searches for as long as it is given"],
     [/^cargo install cargo-fuzz$|^cargo \+nightly fuzz run /, "wants a nightly compiler"],
   ];
 
