@@ -401,6 +401,28 @@ mod tests {
     }
 
     #[test]
+    fn every_control_character_is_quoted_and_half_a_pair_is_no_text() {
+        for c in '\0'..='\u{a0}' {
+            let mut quoted = String::new();
+            quote(&mut quoted, c.encode_utf8(&mut [0; 4]));
+            let known: String = serde_json::from_str(&quoted).unwrap();
+            assert_eq!(known, c.to_string(), "{quoted}");
+            assert_eq!(unquote(&quoted), Some(known));
+        }
+        assert_eq!(unquote(r#""\ud83d\ude00""#).as_deref(), Some("\u{1f600}"));
+        for half in [
+            r#""\ud83d""#,
+            r#""\ude00""#,
+            r#""\ud83d\u0041""#,
+            r#""\ud83dxxde00""#,
+            r#""\ud83d\nde00""#,
+            r#""\ud83d\ud83d""#,
+        ] {
+            assert_eq!(unquote(half), None, "{half}");
+        }
+    }
+
+    #[test]
     fn nesting_has_an_end() {
         let nested = |levels: usize| format!("{}{}", "[".repeat(levels), "]".repeat(levels));
         assert!(elements(&nested(100)).is_some());
