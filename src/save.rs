@@ -182,8 +182,13 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         .source
         .as_ref()
         .map(|source| source.held.identity.storage_key(&shared));
+    let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
-        Some(source) => Some(source.latest(&shared, work.expiry.is_some()).await?),
+        Some(source) => match source.latest(&shared, work.expiry.is_some()).await {
+            // A login needs nothing of what has ended meanwhile, by this request perhaps.
+            Err(error) if error.code() == ErrorCode::Revoked && is_login => None,
+            latest => Some(latest?),
+        },
         None => None,
     };
     let bound = match &work.step {

@@ -652,6 +652,25 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
 }
 
 #[test]
+fn a_login_after_revoke_all_in_one_request_stays() {
+    for wait in [0, 2 * SECOND] {
+        let world = World::new();
+        let mut jar = world.member("ada");
+        let old = jar.clone();
+        world.visit(&mut jar, |session| {
+            run(world.sessions.revoke_all("ada", None)).unwrap();
+            world.clock.advance(wait);
+            session.bind("ada", true).unwrap();
+            session.set("b", 2).unwrap();
+        });
+        let mut session = world.elsewhere().open(&jar);
+        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.get::<u32>("b").unwrap(), Some(2));
+        assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+    }
+}
+
+#[test]
 fn an_owner_marker_that_cannot_be_read_is_no_answer() {
     let world = World::new();
     let jar = world.member("ada");

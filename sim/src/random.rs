@@ -394,7 +394,11 @@ fn next_spec(
     match theme {
         Theme::Saves if dice.chance(750) => (spec.client, spec.server) = (0, 0),
         Theme::Ends if dice.chance(850) => {
-            let elsewhere = if turn % 2 == 0 { 0 } else { servers - 1 };
+            let elsewhere = if turn.is_multiple_of(2) {
+                0
+            } else {
+                servers - 1
+            };
             (spec.client, spec.server) = (0, elsewhere);
         }
         _ => {}
@@ -560,6 +564,10 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
     if theme == Theme::Losses {
         drawn.lost = 500;
     }
+    // Puts that overtake each other.
+    if theme == Theme::Saves && dice.chance(500) {
+        drawn.slow = 400;
+    }
     let weather: Shared = Rc::new(Cell::new(drawn));
     let damaged: Rc<RefCell<Vec<String>>> = Rc::default();
     let judge = {
@@ -599,7 +607,10 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
         lost: *dice.pick(&[0, 0, 30, 100]),
         late: *dice.pick(&[0, 0, 50, 150]),
     });
-    let large = dice.chance(if theme == Theme::Ends { 600 } else { 150 });
+    let large = dice.chance(match theme {
+        Theme::Saves | Theme::Ends => 600,
+        _ => 150,
+    });
 
     let wanted = REQUESTS + dice.below(9);
     let mut sent = 0;

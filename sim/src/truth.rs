@@ -136,6 +136,8 @@ pub struct Request {
     pub outcome: Option<Outcome>,
     owner: Option<String>,
     intent: bool,
+    /// It has asked for a login.
+    binds: bool,
     ended: bool,
     saved_itself: bool,
     /// The session key after its own last save.
@@ -239,6 +241,7 @@ impl Truth {
             outcome: None,
             owner: None,
             intent: false,
+            binds: false,
             ended: false,
             saved_itself: false,
             saved_as: None,
@@ -533,6 +536,7 @@ impl Truth {
     /// acknowledged and which the request knows of, is over.
     fn end_of(&self, world: &World, lineage: &Lineage, name: &str, id: RequestId) -> Option<Ms> {
         let by = &self.requests[id];
+        let mine = self.lineage_of(name);
         let replaced = |called: Ms, setter: RequestId| {
             lineage.ends.iter().any(|(other, at, _)| {
                 let later = &self.requests[*other];
@@ -553,6 +557,8 @@ impl Truth {
                     && before
                     && known
                     && later.tickets == by.tickets
+                    // What began another session has set the end of that.
+                    && later.made.is_none_or(|made| Some(made) == mine)
                     && self.writers_since(world, name, since).iter().all(alone)
             })
         };
@@ -868,6 +874,7 @@ impl Truth {
                 request.current.clear();
                 request.ended = true;
             }
+            (Op::Bind { .. }, Ok(())) => self.requests[id].binds = true,
             (Op::Save, Ok(())) => {
                 self.requests[id].saved_itself = true;
                 self.requests[id].saved_as = key;
@@ -940,6 +947,11 @@ impl Truth {
         let request = &self.requests[id];
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
         self.check_quiet(id, answer, &operations, now);
+        if self.requests[id].binds && answer.result == Err(ErrorCode::Revoked) {
+            self.fail("a login works whatever has ended", || {
+                format!("#{id} is refused, since the session before it has ended")
+            });
+        }
         if self.requests[id].place.far && operations.puts > 0 {
             for ticket in self.requests[id].tickets.clone() {
                 let lineage = self.tickets[ticket].lineage;
