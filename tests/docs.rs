@@ -189,3 +189,18 @@ fn every_requirement_has_a_row() {
         );
     }
 }
+
+#[test]
+fn every_rule_that_can_be_broken_has_a_row() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = fs::read_to_string(root.join("src/mutant.rs")).unwrap();
+    let (_, list) = source.split_once("    list! {\n").unwrap();
+    let (list, _) = list.split_once('}').unwrap();
+    let document = fs::read_to_string(root.join("docs/consistency.md")).unwrap();
+    let rows = document.lines().filter_map(|line| {
+        let cell = line.strip_prefix("| `")?.split_once("` |")?.0;
+        (cell.contains('_') && !cell.contains([' ', '('])).then_some(cell)
+    });
+    let rows: Vec<&str> = rows.filter(|row| source.contains(row)).collect();
+    assert_eq!(rows, list.split_whitespace().collect::<Vec<_>>());
+}
