@@ -1260,9 +1260,10 @@ impl Truth {
         }
         let ticket = &self.tickets[ticket];
         let keys = if ticket.is_first { 3 } else { 4 };
-        // A conflict is put right, and for that looked at again.
+        // A conflict is put right, and so is a store behind the browser: both are looked at again.
         if operations.failed == 0
             && operations.conflicts == 0
+            && !operations.shown_old
             && (operations.reads > 1 || operations.keys_read > keys)
             && operations.puts == 0
         {

@@ -151,6 +151,8 @@ pub struct Operations {
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
     pub in_flight: u32,
+    /// It was shown a record that was not the store's newest.
+    pub shown_old: bool,
     /// Copies that it found not to know of each other.
     pub conflicts: u32,
     /// Puts of records that have not arrived at the store yet.
@@ -768,6 +770,9 @@ impl SessionConnector for Connector {
                                 Shown::OldCached => world.fault(Fault::OldCached),
                                 Shown::AbsenceCached => world.fault(Fault::AbsenceCached),
                                 Shown::Behind => world.fault(Fault::Behind),
+                            }
+                            if name.starts_with("s.") && shown != Shown::Current {
+                                world.count(request, |it| it.shown_old = true);
                             }
                             let name = Rc::clone(name);
                             Found { name, value, shown }
