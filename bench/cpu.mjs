@@ -42,8 +42,8 @@ export async function cpu({ quick = false, only, log }) {
   const names = only ?? CONTENDERS;
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
-  const rounds = quick ? 3 : 9;
-  const budget = quick ? 15e6 : 80e6; // nanoseconds of CPU that a sample is to take
+  const rounds = quick ? 3 : 7;
+  const budget = quick ? 15e6 : 60e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
@@ -75,7 +75,7 @@ export async function cpu({ quick = false, only, log }) {
       let { nanoseconds } = await isolate.timed("run", { ...request, n: first });
       if (!once && nanoseconds < 5e8) ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
       const slow = nanoseconds / first > 1e6;
-      const least = quick || slow ? 100 : size === "64 kB" ? 250 : 1000;
+      const least = quick || slow ? 100 : size === "64 kB" ? 150 : 1000;
       const n = once
         ? quick ? 100 : size === "64 kB" ? 64 : 500
         : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));

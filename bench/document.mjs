@@ -6,6 +6,7 @@ import { mkdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
 import { Stop, inRoot, say } from "../scripts/run.mjs";
 import * as cpu from "./cpu.mjs";
 import * as growth from "./growth.mjs";
+import * as instructions from "./instructions.mjs";
 import { KV_PEERS } from "./host/contenders.mjs";
 import { plot } from "./host/plot.mjs";
 import * as size from "./size.mjs";
@@ -133,7 +134,7 @@ function plots({ about, ...found }) {
 
 /** The sections of the page by the names of their marks. */
 function sections() {
-  const measured = Object.fromEntries(["cpu", "wire", "size", "growth", "soak"].map((part) => [part, result(part)]));
+  const measured = Object.fromEntries(["cpu", "wire", "size", "growth", "profile", "soak"].map((part) => [part, result(part)]));
   const { about } = measured.cpu;
   const [data, ...rest] = plots(measured.growth);
   return {
@@ -147,6 +148,7 @@ function sections() {
     wire: text((print) => wire.report(measured.wire, print)),
     size: text((print) => size.report(measured.size, print)),
     growth: `${[data, ...rest].join("\n\n")}\n\n${text((print) => growth.report(measured.growth, print))}`,
+    profile: text((print) => instructions.report(measured.profile, print)),
     soak: text((print) => soak.report(measured.soak, print)),
   };
 }

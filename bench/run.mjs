@@ -8,13 +8,14 @@ import { writeBudget } from "./budget.mjs";
 import { document } from "./document.mjs";
 import { about } from "./host/about.mjs";
 import * as growthBench from "./growth.mjs";
+import * as instructions from "./instructions.mjs";
 import * as sizeBench from "./size.mjs";
 import * as soakBench from "./soak.mjs";
 import * as wireBench from "./wire.mjs";
 
 const HELP = `npm run bench                    everything, into bench/results/
 npm run bench -- quick           everything, briefly: under three minutes
-npm run bench -- cpu             one part: cpu, wire, size, growth, soak
+npm run bench -- cpu             one part: cpu, wire, size, growth, profile, soak
 npm run bench -- cpu quick --only ours-js,floor
 npm run bench -- document        writes the tables of bench/results/ into docs/performance.md
 npm run bench -- budget          counts anew what \`npm run check\` compares with (bench/budget.json)`;
@@ -39,6 +40,11 @@ const PARTS = {
   async growth(options) {
     const measured = await growthBench.growth(options);
     growthBench.report(measured, print);
+    return measured;
+  },
+  async profile() {
+    const measured = await instructions.profile();
+    instructions.report(measured, print);
     return measured;
   },
   async soak(options) {
@@ -66,7 +72,8 @@ export async function bench(args) {
     else throw new Stop(`there is no \`${arg}\` to measure\n${HELP}`);
   }
   mkdirSync(inRoot("bench", "results"), { recursive: true });
-  for (const part of parts.length ? parts : Object.keys(PARTS)) {
+  const all = Object.keys(PARTS).filter((part) => !(options.quick && part === "profile"));
+  for (const part of parts.length ? parts : all) {
     const measured = { about: about(), ...(await PARTS[part](options)) };
     const file = options.quick || options.only ? `${part}-partial.json` : `${part}.json`;
     writeFileSync(inRoot("bench", "results", file), `${JSON.stringify(measured, null, 1)}\n`);
