@@ -42,8 +42,8 @@ export async function cpu({ quick = false, only, log }) {
   const names = only ?? CONTENDERS;
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
-  const rounds = quick ? 3 : 7;
-  const budget = quick ? 15e6 : 60e6; // nanoseconds of CPU that a sample is to take
+  const rounds = quick ? 3 : 5;
+  const budget = quick ? 15e6 : 40e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
@@ -77,7 +77,7 @@ export async function cpu({ quick = false, only, log }) {
       const slow = nanoseconds / first > 1e6;
       const least = quick || slow ? 100 : size === "64 kB" ? 150 : 1000;
       const n = once
-        ? quick ? 100 : size === "64 kB" ? 64 : 500
+        ? quick ? 100 : size === "64 kB" ? 64 : 200
         : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));
       state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
       await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });
@@ -160,7 +160,9 @@ export function report({ titles, results, rounds }, print) {
     for (const { title, contenders } of Object.values(results)) {
       const fastest = peers.filter((name) => contenders[name]).sort((a, b) => contenders[a].median - contenders[b].median)[0];
       if (!fastest && !contenders.floor) continue;
-      const of = (name, other) => (contenders[name] && contenders[other] ? times(contenders[name].median / contenders[other].median) : "-");
+      // Over what costs next to nothing, a ratio says nothing.
+      const of = (name, other) =>
+        contenders[name] && contenders[other]?.median >= 1 ? times(contenders[name].median / contenders[other].median) : "-";
       print(`| ${title} | ${ours.flatMap((name) => [of(name, fastest), of(name, "floor")]).join(" | ")} | ${fastest ? titles[fastest] : "-"} |`);
     }
   }
