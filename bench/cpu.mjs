@@ -43,7 +43,7 @@ export async function cpu({ quick = false, only, log }) {
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
   const rounds = quick ? 3 : 5;
-  const budget = quick ? 15e6 : 40e6; // nanoseconds of CPU that a sample is to take
+  const budget = quick ? 15e6 : 25e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
@@ -71,13 +71,13 @@ export async function cpu({ quick = false, only, log }) {
       }
       const request = { pool, method, tick, forged, once, few };
       // How many requests a sample takes, from a first run that warms up too.
-      const first = once ? 100 : size === "64 kB" ? 64 : 500;
+      const first = once ? 50 : size === "64 kB" ? 32 : 200;
       let { nanoseconds } = await isolate.timed("run", { ...request, n: first });
-      if (!once && nanoseconds < 5e8) ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
+      if (!once && nanoseconds < 1e8) ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
       const slow = nanoseconds / first > 1e6;
-      const least = quick || slow ? 100 : size === "64 kB" ? 150 : 1000;
+      const least = quick || slow ? 50 : size === "64 kB" ? 60 : 1000;
       const n = once
-        ? quick ? 100 : size === "64 kB" ? 64 : 200
+        ? quick ? 100 : size === "64 kB" ? 32 : 150
         : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));
       state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
       await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });

@@ -146,7 +146,7 @@ export async function growth({ quick = false, log }) {
     const rows = [];
     for (const x of quick ? points.slice(0, -1).filter((_, i) => i !== 1) : points) {
       log(`${title}: ${x}`);
-      rows.push({ x, ...(await measure(x, quick ? 2 : 7)) });
+      rows.push({ x, ...(await measure(x, quick ? 2 : 3)) });
     }
     const slopes = {};
     for (const name of [...Object.keys(series), "memory"]) {

@@ -37,7 +37,7 @@ export async function sizes({ quick = false, only, log }) {
   const rows = {};
   for (const name of names) rows[name] = { title: await titleOf(name), bytes: await bytes(name), starts: {} };
 
-  const starts = quick ? 5 : 25;
+  const starts = quick ? 5 : 11;
   const everybody = ["none", ...names];
   const installed = {};
   for (const name of everybody) installed[name] = await install(name, { minify: true });
