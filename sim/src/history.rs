@@ -359,7 +359,11 @@ impl Sim {
         let clients = self.clients.borrow();
         let mine = &clients[client].in_sequence;
         let others = truth.writers_since(&self.world, &trust.name, since);
-        if others.iter().any(|it| *it != id && !mine.contains(it)) {
+        // One that was refused and stored all the same is like a parallel one to the next.
+        let answers = self.answers.borrow();
+        let refused = |it: &RequestId| answers.get(it).is_some_and(|it| it.result.is_err());
+        let parallel = |it: &&RequestId| **it != id && (!mine.contains(it) || refused(it));
+        if others.iter().any(|it| parallel(&it)) {
             return;
         }
         for (key, value) in &trust.content {
