@@ -14,6 +14,7 @@ import { wasmTarget } from "./wasm-target.mjs";
 
 const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
+const RUN_NOTHING = `target.wasm32-unknown-unknown.runner=${JSON.stringify([process.execPath, "-e", ""])}`;
 // Workers as users write them: for wasm32 only.
 const EXAMPLES = ["example-axum", "example-rust-worker", "bench-rust-worker"];
 const native = { env: { CARGO_TARGET_DIR: inRoot("target") } };
@@ -51,6 +52,11 @@ const checks = {
   "cargo doc, wasm32": async () =>
     cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "http", ...WASM], {
       env: { RUSTDOCFLAGS: `-D warnings ${(await wasmTarget()).flags}` },
+    }),
+  // Those of the documentation: what only a Worker can run is at least compiled.
+  "examples, wasm32": async () =>
+    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "http", ...WASM, "--config", RUN_NOTHING], {
+      env: { RUSTDOCFLAGS: (await wasmTarget()).flags },
     }),
   "cargo deny": async () =>
     run("cargo deny", await ensureCargoDeny(), ["check", "bans", "licenses", "sources"]),

@@ -48,6 +48,14 @@ impl SessionStore {
 
     /// Checks a token that a form sent back; in constant time.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let token = session.csrf_token()?;
+    /// session.verify_csrf(&token)?;
+    /// assert_eq!(session.verify_csrf("another").unwrap_err().code().as_str(), "invalid_value");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `invalid_value` where it is not one of this session's; what the load found where it cannot
     /// be trusted.

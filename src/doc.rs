@@ -1,5 +1,7 @@
 //! What the examples in the documentation stand on.
 
+use futures_util::FutureExt as _;
+
 use crate::connector::MemoryConnector;
 use crate::{CookieHeader, SecretRing, SessionError, SessionStore, Sessions, Settings};
 
@@ -9,17 +11,25 @@ pub fn secret() -> String {
     ('A'..='z').collect()
 }
 
-/// Runs `example` on a new session.
+/// Runs `example` on sessions in memory.
 ///
 /// # Panics
 /// Where the example fails.
 #[allow(clippy::expect_used)] // an example that fails has to fail its test
-pub fn with_session(example: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>) {
-    use futures_util::FutureExt as _;
+pub fn run(example: impl AsyncFnOnce(Sessions) -> Result<(), SessionError>) {
     let ring = SecretRing::parse(&secret()).expect("a secret");
     let sessions =
         Sessions::new(MemoryConnector::new(), ring, Settings::default()).expect("settings");
-    let load = sessions.load(CookieHeader::none());
-    let mut session = load.now_or_never().expect("memory answers at once");
-    example(&mut session).expect("the example");
+    let example = example(sessions).now_or_never();
+    example
+        .expect("memory answers at once")
+        .expect("the example");
+}
+
+/// Runs `example` on a new session.
+///
+/// # Panics
+/// Where the example fails.
+pub fn with_session(example: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>) {
+    run(async |sessions| example(&mut sessions.load(CookieHeader::none()).await));
 }

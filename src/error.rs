@@ -13,6 +13,14 @@ use crate::json;
 
 /// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
 /// the HTTP interface as `code` of its problem document.
+///
+/// ```
+/// # edge_session::doc::with_session(|session| {
+/// use edge_session::ErrorCode;
+/// let error = session.require::<u32>("views").unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::MissingKey);
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorCode {
     /// A setting, a secret or a combination of them is illegal.
@@ -90,6 +98,10 @@ impl ErrorCode {
     ];
 
     /// The stable text of this code, as in `SessionError.code` and problem documents.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::ErrorCode::RateLimited.as_str(), "rate_limited");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -119,6 +131,11 @@ impl ErrorCode {
     }
 
     /// The HTTP status that an answer with this code carries.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert_eq!((ErrorCode::Unavailable.status(), ErrorCode::Revoked.status()), (503, 409));
+    /// ```
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -145,6 +162,11 @@ impl ErrorCode {
 
     /// True for what a session says of itself when it cannot be used: a closure that failed after
     /// this is answered with the refusal rather than with its own error.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert!(ErrorCode::Stale.is_refusal() && !ErrorCode::MissingKey.is_refusal());
+    /// ```
     #[must_use]
     pub const fn is_refusal(self) -> bool {
         matches!(
@@ -163,6 +185,12 @@ impl ErrorCode {
 
     /// Seconds after which trying again makes sense, for a `Retry-After` header; `None` where a
     /// retry cannot help.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert!(ErrorCode::Pending.retry_after().is_some());
+    /// assert_eq!(ErrorCode::Revoked.retry_after(), None);
+    /// ```
     #[must_use]
     pub const fn retry_after(self) -> Option<u32> {
         match self {
@@ -202,6 +230,12 @@ struct Inner {
 
 impl SessionError {
     /// An error of one's own with a code of this module, for closures that want to answer like it.
+    ///
+    /// ```
+    /// use edge_session::{ErrorCode, SessionError};
+    /// let error = SessionError::new(ErrorCode::NotReady, "no randomness here");
+    /// assert_eq!(error.to_string(), "not_ready: no randomness here");
+    /// ```
     #[cold]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Rc::new(Inner {
@@ -212,18 +246,42 @@ impl SessionError {
     }
 
     /// What went wrong, stable across releases.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert_eq!(error.code().as_str(), "missing_key");
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn code(&self) -> ErrorCode {
         self.0.code
     }
 
     /// The sentence for a person, without the code.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert_eq!(error.message(), "the session has no key \"views\"");
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// True where the session's own end has passed: the `SessionExpired` of this module.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set_expiry(-1)?;
+    /// session.set("views", 1)?;
+    /// assert!(session.save().await.unwrap_err().is_expired());
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_expired(&self) -> bool {
         self.0.code == ErrorCode::Expired
@@ -231,12 +289,26 @@ impl SessionError {
 
     /// This error as a problem document (RFC 9457): the text of `application/problem+json`, with
     /// the stable code as its member `code`.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert!(error.to_problem().contains(r#""code":"missing_key""#));
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn to_problem(&self) -> String {
         problem(self.code().as_str(), self.code().status(), self.message())
     }
 
     /// The connector's failure behind this one, where there is one.
+    ///
+    /// ```
+    /// use edge_session::SessionError;
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = SessionError::from(ConnectorError::new(ConnectorErrorKind::Quota, "spent"));
+    /// assert_eq!(error.connector_error().unwrap().kind(), ConnectorErrorKind::Quota);
+    /// ```
     #[must_use]
     pub fn connector_error(&self) -> Option<&ConnectorError> {
         self.0.cause.as_ref()

@@ -14,6 +14,19 @@ use crate::sessions::Shared;
 use crate::wire::encode_text;
 
 /// What happened to a session.
+///
+/// ```
+/// use edge_session::{Event, EventKind, EventSink};
+///
+/// struct Alarm;
+/// impl EventSink for Alarm {
+///     fn event(&self, event: &Event) {
+///         if event.kind == EventKind::StoreError {
+///             eprintln!("the store failed: {}", event.reason.unwrap_or_default());
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EventKind {
@@ -55,6 +68,10 @@ pub enum EventKind {
 
 impl EventKind {
     /// The stable text of this kind.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::EventKind::RevocationPending.as_str(), "revocation_pending");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -98,6 +115,13 @@ impl EventKind {
 }
 
 /// One thing that happened.
+///
+/// ```
+/// fn line(event: &edge_session::Event) -> String {
+///     let session = event.session.as_deref().unwrap_or("-");
+///     format!("{} {} {session}", event.at, event.kind.as_str())
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Event {
@@ -155,12 +179,40 @@ impl fmt::Display for Event {
 }
 
 /// Where events go. Called in the middle of a request: be quick, and do not fail.
+///
+/// ```
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// use edge_session::{Event, EventKind, EventSink};
+///
+/// /// Counts logins.
+/// #[derive(Clone, Default)]
+/// struct Logins(Rc<Cell<u32>>);
+///
+/// impl EventSink for Logins {
+///     fn event(&self, event: &Event) {
+///         if event.kind == EventKind::Bound {
+///             self.0.set(self.0.get() + 1);
+///         }
+///     }
+/// }
+/// ```
 pub trait EventSink {
     /// Takes one event.
     fn event(&self, event: &Event);
 }
 
 /// Writes each event to the console, as one line of JSON.
+///
+/// ```no_run
+/// use edge_session::{ConsoleEvents, SessionError, Sessions};
+///
+/// fn sessions(env: &worker::Env) -> Result<Sessions, SessionError> {
+///     // What `SESSION_EVENTS=true` does.
+///     Ok(Sessions::from_env(env)?.with_events(ConsoleEvents))
+/// }
+/// ```
 #[cfg(target_arch = "wasm32")]
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ConsoleEvents;

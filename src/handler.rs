@@ -44,6 +44,20 @@ impl Sessions {
     /// Sessions as the environment says: the KV namespace bound as `SESSIONS`, the secret
     /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]).
     ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Env, Request, Response, Result};
+    ///
+    /// async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    ///     let sessions = Sessions::from_env(&env)?;
+    ///     sessions
+    ///         .handle(request, &ctx, async |_request, session: &mut SessionStore| {
+    ///             Response::ok(format!("{:?}", session.owner()?))
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// `missing_binding` where the namespace or the secret is not there; `config` where a variable
     /// is misspelt or illegal. The text names what is wrong.
@@ -83,6 +97,25 @@ impl Sessions {
     /// refusal (503 with `Retry-After`, or 409) as `application/problem+json`; so it does where
     /// the commit fails. Every other error of the closure passes through.
     ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: Request, ctx: &Context) -> Result<Response> {
+    ///     sessions
+    ///         .handle(request, ctx, async |request, session: &mut SessionStore| {
+    ///             if request.path() == "/logout" {
+    ///                 session.destroy().await?;
+    ///                 return Response::ok("bye");
+    ///             }
+    ///             let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+    ///             session.set("views", views)?;
+    ///             Response::ok(views.to_string())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// The closure's own.
     pub async fn handle<'c, F, E>(
@@ -105,6 +138,23 @@ impl Sessions {
     /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
     /// [`SessionStore::load`] costs no storage operation.
     ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: Request, ctx: &Context) -> Result<Response> {
+    ///     sessions
+    ///         .handle_lazy(request, ctx, async |request, session: &mut SessionStore| {
+    ///             if request.path() == "/about" {
+    ///                 return Response::ok("costs nothing");
+    ///             }
+    ///             session.load().await?;
+    ///             Response::ok(format!("{:?}", session.owner()?))
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// The closure's own.
     pub async fn handle_lazy<'c, F, E>(
@@ -124,12 +174,36 @@ impl Sessions {
 
     /// The session that `request` presents, unloaded: the first step of doing by hand what
     /// [`handle`](Self::handle) does.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionError, Sessions};
+    /// use worker::Request;
+    ///
+    /// async fn owner(sessions: &Sessions, request: &Request) -> Result<Option<String>, SessionError> {
+    ///     let mut session = sessions.open_request(request);
+    ///     session.load().await?;
+    ///     Ok(session.owner()?.map(str::to_owned))
+    /// }
+    /// ```
     pub fn open_request(&self, request: &Request) -> SessionStore {
         self.attach(request, None)
     }
 
     /// The last step of doing by hand what [`handle`](Self::handle) does: carries out what the
     /// request decided and puts the headers on `response`.
+    ///
+    /// ```no_run
+    /// use edge_session::Sessions;
+    /// use worker::{Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: &Request) -> Result<Response> {
+    ///     let mut session = sessions.open_request(request);
+    ///     session.load().await?;
+    ///     session.set("seen", true)?;
+    ///     let response = Response::ok("hello")?;
+    ///     Ok(sessions.commit_response(&mut session, response).await?)
+    /// }
+    /// ```
     ///
     /// # Errors
     /// What a save can fail with.
@@ -180,6 +254,18 @@ impl Sessions {
 impl SessionError {
     /// This error as a response: `application/problem+json` (RFC 9457) with the status of its code
     /// and, where trying again helps, `Retry-After`.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionError, SessionStore};
+    /// use worker::{Response, Result};
+    ///
+    /// fn page(session: &SessionStore) -> Result<Response> {
+    ///     match session.require::<u32>("views") {
+    ///         Ok(views) => Response::ok(views.to_string()),
+    ///         Err(error) => Ok(error.to_response()?),
+    ///     }
+    /// }
+    /// ```
     ///
     /// # Errors
     /// Where the runtime cannot make a response.

@@ -32,6 +32,21 @@ use crate::store::{SessionStore, WaitUntil};
 ///
 /// `Router::new().route("/", get(views)).layer(SessionLayer::new(&sessions, &ctx))`; the whole is
 /// in `examples/axum`.
+///
+/// ```no_run
+/// use edge_session::Sessions;
+/// use edge_session::http::SessionLayer;
+/// use tower_layer::Layer as _;
+///
+/// fn with_sessions<S>(
+///     router: S,
+///     sessions: &Sessions,
+///     ctx: &worker::Context,
+/// ) -> edge_session::http::SessionService<S> {
+///     // With axum: `router.layer(SessionLayer::new(sessions, ctx))`.
+///     SessionLayer::new(sessions, ctx).layer(router)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SessionLayer(SendWrapper<Inner>);
 
@@ -44,6 +59,15 @@ struct Inner {
 impl SessionLayer {
     /// The layer for the requests that end with `ctx`; without one, what would outlive the answer
     /// is awaited.
+    ///
+    /// ```no_run
+    /// use edge_session::Sessions;
+    /// use edge_session::http::SessionLayer;
+    ///
+    /// fn layer(sessions: &Sessions) -> SessionLayer {
+    ///     SessionLayer::new(sessions, None)
+    /// }
+    /// ```
     #[must_use]
     pub fn new<'c>(sessions: &Sessions, ctx: impl Into<Option<&'c Context>>) -> Self {
         let wait_until = ctx.into().map(|ctx| {
@@ -69,6 +93,15 @@ impl<S> Layer<S> for SessionLayer {
 }
 
 /// What [`SessionLayer`] makes of a service.
+///
+/// ```no_run
+/// use edge_session::http::{SessionLayer, SessionService};
+/// use tower_layer::Layer as _;
+///
+/// fn wrapped<S>(layer: &SessionLayer, inner: S) -> SessionService<S> {
+///     layer.layer(inner)
+/// }
+/// ```
 #[derive(Clone)]
 pub struct SessionService<S> {
     inner: S,
@@ -117,12 +150,34 @@ where
 }
 
 /// The session of a request: cheap to clone, loaded when it is extracted.
+///
+/// ```no_run
+/// use edge_session::SessionError;
+/// use edge_session::http::Session;
+///
+/// // With axum, below `#[worker::send]`.
+/// async fn views(session: Session) -> Result<String, SessionError> {
+///     let mut session = session.lock().await;
+///     let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+///     session.set("views", views)?;
+///     Ok(views.to_string())
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Session(Arc<SendWrapper<Mutex<SessionStore>>>);
 
 impl Session {
     /// The session, for reading and changing. Let go of it before the handler ends: the commit
     /// waits for it.
+    ///
+    /// ```no_run
+    /// use edge_session::SessionError;
+    /// use edge_session::http::Session;
+    ///
+    /// async fn logout(session: Session) -> Result<(), SessionError> {
+    ///     session.lock().await.destroy().await
+    /// }
+    /// ```
     pub async fn lock(&self) -> MutexGuard<'_, SessionStore> {
         self.0.lock().await
     }

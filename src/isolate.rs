@@ -32,6 +32,18 @@ const FLIGHT: i64 = 30_000;
 /// The memory that the requests of one isolate share.
 ///
 /// [`Isolate::current`] is the real one. A test that wants two isolates makes two.
+///
+/// ```
+/// # edge_session::doc::run(async |sessions| {
+/// use edge_session::{CookieHeader, Isolate};
+/// // What two isolates of one Worker know of each other is in the store alone.
+/// let (here, there) = (Isolate::new(), Isolate::new());
+/// let here = sessions.clone().with_isolate(&here, "SESSIONS");
+/// let there = sessions.with_isolate(&there, "SESSIONS");
+/// here.load(CookieHeader::none()).await;
+/// assert_eq!((here.stats().requests, there.stats().requests), (1, 0));
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Default)]
 pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 
@@ -54,12 +66,28 @@ thread_local! {
 
 impl Isolate {
     /// An isolate of its own.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::Isolate;
+    /// let sessions = sessions.with_isolate(&Isolate::new(), "SESSIONS");
+    /// # let _ = sessions;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The one that this code runs in.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::Isolate;
+    /// let sessions = sessions.with_isolate(&Isolate::current(), "SESSIONS");
+    /// # let _ = sessions;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn current() -> Self {
         CURRENT.with(Clone::clone)

@@ -327,6 +327,15 @@ impl Secret {
 /// The first signs what is minted, all verify. A session keeps its secret until its key is cycled;
 /// dropping a secret from the ring ends its sessions. Roll a new one out as `old,new` everywhere,
 /// then `new,old`, then `new`.
+///
+/// ```
+/// use edge_session::SecretRing;
+/// # let (new, old) = (edge_session::doc::secret(), edge_session::doc::secret() + "!");
+/// // Mints with the new one, and still knows what the old one has signed.
+/// let ring = SecretRing::parse(&format!("{new},{old}"))?;
+/// # let _ = ring;
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
 #[derive(Clone)]
 pub struct SecretRing(Rc<[Secret]>);
 

@@ -1,12 +1,29 @@
 //! Server-side web sessions for Cloudflare Workers, right on an eventually consistent store.
 //!
-//! # The house
+//! A session is a dictionary that lives in Workers KV, sealed with a key that only the browser's
+//! cookie holds. In a fetch handler written with the crate `worker` (feature `worker`, on by
+//! default; wasm32 only), it is used so:
 //!
-//! A [`Sessions`] is what a Worker makes of its environment: settings, secrets, a connector. It
-//! opens a [`SessionStore`] for a request: an ordered dictionary with a life cycle, from load to
-//! commit. What a load found is its [`Outcome`]; whatever fails is a [`SessionError`] with a
-//! stable [`ErrorCode`]. Storage is a [`connector`]: Workers KV, memory, or one
-//! of your own.
+#![cfg_attr(all(target_arch = "wasm32", feature = "worker"), doc = "```no_run")]
+#![cfg_attr(not(all(target_arch = "wasm32", feature = "worker")), doc = "```text")]
+//! use edge_session::{SessionStore, Sessions};
+//! use worker::{Context, Env, Request, Response, Result, event};
+//!
+//! #[event(fetch)]
+//! async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
+//!     // The KV namespace SESSIONS, the secret SESSION_SECRET, and variables SESSION_…
+//!     let sessions = Sessions::from_env(&env)?;
+//!     sessions
+//!         .handle(request, &ctx, async |_request, session: &mut SessionStore| {
+//!             let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+//!             session.set("views", views)?;
+//!             Response::ok(format!("{views}"))
+//!         })
+//!         .await
+//! }
+//! ```
+//!
+//! The same by hand, as a framework or a test does it, anywhere that Rust runs:
 //!
 //! ```
 //! use edge_session::connector::MemoryConnector;
@@ -30,8 +47,24 @@
 //! # }).unwrap();
 //! ```
 //!
-//! In a fetch handler written with the crate `worker`, `Sessions::from_env` and
-//! `Sessions::handle` do all of this (feature `worker`, on by default; wasm32 only).
+//! # In reading order
+//!
+//! 1. [`Sessions`]: what a Worker makes of its environment. It opens, loads and commits; `handle`
+//!    does all three around a closure.
+//! 2. [`SessionStore`]: one session in one request, an ordered dictionary with a life cycle.
+//!    [`bind`](SessionStore::bind) is login, [`destroy`](SessionStore::destroy) and
+//!    [`flush`](SessionStore::flush) are logout, [`Expiry`] says when it ends.
+//! 3. [`Outcome`]: what a load found, one of twelve words. [`SessionError`], with a stable
+//!    [`ErrorCode`]: whatever fails.
+//! 4. [`Settings`], with [`SameSite`] and [`Storage`], and the [`SecretRing`].
+//! 5. [`Sessions::list`], [`revoke`](Sessions::revoke) and [`revoke_all`](Sessions::revoke_all):
+//!    the sessions of one user, each an [`OwnedSession`].
+//! 6. [`RequestHead`] and [`CommitHeaders`]: what a session reads of a request and wants on its
+//!    answer, for frameworks without an adapter here. `http` is the one for axum.
+//! 7. [`EventSink`] and [`Stats`]: what happens to sessions, and what it costs.
+//! 8. [`connector`]: the port to storage, Workers KV and memory behind it, or one of your own.
+//!    [`runtime`]: clock, randomness and timer. [`Isolate`]: what requests of one isolate share.
+//!    A test passes in its own.
 //!
 //! # Inside
 //!
@@ -114,7 +147,6 @@ pub use settings::{Settings, Storage};
 pub use stats::Stats;
 pub use store::SessionStore;
 
-#[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod doc;
 

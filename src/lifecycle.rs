@@ -45,6 +45,16 @@ impl SessionStore {
     /// Loads the session: one read where its key cookie is authentic, none otherwise. A second
     /// call does nothing.
     ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let mut session = sessions.open(CookieHeader::none());
+    /// assert_eq!(session.get::<u32>("views").unwrap_err().code().as_str(), "not_loaded");
+    /// assert_eq!(session.load().await?, Outcome::New);
+    /// assert_eq!(session.get::<u32>("views")?, None);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// What every accessor says after it, where the load cannot be trusted: `unavailable`,
     /// `quota`, `pending`, `rotated`.
@@ -56,6 +66,15 @@ impl SessionStore {
 
     /// Loads the session with the shortest cache time that the store has, again if it was loaded
     /// before; changes made in between are kept.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// // Before something that a session which was just ended elsewhere must not do:
+    /// session.load_fresh().await?;
+    /// # Ok(()) })
+    /// # });
+    /// ```
     ///
     /// # Errors
     /// As [`load`](Self::load).
@@ -190,6 +209,14 @@ impl SessionStore {
     // --- a new key ---------------------------------------------------------------------------
 
     /// A random id of 256 bits in base64url, tied to no session.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let id = session.generate_session_id()?;
+    /// assert_eq!(id.len(), 43);
+    /// assert_ne!(id, session.generate_session_id()?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `not_ready` where there is no randomness, as at module scope.
@@ -600,6 +627,17 @@ impl SessionStore {
     /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
     /// key, for administrators: no ownership is asked.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.delete(None).await?;
+    /// assert!(!session.exists(None).await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
     /// # Errors
     /// As [`destroy`](Self::destroy); a storage error, and `invalid_value` for a text that is no
     /// session key.
@@ -918,6 +956,17 @@ impl SessionStore {
 
     /// The headers for what was done already, by `destroy`, `flush` or an explicit `save`: for an
     /// answer that is sent instead of one whose commit failed.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// // Were the commit to fail, the answer would still carry the cookies of that save.
+    /// assert_eq!(session.done_headers().set_cookie().len(), 2);
+    /// # Ok(()) })
+    /// # });
+    /// ```
     pub fn done_headers(&self) -> CommitHeaders {
         let Out { key, seen, fresh } = &self.out;
         let set_cookie: Vec<String> = [key, seen, fresh].into_iter().flatten().cloned().collect();

@@ -11,6 +11,18 @@ use crate::revocation::{Death, Markers};
 use crate::version::Version;
 
 /// What a load found.
+///
+/// ```
+/// # edge_session::doc::with_session(|session| {
+/// use edge_session::Outcome;
+/// let greeting = match session.outcome() {
+///     Outcome::New => "Welcome.",
+///     Outcome::Expired | Outcome::Gone => "You were away for long.",
+///     _ => "Hello again.",
+/// };
+/// assert_eq!(greeting, "Welcome.");
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// No session cookie came.
@@ -41,6 +53,10 @@ pub enum Outcome {
 
 impl Outcome {
     /// The stable text of this outcome.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::Outcome::Loaded.as_str(), "loaded");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -34,6 +34,18 @@ const PAUSES: u32 = 5;
 const BULK: usize = 100;
 
 /// One session of an owner, as [`Sessions::list`] shows it.
+///
+/// ```
+/// # edge_session::doc::run(async |sessions| {
+/// # use edge_session::CookieHeader;
+/// # let mut session = sessions.load(CookieHeader::none()).await;
+/// session.bind("ada", true)?;
+/// # let _ = sessions.commit(&mut session, 200).await?;
+/// for device in sessions.list("ada").await? {
+///     println!("{} {:?}", device.last_written, device.user_agent);
+/// }
+/// # Ok(()) });
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
@@ -174,6 +186,17 @@ impl Sessions {
     /// The list is as eventually consistent as the store's: a login of the last minute may be
     /// missing. What is known to have ended is left out.
     ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let devices = sessions.list("ada").await?;
+    /// assert_eq!(Some(&devices[0].key), session.session_key().as_ref());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
@@ -192,6 +215,19 @@ impl Sessions {
     /// Ends one session of a user: the device that is gone. Dead everywhere within
     /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
     /// propagation is as assumed.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let key = session.session_key().unwrap();
+    /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
+    /// sessions.revoke("ada", &key).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// `not_found` for a session key that is not this user's; a storage error.
@@ -215,6 +251,21 @@ impl Sessions {
 
     /// Ends every session of a user, but for the lineage of the session key `except`: "log out
     /// everywhere". Call it after a change of password, then `bind` again to go on.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// // Everywhere else:
+    /// sessions.revoke_all("ada", session.session_key().as_deref()).await?;
+    /// assert_eq!(sessions.list("ada").await?.len(), 1);
+    /// // Everywhere:
+    /// sessions.revoke_all("ada", None).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// A storage error; what was ended before stays so, and the call can be repeated.

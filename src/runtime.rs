@@ -8,6 +8,31 @@ use futures_util::future::LocalBoxFuture;
 use crate::error::{ErrorCode, SessionError};
 
 /// What the core needs of the world besides storage.
+///
+/// ```
+/// use edge_session::SessionError;
+/// use edge_session::connector::ManualClock;
+/// use edge_session::runtime::{PlatformRuntime, Runtime};
+/// use futures_util::future::LocalBoxFuture;
+///
+/// /// The platform, at an instant that a test moves.
+/// struct At(ManualClock);
+///
+/// impl Runtime for At {
+///     fn now(&self) -> i64 {
+///         self.0.now()
+///     }
+///
+///     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+///         PlatformRuntime.fill_random(out)
+///     }
+///
+///     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+///         self.0.advance(milliseconds.into());
+///         Box::pin(std::future::ready(()))
+///     }
+/// }
+/// ```
 pub trait Runtime {
     /// Milliseconds since 1970-01-01 UTC. On a deployed Worker this advances only with I/O.
     fn now(&self) -> i64;
@@ -24,6 +49,14 @@ pub trait Runtime {
 }
 
 /// The clock, randomness (`crypto.getRandomValues`) and timer of the platform.
+///
+/// ```
+/// use edge_session::runtime::{PlatformRuntime, Runtime as _};
+/// let mut dice = [0; 16];
+/// PlatformRuntime.fill_random(&mut dice)?;
+/// assert!(PlatformRuntime.now() > 1_700_000_000_000);
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PlatformRuntime;
 

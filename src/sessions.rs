@@ -76,6 +76,17 @@ pub struct Sessions {
 impl Sessions {
     /// Sessions kept by `connector`.
     ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// # let secret = edge_session::doc::secret();
+    /// let ring = SecretRing::parse(&secret)?;
+    /// let settings = Settings::default().with_idle_timeout(900);
+    /// let sessions = Sessions::new(MemoryConnector::new(), ring, settings)?;
+    /// assert_eq!(sessions.settings().idle_timeout(), 900);
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
     /// # Errors
     /// `config` where the settings are illegal, alone or together; the text names the setting.
     pub fn new(
@@ -92,6 +103,20 @@ impl Sessions {
     }
 
     /// The same with a clock and randomness of one's own, for tests.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::runtime::PlatformRuntime;
+    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let connector = Rc::new(MemoryConnector::new());
+    /// let runtime = Rc::new(PlatformRuntime); // or one whose clock a test moves
+    /// let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime)?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -120,6 +145,14 @@ impl Sessions {
     /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
     /// names the connector's namespace: sessions of two never mix. Without this, these sessions
     /// remember for themselves.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::Isolate;
+    /// let sessions = sessions.with_isolate(&Isolate::current(), "SESSIONS");
+    /// # let _ = sessions;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
         let memory = isolate.memory(namespace, self.shared.settings.key_prefix());
@@ -127,6 +160,22 @@ impl Sessions {
     }
 
     /// The same, telling `sink` what happens to sessions.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Event, EventSink};
+    ///
+    /// struct Log;
+    /// impl EventSink for Log {
+    ///     fn event(&self, event: &Event) {
+    ///         println!("{event}");
+    ///     }
+    /// }
+    ///
+    /// let sessions = sessions.with_events(Log);
+    /// # sessions.load(CookieHeader::none()).await;
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn with_events(self, sink: impl EventSink + 'static) -> Self {
         self.change(|shared| shared.events = Some(Rc::new(sink)))
@@ -138,6 +187,12 @@ impl Sessions {
     }
 
     /// The settings in force.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// assert_eq!(sessions.settings().cookie_name(), "__Host-session");
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.shared.settings
@@ -145,6 +200,14 @@ impl Sessions {
 
     /// The session that this request presents, unloaded: no I/O, and none later unless
     /// [`SessionStore::load`] is called.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::CookieHeader;
+    /// let session = sessions.open(CookieHeader::new("__Host-session=…"));
+    /// assert!(session.get::<u32>("views").is_err(), "it is not loaded");
+    /// # Ok(()) });
+    /// ```
     pub fn open(&self, request: impl RequestHead + 'static) -> SessionStore {
         self.shared.count(Count::Requests);
         self.open_uncounted(request)
@@ -162,6 +225,14 @@ impl Sessions {
     /// The session that this request presents, loaded: one read where its key cookie is authentic,
     /// none otherwise. What was found is its [`outcome`](SessionStore::outcome); where that cannot
     /// be trusted, every accessor says so.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let session = sessions.load(CookieHeader::new("__Host-session=forged")).await;
+    /// assert_eq!(session.outcome(), Outcome::Rejected);
+    /// # Ok(()) });
+    /// ```
     pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
         let _outcome = session.load_unseen(Freshness::Memory).await;
@@ -170,6 +241,14 @@ impl Sessions {
 
     /// As [`load`](Self::load), with the shortest cache time that the store has: for a page where
     /// a revoked session must not get by on a cached copy.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let session = sessions.load_fresh(CookieHeader::none()).await;
+    /// assert_eq!(session.outcome(), Outcome::New);
+    /// # Ok(()) });
+    /// ```
     pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
         let _outcome = session.load_unseen(Freshness::Shortest).await;
@@ -178,6 +257,19 @@ impl Sessions {
 
     /// Carries out what the request decided about its session, and gives the headers that say so.
     /// `status` is that of the answer: a 5xx drops every change that was not saved before.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::CookieHeader;
+    /// let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// for cookie in headers.set_cookie() {
+    ///     // response.headers_mut().append("set-cookie", cookie)
+    /// #   assert!(cookie.starts_with("__Host-session"));
+    /// }
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// What a save can fail with; [`CommitHeaders`] of what was done before are in
@@ -191,6 +283,14 @@ impl Sessions {
     }
 
     /// What this isolate has counted since it began: for a log line, or a page for operators.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// sessions.load(CookieHeader::none()).await;
+    /// assert_eq!(sessions.stats().outcome(Outcome::New), 1);
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.memory.stats()
@@ -198,6 +298,19 @@ impl Sessions {
 }
 
 /// The header fields that a commit wants on the response.
+///
+/// ```
+/// # edge_session::doc::run(async |sessions| {
+/// use edge_session::CookieHeader;
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.get::<u32>("views")?;
+/// let headers = sessions.commit(&mut session, 200).await?;
+/// assert!(headers.set_cookie().is_empty(), "nothing was saved");
+/// assert!(headers.depends_on_session(), "but something was looked at");
+/// assert_eq!(headers.cache_control()[0], ("cache-control", "no-store"));
+/// assert_eq!(headers.vary(Some("Accept")).as_deref(), Some("Accept, Cookie"));
+/// # Ok(()) });
+/// ```
 #[must_use = "a session is kept by putting these headers on the response"]
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CommitHeaders {
@@ -216,6 +329,17 @@ impl Drop for CommitHeaders {
 
 impl CommitHeaders {
     /// Values for one `Set-Cookie` field each: append them, never join them.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// let names = headers.set_cookie().iter().filter_map(|line| line.split('=').next());
+    /// assert_eq!(names.collect::<Vec<_>>(), ["__Host-session", "__Host-session-fresh"]);
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn set_cookie(&self) -> &[String] {
         &self.set_cookie
@@ -223,6 +347,15 @@ impl CommitHeaders {
 
     /// True where the answer depends on the session: it must carry `Cache-Control: no-store` and
     /// `Vary: Cookie` (RFC 9111 sections 4.1 and 5.2.2.5).
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(!headers.depends_on_session(), "nobody looked at it");
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn depends_on_session(&self) -> bool {
         self.depends_on_session
@@ -230,6 +363,17 @@ impl CommitHeaders {
 
     /// The value for `Vary`, given the one that the response has: `Cookie` is added where it and
     /// `*` are missing. `None` where nothing has to change.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert_eq!(headers.vary(None).as_deref(), Some("Cookie"));
+    /// assert_eq!(headers.vary(Some("*")), None);
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn vary(&self, existing: Option<&str>) -> Option<String> {
         if !self.depends_on_session {
@@ -248,6 +392,16 @@ impl CommitHeaders {
 
     /// Fields that keep every cache from storing the answer, the CDN's included; they replace what
     /// the response says.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.cache_control().contains(&("cdn-cache-control", "no-store")));
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn cache_control(&self) -> &'static [(&'static str, &'static str)] {
         if self.depends_on_session {
@@ -265,6 +419,21 @@ impl CommitHeaders {
     /// `SESSION_SERVER_TIMING` is on and the answer depends on the session:
     /// `session;dur=12;desc="get 1 keys 2 put 1 delete 0 list 0"`, the milliseconds that this
     /// request's session waited for the store, and what it asked of it.
+    ///
+    /// ```
+    /// # use edge_session::connector::MemoryConnector;
+    /// # use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let settings = Settings::default().with_server_timing(true);
+    /// # let sessions = Sessions::new(MemoryConnector::new(), ring, settings)?;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.server_timing().unwrap().ends_with("put 1 delete 0 list 0\""));
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn server_timing(&self) -> Option<&str> {
         self.server_timing
@@ -273,6 +442,15 @@ impl CommitHeaders {
     }
 
     /// True where the response stays as it is.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.is_empty());
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.set_cookie.is_empty() && !self.depends_on_session

@@ -10,6 +10,13 @@ use crate::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AGE, SameSit
 use crate::error::SessionError;
 
 /// Which connector keeps the sessions.
+///
+/// ```
+/// use edge_session::{Settings, Storage};
+/// let settings = Settings::from_vars([("SESSION_STORAGE", "memory")])?;
+/// assert_eq!(settings.storage(), Storage::Memory);
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Storage {
     /// The Workers KV namespace bound as `SESSIONS`.
@@ -22,6 +29,10 @@ pub enum Storage {
 
 impl Storage {
     /// The setting's value: `kv` or `memory`.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::Storage::Kv.as_str(), "kv");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -226,6 +237,14 @@ macro_rules! settings {
                         stringify!($default), "`.")]
                     ///
                     $(#[$doc])*
+                    ///
+                    /// ```
+                    /// # use edge_session::*;
+                    #[doc = concat!("let settings = Settings::default().", stringify!($with), "(",
+                        stringify!($default), ");")]
+                    #[doc = concat!("assert_eq!(settings.", stringify!($get), "(), ",
+                        stringify!($default), ");")]
+                    /// ```
                 ],
                 $type, $default
             })*

@@ -12,12 +12,8 @@ use crate::sessions::Shared;
 /// these numbers are for logs and alarms, not for bills.
 ///
 /// ```
-/// use edge_session::connector::MemoryConnector;
-/// use edge_session::{CookieHeader, Outcome, SecretRing, Sessions, Settings};
-/// # futures_executor::block_on(async {
-/// # let secret = edge_session::doc::secret();
-/// let ring = SecretRing::parse(&secret)?;
-/// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
+/// use edge_session::{CookieHeader, Outcome};
+/// # edge_session::doc::run(async |sessions| {
 /// let mut session = sessions.load(CookieHeader::none()).await;
 /// session.set("views", 1)?;
 /// let _headers = sessions.commit(&mut session, 200).await?;
@@ -25,8 +21,7 @@ use crate::sessions::Shared;
 /// let stats = sessions.stats();
 /// assert_eq!((stats.requests, stats.outcome(Outcome::New)), (1, 1));
 /// assert_eq!((stats.reads, stats.puts, stats.table_entries), (0, 1, 1));
-/// # Ok::<(), edge_session::SessionError>(())
-/// # }).unwrap();
+/// # Ok(()) });
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -62,6 +57,14 @@ pub struct Stats {
 
 impl Stats {
     /// Loads that found `outcome`.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// sessions.load(CookieHeader::new("__Host-session=forged")).await;
+    /// assert_eq!(sessions.stats().outcome(Outcome::Rejected), 1);
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn outcome(&self, outcome: Outcome) -> u64 {
         self.outcomes[outcome as usize]

@@ -35,6 +35,19 @@ pub(crate) type WaitUntil = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
 ///
 /// Made by [`Sessions`](crate::Sessions). Values are parsed when asked for; changes are kept here
 /// until the commit. Keys are in order of insertion.
+///
+/// ```
+/// use edge_session::{SessionError, SessionStore};
+///
+/// fn page(session: &mut SessionStore) -> Result<String, SessionError> {
+///     let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+///     session.set("views", views)?;
+///     Ok(format!("You were here {views} times."))
+/// }
+/// # edge_session::doc::with_session(|session| {
+/// # assert_eq!(page(session)?, "You were here 1 times.");
+/// # Ok(()) });
+/// ```
 pub struct SessionStore {
     pub(crate) shared: Rc<Shared>,
     pub(crate) request: Rc<dyn RequestHead>,
@@ -139,6 +152,13 @@ impl SessionStore {
 
     /// The JSON text under `key`, as it is stored.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// assert_eq!(session.get_json("cart")?.as_deref(), Some(r#"["apple"]"#));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get`](Self::get), but for `wrong_type`.
     pub fn get_json(&self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
@@ -198,6 +218,13 @@ impl SessionStore {
 
     /// True where there is a value under `key`, `null` and `false` among them.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("choice", None::<u8>)?;
+    /// assert!(session.contains_key("choice")?, "`null` is a value too");
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn contains_key(&self, key: &str) -> Result<bool, SessionError> {
@@ -206,6 +233,13 @@ impl SessionStore {
 
     /// How many keys there are.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("a", 1), ("b", 2)])?;
+    /// assert_eq!(session.len()?, 2);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn len(&self) -> Result<usize, SessionError> {
@@ -213,6 +247,14 @@ impl SessionStore {
     }
 
     /// True where there is neither a value nor a flash value.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(session.is_empty()?);
+    /// session.flash("notice", "Saved.")?;
+    /// assert!(!session.is_empty()?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
@@ -242,6 +284,13 @@ impl SessionStore {
 
     /// The keys, in order of insertion.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("b", 1), ("a", 2)])?;
+    /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["b", "a"]);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn keys(&self) -> Result<impl Iterator<Item = &str>, SessionError> {
@@ -249,6 +298,13 @@ impl SessionStore {
     }
 
     /// The JSON texts of the values, in order of insertion.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("b", 1), ("a", 2)])?;
+    /// assert_eq!(session.values()?.collect::<Vec<_>>(), ["1", "2"]);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
@@ -278,6 +334,14 @@ impl SessionStore {
     }
 
     /// Removes `key`; tells whether it was there.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// assert!(session.remove("cart")?);
+    /// assert!(!session.remove("cart")?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`set`](Self::set), but for those about the value.
@@ -427,6 +491,14 @@ impl SessionStore {
 
     /// Removes every value and every flash value.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// session.clear()?;
+    /// assert!(session.is_empty()?);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn clear(&mut self) -> Result<(), SessionError> {
@@ -475,6 +547,15 @@ impl SessionStore {
     }
 
     /// Takes a flash value: it is gone with that.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.flash("notice", "Saved.")?;
+    /// let notice: Option<String> = session.take_flash("notice")?;
+    /// assert_eq!(notice.as_deref(), Some("Saved."));
+    /// assert_eq!(session.take_flash::<String>("notice")?, None);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`remove`](Self::remove).
@@ -533,6 +614,15 @@ impl SessionStore {
     ///
     /// [`Sessions::handle`](crate::Sessions) does this by itself; it is for frameworks that open,
     /// load and commit by hand.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_wait_until(|work| {
+    ///     // `platform.wait_until(work)`
+    /// #   drop(work);
+    /// });
+    /// # Ok(()) });
+    /// ```
     pub fn set_wait_until(&mut self, wait_until: impl Fn(LocalBoxFuture<'static, ()>) + 'static) {
         self.wait_until = Some(Rc::new(wait_until));
     }
@@ -596,6 +686,16 @@ impl SessionStore {
     }
 
     /// The last refusal of this session, if there was one.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.destroy().await?;
+    /// assert!(session.set("cart", ["apple"]).is_err());
+    /// assert_eq!(session.refusal().unwrap().code().as_str(), "destroyed");
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn refusal(&self) -> Option<SessionError> {
         self.look_at();
@@ -605,6 +705,13 @@ impl SessionStore {
     // --- what is known of the session --------------------------------------------------------
 
     /// What the load found.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Outcome;
+    /// assert_eq!(session.outcome(), Outcome::New);
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn outcome(&self) -> Outcome {
         self.look_at();
@@ -612,6 +719,14 @@ impl SessionStore {
     }
 
     /// The public name of the session, safe to log: none before `create` or the first save.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.session_key(), None);
+    /// session.create()?;
+    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn session_key(&self) -> Option<String> {
         self.look_at();
@@ -631,6 +746,17 @@ impl SessionStore {
     }
 
     /// True where the store does not hold this session yet; false where the load could not tell.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// assert!(session.is_new());
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert!(!session.is_new());
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.look_at();
@@ -638,6 +764,14 @@ impl SessionStore {
     }
 
     /// True where anything of the session was looked at: the answer depends on it then.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.accessed());
+    /// session.get::<u32>("views")?;
+    /// assert!(session.accessed());
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn accessed(&self) -> bool {
         self.accessed.get()
@@ -650,6 +784,16 @@ impl SessionStore {
     }
 
     /// Counts the saves of this session; 0 before the first.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert_eq!(session.version(), 1);
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn version(&self) -> u32 {
         self.look_at();
@@ -657,6 +801,17 @@ impl SessionStore {
     }
 
     /// When the session began, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// assert_eq!(session.created_at(), None);
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert!(session.created_at().is_some());
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn created_at(&self) -> Option<i64> {
         self.look_at();
@@ -664,6 +819,14 @@ impl SessionStore {
     }
 
     /// The user id that the session is bound to.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.owner()?, None);
+    /// session.bind("ada", true)?;
+    /// assert_eq!(session.owner()?, Some("ada"));
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
@@ -684,6 +847,14 @@ impl SessionStore {
     }
 
     /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.auth_time()?, None);
+    /// session.bind("ada", true)?;
+    /// assert!(session.auth_time()?.is_some());
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
@@ -727,6 +898,17 @@ impl SessionStore {
     }
 
     /// True where a commit would save: something changed, or was said to have.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.set("views", 1)?;
+    /// assert!(!session.modified(), "it was 1 before");
+    /// # Ok(()) })
+    /// # });
+    /// ```
     #[must_use]
     pub fn modified(&self) -> bool {
         match self.modified {
@@ -737,6 +919,16 @@ impl SessionStore {
     }
 
     /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("draft", "…")?;
+    /// session.set_modified(false)?;
+    /// assert!(!session.modified());
+    /// session.set("draft", "text")?;
+    /// assert!(session.modified(), "a later change counts again");
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
@@ -751,6 +943,14 @@ impl SessionStore {
     }
 
     /// True where a commit would write to the store or set a cookie.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.needs_update());
+    /// session.set("views", 1)?;
+    /// assert!(session.needs_update());
+    /// # Ok(()) });
+    /// ```
     #[must_use]
     pub fn needs_update(&self) -> bool {
         self.look_at();
@@ -766,6 +966,13 @@ impl SessionStore {
 
     /// Seconds until the session ends, by whichever limit comes first; negative when it has.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(600)?;
+    /// assert!((595..=600).contains(&session.get_expiry_age()?));
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
@@ -777,6 +984,14 @@ impl SessionStore {
 
     /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(edge_session::Expiry::At(4_000_000_000_000))?;
+    /// // The hard end of the lineage comes first.
+    /// assert!(session.get_expiry_date()? < 4_000_000_000_000);
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn get_expiry_date(&self) -> Result<i64, SessionError> {
@@ -786,6 +1001,14 @@ impl SessionStore {
 
     /// When the session ends if the browser does not come back; `None` without an idle limit.
     ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(session.idle_expires_at()? < Some(session.get_expiry_date()? + 1));
+    /// session.set_expiry(edge_session::Expiry::Idle(60))?;
+    /// assert!(session.idle_expires_at()?.is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn idle_expires_at(&self) -> Result<Option<i64>, SessionError> {
@@ -794,6 +1017,14 @@ impl SessionStore {
     }
 
     /// True where the cookies end with the browser.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.get_expire_at_browser_close()?);
+    /// session.set_expiry(0)?;
+    /// assert!(session.get_expire_at_browser_close()?);
+    /// # Ok(()) });
+    /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).

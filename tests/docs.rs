@@ -204,3 +204,70 @@ fn every_rule_that_can_be_broken_has_a_row() {
     let rows: Vec<&str> = rows.filter(|row| source.contains(row)).collect();
     assert_eq!(rows, list.split_whitespace().collect::<Vec<_>>());
 }
+
+/// Modules whose `pub` items nobody outside of this crate can name.
+const INNER: [&str; 6] = [
+    "js",
+    "worker",
+    "fetch.rs",
+    "fuzzing.rs",
+    "mutant.rs",
+    "doc.rs",
+];
+
+/// Public functions and types of a source file whose documentation shows no code. What has no
+/// documentation is not public, or the compiler would refuse it.
+fn without_example(source: &str) -> Vec<String> {
+    let (mut documented, mut shown) = (false, false);
+    let mut found = Vec::new();
+    for line in source.lines() {
+        if line == "#[cfg(test)]" {
+            break;
+        }
+        let text = line.trim_start();
+        if let Some(doc) = text.strip_prefix("///") {
+            (documented, shown) = (true, shown || doc.contains("```"));
+            continue;
+        }
+        if text.starts_with("#[") {
+            continue;
+        }
+        let item = text.strip_prefix("pub ").map(|rest| {
+            let words = rest.split([' ', '(', '<', ';', ':']);
+            let mut words = words.filter(|word| !["async", "const"].contains(word));
+            (
+                words.next().unwrap_or_default(),
+                words.next().unwrap_or_default(),
+            )
+        });
+        if let Some(("fn" | "struct" | "enum" | "trait" | "type", name)) = item
+            && documented
+            && !shown
+        {
+            found.push(name.to_owned());
+        }
+        (documented, shown) = (false, false);
+    }
+    found
+}
+
+#[test]
+fn every_public_item_has_an_example() {
+    let source =
+        "/// One.\npub fn one() {}\n/// Two.\n///\n/// ```\n/// ```\npub async fn two() {}";
+    assert_eq!(without_example(source), ["one"]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    files(&root, &[".rs"], &mut paths);
+    let mut missing = Vec::new();
+    for path in paths {
+        let name = path.strip_prefix(&root).unwrap();
+        if INNER.iter().any(|inner| name.starts_with(inner)) {
+            continue;
+        }
+        let source = fs::read_to_string(&path).unwrap();
+        let found = without_example(&source).into_iter();
+        missing.extend(found.map(|item| format!("{}: {item}", name.display())));
+    }
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

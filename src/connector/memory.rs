@@ -94,29 +94,64 @@ pub struct ManualClock(Rc<Cell<i64>>);
 
 impl ManualClock {
     /// A clock that shows this instant (milliseconds since the epoch).
+    ///
+    /// ```
+    /// use edge_session::connector::ManualClock;
+    /// assert_eq!(ManualClock::new(1_000).now(), 1_000);
+    /// ```
     #[must_use]
     pub fn new(milliseconds: i64) -> Self {
         Self(Rc::new(Cell::new(milliseconds)))
     }
 
     /// The instant that it shows (milliseconds since the epoch).
+    ///
+    /// ```
+    /// use edge_session::connector::ManualClock;
+    /// assert_eq!(ManualClock::default().now(), 0);
+    /// ```
     #[must_use]
     pub fn now(&self) -> i64 {
         self.0.get()
     }
 
     /// Shows this instant (milliseconds since the epoch) from now on; it may be an earlier one.
+    ///
+    /// ```
+    /// use edge_session::connector::ManualClock;
+    /// let clock = ManualClock::new(1_000);
+    /// clock.set(500);
+    /// assert_eq!(clock.now(), 500);
+    /// ```
     pub fn set(&self, milliseconds: i64) {
         self.0.set(milliseconds);
     }
 
     /// Moves on by this many milliseconds (back, if negative).
+    ///
+    /// ```
+    /// use edge_session::connector::ManualClock;
+    /// let clock = ManualClock::new(1_000);
+    /// clock.advance(-500);
+    /// assert_eq!(clock.now(), 500);
+    /// ```
     pub fn advance(&self, milliseconds: i64) {
         self.0.set(self.0.get().saturating_add(milliseconds));
     }
 }
 
 /// How many operations a [`MemoryConnector`] has carried out.
+///
+/// ```
+/// use edge_session::connector::{MemoryConnector, ReadOptions, SessionConnector as _};
+/// # futures_executor::block_on(async {
+/// let store = MemoryConnector::new();
+/// store.read(&["a", "b"], ReadOptions::default()).await?;
+/// let counts = store.operations();
+/// assert_eq!((counts.reads, counts.keys_read, counts.puts), (1, 2, 0));
+/// # Ok::<(), edge_session::connector::ConnectorError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OperationCounts {
@@ -134,12 +169,32 @@ pub struct OperationCounts {
 
 impl MemoryConnector {
     /// An empty store that lives by the platform's clock.
+    ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// let store = MemoryConnector::new();
+    /// let same = store.clone(); // for the test to look at what the sessions do
+    /// assert_eq!(same.operations(), store.operations());
+    /// ```
     #[must_use]
     pub fn new() -> Self {
         Self::with(Clock::Platform)
     }
 
     /// An empty store that lives by `clock`.
+    ///
+    /// ```
+    /// use edge_session::connector::{ManualClock, MemoryConnector, PutOptions, ReadOptions};
+    /// use edge_session::connector::SessionConnector as _;
+    /// # futures_executor::block_on(async {
+    /// let clock = ManualClock::new(0);
+    /// let store = MemoryConnector::with_clock(clock.clone());
+    /// store.put("a", "1", PutOptions::ttl(60)).await?;
+    /// clock.advance(60_000);
+    /// assert_eq!(store.read(&["a"], ReadOptions::default()).await?, [None]);
+    /// # Ok::<(), edge_session::connector::ConnectorError>(())
+    /// # }).unwrap();
+    /// ```
     #[must_use]
     pub fn with_clock(clock: ManualClock) -> Self {
         Self::with(Clock::Manual(clock))
@@ -155,12 +210,28 @@ impl MemoryConnector {
 
     /// What was asked of this store since it was made, or since
     /// [`reset_operations`](Self::reset_operations).
+    ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// assert_eq!(MemoryConnector::new().operations().puts, 0);
+    /// ```
     #[must_use]
     pub fn operations(&self) -> OperationCounts {
         self.0.operations.get()
     }
 
     /// Counts from zero again.
+    ///
+    /// ```
+    /// use edge_session::connector::{MemoryConnector, SessionConnector as _};
+    /// # futures_executor::block_on(async {
+    /// let store = MemoryConnector::new();
+    /// store.delete("a").await?;
+    /// store.reset_operations();
+    /// assert_eq!(store.operations().deletes, 0);
+    /// # Ok::<(), edge_session::connector::ConnectorError>(())
+    /// # }).unwrap();
+    /// ```
     pub fn reset_operations(&self) {
         self.0.operations.set(OperationCounts::default());
     }

@@ -25,6 +25,49 @@ pub use memory::{ManualClock, MemoryConnector, OperationCounts};
 ///
 /// Futures are boxed and not `Send`: a Worker has one thread, and the port is used as
 /// `Rc<dyn SessionConnector>`. Keys are ASCII of at most 512 bytes, values are ASCII text.
+///
+/// ```
+/// use edge_session::connector::{
+///     ConnectorError, ConnectorErrorKind, MemoryConnector, Page, PutOptions, ReadOptions,
+///     SessionConnector,
+/// };
+/// use futures_util::future::LocalBoxFuture;
+///
+/// /// A namespace that lists nothing.
+/// struct Unlisted(MemoryConnector);
+///
+/// impl SessionConnector for Unlisted {
+///     fn read<'a>(
+///         &'a self,
+///         keys: &'a [&'a str],
+///         options: ReadOptions,
+///     ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+///         self.0.read(keys, options)
+///     }
+///
+///     fn put<'a>(
+///         &'a self,
+///         key: &'a str,
+///         value: &'a str,
+///         options: PutOptions,
+///     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+///         self.0.put(key, value, options)
+///     }
+///
+///     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+///         self.0.delete(key)
+///     }
+///
+///     fn list<'a>(
+///         &'a self,
+///         _prefix: &'a str,
+///         _cursor: Option<&'a str>,
+///     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+///         let kind = ConnectorErrorKind::Unsupported;
+///         Box::pin(async move { Err(ConnectorError::new(kind, "it cannot list")) })
+///     }
+/// }
+/// ```
 pub trait SessionConnector {
     /// The values of `keys`, in their order; `None` for one that is not there. One round trip.
     ///
@@ -67,6 +110,11 @@ pub trait SessionConnector {
 }
 
 /// How to read.
+///
+/// ```
+/// use edge_session::connector::ReadOptions;
+/// assert_eq!(ReadOptions::default().cache_ttl, None);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
@@ -77,6 +125,11 @@ pub struct ReadOptions {
 
 impl ReadOptions {
     /// Options with this cache time in seconds.
+    ///
+    /// ```
+    /// use edge_session::connector::ReadOptions;
+    /// assert_eq!(ReadOptions::cache_ttl(30).cache_ttl, Some(30));
+    /// ```
     #[must_use]
     pub const fn cache_ttl(seconds: u32) -> Self {
         Self {
@@ -86,6 +139,12 @@ impl ReadOptions {
 }
 
 /// How to put.
+///
+/// ```
+/// use edge_session::connector::PutOptions;
+/// let options = PutOptions::ttl(3_600).with_metadata("created today");
+/// assert_eq!(options.ttl, Some(3_600));
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
@@ -99,6 +158,11 @@ pub struct PutOptions {
 
 impl PutOptions {
     /// Options with this time to live in seconds.
+    ///
+    /// ```
+    /// use edge_session::connector::PutOptions;
+    /// assert_eq!(PutOptions::ttl(60).metadata, None);
+    /// ```
     #[must_use]
     pub const fn ttl(seconds: u32) -> Self {
         Self {
@@ -108,6 +172,12 @@ impl PutOptions {
     }
 
     /// The same with list metadata.
+    ///
+    /// ```
+    /// use edge_session::connector::PutOptions;
+    /// let options = PutOptions::default().with_metadata("text");
+    /// assert_eq!(options.metadata.as_deref(), Some("text"));
+    /// ```
     #[must_use]
     pub fn with_metadata(mut self, metadata: impl Into<String>) -> Self {
         self.metadata = Some(metadata.into());
@@ -116,6 +186,23 @@ impl PutOptions {
 }
 
 /// A page of a listing.
+///
+/// ```
+/// use edge_session::connector::{MemoryConnector, SessionConnector};
+/// # futures_executor::block_on(async {
+/// let store = MemoryConnector::new();
+/// let mut cursor = None;
+/// loop {
+///     let page = store.list("s.", cursor.as_deref()).await?;
+///     // page.keys …
+///     cursor = page.cursor;
+///     if cursor.is_none() {
+///         break;
+///     }
+/// }
+/// # Ok::<(), edge_session::connector::ConnectorError>(())
+/// # }).unwrap();
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The keys of this page; a page may be empty and still have a successor.
@@ -125,6 +212,13 @@ pub struct Page {
 }
 
 /// One key of a listing.
+///
+/// ```
+/// use edge_session::connector::{ListedKey, Page};
+/// let key = ListedKey { name: "s.a".to_owned(), metadata: None };
+/// let last = Page { keys: vec![key], cursor: None };
+/// assert_eq!(last.keys.len(), 1);
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedKey {
     /// The whole key, prefix included.
@@ -134,6 +228,20 @@ pub struct ListedKey {
 }
 
 /// What kind of failure a [`ConnectorError`] is.
+///
+/// ```
+/// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+///
+/// fn of_status(status: u16) -> ConnectorError {
+///     let kind = match status {
+///         413 => ConnectorErrorKind::TooLarge,
+///         429 => ConnectorErrorKind::RateLimited,
+///         _ => ConnectorErrorKind::Unavailable,
+///     };
+///     ConnectorError::new(kind, format!("it answered {status}"))
+/// }
+/// assert_eq!(of_status(429).kind().as_str(), "rate_limited");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ConnectorErrorKind {
     /// Too many writes to one key (Workers KV: one a second). Trying again later helps.
@@ -150,6 +258,11 @@ pub enum ConnectorErrorKind {
 
 impl ConnectorErrorKind {
     /// The stable text of this kind: the `code` that a JavaScript connector's error carries.
+    ///
+    /// ```
+    /// use edge_session::connector::ConnectorErrorKind;
+    /// assert_eq!(ConnectorErrorKind::Quota.as_str(), "quota");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -163,6 +276,12 @@ impl ConnectorErrorKind {
 }
 
 /// A failure of a connector: its kind, the store's own words, and the store's own error.
+///
+/// ```
+/// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+/// let error = ConnectorError::new(ConnectorErrorKind::Quota, "spent for today");
+/// assert_eq!(error.to_string(), "quota: spent for today");
+/// ```
 #[derive(Clone)]
 pub struct ConnectorError {
     kind: ConnectorErrorKind,
@@ -172,6 +291,12 @@ pub struct ConnectorError {
 
 impl ConnectorError {
     /// An error of this kind, in the store's own words.
+    ///
+    /// ```
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = ConnectorError::new(ConnectorErrorKind::Unavailable, "it did not answer");
+    /// # let _ = error;
+    /// ```
     #[cold]
     pub fn new(kind: ConnectorErrorKind, message: impl AsRef<str>) -> Self {
         Self {
@@ -182,6 +307,15 @@ impl ConnectorError {
     }
 
     /// The same with the store's own error kept as its source.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    ///
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let cause = "x".parse::<u32>().unwrap_err();
+    /// let error = ConnectorError::new(ConnectorErrorKind::Unavailable, "no number").with_source(cause);
+    /// assert!(error.source().is_some());
+    /// ```
     #[must_use]
     pub fn with_source(mut self, source: impl std::error::Error + 'static) -> Self {
         self.source = Some(Rc::new(source));
@@ -189,6 +323,12 @@ impl ConnectorError {
     }
 
     /// What kind of failure it is.
+    ///
+    /// ```
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = ConnectorError::new(ConnectorErrorKind::Quota, "spent");
+    /// assert_eq!(error.kind(), ConnectorErrorKind::Quota);
+    /// ```
     #[must_use]
     pub fn kind(&self) -> ConnectorErrorKind {
         self.kind

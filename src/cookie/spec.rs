@@ -40,6 +40,10 @@ pub enum SameSite {
 
 impl SameSite {
     /// The attribute's value: `Strict`, `Lax` or `None`.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::SameSite::Lax.as_str(), "Lax");
+    /// ```
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -62,6 +62,16 @@ pub struct KvConnector(KvNamespace);
 impl KvConnector {
     /// The connector on `value`, which the settings or the application call `name`.
     ///
+    /// ```no_run
+    /// use edge_session::connector::KvConnector;
+    /// use edge_session::{SecretRing, SessionError, Sessions, Settings};
+    ///
+    /// fn sessions(namespace: &wasm_bindgen::JsValue, secret: &str) -> Result<Sessions, SessionError> {
+    ///     let connector = KvConnector::from_binding(namespace)?;
+    ///     Sessions::new(connector, SecretRing::parse(secret)?, Settings::default())
+    /// }
+    /// ```
+    ///
     /// # Errors
     /// [`ErrorCode::MissingBinding`], with `name` in its text, where `value` is not a KV
     /// namespace: where one of `get`, `put`, `delete` and `list` is not a function.
@@ -88,6 +98,15 @@ impl KvConnector {
     }
 
     /// The connector on the binding `name` of a Worker's `env`.
+    ///
+    /// ```no_run
+    /// use edge_session::SessionError;
+    /// use edge_session::connector::KvConnector;
+    ///
+    /// fn connector(env: &worker::Env) -> Result<KvConnector, SessionError> {
+    ///     KvConnector::from_env(env.as_ref(), "SESSIONS")
+    /// }
+    /// ```
     ///
     /// # Errors
     /// [`ErrorCode::MissingBinding`], with `name` in its text, where `env` has no KV namespace
