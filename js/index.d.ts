@@ -120,46 +120,85 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** A random id of 256 bits in base64url, tied to no session. */
   static generateSessionId(): string;
 
-  /** The value of `key`, or else `fallback`. `null`, `false`, `0` and `""` are values. */
+  /**
+   * The value of `key`, or else `fallback`. `null`, `false`, `0` and `""` are values.
+   * ```js
+   * const views = session.get("views", 0);
+   * ```
+   */
   get<K extends Key<T>>(key: K): T[K] | undefined;
   get<K extends Key<T>, D>(key: K, fallback: D): Value<T, K> | D;
   /** The value of a key that has to be there, else the error `missing_key`. */
   require<K extends Key<T>>(key: K): Value<T, K>;
+  /** True where there is a value under `key`, `null` and `false` among them. */
   has(key: Key<T>): boolean;
+  /** How many keys there are. */
   readonly size: number;
   /** True where there is neither a value nor a flash value. */
   readonly isEmpty: boolean;
   /** In order of insertion, integer-like keys too. */
   keys(): IterableIterator<Key<T>>;
+  /** In the order of `keys()`. */
   values(): IterableIterator<T[Key<T>]>;
+  /** Keys and values, in the order of `keys()`. */
   entries(): IterableIterator<Pairs<T>>;
+  /** As `entries()`: `for (const [key, value] of session)`. */
   [Symbol.iterator](): IterableIterator<Pairs<T>>;
   /**
    * All values as one live object without a prototype: changes in it, nested ones too, are noticed
    * at the next save. As in every object of JavaScript, integer-like keys come first in it; the
    * session itself keeps the order of insertion.
+   * ```js
+   * session.data.cart ??= [];
+   * session.data.cart.push("apple");
+   * ```
    */
   get data(): Partial<T>;
   set data(values: Partial<T>);
 
-  /** Puts a value; an equal one is no modification. */
+  /**
+   * Puts a value; an equal one is no modification.
+   * ```js
+   * session.set("cart", ["apple"]).set("step", 2);
+   * ```
+   */
   set<K extends Key<T>>(key: K, value: Value<T, K>): this;
   /** Removes a key; tells whether it was there. */
   remove(key: Key<T>): boolean;
-  /** Removes a key and gives its value; without `fallback` it has to be there. */
+  /**
+   * Removes a key and gives its value; without `fallback` it has to be there.
+   * ```js
+   * const next = session.pop("next", "/");
+   * ```
+   */
   pop<K extends Key<T>>(key: K): Value<T, K>;
   pop<K extends Key<T>, D>(key: K, fallback: D): Value<T, K> | D;
   /** Removes the key inserted last. */
   popItem(): Pairs<T>;
-  /** Sets every key of an object, or every pair. */
+  /**
+   * Sets every key of an object, or every pair: all of them, or none where one is refused.
+   * ```js
+   * session.update({ theme: "dark", cart: [] });
+   * ```
+   */
   update(values: Partial<T> | Iterable<Pairs<T>>): this;
   /** Removes every value and every flash value. */
   clear(): void;
   /** The value of `key`, which is set to `value` where it is not there. */
   setDefault<K extends Key<T>>(key: K, value: Value<T, K>): Value<T, K>;
-  /** Leaves a value that is read once, by a later request as a rule. */
+  /**
+   * Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+   * ```js
+   * session.flash("notice", "Saved.");
+   * ```
+   */
   flash(key: string, value: unknown): this;
-  /** Takes a flash value: it is gone with that. */
+  /**
+   * Takes a flash value: it is gone with that.
+   * ```js
+   * const notice = session.takeFlash("notice");
+   * ```
+   */
   takeFlash<V = unknown>(key: string): V | undefined;
 
   /** What the load found. */
@@ -170,14 +209,22 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   readonly isNew: boolean;
   /** Counts the saves of this session. */
   readonly version: number;
+  /** When the session began; `null` before the first save. */
   readonly createdAt: Date | null;
   /** The user id that the session is bound to. */
   readonly owner: string | null;
   /** When the user last logged in. */
   readonly authTime: Date | null;
-  /** Refuses with `reauth_required` where that is more than `maxAge` seconds ago. */
+  /**
+   * Refuses with `reauth_required` where that is more than `maxAge` seconds ago.
+   * ```js
+   * session.requireRecentAuth(300); // before a change of password
+   * ```
+   */
   requireRecentAuth(maxAge: number): void;
+  /** When the session ends if the browser does not come back; `null` without an idle limit. */
   readonly idleExpiresAt: Date | null;
+  /** True where the cookies end with the browser. */
   readonly expireAtBrowserClose: boolean;
   /** True where anything of the session was looked at. */
   readonly accessed: boolean;
@@ -189,27 +236,74 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   needsUpdate(): boolean;
   /** Seconds until the session ends, by whichever limit comes first. */
   getExpiryAge(): number;
+  /** When the session ends, by whichever limit comes first. */
   getExpiryDate(): Date;
+  /**
+   * Sets when the session ends. The hard end never moves.
+   * ```js
+   * session.setExpiry(600); // in ten minutes
+   * session.setExpiry({ idle: 900 }); // after a quarter of an hour without a request
+   * session.setExpiry(0); // when the browser closes
+   * ```
+   */
   setExpiry(expiry: Expiry): void;
 
   /** Begins a new session; an empty one where one was loaded. Nothing is written before the commit. */
   create(): void;
-  /** Gives the session a new key; data and lineage stay. */
+  /**
+   * Gives the session a new key; data and lineage stay. For when what it may do changes.
+   * ```js
+   * session.cycleKey();
+   * session.set("role", "admin");
+   * ```
+   */
   cycleKey(): void;
-  /** Login: binds the session to a user under a new lineage. `keep: false` begins empty. */
+  /**
+   * Login: binds the session to a user under a new lineage. `keep: false` begins empty; otherwise
+   * the data of an anonymous session, or of one of the same user, goes along.
+   * ```js
+   * session.bind("ada"); // after a password or a passkey was checked
+   * ```
+   */
   bind(owner: string, options?: { keep?: boolean }): void;
-  /** A token for this session's forms, other text in each call. */
+  /**
+   * A token for this session's forms, other text in each call.
+   * ```js
+   * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
+   * ```
+   */
   csrfToken(): string;
-  /** Refuses with `invalid_value` a token that is not this session's. */
+  /**
+   * Refuses with `invalid_value` a token that is not this session's.
+   * ```js
+   * session.verifyCsrf((await request.formData()).get("csrf"));
+   * ```
+   */
   verifyCsrf(token: string): void;
 
-  /** One read where the key cookie is authentic, none otherwise. */
+  /**
+   * One read where the key cookie is authentic, none otherwise; a second call does nothing but with
+   * `fresh`, which asks for the store's shortest cache time.
+   * ```js
+   * if ((await session.load()) === "loaded") greet(session.get("name"));
+   * ```
+   */
   load(options?: { fresh?: boolean }): Promise<Outcome>;
   /** Saves what has changed now, rather than with the commit. */
   save(): Promise<void>;
-  /** Logout: ends the session now, wherever it is used, and stays done whatever happens next. */
+  /**
+   * Logout: ends the session now, wherever it is used, and stays done whatever happens next.
+   * ```js
+   * await session.destroy();
+   * ```
+   */
   destroy(): Promise<void>;
-  /** Logout that goes on anonymously with the values of the keys in `keep`. */
+  /**
+   * Logout that goes on anonymously with the values of the keys in `keep`.
+   * ```js
+   * await session.flush({ keep: ["theme"] });
+   * ```
+   */
   flush(options?: { keep?: Iterable<Key<T>> }): Promise<void>;
   /** True where a session is there and alive: this one, or that of a session key. */
   exists(key?: string): Promise<boolean>;
@@ -218,15 +312,19 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
 
   /** The data only. */
   toJSON(): Partial<T>;
+  /** The session key and what the load found: never the token, never a value. */
   toString(): string;
 }
 
 /** One session of a user, as `Sessions.list` shows it. */
 export interface OwnedSession {
+  /** The session key, for `Sessions.revoke`. */
   key: string;
   created: Date;
   lastWritten: Date;
+  /** The browser that wrote it last, in its own words. */
   userAgent: string | null;
+  /** Where that was: a country code. */
   place: string | null;
 }
 
@@ -275,7 +373,9 @@ export interface Stats {
   readonly reads: number;
   /** Keys that these asked for. */
   readonly keysRead: number;
+  /** Puts. */
   readonly puts: number;
+  /** Deletes. */
   readonly deletes: number;
   /** Pages of keys that were listed. */
   readonly lists: number;
@@ -299,32 +399,59 @@ export interface SessionOptions {
   onEvent?: EventListener;
   /** A clock for tests; that of a `MemoryConnector` is used without this. */
   clock?: { now(): number };
+  /** The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`. */
   cookieName?: string;
+  /** Absolute lifetime, at most 400 days: nothing moves the hard end. By default 604800. */
   cookieAge?: number;
+  /** Time without a request after which a session ends; 0 for none. By default 86400. */
   idleTimeout?: number;
+  /** Where on the host the cookies are sent. By default `/`. */
   cookiePath?: string;
+  /** Sends the cookies to this domain and all its hosts; not with a `__Host-` name. */
   cookieDomain?: string;
+  /** Send over https only, as by default. `false` is for development on plain http. */
   cookieSecure?: boolean;
+  /** Which requests from other sites carry the cookies. By default `Lax`. */
   cookieSameSite?: "Strict" | "Lax" | "None";
+  /** Separate cookies for each site that embeds this one. */
   cookiePartitioned?: boolean;
+  /** Forget the key cookie when the browser closes. */
   expireAtBrowserClose?: boolean;
+  /** Which connector, where none is passed in. `memory` is for development. */
   storage?: "kv" | "memory";
+  /** What every key in the namespace begins with. */
   keyPrefix?: string;
+  /** Seal records with a key made of the browser's token, as by default. */
   seal?: boolean;
+  /** Let the fresh cookie carry the sealed record until KV shows it everywhere, as by default. */
   overlay?: boolean;
+  /** Delete the record at logout too. */
   purge?: boolean;
+  /** Time that a KV location may answer from its cache. By default 30. */
   kvCacheTtl?: number;
+  /** Time that an isolate may answer from its own memory; 0 for never. By default 10. */
   isolateCacheTtl?: number;
+  /** Time that a write is assumed to need to every location. By default 60. */
   propagation?: number;
+  /** Sessions that one owner may have before a login ends the oldest; 0 for no limit. */
   maxPerOwner?: number;
+  /** Bytes of one session's data as JSON. By default 131072. */
   maxRecordBytes?: number;
+  /** Top-level keys of one session. By default 1000. */
   maxKeys?: number;
+  /** Bytes of one top-level key. By default 256. */
   maxKeyBytes?: number;
+  /** Levels that a value may nest. By default 64. */
   maxDepth?: number;
+  /** Longest `Cookie` header that is looked at. By default 65536. */
   maxCookieHeaderBytes?: number;
+  /** Most pairs in it. By default 200. */
   maxCookiePairs?: number;
+  /** Silence warnings on the console. */
   disableWarnings?: boolean;
+  /** Write what happens to sessions to the console, one line of JSON each. */
   events?: boolean;
+  /** Say in `Server-Timing` what the session asked of the store and how long it waited. */
   serverTiming?: boolean;
 }
 
@@ -338,24 +465,60 @@ type Handler<T extends Shape<T>, Req, Res> = (session: SessionStore<T>, request:
 
 /** The sessions of a Worker. Cheap to make: in each request, or once. */
 export class Sessions<T extends Shape<T> = AnyData> {
+  /**
+   * Sessions in this namespace, or behind this connector.
+   * ```js
+   * const sessions = new Sessions(env.SESSIONS, { secret: env.SESSION_SECRET, idleTimeout: 900 });
+   * ```
+   */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions);
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });
 
-  /** As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
+  /**
+   * As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_….
+   * ```js
+   * const sessions = Sessions.fromEnv(env, {
+   *   onEvent: ({ event }) => env.ANALYTICS.writeDataPoint({ blobs: [event], doubles: [1] }),
+   * });
+   * ```
+   */
   static fromEnv<T extends Shape<T> = AnyData>(env: object, options?: { onEvent?: EventListener }): Sessions<T>;
 
   /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
   readonly stalenessBound: number;
-  /** What this isolate has counted of all sessions on this namespace or connector. */
+  /**
+   * What this isolate has counted of all sessions on this namespace or connector.
+   * ```js
+   * const { requests, outcomes, wasmBytes } = sessions.stats;
+   * ```
+   */
   readonly stats: Stats;
 
-  /** Loads the session, runs `handler` whatever was found, and commits. */
+  /**
+   * Loads the session, runs `handler` whatever was found, and commits.
+   * ```js
+   * return sessions.handle(request, ctx, async (session) => {
+   *   session.set("views", session.get("views", 0) + 1);
+   *   return new Response(`${session.get("views")}`);
+   * });
+   * ```
+   */
   handle<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
     ctx: ContextLike | null | undefined,
     handler: Handler<T, Req, Res>,
   ): Promise<Res>;
-  /** As `handle`, with a session that is not loaded: call `load()` on it first. */
+  /**
+   * As `handle`, with a session that is not loaded: call `load()` on it first. Untouched, it costs no
+   * storage operation.
+   * ```js
+   * return sessions.handleLazy(request, ctx, async (session) => {
+   *   if (url.pathname === "/about") return about();
+   *   await session.load();
+   *   return page(session);
+   * });
+   * ```
+   */
   handleLazy<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
     ctx: ContextLike | null | undefined,
@@ -364,7 +527,14 @@ export class Sessions<T extends Shape<T> = AnyData> {
 
   /** The session that a request or a Cookie header presents, unloaded. */
   open(request?: RequestLike | string | null): SessionStore<T>;
-  /** The same, loaded; what was found is its `outcome`. */
+  /**
+   * The same, loaded; what was found is its `outcome`. `commit` is the last step.
+   * ```js
+   * const session = await sessions.load(request);
+   * session.set("seen", true);
+   * return sessions.commit(session, new Response("hello"), ctx);
+   * ```
+   */
   load(request?: RequestLike | string | null, options?: { fresh?: boolean }): Promise<SessionStore<T>>;
   /** Carries out what the request decided, and gives the response with its headers. */
   commit<Res extends ResponseLike>(
@@ -372,17 +542,38 @@ export class Sessions<T extends Shape<T> = AnyData> {
     response: Res,
     ctx?: ContextLike | null,
   ): Promise<Res>;
-  /** The same for a framework that builds its own response: append each Set-Cookie. */
+  /**
+   * The same for a framework that builds its own response: append each Set-Cookie.
+   * ```js
+   * const headers = await sessions.commitHeaders(session, { status: 200, ctx });
+   * for (const line of headers.getSetCookie()) reply.headers.append("set-cookie", line);
+   * ```
+   */
   commitHeaders(
     session: SessionStore<T>,
     options?: { status?: number; ctx?: ContextLike | null },
   ): Promise<Headers>;
 
-  /** The live sessions of a user, the one written last first. */
+  /**
+   * The live sessions of a user, the one written last first.
+   * ```js
+   * const devices = await sessions.list(session.owner);
+   * ```
+   */
   list(owner: string): Promise<OwnedSession[]>;
-  /** Ends one session of a user; another's key is `not_found`. */
+  /**
+   * Ends one session of a user; another's key is `not_found`.
+   * ```js
+   * await sessions.revoke(session.owner, devices[1].key);
+   * ```
+   */
   revoke(owner: string, key: string): Promise<void>;
-  /** Ends every session of a user, but for that of the session key `except`. */
+  /**
+   * Ends every session of a user, but for that of the session key `except`.
+   * ```js
+   * await sessions.revokeAll(session.owner, { except: session.sessionKey });
+   * ```
+   */
   revokeAll(owner: string, options?: { except?: string | null }): Promise<void>;
 }
 
@@ -403,7 +594,9 @@ export interface KvNamespace {
 export interface SessionConnector {
   /** The values of `keys`, in their order; `null` for one that is not there. One round trip. */
   read(keys: string[], options: { cacheTtl?: number }): Promise<readonly (string | null | undefined)[]>;
+  /** Stores `value`; it may be forgotten `ttl` seconds later. `metadata` is for `list`. */
   put(key: string, value: string, options: { ttl?: number; metadata?: string }): Promise<unknown>;
+  /** Removes `key`; that it was not there is success too. */
   delete(key: string): Promise<unknown>;
   /** One page of the keys that start with `prefix`, in byte order. */
   list?(options: { prefix: string; cursor?: string }): Promise<ConnectorPage>;
@@ -418,18 +611,31 @@ export interface ConnectorPage {
 /** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */
 export class ManualClock {
   constructor(milliseconds?: number);
+  /** The instant that it shows. */
   now(): number;
+  /** Shows this instant from now on; it may be an earlier one. */
   set(milliseconds: number): void;
+  /** Moves on by this many milliseconds (back, if negative). */
   advance(milliseconds: number): void;
 }
 
-/** A namespace in memory, for tests: a write is seen at once, a time to live is exact. */
+/**
+ * A namespace in memory, for tests: a write is seen at once, a time to live is exact.
+ * ```js
+ * const clock = new ManualClock();
+ * const memory = new MemoryConnector({ clock });
+ * const sessions = new Sessions(memory, { secret });
+ * clock.advance(60_000);
+ * ```
+ */
 export class MemoryConnector implements SessionConnector {
   constructor(options?: { clock?: { now(): number } });
   readonly clock: { now(): number };
   /** Entries that are there. */
   readonly size: number;
+  /** What was asked of it since it was made, or since `resetOperations`. */
   readonly operations: { reads: number; keysRead: number; puts: number; deletes: number; lists: number };
+  /** Counts from zero again. */
   resetOperations(): void;
   read(keys: string[]): Promise<(string | null)[]>;
   put(key: string, value: string, options?: { ttl?: number; metadata?: string }): Promise<void>;

@@ -49,6 +49,24 @@ test("every name that is typed is exported, and every code is typed", () => {
   }
 });
 
+test("every member of a type says what it is", () => {
+  const silent = [];
+  let [type, documented, before] = ["", false, ""];
+  for (const line of readFileSync(join(pkg, "index.d.ts"), "utf8").split("\n")) {
+    const head = line.match(/^export (?:class|interface|type|function) (\w+)/);
+    const member = line.match(/^ {2}(?:readonly |static |get |set )*(\[?[\w.]+\]?)[<(:?]/);
+    if (head) type = head[1];
+    const name = head?.[1] ?? (member && `${type}.${member[1]}`);
+    // Overloads share what the first one says.
+    if (name && !documented && name !== before && member?.[1] !== "constructor") silent.push(name);
+    if (name) before = name;
+    documented = line.endsWith("*/");
+  }
+  // Their names and the comment of their type say all there is.
+  const plain = /^(SessionError\.code|SessionExpired\.code|ResponseLike\.|RequestLike\.|KvNamespace\.|SessionEvent\.event|OwnedSession\.(created|lastWritten)|ConnectorPage(\.keys)?|MemoryConnector\.|ContextLike\.)/;
+  assert.deepEqual(silent.filter((name) => !plain.test(name)), []);
+});
+
 test("every setting is a typed option", () => {
   const types = readFileSync(join(pkg, "index.d.ts"), "utf8");
   const options = types.slice(types.indexOf("interface SessionOptions"));

@@ -9,8 +9,11 @@ import {
   Sessions,
   init,
   type ErrorCode,
+  type EventListener,
   type Outcome,
   type SessionConnector,
+  type SessionEvent,
+  type Stats,
 } from "edge-session";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
 import module from "edge-session/session.wasm";
@@ -35,6 +38,18 @@ declare const ctx: { waitUntil(promise: Promise<unknown>): void; passThroughOnEx
 declare const session: SessionStore<MySession>;
 
 // --- what must compile
+
+const listener: EventListener = ({ event, at, session, reason }: SessionEvent) => {
+  if (event === "store_error") console.log(at satisfies number, session ?? "-", reason?.length);
+};
+new Sessions<MySession>(memory, { secret, onEvent: listener, serverTiming: true });
+Sessions.fromEnv<MySession>({}, { onEvent: listener });
+const stats: Stats = sessions.stats;
+const rejected: number = stats.outcomes.rejected + stats.wasmBytes;
+// @ts-expect-error: what was counted is read only
+stats.requests = 0;
+// @ts-expect-error: no such outcome
+stats.outcomes.lost;
 
 const answer: Promise<Response> = sessions.handle(request, ctx, async (session, same: Request) => {
   const views: number | undefined = session.get("views");
