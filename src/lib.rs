@@ -6,6 +6,10 @@
 //!
 #![cfg_attr(all(target_arch = "wasm32", feature = "worker"), doc = "```no_run")]
 #![cfg_attr(not(all(target_arch = "wasm32", feature = "worker")), doc = "```text")]
+#![cfg_attr(
+    all(target_arch = "wasm32", feature = "worker"),
+    doc = "# fn main() {}"
+)]
 //! use edge_session::{SessionStore, Sessions};
 //! use worker::{Context, Env, Request, Response, Result, event};
 //!

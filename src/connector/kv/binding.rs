@@ -66,8 +66,8 @@ impl KvConnector {
     /// use edge_session::connector::KvConnector;
     /// use edge_session::{SecretRing, SessionError, Sessions, Settings};
     ///
-    /// fn sessions(namespace: &wasm_bindgen::JsValue, secret: &str) -> Result<Sessions, SessionError> {
-    ///     let connector = KvConnector::from_binding(namespace)?;
+    /// fn sessions(namespace: wasm_bindgen::JsValue, secret: &str) -> Result<Sessions, SessionError> {
+    ///     let connector = KvConnector::from_binding(namespace, "SESSIONS")?;
     ///     Sessions::new(connector, SecretRing::parse(secret)?, Settings::default())
     /// }
     /// ```
