@@ -663,7 +663,7 @@ fn a_login_after_revoke_all_in_one_request_stays() {
             session.bind("ada", true).unwrap();
             session.set("b", 2).unwrap();
         });
-        let mut session = world.elsewhere().open(&jar);
+        let session = world.elsewhere().open(&jar);
         assert_eq!(session.outcome(), Outcome::Loaded);
         assert_eq!(session.get::<u32>("b").unwrap(), Some(2));
         assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
