@@ -10,7 +10,8 @@ export function about() {
   const json = (...file) => JSON.parse(readFileSync(inRoot(...file), "utf8"));
   const { dependencies } = JSON.parse(readFileSync(`${here}package.json`, "utf8"));
   const { devDependencies } = json("package.json");
-  const commit = ask("git", ["rev-parse", "--short", "HEAD"]);
+  // What is measured is made of these: the rest of the repository may move on.
+  const commit = ask("git", ["log", "-1", "--format=%h", "--", "src", "js", "Cargo.toml"]);
   return {
     date: new Date().toISOString().slice(0, 10),
     "edge-session": `${json("pkg", "package.json").version}${commit ? `, commit ${commit}` : ""}`,
