@@ -251,6 +251,7 @@ suite("commands", () => {
   const { scripts } = JSON.parse(readFileSync(inRoot("package.json"), "utf8"));
   const commands = written("sh").flatMap(({ where, code }) =>
     code
+      .replaceAll(/\\\n\s*/g, "")
       .split("\n")
       .flatMap((line) => line.replace(/\s+#.*/, "").split(" | "))
       .filter((line) => line !== "")
@@ -272,6 +273,7 @@ suite("commands", () => {
     [/^curl https:\/\/edge-session\.example\./, ACCOUNT],
     [/^printf %s "\$(OLD|NEW)/, "a secret on its way to an account"],
     [/^npm run (bench|simulate)\b/, "measures or searches for as long as it is given"],
+    [/^cargo install cargo-mutants$|^cargo mutants /, "builds and tests the crate hundreds of times"],
     [/^cargo install cargo-fuzz$|^cargo \+nightly fuzz run /, "wants a nightly compiler"],
   ];
 
