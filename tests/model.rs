@@ -866,7 +866,7 @@ impl Handle {
             (None, Access::Empty) => Some(&begins),
             (None, _) => None,
         };
-        let source = match (next, self.presented, &self.base) {
+        let mut source = match (next, self.presented, &self.base) {
             (Some(next), Some(token), Some(_)) if next.keep => Some(token),
             (None, Some(token), _) => Some(token),
             _ => None,
@@ -879,14 +879,17 @@ impl Handle {
             if (self.own.is_none() && own_passed) || now >= there.hard_end {
                 return Err(ErrorCode::Expired);
             }
+            let is_login = next.is_some_and(|next| matches!(next.step, Step::Begin(Some(_))));
             match store.death(token) {
+                // A login takes what this request holds of it.
+                Some(Death::Revoked(_)) if is_login => source = None,
                 Some(Death::Revoked(_)) => return Err(ErrorCode::Revoked),
                 Some(Death::Rotated(_)) => return Err(ErrorCode::Rotated),
                 None => {}
             }
             let seen = seen.max(there.stored.saved_at);
             let passed = now >= there.stored.own.end(seen, there.hard_end);
-            if passed && self.own.is_none() {
+            if passed && self.own.is_none() && source.is_some() {
                 return Err(ErrorCode::Expired);
             }
         }
@@ -908,7 +911,11 @@ impl Handle {
                 auth_time: None,
             },
         };
-        self.replay_onto(&mut stored.values, &mut stored.flash);
+        if source.is_some() {
+            self.replay_onto(&mut stored.values, &mut stored.flash);
+        } else {
+            (stored.values, stored.flash) = (self.values.clone(), self.flash.clone());
+        }
         if let Some(Next {
             step: Step::Begin(Some(owner)),
             ..
