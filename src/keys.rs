@@ -376,7 +376,7 @@ impl SecretRing {
     }
 
     /// That of the vectors, which nobody else may use.
-    #[cfg(all(test, not(target_arch = "wasm32")))]
+    #[cfg(test)]
     pub(crate) fn of_sample(text: &str) -> Self {
         Self([Secret::new(text.as_bytes())].into())
     }

@@ -320,9 +320,12 @@ test("JSON is JSON", () => {
 test("the tests that docs/consistency.md names are there", () => {
   const named = [...textOf.get("docs/consistency.md").matchAll(/ `(\w+\.(?:rs|test\.mjs))`: ([^|]+) \|$/gm)];
   assert.ok(named.length > 10);
-  for (const [, file, name] of named) {
+  for (const [, file, names] of named) {
     const text = readFileSync(inRoot("tests", file.endsWith(".rs") ? file : `workerd/${file}`), "utf8");
-    assert.ok([`fn ${name}()`, `test("${name}"`, `story("${name}"`].some((said) => text.includes(said)), `${file}: ${name}`);
+    const isThere = (name) => [`fn ${name}()`, `test("${name}"`, `story("${name}"`].some((said) => text.includes(said));
+    // Functions stand in a row; a title may have commas of its own.
+    const found = isThere(names) || names.split(", ").every(isThere);
+    assert.ok(found, `${file}: ${names}`);
   }
 });
 

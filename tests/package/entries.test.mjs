@@ -139,8 +139,9 @@ test("what is not released by handle is released by the collector", () => {
   `;
   const output = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script], { encoding: "utf8" });
   const sizes = JSON.parse(output);
-  // It grows while the isolate's tables fill, and then stands still.
-  assert.equal(sizes.at(-1), sizes.at(-8), output);
+  // It grows while the isolate's tables fill, and then stands still but for a page or two: the
+  // collector comes when it likes. One session kept of each request would be 20 MB by then.
+  assert.ok(sizes.at(-1) - sizes.at(-8) < 1_000_000, output);
 });
 
 describe("the tarball", () => {
