@@ -185,7 +185,8 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
         Some(source) => match source.latest(&shared, work.expiry.is_some()).await {
-            // A login needs nothing of what has ended meanwhile, by this request perhaps.
+            // A login goes on with what this request holds, though the session that it comes from
+            // has been revoked meanwhile, by this request perhaps.
             Err(error) if error.code() == ErrorCode::Revoked && is_login => None,
             latest => Some(latest?),
         },

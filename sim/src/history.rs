@@ -355,14 +355,20 @@ impl Sim {
         if !stored && self.world.now() > trust.until + self.rules.window - SKEW {
             return;
         }
-        let since = trust.since - self.rules.bound - SKEW;
+        // An isolate remembers for W what a parallel save has lost in the store.
+        let since = trust.since - self.rules.bound - self.rules.window - SKEW;
         let clients = self.clients.borrow();
         let mine = &clients[client].in_sequence;
         let others = truth.writers_since(&self.world, &trust.name, since);
-        // One that was refused and stored all the same is like a parallel one to the next.
+        // What was stored and no fresh cookie tells of is like a parallel save to the next.
         let answers = self.answers.borrow();
-        let refused = |it: &RequestId| answers.get(it).is_some_and(|it| it.result.is_err());
-        let parallel = |it: &&RequestId| **it != id && (!mine.contains(it) || refused(it));
+        let untold = |it: &RequestId| {
+            answers.get(it).is_some_and(|it| {
+                let tells = |cookie: &String| cookie.starts_with("__Host-session-fresh=");
+                it.result.is_err() || !it.cookies.iter().any(tells)
+            })
+        };
+        let parallel = |it: &&RequestId| **it != id && (!mine.contains(it) || untold(it));
         if others.iter().any(|it| parallel(&it)) {
             return;
         }

@@ -128,6 +128,7 @@ pub struct Request {
     tickets: Vec<usize>,
     current: Vec<usize>,
     stone: Option<usize>,
+    stones: usize,
     forged: bool,
     /// When its cookies say that the browser was last here, at the latest.
     seen: Ms,
@@ -166,7 +167,8 @@ pub struct Truth {
     tickets: Vec<Ticket>,
     by_cookie: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
-    stones: HashMap<String, usize>,
+    /// Of which key each tombstone is, and of how many it may be.
+    stones: HashMap<String, (usize, usize)>,
     /// What a seen or fresh cookie says, and of which key.
     instants: HashMap<String, (Ms, usize)>,
     lineages: Vec<Lineage>,
@@ -235,6 +237,7 @@ impl Truth {
             tickets: Vec::new(),
             current: Vec::new(),
             stone: None,
+            stones: 0,
             forged: false,
             seen: 0,
             saved: 0,
@@ -266,8 +269,9 @@ impl Truth {
                 if !request.tickets.contains(ticket) {
                     request.tickets.push(*ticket);
                 }
-            } else if let Some(ticket) = self.stones.get(value) {
+            } else if let Some((ticket, of)) = self.stones.get(value) {
                 request.stone = Some(*ticket);
+                request.stones += of;
             } else {
                 request.forged = true;
             }
@@ -978,15 +982,22 @@ impl Truth {
                     self.take_ticket(id, cookie, &name, answer, now);
                 }
                 (None, Some(ticket)) => {
-                    self.stones.insert(cookie.to_owned(), ticket);
+                    let of = self.requests[id].tickets.len().max(1);
+                    let known = self.stones.entry(cookie.to_owned());
+                    let known = known.or_insert((ticket, of));
+                    if of < known.1 {
+                        *known = (ticket, of);
+                    }
                 }
                 (None, None) => {
                     self.fail("INV-16", || format!("#{id} gives out a key of no session"));
                 }
             }
             let request = &self.requests[id];
-            // Beside a key it is of no account.
-            let alone = request.outcome == Some(Outcome::Revoked) && request.tickets.is_empty();
+            // Beside a key it is of no account, and of two one is finished.
+            let alone = request.outcome == Some(Outcome::Revoked)
+                && request.tickets.is_empty()
+                && request.stones == 1;
             if let (Some(stone), None, true) = (request.stone, pending, alone) {
                 let derived = self.tickets[stone]
                     .name
