@@ -144,7 +144,7 @@ function everyTestHasItsKind() {
   if (forgotten.length) throw new Stop(`no kind of \`npm test\` runs ${forgotten.join(", ")}`);
 }
 
-/** Other histories in every run; the seed that they come from is printed. A million are an hour of CI's. */
+/** Other histories in every run; the seed that they come from is printed. A million take five to twenty minutes. */
 async function simulation() {
   if ((await simulate(["--histories", "30000"])) !== 0) throw new Stop("the simulator has something to say");
   for (const name of SOON_CAUGHT) {
