@@ -373,7 +373,12 @@ mod tests {
         assert_eq!(get("vary"), "Accept, Cookie");
         assert_eq!(get("server-timing"), "app;dur=3, session;dur=0");
         assert_eq!(get("cache-control"), "no-store");
-        let cookies = response.headers().get_all("set-cookie").unwrap();
-        assert_eq!(cookies, ["a=1", "b=2"]);
+        // A browser keeps them from its pages
+        // (<https://fetch.spec.whatwg.org/#forbidden-response-header-name>).
+        let is_workerd = js_sys::Reflect::has(response.headers().0.as_ref(), &"getAll".into());
+        if is_workerd == Ok(true) {
+            let cookies = response.headers().get_all("set-cookie").unwrap();
+            assert_eq!(cookies, ["a=1", "b=2"]);
+        }
     }
 }
