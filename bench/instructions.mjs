@@ -83,7 +83,7 @@ const PARTS = [
   ["SHA-256", /sha2::|hmac::|hkdf::|block_buffer/],
   ["ChaCha20", /chacha20|StreamCipher/],
   ["Poly1305", /poly1305|universal_hash/],
-  ["base64", /base64/],
+  ["base64", /base64|wire::(encode_text|decode_text|push_text)/],
   ["memory: allocate, copy, clear", /malloc|free|calloc|realloc|mem(cpy|move|set|cmp)|_int_|zeroize|drop_in_place|unlink_chunk/],
   ["all else", /./],
 ];

@@ -102,7 +102,7 @@ pub fn key_cookie(data: &[u8]) {
         let text = sealed(secret, Purpose::KeyCookie, data, &[NAME.as_bytes()]);
         if let Ok(cookie) = KeyCookie::decode(&text, ring, NAME) {
             let again = match cookie {
-                KeyCookie::Ticket(ticket) => ticket.encode(secret, NAME),
+                KeyCookie::Ticket(ticket, _) => ticket.encode(secret, NAME),
                 KeyCookie::Tombstone(stone) => stone.encode(secret, NAME),
             };
             assert_eq!(again, text);

@@ -9,16 +9,14 @@
 
 use std::cell::{RefCell, RefMut};
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::rc::Rc;
 
-use sha2::{Digest as _, Sha256};
-
-use crate::keys::{Id, KeyId, Token, TokenKeys};
+use crate::keys::{Dead, Id, SessionKey, Tag, TokenKeys};
 use crate::record::Envelope;
 use crate::revocation::{Marker, OwnerMarker};
 use crate::stats::{Stats, Tally};
 use crate::version::Version;
-use crate::wire::encode_text;
 
 /// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
 const RECORD_BYTES: usize = 4 * 1024 * 1024;
@@ -51,8 +49,8 @@ pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 struct State {
     /// A Worker has one namespace, or few.
     tables: Vec<(Scope, Table)>,
-    /// By the secret and a hash of the token: no token outlives its request.
-    derived: Lru<TokenKeys>,
+    /// By the tag of the key cookie that a token came in: no token outlives its request.
+    derived: Lru<Tag, TokenKeys>,
     #[cfg(target_arch = "wasm32")]
     rings: Vec<(String, crate::keys::SecretRing)>,
 }
@@ -106,9 +104,19 @@ impl Isolate {
 
     /// The part of it that is about the namespace `connector`, under a key prefix.
     pub(crate) fn memory(&self, connector: &str, prefix: &str) -> Memory {
+        let mut state = self.0.borrow_mut();
+        let known = state
+            .tables
+            .iter()
+            .position(|((here, under), _)| **here == *connector && **under == *prefix);
+        let table = known.unwrap_or_else(|| {
+            let scope = (connector.into(), prefix.into());
+            state.tables.push((scope, Table::default()));
+            state.tables.len() - 1
+        });
         Memory {
             isolate: self.clone(),
-            scope: (connector.into(), prefix.into()),
+            table,
         }
     }
 
@@ -142,7 +150,8 @@ impl Isolate {
 #[derive(Clone)]
 pub(crate) struct Memory {
     isolate: Isolate,
-    scope: Scope,
+    /// Its place in the isolate's tables, none of which ever goes.
+    table: usize,
 }
 
 /// What an isolate remembers of one session.
@@ -159,12 +168,11 @@ pub(crate) struct Remembered {
 
 #[derive(Default)]
 struct Table {
-    /// By the names of their records.
-    sessions: Lru<Session>,
+    sessions: Lru<SessionKey, Session>,
     bytes: usize,
-    /// Markers that this isolate has put, by the names they stand under, until an instant.
-    markers: Lru<(Marker, i64)>,
-    owners: Lru<(OwnerMarker, i64)>,
+    /// Markers that this isolate has put, until an instant.
+    markers: Lru<Dead, (Marker, i64)>,
+    owners: Lru<Id, (OwnerMarker, i64)>,
 }
 
 #[derive(Default)]
@@ -188,15 +196,7 @@ impl Memory {
 
     fn table(&self) -> RefMut<'_, Table> {
         RefMut::map(self.isolate.0.borrow_mut(), |state| {
-            let known = state
-                .tables
-                .iter()
-                .position(|(scope, _)| *scope == self.scope);
-            let at = known.unwrap_or_else(|| {
-                state.tables.push((self.scope.clone(), Table::default()));
-                state.tables.len() - 1
-            });
-            &mut state.tables[at].1
+            &mut state.tables[self.table].1
         })
     }
 
@@ -209,34 +209,22 @@ impl Memory {
         self.isolate.stats()
     }
 
-    /// The keys of `token`, derived once.
-    pub(crate) fn derive(
-        &self,
-        secret: KeyId,
-        token: &Token,
-        derive: impl FnOnce() -> TokenKeys,
-    ) -> TokenKeys {
-        let mut name = secret.to_vec();
-        name.extend_from_slice(&Sha256::digest(token.bytes()));
-        let name = encode_text(&name);
-        if let Some(keys) = self.isolate.0.borrow_mut().derived.get(&name) {
-            return keys.clone();
-        }
-        let keys = derive();
+    /// The keys of the token that came in a key cookie with this tag, derived once.
+    pub(crate) fn derive(&self, tag: Tag, derive: impl FnOnce() -> TokenKeys) -> TokenKeys {
         let mut state = self.isolate.0.borrow_mut();
-        state.derived.put(&name, keys.clone());
+        let keys = state.derived.get_or_insert(tag, derive).clone();
         state.derived.shrink_to(DERIVED_KEYS);
         keys
     }
 
-    /// What is remembered of the record under `storage_key`, no older than `age` milliseconds.
-    pub(crate) fn recall(&self, storage_key: &str, now: i64, age: i64) -> Remembered {
+    /// What is remembered of the record of `key`, no older than `age` milliseconds.
+    pub(crate) fn recall(&self, key: &SessionKey, now: i64, age: i64) -> Remembered {
         self.with(|table| {
-            let Some(session) = table.sessions.get(storage_key) else {
+            let Some(session) = table.sessions.get(key) else {
                 return Remembered::default();
             };
             if now.saturating_sub(session.at) > age {
-                table.forget(storage_key);
+                table.forget(key);
                 return Remembered::default();
             }
             let flying = session
@@ -253,9 +241,9 @@ impl Memory {
 
     /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
     /// nothing of the time since.
-    pub(crate) fn read(&self, storage_key: &str, envelope: &Envelope, asked_at: i64, now: i64) {
+    pub(crate) fn read(&self, key: &SessionKey, envelope: &Envelope, asked_at: i64, now: i64) {
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 session.settle(envelope);
                 session.markers_read_at = session.markers_read_at.max(Some(asked_at));
             });
@@ -263,10 +251,10 @@ impl Memory {
     }
 
     /// Remembers a record whose put is about to begin.
-    pub(crate) fn fly(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+    pub(crate) fn fly(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         let deadline = now.saturating_add(FLIGHT);
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 session.flying = Some((envelope.clone(), deadline));
             });
         });
@@ -274,9 +262,9 @@ impl Memory {
 
     /// The put of `envelope` was acknowledged. True where a newer one has set off meanwhile: the
     /// store may have taken the two in either order.
-    pub(crate) fn landed(&self, storage_key: &str, envelope: &Envelope, now: i64) -> bool {
+    pub(crate) fn landed(&self, key: &SessionKey, envelope: &Envelope, now: i64) -> bool {
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 let overtaken = session.is_newer_than(envelope.version);
                 session.end_flight(envelope.version);
                 session.settle(envelope);
@@ -288,28 +276,28 @@ impl Memory {
 
     /// A put of all that was settled was acknowledged, which began while no other was under way.
     /// Unless one has begun or landed since, the store holds it.
-    pub(crate) fn landed_alone(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+    pub(crate) fn landed_alone(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 session.unsure = session.is_newer_than(envelope.version);
             });
         });
     }
 
     /// True where the store holds all that is settled here, as far as this isolate can know.
-    pub(crate) fn is_sure(&self, storage_key: &str) -> bool {
+    pub(crate) fn is_sure(&self, key: &SessionKey) -> bool {
         self.with(|table| {
             table
                 .sessions
-                .get(storage_key)
+                .get(key)
                 .is_none_or(|session| !session.unsure)
         })
     }
 
     /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
-    pub(crate) fn grounded(&self, storage_key: &str, envelope: &Envelope, now: i64) {
+    pub(crate) fn grounded(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 session.end_flight(envelope.version);
                 session.settle(envelope);
                 session.unsure = true;
@@ -318,12 +306,12 @@ impl Memory {
     }
 
     /// The put of `version` failed. It may have been applied all the same: the next load asks.
-    pub(crate) fn crashed(&self, storage_key: &str, version: Version, now: i64) {
+    pub(crate) fn crashed(&self, key: &SessionKey, version: Version, now: i64) {
         if mutant!(flight_never_withdrawn) {
             return;
         }
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 session.end_flight(version);
                 session.markers_read_at = None;
             });
@@ -332,9 +320,9 @@ impl Memory {
 
     /// True for the one request that is to put the record again when the store takes the next
     /// write; the others leave it to that one, for as long as it may take.
-    pub(crate) fn claim_put_again(&self, storage_key: &str, now: i64) -> bool {
+    pub(crate) fn claim_put_again(&self, key: &SessionKey, now: i64) -> bool {
         self.with(|table| {
-            table.change(storage_key, now, |session| {
+            table.change(key, now, |session| {
                 let claimed = session.put_again_until.is_some_and(|until| now < until);
                 if !claimed {
                     session.put_again_until = Some(now.saturating_add(FLIGHT));
@@ -345,51 +333,45 @@ impl Memory {
     }
 
     /// The request that claimed it is done.
-    pub(crate) fn release_put_again(&self, storage_key: &str, now: i64) {
+    pub(crate) fn release_put_again(&self, key: &SessionKey, now: i64) {
         self.with(|table| {
-            table.change(storage_key, now, |session| session.put_again_until = None);
+            table.change(key, now, |session| session.put_again_until = None);
         });
     }
 
-    /// Forgets the record under `storage_key`.
-    pub(crate) fn forget(&self, storage_key: &str) {
-        self.with(|table| table.forget(storage_key));
+    /// Forgets the record of `key`.
+    pub(crate) fn forget(&self, key: &SessionKey) {
+        self.with(|table| table.forget(key));
     }
 
     /// Remembers a marker that this isolate puts, until an instant.
-    pub(crate) fn note_marker(&self, name: &str, marker: Marker, until: i64) {
+    pub(crate) fn note_marker(&self, dead: Dead, marker: Marker, until: i64) {
         self.with(|table| {
+            let (known, known_until) = table.markers.get_or_insert(dead, || (marker, until));
             // The first word of a death counts, and a revocation more than a rotation.
-            if let Some((known, known_until)) = table.markers.get_mut(name) {
-                *known = known.or_earlier(marker);
-                *known_until = until.max(*known_until);
-                return;
-            }
-            table.markers.put(name, (marker, until));
+            *known = known.or_earlier(marker);
+            *known_until = until.max(*known_until);
             table.markers.shrink_to(MARKERS);
         });
     }
 
-    /// The marker that this isolate has put under `name`.
-    pub(crate) fn marker(&self, name: &str, now: i64) -> Option<Marker> {
+    /// The marker that this isolate has put of what may be dead.
+    pub(crate) fn marker(&self, dead: Dead, now: i64) -> Option<Marker> {
         self.with(|table| {
-            let (marker, until) = table.markers.get(name)?;
+            let (marker, until) = table.markers.get(&dead)?;
             (now < *until).then_some(*marker)
         })
     }
 
     /// Remembers an owner marker that this isolate puts, until an instant.
     pub(crate) fn note_owner(&self, owner: Id, marker: OwnerMarker, until: i64) {
-        let owner = owner.to_string();
         self.with(|table| {
-            if table
+            let known = table
                 .owners
-                .get(&owner)
-                .is_some_and(|(known, _)| known.at > marker.at)
-            {
-                return;
+                .get_or_insert(owner, || (marker.clone(), until));
+            if known.0.at <= marker.at {
+                *known = (marker, until);
             }
-            table.owners.put(&owner, (marker, until));
             table.owners.shrink_to(MARKERS);
         });
     }
@@ -397,7 +379,7 @@ impl Memory {
     /// The owner marker that this isolate has put.
     pub(crate) fn owner(&self, owner: Id, now: i64) -> Option<OwnerMarker> {
         self.with(|table| {
-            let (marker, until) = table.owners.get(&owner.to_string())?;
+            let (marker, until) = table.owners.get(&owner)?;
             (now < *until).then(|| marker.clone())
         })
     }
@@ -410,17 +392,12 @@ impl Memory {
 }
 
 impl Table {
-    fn change<T>(&mut self, storage_key: &str, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
-        if self.sessions.get(storage_key).is_none() {
-            self.sessions.put(storage_key, Session::default());
-        }
-        let mut scratch = Session::default();
-        // Inserted above where it was missing.
-        let session = self.sessions.get_mut(storage_key).unwrap_or(&mut scratch);
+    fn change<T>(&mut self, key: &SessionKey, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
+        let session = self.sessions.get_or_insert(*key, Session::default);
         let done = act(session);
         session.at = now;
         let before = session.bytes;
-        session.bytes = storage_key.len() + session.weight();
+        session.bytes = size_of::<SessionKey>() + session.weight();
         self.bytes = self.bytes + session.bytes - before;
         while self.bytes > RECORD_BYTES {
             let left = self.sessions.drop_older_half();
@@ -433,8 +410,8 @@ impl Table {
         done
     }
 
-    fn forget(&mut self, storage_key: &str) {
-        if let Some(session) = self.sessions.remove(storage_key) {
+    fn forget(&mut self, key: &SessionKey) {
+        if let Some(session) = self.sessions.remove(key) {
             self.bytes -= session.bytes;
         }
     }
@@ -474,20 +451,20 @@ impl Session {
     }
 }
 
-/// A map from names that knows when each entry was used.
-struct Lru<V> {
-    index: HashMap<Rc<str>, usize>,
-    slots: Vec<LruSlot<V>>,
+/// A map that knows when each entry was used.
+struct Lru<K, V> {
+    index: HashMap<K, usize>,
+    slots: Vec<LruSlot<K, V>>,
     clock: u64,
 }
 
-struct LruSlot<V> {
-    name: Rc<str>,
+struct LruSlot<K, V> {
+    key: K,
     used: u64,
     value: V,
 }
 
-impl<V> Default for Lru<V> {
+impl<K, V> Default for Lru<K, V> {
     fn default() -> Self {
         Self {
             index: HashMap::new(),
@@ -497,39 +474,36 @@ impl<V> Default for Lru<V> {
     }
 }
 
-impl<V> Lru<V> {
-    fn get(&mut self, name: &str) -> Option<&V> {
-        self.get_mut(name).map(|value| &*value)
+impl<K: Copy + Eq + Hash, V> Lru<K, V> {
+    fn get(&mut self, key: &K) -> Option<&V> {
+        self.get_mut(key).map(|value| &*value)
     }
 
-    fn get_mut(&mut self, name: &str) -> Option<&mut V> {
-        let slot = &mut self.slots[*self.index.get(name)?];
+    fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let slot = &mut self.slots[*self.index.get(key)?];
         self.clock += 1;
         slot.used = self.clock;
         Some(&mut slot.value)
     }
 
-    fn put(&mut self, name: &str, value: V) {
-        if let Some(known) = self.get_mut(name) {
-            *known = value;
-            return;
+    fn get_or_insert(&mut self, key: K, new: impl FnOnce() -> V) -> &mut V {
+        let at = *self.index.entry(key).or_insert(self.slots.len());
+        if at == self.slots.len() {
+            let (used, value) = (0, new());
+            self.slots.push(LruSlot { key, used, value });
         }
+        let slot = &mut self.slots[at];
         self.clock += 1;
-        let name: Rc<str> = name.into();
-        self.index.insert(Rc::clone(&name), self.slots.len());
-        self.slots.push(LruSlot {
-            name,
-            used: self.clock,
-            value,
-        });
+        slot.used = self.clock;
+        &mut slot.value
     }
 
-    fn remove(&mut self, name: &str) -> Option<V> {
-        let at = self.index.remove(name)?;
+    fn remove(&mut self, key: &K) -> Option<V> {
+        let at = self.index.remove(key)?;
         let slot = self.slots.swap_remove(at);
         // The last one stands in its place now.
         if let Some(moved) = self.slots.get(at) {
-            self.index.insert(Rc::clone(&moved.name), at);
+            self.index.insert(moved.key, at);
         }
         Some(slot.value)
     }
@@ -559,9 +533,7 @@ impl<V> Lru<V> {
         }
         self.slots.retain(|slot| slot.used > low);
         let places = self.slots.iter().enumerate();
-        self.index = places
-            .map(|(at, slot)| (Rc::clone(&slot.name), at))
-            .collect();
+        self.index = places.map(|(at, slot)| (slot.key, at)).collect();
         self.slots.len()
     }
 }
@@ -581,6 +553,15 @@ mod tests {
         envelope
     }
 
+    fn key(number: u8) -> SessionKey {
+        let [lineage, derived] = [Id([number; 16]); 2];
+        SessionKey {
+            owner: None,
+            lineage,
+            derived,
+        }
+    }
+
     fn memory() -> Memory {
         Isolate::new().memory("test", "")
     }
@@ -588,11 +569,11 @@ mod tests {
     #[test]
     fn a_record_in_flight_is_for_saves_until_it_lands() {
         let memory = memory();
-        memory.fly("s.1", &envelope(1), 0);
-        let recalled = memory.recall("s.1", 0, 1_000);
+        memory.fly(&key(1), &envelope(1), 0);
+        let recalled = memory.recall(&key(1), 0, 1_000);
         assert!(recalled.settled.is_none() && recalled.flying.is_some());
-        assert!(!memory.landed("s.1", &envelope(1), 5));
-        let recalled = memory.recall("s.1", 5, 1_000);
+        assert!(!memory.landed(&key(1), &envelope(1), 5));
+        let recalled = memory.recall(&key(1), 5, 1_000);
         assert!(recalled.settled.is_some() && recalled.flying.is_none());
         assert_eq!(recalled.markers_read_at, None);
     }
@@ -600,45 +581,50 @@ mod tests {
     #[test]
     fn a_put_that_failed_or_never_ended_is_taken_out() {
         let memory = memory();
-        memory.fly("s.1", &envelope(1), 0);
-        memory.crashed("s.1", envelope(1).version, 1);
-        assert!(memory.recall("s.1", 1, 1_000).flying.is_none());
-        memory.fly("s.1", &envelope(2), 1);
-        assert!(memory.recall("s.1", FLIGHT, i64::MAX).flying.is_some());
-        assert!(memory.recall("s.1", 1 + FLIGHT, i64::MAX).flying.is_none());
+        memory.fly(&key(1), &envelope(1), 0);
+        memory.crashed(&key(1), envelope(1).version, 1);
+        assert!(memory.recall(&key(1), 1, 1_000).flying.is_none());
+        memory.fly(&key(1), &envelope(2), 1);
+        assert!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.is_some());
+        assert!(
+            memory
+                .recall(&key(1), 1 + FLIGHT, i64::MAX)
+                .flying
+                .is_none()
+        );
     }
 
     #[test]
     fn an_overtaken_put_is_noticed() {
         let memory = memory();
-        memory.fly("s.1", &envelope(1), 0);
-        memory.fly("s.1", &envelope(2), 0);
-        assert!(memory.landed("s.1", &envelope(1), 1));
-        assert!(memory.recall("s.1", 1, 1_000).flying.is_some());
-        assert!(!memory.landed("s.1", &envelope(2), 1));
+        memory.fly(&key(1), &envelope(1), 0);
+        memory.fly(&key(1), &envelope(2), 0);
+        assert!(memory.landed(&key(1), &envelope(1), 1));
+        assert!(memory.recall(&key(1), 1, 1_000).flying.is_some());
+        assert!(!memory.landed(&key(1), &envelope(2), 1));
     }
 
     #[test]
     fn one_request_puts_again_for_all_and_not_for_ever() {
         let memory = memory();
-        assert!(memory.claim_put_again("s.1", 0));
-        assert!(!memory.claim_put_again("s.1", FLIGHT - 1));
-        assert!(memory.claim_put_again("s.1", FLIGHT));
-        memory.release_put_again("s.1", FLIGHT + 1);
-        assert!(memory.claim_put_again("s.1", FLIGHT + 1));
+        assert!(memory.claim_put_again(&key(1), 0));
+        assert!(!memory.claim_put_again(&key(1), FLIGHT - 1));
+        assert!(memory.claim_put_again(&key(1), FLIGHT));
+        memory.release_put_again(&key(1), FLIGHT + 1);
+        assert!(memory.claim_put_again(&key(1), FLIGHT + 1));
     }
 
     #[test]
     fn namespaces_and_prefixes_do_not_mix() {
         let isolate = Isolate::new();
-        isolate.memory("a", "").read("s.1", &envelope(1), 0, 0);
+        isolate.memory("a", "").read(&key(1), &envelope(1), 0, 0);
         for other in [isolate.memory("b", ""), isolate.memory("a", "x")] {
-            assert!(other.recall("s.1", 0, 1_000).settled.is_none());
+            assert!(other.recall(&key(1), 0, 1_000).settled.is_none());
         }
         assert!(
             isolate
                 .memory("a", "")
-                .recall("s.1", 0, 1_000)
+                .recall(&key(1), 0, 1_000)
                 .settled
                 .is_some()
         );
@@ -653,24 +639,27 @@ mod tests {
             .set("big", format!("\"{}\"", "x".repeat(100_000)).into());
         big.data.settle(big.version, 0);
         for n in 0..200 {
-            memory.read(&format!("s.{n}"), &big, 0, 0);
-            memory.recall("s.0", 0, 1_000);
+            memory.read(&key(n), &big, 0, 0);
+            memory.recall(&key(0), 0, 1_000);
         }
         let (sessions, bytes) = memory.size();
         assert!(
             bytes <= RECORD_BYTES && (30..50).contains(&sessions),
             "{sessions} {bytes}"
         );
-        assert!(memory.recall("s.0", 0, 1_000).settled.is_some());
-        assert!(memory.recall("s.1", 0, 1_000).settled.is_none());
+        assert!(memory.recall(&key(0), 0, 1_000).settled.is_some());
+        assert!(memory.recall(&key(1), 0, 1_000).settled.is_none());
     }
 
     #[test]
     fn markers_are_kept_for_their_time() {
         let memory = memory();
-        memory.note_marker("k.1", Marker::rotated(5), 100);
-        memory.note_marker("k.1", Marker::revoked(9), 50);
-        assert_eq!(memory.marker("k.1", 99), Some(Marker::revoked(9)));
-        assert_eq!(memory.marker("k.1", 100), None);
+        memory.note_marker(Dead::Key(Id([1; 16])), Marker::rotated(5), 100);
+        memory.note_marker(Dead::Key(Id([1; 16])), Marker::revoked(9), 50);
+        assert_eq!(
+            memory.marker(Dead::Key(Id([1; 16])), 99),
+            Some(Marker::revoked(9))
+        );
+        assert_eq!(memory.marker(Dead::Key(Id([1; 16])), 100), None);
     }
 }

@@ -8,6 +8,7 @@
 //! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use hkdf::Hkdf;
@@ -19,7 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::error::SessionError;
 use crate::runtime::Runtime;
-use crate::wire::{decode_text, encode_text};
+use crate::wire::{decode_text, push_text};
 
 /// Names a secret of the ring inside a cookie.
 pub(crate) type KeyId = [u8; 4];
@@ -82,9 +83,17 @@ impl Id {
     }
 }
 
+impl Id {
+    fn push_to(&self, out: &mut String) {
+        push_text(out, &self.0);
+    }
+}
+
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&encode_text(&self.0))
+        let mut text = String::with_capacity(Self::TEXT);
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
 }
 
@@ -162,7 +171,7 @@ pub(crate) struct TokenKeys {
 /// The public name of a session: `<owner tag or ->.<lineage>.<derived key>`.
 ///
 /// Safe to log and to store: it names a record and opens nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionKey {
     pub(crate) owner: Option<Id>,
     pub(crate) lineage: Id,
@@ -188,19 +197,48 @@ impl SessionKey {
         })
     }
 
+    /// Characters of the text, at most.
+    const TEXT: usize = 3 * Id::TEXT + 2;
+
+    fn push_to(&self, out: &mut String) {
+        match &self.owner {
+            Some(owner) => owner.push_to(out),
+            None => out.push('-'),
+        }
+        for id in [&self.lineage, &self.derived] {
+            out.push('.');
+            id.push_to(out);
+        }
+    }
+
     /// True before the first rotation: the first key *is* the lineage.
     pub(crate) fn is_first(&self) -> bool {
         self.derived == self.lineage
     }
 }
 
+impl Hash for SessionKey {
+    /// The derived key tells sessions apart, with or without the rest.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.derived.hash(state);
+    }
+}
+
 impl fmt::Display for SessionKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.owner {
-            Some(owner) => write!(f, "{owner}.{}.{}", self.lineage, self.derived),
-            None => write!(f, "-.{}.{}", self.lineage, self.derived),
-        }
+        let mut text = String::with_capacity(Self::TEXT);
+        self.push_to(&mut text);
+        f.write_str(&text)
     }
+}
+
+/// What a `k.` or an `l.` marker says is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Dead {
+    /// This derived key.
+    Key(Id),
+    /// Every key of this lineage.
+    Lineage(Id),
 }
 
 /// The names that this module uses in a namespace.
@@ -217,7 +255,9 @@ impl Names {
     }
 
     pub(crate) fn record(&self, key: &SessionKey) -> String {
-        format!("{}s.{key}", self.prefix)
+        let mut name = self.begin("s.", SessionKey::TEXT);
+        key.push_to(&mut name);
+        name
     }
 
     /// What the names of an owner's records begin with.
@@ -231,15 +271,36 @@ impl Names {
     }
 
     pub(crate) fn dead_key(&self, derived: Id) -> String {
-        format!("{}k.{derived}", self.prefix)
+        self.of_id("k.", derived)
     }
 
     pub(crate) fn dead_lineage(&self, lineage: Id) -> String {
-        format!("{}l.{lineage}", self.prefix)
+        self.of_id("l.", lineage)
+    }
+
+    /// The name of the marker that says so.
+    pub(crate) fn dead(&self, dead: Dead) -> String {
+        match dead {
+            Dead::Key(derived) => self.dead_key(derived),
+            Dead::Lineage(lineage) => self.dead_lineage(lineage),
+        }
     }
 
     pub(crate) fn owner(&self, owner: Id) -> String {
-        format!("{}o.{owner}", self.prefix)
+        self.of_id("o.", owner)
+    }
+
+    fn of_id(&self, kind: &str, id: Id) -> String {
+        let mut name = self.begin(kind, Id::TEXT);
+        id.push_to(&mut name);
+        name
+    }
+
+    fn begin(&self, kind: &str, more: usize) -> String {
+        let mut name = String::with_capacity(self.prefix.len() + kind.len() + more);
+        name.push_str(&self.prefix);
+        name.push_str(kind);
+        name
     }
 }
 

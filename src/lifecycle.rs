@@ -296,7 +296,7 @@ impl SessionStore {
         let identity = held
             .identity
             .rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
-        let mut retire = vec![MarkerPut::rotated(&self.shared, &held.identity, now)];
+        let mut retire = vec![MarkerPut::rotated(&held.identity, now)];
         if mutant!(rotation_keeps_old_key) {
             retire.clear();
         }
@@ -415,7 +415,7 @@ impl SessionStore {
         for identity in self.presented.identities() {
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);
-                markers.extend(MarkerPut::revoked(&self.shared, &identity.key, end, now));
+                markers.extend(MarkerPut::revoked(&identity.key, end, now));
                 continue;
             }
             // One that is dead stays as dead as it is; one that cannot be read is left alone.
@@ -427,7 +427,7 @@ impl SessionStore {
                 Access::Empty => false,
             };
             if may_live {
-                markers.push(MarkerPut::rotated(&self.shared, identity, now));
+                markers.push(MarkerPut::rotated(identity, now));
             }
         }
         markers
@@ -480,14 +480,14 @@ impl SessionStore {
         let identities = self.presented.identities().to_vec();
         let revoked = |identity: &Identity| {
             let end = Some(identity.ticket.hard_end);
-            MarkerPut::revoked(&self.shared, &identity.key, end, now)
+            MarkerPut::revoked(&identity.key, end, now)
         };
         let mut markers: Vec<_> = identities.iter().flat_map(revoked).collect();
         let stone = match (&self.presented, identities.first()) {
             // A logout that is not stored yet, unless the load has stored it.
             (Presented::Tombstone(stone), _) => {
                 if self.phase == Phase::Unloaded || self.access == Access::Detached {
-                    markers = markers_of(&self.shared, *stone, now);
+                    markers = markers_of(*stone, now);
                 }
                 Some(*stone)
             }
@@ -649,7 +649,7 @@ impl SessionStore {
         if Some(key) == self.key() && self.next.is_none() {
             return self.destroy().await;
         }
-        let markers = MarkerPut::revoked(&self.shared, &key, None, self.shared.runtime.now());
+        let markers = MarkerPut::revoked(&key, None, self.shared.runtime.now());
         let purge = if self.shared.settings.purge() {
             vec![self.shared.names.record(&key)]
         } else {
@@ -1066,18 +1066,16 @@ async fn bury(shared: &Shared, stone: Tombstone) -> bool {
         return true;
     }
     let now = shared.runtime.now();
-    put_markers(shared, &markers_of(shared, stone, now))
-        .await
-        .is_ok()
+    put_markers(shared, &markers_of(stone, now)).await.is_ok()
 }
 
-fn markers_of(shared: &Shared, stone: Tombstone, now: i64) -> Vec<MarkerPut> {
+fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
     let key = SessionKey {
         owner: None,
         lineage: stone.lineage,
         derived: stone.derived,
     };
-    MarkerPut::revoked(shared, &key, Some(stone.hard_end), now)
+    MarkerPut::revoked(&key, Some(stone.hard_end), now)
 }
 
 fn parse_key(text: &str) -> Result<SessionKey, SessionError> {

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::connector::ReadOptions;
 use crate::error::{ErrorCode, SessionError};
 use crate::isolate::Remembered;
+use crate::keys::Dead;
 use crate::outcome::{Access, Finding, Outcome, Sight, judge};
 use crate::presented::Held;
 use crate::record::{Envelope, Unreadable};
@@ -52,9 +53,9 @@ pub(crate) async fn look(
     held: Rc<Held>,
     freshness: Freshness,
 ) -> Result<Look, SessionError> {
-    let storage_key = held.identity.storage_key(&shared);
+    let key = held.identity.key;
     let now = shared.runtime.now();
-    let remembered = shared.memory.recall(&storage_key, now, shared.window());
+    let remembered = shared.memory.recall(&key, now, shared.window());
     if freshness == Freshness::Memory && may_skip_the_store(&shared, &held, &remembered, now) {
         let stored = remembered.settled.map(Ok);
         let markers = own_markers(&shared, &held, now);
@@ -71,14 +72,14 @@ pub(crate) async fn look(
         mut markers,
         stored,
         at,
-    } = read(&shared, &held, &storage_key, freshness).await?;
+    } = read(&shared, &held, freshness).await?;
     note_deaths(&shared, &held, &markers, at);
     let own = own_markers(&shared, &held, at);
     markers.add(own);
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
         settled, flying, ..
-    } = shared.memory.recall(&storage_key, at, shared.window());
+    } = shared.memory.recall(&key, at, shared.window());
     let settled = if mutant!(flying_shown_to_loads) {
         flying.clone().or(settled)
     } else {
@@ -94,9 +95,9 @@ pub(crate) async fn look(
     });
     match (&finding.envelope, finding.access) {
         (Some(envelope), Access::Live) => {
-            shared.memory.read(&storage_key, envelope, now, at);
+            shared.memory.read(&key, envelope, now, at);
         }
-        _ if finding.outcome == Outcome::Revoked => shared.memory.forget(&storage_key),
+        _ if finding.outcome == Outcome::Revoked => shared.memory.forget(&key),
         _ => {}
     }
     // A put that is on its way already will do.
@@ -177,23 +178,19 @@ struct Reading {
 }
 
 /// Record and markers in one round trip.
-async fn read(
-    shared: &Shared,
-    held: &Held,
-    storage_key: &str,
-    freshness: Freshness,
-) -> Result<Reading, SessionError> {
+async fn read(shared: &Shared, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
     let identity = &held.identity;
     let key = identity.key;
     let options = freshness.options(shared);
     let names = [
-        Some(storage_key.to_owned()),
+        Some(identity.storage_key(shared)),
         Some(shared.names.dead_key(key.derived)),
         (!key.is_first()).then(|| shared.names.dead_lineage(key.lineage)),
         key.owner.map(|owner| shared.names.owner(owner)),
     ];
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut answer = shared.read(&asked, options).await?.into_iter();
+    let storage_key = names[0].as_deref().unwrap_or_default();
     // One answer for each name that was asked for, in its order.
     let [record, dead_key, dead_lineage, owner] = names
         .each_ref()
@@ -232,12 +229,12 @@ fn note_deaths(shared: &Shared, held: &Held, markers: &Markers, now: i64) {
     let key = held.identity.key;
     let until = now.saturating_add(shared.staleness_bound());
     if let Some(marker) = markers.key {
-        let name = shared.names.dead_key(key.derived);
-        shared.memory.note_marker(&name, marker, until);
+        let dead = Dead::Key(key.derived);
+        shared.memory.note_marker(dead, marker, until);
     }
     if let Some(marker) = markers.lineage {
-        let name = shared.names.dead_lineage(key.lineage);
-        shared.memory.note_marker(&name, marker, until);
+        let dead = Dead::Lineage(key.lineage);
+        shared.memory.note_marker(dead, marker, until);
     }
     if let (Some(owner), Some(marker)) = (key.owner, &markers.owner) {
         shared.memory.note_owner(owner, marker.clone(), until);
@@ -250,10 +247,10 @@ pub(crate) fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
         return Markers::default();
     }
     let key = held.identity.key;
-    let marker = |name: String| shared.memory.marker(&name, now);
+    let marker = |dead| shared.memory.marker(dead, now);
     Markers {
-        key: marker(shared.names.dead_key(key.derived)),
-        lineage: marker(shared.names.dead_lineage(key.lineage)),
+        key: marker(Dead::Key(key.derived)),
+        lineage: marker(Dead::Lineage(key.lineage)),
         owner: key.owner.and_then(|owner| shared.memory.owner(owner, now)),
     }
 }

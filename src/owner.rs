@@ -11,7 +11,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use crate::connector::{ConnectorErrorKind, PutOptions};
 use crate::error::{ErrorCode, SessionError};
-use crate::keys::{Id, Secret, SessionKey};
+use crate::keys::{Dead, Id, Secret, SessionKey};
 use crate::load::{Freshness, read_owner_marker};
 use crate::outcome::CLOCK_SKEW;
 use crate::presented::Identity;
@@ -242,7 +242,7 @@ impl Sessions {
         {
             return Err(not_found());
         }
-        let markers = MarkerPut::revoked(shared, &key, None, shared.runtime.now());
+        let markers = MarkerPut::revoked(&key, None, shared.runtime.now());
         for marker in &markers {
             marker.note(shared);
         }
@@ -287,9 +287,7 @@ impl Sessions {
             Ok(listed) => listed
                 .into_iter()
                 .filter(|(key, _)| !spared.contains(&key.lineage) && !mutant!(listed_not_ended))
-                .flat_map(|(key, listed)| {
-                    MarkerPut::revoked(shared, &key, Some(listed.hard_end), now)
-                })
+                .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
                 .collect(),
             // The owner marker is all that such a store can be given.
             Err(error) if error.code() == ErrorCode::Unsupported => Vec::new(),
@@ -363,17 +361,17 @@ impl Shared {
             texts.extend(self.read(&chunk, Freshness::Store.options(self)).await?);
         }
         let text = |name: &str| texts[*places.get(name)?].as_deref();
-        let marker = |name: String| {
-            let stored = text(&name).map(Marker::decode);
-            let own = self.memory.marker(&name, now);
+        let marker = |dead| {
+            let stored = text(&self.names.dead(dead)).map(Marker::decode);
+            let own = self.memory.marker(dead, now);
             stored.into_iter().chain(own).reduce(Marker::or_earlier)
         };
         let mut places: HashMap<Rc<str>, usize> = HashMap::new();
         let mut living: Vec<(SessionKey, Listed)> = Vec::new();
         for (key, listed) in listed {
             let mut markers = Markers {
-                key: marker(self.names.dead_key(key.derived)),
-                lineage: marker(self.names.dead_lineage(key.lineage)),
+                key: marker(Dead::Key(key.derived)),
+                lineage: marker(Dead::Lineage(key.lineage)),
                 owner: None,
             };
             if let Some(tag) = key.owner {
@@ -492,7 +490,7 @@ impl Shared {
         let now = self.runtime.now();
         let markers: Vec<MarkerPut> = newest_first(others, |listed| listed.created)
             .skip(most - 1)
-            .flat_map(|(key, listed)| MarkerPut::revoked(self, &key, Some(listed.hard_end), now))
+            .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
             .collect();
         for marker in &markers {
             marker.note(self);

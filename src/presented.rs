@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::cookie::{self, CookieKind};
 use crate::error::SessionError;
-use crate::keys::{SessionKey, Token, TokenKeys};
+use crate::keys::{SessionKey, Tag, Token, TokenKeys};
 use crate::record::Envelope;
 use crate::sessions::Shared;
 use crate::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
@@ -106,11 +106,9 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// `None` where the ring no longer has the ticket's secret.
-    fn of(ticket: KeyTicket, shared: &Shared) -> Option<Self> {
+    fn of(ticket: KeyTicket, tag: Tag, shared: &Shared) -> Option<Self> {
         let secret = shared.ring.find(ticket.secret)?;
-        let keys = shared.memory.derive(ticket.secret, &ticket.token, || {
-            secret.derive(&ticket.token)
-        });
+        let keys = shared.memory.derive(tag, || secret.derive(&ticket.token));
         let key = SessionKey {
             owner: ticket.owner,
             lineage: ticket.lineage,
@@ -271,16 +269,17 @@ impl Presented {
         let names = shared.cookies.names();
         let mut rejection = None;
         let mut ended = false;
-        let mut tickets: Vec<KeyTicket> = Vec::new();
+        let mut tickets: Vec<(KeyTicket, Tag)> = Vec::new();
         let mut tombstone = None;
         for text in found.get(CookieKind::Key) {
             match KeyCookie::decode(text, &shared.ring, names.get(CookieKind::Key)) {
                 Err(why) => rejection = Some(why),
                 Ok(KeyCookie::Tombstone(stone)) if now < stone.hard_end => tombstone = Some(stone),
-                Ok(KeyCookie::Ticket(ticket)) if now < ticket.end(shared.age()) => {
+                Ok(KeyCookie::Ticket(ticket, tag)) if now < ticket.end(shared.age()) => {
                     // Two cookies of one token are one session.
-                    if !tickets.iter().any(|other| other.token.is(&ticket.token)) {
-                        tickets.push(ticket);
+                    let known = |(other, _): &(KeyTicket, Tag)| other.token.is(&ticket.token);
+                    if !tickets.iter().any(known) {
+                        tickets.push((ticket, tag));
                     }
                 }
                 Ok(_) => ended = true,
@@ -293,7 +292,7 @@ impl Presented {
         };
         let mut identities = tickets
             .into_iter()
-            .filter_map(|ticket| Identity::of(ticket, shared))
+            .filter_map(|(ticket, tag)| Identity::of(ticket, tag, shared))
             .collect::<Vec<_>>();
         match (identities.pop(), identities.is_empty()) {
             (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, shared))),

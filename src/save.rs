@@ -14,7 +14,7 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::expiry::{Expiry, Limits};
 use crate::isolate::Remembered;
-use crate::keys::SessionKey;
+use crate::keys::{Dead, SessionKey};
 use crate::load::{Freshness, Look, look, own_markers, read_owner_marker};
 use crate::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::owner::list_metadata;
@@ -67,7 +67,7 @@ pub(crate) enum Step {
 /// A marker and where it goes.
 #[derive(Clone)]
 pub(crate) struct MarkerPut {
-    name: String,
+    dead: Dead,
     marker: Marker,
     /// When the session that it speaks of ends by itself, where that is known.
     hard_end: Option<i64>,
@@ -86,30 +86,25 @@ pub(crate) struct Saved {
 
 impl MarkerPut {
     /// The session goes on under another key; nothing else of its lineage dies.
-    pub(crate) fn rotated(shared: &Shared, identity: &Identity, now: i64) -> Self {
+    pub(crate) fn rotated(identity: &Identity, now: i64) -> Self {
         Self {
-            name: shared.names.dead_key(identity.key.derived),
+            dead: Dead::Key(identity.key.derived),
             marker: Marker::rotated(now),
             hard_end: Some(identity.ticket.hard_end),
         }
     }
 
     /// The whole lineage is over.
-    pub(crate) fn revoked(
-        shared: &Shared,
-        key: &SessionKey,
-        hard_end: Option<i64>,
-        now: i64,
-    ) -> Vec<Self> {
+    pub(crate) fn revoked(key: &SessionKey, hard_end: Option<i64>, now: i64) -> Vec<Self> {
         let (keys, lineage) = named_by_revocation(key);
-        let names = keys
-            .into_iter()
-            .map(|derived| shared.names.dead_key(derived));
-        names
-            .chain([shared.names.dead_lineage(lineage)])
-            .filter(|name| !(name.contains("l.") && mutant!(lineage_marker_not_written)))
-            .map(|name| Self {
-                name,
+        let is_left_out =
+            |dead| matches!(dead, Dead::Lineage(_)) && mutant!(lineage_marker_not_written);
+        keys.into_iter()
+            .map(Dead::Key)
+            .chain([Dead::Lineage(lineage)])
+            .filter(|dead| !is_left_out(*dead))
+            .map(|dead| Self {
+                dead,
                 marker: Marker::revoked(now),
                 hard_end,
             })
@@ -119,7 +114,7 @@ impl MarkerPut {
     /// The same, of a death at another instant.
     fn at(&self, now: i64) -> Self {
         Self {
-            name: self.name.clone(),
+            dead: self.dead,
             marker: Marker {
                 at: now,
                 ..self.marker
@@ -132,9 +127,10 @@ impl MarkerPut {
     /// more and then taken as there.
     async fn put(&self, shared: &Shared) -> Result<(), SessionError> {
         let options = PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at));
+        let name = shared.names.dead(self.dead);
         let value = self.marker.encode();
         for last in [false, true] {
-            match shared.put(&self.name, &value, &options).await {
+            match shared.put(&name, &value, &options).await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {
                     if !last {
@@ -151,7 +147,7 @@ impl MarkerPut {
     pub(crate) fn note(&self, shared: &Shared) {
         let now = shared.runtime.now();
         let until = now.saturating_add(shared.staleness_bound());
-        shared.memory.note_marker(&self.name, self.marker, until);
+        shared.memory.note_marker(self.dead, self.marker, until);
     }
 }
 
@@ -178,10 +174,7 @@ const PUTS: u32 = 3;
 /// Carries `work` out.
 pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>, SessionError> {
     let _waiting = shared.wait();
-    let source_key = work
-        .source
-        .as_ref()
-        .map(|source| source.held.identity.storage_key(&shared));
+    let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
         Some(source) => match source.latest(&shared, work.expiry.is_some()).await {
@@ -197,6 +190,7 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
         Step::Begin { owner: None } => None,
         Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
     };
+    let target_key = work.target.key;
     let storage_key = work.target.storage_key(&shared);
     if mutant!(rotation_marker_first) {
         put_markers(&shared, &work.retire).await?;
@@ -208,17 +202,17 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
             base = Some(with_memory(&shared, key, known));
         }
         let envelope = work.next_version(&shared, base.clone(), bound.clone())?;
-        let text = seal(&shared, &envelope, &work.target)?;
+        let text = seal(&shared, &envelope, &work.target, &storage_key)?;
         let now = shared.runtime.now();
-        shared.memory.fly(&storage_key, &envelope, now);
+        shared.memory.fly(&target_key, &envelope, now);
         puts += 1;
-        let put = put_record(&shared, &work.target, &envelope, &text).await;
+        let put = put_record(&shared, &work.target, &storage_key, &envelope, &text).await;
         let now = shared.runtime.now();
         let unstored = match put {
             Ok(()) => {
-                let overtaken = shared.memory.landed(&storage_key, &envelope, now);
+                let overtaken = shared.memory.landed(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
-                overtaken && !until_stored(&shared, &work.target, &storage_key).await
+                overtaken && !until_stored(&shared, &work.target).await
             }
             // A key that the browser does not have yet must be in the store before it gets it.
             Err(error)
@@ -226,12 +220,12 @@ pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>,
                     && matches!(work.step, Step::Save)
                     && overlay_fits(&shared, &text) =>
             {
-                shared.memory.grounded(&storage_key, &envelope, now);
-                !until_stored(&shared, &work.target, &storage_key).await
+                shared.memory.grounded(&target_key, &envelope, now);
+                !until_stored(&shared, &work.target).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
             Err(error) => {
-                shared.memory.crashed(&storage_key, envelope.version, now);
+                shared.memory.crashed(&target_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
                     shared.wait_for_next_write().await;
                 } else {
@@ -269,29 +263,30 @@ const LOOKS: u32 = 16;
 /// The answer waits for this. A put after the answer could land on top of what the same browser
 /// has saved since at another isolate, and nobody would know. One of a burst puts for all of them:
 /// many would keep refusing each other.
-async fn until_stored(shared: &Shared, identity: &Identity, storage_key: &str) -> bool {
+async fn until_stored(shared: &Shared, identity: &Identity) -> bool {
+    let key = &identity.key;
     shared.wait_for_next_write().await;
     let mut puts = 0;
     for _ in 0..LOOKS {
-        if shared.memory.is_sure(storage_key) {
+        if shared.memory.is_sure(key) {
             return true;
         }
         let now = shared.runtime.now();
         let Remembered {
             settled, flying, ..
-        } = shared.memory.recall(storage_key, now, shared.window());
+        } = shared.memory.recall(key, now, shared.window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        if flying.is_some() || !shared.memory.claim_put_again(storage_key, now) {
+        if flying.is_some() || !shared.memory.claim_put_again(key, now) {
             shared.runtime.sleep(LOOK_EVERY).await;
             continue;
         }
         puts += 1;
         let put = put_settled(shared, identity, &newest).await;
         let now = shared.runtime.now();
-        shared.memory.release_put_again(storage_key, now);
+        shared.memory.release_put_again(key, now);
         match put {
-            Ok(()) => shared.memory.landed_alone(storage_key, &newest, now),
+            Ok(()) => shared.memory.landed_alone(key, &newest, now),
             Err(error) if error.code() == ErrorCode::RateLimited && puts < PUTS => {
                 shared.wait_for_next_write().await;
             }
@@ -307,19 +302,20 @@ async fn put_settled(
     identity: &Identity,
     newest: &Envelope,
 ) -> Result<(), SessionError> {
-    let text = seal(shared, newest, identity)?;
-    Ok(put_record(shared, identity, newest, &text).await?)
+    let storage_key = identity.storage_key(shared);
+    let text = seal(shared, newest, identity, &storage_key)?;
+    Ok(put_record(shared, identity, &storage_key, newest, &text).await?)
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
-fn with_memory(shared: &Shared, storage_key: &str, known: Envelope) -> Envelope {
+fn with_memory(shared: &Shared, key: &SessionKey, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
     }
     let now = shared.runtime.now();
     let Remembered {
         settled, flying, ..
-    } = shared.memory.recall(storage_key, now, shared.window());
+    } = shared.memory.recall(key, now, shared.window());
     settled
         .into_iter()
         .chain(flying)
@@ -380,10 +376,10 @@ impl Work {
 async fn put_record(
     shared: &Shared,
     identity: &Identity,
+    storage_key: &str,
     envelope: &Envelope,
     text: &str,
 ) -> Result<(), ConnectorError> {
-    let storage_key = identity.storage_key(shared);
     let now = shared.runtime.now();
     let left = identity
         .ticket
@@ -393,9 +389,9 @@ async fn put_record(
         .saturating_add(999)
         / 1_000;
     let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
-    options.metadata = list_metadata(shared, identity, envelope, &storage_key);
+    options.metadata = list_metadata(shared, identity, envelope, storage_key);
     shared.count(Count::Puts);
-    shared.connector.put(&storage_key, text, options).await
+    shared.connector.put(storage_key, text, options).await
 }
 
 /// Whether a record of this text can travel in the browser's fresh cookie.
@@ -476,11 +472,16 @@ async fn bind(
     })
 }
 
-fn seal(shared: &Shared, envelope: &Envelope, target: &Identity) -> Result<String, SessionError> {
+fn seal(
+    shared: &Shared,
+    envelope: &Envelope,
+    target: &Identity,
+    storage_key: &str,
+) -> Result<String, SessionError> {
     let text = if shared.settings.seal() {
         let mut nonce = [0; 24];
         shared.runtime.fill_random(&mut nonce)?;
-        envelope.seal(&target.keys.record, nonce, &target.storage_key(shared))
+        envelope.seal(&target.keys.record, nonce, storage_key)
     } else {
         envelope.to_plain()
     };

@@ -99,7 +99,8 @@ impl Tombstone {
 /// What an authentic key cookie is.
 #[derive(Clone)]
 pub(crate) enum KeyCookie {
-    Ticket(KeyTicket),
+    /// A session's, and the tag that vouches for it.
+    Ticket(KeyTicket, Tag),
     Tombstone(Tombstone),
 }
 
@@ -146,14 +147,14 @@ impl KeyCookie {
     /// [`Rejection`] and nothing else.
     pub(crate) fn decode(text: &str, ring: &SecretRing, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
-        let bytes = open(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
+        let (bytes, tag) = open(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
         let mut reader = Reader::new(&bytes);
-        Self::read(&mut reader)
+        Self::read(&mut reader, tag)
             .filter(|_| reader.is_empty())
             .ok_or(Rejection::Format)
     }
 
-    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+    fn read(reader: &mut Reader<'_>, tag: Tag) -> Option<Self> {
         reader.u8()?;
         let secret = reader.array()?;
         match reader.u8()? {
@@ -163,18 +164,21 @@ impl KeyCookie {
                 derived: Id(reader.array()?),
                 hard_end: reader.instant()?,
             })),
-            kind @ (KIND_ANONYMOUS | KIND_OWNED) => Some(Self::Ticket(KeyTicket {
-                secret,
-                token: Token::from_bytes(reader.bytes(Token::BYTES)?)?,
-                lineage: Id(reader.array()?),
-                owner: if kind == KIND_OWNED {
-                    Some(Id(reader.array()?))
-                } else {
-                    None
-                },
-                minted_at: reader.instant()?,
-                hard_end: reader.instant()?,
-            })),
+            kind @ (KIND_ANONYMOUS | KIND_OWNED) => {
+                let ticket = KeyTicket {
+                    secret,
+                    token: Token::from_bytes(reader.bytes(Token::BYTES)?)?,
+                    lineage: Id(reader.array()?),
+                    owner: if kind == KIND_OWNED {
+                        Some(Id(reader.array()?))
+                    } else {
+                        None
+                    },
+                    minted_at: reader.instant()?,
+                    hard_end: reader.instant()?,
+                };
+                Some(Self::Ticket(ticket, tag))
+            }
             _ => None,
         }
     }
@@ -203,7 +207,7 @@ impl Seen {
         token: &Token,
     ) -> Result<Self, Rejection> {
         let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
-        let bytes = open(text, SEEN_COOKIE_MAX, ring, Purpose::SeenCookie, &fields)?;
+        let (bytes, _) = open(text, SEEN_COOKIE_MAX, ring, Purpose::SeenCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         reader
             .instant()
@@ -267,7 +271,7 @@ impl Fresh {
             token.bytes(),
             overlay.unwrap_or_default().as_bytes(),
         ];
-        let bytes = open(head, FRESH_COOKIE_MAX, ring, Purpose::FreshCookie, &fields)?;
+        let (bytes, _) = open(head, FRESH_COOKIE_MAX, ring, Purpose::FreshCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         Self::read(&mut reader, overlay)
             .filter(|_| reader.is_empty())
@@ -299,14 +303,14 @@ fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> 
     encode_text(&body)
 }
 
-/// The body of an authentic value, without its tag.
+/// The body of an authentic value, and its tag.
 fn open(
     text: &str,
     max: usize,
     ring: &SecretRing,
     purpose: Purpose,
     context: &[&[u8]],
-) -> Result<Zeroizing<Vec<u8>>, Rejection> {
+) -> Result<(Zeroizing<Vec<u8>>, Tag), Rejection> {
     const HEAD: usize = 1 + size_of::<KeyId>();
     const TAG: usize = size_of::<Tag>();
     if text.is_empty() || text.len() > max {
@@ -334,7 +338,7 @@ fn open(
         return Err(Rejection::Tag);
     }
     bytes.truncate(body);
-    Ok(bytes)
+    Ok((bytes, tag))
 }
 
 #[cfg(test)]
@@ -372,7 +376,7 @@ mod tests {
         for owner in [false, true] {
             let text = ticket(owner).encode(ring().signer(), NAME);
             assert!(text.len() <= KEY_COOKIE_MAX, "{}", text.len());
-            let Ok(KeyCookie::Ticket(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
+            let Ok(KeyCookie::Ticket(back, _)) = KeyCookie::decode(&text, &ring(), NAME) else {
                 panic!("a ticket")
             };
             assert!(back.token.is(&ticket(owner).token));

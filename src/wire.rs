@@ -4,19 +4,87 @@
 //! 10889); a length is LEB128. Text is base64url without padding (RFC 4648 section 5), and only
 //! its canonical form is read: two texts never mean the same bytes.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-
 /// The greatest instant that the formats carry.
 pub(crate) const MAX_INSTANT: i64 = (1 << 48) - 1;
 
+const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+/// In place of six bits, for a byte outside the alphabet: negative, wherever it is shifted.
+const FOREIGN: i8 = -1;
+/// The six bits that each byte of a text stands for.
+const BITS: [i8; 256] = {
+    let mut bits = [FOREIGN; 256];
+    let mut at = 0;
+    while at < ALPHABET.len() {
+        bits[ALPHABET[at] as usize] = at as i8;
+        at += 1;
+    }
+    bits
+};
+
+/// The four characters of three bytes.
+fn characters([a, b, c]: [u8; 3]) -> [u8; 4] {
+    let bits = u32::from_be_bytes([0, a, b, c]);
+    [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 0x3f) as usize])
+}
+
+/// The three bytes of four characters; `seen` gathers the bits of all, and turns negative with a
+/// foreign byte.
+fn three_bytes(characters: [u8; 4], seen: &mut i32) -> [u8; 3] {
+    let [a, b, c, d] = characters.map(|character| i32::from(BITS[usize::from(character)]));
+    let bits = a << 18 | b << 12 | c << 6 | d;
+    *seen |= bits;
+    let [_, bytes @ ..] = bits.to_be_bytes();
+    bytes
+}
+
+/// The text of `bytes`.
 pub(crate) fn encode_text(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    let (whole, rest) = bytes.as_chunks::<3>();
+    let mut text: Vec<[u8; 4]> = Vec::with_capacity(whole.len() + 1);
+    text.extend(whole.iter().map(|three| characters(*three)));
+    let mut text = text.into_flattened();
+    let last = match *rest {
+        [a, b] => Some(characters([a, b, 0])),
+        [a] => Some(characters([a, 0, 0])),
+        _ => None,
+    };
+    if let Some(last) = last {
+        text.extend_from_slice(&last[..=rest.len()]);
+    }
+    // The alphabet is ASCII.
+    String::from_utf8(text).unwrap_or_default()
+}
+
+/// Appends the 22 characters of 16 bytes.
+pub(crate) fn push_text(out: &mut String, bytes: &[u8; 16]) {
+    let mut padded = [0; 18];
+    padded[..16].copy_from_slice(bytes);
+    let mut text = [[0; 4]; 6];
+    for (place, three) in text.iter_mut().zip(padded.as_chunks::<3>().0) {
+        *place = characters(*three);
+    }
+    // The alphabet is ASCII.
+    out.push_str(std::str::from_utf8(&text.as_flattened()[..22]).unwrap_or_default());
 }
 
 /// The bytes of canonical base64url `text`; `None` for anything else, unused bits included.
 pub(crate) fn decode_text(text: &str) -> Option<Vec<u8>> {
-    URL_SAFE_NO_PAD.decode(text).ok()
+    let (whole, rest) = text.as_bytes().as_chunks::<4>();
+    let mut seen = 0;
+    let mut bytes: Vec<[u8; 3]> = Vec::with_capacity(whole.len() + 1);
+    bytes.extend(whole.iter().map(|four| three_bytes(*four, &mut seen)));
+    let mut bytes = bytes.into_flattened();
+    // `A` stands for zeros: what is missing.
+    let last = match *rest {
+        [] => return (seen >= 0).then_some(bytes),
+        [_] => return None,
+        [a, b, ref c @ ..] => {
+            three_bytes([a, b, c.first().copied().unwrap_or(b'A'), b'A'], &mut seen)
+        }
+    };
+    let (used, unused) = last.split_at(rest.len() - 1);
+    bytes.extend_from_slice(used);
+    (seen >= 0 && unused.iter().all(|bits| *bits == 0)).then_some(bytes)
 }
 
 pub(crate) trait Put {
@@ -148,6 +216,45 @@ mod tests {
             let text = encode_text(&bytes);
             prop_assert_eq!(decode_text(&text), Some(bytes));
         }
+
+        #[test]
+        fn sixteen_bytes_are_written_alike(bytes: [u8; 16]) {
+            let mut text = String::new();
+            push_text(&mut text, &bytes);
+            prop_assert_eq!(text, encode_text(&bytes));
+        }
+    }
+
+    #[test]
+    fn the_text_is_that_of_rfc_4648() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg"),
+            ("fo", "Zm8"),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg"),
+            ("fooba", "Zm9vYmE"),
+            ("foobar", "Zm9vYmFy"),
+        ] {
+            assert_eq!(encode_text(bytes.as_bytes()), text);
+        }
+        let all: Vec<u8> = (0..64).collect();
+        let sextets = all.as_chunks::<4>().0.iter();
+        let bytes: Vec<u8> = sextets
+            .flat_map(|[a, b, c, d]| [a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d])
+            .collect();
+        assert_eq!(encode_text(&bytes).as_bytes(), ALPHABET);
+        assert_eq!(decode_text(&encode_text(&bytes)), Some(bytes));
+        // Every byte that is not of it, at every place of a group.
+        for foreign in (0..0x80_u8).filter(|byte| !ALPHABET.contains(byte)) {
+            for at in 0..7 {
+                let mut text = *b"Zm9vYmE";
+                text[at] = foreign;
+                let text = std::str::from_utf8(&text).unwrap();
+                assert_eq!(decode_text(text), None, "{text:?}");
+            }
+        }
+        assert_eq!(decode_text("Zm9vé"), None);
     }
 
     #[test]
