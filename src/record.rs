@@ -13,7 +13,7 @@ mod plain;
 
 use std::rc::Rc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
 use crate::data::{Data, Slot, Table};
@@ -26,6 +26,9 @@ use crate::wire::{Put, Reader, decode_text, encode_text};
 const SEALED: u8 = 1;
 const PURPOSE: &[u8] = b"record";
 const NONCE: usize = 24;
+const TAG: usize = 16;
+/// Bytes before what is sealed: format, version, nonce.
+const HEAD: usize = 1 + Version::BYTES + NONCE;
 
 /// A session as it stands in the store.
 #[derive(Clone, Debug)]
@@ -122,21 +125,18 @@ impl Envelope {
         nonce: [u8; NONCE],
         storage_key: &str,
     ) -> Option<String> {
-        let mut plain = Vec::with_capacity(256);
-        self.encode(&mut plain);
-        let cipher = XChaCha20Poly1305::new(key.bytes().into());
-        let associated = associated_data(storage_key, self.version);
-        let payload = Payload {
-            msg: &plain,
-            aad: &associated,
-        };
-        // Fails only over the cipher's 256 GiB.
-        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
-        let mut out = Vec::with_capacity(1 + Version::BYTES + NONCE + sealed.len());
+        let mut out = Vec::with_capacity(self.weight());
         out.push(SEALED);
         self.version.encode(&mut out);
         out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
+        self.encode(&mut out);
+        let associated = associated_data(storage_key, self.version);
+        let plain = out.get_mut(HEAD..)?;
+        // Fails only over the cipher's 256 GiB.
+        let tag = XChaCha20Poly1305::new(key.bytes().into())
+            .encrypt_inout_detached(&XNonce::from(nonce), &associated, plain.into())
+            .ok()?;
+        out.extend_from_slice(&tag);
         Some(encode_text(&out))
     }
 
@@ -155,28 +155,27 @@ impl Envelope {
                 plain::read(text)
             };
         }
-        let bytes = decode_text(text).ok_or(Unreadable::Corrupt)?;
-        let mut reader = Reader::new(&bytes);
-        match reader.u8() {
-            Some(SEALED) => {}
+        let mut bytes = decode_text(text).ok_or(Unreadable::Corrupt)?;
+        match bytes.first() {
+            Some(&SEALED) => {}
             Some(_) => return Err(Unreadable::UnknownFormat),
             None => return Err(Unreadable::Corrupt),
         }
-        Self::open_sealed(&mut reader, key, storage_key).ok_or(Unreadable::Corrupt)
+        Self::open_sealed(&mut bytes, key, storage_key).ok_or(Unreadable::Corrupt)
     }
 
-    fn open_sealed(reader: &mut Reader<'_>, key: &RecordKey, storage_key: &str) -> Option<Self> {
-        let version = Version::decode(reader)?;
+    /// Opens `bytes` in their place.
+    fn open_sealed(bytes: &mut [u8], key: &RecordKey, storage_key: &str) -> Option<Self> {
+        let (head, sealed) = bytes.split_at_mut_checked(HEAD)?;
+        let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
+        let mut reader = Reader::new(head.get(1..)?);
+        let version = Version::decode(&mut reader)?;
         let nonce = XNonce::from(reader.array::<NONCE>()?);
         let associated = associated_data(storage_key, version);
-        let payload = Payload {
-            msg: reader.rest(),
-            aad: &associated,
-        };
-        let plain = XChaCha20Poly1305::new(key.bytes().into())
-            .decrypt(&nonce, payload)
+        XChaCha20Poly1305::new(key.bytes().into())
+            .decrypt_inout_detached(&nonce, &associated, (&mut *text).into(), (&*tag).into())
             .ok()?;
-        Self::decode(&mut Reader::new(&plain), version)
+        Self::decode(&mut Reader::new(text), version)
     }
 
     /// The text to store without sealing.

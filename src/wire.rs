@@ -21,36 +21,43 @@ const BITS: [i8; 256] = {
     bits
 };
 
-/// The four characters of three bytes.
-fn characters([a, b, c]: [u8; 3]) -> [u8; 4] {
-    let bits = u32::from_be_bytes([0, a, b, c]);
-    [18, 12, 6, 0].map(|shift| ALPHABET[(bits >> shift & 0x3f) as usize])
+/// Writes the eight characters of six bytes.
+#[inline]
+fn write_characters([a, b, c, d, e, f]: [u8; 6], place: &mut [u8; 8]) {
+    let (high, low) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
+    let bits = u64::from(high) << 16 | u64::from(low);
+    for (character, shift) in place.iter_mut().zip([42, 36, 30, 24, 18, 12, 6, 0]) {
+        *character = ALPHABET[(bits >> shift & 0x3f) as usize];
+    }
 }
 
-/// The three bytes of four characters; `seen` gathers the bits of all, and turns negative with a
+/// The six bytes of eight characters; `seen` gathers the bits of all, and turns negative with a
 /// foreign byte.
-fn three_bytes(characters: [u8; 4], seen: &mut i32) -> [u8; 3] {
-    let [a, b, c, d] = characters.map(|character| i32::from(BITS[usize::from(character)]));
-    let bits = a << 18 | b << 12 | c << 6 | d;
+#[inline]
+fn six_bytes(characters: [u8; 8], seen: &mut i64) -> [u8; 6] {
+    let six_bits = |character: u8| i64::from(BITS[usize::from(character)]);
+    let bits = characters
+        .into_iter()
+        .fold(0, |bits, character| bits << 6 | six_bits(character));
     *seen |= bits;
-    let [_, bytes @ ..] = bits.to_be_bytes();
+    let [_, _, bytes @ ..] = bits.to_be_bytes();
     bytes
 }
 
 /// The text of `bytes`.
 pub(crate) fn encode_text(bytes: &[u8]) -> String {
-    let (whole, rest) = bytes.as_chunks::<3>();
-    let mut text: Vec<[u8; 4]> = Vec::with_capacity(whole.len() + 1);
-    text.extend(whole.iter().map(|three| characters(*three)));
-    let mut text = text.into_flattened();
-    let last = match *rest {
-        [a, b] => Some(characters([a, b, 0])),
-        [a] => Some(characters([a, 0, 0])),
-        _ => None,
-    };
-    if let Some(last) = last {
-        text.extend_from_slice(&last[..=rest.len()]);
+    let (whole, rest) = bytes.as_chunks::<6>();
+    let mut text = vec![[0; 8]; whole.len() + 1];
+    for (place, six) in text.iter_mut().zip(whole) {
+        write_characters(*six, place);
     }
+    let mut last = [0; 6];
+    last[..rest.len()].copy_from_slice(rest);
+    if let Some(place) = text.last_mut() {
+        write_characters(last, place);
+    }
+    let mut text = text.into_flattened();
+    text.truncate((bytes.len() * 8).div_ceil(6));
     // The alphabet is ASCII.
     String::from_utf8(text).unwrap_or_default()
 }
@@ -59,9 +66,9 @@ pub(crate) fn encode_text(bytes: &[u8]) -> String {
 pub(crate) fn push_text(out: &mut String, bytes: &[u8; 16]) {
     let mut padded = [0; 18];
     padded[..16].copy_from_slice(bytes);
-    let mut text = [[0; 4]; 6];
-    for (place, three) in text.iter_mut().zip(padded.as_chunks::<3>().0) {
-        *place = characters(*three);
+    let mut text = [[0; 8]; 3];
+    for (place, six) in text.iter_mut().zip(padded.as_chunks::<6>().0) {
+        write_characters(*six, place);
     }
     // The alphabet is ASCII.
     out.push_str(std::str::from_utf8(&text.as_flattened()[..22]).unwrap_or_default());
@@ -69,20 +76,19 @@ pub(crate) fn push_text(out: &mut String, bytes: &[u8; 16]) {
 
 /// The bytes of canonical base64url `text`; `None` for anything else, unused bits included.
 pub(crate) fn decode_text(text: &str) -> Option<Vec<u8>> {
-    let (whole, rest) = text.as_bytes().as_chunks::<4>();
+    let (whole, rest) = text.as_bytes().as_chunks::<8>();
+    if rest.len() % 4 == 1 {
+        return None;
+    }
     let mut seen = 0;
-    let mut bytes: Vec<[u8; 3]> = Vec::with_capacity(whole.len() + 1);
-    bytes.extend(whole.iter().map(|four| three_bytes(*four, &mut seen)));
+    let mut bytes: Vec<[u8; 6]> = Vec::with_capacity(whole.len() + 1);
+    bytes.extend(whole.iter().map(|eight| six_bytes(*eight, &mut seen)));
     let mut bytes = bytes.into_flattened();
-    // `A` stands for zeros: what is missing.
-    let last = match *rest {
-        [] => return (seen >= 0).then_some(bytes),
-        [_] => return None,
-        [a, b, ref c @ ..] => {
-            three_bytes([a, b, c.first().copied().unwrap_or(b'A'), b'A'], &mut seen)
-        }
-    };
-    let (used, unused) = last.split_at(rest.len() - 1);
+    // `A` stands for zeros.
+    let mut last = [b'A'; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let last = six_bytes(last, &mut seen);
+    let (used, unused) = last.split_at(rest.len() * 6 / 8);
     bytes.extend_from_slice(used);
     (seen >= 0 && unused.iter().all(|bits| *bits == 0)).then_some(bytes)
 }
@@ -247,8 +253,8 @@ mod tests {
         assert_eq!(decode_text(&encode_text(&bytes)), Some(bytes));
         // Every byte that is not of it, at every place of a group.
         for foreign in (0..0x80_u8).filter(|byte| !ALPHABET.contains(byte)) {
-            for at in 0..7 {
-                let mut text = *b"Zm9vYmE";
+            for at in 0..15 {
+                let mut text = *b"Zm9vYmFyZm9vYmE";
                 text[at] = foreign;
                 let text = std::str::from_utf8(&text).unwrap();
                 assert_eq!(decode_text(text), None, "{text:?}");
