@@ -30,10 +30,11 @@ class Instance {
 
   async fetch(request, env, ctx) {
     let abandon;
-    const abandoned = new Promise((resolve) => (abandon = resolve));
-    this.abandon.add(abandon);
     try {
-      const answer = await Promise.race([this.exports.fetch(request, env, ctx), abandoned]);
+      const answer = await new Promise((resolve, reject) => {
+        this.abandon.add((abandon = resolve));
+        this.exports.fetch(request, env, ctx).then(resolve, reject);
+      });
       return answer ?? internalError();
     } catch (error) {
       if (isTrap(error)) {

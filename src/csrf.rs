@@ -88,7 +88,7 @@ impl SessionStore {
         if let Some(next) = &self.next {
             return Some(&next.identity);
         }
-        match (&self.presented, self.access) {
+        match (self.presented(), self.access) {
             (Presented::Session(held), Access::Live | Access::ReadOnly(ErrorCode::Stale)) => {
                 Some(&held.identity)
             }

@@ -31,7 +31,8 @@ extern "C" {
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
     fn wait_until(this: &FetchContext, promise: &js_sys::Promise) -> Result<(), JsValue>;
 
-    type FetchHeaders;
+    /// A `Headers` (<https://fetch.spec.whatwg.org/#headers-class>).
+    pub type FetchHeaders;
 
     #[wasm_bindgen(method, catch)]
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
@@ -51,10 +52,16 @@ impl FetchContext {
     }
 }
 
+impl FetchHeaders {
+    /// What cannot be read counts as absent: a request without a session, not a failure.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).ok()?
+    }
+}
+
 impl RequestHead for FetchRequest {
     fn header(&self, name: &str) -> Option<String> {
-        // What cannot be read counts as absent: a request without a session, not a failure.
-        self.headers().ok()?.get(name).ok()?
+        self.headers().ok()?.text(name)
     }
 
     fn method(&self) -> String {

@@ -1,6 +1,6 @@
 //! Sessions in a fetch handler written with the crate `worker`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use js_sys::{Object, Reflect};
@@ -10,9 +10,10 @@ use worker::{Context, Env, Headers, Request, Response};
 use crate::connector::{KvConnector, MemoryConnector, SessionConnector};
 use crate::error::{ErrorCode, SessionError};
 use crate::events::ConsoleEvents;
-use crate::fetch::{FetchContext, FetchRequest};
+use crate::fetch::{FetchContext, FetchHeaders, FetchRequest};
 use crate::isolate::Isolate;
 use crate::load::Freshness;
+use crate::presented::RequestHead;
 use crate::runtime::PlatformRuntime;
 use crate::sessions::{CommitHeaders, Sessions};
 use crate::settings::{Settings, Storage};
@@ -22,6 +23,9 @@ thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
     static MEMORY: MemoryConnector = MemoryConnector::new();
     static WARNED: Cell<bool> = const { Cell::new(false) };
+    /// The last environment, and what was made of it: workerd gives the same object to every
+    /// request of an isolate, to entrypoints and Durable Objects too.
+    static MADE: RefCell<Option<(JsValue, Sessions)>> = const { RefCell::new(None) };
 }
 
 /// Says once in an isolate's life what an operator should not have left on.
@@ -42,7 +46,8 @@ const SECRET: &str = "SESSION_SECRET";
 
 impl Sessions {
     /// Sessions as the environment says: the KV namespace bound as `SESSIONS`, the secret
-    /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]).
+    /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]). They are read once for
+    /// each environment: a deployment's never change.
     ///
     /// ```no_run
     /// use edge_session::{SessionStore, Sessions};
@@ -63,6 +68,20 @@ impl Sessions {
     /// is misspelt or illegal. The text names what is wrong.
     pub fn from_env(env: &Env) -> Result<Self, SessionError> {
         let env: &JsValue = env.as_ref();
+        let made = MADE.with_borrow(|made| match made {
+            Some((of, sessions)) if of == env => Some(sessions.clone()),
+            _ => None,
+        });
+        if let Some(sessions) = made {
+            return Ok(sessions);
+        }
+        let sessions = Self::make(env)?;
+        // One is remembered: others of before are let go.
+        let _before = MADE.replace(Some((env.clone(), sessions.clone())));
+        Ok(sessions)
+    }
+
+    fn make(env: &JsValue) -> Result<Self, SessionError> {
         let settings = Settings::from_vars(variables(env))?;
         let secret = text(env, SECRET).ok_or_else(|| {
             SessionError::new(
@@ -217,8 +236,10 @@ impl Sessions {
     }
 
     fn attach(&self, request: &Request, ctx: Option<&Context>) -> SessionStore {
-        let head: FetchRequest = JsValue::from(request.inner()).unchecked_into();
-        let mut session = self.open(head);
+        let mut session = self.open(Head {
+            request: JsValue::from(request.inner()).unchecked_into(),
+            headers: JsValue::from(&request.headers().0).unchecked_into(),
+        });
         session.wait_until = ctx.map(|ctx| {
             let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
             ctx.into_wait_until()
@@ -248,6 +269,26 @@ impl Sessions {
                 .and_then(|response| with_headers(response, &session.done_headers())),
         };
         answered.map_err(E::from)
+    }
+}
+
+/// The crate `worker` has a request's headers at hand already.
+struct Head {
+    request: FetchRequest,
+    headers: FetchHeaders,
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers.text(name)
+    }
+
+    fn method(&self) -> String {
+        self.request.method()
+    }
+
+    fn place(&self) -> Option<String> {
+        self.request.place()
     }
 }
 
@@ -300,6 +341,9 @@ pub(crate) fn with_headers(
     commit: &CommitHeaders,
 ) -> Result<Response, SessionError> {
     if commit.is_empty() {
+        return Ok(response);
+    }
+    if write_headers(response.headers(), commit).is_ok() {
         return Ok(response);
     }
     // Headers of a redirect or of a fetched response are immutable: a copy is not.
@@ -356,6 +400,50 @@ mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
+
+    #[wasm_bindgen_test]
+    fn each_environment_has_sessions_of_its_own_made_once() {
+        let env = |age: &str| -> Env {
+            let env = Object::new();
+            for (name, value) in [
+                ("SESSION_STORAGE", "memory"),
+                (
+                    "SESSION_SECRET",
+                    "6tq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9WnKzM",
+                ),
+                ("SESSION_COOKIE_AGE", age),
+            ] {
+                Reflect::set(&env, &name.into(), &value.into()).unwrap();
+            }
+            env.unchecked_into()
+        };
+        let (one, other) = (env("3600"), env("7200"));
+        let age = |env: &Env| Sessions::from_env(env).unwrap().settings().cookie_age();
+        assert_eq!([&one, &other, &one].map(age), [3600, 7200, 3600]);
+
+        let made = Sessions::from_env(&one).unwrap();
+        let again = Sessions::from_env(&one).unwrap();
+        assert!(Rc::ptr_eq(&made.shared, &again.shared), "made once");
+        drop(again);
+        let _ = Sessions::from_env(&other).unwrap();
+        assert_eq!(Rc::strong_count(&made.shared), 1, "and let go of");
+    }
+
+    #[wasm_bindgen_test]
+    fn a_response_that_cannot_be_changed_is_copied() {
+        let commit = CommitHeaders {
+            set_cookie: vec!["a=1".to_owned()],
+            depends_on_session: true,
+            server_timing: None,
+        };
+        let to = worker::Url::parse("https://shop.example/").unwrap();
+        let response = Response::redirect(to).unwrap();
+        let response = with_headers(response, &commit).unwrap();
+        let get = |name| response.headers().get(name).unwrap();
+        assert_eq!(get("location").as_deref(), Some("https://shop.example/"));
+        assert_eq!(get("cache-control").as_deref(), Some("no-store"));
+        assert_eq!(response.status_code(), 302);
+    }
 
     #[wasm_bindgen_test]
     fn headers_of_a_commit_join_those_of_the_response() {

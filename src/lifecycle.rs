@@ -114,7 +114,8 @@ impl SessionStore {
     }
 
     async fn look(&mut self, freshness: Freshness) {
-        let finding = match self.presented.clone() {
+        self.loaded_at = self.shared.runtime.now();
+        let finding = match self.presented().clone() {
             Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
             Presented::Rejected(_) => Finding::nothing(Outcome::Rejected, Access::Empty),
             // Our cookie may be in it: whoever fills the header must not log the user out.
@@ -174,12 +175,12 @@ impl SessionStore {
 
     fn report_load(&self, conflict: bool) {
         self.shared.count_outcome(self.outcome);
-        let lineage = match &self.presented {
+        let lineage = match self.presented() {
             Presented::Session(held) => Some(held.identity.key.lineage),
             Presented::Tombstone(stone) => Some(stone.lineage),
             _ => None,
         };
-        let reason = match (&self.presented, &self.trouble) {
+        let reason = match (self.presented(), &self.trouble) {
             (Presented::Rejected(why), _) => Some(why.as_str()),
             (Presented::TooLarge, _) => Some("header_size"),
             (_, Some(trouble)) => Some(trouble.code().as_str()),
@@ -288,7 +289,7 @@ impl SessionStore {
         if self.next.is_some() {
             return Ok(());
         }
-        let (Presented::Session(held), Access::Live) = (&self.presented, self.access) else {
+        let (Presented::Session(held), Access::Live) = (self.presented(), self.access) else {
             return self.create();
         };
         let now = self.shared.runtime.now();
@@ -344,7 +345,7 @@ impl SessionStore {
         if let Some(trouble) = &self.trouble {
             return Err(self.refuse(trouble.clone()));
         }
-        if matches!(self.presented, Presented::Tombstone(_)) && self.access == Access::Detached {
+        if matches!(self.presented(), Presented::Tombstone(_)) && self.access == Access::Detached {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
         match self.access {
@@ -412,7 +413,7 @@ impl SessionStore {
         if mutant!(login_keeps_old_session) {
             return markers;
         }
-        for identity in self.presented.identities() {
+        for identity in self.presented().identities() {
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);
                 markers.extend(MarkerPut::revoked(&identity.key, end, now));
@@ -477,13 +478,16 @@ impl SessionStore {
             return self.check_open();
         }
         let now = self.shared.runtime.now();
-        let identities = self.presented.identities().to_vec();
+        if self.phase == Phase::Unloaded {
+            self.loaded_at = now;
+        }
+        let identities = self.presented().identities().to_vec();
         let revoked = |identity: &Identity| {
             let end = Some(identity.ticket.hard_end);
             MarkerPut::revoked(&identity.key, end, now)
         };
         let mut markers: Vec<_> = identities.iter().flat_map(revoked).collect();
-        let stone = match (&self.presented, identities.first()) {
+        let stone = match (self.presented(), identities.first()) {
             // A logout that is not stored yet, unless the load has stored it.
             (Presented::Tombstone(stone), _) => {
                 if self.phase == Phase::Unloaded || self.access == Access::Detached {
@@ -521,9 +525,9 @@ impl SessionStore {
         let spec = &self.shared.cookies;
         let names = spec.names();
         self.out = Out {
-            key: (self.came.key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
-            seen: self.came.seen.then(|| spec.remove(CookieKind::Seen)),
-            fresh: (self.came.fresh || !identities.is_empty())
+            key: (self.came().key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
+            seen: self.came().seen.then(|| spec.remove(CookieKind::Seen)),
+            fresh: (self.came().fresh || !identities.is_empty())
                 .then(|| spec.remove(CookieKind::Fresh)),
         };
         for identity in &identities {
@@ -540,7 +544,7 @@ impl SessionStore {
                     let left = seconds_until(stone.hard_end, now);
                     self.out.key = Some(spec.set(CookieKind::Key, &value, Some(left)));
                 }
-                self.presented = Presented::Tombstone(stone);
+                self.present(Presented::Tombstone(stone));
                 self.access = Access::Detached;
                 let message = "the logout could not be stored yet; the browser's next request \
                                finishes it";
@@ -551,7 +555,7 @@ impl SessionStore {
                 )))
             }
             (Err(_), None) | (Ok(()), _) => {
-                self.presented = Presented::Nothing;
+                self.present(Presented::Nothing);
                 self.access = Access::Empty;
                 self.trouble = None;
                 Ok(())
@@ -753,7 +757,7 @@ impl SessionStore {
         }
         self.check_size()?;
         let now = self.shared.runtime.now();
-        let source = |look_again| match (&self.presented, &self.base) {
+        let source = |look_again| match (self.presented(), &self.base) {
             (Presented::Session(held), Some(base)) => Some(Source {
                 // This request is a sign of life, though no cookie says so yet.
                 held: Rc::new(Held {
@@ -855,7 +859,7 @@ impl SessionStore {
         let window = self.shared.settings.window();
         self.out.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
 
-        let seen = match &self.presented {
+        let seen = match self.presented() {
             Presented::Session(held) if !new_key => held.seen,
             _ => None,
         };
@@ -864,7 +868,7 @@ impl SessionStore {
             seen,
             fresh: Some(fresh),
         };
-        self.presented = Presented::Session(Rc::new(held));
+        self.present(Presented::Session(Rc::new(held)));
         self.access = Access::Live;
         self.last_seen = envelope.saved_at;
         self.data = envelope.data.clone();
@@ -907,7 +911,8 @@ impl SessionStore {
         if mutant!(withheld_cookie_overwritten) {
             return false;
         }
-        if self.came.key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site") {
+        if self.came().key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site")
+        {
             return false;
         }
         match self.shared.settings.cookie_same_site() {
@@ -989,7 +994,7 @@ impl SessionStore {
     }
 
     fn slide(&mut self) {
-        let (Presented::Session(held), Some(base)) = (&self.presented, &self.base) else {
+        let (Presented::Session(held), Some(base)) = (self.presented(), &self.base) else {
             return;
         };
         let ticket = &held.identity.ticket;

@@ -11,8 +11,8 @@ use crate::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
 
 /// The head of the request that a session belongs to.
 ///
-/// The Cookie header is read when the session is opened; the rest is asked for only when it
-/// matters, so that an untouched session costs nothing.
+/// Each part is asked for only when it matters, the Cookie header too: an untouched session costs
+/// nothing.
 ///
 /// ```
 /// use edge_session::RequestHead;

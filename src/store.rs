@@ -7,7 +7,7 @@
 //! [`SessionStore::edit`], so that nothing is read that cannot be trusted and nothing changes
 //! unnoticed.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
@@ -52,8 +52,8 @@ pub struct SessionStore {
     pub(crate) shared: Rc<Shared>,
     pub(crate) request: Rc<dyn RequestHead>,
     pub(crate) wait_until: Option<WaitUntil>,
-    pub(crate) presented: Presented,
-    pub(crate) came: Came,
+    /// What the Cookie header amounts to, read when it is first asked for.
+    cookies: OnceCell<(Presented, Came)>,
     pub(crate) phase: Phase,
     pub(crate) outcome: Outcome,
     pub(crate) access: Access,
@@ -435,15 +435,10 @@ impl SessionStore {
             .into_iter()
             .map(|(key, value)| {
                 let text = to_json(key.as_ref(), &value, depth)?;
-                self.check_key(key.as_ref())?;
                 Ok((key, text))
             })
             .collect::<Result<Vec<_>, SessionError>>()?;
-        self.edit()?;
-        for (key, text) in texts {
-            self.put_json(key.as_ref(), text)?;
-        }
-        Ok(())
+        self.update_json(texts)
     }
 
     /// Makes the values those of `data`, a struct or a map: sets the keys whose value is another
@@ -569,6 +564,40 @@ impl SessionStore {
         let (value, now) = (value?, self.shared.runtime.now());
         self.edit()?.flash.remove(key, now);
         Ok(Some(value))
+    }
+
+    /// As [`update`](Self::update), with JSON texts.
+    pub(crate) fn update_json<K: AsRef<str>>(
+        &mut self,
+        texts: Vec<(K, String)>,
+    ) -> Result<(), SessionError> {
+        for (key, _) in &texts {
+            self.check_key(key.as_ref())?;
+        }
+        self.edit()?;
+        for (key, text) in texts {
+            self.put_json(key.as_ref(), text)?;
+        }
+        Ok(())
+    }
+
+    /// As [`pop`](Self::pop), the JSON text.
+    #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+    pub(crate) fn pop_json(&mut self, key: &str) -> Result<Rc<str>, SessionError> {
+        let text = self.get_json(key)?.ok_or_else(|| missing(key))?;
+        self.remove(key)?;
+        Ok(text)
+    }
+
+    /// As [`take_flash`](Self::take_flash), the JSON text.
+    #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+    pub(crate) fn pop_flash_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
+        let found = self.view()?.flash.get(key).cloned();
+        if found.is_some() {
+            let now = self.shared.runtime.now();
+            self.edit()?.flash.remove(key, now);
+        }
+        Ok(found)
     }
 
     pub(crate) fn put_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
@@ -737,7 +766,7 @@ impl SessionStore {
         if let Some(next) = &self.next {
             return Some(next.identity.key);
         }
-        match (&self.presented, self.access) {
+        match (self.presented(), self.access) {
             (Presented::Session(held), Access::Live | Access::ReadOnly(_)) => {
                 Some(held.identity.key)
             }
@@ -1085,7 +1114,7 @@ impl SessionStore {
     fn limits(&self) -> Limits {
         let now = self.shared.runtime.now();
         let age = self.shared.age();
-        let (seen, end) = match (&self.next, &self.presented, &self.base) {
+        let (seen, end) = match (&self.next, self.presented(), &self.base) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
             (None, Presented::Session(held), Some(_)) => (
                 self.last_seen.max(self.loaded_at),
@@ -1111,20 +1140,14 @@ impl SessionStore {
 }
 
 impl SessionStore {
-    /// Opens what `request` presents.
+    /// Opens what `request` presents. Nothing of it is looked at yet: most answers of a page leave
+    /// the session alone.
     pub(crate) fn open(shared: Rc<Shared>, request: Rc<dyn RequestHead>) -> Self {
-        let now = shared.runtime.now();
-        let (presented, came) = match request.header("cookie") {
-            // It carries a token.
-            Some(header) => Presented::read(&Zeroizing::new(header), &shared, now),
-            None => (Presented::Nothing, Came::default()),
-        };
         Self {
             shared,
             request,
             wait_until: None,
-            presented,
-            came,
+            cookies: OnceCell::new(),
             phase: Phase::Unloaded,
             outcome: Outcome::New,
             access: Access::Empty,
@@ -1132,9 +1155,9 @@ impl SessionStore {
             base: None,
             data: Data::default(),
             expiry: None,
-            last_seen: now,
+            last_seen: i64::MIN,
             read_at: i64::MIN,
-            loaded_at: now,
+            loaded_at: i64::MIN,
             behind: false,
             next: None,
             modified: Modified::default(),
@@ -1143,6 +1166,32 @@ impl SessionStore {
             accessed: Cell::new(false),
             refused: RefCell::new(None),
         }
+    }
+
+    fn cookies(&self) -> &(Presented, Came) {
+        self.cookies
+            .get_or_init(|| match self.request.header("cookie") {
+                Some(header) => {
+                    // It carries a token.
+                    let header = Zeroizing::new(header);
+                    Presented::read(&header, &self.shared, self.shared.runtime.now())
+                }
+                None => (Presented::Nothing, Came::default()),
+            })
+    }
+
+    pub(crate) fn presented(&self) -> &Presented {
+        &self.cookies().0
+    }
+
+    pub(crate) fn came(&self) -> Came {
+        self.cookies().1
+    }
+
+    /// From now on the browser has this.
+    pub(crate) fn present(&mut self, presented: Presented) {
+        let came = self.came();
+        self.cookies = OnceCell::from((presented, came));
     }
 }
 

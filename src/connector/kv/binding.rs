@@ -1,5 +1,6 @@
 //! The calls on the KV namespace that the runtime put into `env`.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use futures_util::future::LocalBoxFuture;
@@ -129,21 +130,26 @@ impl KvConnector {
         keys: &[&str],
         options: &Object,
     ) -> Result<Vec<Option<String>>, JsValue> {
-        let names: Array = keys.iter().map(|key| JsValue::from_str(key)).collect();
-        let reply = settle(self.0.get(&names, options)).await?;
+        let names: Vec<JsValue> = keys.iter().map(|key| JsValue::from_str(key)).collect();
+        let list: Array = names.iter().collect();
+        let reply = settle(self.0.get(&list, options)).await?;
         let values = reply
             .dyn_ref::<Map>()
             .ok_or_else(|| unexpected("get", "something that is no Map"))?;
-        keys.iter()
-            .map(|key| {
+        names
+            .iter()
+            .map(|name| {
+                let value = values.get(name);
                 // An absent key is there with null. A reply that leaves one out says nothing
                 // about it, and a failed read must not be told as an absence.
-                let value = values.get(&JsValue::from_str(key));
-                if value.is_undefined() {
-                    return Err(unexpected("get", "a Map without one of the keys"));
-                }
-                text_or_absent(&value)
-                    .ok_or_else(|| unexpected("get", "a value that is neither text nor null"))
+                text_or_absent(&value).ok_or_else(|| {
+                    let what = if value.is_undefined() {
+                        "a Map without one of the keys"
+                    } else {
+                        "a value that is neither text nor null"
+                    };
+                    unexpected("get", what)
+                })
             })
             .collect()
     }
@@ -153,11 +159,7 @@ impl KvConnector {
         keys: &[&str],
         options: ReadOptions,
     ) -> Result<Vec<Option<String>>, JsValue> {
-        let mut pairs = vec![("type", JsValue::from_str("text"))];
-        if let Some(seconds) = options.cache_ttl {
-            pairs.push(("cacheTtl", JsValue::from(cache_ttl(seconds))));
-        }
-        let options = object(&pairs)?;
+        let options = read_options(options)?;
         if let [key] = keys {
             return Ok(vec![self.get_one(key, &options).await?]);
         }
@@ -295,11 +297,30 @@ fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
 /// The text, or nothing for null; `None` for everything else.
 #[allow(clippy::option_option)] // the outer one is the shape, the inner one the answer
 fn text_or_absent(value: &JsValue) -> Option<Option<String>> {
-    if value.is_null() {
-        Some(None)
-    } else {
-        value.as_string().map(Some)
+    match value.as_string() {
+        Some(text) => Some(Some(text)),
+        None => value.is_null().then_some(None),
     }
+}
+
+/// `{ type: "text", cacheTtl }`. Nearly every read of an isolate has the same.
+fn read_options(options: ReadOptions) -> Result<Object, JsValue> {
+    thread_local! {
+        static LAST: RefCell<Option<(Option<u32>, Object)>> = const { RefCell::new(None) };
+    }
+    let seconds = options.cache_ttl.map(cache_ttl);
+    let last = LAST.with_borrow(|last| match last {
+        Some((of, object)) if *of == seconds => Some(object.clone()),
+        _ => None,
+    });
+    if let Some(object) = last {
+        return Ok(object);
+    }
+    let mut pairs = vec![("type", JsValue::from_str("text"))];
+    pairs.extend(seconds.map(|seconds| ("cacheTtl", JsValue::from(seconds))));
+    let object = object(&pairs)?;
+    LAST.set(Some((seconds, object.clone())));
+    Ok(object)
 }
 
 /// A page of `{ keys: [{ name, metadata }], list_complete, cursor }`.
@@ -334,7 +355,6 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
 // What a namespace answers in truth is tested in workerd (`tests/workerd`); here it misbehaves.
 #[cfg(test)]
 mod tests {
-    use std::cell::RefCell;
     use std::error::Error;
     use std::rc::Rc;
 
