@@ -44,6 +44,19 @@ pub(crate) fn value(text: &str) -> Option<&str> {
     (scan.at == text.len()).then_some(text)
 }
 
+/// The same, or else up to which byte `text` could be the beginning of one.
+#[cfg(any(test, all(target_arch = "wasm32", feature = "deploy")))]
+pub(crate) fn parse(text: &str) -> Result<&str, usize> {
+    let mut scan = Scan { text, at: 0 };
+    scan.space();
+    let from = scan.at;
+    let found = scan.value(MAX_DEPTH).and_then(|()| text.get(from..scan.at));
+    match found {
+        Some(value) if scan.ends() => Ok(value),
+        _ => Err(scan.at),
+    }
+}
+
 /// True where two JSON texts say the same: white space apart, the order of members, and the spelling
 /// of a number with a fraction or an exponent. Strings that are spelled differently count as
 /// different, and so do `1` and `1.0`, which a reader of integers tells apart.
@@ -229,12 +242,12 @@ impl<'a> Scan<'a> {
             item(self)?;
             self.space();
             let next = self.peek()?;
+            if next != close && next != b',' {
+                return None;
+            }
             self.at += 1;
             if next == close {
                 return Some(());
-            }
-            if next != b',' {
-                return None;
             }
             self.space();
         }
@@ -325,7 +338,26 @@ mod tests {
     use super::*;
 
     fn is_value(text: &str) -> bool {
+        assert_eq!(parse(text).ok(), value(text), "{text}");
         value(text).is_some()
+    }
+
+    #[test]
+    fn what_is_no_json_says_where() {
+        for (text, at) in [
+            ("", 0),
+            ("  ", 2),
+            ("{", 1),
+            ("nul", 0),
+            ("[1 2]", 3),
+            ("[1,]", 3),
+            ("\"open", 5),
+            ("{\"a\" 1}", 5),
+            ("1 2", 2),
+        ] {
+            assert_eq!(parse(text), Err(at), "{text}");
+        }
+        assert_eq!(parse(" [1, 2]\n"), Ok("[1, 2]"));
     }
 
     #[test]

@@ -5,17 +5,15 @@ use std::str::FromStr as _;
 use ::worker::js_sys::{Date, decode_uri_component};
 use ::worker::{Context, Env, Method, Request, Response};
 use futures_util::StreamExt as _;
-use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::error::Category;
-use serde_json::value::RawValue;
 use wasm_bindgen::JsValue;
 
 use super::{Problem, guard};
-use crate::error::{ErrorCode, SessionError};
+use crate::error::SessionError;
 use crate::expiry::Expiry;
+use crate::json;
 use crate::sessions::Sessions;
 use crate::store::SessionStore;
-use crate::value::Entries;
+use crate::value::check_depth;
 
 /// Most bytes of a body.
 const BODY_MAX: usize = 64 * 1024;
@@ -165,27 +163,28 @@ async fn act(
             return json_response(&text);
         }
         Action::PutValue(key) => {
-            let value: Box<RawValue> = parse(body)?;
-            session.set(&key, value)?;
+            session.put_json(&key, value(&key, body, sessions)?)?;
         }
         Action::Update => {
-            let Entries::<Box<RawValue>>(values) = parse(body)?;
-            session.update(values)?;
+            let values = object(body)?.into_iter().map(|(key, text)| {
+                let text = value(&key, text, sessions)?;
+                Ok((key, text))
+            });
+            session.update_json(values.collect::<Result<_, Problem>>()?)?;
         }
         Action::PopValue(key) => {
-            let value: Box<RawValue> = session.pop(&key)?;
+            let text = session.pop_json(&key)?;
             session.save().await?;
-            return json_response(value.get());
+            return json_response(&text);
         }
         Action::PutFlash(key) => {
-            let value: Box<RawValue> = parse(body)?;
-            session.flash(&key, value)?;
+            session.flash_json(&key, value(&key, body, sessions)?)?;
         }
         Action::TakeFlash(key) => {
-            let value: Option<Box<RawValue>> = session.take_flash(&key)?;
-            let value = value.ok_or(Problem::NoValue(key))?;
+            let text = session.pop_flash_json(&key)?;
+            let text = text.ok_or(Problem::NoValue(key))?;
             session.save().await?;
-            return json_response(value.get());
+            return json_response(&text);
         }
         Action::SetExpiry => session.set_expiry(expiry(body)?)?,
         Action::Cycle => session.cycle_key()?,
@@ -222,60 +221,65 @@ async fn act(
 }
 
 /// The object of `GET /api/session`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Shown<'s> {
-    key: Option<String>,
-    is_new: bool,
-    data: Entries<&'s RawValue>,
-    version: u32,
-    owner: Option<&'s str>,
-    created_at: Option<String>,
-    expires_at: Option<String>,
-    idle_expires_at: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<&'static str>,
-}
-
 fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
-    let data = session
-        .iter()?
-        .map(|(key, text)| Ok((key.to_owned(), serde_json::from_str(text)?)))
-        .collect::<Result<_, serde_json::Error>>()
-        .map_err(|error| {
-            let message = format!("a stored value is not JSON: {error}");
-            SessionError::new(ErrorCode::Unavailable, message)
-        })?;
+    let mut data = Members::default();
+    for (key, text) in session.iter()? {
+        data.json(key, text);
+    }
     let exists = !session.is_new();
-    let shown = Shown {
-        key: session.session_key(),
-        is_new: session.is_new(),
-        data: Entries(data),
-        version: session.version(),
-        owner: session.owner()?,
-        created_at: session.created_at().map(iso),
-        expires_at: exists
-            .then(|| session.get_expiry_date())
-            .transpose()?
-            .map(iso),
-        idle_expires_at: if exists {
-            session.idle_expires_at()?.map(iso)
-        } else {
-            None
-        },
-        outcome: demo.then(|| session.outcome().as_str()),
+    let expires_at = exists.then(|| session.get_expiry_date()).transpose()?;
+    let idle_expires_at = if exists {
+        session.idle_expires_at()?
+    } else {
+        None
     };
-    json_text(&shown)
+    let mut shown = Members::default();
+    shown.text("key", session.session_key().as_deref());
+    shown.json("isNew", if session.is_new() { "true" } else { "false" });
+    shown.json("data", &data.object());
+    shown.json("version", &session.version().to_string());
+    shown.text("owner", session.owner()?);
+    for (name, at) in [
+        ("createdAt", session.created_at()),
+        ("expiresAt", expires_at),
+        ("idleExpiresAt", idle_expires_at),
+    ] {
+        shown.text(name, at.map(iso).as_deref());
+    }
+    if demo {
+        shown.text("outcome", Some(session.outcome().as_str()));
+    }
+    json_response(&shown.object())
 }
 
-fn json_text(value: &impl Serialize) -> Result<Response, Problem> {
-    let text = serde_json::to_string(value).map_err(|error| {
-        SessionError::new(
-            ErrorCode::Unavailable,
-            format!("the answer cannot be written: {error}"),
-        )
-    })?;
-    json_response(&text)
+/// The members of a JSON object that is written.
+#[derive(Default)]
+struct Members(String);
+
+impl Members {
+    /// A value that is JSON already.
+    fn json(&mut self, name: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        json::quote(&mut self.0, name);
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        self.json(name, "");
+        match value {
+            Some(text) => json::quote(&mut self.0, text),
+            None => self.0.push_str("null"),
+        }
+    }
+
+    fn object(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('{');
+        }
+        self.0.push('}');
+        self.0
+    }
 }
 
 /// `DELETE /api/sessions`, with `?except=current` or without.
@@ -300,122 +304,110 @@ fn owner(session: &SessionStore) -> Result<&str, Problem> {
     session.owner()?.ok_or(Problem::Unauthenticated)
 }
 
-/// One entry of `GET /api/sessions`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Device {
-    current: bool,
-    key: String,
-    created: String,
-    last_written: String,
-    user_agent: Option<String>,
-    place: Option<String>,
-}
-
+/// `GET /api/sessions`.
 async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
     let current = session.session_key();
     // The middle part of a session key is its lineage: the device, whatever its key is now.
     let lineage = |key: &str| key.split('.').nth(1).map(str::to_owned);
     let here = current.as_deref().and_then(lineage);
-    let devices: Vec<Device> = sessions
-        .list(owner(session)?)
-        .await?
-        .into_iter()
-        .map(|listed| Device {
-            current: lineage(&listed.key) == here,
-            key: listed.key,
-            created: iso(listed.created),
-            last_written: iso(listed.last_written),
-            user_agent: listed.user_agent,
-            place: listed.place,
-        })
-        .collect();
-    json_text(&devices)
+    let mut devices = String::new();
+    for listed in sessions.list(owner(session)?).await? {
+        let current = lineage(&listed.key) == here;
+        let mut device = Members::default();
+        device.json("current", if current { "true" } else { "false" });
+        device.text("key", Some(&listed.key));
+        device.text("created", Some(&iso(listed.created)));
+        device.text("lastWritten", Some(&iso(listed.last_written)));
+        device.text("userAgent", listed.user_agent.as_deref());
+        device.text("place", listed.place.as_deref());
+        devices.push(if devices.is_empty() { '[' } else { ',' });
+        devices.push_str(&device.object());
+    }
+    if devices.is_empty() {
+        devices.push('[');
+    }
+    devices.push(']');
+    json_response(&devices)
 }
 
 /// The body of `PUT /api/session/expiry`.
 fn expiry(body: &str) -> Result<Expiry, Problem> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        #[serde(default, deserialize_with = "given")]
-        seconds: Option<i64>,
-        #[serde(default, deserialize_with = "given")]
-        date: Option<String>,
-        #[serde(default, deserialize_with = "given")]
-        idle: Option<u32>,
-    }
-
-    /// What is given is no `null`: that is neither an end nor the default.
-    fn given<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-        value: D,
-    ) -> Result<Option<T>, D::Error> {
-        T::deserialize(value).map(Some)
-    }
-
-    match parse_object(body)? {
-        Body {
-            seconds: None,
-            date: None,
-            idle: None,
-        } => Ok(Expiry::Default),
-        Body {
-            seconds: Some(seconds),
-            date: None,
-            idle: None,
-        } => Ok(Expiry::from(seconds)),
-        Body {
-            seconds: None,
-            date: None,
-            idle: Some(idle),
-        } => Ok(Expiry::Idle(idle)),
-        Body {
-            seconds: None,
-            date: Some(date),
-            idle: None,
-        } => {
+    let members = object(body)?;
+    let (name, value) = match &members[..] {
+        [] => return Ok(Expiry::Default),
+        [(name, value)] => (name.as_str(), *value),
+        _ => {
+            let message = "give one of \"seconds\", \"date\" and \"idle\", or {} for the default";
+            return Err(SessionError::invalid(message).into());
+        }
+    };
+    let refused = |wanted: &str| SessionError::invalid(format!("{name:?} is to be {wanted}"));
+    match name {
+        "seconds" => match value.parse::<i64>() {
+            Ok(seconds) => Ok(Expiry::from(seconds)),
+            Err(_) => Err(refused("a whole number of seconds").into()),
+        },
+        "idle" => match value.parse::<u32>() {
+            Ok(idle) => Ok(Expiry::Idle(idle)),
+            Err(_) => Err(refused("a whole number of seconds, none below 0").into()),
+        },
+        "date" => {
+            let date = json::unquote(value).unwrap_or_default();
             let at = Date::parse(&date);
             if at.is_nan() {
-                let message = format!("{date:?} is no date; write it as 2030-01-31T12:00:00Z");
-                return Err(SessionError::invalid(message).into());
+                return Err(refused("a date, written as \"2030-01-31T12:00:00Z\"").into());
             }
             Ok(Expiry::At(at as i64))
         }
-        _ => Err(SessionError::invalid(
-            "give one of \"seconds\", \"date\" and \"idle\", or {} for the default",
-        )
-        .into()),
+        _ => {
+            let message = format!("{name:?} is none of \"seconds\", \"date\" and \"idle\"");
+            Err(SessionError::invalid(message).into())
+        }
     }
 }
 
 /// The body of `POST /api/login`.
 fn login(body: &str) -> Result<String, Problem> {
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Body {
-        owner: String,
+    match &object(body)?[..] {
+        [(name, value)] if name == "owner" => json::unquote(value),
+        _ => None,
     }
-    parse_object(body).map(|Body { owner }| owner)
+    .ok_or_else(|| SessionError::invalid("the body is to be {\"owner\": a text}").into())
 }
 
-fn parse<'b, T: Deserialize<'b>>(body: &'b str) -> Result<T, Problem> {
-    serde_json::from_str(body).map_err(|error| {
-        let message = format!("the body is not what it should be: {error}");
-        match error.classify() {
-            // JSON, but not of the form that is asked for.
-            Category::Data => SessionError::invalid(message).into(),
-            Category::Syntax | Category::Eof | Category::Io => Problem::InvalidJson(message),
-        }
+/// The JSON value that `text` is, to stand under `key`.
+fn value(key: &str, text: &str, sessions: &Sessions) -> Result<String, Problem> {
+    let text = parse(text)?;
+    check_depth(key, text, sessions.settings().max_depth())?;
+    Ok(text.to_owned())
+}
+
+/// The members of the object that a body is.
+fn object(body: &str) -> Result<Vec<(String, &str)>, Problem> {
+    let body = parse(body)?;
+    let members = json::members(body)
+        .ok_or_else(|| SessionError::invalid("the body is JSON, but no object"))?;
+    let named = members.into_iter().map(|(name, value)| {
+        let name = json::unquote(name).ok_or_else(|| {
+            Problem::InvalidJson(format!("the name {name} has half a surrogate pair"))
+        })?;
+        Ok((name, value))
+    });
+    named.collect()
+}
+
+fn parse(body: &str) -> Result<&str, Problem> {
+    json::parse(body).map_err(|at| {
+        let before = body.get(..at).unwrap_or(body);
+        let line = before.split('\n').count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        let message = format!("the body is no JSON: see line {line}, column {column}");
+        Problem::InvalidJson(message)
     })
-}
-
-/// As [`parse`], for a struct: serde would take an array of its fields too.
-fn parse_object<T: for<'de> Deserialize<'de>>(body: &str) -> Result<T, Problem> {
-    let _json: &RawValue = parse(body)?;
-    if !body.trim_start().starts_with('{') {
-        return Err(SessionError::invalid("the body is not a JSON object").into());
-    }
-    parse(body)
 }
 
 /// The text of a body, no longer than allowed, however it is sent.
