@@ -45,7 +45,7 @@ export async function buildPackage() {
   rmSync(stamp, { force: true });
   try {
     mkdirSync(work);
-    await bindgen(compiled, work, "glue", "web");
+    await bindgen(compiled, work, "glue", "web", ["--trap-panics"]);
     await wasmOpt(join(work, "glue_bg.wasm"));
     await rename(join(work, "glue_bg.wasm"), join(work, "session.wasm"));
     trimGlue(join(work, "glue.js"));
