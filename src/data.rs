@@ -30,8 +30,19 @@ struct Clear {
 }
 
 /// Keys in order of insertion.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Table(Rc<Rows>);
+
+thread_local! {
+    /// What every empty table shares.
+    static EMPTY: Rc<Rows> = Rc::default();
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(EMPTY.with(Rc::clone))
+    }
+}
 
 #[derive(Clone, Debug, Default)]
 struct Rows {
