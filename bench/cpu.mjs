@@ -43,7 +43,7 @@ export async function cpu({ quick = false, only, log }) {
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
   const rounds = quick ? 3 : 5;
-  const budget = quick ? 15e6 : 25e6; // nanoseconds of CPU that a sample is to take
+  const budget = quick ? 40e6 : 100e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
@@ -70,15 +70,20 @@ export async function cpu({ quick = false, only, log }) {
         (pools[name] ??= new Set()).add(pool);
       }
       const request = { pool, method, tick, forged, once, few };
-      // How many requests a sample takes, from a first run that warms up too.
-      const first = once ? 50 : size === "64 kB" ? 32 : 200;
-      let { nanoseconds } = await isolate.timed("run", { ...request, n: first });
-      if (!once && nanoseconds < 1e8) ({ nanoseconds } = await isolate.timed("run", { ...request, n: first }));
-      const slow = nanoseconds / first > 1e6;
-      const least = quick || slow ? 50 : size === "64 kB" ? 60 : 1000;
+      // Warm first, until the runtime has compiled what is hot, as in an isolate that has served
+      // for a while; the last of it tells how many requests a sample takes.
+      const large = size === "64 kB";
+      const warm = once ? 50 : large ? 40 : quick ? 500 : 1000;
+      let nanoseconds;
+      for (let i = 0; i < (once ? 1 : large ? 3 : 4); i += 1) {
+        ({ nanoseconds } = await isolate.timed("run", { ...request, n: warm }));
+        if (nanoseconds / warm > 2e6) break;
+      }
+      const least = large ? (quick ? 50 : 100) : quick ? 1000 : 2000;
       const n = once
-        ? quick ? 100 : size === "64 kB" ? 32 : 150
-        : Math.min(20_000, Math.max(least, Math.round((first * budget) / nanoseconds)));
+        ? quick ? 100 : large ? 32 : 150
+        : nanoseconds / warm > 2e6 ? 200
+        : Math.min(20_000, Math.max(least, Math.round((warm * budget) / nanoseconds)));
       state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
       await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });
     }

@@ -1,6 +1,7 @@
 // What keeps the sessions: Workers KV, memory, or a connector of the application's.
 
 import { sessionError } from "./errors.js";
+import { answer, finished, later } from "./tasks.js";
 
 const METHODS = ["read", "put", "delete"];
 const KV_METHODS = ["get", "put", "delete", "list"];
@@ -43,28 +44,62 @@ class Port {
     return connector;
   }
 
-  async read(keys, cacheTtl) {
-    return this.connector.read(keys.split("\n"), { cacheTtl });
+  read(reply, keys, cacheTtl) {
+    answer(reply, () => this.connector.read(keys.split("\n"), { cacheTtl }), readValues);
   }
 
-  async put(key, value, ttl, metadata) {
-    await this.connector.put(key, value, { ttl, metadata });
+  put(reply, key, value, ttl, metadata) {
+    answer(reply, () => this.connector.put(key, value, { ttl, metadata }), nothing);
   }
 
-  async delete(key) {
-    await this.connector.delete(key);
+  delete(reply, key) {
+    answer(reply, () => this.connector.delete(key), nothing);
   }
 
-  async list(prefix, cursor) {
-    const connector = this.connector;
-    if (!has(connector, "list")) {
-      throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
-    }
-    const page = await connector.list({ prefix, cursor });
-    if (!Array.isArray(page?.keys)) throw new Error("list answered with something without an array of keys");
-    return [page.cursor ?? null, ...page.keys.flatMap(({ name, metadata }) => [name, metadata])];
+  list(reply, prefix, cursor) {
+    const list = () => {
+      const connector = this.connector;
+      if (!has(connector, "list")) {
+        throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
+      }
+      return connector.list({ prefix, cursor });
+    };
+    answer(reply, list, (page) => {
+      if (!Array.isArray(page?.keys)) throw new Error("list answered with something without an array of keys");
+      return flat(page.cursor, page.keys);
+    });
+  }
+
+  sleep(reply, milliseconds) {
+    answer(reply, () => new Promise((resolve) => setTimeout(resolve, milliseconds)), nothing);
+  }
+
+  finished(task, value, isError) {
+    finished(task, value, isError);
+  }
+
+  waitUntil(context, task) {
+    context.waitUntil(later(task));
   }
 }
+
+const nothing = () => [];
+
+function readValues(values) {
+  if (!Array.isArray(values)) throw new Error("read answered with something that is no array");
+  for (const value of values) {
+    if (typeof value !== "string" && value !== null && value !== undefined) {
+      throw new Error("read answered with a value that is no text");
+    }
+  }
+  return values;
+}
+
+/** A page's cursor, then name and metadata by turns; what is no text counts as absent. */
+const flat = (cursor, keys) =>
+  [cursor, ...keys.flatMap(({ name, metadata }) => [name, metadata])].map((text) =>
+    typeof text === "string" ? text : null,
+  );
 
 /** Keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */
 const BULK = 100;
@@ -73,40 +108,55 @@ const BULK = 100;
 class KvPort extends Port {
   isKv = true;
 
-  async read(keys, cacheTtl) {
-    const kv = this.connector;
+  read(reply, keys, cacheTtl) {
     const names = keys.split("\n");
     const options = { type: "text", cacheTtl };
-    if (names.length === 1) return [await kv.get(names[0], options)];
+    if (names.length === 1) {
+      answer(reply, () => this.connector.get(names[0], options), (value) => readValues([value]));
+    } else if (names.length <= BULK) {
+      answer(reply, () => this.connector.get(names, options), (found) => valuesOf(names, found));
+    } else {
+      answer(reply, () => this.#readMany(names, options), readValues);
+    }
+  }
+
+  async #readMany(names, options) {
     const values = [];
     for (let i = 0; i < names.length; i += BULK) {
       const some = names.slice(i, i + BULK);
-      const found = await kv.get(some, options);
-      for (const name of some) {
-        const value = found?.get?.(name);
-        // An absent key is there with null. A reply that leaves one out says nothing about it, and
-        // a failed read must not be told as an absence.
-        if (value === undefined) throw new Error("KV get answered with something that lacks one of the keys");
-        values.push(value);
-      }
+      values.push(...valuesOf(some, await this.connector.get(some, options)));
     }
     return values;
   }
 
-  async put(key, value, expirationTtl, metadata) {
-    await this.connector.put(key, value, { expirationTtl, metadata });
+  put(reply, key, value, expirationTtl, metadata) {
+    answer(reply, () => this.connector.put(key, value, { expirationTtl, metadata }), nothing);
   }
 
-  async list(prefix, cursor) {
-    const page = await this.connector.list({ prefix, cursor });
-    if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
-      throw new Error("KV list answered with something that is no page");
-    }
-    // Only `list_complete` says that this was the last page: an empty one may have a successor.
-    const next = page.list_complete ? null : page.cursor;
-    if (next !== null && !next) throw new Error("KV list answered with an unfinished page without a cursor");
-    return [next, ...page.keys.flatMap(({ name, metadata }) => [name, metadata])];
+  list(reply, prefix, cursor) {
+    answer(reply, () => this.connector.list({ prefix, cursor }), (page) => {
+      if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
+        throw new Error("KV list answered with something that is no page");
+      }
+      // Only `list_complete` says that this was the last page: an empty one may have a successor.
+      const next = page.list_complete ? null : page.cursor;
+      if (next !== null && !next) throw new Error("KV list answered with an unfinished page without a cursor");
+      return flat(next, page.keys);
+    });
   }
+}
+
+/** The values that a bulk read found, in the order of the names. */
+function valuesOf(names, found) {
+  return readValues(
+    names.map((name) => {
+      const value = found?.get?.(name);
+      // An absent key is there with null. A reply that leaves one out says nothing about it, and
+      // a failed read must not be told as an absence.
+      if (value === undefined) throw new Error("KV get answered with something that lacks one of the keys");
+      return value;
+    }),
+  );
 }
 
 /** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */

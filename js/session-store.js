@@ -7,6 +7,7 @@ import { newSessionId } from "./core.js";
 import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { Table } from "./values.js";
 import { realmOf, sinkOf } from "./realm.js";
+import { later } from "./tasks.js";
 
 /** Says that a session is opened by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
@@ -28,6 +29,7 @@ export class SessionStore {
   #realm;
   #request;
   #context;
+  /** The Cookie header; undefined until it is looked for, where a request came. */
   #cookie;
   #sink;
   /** The core's part, made when it is needed: a visitor without a cookie costs none. */
@@ -43,7 +45,7 @@ export class SessionStore {
   #accessed = false;
   #values;
   #flash;
-  /** What the core says of the session; undefined where it has to be asked. */
+  /** What the core says of the session, or the JSON of it; undefined where it has to be asked. */
   #facts;
   /** How many steps are under way, or wait for another; and the last of them. */
   #steps = 0;
@@ -53,24 +55,19 @@ export class SessionStore {
   /** Looks for changes after the commit; true where there is something to look at. */
   #watching = false;
 
-  constructor(connector, options, cookieHeader) {
+  constructor(connector, options, cookieHeader, context) {
     if (connector === BY_SESSIONS) {
+      // What `Sessions` opens it by: a request, a Cookie header or nothing.
       this.#realm = options.realm;
-      this.#request = options.request;
-      this.#context = options.context;
-      this.#cookie = options.cookie;
       this.#sink = options.sink;
+      this.#request = cookieHeader;
+      this.#context = context;
     } else {
       this.#realm = realmOf(connector, options);
       this.#sink = sinkOf(options.onEvent);
-      this.#cookie = cookieHeader;
-    }
-    if (this.#cookie != null && typeof this.#cookie !== "string") {
-      throw sessionError("invalid_value", "a session is opened by a Cookie header, which is text, or by nothing");
+      this.#cookie = checkCookie(cookieHeader ?? null);
     }
     this.#realm.counts.requests += 1;
-    this.#values = new Table(this.#realm.limits);
-    this.#flash = new Table(this.#realm.limits);
   }
 
   /** A random id of 256 bits in base64url, tied to no session. */
@@ -486,13 +483,25 @@ export class SessionStore {
   #core() {
     if (this.#handle) return this.#handle;
     if (this.#released) throw committedError();
-    this.#handle = this.#realm.open(this.#cookie, this.#request, this.#context, this.#sink);
+    const cookie = this.#readCookie();
+    this.#handle = this.#realm.open(cookie, this.#request, this.#context, this.#sink);
     // Without a cookie nothing was there to load, and nothing was asked.
     if (this.#phase === "l") {
       this.#handle.load(false);
       this.#realm.counts.new -= 1; // the core counts it now
     }
     return this.#handle;
+  }
+
+  /** The Cookie header, or null. A session that nobody looks at does not ask for it. */
+  #readCookie() {
+    if (this.#cookie === undefined) {
+      const request = this.#request;
+      const isText = request === undefined || request === null || typeof request === "string";
+      this.#cookie = checkCookie((isText ? request : request.headers.get("cookie")) ?? null);
+      if (isText) this.#request = undefined;
+    }
+    return this.#cookie;
   }
 
   /** All changes since the core was told last, of `only` these values if given. */
@@ -543,10 +552,11 @@ export class SessionStore {
   }
 
   #known(index) {
-    if (!this.#facts) {
+    if (this.#facts === undefined) {
       if (!this.#handle) return NOTHING[index];
-      this.#facts = JSON.parse(this.#handle.facts());
+      this.#facts = this.#handle.facts();
     }
+    if (typeof this.#facts === "string") this.#facts = JSON.parse(this.#facts);
     return this.#facts[index];
   }
 
@@ -565,21 +575,56 @@ export class SessionStore {
     this.#steps += 1;
     try {
       if (this.#steps > 1) await before.then(nothing, nothing);
-      for (const intent of this.#deferred.splice(0)) this.#now(intent);
+      this.#undefer();
       return await step();
     } finally {
       this.#steps -= 1;
     }
   }
 
-  async #step(step, before) {
+  /** Carries out the intents that came while a step was under way. */
+  #undefer() {
+    if (this.#deferred.length > 0) for (const intent of this.#deferred.splice(0)) this.#now(intent);
+  }
+
+  /** The same for a step that may be done at once; then there is no promise. */
+  #soon(step) {
+    if (this.#steps > 0) return this.#queue(step);
+    this.#undefer();
+    const result = step();
+    if (!(result instanceof Promise)) return result;
+    return (this.#last = this.#under(result));
+  }
+
+  async #under(step) {
+    this.#steps += 1;
     try {
-      const answer = step();
+      return await step;
+    } finally {
+      this.#steps -= 1;
+    }
+  }
+
+  /** A step of the core, and what is made of its answer: at once where the core need not wait. */
+  #step(step, before, after = same) {
+    let answer;
+    try {
+      answer = step();
       before?.();
-      return await answer;
     } catch (thrown) {
       throw this.#refuse(fromCore(thrown));
     }
+    return typeof answer === "number" ? this.#wait(answer, after) : after(answer);
+  }
+
+  async #wait(task, after) {
+    let answer;
+    try {
+      answer = await later(task);
+    } catch (thrown) {
+      throw this.#refuse(fromCore(thrown));
+    }
+    return after(answer);
   }
 
   async #end(step, flushes = false) {
@@ -603,23 +648,22 @@ export class SessionStore {
     }
   }
 
-  async #load(fresh) {
-    if (this.#phase === "c" || (this.#phase === "l" && !fresh)) return;
-    if (this.#cookie == null && !this.#handle) {
-      this.#loadNothing();
-      return;
-    }
+  #load(fresh) {
+    if (this.#phase === "c" || (this.#phase === "l" && !fresh)) return undefined;
+    if (!this.#handle && this.#readCookie() === null) return this.#loadNothing();
     const { text, confirm } = this.#changes();
     const handle = this.#core();
     if (text) handle.apply(text);
     confirm();
-    this.#take(await this.#step(() => handle.load(fresh)));
+    return this.#step(() => handle.load(fresh), undefined, (told) => this.#take(told));
   }
 
   /** There is nothing to load where no cookie came. */
   #loadNothing() {
     if (this.#phase !== "l") this.#realm.counts.new += 1;
     this.#phase = "l";
+    this.#values ??= new Table(this.#realm.limits);
+    this.#flash ??= new Table(this.#realm.limits);
   }
 
   /** Takes over what a load told: the state, or why it cannot be trusted. */
@@ -638,22 +682,16 @@ export class SessionStore {
 
   #apply(state, forgets) {
     const lines = state.split("\n");
-    const [head, keys, flash] = lines;
+    const head = lines[0];
     this.#phase = head[0];
     this.#destroyed = head[1] === "1";
     if (head[2] === "0") this.#closed = undefined;
     this.#outcome = head.slice(3);
-    this.#facts = undefined;
-    let at = 3;
-    for (const [table, text] of [
-      [this.#values, keys],
-      [this.#flash, flash],
-    ]) {
-      const names = text === "[]" ? [] : JSON.parse(text);
-      if (forgets?.(this.#destroyed)) table.forget();
-      table.reset(names, lines.slice(at, at + names.length));
-      at += names.length;
-    }
+    this.#facts = lines[1];
+    const { limits } = this.#realm;
+    const forget = forgets?.(this.#destroyed);
+    const end = fill((this.#values ??= new Table(limits)), lines[2], lines, 4, forget);
+    fill((this.#flash ??= new Table(limits)), lines[3], lines, end, forget);
   }
 
   // --- for Sessions ----------------------------------------------------------------------------
@@ -661,14 +699,7 @@ export class SessionStore {
   static {
     internals = {
       /** Loads without a word about what was found: that is the session's to tell. */
-      load(session, fresh = false) {
-        // Nothing to wait for where no cookie came.
-        if (session.#cookie == null && !session.#handle && session.#steps === 0) {
-          session.#loadNothing();
-          return undefined;
-        }
-        return session.#queue(() => session.#load(fresh));
-      },
+      load: (session, fresh = false) => session.#soon(() => session.#load(fresh)),
 
       /** Commits: the Set-Cookie values, and whether the answer depends on the session. */
       commit(session, status, context) {
@@ -678,7 +709,7 @@ export class SessionStore {
           session.#released = true;
           return NO_HEADERS;
         }
-        return session.#queue(() => session.#commit(status, context));
+        return session.#soon(() => session.#commit(status, context));
       },
 
       /** The headers for what was done already, where the commit failed. */
@@ -694,7 +725,7 @@ export class SessionStore {
     };
   }
 
-  async #commit(status, context) {
+  #commit(status, context) {
     if (this.#phase === "c") throw committedError();
     let text = "";
     let problem;
@@ -713,18 +744,17 @@ export class SessionStore {
       return { cookies: [], depends: this.#accessed };
     }
     const handle = this.#core();
-    try {
-      const told = await this.#step(() => handle.commit(text, problem ? 500 : status, context ?? undefined));
+    // Whatever comes of it, it was the last step.
+    this.#phase = "c";
+    return this.#step(() => handle.commit(text, problem ? 500 : status, context ?? undefined), undefined, (told) => {
       if (problem) throw problem;
       return this.#headers(told);
-    } finally {
-      this.#phase = "c";
-    }
+    });
   }
 
   #headers(told) {
     const [depends, facts, timing, ...cookies] = told.split("\n");
-    this.#facts = JSON.parse(facts);
+    if (facts) this.#facts = facts;
     return { cookies, depends: depends === "1" || this.#accessed, timing };
   }
 
@@ -736,7 +766,7 @@ export class SessionStore {
     if (this.#steps > 0) return;
     this.#released = true;
     if (!handle) return;
-    this.#facts ??= JSON.parse(handle.facts());
+    this.#facts ??= handle.facts();
     this.#handle = undefined;
     handle.free();
     if (this.#watching && !this.#realm.disableWarnings) this.#watch();
@@ -764,6 +794,20 @@ export class SessionStore {
 const LATE = 1000;
 
 const nothing = () => {};
+const same = (answer) => answer;
+
+/** Fills a table with the keys and, from the line `at` on, the texts that the core told. */
+function fill(table, keys, lines, at, forget) {
+  const names = keys === "[]" ? [] : JSON.parse(keys);
+  if (forget) table.forget();
+  table.reset(names, lines.slice(at, at + names.length));
+  return at + names.length;
+}
+
+function checkCookie(cookie) {
+  if (cookie === null || typeof cookie === "string") return cookie;
+  throw sessionError("invalid_value", "a session is opened by a Cookie header, which is text, or by nothing");
+}
 
 const NO_HEADERS = { cookies: [], depends: false };
 

@@ -9,12 +9,13 @@ const BY_REALM = Symbol("realm");
 /** The sessions of a Worker: a KV namespace or a connector, secrets and settings. */
 export class Sessions {
   #realm;
-  #sink;
+  /** What each session is opened with. */
+  #opening;
 
   constructor(connector, options, onEvent) {
     const isRealm = connector === BY_REALM;
     this.#realm = isRealm ? options : realmOf(connector, options);
-    this.#sink = sinkOf(isRealm ? onEvent : options.onEvent);
+    this.#opening = { realm: this.#realm, sink: sinkOf(isRealm ? onEvent : options.onEvent) };
   }
 
   /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
@@ -33,16 +34,13 @@ export class Sessions {
   }
 
   /** Loads the session of `request`, runs `handler` whatever was found, and commits. */
-  async handle(request, ctx, handler) {
-    const session = this.#attach(request, ctx);
-    const loading = internals.load(session);
-    if (loading) await loading;
-    return this.#finish(session, request, handler);
+  handle(request, ctx, handler) {
+    return this.#run(request, ctx, handler, true);
   }
 
   /** As `handle`, with a session that is not loaded: untouched, it costs no storage operation. */
-  async handleLazy(request, ctx, handler) {
-    return this.#finish(this.#attach(request, ctx), request, handler);
+  handleLazy(request, ctx, handler) {
+    return this.#run(request, ctx, handler, false);
   }
 
   /** The session that `request`, or a Cookie header, presents: unloaded, no I/O. */
@@ -97,14 +95,11 @@ export class Sessions {
   }
 
   #attach(request, context) {
-    const shared = { realm: this.#realm, sink: this.#sink, context };
-    if (request === undefined || request === null || typeof request === "string") {
-      return new SessionStore(BY_SESSIONS, { ...shared, cookie: request });
-    }
-    if (typeof request.headers?.get !== "function") {
+    const isText = request === undefined || request === null || typeof request === "string";
+    if (!isText && typeof request.headers?.get !== "function") {
       throw sessionError("invalid_value", "a session is opened by a Request, a Cookie header or nothing");
     }
-    return new SessionStore(BY_SESSIONS, { ...shared, request, cookie: request.headers.get("cookie") });
+    return new SessionStore(BY_SESSIONS, this.#opening, request, context);
   }
 
   async #commit(session, status, ctx) {
@@ -115,8 +110,13 @@ export class Sessions {
     }
   }
 
-  async #finish(session, request, handler) {
+  async #run(request, ctx, handler, loads) {
+    const session = this.#attach(request, ctx);
     try {
+      if (loads) {
+        const loading = internals.load(session);
+        if (loading) await loading;
+      }
       let response;
       try {
         response = await handler(session, request);

@@ -2,46 +2,71 @@
 //! `js/connector.js` makes of either.
 
 use std::fmt;
+use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
-use js_sys::{Array, Promise, Reflect};
+use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use crate::connector::{
     ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
     kv_rules,
 };
+use crate::error::SessionError;
+use crate::fetch::FetchContext;
+use crate::store::WaitUntil;
+
+use super::record;
+use super::tasks::{self, Reply};
 
 #[wasm_bindgen]
 extern "C" {
-    /// Made by `js/connector.js`. Everything catches: an exception that passed through wasm would
-    /// end the instance.
+    /// Made by `js/connector.js`. Each operation begins at once and is answered by calls of
+    /// `js/tasks.js`. Everything catches: an exception that passed through wasm would end the
+    /// instance.
     pub type Port;
 
     /// True where Workers KV is behind it, whose rules are kept here.
     #[wasm_bindgen(method, getter, js_name = isKv)]
     fn is_kv(this: &Port) -> bool;
 
-    /// Keys, a line each, to an array of texts and nulls.
+    /// Keys, a line each; answered by a text or an absence for each.
     #[wasm_bindgen(method, catch)]
-    fn read(this: &Port, keys: &str, cache_ttl: Option<u32>) -> Result<Promise, JsValue>;
+    fn read(this: &Port, reply: u32, keys: &str, cache_ttl: Option<u32>) -> Result<(), JsValue>;
 
     #[wasm_bindgen(method, catch)]
     fn put(
         this: &Port,
+        reply: u32,
         key: &str,
         value: &str,
         ttl: Option<u32>,
         metadata: Option<&str>,
-    ) -> Result<Promise, JsValue>;
+    ) -> Result<(), JsValue>;
 
     #[wasm_bindgen(method, catch)]
-    fn delete(this: &Port, key: &str) -> Result<Promise, JsValue>;
+    fn delete(this: &Port, reply: u32, key: &str) -> Result<(), JsValue>;
 
-    /// A page as an array: its cursor or null, then name and metadata by turns.
+    /// Answered by a cursor or its absence, then name and metadata by turns.
     #[wasm_bindgen(method, catch)]
-    fn list(this: &Port, prefix: &str, cursor: Option<&str>) -> Result<Promise, JsValue>;
+    fn list(
+        this: &Port,
+        reply: u32,
+        prefix: &str,
+        cursor: Option<&str>,
+    ) -> Result<(), JsValue>;
+
+    /// Answered after so many milliseconds.
+    #[wasm_bindgen(method, catch)]
+    fn sleep(this: &Port, reply: u32, milliseconds: u32) -> Result<(), JsValue>;
+
+    /// What a task came to: its value, or an error record.
+    #[wasm_bindgen(method, catch)]
+    fn finished(this: &Port, task: u32, value: JsValue, failed: bool) -> Result<(), JsValue>;
+
+    /// Registers a task with a handler's context.
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    fn wait_until(this: &Port, context: &FetchContext, task: u32) -> Result<(), JsValue>;
 }
 
 /// A [`SessionConnector`] that is JavaScript.
@@ -56,12 +81,62 @@ impl JsConnector {
         Self { port, is_kv }
     }
 
-    async fn settle(&self, reply: Result<Promise, JsValue>) -> Result<JsValue, ConnectorError> {
-        let settled = match reply {
-            Ok(promise) => JsFuture::from(promise).await,
+    /// Starts `future`: what needs no storage is done at once, anything else gives the number of
+    /// its task, which `finished` tells the end of.
+    pub(super) fn start(
+        self: &Rc<Self>,
+        future: LocalBoxFuture<'static, Result<JsValue, SessionError>>,
+    ) -> Result<JsValue, JsValue> {
+        let connector = Rc::clone(self);
+        let started = tasks::start(future, |task, future| {
+            Box::pin(async move {
+                let (value, failed) = match future.await {
+                    Ok(value) => (value, false),
+                    Err(error) => (record(&error), true),
+                };
+                // It throws nothing of its own.
+                let _ = connector.port.finished(task, value, failed);
+            })
+        });
+        match started {
+            Ok(done) => done.map_err(|error| record(&error)),
+            Err(task) => Ok(task.into()),
+        }
+    }
+
+    /// The `waitUntil` of a handler's context, for futures.
+    pub(super) fn wait_until(self: &Rc<Self>, context: FetchContext) -> WaitUntil {
+        let connector = Rc::clone(self);
+        Rc::new(move |future| {
+            let ended = Rc::clone(&connector);
+            tasks::spawn(|task| {
+                // Refused after the request's end: the future runs for as long as it may.
+                let _ = connector.port.wait_until(&context, task);
+                Box::pin(async move {
+                    future.await;
+                    let _ = ended.port.finished(task, JsValue::UNDEFINED, false);
+                })
+            });
+        })
+    }
+
+    pub(super) async fn sleep(&self, milliseconds: u32) {
+        // A runtime without timers: on at once, rather than never.
+        let _ = self
+            .answer(|port, reply| port.sleep(reply, milliseconds))
+            .await;
+    }
+
+    async fn answer(
+        &self,
+        ask: impl FnOnce(&Port, u32) -> Result<(), JsValue>,
+    ) -> Result<Vec<Option<String>>, ConnectorError> {
+        let reply = Reply::new();
+        let answer = match ask(&self.port, reply.id()) {
+            Ok(()) => reply.await,
             Err(thrown) => Err(thrown),
         };
-        settled.map_err(|thrown| self.failure(thrown))
+        answer.map_err(|thrown| self.failure(thrown))
     }
 
     #[cold]
@@ -89,20 +164,8 @@ impl SessionConnector for JsConnector {
             if self.is_kv {
                 cache_ttl = cache_ttl.map(kv_rules::cache_ttl);
             }
-            let reply = self
-                .settle(self.port.read(&keys.join("\n"), cache_ttl))
-                .await?;
-            let values: Array = reply
-                .dyn_into()
-                .map_err(|_| unexpected("read answered with something that is no array"))?;
-            values
-                .iter()
-                .map(|value| match value.as_string() {
-                    Some(text) => Ok(Some(text)),
-                    None if value.is_null() || value.is_undefined() => Ok(None),
-                    None => Err(unexpected("read answered with a value that is no text")),
-                })
-                .collect()
+            self.answer(|port, reply| port.read(reply, &keys.join("\n"), cache_ttl))
+                .await
         })
     }
 
@@ -117,13 +180,18 @@ impl SessionConnector for JsConnector {
             if self.is_kv {
                 ttl = ttl.map(kv_rules::expiration_ttl);
             }
-            let reply = self.port.put(key, value, ttl, metadata.as_deref());
-            self.settle(reply).await.map(drop)
+            self.answer(|port, reply| port.put(reply, key, value, ttl, metadata.as_deref()))
+                .await
+                .map(drop)
         })
     }
 
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
-        Box::pin(async move { self.settle(self.port.delete(key)).await.map(drop) })
+        Box::pin(async move {
+            self.answer(|port, reply| port.delete(reply, key))
+                .await
+                .map(drop)
+        })
     }
 
     fn list<'a>(
@@ -132,18 +200,15 @@ impl SessionConnector for JsConnector {
         cursor: Option<&'a str>,
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
         Box::pin(async move {
-            let reply = self.settle(self.port.list(prefix, cursor)).await?;
-            let flat: Array = reply
-                .dyn_into()
-                .map_err(|_| unexpected("list answered with no page"))?;
-            let mut flat = flat.iter();
-            let cursor = flat.next().and_then(|cursor| cursor.as_string());
+            let mut flat = self
+                .answer(|port, reply| port.list(reply, prefix, cursor))
+                .await?
+                .into_iter();
+            let cursor = flat.next().flatten();
             let mut keys = Vec::new();
             while let Some(name) = flat.next() {
-                let name = name
-                    .as_string()
-                    .ok_or_else(|| unexpected("list answered with a key without a name"))?;
-                let metadata = flat.next().and_then(|metadata| metadata.as_string());
+                let name = name.ok_or_else(|| unexpected("list answered with a key without a name"))?;
+                let metadata = flat.next().flatten();
                 keys.push(ListedKey { name, metadata });
             }
             Ok(Page { keys, cursor })

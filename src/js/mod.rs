@@ -7,6 +7,7 @@
 //! meanwhile; JavaScript lets the steps of one session follow each other.
 
 mod connector;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -14,10 +15,11 @@ mod wire;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use futures_util::future::{FutureExt, LocalBoxFuture};
+use futures_util::future::LocalBoxFuture;
 use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
 
+use crate::connector::SessionConnector;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::{ConsoleEvents, Event, EventSink};
 use crate::expiry::Expiry;
@@ -51,7 +53,10 @@ impl Memory {
 
 /// Sessions of one configuration.
 #[wasm_bindgen]
-pub struct Realm(Sessions);
+pub struct Realm {
+    sessions: Sessions,
+    connector: Rc<JsConnector>,
+}
 
 #[wasm_bindgen]
 impl Realm {
@@ -87,30 +92,34 @@ impl Realm {
         } else {
             Settings::from_options(pairs)
         }?;
-        let runtime: Rc<dyn Runtime> = match clock {
-            Some(clock) => Rc::new(ClockedRuntime(clock)),
-            None => Rc::new(PlatformRuntime),
-        };
         let connector = Rc::new(JsConnector::new(port));
+        let storage: Rc<dyn SessionConnector> = connector.clone();
+        let runtime = Rc::new(JsRuntime {
+            clock,
+            connector: Rc::clone(&connector),
+        });
         let secrets = memory.0.ring(secret)?;
-        let sessions = Sessions::with_runtime(connector, secrets, settings, runtime)?;
+        let sessions = Sessions::with_runtime(storage, secrets, settings, runtime)?;
         let sessions = sessions.with_isolate(&memory.0, "");
         let events = sessions.settings().events();
-        Ok(Self(if events {
-            sessions.with_events(ConsoleEvents)
-        } else {
-            sessions
-        }))
+        Ok(Self {
+            sessions: if events {
+                sessions.with_events(ConsoleEvents)
+            } else {
+                sessions
+            },
+            connector,
+        })
     }
 
     /// What JavaScript has to know of the settings, as JSON.
     pub fn facts(&self) -> String {
-        wire::settings(self.0.settings())
+        wire::settings(self.sessions.settings())
     }
 
     /// As [`Sessions::stats`], as JSON.
     pub fn stats(&self) -> String {
-        wire::stats(&self.0.stats())
+        wire::stats(&self.sessions.stats())
     }
 
     /// As [`Sessions::list`], flat: key, created, last written, user agent and place by turns.
@@ -118,8 +127,8 @@ impl Realm {
     /// # Errors
     /// As an error record.
     pub fn list(&self, owner: String) -> Outcome {
-        let sessions = self.0.clone();
-        start(async move {
+        let sessions = self.sessions.clone();
+        self.start(async move {
             let flat = Array::new();
             for session in sessions.list(&owner).await? {
                 flat.push(&session.key.into());
@@ -137,8 +146,8 @@ impl Realm {
     /// # Errors
     /// As an error record.
     pub fn revoke(&self, owner: String, key: String) -> Outcome {
-        let sessions = self.0.clone();
-        start(async move {
+        let sessions = self.sessions.clone();
+        self.start(async move {
             sessions.revoke(&owner, &key).await?;
             Ok(JsValue::UNDEFINED)
         })
@@ -150,8 +159,8 @@ impl Realm {
     /// As an error record.
     #[wasm_bindgen(js_name = revokeAll)]
     pub fn revoke_all(&self, owner: String, except: Option<String>) -> Outcome {
-        let sessions = self.0.clone();
-        start(async move {
+        let sessions = self.sessions.clone();
+        self.start(async move {
             sessions.revoke_all(&owner, except.as_deref()).await?;
             Ok(JsValue::UNDEFINED)
         })
@@ -166,17 +175,27 @@ impl Realm {
         context: Option<FetchContext>,
         sink: Option<Function>,
     ) -> Handle {
-        let mut sessions = self.0.clone();
+        let mut sessions = self.sessions.clone();
         if let Some(sink) = sink {
             sessions = sessions.with_events(JsEvents(sink));
         }
         // JavaScript counts its requests: not each of them comes here.
         let mut store = sessions.open_uncounted(Head { cookie, request });
-        store.wait_until = context.map(FetchContext::into_wait_until);
+        store.wait_until = context.map(|context| self.connector.wait_until(context));
         Handle(Rc::new(Slot {
+            connector: Rc::clone(&self.connector),
             store: RefCell::new(Some(store)),
             facts: RefCell::default(),
         }))
+    }
+}
+
+impl Realm {
+    fn start(
+        &self,
+        step: impl Future<Output = Result<JsValue, SessionError>> + 'static,
+    ) -> Outcome {
+        self.connector.start(Box::pin(step))
     }
 }
 
@@ -185,6 +204,7 @@ impl Realm {
 pub struct Handle(Rc<Slot>);
 
 struct Slot {
+    connector: Rc<JsConnector>,
     /// Empty while a step is under way.
     store: RefCell<Option<SessionStore>>,
     /// What was known when that step began.
@@ -193,7 +213,7 @@ struct Slot {
 
 type Outcome = Result<JsValue, JsValue>;
 
-// Steps answer at once where nothing has to be waited for, otherwise with a promise.
+// Steps answer at once where nothing has to be waited for, otherwise with the number of a task.
 #[wasm_bindgen]
 impl Handle {
     /// Loads: the [state](Self::state), or an error record where the load cannot be trusted.
@@ -232,9 +252,10 @@ impl Handle {
     /// # Errors
     /// What the save failed with, as an error record.
     pub fn commit(&self, changes: String, status: u16, context: Option<FetchContext>) -> Outcome {
+        let wait_until = context.map(|context| self.0.connector.wait_until(context));
         self.step(async move |store| {
-            if let Some(context) = context {
-                store.wait_until = Some(context.into_wait_until());
+            if wait_until.is_some() {
+                store.wait_until = wait_until;
             }
             // Refused or not, the session is closed with this.
             let applied = wire::apply(store, &changes);
@@ -421,25 +442,11 @@ impl Handle {
         let mut store = self.0.store.borrow_mut().take().ok_or_else(in_use)?;
         *self.0.facts.borrow_mut() = Some(Facts::of(&store));
         let slot = Rc::clone(&self.0);
-        start(async move {
+        self.0.connector.start(Box::pin(async move {
             let result = step(&mut store).await;
             *slot.store.borrow_mut() = Some(store);
             result
-        })
-    }
-}
-
-/// Runs a future: what needs no storage is done at once and costs no promise.
-fn start(future: impl Future<Output = Result<JsValue, SessionError>> + 'static) -> Outcome {
-    start_boxed(Box::pin(future))
-}
-
-fn start_boxed(future: LocalBoxFuture<'static, Result<JsValue, SessionError>>) -> Outcome {
-    let mut future: LocalBoxFuture<'static, Outcome> =
-        Box::pin(future.map(|result| result.map_err(|error| record(&error))));
-    match (&mut future).now_or_never() {
-        Some(result) => result,
-        None => Ok(wasm_bindgen_futures::future_to_promise(future).into()),
+        }))
     }
 }
 
@@ -505,14 +512,18 @@ extern "C" {
     fn now(this: &Clock) -> Result<f64, JsValue>;
 }
 
-/// The platform with a clock of the application's.
-struct ClockedRuntime(Clock);
+/// The platform, where JavaScript answers, with a clock of the application's if it has one.
+struct JsRuntime {
+    clock: Option<Clock>,
+    connector: Rc<JsConnector>,
+}
 
-impl Runtime for ClockedRuntime {
+impl Runtime for JsRuntime {
     fn now(&self) -> i64 {
-        self.0
-            .now()
-            .map_or_else(|_| PlatformRuntime.now(), |now| now as i64)
+        match self.clock.as_ref().map(Clock::now) {
+            Some(Ok(now)) => now as i64,
+            _ => PlatformRuntime.now(),
+        }
     }
 
     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
@@ -520,7 +531,8 @@ impl Runtime for ClockedRuntime {
     }
 
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        PlatformRuntime.sleep(milliseconds)
+        let connector = Rc::clone(&self.connector);
+        Box::pin(async move { connector.sleep(milliseconds).await })
     }
 }
 

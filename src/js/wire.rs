@@ -5,14 +5,16 @@ use std::rc::Rc;
 
 use crate::error::{ErrorCode, SessionError};
 use crate::json;
+use crate::keys::SessionKey;
 use crate::outcome::Access;
 use crate::sessions::CommitHeaders;
 use crate::settings::Settings;
 use crate::stats::Stats;
 use crate::store::{Phase, SessionStore};
 
-/// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found; the keys and the flash keys as JSON;
-/// then a line for each text, in the order of the keys.
+/// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found;
+/// the [facts](Facts); the keys and the flash keys as JSON; then a line for each text, in the order
+/// of the keys.
 pub(super) fn state(store: &SessionStore) -> String {
     let phase = match store.phase {
         Phase::Unloaded => 'u',
@@ -20,13 +22,17 @@ pub(super) fn state(store: &SessionStore) -> String {
         Phase::Committed => 'c',
     };
     let destroyed = if store.destroyed { '1' } else { '0' };
-    let mut out = String::with_capacity(256);
+    let tables = [&store.data.values, &store.data.flash];
+    let texts = tables.iter().flat_map(|table| table.iter());
+    let bytes: usize = texts.map(|(key, text)| key.len() + text.len() + 8).sum();
+    let mut out = String::with_capacity(256 + bytes);
     let closed = matches!(store.access, Access::Closed(_));
     out.push(phase);
     out.push(destroyed);
     out.push(if closed { '1' } else { '0' });
     out.push_str(store.outcome.as_str());
-    let tables = [&store.data.values, &store.data.flash];
+    out.push('\n');
+    Facts::of(store).write(&mut out);
     for table in tables {
         out.push('\n');
         let mut mark = '[';
@@ -78,21 +84,25 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
     Ok(())
 }
 
-/// Whether the answer depends on the session; what is known of it; what the request has measured,
-/// where that is asked for; a line for each Set-Cookie.
+/// Whether the answer depends on the session; what is known of it, where that has changed; what the
+/// request has measured, where that is asked for; a line for each Set-Cookie.
 pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String {
-    let mut out = String::with_capacity(512);
+    let cookies = headers.set_cookie();
+    let mut out = String::with_capacity(if cookies.is_empty() { 64 } else { 1024 });
     out.push(if headers.depends_on_session() {
         '1'
     } else {
         '0'
     });
     out.push('\n');
-    Facts::of(store).write(&mut out);
+    // Nothing is saved, or slid, without a cookie.
+    if !cookies.is_empty() {
+        Facts::of(store).write(&mut out);
+    }
     out.push('\n');
     // Whether anything was looked at is known on the other side.
     out.push_str(headers.server_timing.as_deref().unwrap_or_default());
-    for cookie in headers.set_cookie() {
+    for cookie in cookies {
         out.push('\n');
         out.push_str(cookie);
     }
@@ -101,7 +111,7 @@ pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String
 
 /// What is known of a session beside its data.
 pub(super) struct Facts {
-    key: Option<String>,
+    key: Option<SessionKey>,
     is_new: bool,
     version: u32,
     created_at: Option<i64>,
@@ -117,7 +127,7 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn of(store: &SessionStore) -> Self {
         store.peek(|store| Self {
-            key: store.session_key(),
+            key: store.key(),
             is_new: store.is_new(),
             version: store.version(),
             created_at: store.created_at(),
@@ -140,7 +150,11 @@ impl Facts {
     /// An array, in the order that `js/session-store.js` reads it.
     fn write(&self, out: &mut String) {
         out.push('[');
-        text(out, self.key.as_deref());
+        match self.key {
+            // Writing to a String does not fail.
+            Some(key) => drop(write!(out, "\"{key}\"")),
+            None => out.push_str("null"),
+        }
         flag(out, self.is_new);
         number(out, Some(i64::from(self.version)));
         number(out, self.created_at);
