@@ -1,8 +1,9 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
-import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
+import { checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
+import { later } from "./tasks.js";
 
 const BY_REALM = Symbol("realm");
 
@@ -126,8 +127,9 @@ export class Sessions {
         return withHeaders(session.refusal.toResponse(), await internals.done(session));
       }
       if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
-      let headers = internals.commit(session, response.status);
+      let headers;
       try {
+        headers = internals.commit(session, response.status);
         if (headers instanceof Promise) headers = await headers;
       } catch (error) {
         if (typeof error?.toResponse !== "function") throw error;
@@ -143,7 +145,8 @@ export class Sessions {
 
 async function ask(step) {
   try {
-    return await call(step);
+    const told = step();
+    return typeof told === "number" ? await later(told) : told;
   } catch (thrown) {
     throw fromCore(thrown);
   }

@@ -1,11 +1,13 @@
 //! A fetch handler's `Request` and context, as far as a session uses them: by functions of our own,
 //! each of which may throw without taking the instance down.
 
+#[cfg(feature = "worker")]
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
 use crate::presented::RequestHead;
+#[cfg(feature = "worker")]
 use crate::store::WaitUntil;
 
 #[wasm_bindgen]
@@ -38,6 +40,7 @@ extern "C" {
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
 }
 
+#[cfg(feature = "worker")]
 impl FetchContext {
     /// Its `waitUntil`, for futures.
     pub(crate) fn into_wait_until(self) -> WaitUntil {

@@ -4,93 +4,25 @@
 //! 10889); a length is LEB128. Text is base64url without padding (RFC 4648 section 5), and only
 //! its canonical form is read: two texts never mean the same bytes.
 
+use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
+
 /// The greatest instant that the formats carry.
 pub(crate) const MAX_INSTANT: i64 = (1 << 48) - 1;
 
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-/// In place of six bits, for a byte outside the alphabet: negative, wherever it is shifted.
-const FOREIGN: i8 = -1;
-/// The six bits that each byte of a text stands for.
-const BITS: [i8; 256] = {
-    let mut bits = [FOREIGN; 256];
-    let mut at = 0;
-    while at < ALPHABET.len() {
-        bits[ALPHABET[at] as usize] = at as i8;
-        at += 1;
-    }
-    bits
-};
-
-/// Writes the eight characters of six bytes.
-#[inline]
-fn write_characters([a, b, c, d, e, f]: [u8; 6], place: &mut [u8; 8]) {
-    let (high, low) = (u32::from_be_bytes([a, b, c, d]), u16::from_be_bytes([e, f]));
-    let bits = u64::from(high) << 16 | u64::from(low);
-    for (character, shift) in place.iter_mut().zip([42, 36, 30, 24, 18, 12, 6, 0]) {
-        *character = ALPHABET[(bits >> shift & 0x3f) as usize];
-    }
-}
-
-/// The six bytes of eight characters; `seen` gathers the bits of all, and turns negative with a
-/// foreign byte.
-#[inline]
-fn six_bytes(characters: [u8; 8], seen: &mut i64) -> [u8; 6] {
-    let six_bits = |character: u8| i64::from(BITS[usize::from(character)]);
-    let bits = characters
-        .into_iter()
-        .fold(0, |bits, character| bits << 6 | six_bits(character));
-    *seen |= bits;
-    let [_, _, bytes @ ..] = bits.to_be_bytes();
-    bytes
-}
-
 /// The text of `bytes`.
 pub(crate) fn encode_text(bytes: &[u8]) -> String {
-    let (whole, rest) = bytes.as_chunks::<6>();
-    let mut text = vec![[0; 8]; whole.len() + 1];
-    for (place, six) in text.iter_mut().zip(whole) {
-        write_characters(*six, place);
-    }
-    let mut last = [0; 6];
-    last[..rest.len()].copy_from_slice(rest);
-    if let Some(place) = text.last_mut() {
-        write_characters(last, place);
-    }
-    let mut text = text.into_flattened();
-    text.truncate((bytes.len() * 8).div_ceil(6));
-    // The alphabet is ASCII.
-    String::from_utf8(text).unwrap_or_default()
+    URL_SAFE_NO_PAD.encode_to_string(bytes)
 }
 
 /// Appends the 22 characters of 16 bytes.
 pub(crate) fn push_text(out: &mut String, bytes: &[u8; 16]) {
-    let mut padded = [0; 18];
-    padded[..16].copy_from_slice(bytes);
-    let mut text = [[0; 8]; 3];
-    for (place, six) in text.iter_mut().zip(padded.as_chunks::<6>().0) {
-        write_characters(*six, place);
-    }
-    // The alphabet is ASCII.
-    out.push_str(std::str::from_utf8(&text.as_flattened()[..22]).unwrap_or_default());
+    let mut text = [0; 22];
+    out.push_str(URL_SAFE_NO_PAD.encode_as_str(bytes, text.as_mut_slice().as_out()));
 }
 
 /// The bytes of canonical base64url `text`; `None` for anything else, unused bits included.
 pub(crate) fn decode_text(text: &str) -> Option<Vec<u8>> {
-    let (whole, rest) = text.as_bytes().as_chunks::<8>();
-    if rest.len() % 4 == 1 {
-        return None;
-    }
-    let mut seen = 0;
-    let mut bytes: Vec<[u8; 6]> = Vec::with_capacity(whole.len() + 1);
-    bytes.extend(whole.iter().map(|eight| six_bytes(*eight, &mut seen)));
-    let mut bytes = bytes.into_flattened();
-    // `A` stands for zeros.
-    let mut last = [b'A'; 8];
-    last[..rest.len()].copy_from_slice(rest);
-    let last = six_bytes(last, &mut seen);
-    let (used, unused) = last.split_at(rest.len() * 6 / 8);
-    bytes.extend_from_slice(used);
-    (seen >= 0 && unused.iter().all(|bits| *bits == 0)).then_some(bytes)
+    URL_SAFE_NO_PAD.decode_to_vec(text).ok()
 }
 
 pub(crate) trait Put {
@@ -230,6 +162,9 @@ mod tests {
             prop_assert_eq!(text, encode_text(&bytes));
         }
     }
+
+    /// RFC 4648 section 5.
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
     #[test]
     fn the_text_is_that_of_rfc_4648() {

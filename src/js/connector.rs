@@ -49,12 +49,7 @@ extern "C" {
 
     /// Answered by a cursor or its absence, then name and metadata by turns.
     #[wasm_bindgen(method, catch)]
-    fn list(
-        this: &Port,
-        reply: u32,
-        prefix: &str,
-        cursor: Option<&str>,
-    ) -> Result<(), JsValue>;
+    fn list(this: &Port, reply: u32, prefix: &str, cursor: Option<&str>) -> Result<(), JsValue>;
 
     /// Answered after so many milliseconds.
     #[wasm_bindgen(method, catch)]
@@ -207,7 +202,8 @@ impl SessionConnector for JsConnector {
             let cursor = flat.next().flatten();
             let mut keys = Vec::new();
             while let Some(name) = flat.next() {
-                let name = name.ok_or_else(|| unexpected("list answered with a key without a name"))?;
+                let name =
+                    name.ok_or_else(|| unexpected("list answered with a key without a name"))?;
                 let metadata = flat.next().flatten();
                 keys.push(ListedKey { name, metadata });
             }

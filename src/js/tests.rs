@@ -1,11 +1,28 @@
 //! Every function that the package's wasm exports, called as `js/` calls it.
 
+use std::collections::HashMap;
+
 use super::*;
 use js_sys::{JSON, Map, Object, Promise, Reflect};
 use wasm_bindgen_futures::JsFuture;
 use wasm_bindgen_test::wasm_bindgen_test;
 
 const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+
+thread_local! {
+    /// Tasks that have ended: what they came to, and whether that is an error.
+    static ENDED: RefCell<HashMap<u32, (JsValue, bool)>> = RefCell::default();
+}
+
+/// Answers as `js/tasks.js` does: after the core has got back.
+fn answer(reply: u32, values: Vec<JsValue>) {
+    wasm_bindgen_futures::spawn_local(async move {
+        for value in values {
+            tasks::give(reply, value.as_string());
+        }
+        tasks::answered(reply);
+    });
+}
 
 /// A port over a `Map`, as `js/connector.js` makes one.
 fn port() -> Port {
@@ -14,48 +31,43 @@ fn port() -> Port {
     let set = |name: &str, value: JsValue| Reflect::set(&port, &name.into(), &value).unwrap();
     set("isKv", JsValue::FALSE);
     let known = map.clone();
-    let read = Closure::<dyn Fn(String) -> Promise>::new(move |keys: String| {
-        let values = keys.split('\n').map(|key| {
+    let read = Closure::<dyn Fn(u32, String)>::new(move |reply, keys: String| {
+        let value = |key: &str| {
             let entry = known.get(&key.into());
-            entry
-                .dyn_ref::<Array>()
-                .map_or(JsValue::NULL, |entry| entry.get(0))
-        });
-        let values: JsValue = values.collect::<Array>().into();
-        Promise::resolve(&values)
+            let entry = entry.dyn_ref::<Array>();
+            entry.map_or(JsValue::NULL, |entry| entry.get(0))
+        };
+        answer(reply, keys.split('\n').map(value).collect());
     });
     set("read", read.into_js_value());
     let known = map.clone();
-    let put = Closure::<dyn Fn(JsValue, JsValue, JsValue, JsValue) -> Promise>::new(
-        move |key: JsValue, value: JsValue, _ttl: JsValue, metadata: JsValue| {
+    let put = Closure::<dyn Fn(u32, JsValue, JsValue, JsValue, JsValue)>::new(
+        move |reply, key: JsValue, value: JsValue, _ttl: JsValue, metadata: JsValue| {
             known.set(&key, &Array::of2(&value, &metadata).into());
-            Promise::resolve(&JsValue::UNDEFINED)
+            answer(reply, Vec::new());
         },
     );
     set("put", put.into_js_value());
     let known = map.clone();
-    let delete = Closure::<dyn Fn(JsValue) -> Promise>::new(move |key: JsValue| {
+    let delete = Closure::<dyn Fn(u32, JsValue)>::new(move |reply, key: JsValue| {
         known.delete(&key);
-        Promise::resolve(&JsValue::UNDEFINED)
+        answer(reply, Vec::new());
     });
     set("delete", delete.into_js_value());
-    let list = Closure::<dyn Fn(String) -> Promise>::new(move |prefix: String| {
-        let page = Array::of1(&JsValue::NULL);
+    let list = Closure::<dyn Fn(u32, String)>::new(move |reply, prefix: String| {
+        let mut page = vec![JsValue::NULL];
         map.for_each(&mut |entry, key| {
             if key.as_string().is_some_and(|key| key.starts_with(&prefix)) {
-                let metadata = entry.unchecked_ref::<Array>().get(1);
-                page.push(&key);
-                page.push(&if metadata.is_string() {
-                    metadata
-                } else {
-                    JsValue::NULL
-                });
+                page.extend([key, entry.unchecked_ref::<Array>().get(1)]);
             }
         });
-        let page: JsValue = page.into();
-        Promise::resolve(&page)
+        answer(reply, page);
     });
     set("list", list.into_js_value());
+    let finished = Closure::<dyn Fn(u32, JsValue, bool)>::new(|task, value, failed| {
+        ENDED.with_borrow_mut(|ended| ended.insert(task, (value, failed)));
+    });
+    set("finished", finished.into_js_value());
     port.unchecked_into()
 }
 
@@ -68,22 +80,34 @@ fn realm() -> Realm {
     realm_at(None)
 }
 
-/// A step's result, whether it came at once or by a promise.
-async fn done(outcome: Outcome) -> JsValue {
-    let value = outcome.unwrap();
-    match value.dyn_into::<Promise>() {
-        Ok(promise) => JsFuture::from(promise).await.unwrap(),
-        Err(value) => value,
+/// A step's result, whether it came at once or as a task: its value, and whether that is an error.
+async fn end(outcome: Outcome) -> (JsValue, bool) {
+    let task = match outcome {
+        Err(thrown) => return (thrown, true),
+        Ok(value) => match value.as_f64() {
+            Some(task) => task as u32,
+            None => return (value, false),
+        },
+    };
+    loop {
+        if let Some(end) = ENDED.with_borrow_mut(|ended| ended.remove(&task)) {
+            return end;
+        }
+        // A turn of the microtask queue.
+        let turn = Promise::resolve(&JsValue::UNDEFINED);
+        JsFuture::from(turn).await.unwrap();
     }
 }
 
+async fn done(outcome: Outcome) -> JsValue {
+    let (value, failed) = end(outcome).await;
+    assert!(!failed, "{value:?}");
+    value
+}
+
 async fn refused(outcome: Outcome) -> String {
-    let thrown = match outcome {
-        Ok(value) => JsFuture::from(value.unchecked_into::<Promise>())
-            .await
-            .unwrap_err(),
-        Err(thrown) => thrown,
-    };
+    let (thrown, failed) = end(outcome).await;
+    assert!(failed, "{thrown:?}");
     code(&thrown)
 }
 
@@ -131,10 +155,10 @@ async fn a_session_goes_round() {
         handle
             .state()
             .unwrap()
-            .contains("loaded\n[\"a\"]\n[\"note\"]\n1\n\"hi\"")
+            .contains("]\n[\"a\"]\n[\"note\"]\n1\n\"hi\"")
     );
     done(handle.save("-\"a\"\n_\"note\"".to_owned())).await;
-    assert!(handle.state().unwrap().contains("loaded\n[]\n[]"));
+    assert!(handle.state().unwrap().contains("]\n[]\n[]"));
     assert!(done(handle.exists(None)).await.as_bool().unwrap());
     done(handle.delete(None)).await;
     assert_eq!(code(&handle.apply("+\"a\"\n1").unwrap_err()), "destroyed");
@@ -280,4 +304,23 @@ fn settings_codes_and_ids() {
     assert!(error_codes().contains("revocation_pending"));
     assert_eq!(generate_session_id().unwrap().len(), 43);
     assert_ne!(generate_session_id(), generate_session_id());
+}
+
+#[wasm_bindgen_test]
+async fn steps_at_once_wait_for_their_own_answers() {
+    let realm = realm();
+    let mut cookies = Vec::new();
+    for n in 0..20 {
+        let handle = opened(&realm, None).await;
+        cookies.push(committed(&handle, &format!("+\"n\"\n{n}")).await);
+    }
+    let handles: Vec<Handle> = cookies
+        .into_iter()
+        .map(|cookie| realm.open(Some(cookie), None, None, None))
+        .collect();
+    let loading: Vec<Outcome> = handles.iter().map(|handle| handle.load(true)).collect();
+    for (n, outcome) in loading.into_iter().enumerate().rev() {
+        let state = done(outcome).await.as_string().unwrap();
+        assert!(state.ends_with(&format!("[\"n\"]\n[]\n{n}")), "{state}");
+    }
 }
