@@ -2,7 +2,7 @@
 //! each of which may throw without taking the instance down.
 
 #[cfg(feature = "worker")]
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use wasm_bindgen::prelude::*;
 
@@ -38,6 +38,10 @@ extern "C" {
 
     #[wasm_bindgen(method, catch)]
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
+
+    #[cfg(feature = "worker")]
+    #[wasm_bindgen(method, catch, js_name = set)]
+    fn set_text(this: &FetchHeaders, name: &JsValue, value: &JsValue) -> Result<(), JsValue>;
 }
 
 #[cfg(feature = "worker")]
@@ -59,6 +63,35 @@ impl FetchHeaders {
     /// What cannot be read counts as absent: a request without a session, not a failure.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.get(name).ok()?
+    }
+}
+
+#[cfg(feature = "worker")]
+thread_local! {
+    /// Texts that nearly every answer takes, as JavaScript's: decoding them anew is a good part of
+    /// what a header costs.
+    static TEXTS: RefCell<Vec<(&'static str, JsValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `text` as JavaScript's, made once.
+#[cfg(feature = "worker")]
+fn kept(text: &'static str) -> JsValue {
+    TEXTS.with_borrow_mut(|texts| {
+        let found = texts.iter().find(|(known, _)| *known == text);
+        if let Some((_, made)) = found {
+            return made.clone();
+        }
+        let made = JsValue::from_str(text);
+        texts.push((text, made.clone()));
+        made
+    })
+}
+
+#[cfg(feature = "worker")]
+impl FetchHeaders {
+    /// Sets a header that has the same value each time.
+    pub(crate) fn set_kept(&self, name: &'static str, value: &'static str) -> Result<(), JsValue> {
+        self.set_text(&kept(name), &kept(value))
     }
 }
 

@@ -356,11 +356,14 @@ fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()
     for cookie in commit.set_cookie() {
         headers.append("set-cookie", cookie)?;
     }
+    let kept: &FetchHeaders = headers.0.unchecked_ref();
     for (name, value) in commit.cache_control() {
-        headers.set(name, value)?;
+        kept.set_kept(name, value)?;
     }
-    if let Some(vary) = commit.vary(headers.get("vary")?.as_deref()) {
-        headers.set("vary", &vary)?;
+    match commit.vary(headers.get("vary")?.as_deref()).as_deref() {
+        Some("Cookie") => kept.set_kept("vary", "Cookie")?,
+        Some(vary) => headers.set("vary", vary)?,
+        None => {}
     }
     if let Some(timing) = commit.server_timing() {
         headers.append("server-timing", timing)?;
