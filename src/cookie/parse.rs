@@ -90,16 +90,16 @@ fn scan<'h>(
             return Err(TooLarge);
         }
         if let Some((kind, value)) = names.split(pair) {
-            found.get_mut(kind).push(value);
+            // Into its place at once: the limits leave few, and each costs a MAC later.
+            let values = found.get_mut(kind);
+            let place = values.binary_search_by(|other| {
+                *work += other.len().min(value.len()) + 1;
+                (*other).cmp(value)
+            });
+            if let Err(place) = place {
+                values.insert(place, value);
+            }
         }
-    }
-    for kind in CookieKind::ALL {
-        let values = found.get_mut(kind);
-        values.sort_unstable_by(|a, b| {
-            *work += a.len().min(b.len()) + 1;
-            a.cmp(b)
-        });
-        values.dedup();
     }
     Ok(found)
 }
