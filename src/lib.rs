@@ -105,6 +105,7 @@ mod stats;
 mod value;
 mod version;
 
+mod chacha;
 mod cookie;
 mod keys;
 mod ticket;

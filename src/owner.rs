@@ -6,9 +6,10 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
+use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
+use crate::chacha::XChaCha20Poly1305;
 use crate::connector::{ConnectorErrorKind, PutOptions};
 use crate::error::{ErrorCode, SessionError};
 use crate::keys::{Dead, Id, Secret, SessionKey};

@@ -123,6 +123,20 @@ function session({ savedAt = world.now() - 1e6, bound, values, version = [7, 9] 
   return { token, name, record, sealed, cookie };
 }
 
+test("wire_records_of_any_length_are_sealed_as_the_page_says", async () => {
+  // The cipher makes four blocks of 64 bytes at a time, and what is left of them.
+  for (const length of [0, 33, 64, 97, 130, 160, 190, 250, 320, 700, 2_000, 60_000]) {
+    const browser = world.browser();
+    const text = randomBytes(length).toString("hex").slice(0, length);
+    await expectSession(browser.send("PATCH", "/api/session/data", { text }));
+    const cookie = format.openKeyCookie(secret, COOKIE, browser.get(COOKIE).value);
+    const name = format.recordName({ ...cookie, derived: secret.derivedKey(cookie.token) }, "p:");
+    const { value } = (await world.storage.dump())[name];
+    const record = format.openRecord(secret.recordKey(cookie.token), name, value);
+    assert.deepEqual(record.values.map(([entry, , slot]) => [entry, slot.json]), [["text", JSON.stringify(text)]]);
+  }
+});
+
 test("wire_a_running_worker_reads_what_the_page_says", async () => {
   const at = world.now() - 5e5;
   const { name, sealed, cookie } = session({
