@@ -69,10 +69,12 @@ class Realm {
 }
 
 function realm(connector, name, secret, settings, areVariables, clock) {
-  portTo(connector, name); // before anything is kept under it
   let entry = known.get(connector);
-  if (!entry) known.set(connector, (entry = { memory: newMemory(), realms: [], counts: { requests: 0, new: 0 } }));
-  const key = [areVariables, secret, ...settings].join("\n");
+  if (!entry) {
+    portTo(connector, name); // before anything is kept under it
+    known.set(connector, (entry = { memory: newMemory(), realms: [], counts: { requests: 0, new: 0 } }));
+  }
+  const key = `${areVariables}\n${secret}\n${settings.join("\n")}`;
   let found = entry.realms.find((known) => known.key === key && known.clock === clock);
   if (!found) {
     const made = new Realm(connector, name, entry, secret, settings, areVariables, clock);
@@ -81,16 +83,20 @@ function realm(connector, name, secret, settings, areVariables, clock) {
   return found.realm;
 }
 
+/** Options that are no settings. A sink of events is for each request anew. */
+const OWN_OPTIONS = new Set(["secret", "clock", "onEvent"]);
+
 /** The configuration that `new Sessions(connector, options)` asks for. */
 export function realmOf(connector, options) {
   if (typeof options !== "object" || options === null) {
     throw sessionError("config", "options are missing: give at least { secret: env.SESSION_SECRET }");
   }
-  const { secret, clock, onEvent: _, ...rest } = options; // the last is for each request anew
-  if (connector === undefined && rest.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
+  const { secret, clock } = options;
+  if (connector === undefined && options.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
   const settings = [];
-  for (const [name, value] of Object.entries(rest)) {
-    if (value === undefined) continue;
+  for (const name of Object.keys(options)) {
+    const value = options[name];
+    if (value === undefined || OWN_OPTIONS.has(name)) continue;
     if (value === null || typeof value === "object" || typeof value === "function") {
       throw sessionError("config", `${name}: give text, a number, true or false`);
     }

@@ -97,7 +97,9 @@ export class Sessions {
 
   #attach(request, context) {
     const isText = request === undefined || request === null || typeof request === "string";
-    if (!isText && typeof request.headers?.get !== "function") {
+    // A `Request` makes its headers when they are asked for: not before somebody looks.
+    const isRequest = request instanceof Request || typeof request?.headers?.get === "function";
+    if (!isText && !isRequest) {
       throw sessionError("invalid_value", "a session is opened by a Request, a Cookie header or nothing");
     }
     return new SessionStore(BY_SESSIONS, this.#opening, request, context);
@@ -156,10 +158,11 @@ const NO_STORE = ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-co
 
 /** Puts a commit's header fields on `headers`. */
 function write(headers, { cookies, depends, timing }) {
-  for (const cookie of cookies) headers.append("set-cookie", cookie);
   if (!depends && cookies.length === 0) return;
-  if (timing) headers.append("server-timing", timing);
+  // The first of these is refused where the headers are immutable, before anything has changed.
   for (const name of NO_STORE) headers.set(name, "no-store");
+  for (const cookie of cookies) headers.append("set-cookie", cookie);
+  if (timing) headers.append("server-timing", timing);
   const vary = headers.get("vary")?.trim();
   if (!vary) {
     headers.set("vary", "Cookie");
@@ -170,19 +173,15 @@ function write(headers, { cookies, depends, timing }) {
 
 /** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
 function withHeaders(response, commit) {
-  const { cookies, depends, timing } = commit;
-  if (cookies.length === 0 && !depends) return response;
+  if (commit.cookies.length === 0 && !commit.depends) return response;
   try {
-    // Refused where the headers are immutable, as those of a redirect or a fetched response.
-    if (cookies.length === 0) response.headers.set("cache-control", "no-store");
-    else response.headers.append("set-cookie", cookies[0]);
-    write(response.headers, { cookies: cookies.slice(1), depends: true, timing });
+    write(response.headers, commit);
     return response;
   } catch (error) {
+    // Headers of a redirect or of a fetched response are immutable.
     if (!(error instanceof TypeError)) throw error;
   }
   const copy = new Response(response.body, response);
-  write(copy.headers, { cookies, depends: true, timing });
+  write(copy.headers, commit);
   return copy;
 }
-
