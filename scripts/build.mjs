@@ -24,7 +24,7 @@ const WASM_FEATURES = [
 
 /**
  * For what is deployed: functions are copied into their callers only where that is nearly free.
- * LLVM's own limits, 275 and for `#[inline]` 325, make the package a fifth larger; the ciphers run
+ * LLVM's own limits, 275 and for `#[inline]` 325, make the package a sixth larger; the ciphers run
  * in the same number of instructions, the rest of a small request in a twentieth less.
  */
 const INLINE_LESS = "-Cllvm-args=--inline-threshold=25 -Cllvm-args=--inlinehint-threshold=40";
