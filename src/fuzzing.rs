@@ -7,7 +7,7 @@ use crate::json;
 use crate::keys::{Purpose, Secret, SecretRing, Token};
 use crate::record::Envelope;
 use crate::settings::Settings;
-use crate::ticket::{Fresh, KeyCookie, Seen};
+use crate::ticket::{Fresh, KeyCookie, Seen, end_of};
 use crate::version::Version;
 use crate::wire::{Reader, encode_text};
 
@@ -135,7 +135,8 @@ pub fn fresh_cookie(data: &[u8]) {
             .map_or((0, data), |(at, rest)| (*at, rest));
         let (body, overlay) = rest.split_at(usize::from(split).min(rest.len()));
         let overlay = String::from_utf8_lossy(overlay);
-        let context: [&[u8]; 3] = [NAME.as_bytes(), token.bytes(), overlay.as_bytes()];
+        let end = end_of(Some(&overlay)).unwrap_or_default();
+        let context: [&[u8]; 3] = [NAME.as_bytes(), token.bytes(), end];
         let mut text = sealed(ring.signer(), Purpose::FreshCookie, body, &context);
         if !overlay.is_empty() {
             text.push('.');

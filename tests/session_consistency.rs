@@ -78,6 +78,27 @@ fn an_overlay_belongs_to_its_token() {
 }
 
 #[test]
+fn an_overlay_that_was_changed_is_not_read() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.store.lag();
+    world.visit(&mut jar, |session| session.set("a", 2).unwrap());
+    let fresh = jar.value(FRESH).unwrap().to_owned();
+    // Where the sealed data stand: before the seal's tag, which the cookie's own tag vouches for.
+    let at = fresh.len() - 40;
+    let other = if fresh.as_bytes()[at] == b'A' {
+        "B"
+    } else {
+        "A"
+    };
+    let changed = format!("{}{other}{}", &fresh[..at], &fresh[at + 1..]);
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=2");
+    jar.put(FRESH, &changed);
+    // What it says of the save holds all the same: what the store shows is older.
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Stale);
+}
+
+#[test]
 fn a_session_too_large_for_the_cookie_has_no_overlay() {
     let world = World::new();
     let mut jar = Jar::new();

@@ -185,6 +185,9 @@ export function openSeenCookie(secret, name, token, value) {
   return at;
 }
 
+/** The characters in which an overlay's own tag stands, whatever the length. */
+const endOf = (overlay = "") => utf8(overlay.slice(-22));
+
 export function freshCookie(secret, name, token, { version: saved, savedAt, unstored, overlay }) {
   const body = Buffer.concat([
     Buffer.of(FORMAT),
@@ -193,14 +196,14 @@ export function freshCookie(secret, name, token, { version: saved, savedAt, unst
     instant(savedAt),
     Buffer.of(unstored ? 1 : 0),
   ]);
-  const head = sealValue(secret, "fresh", body, utf8(name), token, utf8(overlay ?? ""));
+  const head = sealValue(secret, "fresh", body, utf8(name), token, endOf(overlay));
   return overlay === undefined ? head : `${head}.${overlay}`;
 }
 
 export function openFreshCookie(secret, name, token, value) {
   const dot = value.indexOf(".");
   const [head, overlay] = dot < 0 ? [value] : [value.slice(0, dot), value.slice(dot + 1)];
-  const reader = openValue(secret, "fresh", head, utf8(name), token, utf8(overlay ?? ""));
+  const reader = openValue(secret, "fresh", head, utf8(name), token, endOf(overlay));
   const opened = { version: reader.version(), savedAt: reader.instant(), unstored: reader.u8() === 1, overlay };
   reader.end();
   return opened;
