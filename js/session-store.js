@@ -352,7 +352,6 @@ export class SessionStore {
 
   /** Loads the session; tells what it found. */
   load({ fresh = false } = {}) {
-    this.#accessed = true;
     return this.#queue(async () => {
       await this.#load(fresh);
       if (this.#closed) throw this.#refuse(this.#closed);
@@ -402,7 +401,6 @@ export class SessionStore {
   exists(key) {
     return this.#queue(async () => {
       if (key !== undefined) return this.#aside((handle) => handle.exists(String(key)));
-      this.#accessed = true;
       if (this.#phase === "u") {
         await this.#load(false);
         if (this.#closed) throw this.#refuse(this.#closed);
@@ -529,6 +527,7 @@ export class SessionStore {
 
   /** Carries out what the core decides at once; after the step under way, if there is one. */
   #intend(intent) {
+    this.#accessed = true;
     if (this.#steps > 0) {
       this.#deferred.push(intent);
       return;
@@ -566,8 +565,9 @@ export class SessionStore {
     return this.#fact(index);
   }
 
-  /** One step after the other. */
+  /** One step of the application's after the other. */
   #queue(step) {
+    this.#accessed = true;
     return (this.#last = this.#after(this.#last, step));
   }
 
@@ -738,7 +738,7 @@ export class SessionStore {
       }
     }
     const timed = this.#realm.serverTiming && this.#accessed;
-    if (!this.#handle && !text && !problem && !timed) {
+    if (!text && !problem && !timed && this.#isDone()) {
       this.#phase = "c";
       this.#released = true;
       return { cookies: [], depends: this.#accessed };
@@ -750,6 +750,14 @@ export class SessionStore {
       if (problem) throw problem;
       return this.#headers(told);
     });
+  }
+
+  /** True where a commit would do nothing, as the core has said before: it need not be asked again. */
+  #isDone() {
+    if (!this.#handle) return true;
+    const facts = this.#facts;
+    // The last of them is `needsUpdate`, and they are a text until somebody looks at one.
+    return typeof facts === "string" ? facts.endsWith(",0]") : facts?.at(-1) === 0;
   }
 
   #headers(told) {

@@ -24,8 +24,14 @@ export function drive(contender) {
     SESSION_SECRET: "Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9",
     DATA: dataOf(100),
   };
-  /** Cookie headers of sessions that were made, by the name of the pool. */
+  /** Sessions that were made: their jars and the Cookie headers of these, by the name of the pool. */
   const pools = new Map();
+
+  /** What the browsers send by now: a cookie that has reached its end stays behind. */
+  const refresh = (pool) => {
+    pool.cookies = pool.jars.map((jar) => jar.header());
+    pool.forged = undefined;
+  };
 
   const send = (handler, method, cookie, ctx) => {
     const init = cookie ? { method, headers: { cookie } } : { method };
@@ -52,18 +58,20 @@ export function drive(contender) {
 
     /** Makes sessions with `size` bytes of data each, after those that the pool has and has not used. */
     async pool({ name, size, keys, count }, ctx) {
-      const pool = pools.get(name) ?? { cookies: [], next: 0, size, keys };
+      const pool = pools.get(name) ?? { jars: [], next: 0, size, keys };
       pools.set(name, pool);
       env.DATA = pool.keys ? keysOf(pool.keys) : dataOf(pool.size);
       const jars = await make(count, ctx);
-      pool.cookies = pool.cookies.slice(pool.next).concat(jars.map((jar) => jar.header()));
+      pool.jars = pool.jars.slice(pool.next).concat(jars);
       pool.next = 0;
+      refresh(pool);
       return { example: pool.cookies[0] };
     },
 
     /** Lets `milliseconds` pass. */
     pass({ milliseconds }) {
       clock.now += milliseconds;
+      for (const pool of pools.values()) refresh(pool);
     },
 
     drop({ name }) {
