@@ -1,7 +1,7 @@
 // What keeps the sessions: Workers KV, memory, or a connector of the application's.
 
 import { sessionError } from "./errors.js";
-import { answer, finished, later } from "./tasks.js";
+import { answer, finished, hold, later } from "./tasks.js";
 
 const METHODS = ["read", "put", "delete"];
 const KV_METHODS = ["get", "put", "delete", "list"];
@@ -74,12 +74,22 @@ class Port {
     answer(reply, () => new Promise((resolve) => setTimeout(resolve, milliseconds)), nothing);
   }
 
+  /** From where a request comes, and by what: a country and a user agent, a line each. */
+  sender(request) {
+    const country = request.cf?.country;
+    return `${typeof country === "string" ? country : ""}\n${request.headers.get("user-agent") ?? ""}`;
+  }
+
   finished(task, value, isError) {
     finished(task, value, isError);
   }
 
   waitUntil(context, task) {
     context.waitUntil(later(task));
+  }
+
+  holdUntil(context, step) {
+    context.waitUntil(hold(step));
   }
 }
 

@@ -93,8 +93,14 @@ export function realmOf(connector, options) {
   }
   const { secret, clock } = options;
   if (connector === undefined && options.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
+  // Mostly it is what the last request said.
+  const names = Object.keys(options);
+  const last = known.get(connector)?.last;
+  if (last && names.length === last.names.length && names.every((name, i) => name === last.names[i] && options[name] === last.values[i])) {
+    return last.realm;
+  }
   const settings = [];
-  for (const name of Object.keys(options)) {
+  for (const name of names) {
     const value = options[name];
     if (value === undefined || OWN_OPTIONS.has(name)) continue;
     if (value === null || typeof value === "object" || typeof value === "function") {
@@ -105,7 +111,7 @@ export function realmOf(connector, options) {
   if (clock !== undefined && typeof clock?.now !== "function") {
     throw sessionError("config", "clock: give an object with a method now(), in milliseconds");
   }
-  return realm(
+  const found = realm(
     connector,
     "the KV namespace or connector (the first argument, usually env.SESSIONS)",
     ring(secret, "the option secret"),
@@ -113,6 +119,12 @@ export function realmOf(connector, options) {
     false,
     clock ?? ownClock(connector),
   );
+  // What may be another the next time, though it is the same object: a list of secrets, the clock
+  // of a connector in memory.
+  if (typeof secret === "string" && !(connector instanceof MemoryConnector)) {
+    known.get(connector).last = { names, values: names.map((name) => options[name]), realm: found };
+  }
+  return found;
 }
 
 /** The configuration that a Worker's environment describes. */

@@ -7,7 +7,7 @@ import { newSessionId } from "./core.js";
 import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { Table } from "./values.js";
 import { realmOf, sinkOf } from "./realm.js";
-import { later } from "./tasks.js";
+import { atEnd } from "./tasks.js";
 
 /** Says that a session is opened by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
@@ -593,16 +593,12 @@ export class SessionStore {
     this.#undefer();
     const result = step();
     if (!(result instanceof Promise)) return result;
-    return (this.#last = this.#under(result));
-  }
-
-  async #under(step) {
     this.#steps += 1;
-    try {
-      return await step;
-    } finally {
+    const ended = () => {
       this.#steps -= 1;
-    }
+    };
+    result.then(ended, ended); // before anybody else hears of it
+    return (this.#last = result);
   }
 
   /** A step of the core, and what is made of its answer: at once where the core need not wait. */
@@ -617,14 +613,17 @@ export class SessionStore {
     return typeof answer === "number" ? this.#wait(answer, after) : after(answer);
   }
 
-  async #wait(task, after) {
-    let answer;
-    try {
-      answer = await later(task);
-    } catch (thrown) {
-      throw this.#refuse(fromCore(thrown));
-    }
-    return after(answer);
+  #wait(task, after) {
+    return new Promise((resolve, reject) => {
+      atEnd(task, (told, isError) => {
+        try {
+          if (isError) throw this.#refuse(fromCore(told));
+          resolve(after(told));
+        } catch (error) {
+          reject(error);
+        }
+      });
+    });
   }
 
   async #end(step, flushes = false) {

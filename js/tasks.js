@@ -2,36 +2,56 @@
 
 import { answered, failed, give } from "./glue.js";
 
-/** Tasks of the core by number: who waits for their end, or what they came to before anybody did. */
-const tasks = new Map();
-
-/** The end of a task, as a promise. */
-export function later(task) {
-  return new Promise((resolve, reject) => {
-    const end = tasks.get(task);
-    if (!end) {
-      tasks.set(task, { resolve, reject });
-    } else {
-      tasks.delete(task);
-      settle({ resolve, reject }, end);
-    }
-  });
+/** What is known of a task of the core. */
+class Task {
+  /** Who waits for its end, and what it came to before anybody did: a step has one caller. */
+  then;
+  end;
+  /** Who wants to know that it has ended, whatever it came to. */
+  held;
 }
 
-/** Called by the core: what a task came to. */
-export function finished(task, value, isError) {
-  const waiting = tasks.get(task);
-  if (!waiting) {
-    tasks.set(task, { value, isError });
+const tasks = new Map();
+
+function known(number) {
+  let task = tasks.get(number);
+  if (!task) tasks.set(number, (task = new Task()));
+  return task;
+}
+
+/** Calls `then` with what a task came to and whether that is an error. */
+export function atEnd(number, then) {
+  const task = known(number);
+  if (!task.end) {
+    task.then = then;
   } else {
-    tasks.delete(task);
-    settle(waiting, { value, isError });
+    tasks.delete(number);
+    then(...task.end);
   }
 }
 
-function settle({ resolve, reject }, { value, isError }) {
-  if (isError) reject(value);
-  else resolve(value);
+/** The end of a task, as a promise. */
+export const later = (number) =>
+  new Promise((resolve, reject) => atEnd(number, (value, isError) => (isError ? reject(value) : resolve(value))));
+
+/** A promise that a task has ended, beside its caller's. */
+export const hold = (number) =>
+  new Promise((resolve) => {
+    const task = known(number);
+    const before = task.held;
+    task.held = before ? () => resolve(before()) : resolve;
+  });
+
+/** Called by the core: what a task came to. */
+export function finished(number, value, isError) {
+  const task = known(number);
+  task.held?.();
+  if (task.then) {
+    tasks.delete(number);
+    task.then(value, isError);
+  } else {
+    task.end = [value, isError];
+  }
 }
 
 /**
@@ -54,8 +74,15 @@ export function answer(reply, ask, texts) {
         failed(reply, thrown);
         return;
       }
-      for (const value of values) give(reply, value ?? undefined);
-      answered(reply);
+      // Of what a load reads, all but the first are markers, which are absent as a rule.
+      let absent = values.length - 1;
+      while (absent > 0 && (values[values.length - absent] ?? null) === null) absent -= 1;
+      if (absent === 0) {
+        answered(reply, values[0] ?? undefined, values.length);
+      } else {
+        for (const value of values) give(reply, value ?? undefined);
+        answered(reply, undefined, 0);
+      }
     },
     (thrown) => failed(reply, thrown),
   );

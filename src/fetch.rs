@@ -4,6 +4,8 @@
 #[cfg(feature = "worker")]
 use std::{cell::RefCell, rc::Rc};
 
+#[cfg(feature = "worker")]
+use futures_util::future::LocalBoxFuture;
 use wasm_bindgen::prelude::*;
 
 use crate::presented::RequestHead;
@@ -47,8 +49,8 @@ extern "C" {
 #[cfg(feature = "worker")]
 impl FetchContext {
     /// Its `waitUntil`, for futures.
-    pub(crate) fn into_wait_until(self) -> WaitUntil {
-        Rc::new(move |future| {
+    pub(crate) fn into_wait_until(self) -> Rc<dyn WaitUntil> {
+        Rc::new(move |future: LocalBoxFuture<'static, ()>| {
             let promise = wasm_bindgen_futures::future_to_promise(async move {
                 future.await;
                 Ok(JsValue::UNDEFINED)

@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context as Poller, Poll};
 
@@ -53,7 +54,7 @@ pub struct SessionLayer(SendWrapper<Inner>);
 #[derive(Clone)]
 struct Inner {
     sessions: Sessions,
-    wait_until: Option<WaitUntil>,
+    wait_until: Option<Rc<dyn WaitUntil>>,
 }
 
 impl SessionLayer {

@@ -1012,7 +1012,7 @@ impl SessionStore {
     /// Leaves `work` to `waitUntil`; awaits it where there is none.
     async fn later(&self, work: impl Future<Output = ()> + 'static) {
         match &self.wait_until {
-            Some(wait_until) => wait_until(work.boxed_local()),
+            Some(wait_until) => wait_until.leave(work.boxed_local()),
             None => work.await,
         }
     }
@@ -1024,14 +1024,11 @@ impl SessionStore {
         let slot = Rc::clone(&result);
         // One type of future, whatever it is that it works on: the machinery is there once.
         let work = async move { slot.set(Some(work.await)) }.boxed_local();
-        match &self.wait_until {
-            None => work.await,
-            Some(wait_until) => {
-                let work = work.shared();
-                wait_until(work.clone().boxed_local());
-                work.await;
-            }
-        }
+        let work = match &self.wait_until {
+            Some(wait_until) => wait_until.share(work),
+            None => work,
+        };
+        work.await;
         match result.take() {
             Some(result) => result,
             // Never: the work has ended, and with that it has left its result.

@@ -11,7 +11,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -27,8 +27,25 @@ use crate::save::{MarkerPut, Step, expired, refusal};
 use crate::sessions::Shared;
 use crate::value::{from_entries, from_json, to_entries, to_json};
 
-/// Registers a future with `waitUntil`.
-pub(crate) type WaitUntil = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
+/// A platform's `waitUntil`: what is registered with it is seen through, though the browser has
+/// gone away.
+pub(crate) trait WaitUntil {
+    /// Registers `work`, which nobody else waits for.
+    fn leave(&self, work: LocalBoxFuture<'static, ()>);
+
+    /// Registers `work` that the step under way waits for. Gives what it is to wait for.
+    fn share(&self, work: LocalBoxFuture<'static, ()>) -> LocalBoxFuture<'static, ()> {
+        let work = work.shared();
+        self.leave(work.clone().boxed_local());
+        work.boxed_local()
+    }
+}
+
+impl<F: Fn(LocalBoxFuture<'static, ()>)> WaitUntil for F {
+    fn leave(&self, work: LocalBoxFuture<'static, ()>) {
+        self(work);
+    }
+}
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.
@@ -51,7 +68,7 @@ pub(crate) type WaitUntil = Rc<dyn Fn(LocalBoxFuture<'static, ()>)>;
 pub struct SessionStore {
     pub(crate) shared: Rc<Shared>,
     pub(crate) request: Rc<dyn RequestHead>,
-    pub(crate) wait_until: Option<WaitUntil>,
+    pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
     cookies: OnceCell<(Presented, Came)>,
     pub(crate) phase: Phase,

@@ -13,7 +13,7 @@ use crate::connector::{
     kv_rules,
 };
 use crate::error::SessionError;
-use crate::fetch::FetchContext;
+use crate::fetch::{FetchContext, FetchRequest};
 use crate::store::WaitUntil;
 
 use super::record;
@@ -55,13 +55,27 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn sleep(this: &Port, reply: u32, milliseconds: u32) -> Result<(), JsValue>;
 
+    /// A country and a user agent, a line each, empty where it is not known.
+    #[wasm_bindgen(method, catch)]
+    fn sender(this: &Port, request: &FetchRequest) -> Result<String, JsValue>;
+
     /// What a task came to: its value, or an error record.
     #[wasm_bindgen(method, catch)]
     fn finished(this: &Port, task: u32, value: JsValue, failed: bool) -> Result<(), JsValue>;
 
-    /// Registers a task with a handler's context.
+    /// Registers a task with a handler's context: one that nobody else waits for.
     #[wasm_bindgen(method, catch, js_name = waitUntil)]
     fn wait_until(this: &Port, context: &FetchContext, task: u32) -> Result<(), JsValue>;
+
+    /// Registers the step that `task` is, which its caller waits for.
+    #[wasm_bindgen(method, catch, js_name = holdUntil)]
+    fn hold_until(this: &Port, context: &FetchContext, task: u32) -> Result<(), JsValue>;
+}
+
+/// Who sends a request, as far as its head tells.
+pub(super) struct Sender {
+    pub(super) place: Option<String>,
+    pub(super) user_agent: Option<String>,
 }
 
 /// A [`SessionConnector`] that is JavaScript.
@@ -99,20 +113,24 @@ impl JsConnector {
         }
     }
 
-    /// The `waitUntil` of a handler's context, for futures.
-    pub(super) fn wait_until(self: &Rc<Self>, context: FetchContext) -> WaitUntil {
-        let connector = Rc::clone(self);
-        Rc::new(move |future| {
-            let ended = Rc::clone(&connector);
-            tasks::spawn(|task| {
-                // Refused after the request's end: the future runs for as long as it may.
-                let _ = connector.port.wait_until(&context, task);
-                Box::pin(async move {
-                    future.await;
-                    let _ = ended.port.finished(task, JsValue::UNDEFINED, false);
-                })
-            });
+    /// The `waitUntil` of a handler's context.
+    pub(super) fn wait_until(self: &Rc<Self>, context: FetchContext) -> Rc<dyn WaitUntil> {
+        Rc::new(Waiting {
+            connector: Rc::clone(self),
+            context,
         })
+    }
+
+    /// Where `request` comes from and by what, asked for in one go: each save keeps both.
+    pub(super) fn sender(&self, request: &FetchRequest) -> Sender {
+        let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        // What cannot be read counts as absent.
+        let told = self.port.sender(request).unwrap_or_default();
+        let (place, user_agent) = told.split_once('\n').unwrap_or_default();
+        Sender {
+            place: known(place),
+            user_agent: known(user_agent),
+        }
     }
 
     pub(super) async fn sleep(&self, milliseconds: u32) {
@@ -145,6 +163,34 @@ impl JsConnector {
             kind_of(text_of(&thrown, "code").as_deref())
         };
         ConnectorError::new(kind, message).with_source(Cause(thrown))
+    }
+}
+
+struct Waiting {
+    connector: Rc<JsConnector>,
+    context: FetchContext,
+}
+
+// What the context refuses, after the request's end, runs for as long as it may.
+impl WaitUntil for Waiting {
+    fn leave(&self, work: LocalBoxFuture<'static, ()>) {
+        let connector = Rc::clone(&self.connector);
+        tasks::spawn(|task| {
+            let _ = connector.port.wait_until(&self.context, task);
+            Box::pin(async move {
+                work.await;
+                let _ = connector.port.finished(task, JsValue::UNDEFINED, false);
+            })
+        });
+    }
+
+    /// The step itself is registered: it is never dropped before its end, so that the work needs
+    /// no life of its own.
+    fn share(&self, work: LocalBoxFuture<'static, ()>) -> LocalBoxFuture<'static, ()> {
+        if let Some(step) = tasks::current() {
+            let _ = self.connector.port.hold_until(&self.context, step);
+        }
+        work
     }
 }
 

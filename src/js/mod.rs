@@ -12,7 +12,7 @@ mod tasks;
 mod tests;
 mod wire;
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -34,7 +34,7 @@ use crate::settings::Settings;
 use crate::store::SessionStore;
 use crate::wire::encode_text;
 
-use connector::{Cause, JsConnector, Port};
+use connector::{Cause, JsConnector, Port, Sender};
 use wire::Facts;
 
 /// What the isolate remembers of one connector's sessions.
@@ -180,7 +180,12 @@ impl Realm {
             sessions = sessions.with_events(JsEvents(sink));
         }
         // JavaScript counts its requests: not each of them comes here.
-        let mut store = sessions.open_uncounted(Head { cookie, request });
+        let mut store = sessions.open_uncounted(Head {
+            cookie,
+            request,
+            connector: Rc::clone(&self.connector),
+            sender: OnceCell::new(),
+        });
         store.wait_until = context.map(|context| self.connector.wait_until(context));
         Handle(Rc::new(Slot {
             connector: Rc::clone(&self.connector),
@@ -471,14 +476,24 @@ pub fn generate_session_id() -> Result<String, JsValue> {
 struct Head {
     cookie: Option<String>,
     request: Option<FetchRequest>,
+    connector: Rc<JsConnector>,
+    sender: OnceCell<Sender>,
+}
+
+impl Head {
+    fn sender(&self) -> Option<&Sender> {
+        let request = self.request.as_ref()?;
+        Some(self.sender.get_or_init(|| self.connector.sender(request)))
+    }
 }
 
 impl RequestHead for Head {
     fn header(&self, name: &str) -> Option<String> {
-        if name == "cookie" {
-            return self.cookie.clone();
+        match name {
+            "cookie" => self.cookie.clone(),
+            "user-agent" => self.sender()?.user_agent.clone(),
+            _ => self.request.as_ref()?.header(name),
         }
-        self.request.as_ref()?.header(name)
     }
 
     fn method(&self) -> String {
@@ -489,7 +504,7 @@ impl RequestHead for Head {
     }
 
     fn place(&self) -> Option<String> {
-        self.request.as_ref()?.place()
+        self.sender()?.place.clone()
     }
 }
 

@@ -64,11 +64,13 @@ struct Tasks {
     ready: Vec<u32>,
     /// True while one is polled, or a future that may become one.
     running: bool,
+    /// Which.
+    current: Option<u32>,
 }
 
 thread_local! {
     static TASKS: RefCell<Tasks> = const {
-        RefCell::new(Tasks { all: Slab::new(), ready: Vec::new(), running: false })
+        RefCell::new(Tasks { all: Slab::new(), ready: Vec::new(), running: false, current: None })
     };
     static REPLIES: RefCell<Slab<Pending>> = const { RefCell::new(Slab::new()) };
 }
@@ -108,7 +110,7 @@ pub(super) fn start<T>(
         (tasks.all.get(id).map(|task| task.waker.clone()), outermost)
     });
     let waker = waker.unwrap_or_else(|| Waker::noop().clone());
-    let started = match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+    let started = match poll_as(id, future.as_mut(), &waker) {
         Poll::Ready(done) => {
             TASKS.with_borrow_mut(|tasks| tasks.all.remove(id));
             Ok(done)
@@ -127,6 +129,19 @@ pub(super) fn start<T>(
         run();
     }
     started
+}
+
+/// The task that is polled now.
+pub(super) fn current() -> Option<u32> {
+    TASKS.with_borrow(|tasks| tasks.current)
+}
+
+fn poll_as<T>(id: u32, future: Pin<&mut dyn Future<Output = T>>, waker: &Waker) -> Poll<T> {
+    let enter = |id| TASKS.with_borrow_mut(|tasks| std::mem::replace(&mut tasks.current, id));
+    let before = enter(Some(id));
+    let polled = future.poll(&mut Context::from_waker(waker));
+    enter(before);
+    polled
 }
 
 fn reserve() -> u32 {
@@ -166,7 +181,7 @@ fn poll(id: u32) {
     let Some((mut work, waker)) = taken else {
         return;
     };
-    let left = match work.as_mut().poll(&mut Context::from_waker(&waker)) {
+    let left = match poll_as(id, work.as_mut(), &waker) {
         Poll::Ready(()) => None,
         Poll::Pending => Some(work),
     };
@@ -245,9 +260,18 @@ pub fn give(reply: u32, value: Option<String>) {
     });
 }
 
-/// The answer is complete.
+/// The answer is complete, with `count` more values: `first`, and the absence of every other.
 #[wasm_bindgen]
-pub fn answered(reply: u32) {
+pub fn answered(reply: u32, first: Option<String>, count: u32) {
+    if count > 0 {
+        REPLIES.with_borrow_mut(|replies| {
+            if let Some(pending) = replies.get(reply) {
+                pending.values.push(first);
+                let all = pending.values.len() + count as usize - 1;
+                pending.values.resize(all, None);
+            }
+        });
+    }
     end(reply, Ok(()));
 }
 

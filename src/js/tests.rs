@@ -20,7 +20,7 @@ fn answer(reply: u32, values: Vec<JsValue>) {
         for value in values {
             tasks::give(reply, value.as_string());
         }
-        tasks::answered(reply);
+        tasks::answered(reply, None, 0);
     });
 }
 
