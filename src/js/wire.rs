@@ -47,7 +47,7 @@ pub(super) fn state(store: &SessionStore) -> String {
         for (_, text) in table.iter() {
             out.push('\n');
             // A line break in a JSON text stands between its parts, where a space does as well.
-            if text.contains('\n') {
+            if has_line_break(text) {
                 out.push_str(&text.replace('\n', " "));
             } else {
                 out.push_str(text);
@@ -55,6 +55,11 @@ pub(super) fn state(store: &SessionStore) -> String {
         }
     }
     out
+}
+
+/// Looks at every byte, sixteen at a time, where stopping at the first would take them by eights.
+fn has_line_break(text: &str) -> bool {
+    text.bytes().fold(false, |found, byte| found | (byte == b'\n'))
 }
 
 /// Applies what `js/values.js` wrote: `*` for a clear; `-` and `_` before a key to remove, `+` and
