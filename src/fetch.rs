@@ -42,6 +42,10 @@ extern "C" {
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
 
     #[cfg(feature = "worker")]
+    #[wasm_bindgen(method, catch, js_name = get)]
+    fn get_text(this: &FetchHeaders, name: &JsValue) -> Result<Option<String>, JsValue>;
+
+    #[cfg(feature = "worker")]
     #[wasm_bindgen(method, catch, js_name = set)]
     fn set_text(this: &FetchHeaders, name: &JsValue, value: &JsValue) -> Result<(), JsValue>;
 }
@@ -91,6 +95,11 @@ fn kept(text: &'static str) -> JsValue {
 
 #[cfg(feature = "worker")]
 impl FetchHeaders {
+    /// As [`text`](Self::text), of a header that each request is asked for.
+    pub(crate) fn text_of_kept(&self, name: &'static str) -> Option<String> {
+        self.get_text(&kept(name)).ok()?
+    }
+
     /// Sets a header that has the same value each time.
     pub(crate) fn set_kept(&self, name: &'static str, value: &'static str) -> Result<(), JsValue> {
         self.set_text(&kept(name), &kept(value))

@@ -280,7 +280,11 @@ struct Head {
 
 impl RequestHead for Head {
     fn header(&self, name: &str) -> Option<String> {
-        self.headers.text(name)
+        match name {
+            "cookie" => self.headers.text_of_kept("cookie"),
+            "user-agent" => self.headers.text_of_kept("user-agent"),
+            _ => self.headers.text(name),
+        }
     }
 
     fn method(&self) -> String {
@@ -360,7 +364,7 @@ fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()
     for (name, value) in commit.cache_control() {
         kept.set_kept(name, value)?;
     }
-    match commit.vary(headers.get("vary")?.as_deref()).as_deref() {
+    match commit.vary(kept.text_of_kept("vary").as_deref()).as_deref() {
         Some("Cookie") => kept.set_kept("vary", "Cookie")?,
         Some(vary) => headers.set("vary", vary)?,
         None => {}
