@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use hkdf::Hkdf;
 use hmac::digest::{KeyInit, Update};
-use hmac::{Hmac, Mac as _};
+use hmac::{HmacReset, Mac as _};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -304,15 +304,19 @@ impl Names {
     }
 }
 
+/// HMAC-SHA256, of the kind that can be finished in its place. The other kind is finished by value,
+/// and the copy that is left behind holds the end of what was authenticated: a token, often.
+type Mac = HmacReset<Sha256>;
+
 /// One secret, already turned into the keys of its purposes.
 pub(crate) struct Secret {
     id: KeyId,
-    mac: Hmac<Sha256>,
-    owner: Hmac<Sha256>,
+    mac: Mac,
+    owner: Mac,
     /// Seals list metadata.
     metadata: Zeroizing<[u8; 32]>,
     /// HMAC keyed with the secret itself: the extract step of HKDF for any token.
-    extract: Hmac<Sha256>,
+    extract: Mac,
 }
 
 impl Secret {
@@ -340,7 +344,7 @@ impl Secret {
     pub(crate) fn tag(&self, purpose: Purpose, fields: &[&[u8]]) -> Tag {
         let mut mac = self.mac.clone();
         absorb(&mut mac, purpose.text());
-        truncate(authenticate(mac, fields))
+        truncate(authenticate(&mut mac, fields))
     }
 
     /// True where `tag` is that of `fields`; in constant time.
@@ -349,10 +353,8 @@ impl Secret {
     }
 
     pub(crate) fn owner_tag(&self, owner: &str) -> Id {
-        Id(truncate(authenticate(
-            self.owner.clone(),
-            &[owner.as_bytes()],
-        )))
+        let mut mac = self.owner.clone();
+        Id(truncate(authenticate(&mut mac, &[owner.as_bytes()])))
     }
 
     pub(crate) fn metadata_key(&self) -> &[u8; 32] {
@@ -365,7 +367,7 @@ impl Secret {
         let mut extract = self.extract.clone();
         Update::update(&mut extract, token.bytes());
         let pseudo_random_key: Zeroizing<[u8; 32]> =
-            Zeroizing::new(extract.finalize().into_bytes().into());
+            Zeroizing::new(extract.finalize_reset().into_bytes().into());
         let mut derived = [0; 16];
         // 32 bytes are what `from_prk` asks for at least, so this is always taken.
         let record = Pinned::filled(|record| {
@@ -487,12 +489,12 @@ fn refuse_weak(secret: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-fn keyed(key: &[u8]) -> Hmac<Sha256> {
+fn keyed(key: &[u8]) -> Mac {
     // HMAC takes a key of any length (RFC 2104 section 2); the fallback is never reached.
-    Hmac::<Sha256>::new_from_slice(key).unwrap_or_else(|_| Hmac::<Sha256>::new(&Default::default()))
+    Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
 }
 
-fn subkey(root: &Hkdf<Sha256>, info: &[u8]) -> Hmac<Sha256> {
+fn subkey(root: &Hkdf<Sha256>, info: &[u8]) -> Mac {
     let mut key = Zeroizing::new([0; 32]);
     expand(root, info, &mut key[..]);
     keyed(&key[..])
@@ -504,14 +506,14 @@ fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
     debug_assert!(expanded.is_ok());
 }
 
-fn authenticate(mut mac: Hmac<Sha256>, fields: &[&[u8]]) -> [u8; 32] {
+fn authenticate(mac: &mut Mac, fields: &[&[u8]]) -> [u8; 32] {
     for field in fields {
-        absorb(&mut mac, field);
+        absorb(mac, field);
     }
-    mac.finalize().into_bytes().into()
+    mac.finalize_reset().into_bytes().into()
 }
 
-fn absorb(mac: &mut Hmac<Sha256>, field: &[u8]) {
+fn absorb(mac: &mut Mac, field: &[u8]) {
     Update::update(mac, &(field.len() as u32).to_be_bytes());
     Update::update(mac, field);
 }

@@ -59,7 +59,8 @@ pub(super) fn state(store: &SessionStore) -> String {
 
 /// Looks at every byte, sixteen at a time, where stopping at the first would take them by eights.
 fn has_line_break(text: &str) -> bool {
-    text.bytes().fold(false, |found, byte| found | (byte == b'\n'))
+    text.bytes()
+        .fold(false, |found, byte| found | (byte == b'\n'))
 }
 
 /// Applies what `js/values.js` wrote: `*` for a clear; `-` and `_` before a key to remove, `+` and

@@ -80,6 +80,16 @@ test("memory_holds_no_token_when_its_request_has_ended", async () => {
   cookies = await request("POST", "/api/session/cycle", cookies);
   note(cookies);
   cookies = await request("PUT", "/api/session/data/b", cookies, "2");
+  // Two hours later the seen cookie is written, and read again with the request after it.
+  const { now } = Date;
+  Date.now = () => now() + 7_200_000;
+  try {
+    cookies = await request("GET", "/api/session", cookies);
+    assert.ok(cookies[`${COOKIE}-seen`], "a seen cookie");
+    cookies = await request("GET", "/api/session", cookies);
+  } finally {
+    Date.now = now;
+  }
   assert.equal(tokens.size, 3);
   for (const [token, value] of tokens) {
     assert.ok(!holds(token), "the bytes of a token");
