@@ -11,11 +11,12 @@ import * as growthBench from "./growth.mjs";
 import * as instructions from "./instructions.mjs";
 import * as sizeBench from "./size.mjs";
 import * as soakBench from "./soak.mjs";
+import * as whereBench from "./where.mjs";
 import * as wireBench from "./wire.mjs";
 
 const HELP = `npm run bench                    everything, into bench/results/
 npm run bench -- quick           everything, briefly: under three minutes
-npm run bench -- cpu             one part: cpu, wire, size, growth, profile, soak
+npm run bench -- cpu             one part: cpu, wire, size, growth, profile, where, soak
 npm run bench -- cpu quick --only ours-js,floor
 npm run bench -- document        writes the tables of bench/results/ into docs/performance.md
 npm run bench -- budget          counts anew what \`npm run check\` compares with (bench/budget.json)`;
@@ -45,6 +46,11 @@ const PARTS = {
   async profile() {
     const measured = await instructions.profile();
     instructions.report(measured, print);
+    return measured;
+  },
+  async where(options) {
+    const measured = await whereBench.where(options);
+    whereBench.report(measured, print);
     return measured;
   },
   async soak(options) {

@@ -1,7 +1,13 @@
 // What a contender adds to a Worker: bytes to upload, and time until the first answer.
 
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { namedWasm } from "../scripts/build-package.mjs";
 import { bundle, size } from "./host/bundle.mjs";
 import { CONTENDERS, install, titleOf } from "./host/contenders.mjs";
+import { functions } from "./host/functions.mjs";
 import { summary } from "./host/stats.mjs";
 
 /** A Worker around a contender, and nothing else. */
@@ -20,6 +26,34 @@ async function bytes(name) {
     wasm: binary,
     total: { raw: javascript.raw + binary.raw, gzip: javascript.gzip + binary.gzip },
   };
+}
+
+/** What the functions of the package's wasm are for: the first that fits. */
+const PARTS = [
+  ["ciphers, hashes, base64", /sha2|hmac|hkdf|digest|block_buffer|chacha|poly1305|cipher|aead|universal_hash|base64|vsimd|zeroize/i],
+  ["loading, saving, logging in and out, owners", /edge_session::(lifecycle|save|load|io|outcome|presented|store|sessions|revocation|owner|version)/],
+  ["records, their data, JSON", /edge_session::(record|data|json|value|expiry)/],
+  ["cookies, keys, settings, errors", /edge_session::(cookie|ticket|keys|wire|settings|error|csrf|events)/],
+  ["the isolate's memory", /edge_session::(isolate|stats)|hashbrown|hash/],
+  ["what JavaScript calls, and waiting for it", /edge_session::js|wasm_bindgen|js_sys|externref|shim|^(realm|handle|memory)_|futures|^_*wb/],
+  ["allocation", /talc|malloc|realloc|alloc_zeroed|__rust/],
+  ["Rust's library: text, formatting, lists", /core|alloc|std|^<?[iu](8|16|32|64)/],
+  ["all else", /./],
+];
+
+/** Bytes of the code of the package's wasm by what it is for. */
+async function composition() {
+  const dir = mkdtempSync(join(tmpdir(), "edge-session-named-"));
+  try {
+    const parts = Object.fromEntries(PARTS.map(([part]) => [part, 0]));
+    for (const [name, bytes] of functions(readFileSync(await namedWasm(dir)))) {
+      const [part] = PARTS.find(([, pattern]) => pattern.test(name || "?"));
+      parts[part] += bytes;
+    }
+    return parts;
+  } finally {
+    rmSync(dir, { recursive: true, force: true });
+  }
 }
 
 /** One start: milliseconds until the head of the first answer, and CPU until its end. */
@@ -62,15 +96,20 @@ export async function sizes({ quick = false, only, log }) {
       rows[name].starts[method] = { wall: of("wall"), cpu: of("cpu") };
     }
   }
-  return { rows, base, starts };
+  return { rows, base, starts, parts: await composition() };
 }
 
-export function report({ rows, base, starts }, print) {
+export function report({ rows, base, starts, parts }, print) {
   const kb = ({ raw, gzip }) => `${(raw / 1000).toFixed(1)} / ${(gzip / 1000).toFixed(1)}`;
   print("", "Bytes added to a Worker, in kB: minified / gzip -9.", "");
   print("| | together | JavaScript | wasm |", "|---|---|---|---|");
   for (const { title, bytes } of Object.values(rows)) {
     print(`| ${title} | ${kb(bytes.total)} | ${kb(bytes.javascript)} | ${bytes.wasm.raw ? kb(bytes.wasm) : "-"} |`);
+  }
+  const code = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
+  print("", "The code of the package's wasm, in kB before gzip, by what it is for.", "", "| | kB | |", "|---|---|---|");
+  for (const [part, bytes] of Object.entries(parts)) {
+    print(`| ${part} | ${(bytes / 1000).toFixed(1)} | ${((bytes / code) * 100).toFixed(0)} % |`);
   }
   const ms = ({ median, low, high }) => `${median.toFixed(1)} (${low.toFixed(1)}–${high.toFixed(1)})`;
   print(

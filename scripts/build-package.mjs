@@ -14,16 +14,16 @@ import { setUp } from "./setup.mjs";
 const out = inRoot("pkg");
 // Of its own: the Worker's wasm has the same file name.
 const targetDir = inRoot("target", "package");
+const TARGET = "wasm32-unknown-unknown";
+const compiled = join(targetDir, TARGET, "release", "edge_session.wasm");
 
 /** Builds the package; does nothing beyond asking cargo when nothing has changed. */
 export async function buildPackage() {
-  const target = "wasm32-unknown-unknown";
   await cargoWasm(
     "compiling the crate for the package",
-    ["build", "--lib", "--release", "--target", target, "--no-default-features", "--features", "js"],
+    ["build", "--lib", "--release", "--target", TARGET, "--no-default-features", "--features", "js"],
     { env: { CARGO_TARGET_DIR: targetDir } },
   );
-  const compiled = join(targetDir, target, "release", "edge_session.wasm");
   const sources = readdirSync(inRoot("js")).map((name) => inRoot("js", name));
   const stamp = join(targetDir, ".package-built-from");
   const inputs = digest(
@@ -64,6 +64,14 @@ export async function buildPackage() {
     say(`${what.padEnd(10)} ${String(raw).padStart(7)} bytes, ${String(gzip).padStart(6)} gzipped`);
   }
   return out;
+}
+
+/** The package's wasm once more, in `dir`, with the names of its functions: for the bench. */
+export async function namedWasm(dir) {
+  await bindgen(compiled, dir, "named", "web", ["--trap-panics", "--names"]);
+  const file = join(dir, "named_bg.wasm");
+  await wasmOpt(file, { names: true });
+  return file;
 }
 
 /** Bytes that the package adds to a Worker: the wasm, and the JavaScript bundled and minified. */

@@ -107,8 +107,8 @@ function passLongTexts(file) {
   writeFileSync(file, glue.replace(loop, inOneGo + loop));
 }
 
-/** Shrinks a wasm file in place. */
-export async function wasmOpt(file) {
+/** Shrinks a wasm file in place; with `names`, those of its functions stay. */
+export async function wasmOpt(file, { names = false } = {}) {
   const tool = inRoot("node_modules", "binaryen", "bin", "wasm-opt");
   await run("wasm-opt", process.execPath, [
     tool,
@@ -116,7 +116,7 @@ export async function wasmOpt(file) {
     "-o",
     file,
     "-Os",
-    "--strip-debug",
+    ...(names ? ["--debuginfo"] : ["--strip-debug"]),
     "--strip-producers",
     ...WASM_FEATURES.map((feature) => `--enable-${feature}`),
   ]);

@@ -24,6 +24,7 @@ export class Installed {
   constructor({ script, wasm }) {
     this.folder = mkdtempSync(join(tmpdir(), "edge-session-bench-"));
     folders.push(this.folder);
+    this.script = script;
     writeFileSync(join(this.folder, "worker.js"), script);
     for (const { name, bytes } of wasm) writeFileSync(join(this.folder, name), bytes);
     const modules = [
@@ -44,9 +45,9 @@ const config :Workerd.Config = (
     );
   }
 
-  /** Starts it; resolves when it listens. */
-  start() {
-    return Isolate.start(this.folder);
+  /** Starts it; resolves when it listens. With `inspector`, that does too, at a port of its own. */
+  start({ inspector = false } = {}) {
+    return Isolate.start(this.folder, inspector);
   }
 }
 
@@ -55,10 +56,11 @@ export class Isolate {
   #child;
   #agent = new Agent({ keepAlive: true, maxSockets: 1 });
 
-  static async start(folder) {
+  static async start(folder, inspector) {
     const isolate = new Isolate();
     const begun = process.hrtime.bigint();
-    const child = spawn(binary, ["serve", "config.capnp", "--control-fd=3"], {
+    const options = inspector ? ["--inspector-addr=127.0.0.1:0"] : [];
+    const child = spawn(binary, ["serve", "config.capnp", "--control-fd=3", ...options], {
       cwd: folder,
       stdio: ["ignore", "pipe", "pipe", "pipe"],
     });
@@ -74,8 +76,9 @@ export class Isolate {
       let text = "";
       child.stdio[3].setEncoding("utf8").on("data", (chunk) => {
         text += chunk;
-        const port = /"event":"listen".*?"port":(\d+)/.exec(text)?.[1];
-        if (port) resolve(Number(port));
+        const port = /"event":"listen",.*?"port":(\d+)/.exec(text)?.[1];
+        isolate.inspector = /"event":"listen-inspector",.*?"port":(\d+)/.exec(text)?.[1];
+        if (port && (isolate.inspector || !inspector)) resolve(Number(port));
       });
       child.on("exit", () => reject(new Stop(`workerd did not start: ${isolate.output}`)));
     });

@@ -8,7 +8,7 @@ use walrus::{FunctionBuilder, FunctionKind, Module, ModuleConfig};
 use wasm_bindgen_cli_support::Bindgen;
 
 const USAGE: &str = "usage: edge-session-bindgen <input.wasm> <out-dir> <out-name> \
-                     <web|module|nodejs> [--typescript] [--test] [--trap-panics]";
+                     <web|module|nodejs> [--typescript] [--test] [--trap-panics] [--names]";
 
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -37,6 +37,7 @@ fn main() -> Result<()> {
             // A test binary: its `main` is libtest's, which cannot run in wasm, so nothing
             // starts by itself; names are kept for the stack traces of failing tests.
             "--test" => bindgen.emit_start(false).remove_name_section(false),
+            "--names" => bindgen.remove_name_section(false),
             "--trap-panics" => bindgen.input_module(out_name, trapping(Path::new(input))?),
             other => bail!("unknown flag `{other}`\n{USAGE}"),
         };
