@@ -3,6 +3,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { copyFile, mkdir, readFile, rename, rm, stat } from "node:fs/promises";
+import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Stop, inRoot, main, run, say } from "./run.mjs";
@@ -35,13 +36,22 @@ const INLINE_LESS = "-Cllvm-args=--inline-threshold=25 -Cllvm-args=--inlinehint-
  */
 const VECTORS = "-Ctarget-feature=+simd128 -Cno-vectorize-slp";
 
+/**
+ * The folder of the machine that builds, in which cargo keeps crates: it would be in the places of
+ * panics, and so in every copy of the wasm. Flags are parted by spaces: a path with one stays.
+ */
+function withoutPlaces() {
+  const crates = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry", "src");
+  return /\s/.test(crates) ? "" : `--remap-path-prefix=${crates}=crates`;
+}
+
 /** Runs cargo for wasm32 with the toolchain that set-up chose. */
 export async function cargoWasm(what, args, options = {}) {
   const { cargo, env } = await wasmTarget();
   const flags = {};
   if (args.includes("--release")) {
     const name = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
-    flags[name] = `${env[name] ?? process.env.RUSTFLAGS ?? ""} ${INLINE_LESS} ${VECTORS}`;
+    flags[name] = `${env[name] ?? process.env.RUSTFLAGS ?? ""} ${INLINE_LESS} ${VECTORS} ${withoutPlaces()}`;
     // It would replace the line above.
     flags.RUSTFLAGS = undefined;
   }

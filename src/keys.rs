@@ -20,6 +20,7 @@ use zeroize::Zeroizing;
 
 use crate::error::SessionError;
 use crate::runtime::Runtime;
+use crate::text;
 use crate::wire::{decode_text, push_text};
 
 /// Names a secret of the ring inside a cookie.
@@ -483,7 +484,7 @@ fn refuse_weak(secret: &str) -> Result<(), &'static str> {
         return Err("repeats a few characters");
     }
     let lower = secret.to_ascii_lowercase();
-    if SAMPLE_WORDS.iter().any(|word| lower.contains(word)) {
+    if SAMPLE_WORDS.iter().any(|word| text::contains(&lower, word)) {
         return Err("looks like a sample from documentation");
     }
     Ok(())

@@ -108,6 +108,7 @@ mod version;
 mod chacha;
 mod cookie;
 mod keys;
+mod text;
 mod ticket;
 mod wire;
 

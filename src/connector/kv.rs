@@ -4,6 +4,7 @@
 //! JavaScript are in `binding`.
 
 use super::ConnectorErrorKind;
+use crate::text;
 
 #[cfg(target_arch = "wasm32")]
 mod binding;
@@ -49,8 +50,8 @@ pub(crate) fn classify(message: &str) -> ConnectorErrorKind {
     // Thrown by the platform before KV is asked. The limits of one invocation are not of a day,
     // but they share what matters here: asking again cannot help, each try would throw the same.
     let lower = message.to_ascii_lowercase();
-    if lower.contains("limit exceeded for the day")
-        || lower.contains("by single worker invocation")
+    if text::contains(&lower, "limit exceeded for the day")
+        || text::contains(&lower, "by single worker invocation")
         || lower.starts_with("too many subrequests")
     {
         return ConnectorErrorKind::Quota;
@@ -64,11 +65,9 @@ pub(crate) fn classify(message: &str) -> ConnectorErrorKind {
 
 /// The status in `KV <operation> failed: <status> <text>`.
 fn status(message: &str) -> Option<u16> {
-    let (operation, rest) = message.strip_prefix("KV ")?.split_once(" failed: ")?;
-    if operation.contains(' ') {
-        return None;
-    }
-    rest.split(' ').next()?.parse().ok()
+    let (_operation, rest) = message.strip_prefix("KV ")?.split_once(' ')?;
+    let status = rest.strip_prefix("failed: ")?;
+    status.split(' ').next()?.parse().ok()
 }
 
 #[cfg(test)]

@@ -535,9 +535,12 @@ struct JsRuntime {
 
 impl Runtime for JsRuntime {
     fn now(&self) -> i64 {
-        match self.clock.as_ref().map(Clock::now) {
-            Some(Ok(now)) => now as i64,
-            _ => PlatformRuntime.now(),
+        match &self.clock {
+            // It may be moved at any time.
+            Some(clock) => clock
+                .now()
+                .map_or_else(|_| PlatformRuntime.now(), |now| now as i64),
+            None => tasks::now(|| PlatformRuntime.now()),
         }
     }
 

@@ -5,7 +5,7 @@
 //! costs neither a promise nor a closure on this side, and no turn of the event loop beside the
 //! one in which the answer came.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -73,6 +73,19 @@ thread_local! {
         RefCell::new(Tasks { all: Slab::new(), ready: Vec::new(), running: false, current: None })
     };
     static REPLIES: RefCell<Slab<Pending>> = const { RefCell::new(Slab::new()) };
+    /// What the clock said since JavaScript called last.
+    static NOW: Cell<Option<i64>> = const { Cell::new(None) };
+}
+
+/// What `clock` says, asked once for all that is polled in one call from JavaScript: a Worker's clock
+/// stands still meanwhile (<https://developers.cloudflare.com/workers/reference/security-model/>).
+pub(super) fn now(clock: impl FnOnce() -> i64) -> i64 {
+    if current().is_none() {
+        return clock();
+    }
+    let now = NOW.get().unwrap_or_else(clock);
+    NOW.set(Some(now));
+    now
 }
 
 /// Wakes one task. What wakes it after its end wakes another one for nothing, at worst.
@@ -105,6 +118,7 @@ pub(super) fn start<T>(
     task: impl FnOnce(u32, LocalBoxFuture<'static, T>) -> Work,
 ) -> Result<T, u32> {
     let id = reserve();
+    NOW.set(None);
     let (waker, outermost) = TASKS.with_borrow_mut(|tasks| {
         let outermost = !std::mem::replace(&mut tasks.running, true);
         (tasks.all.get(id).map(|task| task.waker.clone()), outermost)
@@ -296,5 +310,6 @@ fn end(reply: u32, end: Result<(), JsValue>) {
     }
     // JavaScript calls this with nothing of ours on the stack: whatever was running has ended, by
     // a trap if nothing else.
+    NOW.set(None);
     run();
 }
