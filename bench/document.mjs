@@ -11,6 +11,7 @@ import { KV_PEERS } from "./host/contenders.mjs";
 import { plot } from "./host/plot.mjs";
 import * as size from "./size.mjs";
 import * as soak from "./soak.mjs";
+import * as where from "./where.mjs";
 import * as wire from "./wire.mjs";
 
 const PAGE = inRoot("docs", "performance.md");
@@ -134,7 +135,7 @@ function plots({ about, ...found }) {
 
 /** The sections of the page by the names of their marks. */
 function sections() {
-  const measured = Object.fromEntries(["cpu", "wire", "size", "growth", "profile", "soak"].map((part) => [part, result(part)]));
+  const measured = Object.fromEntries(["cpu", "wire", "size", "growth", "profile", "where", "soak"].map((part) => [part, result(part)]));
   const { about } = measured.cpu;
   const [data, ...rest] = plots(measured.growth);
   return {
@@ -152,6 +153,7 @@ function sections() {
     size: text((print) => size.report(measured.size, print)),
     growth: `${[data, ...rest].join("\n\n")}\n\n${text((print) => growth.report(measured.growth, print))}`,
     profile: text((print) => instructions.report(measured.profile, print)),
+    where: text((print) => where.report(measured.where, print)),
     soak: text((print) => soak.report(measured.soak, print)),
   };
 }

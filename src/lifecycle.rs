@@ -4,8 +4,9 @@
 //! its result is applied afterwards. No borrow of the session lives across an await.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::rc::Rc;
+use std::task::Poll;
 
 use futures_util::future::FutureExt;
 use zeroize::Zeroizing;
@@ -1023,12 +1024,16 @@ impl SessionStore {
         let result = Rc::new(Cell::new(None));
         let slot = Rc::clone(&result);
         // One type of future, whatever it is that it works on: the machinery is there once.
-        let work = async move { slot.set(Some(work.await)) }.boxed_local();
-        let work = match &self.wait_until {
-            Some(wait_until) => wait_until.share(work),
-            None => work,
-        };
-        work.await;
+        let mut work = async move { slot.set(Some(work.await)) }.boxed_local();
+        // What is done at once needs nobody to see it through.
+        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
+        if begun.is_pending() {
+            let work = match &self.wait_until {
+                Some(wait_until) => wait_until.share(work),
+                None => work,
+            };
+            work.await;
+        }
         match result.take() {
             Some(result) => result,
             // Never: the work has ended, and with that it has left its result.

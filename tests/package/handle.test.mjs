@@ -249,6 +249,43 @@ test("waitUntil gets what has to outlive the answer", async () => {
   assert.equal(response.status, 200);
 });
 
+test("what waitUntil gets comes to an end, whatever the step came to", async () => {
+  const steps = {
+    save: (session) => void session.set("a", 1),
+    "save, at once": (session) => session.set("a", 2).save(),
+    login: (session) => session.bind("ada"),
+    rotation: (session) => session.cycleKey(),
+    logout: (session) => session.destroy(),
+    "logout that goes on": (session) => session.flush(),
+    "two logouts": async (session) => {
+      await session.flush();
+      await session.destroy();
+    },
+    "another's end": (session) => session.delete("-.zKqSCAmfrWrtLhMrYjbvvg.zKqSCAmfrWrtLhMrYjbvvg"),
+    reading: (session) => session.exists(),
+  };
+  for (const known of [false, true]) {
+    for (const works of [true, false]) {
+      for (const [name, step] of Object.entries(steps)) {
+        const { browser, memory, clock } = world();
+        if (known) await browser.ask((session) => session.set("b", 1));
+        const put = () => Promise.reject(new Error("down"));
+        const connector = works ? memory : { read: (...args) => memory.read(...args), put, delete: put };
+        const sessions = new Sessions(connector, { secret: SECRET, clock });
+        const waited = [];
+        const ctx = { waitUntil: (promise) => void waited.push(promise) };
+        const answer = await sessions.handle(browser.request(), ctx, async (session) => {
+          await step(session);
+          return new Response();
+        });
+        assert.ok(answer.status < 500 || !works, name);
+        // It would keep a request of workerd open; rejected, it would be a failure of its own.
+        assert.deepEqual(await Promise.all(waited), waited.map(() => undefined), `${name}, ${known}, ${works}`);
+      }
+    }
+  }
+});
+
 test("after the commit, reading is allowed and a change is the error", async () => {
   const { browser } = world();
   let session;
