@@ -94,15 +94,15 @@ export function realmOf(connector, options) {
   const { secret, clock } = options;
   if (connector === undefined && options.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
   // Mostly it is what the last request said.
-  const names = Object.keys(options);
   const last = known.get(connector)?.last;
-  if (last && names.length === last.names.length && names.every((name, i) => name === last.names[i] && options[name] === last.values[i])) {
-    return last.realm;
-  }
-  const settings = [];
-  for (const name of names) {
+  if (last && saysTheSame(options, secret, clock, last)) return last.realm;
+  const [names, values, settings] = [[], [], []];
+  for (const name of Object.keys(options)) {
+    if (OWN_OPTIONS.has(name)) continue;
     const value = options[name];
-    if (value === undefined || OWN_OPTIONS.has(name)) continue;
+    names.push(name);
+    values.push(value);
+    if (value === undefined) continue;
     if (value === null || typeof value === "object" || typeof value === "function") {
       throw sessionError("config", `${name}: give text, a number, true or false`);
     }
@@ -122,9 +122,21 @@ export function realmOf(connector, options) {
   // What may be another the next time, though it is the same object: a list of secrets, the clock
   // of a connector in memory.
   if (typeof secret === "string" && !(connector instanceof MemoryConnector)) {
-    known.get(connector).last = { names, values: names.map((name) => options[name]), realm: found };
+    known.get(connector).last = { names, values, secret, clock, realm: found };
   }
   return found;
+}
+
+/** True where options, read as they are above, are those of `last`. */
+function saysTheSame(options, secret, clock, last) {
+  if (secret !== last.secret || clock !== last.clock) return false;
+  let count = 0;
+  for (const name of Object.keys(options)) {
+    if (OWN_OPTIONS.has(name)) continue;
+    if (name !== last.names[count] || options[name] !== last.values[count]) return false;
+    count += 1;
+  }
+  return count === last.names.length;
 }
 
 /** The configuration that a Worker's environment describes. */

@@ -12,8 +12,8 @@ use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use hkdf::Hkdf;
-use hmac::digest::{KeyInit, Update};
-use hmac::{HmacReset, Mac as _};
+use hmac::HmacReset;
+use hmac::digest::{FixedOutputReset, KeyInit, Update};
 use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
@@ -345,7 +345,7 @@ impl Secret {
     pub(crate) fn tag(&self, purpose: Purpose, fields: &[&[u8]]) -> Tag {
         let mut mac = self.mac.clone();
         absorb(&mut mac, purpose.text());
-        truncate(authenticate(&mut mac, fields))
+        authenticate(&mut mac, fields)
     }
 
     /// True where `tag` is that of `fields`; in constant time.
@@ -355,7 +355,7 @@ impl Secret {
 
     pub(crate) fn owner_tag(&self, owner: &str) -> Id {
         let mut mac = self.owner.clone();
-        Id(truncate(authenticate(&mut mac, &[owner.as_bytes()])))
+        Id(authenticate(&mut mac, &[owner.as_bytes()]))
     }
 
     pub(crate) fn metadata_key(&self) -> &[u8; 32] {
@@ -363,19 +363,19 @@ impl Secret {
     }
 
     pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
-        // HKDF with the secret as salt and the token as input; the extract step is an HMAC under
-        // the salt, whose key schedule is kept.
+        // HKDF with the secret as salt and the token as input. The key schedule of the extract step
+        // is kept, and each key is one block of the expand step, all of it made in its place: the
+        // crate leaves a copy of what it expands.
         let mut extract = self.extract.clone();
         Update::update(&mut extract, token.bytes());
-        let pseudo_random_key: Zeroizing<[u8; 32]> =
-            Zeroizing::new(extract.finalize_reset().into_bytes().into());
-        let mut derived = [0; 16];
-        // 32 bytes are what `from_prk` asks for at least, so this is always taken.
+        let mut pseudo_random_key = Zeroizing::new([0; 32]);
+        finish(&mut extract, &mut pseudo_random_key);
+        let mut expand = keyed(&pseudo_random_key[..]);
+        let mut block = Zeroizing::new([0; 32]);
+        first_block(&mut expand, b"edge-session/v1 derived key", &mut block);
+        let derived = truncate(&block);
         let record = Pinned::filled(|record| {
-            if let Ok(root) = Hkdf::<Sha256>::from_prk(&pseudo_random_key[..]) {
-                expand(&root, b"edge-session/v1 derived key", &mut derived);
-                expand(&root, b"edge-session/v1 record key", record);
-            }
+            first_block(&mut expand, b"edge-session/v1 record key", record);
             Ok::<(), std::convert::Infallible>(())
         });
         let Ok(record) = record;
@@ -507,11 +507,25 @@ fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
     debug_assert!(expanded.is_ok());
 }
 
-fn authenticate(mac: &mut Mac, fields: &[&[u8]]) -> [u8; 32] {
+/// The first block of HKDF's expand step (RFC 5869 section 2.3).
+fn first_block(expand: &mut Mac, info: &[u8], out: &mut [u8; 32]) {
+    Update::update(expand, info);
+    Update::update(expand, &[1]);
+    finish(expand, out);
+}
+
+/// Ends what was authenticated, and makes `mac` ready for the next under the same key.
+fn finish(mac: &mut Mac, out: &mut [u8; 32]) {
+    FixedOutputReset::finalize_into_reset(mac, out.into());
+}
+
+fn authenticate(mac: &mut Mac, fields: &[&[u8]]) -> Tag {
     for field in fields {
         absorb(mac, field);
     }
-    mac.finalize_reset().into_bytes().into()
+    let mut full = [0; 32];
+    finish(mac, &mut full);
+    truncate(&full)
 }
 
 fn absorb(mac: &mut Mac, field: &[u8]) {
@@ -519,7 +533,7 @@ fn absorb(mac: &mut Mac, field: &[u8]) {
     Update::update(mac, field);
 }
 
-fn truncate(full: [u8; 32]) -> Tag {
+fn truncate(full: &[u8; 32]) -> Tag {
     let mut tag = Tag::default();
     tag.copy_from_slice(&full[..16]);
     tag

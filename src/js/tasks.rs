@@ -310,6 +310,7 @@ fn end(reply: u32, end: Result<(), JsValue>) {
     }
     // JavaScript calls this with nothing of ours on the stack: whatever was running has ended, by
     // a trap if nothing else.
+    TASKS.with_borrow_mut(|tasks| tasks.current = None);
     NOW.set(None);
     run();
 }

@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
-import { SECRET, code, world } from "./support/world.mjs";
+import { ManualClock, MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
+import { Browser, SECRET, START, code, world } from "./support/world.mjs";
 
 const broken = (error) => {
   const fail = async () => {
@@ -263,6 +263,15 @@ test("what waitUntil gets comes to an end, whatever the step came to", async () 
     },
     "another's end": (session) => session.delete("-.zKqSCAmfrWrtLhMrYjbvvg.zKqSCAmfrWrtLhMrYjbvvg"),
     reading: (session) => session.exists(),
+    "past its end": (session) => {
+      session.setExpiry(-1);
+      return session.set("a", 1).save();
+    },
+    "ended by another request": async (session, another) => {
+      const same = await another();
+      await same.destroy().catch((error) => assert.equal(error.code, "revocation_pending"));
+      return session.set("a", 1).save();
+    },
   };
   for (const known of [false, true]) {
     for (const works of [true, false]) {
@@ -275,7 +284,7 @@ test("what waitUntil gets comes to an end, whatever the step came to", async () 
         const waited = [];
         const ctx = { waitUntil: (promise) => void waited.push(promise) };
         const answer = await sessions.handle(browser.request(), ctx, async (session) => {
-          await step(session);
+          await step(session, () => sessions.load(browser.request()));
           return new Response();
         });
         assert.ok(answer.status < 500 || !works, name);
@@ -284,6 +293,38 @@ test("what waitUntil gets comes to an end, whatever the step came to", async () 
       }
     }
   }
+});
+
+test("a configuration is that of its own options, whatever the last one was", async () => {
+  const clock = new ManualClock(START);
+  const memory = new MemoryConnector({ clock });
+  // One of the application's, as the isolate keeps it from request to request.
+  const connector = { read: (...args) => memory.read(...args), put: (...args) => memory.put(...args), delete: (key) => memory.delete(key) };
+  const browser = new Browser(new Sessions(connector, { secret: SECRET, clock }), clock);
+  await browser.ask((session) => session.set("a", 1));
+  const other = SECRET.split("").reverse().join("");
+  const inherited = (properties, own = {}) => Object.assign(Object.create(properties), own);
+  const later = new ManualClock(START + 8 * 86_400_000);
+  const outcomeUnder = async (options) => (await new Sessions(connector, options).load(browser.request())).outcome;
+  for (const [options, outcome] of [
+    [{ secret: SECRET, clock }, "loaded"],
+    [{ secret: other, clock }, "rejected"],
+    [{ secret: SECRET, clock }, "loaded"],
+    [inherited({ secret: other }, { clock }), "rejected"],
+    [inherited({ secret: SECRET }, { clock }), "loaded"],
+    [inherited({ clock: later }, { secret: SECRET }), "expired"],
+    [inherited({ clock }, { secret: SECRET }), "loaded"],
+    [{ secret: SECRET, clock, cookieName: "__Host-other" }, "new"],
+    [{ secret: SECRET, clock, cookieName: undefined }, "loaded"],
+    [{ secret: SECRET, clock, onEvent() {} }, "loaded"],
+    [{ secret: [other, SECRET], clock }, "loaded"],
+    [{ secret: [other], clock }, "rejected"],
+  ]) {
+    // A second time it is the last one itself.
+    assert.deepEqual([await outcomeUnder(options), await outcomeUnder(options)], [outcome, outcome]);
+  }
+  assert.throws(() => new Sessions(connector, { secret: SECRET, clock, cookieAge: {} }), code("config"));
+  assert.throws(() => new Sessions(connector, { secret: SECRET, clock, cookieAge: {} }), code("config"));
 });
 
 test("after the commit, reading is allowed and a change is the error", async () => {

@@ -203,6 +203,7 @@ export function freshCookie(secret, name, token, { version: saved, savedAt, unst
 export function openFreshCookie(secret, name, token, value) {
   const dot = value.indexOf(".");
   const [head, overlay] = dot < 0 ? [value] : [value.slice(0, dot), value.slice(dot + 1)];
+  if (overlay !== undefined && overlay.length < 22) throw new Error("no overlay is that short");
   const reader = openValue(secret, "fresh", head, utf8(name), token, endOf(overlay));
   const opened = { version: reader.version(), savedAt: reader.instant(), unstored: reader.u8() === 1, overlay };
   reader.end();

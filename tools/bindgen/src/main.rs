@@ -50,7 +50,7 @@ fn main() -> Result<()> {
 const PANICS: &[&str] = &[
     "<char as core::fmt::Debug>",
     "<core::ops::range::Range<usize> as core::fmt::Debug>",
-    "<std::panicking::",
+    "<std::panicking::panic_handler::",
     "<std::thread::local::AccessError as ",
     "alloc::alloc::handle_alloc_error",
     "alloc::raw_vec::capacity_overflow",
@@ -62,7 +62,8 @@ const PANICS: &[&str] = &[
     "core::result::unwrap_failed",
     "core::slice::index::slice_index_fail",
     "core::str::slice_error_fail",
-    "std::panicking::",
+    "std::panicking::panic_handler",
+    "std::panicking::panic_with_hook",
     "std::thread::local::panic_access_error",
 ];
 
