@@ -14,6 +14,8 @@ const SIZES = {
   "2 kB": { size: 2_000, sessions: 4_000 },
   "64 kB": { size: 64_000, sessions: 256 },
 };
+/** Runs of each kind that a sample consists of. */
+const TURNS = 4;
 /** Until a pool has been gone round, so that no browser has a cookie of its last answer left. */
 const ROUND = 120_000;
 
@@ -25,6 +27,9 @@ function cells(quick) {
     { id: "handle", title: "no cookie, untouched, `handle`", method: "OPTIONS", only: OURS },
     { id: "lazy", title: "valid cookie, untouched", method: "HEAD", size: "100 B" },
     { id: "rust", title: "no sessions, Worker in Rust", method: "PATCH", only: ["ours-rust"] },
+    // A Worker in Rust costs what it costs before there is a session.
+    { id: "untouched over rust", title: "no cookie, untouched, over a Worker in Rust", method: "HEAD", over: "PATCH", only: ["ours-rust"] },
+    { id: "handle over rust", title: "no cookie, untouched, `handle`, over a Worker in Rust", method: "OPTIONS", over: "PATCH", only: ["ours-rust"] },
     { id: "forged", title: "forged cookie, read", method: "GET", size: "100 B", forged: true },
   ];
   for (const size of sizes) {
@@ -42,8 +47,8 @@ export async function cpu({ quick = false, only, log }) {
   const names = only ?? CONTENDERS;
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
-  const rounds = quick ? 3 : 5;
-  const budget = quick ? 40e6 : 100e6; // nanoseconds of CPU that a sample is to take
+  const rounds = quick ? 3 : 7;
+  const budget = quick ? 40e6 : 200e6; // nanoseconds of CPU that a sample is to take
   const titles = {};
   for (const name of names) titles[name] = await titleOf(name);
   const isolates = await startAll(names);
@@ -53,7 +58,7 @@ export async function cpu({ quick = false, only, log }) {
   /** The pools that each contender has. */
   const pools = {};
   for (const cell of cells(quick)) {
-    const { size, method, forged, few = 0, once } = cell;
+    const { size, method, over: without, forged, few = 0, once } = cell;
     const taking = names.filter((name) => wanted(cell, name, inCookie(name)));
     if (taking.length === 0) continue;
     log(`${cell.title}: ${taking.join(", ")}`);
@@ -75,31 +80,45 @@ export async function cpu({ quick = false, only, log }) {
       const large = size === "64 kB";
       const warm = once ? 50 : large ? 40 : quick ? 500 : 1000;
       let nanoseconds;
-      for (let i = 0; i < (once ? 1 : large ? 3 : 4); i += 1) {
+      for (let i = 0; i < (once ? 1 : large ? 3 : quick ? 4 : 10); i += 1) {
         ({ nanoseconds } = await isolate.timed("run", { ...request, n: warm }));
         if (nanoseconds / warm > 2e6) break;
       }
+      // The same requests to no session at all.
+      const base = without ? { method: without } : { bare: true, once: false };
       const least = large ? (quick ? 50 : 100) : quick ? 1000 : 2000;
       const n = once
         ? quick ? 100 : large ? 32 : 150
         : nanoseconds / warm > 2e6 ? 200
-        : Math.min(20_000, Math.max(least, Math.round((warm * budget) / nanoseconds)));
-      state[name] = { request: { ...request, n }, over: [], base: [], failed: 0, counts: {} };
-      await isolate.timed("run", { ...request, n: Math.min(n, 2000), bare: true, once: false });
+        : Math.min(20_000, Math.max(least, Math.round((warm * budget) / nanoseconds / TURNS) * TURNS));
+      state[name] = { request: { ...request, n }, bare: { ...request, n, ...base }, over: [], base: [], counts: {} };
+      await isolate.timed("run", { ...request, n: Math.min(n, 2000), ...base });
     }
     for (let round = 0; round < rounds; round += 1) {
       // Another order each time, so that nobody always follows the same one.
       for (let i = 0; i < taking.length; i += 1) {
         const name = taking[(i * (round % 2 ? taking.length - 1 : 1) + round) % taking.length];
         const isolate = isolates[name];
-        const { request, over, base, counts } = state[name];
+        const { request, over, base, counts, bare: unburdened } = state[name];
         const { n } = request;
         if (once) await isolate.fill({ name: request.pool, count: n });
-        const bare = await isolate.timed("run", { ...request, bare: true, once: false });
-        const full = await isolate.timed("run", request);
-        base.push(bare.nanoseconds / n / 1000);
-        over.push((full.nanoseconds - bare.nanoseconds) / n / 1000);
-        for (const [key, value] of Object.entries(full.answer)) counts[key] = (counts[key] ?? 0) + value;
+        // By turns, each first as often as the other: what an engine does now and then, such as
+        // collecting garbage, does not always fall to the same one.
+        const turns = once ? 1 : TURNS;
+        let [bare, full] = [0, 0];
+        const without = async () => {
+          bare += (await isolate.timed("run", { ...unburdened, n: n / turns })).nanoseconds;
+        };
+        const withOne = async () => {
+          const { nanoseconds, answer } = await isolate.timed("run", { ...request, n: n / turns });
+          full += nanoseconds;
+          for (const [key, value] of Object.entries(answer)) counts[key] = (counts[key] ?? 0) + value;
+        };
+        for (let turn = 0; turn < turns; turn += 1) {
+          for (const run of turn % 2 ? [withOne, without] : [without, withOne]) await run();
+        }
+        base.push(bare / n / 1000);
+        over.push((full - bare) / n / 1000);
       }
     }
     const row = (results[cell.id] = { title: cell.title, contenders: {} });

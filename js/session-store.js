@@ -18,6 +18,9 @@ const FLASH = ["!", "_"];
 /** What is known of a session that no cookie came for: the order of `Facts` in src/js/wire.rs. */
 const NOTHING = [null, 1, 0, null, null, null, null, null, 0, 0, 0];
 
+/** Changes to tell, where there are none. */
+const NOTHING_NEW = { text: "", confirm() {} };
+
 const committedError = () =>
   sessionError("committed", "the session was committed with the response: change it before that");
 
@@ -504,9 +507,10 @@ export class SessionStore {
 
   /** All changes since the core was told last, of `only` these values if given. */
   #changes(only) {
-    if (this.#phase !== "l" || this.#closed || this.#destroyed) return { text: "", confirm() {} };
+    if (this.#phase !== "l" || this.#closed || this.#destroyed) return NOTHING_NEW;
     const values = this.#values.changes(VALUES, only);
     const flash = this.#flash.changes(FLASH);
+    if (values === flash) return NOTHING_NEW; // neither has any
     const lines = (values.cleared ? "\n*" : "") + values.lines + flash.lines;
     const confirm = () => {
       values.confirm();
@@ -805,7 +809,8 @@ const same = (answer) => answer;
 
 /** Fills a table with the keys and, from the line `at` on, the texts that the core told. */
 function fill(table, keys, lines, at, forget) {
-  const names = keys === "[]" ? [] : JSON.parse(keys);
+  if (keys === "[]" && table.isUntouched) return at;
+  const names = JSON.parse(keys);
   if (forget) table.forget();
   table.reset(names, lines.slice(at, at + names.length));
   return at + names.length;

@@ -8,7 +8,7 @@ class Task {
   then;
   end;
   /** Who wants to know that it has ended, whatever it came to. */
-  held;
+  held = [];
 }
 
 const tasks = new Map();
@@ -37,15 +37,13 @@ export const later = (number) =>
 /** A promise that a task has ended, beside its caller's. */
 export const hold = (number) =>
   new Promise((resolve) => {
-    const task = known(number);
-    const before = task.held;
-    task.held = before ? () => resolve(before()) : resolve;
+    known(number).held.push(resolve);
   });
 
 /** Called by the core: what a task came to. */
 export function finished(number, value, isError) {
   const task = known(number);
-  task.held?.();
+  for (const resolve of task.held.splice(0)) resolve();
   if (task.then) {
     tasks.delete(number);
     task.then(value, isError);
@@ -75,9 +73,7 @@ export function answer(reply, ask, texts) {
         return;
       }
       // Of what a load reads, all but the first are markers, which are absent as a rule.
-      let absent = values.length - 1;
-      while (absent > 0 && (values[values.length - absent] ?? null) === null) absent -= 1;
-      if (absent === 0) {
+      if (values.every((value, i) => i === 0 || (value ?? null) === null)) {
         answered(reply, values[0] ?? undefined, values.length);
       } else {
         for (const value of values) give(reply, value ?? undefined);

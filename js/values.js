@@ -151,11 +151,20 @@ class Row {
   }
 }
 
+/** What tables share while they are empty. Nothing may ever stand in it: it would be everybody's. */
+const refuse = () => {
+  throw new TypeError("nothing is put into what all empty tables share");
+};
+const NO_ROWS = Object.assign(new Map(), { set: refuse });
+const NO_KEYS = Object.assign(new Set(), { add: refuse });
+const NO_CHANGES = { cleared: false, lines: "", confirm() {} };
+
 /** Keys in order of insertion, values parsed when asked for, and what has changed. */
 export class Table {
-  #rows = new Map();
+  /** Of its own when something is put into it: most requests leave one of a session's tables empty. */
+  #rows = NO_ROWS;
   /** Keys that the core still has and that were removed here. */
-  #removed = new Set();
+  #removed = NO_KEYS;
   #cleared = false;
   /** The values as a live object, once somebody has asked for it. */
   #view;
@@ -198,7 +207,7 @@ export class Table {
       row.value = value;
       row.text = isObject(value) ? undefined : text;
     } else {
-      this.#rows.set(key, new Row(undefined, isObject(value) ? undefined : text, value));
+      this.#insert(key, new Row(undefined, isObject(value) ? undefined : text, value));
     }
     if (this.#view) this.#view[key] = value;
   }
@@ -247,6 +256,11 @@ export class Table {
     return false;
   }
 
+  /** True for a table that holds nothing and has lost nothing. */
+  get isUntouched() {
+    return !this.#view && !this.#cleared && this.#rows.size === 0 && this.#removed.size === 0;
+  }
+
   /** True where a value has changed since the changes were last asked for. */
   get hasDrifted() {
     const keys = [...this.#rows.keys()].join("\n");
@@ -280,14 +294,24 @@ export class Table {
     }
     for (const key of Object.keys(view)) {
       if (view[key] !== undefined && !this.#rows.has(key)) {
-        this.#rows.set(key, new Row(undefined, undefined, view[key]));
+        this.#insert(key, new Row(undefined, undefined, view[key]));
       }
     }
   }
 
   #drop(key, row) {
-    if (row.base !== undefined) this.#removed.add(key);
+    if (row.base !== undefined) this.#remove(key);
     this.#rows.delete(key);
+  }
+
+  #insert(key, row) {
+    if (this.#rows === NO_ROWS) this.#rows = new Map();
+    this.#rows.set(key, row);
+  }
+
+  #remove(key) {
+    if (this.#removed === NO_KEYS) this.#removed = new Set();
+    this.#removed.add(key);
   }
 
   /** The text of a row whose value differs from what the core has, else undefined. */
@@ -306,6 +330,7 @@ export class Table {
    * what to call when it has been told. `only` names the keys to tell, by default all.
    */
   changes([put, remove], only) {
+    if (this.isUntouched) return NO_CHANGES;
     this.#look();
     let lines = "";
     const told = [];
@@ -345,7 +370,7 @@ export class Table {
         row.base = text;
         this.#rows.set(key, row);
       } else if (!row && (this.#removed.has(key) || this.#cleared)) {
-        this.#removed.add(key);
+        this.#remove(key);
       } else {
         const fresh = new Row(text, text, undefined);
         this.#rows.set(key, fresh);

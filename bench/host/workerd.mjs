@@ -12,6 +12,9 @@ import { Stop, inRoot } from "../../scripts/run.mjs";
 const binary = createRequire(inRoot("package.json"))("workerd").default;
 const date = /^compatibility_date = "([^"]+)"/m.exec(readFileSync(inRoot("wrangler.toml"), "utf8"))[1];
 
+/** Milliseconds in which threads beside the isolate's come to an end with what they are at. */
+const REST = 5;
+
 const running = new Set();
 const folders = [];
 process.on("exit", () => {
@@ -113,7 +116,7 @@ export class Isolate {
   async fill({ count, wait = 0, ...pool }) {
     // A request may have no more than 10,000 timers and the like.
     for (let made = 0; made < count; made += 2_000) {
-      await this.tell("pool", { ...pool, count: Math.min(2_000, count - made) });
+      await this.tell("pool", { ...pool, wait, count: Math.min(2_000, count - made) });
     }
     await this.tell("pass", { milliseconds: wait });
   }
@@ -122,6 +125,10 @@ export class Isolate {
   async timed(action, rest) {
     const before = this.cpu();
     const answer = await this.tell(action, rest);
+    // What the engine has put off until the isolate is at rest, such as the finalizers of what was
+    // thrown away, is of this action too.
+    await this.tell("pass", { milliseconds: 0 });
+    await new Promise((resolve) => setTimeout(resolve, REST));
     return { answer, nanoseconds: this.cpu() - before };
   }
 

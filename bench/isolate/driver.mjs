@@ -24,14 +24,8 @@ export function drive(contender) {
     SESSION_SECRET: "Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9",
     DATA: dataOf(100),
   };
-  /** Sessions that were made: their jars and the Cookie headers of these, by the name of the pool. */
+  /** Cookie headers of sessions that were made, by the name of the pool. */
   const pools = new Map();
-
-  /** What the browsers send by now: a cookie that has reached its end stays behind. */
-  const refresh = (pool) => {
-    pool.cookies = pool.jars.map((jar) => jar.header());
-    pool.forged = undefined;
-  };
 
   const send = (handler, method, cookie, ctx) => {
     const init = cookie ? { method, headers: { cookie } } : { method };
@@ -56,22 +50,23 @@ export function drive(contender) {
       Object.assign(env, vars);
     },
 
-    /** Makes sessions with `size` bytes of data each, after those that the pool has and has not used. */
-    async pool({ name, size, keys, count }, ctx) {
-      const pool = pools.get(name) ?? { jars: [], next: 0, size, keys };
+    /**
+     * Makes sessions with `size` bytes of data each, after those that the pool has and has not used,
+     * for browsers that come back after `wait` milliseconds: what has ended by then stays behind.
+     */
+    async pool({ name, size, keys, count, wait }, ctx) {
+      const pool = pools.get(name) ?? { cookies: [], next: 0, size, keys };
       pools.set(name, pool);
       env.DATA = pool.keys ? keysOf(pool.keys) : dataOf(pool.size);
       const jars = await make(count, ctx);
-      pool.jars = pool.jars.slice(pool.next).concat(jars);
+      pool.cookies = pool.cookies.slice(pool.next).concat(jars.map((jar) => jar.header(clock.now + wait)));
       pool.next = 0;
-      refresh(pool);
       return { example: pool.cookies[0] };
     },
 
     /** Lets `milliseconds` pass. */
     pass({ milliseconds }) {
       clock.now += milliseconds;
-      for (const pool of pools.values()) refresh(pool);
     },
 
     drop({ name }) {

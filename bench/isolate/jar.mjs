@@ -22,9 +22,10 @@ export class Jar {
     }
   }
 
-  header() {
+  /** The Cookie header of a request at `now`. */
+  header(now = clock.now) {
     const pairs = [];
-    for (const [name, { value, ends }] of this.#cookies) if (ends > clock.now) pairs.push(`${name}=${value}`);
+    for (const [name, { value, ends }] of this.#cookies) if (ends > now) pairs.push(`${name}=${value}`);
     return pairs.length === 0 ? undefined : pairs.join("; ");
   }
 }
