@@ -20,6 +20,8 @@ use crate::version::Version;
 
 /// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
 const RECORD_BYTES: usize = 4 * 1024 * 1024;
+/// And how many of them: what a table of 8,192 places takes without growing once more.
+const RECORDS: usize = 7_000;
 /// Derived keys that an isolate keeps.
 const DERIVED_KEYS: usize = 2_048;
 /// Markers that an isolate keeps.
@@ -399,7 +401,7 @@ impl Table {
         let before = session.bytes;
         session.bytes = size_of::<SessionKey>() + session.weight();
         self.bytes = self.bytes + session.bytes - before;
-        while self.bytes > RECORD_BYTES {
+        while self.bytes > RECORD_BYTES || self.sessions.slots.len() > RECORDS {
             let left = self.sessions.drop_older_half();
             let sessions = self.sessions.slots.iter();
             self.bytes = sessions.map(|slot| slot.value.bytes).sum();
@@ -532,8 +534,10 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
             }
         }
         self.slots.retain(|slot| slot.used > low);
+        // In the room that it has: a new one beside it would be memory that never comes back.
+        self.index.clear();
         let places = self.slots.iter().enumerate();
-        self.index = places.map(|(at, slot)| (slot.key, at)).collect();
+        self.index.extend(places.map(|(at, slot)| (slot.key, at)));
         self.slots.len()
     }
 }
@@ -649,6 +653,32 @@ mod tests {
         );
         assert!(memory.recall(&key(0), 0, 1_000).settled.is_some());
         assert!(memory.recall(&key(1), 0, 1_000).settled.is_none());
+    }
+
+    #[test]
+    fn records_are_bounded_in_number_and_their_table_does_not_grow() {
+        let memory = memory();
+        let small = Envelope::begin(0, 1_000_000);
+        let mut ids = (0u64..).map(|n| {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            SessionKey {
+                owner: None,
+                lineage: Id(id),
+                derived: Id(id),
+            }
+        });
+        let room = || memory.with(|table| table.sessions.index.capacity());
+        let mut fill = |count| {
+            for key in ids.by_ref().take(count) {
+                memory.read(&key, &small, 0, 0);
+                assert!(memory.size().0 <= RECORDS);
+            }
+        };
+        fill(RECORDS);
+        let full = room();
+        fill(2 * RECORDS);
+        assert_eq!(room(), full);
     }
 
     #[test]
