@@ -104,7 +104,7 @@ export async function cpu({ quick = false, only, log }) {
         if (once) await isolate.fill({ name: request.pool, count: n });
         // By turns, each first as often as the other: what an engine does now and then, such as
         // collecting garbage, does not always fall to the same one.
-        const turns = once ? 1 : TURNS;
+        const turns = once ? 1 : quick ? 2 : TURNS;
         let [bare, full] = [0, 0];
         const without = async () => {
           bare += (await isolate.timed("run", { ...unburdened, n: n / turns })).nanoseconds;

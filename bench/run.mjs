@@ -78,7 +78,7 @@ export async function bench(args) {
     else throw new Stop(`there is no \`${arg}\` to measure\n${HELP}`);
   }
   mkdirSync(inRoot("bench", "results"), { recursive: true });
-  const all = Object.keys(PARTS).filter((part) => !(options.quick && part === "profile"));
+  const all = Object.keys(PARTS).filter((part) => !(options.quick && ["profile", "where"].includes(part)));
   for (const part of parts.length ? parts : all) {
     const measured = { about: about(), ...(await PARTS[part](options)) };
     const file = options.quick || options.only ? `${part}-partial.json` : `${part}.json`;
