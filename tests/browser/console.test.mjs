@@ -456,7 +456,7 @@ consoleTest("time and operations of the last request are shown", async (page) =>
     await button(page, "Refresh").click();
     await shows(page, "#fact-operations-sub", share);
     assert.equal(await page.locator("#fact-operations").innerText(), operations);
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: "wait" });
   }
 });
 
@@ -576,7 +576,7 @@ consoleTest(
     await button(page, "Log in").click();
     const part = region(page, "Devices");
     await part.getByRole("alert").filter({ hasText: "Storage does not answer. Try again in 5 s. unavailable" }).waitFor();
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: "wait" });
     await button(page, "Look again").click();
     await shows(page, "#devices-count", "1 session");
     assert.equal(await part.getByRole("alert").count(), 0);
@@ -603,7 +603,7 @@ consoleTest("what the Worker refuses is shown where it was asked", async (page) 
   await page.route("**/api/session/data/theme", (route) => route.fulfill(problem(409, "revoked", "The session was ended", "")));
   await button(page, "Remove theme").click();
   await row(page, "theme").getByRole("alert").filter({ hasText: "The session was ended. revoked" }).waitFor();
-  await page.unrouteAll();
+  await page.unrouteAll({ behavior: "wait" });
   await button(page, "Remove theme").click();
   await row(page, "theme").waitFor({ state: "detached" });
 });
@@ -613,7 +613,7 @@ consoleTest(
   async (page) => {
     await notice(page, "Storage does not answer. Try again in 5 s. (unavailable)");
     await shows(page, "#session-state", "unavailable");
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: "wait" });
     await button(page, "Refresh").click();
     await notice(page, "No session yet");
   },
@@ -632,7 +632,7 @@ consoleTest(
     await page.locator("#add-value-slot").getByRole("alert").filter({ hasText: "The API cannot be reached" }).waitFor();
     await requests(page).first().filter({ hasText: "none unreachable" }).waitFor();
 
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: "wait" });
     await button(page, "Add").click();
     await row(page, "theme").waitFor();
     await notice(page, "A live session");

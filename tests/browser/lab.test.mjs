@@ -151,7 +151,7 @@ test("with the API unreachable the lab works", () =>
 test("histories that cannot be fetched are said to be so, and fetched again", () =>
   inConsole({ browser, origin: worker.origin, prepare: (page) => page.route("**/lab/stale-read.json", (route) => route.fulfill({ status: 500 })) }, async (page) => {
     await page.locator("#lab-text", { hasText: "could not be fetched (status 500)" }).waitFor();
-    await page.unrouteAll();
+    await page.unrouteAll({ behavior: "wait" });
     await button(page, "Try again").click();
     await counts(page, `1 of ${history("lost-update").steps.length}`);
     await button(page, "Next").click();

@@ -70,6 +70,8 @@ export async function withCookiesBlocked(steps) {
   try {
     await steps(context);
   } finally {
+    // An answer that is on its way is nobody's any more.
+    for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
     rmSync(profile, { recursive: true, force: true });
   }
@@ -109,6 +111,8 @@ export async function inConsole({ browser, origin, prepare, ...options }, steps)
     assert.deepEqual(requests.filter((url) => new URL(url).origin !== origin), []);
     assert.deepEqual(faults, []);
   } finally {
+    // An answer that is on its way is nobody's any more.
+    for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
 }
