@@ -260,7 +260,9 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   cycleKey(): void;
   /**
    * Login: binds the session to a user under a new lineage. `keep: false` begins empty; otherwise
-   * the data of an anonymous session, or of one of the same user, goes along.
+   * the data of an anonymous session, or of one of the same user, goes along, as far as this request
+   * can read it. Only a store that does not answer fails a login, not what has become of that
+   * session meanwhile.
    * ```js
    * session.bind("ada"); // after a password or a passkey was checked
    * ```

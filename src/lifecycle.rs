@@ -312,8 +312,9 @@ impl SessionStore {
     }
 
     /// Login: binds the session to the user `owner` under a new lineage, so that no token known
-    /// before reads what comes after. `keep` carries the data of a live anonymous session, or of
-    /// one of the same owner, over; everything else begins empty.
+    /// before reads what comes after. `keep` carries over the data of an anonymous session, or of
+    /// one of the same owner, as far as this request can read it: of a `stale` or `rotated` one
+    /// the copy that it was shown. Everything else begins empty.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -328,9 +329,10 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// A storage error of the load; with `keep` also `stale` and `pending`;
-    /// `revocation_pending` while a logout of this browser is not stored; `invalid_value` for an
-    /// empty or overlong user id; `not_loaded`, `committed`, `not_ready`.
+    /// A storage error of the load; `revocation_pending` while a logout of this browser is not
+    /// stored; `invalid_value` for an empty or overlong user id; `not_loaded`, `committed`,
+    /// `not_ready`. What else the load found, or the commit finds of the session before, fails no
+    /// login.
     pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
         self.look_at();
         match self.phase {
@@ -343,20 +345,15 @@ impl SessionStore {
                 "a user id has 1 to {OWNER_MAX} bytes; this one has {actual}"
             )));
         }
-        if let Some(trouble) = &self.trouble {
+        // What an answer of the store says of the session before does not matter to a login; that
+        // the store did not answer does.
+        if let Some(trouble) = &self.trouble
+            && trouble.connector_error().is_some()
+        {
             return Err(self.refuse(trouble.clone()));
         }
         if matches!(self.presented(), Presented::Tombstone(_)) && self.access == Access::Detached {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
-        }
-        match self.access {
-            Access::ReadOnly(code @ ErrorCode::Stale)
-            | Access::Closed(code @ ErrorCode::Pending)
-                if keep =>
-            {
-                return Err(self.refuse(refusal(code)));
-            }
-            _ => {}
         }
         let now = self.shared.runtime.now();
         let identity = Identity::mint(&self.shared, now, Some(owner))?;
@@ -378,6 +375,7 @@ impl SessionStore {
         if let Access::ReadOnly(_) | Access::Closed(_) = self.access {
             // What came is left behind: what begins here is read and changed.
             self.access = Access::Empty;
+            self.trouble = None;
         }
         let step = Step::Begin {
             owner: Some(owner.into()),
@@ -403,8 +401,12 @@ impl SessionStore {
                 .as_ref()
                 .and_then(|base| Some(&*base.bound.as_ref()?.owner)),
         };
-        let held = !matches!(self.access, Access::ReadOnly(_) | Access::Closed(_));
-        held && bound.is_none_or(|bound| bound == owner)
+        let readable = match self.access {
+            Access::Live | Access::Empty | Access::Detached => true,
+            Access::ReadOnly(code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
+            Access::Closed(_) => false,
+        };
+        readable && bound.is_none_or(|bound| bound == owner)
     }
 
     /// What a login puts an end to: every presented session that is somebody's with its lineage,

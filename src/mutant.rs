@@ -50,6 +50,7 @@ pub mod mutants {
         error_taken_for_absence expiry_before_staleness flight_never_withdrawn
         flying_shown_to_loads grace_never_ends hard_end_moves idle_time_ignored join_skipped
         lineage_ignored lineage_marker_not_written listed_not_ended login_keeps_old_session
+        login_refused_at_commit
         marker_not_written marker_ttl_short memory_behind_cookie_used memory_trusted_for_ever
         outage_mints overlay_past_window overtaken_put_forgotten
         own_markers_forgotten owner_marker_ignored removed_keys_forgotten reread_skipped

@@ -21,7 +21,7 @@ use crate::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::owner::list_metadata;
 use crate::presented::{Held, Identity};
 use crate::record::{Bound, Device, Envelope};
-use crate::revocation::{Marker, marker_ttl, named_by_revocation};
+use crate::revocation::{Death, Marker, marker_ttl, named_by_revocation};
 use crate::sessions::Shared;
 use crate::stats::Count;
 use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
@@ -112,6 +112,10 @@ impl MarkerPut {
             .collect()
     }
 
+    fn is_revocation(&self) -> bool {
+        self.marker.death == Death::Revoked
+    }
+
     /// The same, of a death at another instant.
     fn at(&self, now: i64) -> Self {
         Self {
@@ -180,19 +184,33 @@ pub(crate) async fn put_markers(
     failed.take().map_or(Ok(()), Err)
 }
 
+/// Only a store that does not answer fails a login; what it answers about the session before does
+/// not.
+fn fails_login(error: &SessionError) -> bool {
+    error.connector_error().is_some()
+        || (mutant!(login_refused_at_commit) && error.code() != ErrorCode::Revoked)
+}
+
 /// Times that a record is put in all before the request gives up.
 const PUTS: u32 = 3;
 
 /// Carries `work` out.
-pub(crate) async fn perform(shared: Rc<Shared>, work: Work) -> Result<Rc<Saved>, SessionError> {
+pub(crate) async fn perform(shared: Rc<Shared>, mut work: Work) -> Result<Rc<Saved>, SessionError> {
     let _waiting = shared.wait();
     let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
         Some(source) => match source.latest(&shared, work.expiry.is_some()).await {
-            // A login goes on with what this request holds, though the session that it comes from
-            // has been revoked meanwhile, by this request perhaps.
-            Err(error) if error.code() == ErrorCode::Revoked && is_login => None,
+            // A login goes on with what this request holds, whatever has become of the session
+            // that it comes from: a second click on "log in" finds it rotated by the first.
+            Err(error) if is_login && !fails_login(&error) => {
+                if matches!(error.code(), ErrorCode::Rotated | ErrorCode::Revoked) {
+                    // It stays as dead as it is: a rotation put now would replace a revocation, or
+                    // begin the grace of an earlier rotation again.
+                    work.retire.retain(MarkerPut::is_revocation);
+                }
+                None
+            }
             latest => Some(latest?),
         },
         None => None,

@@ -865,6 +865,7 @@ impl Truth {
                 let request = &mut self.requests[id];
                 request.current.clear();
                 request.intent = false;
+                request.binds = false;
                 request.ended = true;
             }
             (Op::Destroy | Op::Flush { .. }, Err(ErrorCode::RevocationPending)) => {
@@ -883,6 +884,8 @@ impl Truth {
                 self.requests[id].saved_itself = true;
                 self.requests[id].saved_as = key;
                 self.check_refusal(id, "save");
+                // The login is done; what follows is a save like any other.
+                self.requests[id].binds = false;
                 if self.requests[id].intent {
                     self.requests[id].current.clear();
                 }
@@ -951,10 +954,24 @@ impl Truth {
         let request = &self.requests[id];
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
         self.check_quiet(id, answer, &operations, now);
-        if self.requests[id].binds && answer.result == Err(ErrorCode::Revoked) {
-            self.fail("a login works whatever has ended", || {
-                format!("#{id} is refused, since the session before it has ended")
-            });
+        if self.requests[id].binds
+            && let Err(code) = answer.result
+        {
+            // The application may have set an end that has passed; a store that failed is a reason.
+            let is_excused = match code {
+                ErrorCode::Revoked
+                | ErrorCode::Rotated
+                | ErrorCode::Stale
+                | ErrorCode::Pending => false,
+                ErrorCode::Expired => self.requests[id].spec.does(|op| matches!(op, Op::Expire(_))),
+                ErrorCode::Unavailable => operations.failed > 0,
+                _ => true,
+            };
+            if !is_excused {
+                self.fail("a login works whatever became of the session before", || {
+                    format!("#{id} is refused: {code}")
+                });
+            }
         }
         if self.requests[id].place.far && operations.puts > 0 {
             for ticket in self.requests[id].tickets.clone() {
