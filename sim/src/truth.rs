@@ -959,18 +959,20 @@ impl Truth {
         {
             // The application may have set an end that has passed; a store that failed is a reason.
             let is_excused = match code {
-                ErrorCode::Revoked
-                | ErrorCode::Rotated
-                | ErrorCode::Stale
-                | ErrorCode::Pending => false,
-                ErrorCode::Expired => self.requests[id].spec.does(|op| matches!(op, Op::Expire(_))),
+                ErrorCode::Revoked | ErrorCode::Rotated | ErrorCode::Stale | ErrorCode::Pending => {
+                    false
+                }
+                ErrorCode::Expired => self.requests[id]
+                    .spec
+                    .does(|op| matches!(op, Op::Expire(_))),
                 ErrorCode::Unavailable => operations.failed > 0,
                 _ => true,
             };
             if !is_excused {
-                self.fail("a login works whatever became of the session before", || {
-                    format!("#{id} is refused: {code}")
-                });
+                self.fail(
+                    "a login works whatever became of the session before",
+                    || format!("#{id} is refused: {code}"),
+                );
             }
         }
         if self.requests[id].place.far && operations.puts > 0 {
