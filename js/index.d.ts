@@ -307,9 +307,15 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * ```
    */
   flush(options?: { keep?: Iterable<Key<T>> }): Promise<void>;
-  /** True where a session is there and alive: this one, or that of a session key. */
+  /**
+   * True where a session is there and alive: this one, or that of a session key. False for a text
+   * that is no session key.
+   */
   exists(key?: string): Promise<boolean>;
-  /** Ends a session at once: this one, or that of a session key. No ownership is asked. */
+  /**
+   * Ends a session at once: this one, or that of a session key. No ownership is asked. A text that
+   * is no session key is the error `not_found`.
+   */
   delete(key?: string): Promise<void>;
 
   /** The data only. */
@@ -564,14 +570,16 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   list(owner: string): Promise<OwnedSession[]>;
   /**
-   * Ends one session of a user; another's key is `not_found`.
+   * Ends one session of a user. Another's key is `not_found`, and so is a text that is no session
+   * key or whose parts do not belong together; nothing is read or written for it.
    * ```js
    * await sessions.revoke(session.owner, devices[1].key);
    * ```
    */
   revoke(owner: string, key: string): Promise<void>;
   /**
-   * Ends every session of a user, but for that of the session key `except`.
+   * Ends every session of a user, but for that of the session key `except`. An `except` that is no
+   * session key is `not_found`, and nothing is ended.
    * ```js
    * await sessions.revokeAll(session.owner, { except: session.sessionKey });
    * ```

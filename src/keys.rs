@@ -37,6 +37,7 @@ pub(crate) enum Purpose {
     FreshCookie,
     Csrf,
     Event,
+    SessionKey,
 }
 
 impl Purpose {
@@ -47,6 +48,7 @@ impl Purpose {
             Self::FreshCookie => b"fresh",
             Self::Csrf => b"csrf",
             Self::Event => b"event",
+            Self::SessionKey => b"session-key",
         }
     }
 }
@@ -169,9 +171,10 @@ pub(crate) struct TokenKeys {
     pub(crate) record: RecordKey,
 }
 
-/// The public name of a session: `<owner tag or ->.<lineage>.<derived key>`.
+/// What names a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
 ///
-/// Safe to log and to store: it names a record and opens nothing.
+/// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
+/// for the three: [`Secret::public_key`] writes that text and [`SecretRing::session_key`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionKey {
     pub(crate) owner: Option<Id>,
@@ -180,7 +183,8 @@ pub(crate) struct SessionKey {
 }
 
 impl SessionKey {
-    pub(crate) fn parse(text: &str) -> Option<Self> {
+    /// The three parts that a record's name ends with.
+    fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() {
@@ -212,6 +216,13 @@ impl SessionKey {
         }
     }
 
+    /// The tag of the public text under `secret`.
+    fn tag(&self, secret: &Secret) -> Tag {
+        let owner = self.owner.as_ref().map_or(&[][..], |owner| &owner.0);
+        let fields = [owner, &self.lineage.0, &self.derived.0];
+        secret.tag(Purpose::SessionKey, &fields)
+    }
+
     /// True before the first rotation: the first key *is* the lineage.
     pub(crate) fn is_first(&self) -> bool {
         self.derived == self.lineage
@@ -222,14 +233,6 @@ impl Hash for SessionKey {
     /// The derived key tells sessions apart, with or without the rest.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.derived.hash(state);
-    }
-}
-
-impl fmt::Display for SessionKey {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(Self::TEXT);
-        self.push_to(&mut text);
-        f.write_str(&text)
     }
 }
 
@@ -358,6 +361,16 @@ impl Secret {
         Id(authenticate(&mut mac, &[owner.as_bytes()]))
     }
 
+    /// The public session key: the three parts of `key` and a tag that vouches for them. Safe to
+    /// log and to store: it names a record and opens nothing.
+    pub(crate) fn public_key(&self, key: &SessionKey) -> String {
+        let mut text = String::with_capacity(SessionKey::TEXT + 1 + Id::TEXT);
+        key.push_to(&mut text);
+        text.push('.');
+        push_text(&mut text, &key.tag(self));
+        text
+    }
+
     pub(crate) fn metadata_key(&self) -> &[u8; 32] {
         &self.metadata
     }
@@ -454,6 +467,16 @@ impl SecretRing {
     /// All of them, the signer first.
     pub(crate) fn iter(&self) -> std::slice::Iter<'_, Secret> {
         self.0.iter()
+    }
+
+    /// The key of a public session key; `None` where a secret of the ring does not vouch for its
+    /// parts.
+    pub(crate) fn session_key(&self, text: &str) -> Option<SessionKey> {
+        let (parts, tag) = text.rsplit_once('.')?;
+        let key = SessionKey::parse(parts)?;
+        let tag = Id::parse(tag)?.0;
+        let vouches = |secret: &Secret| bool::from(key.tag(secret).ct_eq(&tag));
+        self.iter().any(vouches).then_some(key)
     }
 
     pub(crate) fn find(&self, id: KeyId) -> Option<&Secret> {
@@ -603,6 +626,7 @@ mod tests {
             Purpose::FreshCookie,
             Purpose::Csrf,
             Purpose::Event,
+            Purpose::SessionKey,
         ];
         for purpose in all {
             let tag = ring.signer().tag(purpose, &[b"x"]);
@@ -617,36 +641,50 @@ mod tests {
     fn session_keys_have_one_text() {
         let ring = SecretRing::parse(SECRET).unwrap();
         let id = |n| Id([n; 16]);
-        for key in [
-            SessionKey {
-                owner: None,
-                lineage: id(1),
-                derived: id(2),
-            },
-            SessionKey {
-                owner: Some(ring.signer().owner_tag("ada")),
-                lineage: id(1),
-                derived: id(1),
-            },
-        ] {
-            assert_eq!(SessionKey::parse(&key.to_string()), Some(key));
-        }
-        let good = SessionKey {
+        let anonymous = SessionKey {
             owner: None,
             lineage: id(1),
             derived: id(2),
-        }
-        .to_string();
+        };
+        let first = SessionKey {
+            owner: Some(ring.signer().owner_tag("ada")),
+            lineage: id(1),
+            derived: id(1),
+        };
+        let [good, other] = [anonymous, first].map(|key| ring.signer().public_key(&key));
+        assert_eq!(ring.session_key(&good), Some(anonymous));
+        assert_eq!(ring.session_key(&other), Some(first));
+        let (parts, tag) = good.rsplit_once('.').unwrap();
+        let other_tag = other.rsplit_once('.').unwrap().1;
         for bad in [
             "",
             "-",
             "-.a.b",
+            "-.a.b.c",
+            parts,
             &good[1..],
             &format!("{good}."),
             &format!("{good}A"),
+            &format!("{parts}.{other_tag}"),
+            &format!("{parts}.{tag}.{tag}"),
         ] {
-            assert_eq!(SessionKey::parse(bad), None, "{bad}");
+            assert_eq!(ring.session_key(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn a_session_key_is_vouched_for_by_any_secret_of_the_ring() {
+        let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
+        let [old, new] = [SECRET, other].map(|text| SecretRing::parse(text).unwrap());
+        let both = SecretRing::parse(&format!("{other},{SECRET}")).unwrap();
+        let key = SessionKey {
+            owner: None,
+            lineage: Id([1; 16]),
+            derived: Id([2; 16]),
+        };
+        let text = old.signer().public_key(&key);
+        assert_eq!(both.session_key(&text), Some(key));
+        assert_eq!(new.session_key(&text), None);
     }
 
     #[test]

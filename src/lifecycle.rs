@@ -606,7 +606,8 @@ impl SessionStore {
     // --- by session key ----------------------------------------------------------------------
 
     /// True where a session is there and alive: this one, or that of a session key, for
-    /// administrators: no ownership is asked.
+    /// administrators: no ownership is asked. False for a text that is no session key, or whose
+    /// parts do not belong together; nothing is read then.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -622,13 +623,16 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// A storage error; `invalid_value` for a text that is no session key.
+    /// A storage error.
     pub async fn exists(&mut self, key: Option<&str>) -> Result<bool, SessionError> {
         let Some(key) = key else {
             self.load().await?;
             return Ok(self.access == Access::Live && self.base.is_some() && self.next.is_none());
         };
-        self.shared.exists(parse_key(key)?).await
+        match self.shared.ring.session_key(key) {
+            Some(key) => self.shared.exists(key).await,
+            None => Ok(false),
+        }
     }
 
     /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
@@ -646,13 +650,13 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`destroy`](Self::destroy); a storage error, and `invalid_value` for a text that is no
-    /// session key.
+    /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a text that is no
+    /// session key or whose parts do not belong together: nothing is read or written then.
     pub async fn delete(&mut self, key: Option<&str>) -> Result<(), SessionError> {
         let Some(key) = key else {
             return self.destroy().await;
         };
-        let key = parse_key(key)?;
+        let key = self.shared.read_key(key)?;
         if Some(key) == self.key() && self.next.is_none() {
             return self.destroy().await;
         }
@@ -1085,14 +1089,6 @@ fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
         derived: stone.derived,
     };
     MarkerPut::revoked(&key, Some(stone.hard_end), now)
-}
-
-fn parse_key(text: &str) -> Result<SessionKey, SessionError> {
-    SessionKey::parse(text).ok_or_else(|| {
-        SessionError::invalid(
-            "not a session key: it has the form owner.lineage.key, as session_key() gives it",
-        )
-    })
 }
 
 /// Whole seconds until `end`, rounded up: the browser never forgets first.

@@ -202,13 +202,26 @@ impl Sessions {
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
         let living = self.shared.living(owner).await?;
+        let secrets: Vec<(Id, &Secret)> = self
+            .shared
+            .ring
+            .iter()
+            .map(|secret| (secret.owner_tag(owner), secret))
+            .collect();
+        let public = |key: &SessionKey| {
+            let mut secrets = secrets.iter();
+            let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
+            Some(secret.public_key(key))
+        };
         Ok(newest_first(living, |listed| listed.last_written)
-            .map(|(key, listed)| OwnedSession {
-                key: key.to_string(),
-                created: listed.created,
-                last_written: listed.last_written,
-                user_agent: listed.user_agent,
-                place: listed.place,
+            .filter_map(|(key, listed)| {
+                Some(OwnedSession {
+                    key: public(&key)?,
+                    created: listed.created,
+                    last_written: listed.last_written,
+                    user_agent: listed.user_agent,
+                    place: listed.place,
+                })
             })
             .collect())
     }
@@ -231,17 +244,19 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `not_found` for a session key that is not this user's; a storage error.
+    /// `not_found` for a session key that is not this user's, for a text that is none, and for one
+    /// whose parts do not belong together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
         let shared = &self.shared;
-        let not_found =
-            || SessionError::new(ErrorCode::NotFound, "this user has no session of that key");
-        let key = SessionKey::parse(key).ok_or_else(not_found)?;
+        let key = shared.read_key(key)?;
         if !key
             .owner
             .is_some_and(|tag| shared.owner_tags(owner).contains(&tag))
         {
-            return Err(not_found());
+            return Err(SessionError::new(
+                ErrorCode::NotFound,
+                "this user has no session of that key",
+            ));
         }
         let markers = MarkerPut::revoked(&key, None, shared.runtime.now());
         for marker in &markers {
@@ -269,14 +284,13 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// A storage error; what was ended before stays so, and the call can be repeated.
+    /// `not_found` where `except` is no session key or its parts do not belong together: nothing is
+    /// read or written then, because a session that was to be spared would be ended. A storage
+    /// error; what was ended before stays so, and the call can be repeated.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
         let shared = &self.shared;
-        let spared: Vec<Id> = except
-            .and_then(SessionKey::parse)
-            .map(|key| key.lineage)
-            .into_iter()
-            .collect();
+        let except = except.map(|key| shared.read_key(key)).transpose()?;
+        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
         // The marker first: it covers what is too new to be listed.
         for tag in shared.owner_tags(owner) {
             shared.end_all_of(tag, &spared).await?;
@@ -302,6 +316,17 @@ impl Sessions {
 }
 
 impl Shared {
+    /// The key of a public session key. Its parts are trusted only together: the tag of a user with
+    /// the lineage of another would end the other's session.
+    pub(crate) fn read_key(&self, text: &str) -> Result<SessionKey, SessionError> {
+        self.ring.session_key(text).ok_or_else(|| {
+            SessionError::new(
+                ErrorCode::NotFound,
+                "there is no session of that key: give it as session_key() or list() gives it",
+            )
+        })
+    }
+
     /// The owner's tag under every secret of the ring, the signer's first.
     fn owner_tags(&self, owner: &str) -> Vec<Id> {
         self.ring

@@ -170,6 +170,12 @@ impl Identity {
         })
     }
 
+    /// The public session key.
+    pub(crate) fn public_key(&self, shared: &Shared) -> Option<String> {
+        let secret = shared.ring.find(self.ticket.secret)?;
+        Some(secret.public_key(&self.key))
+    }
+
     pub(crate) fn storage_key(&self, shared: &Shared) -> String {
         shared.names.record(&self.key)
     }

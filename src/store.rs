@@ -776,17 +776,24 @@ impl SessionStore {
     #[must_use]
     pub fn session_key(&self) -> Option<String> {
         self.look_at();
-        self.key().map(|key| key.to_string())
+        self.public_key()
+    }
+
+    pub(crate) fn public_key(&self) -> Option<String> {
+        self.named()?.public_key(&self.shared)
     }
 
     pub(crate) fn key(&self) -> Option<SessionKey> {
+        self.named().map(|identity| identity.key)
+    }
+
+    /// The session by the key that it goes by in this request.
+    fn named(&self) -> Option<&Identity> {
         if let Some(next) = &self.next {
-            return Some(next.identity.key);
+            return Some(&next.identity);
         }
         match (self.presented(), self.access) {
-            (Presented::Session(held), Access::Live | Access::ReadOnly(_)) => {
-                Some(held.identity.key)
-            }
+            (Presented::Session(held), Access::Live | Access::ReadOnly(_)) => Some(&held.identity),
             _ => None,
         }
     }
@@ -1216,7 +1223,7 @@ impl SessionStore {
 impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore")
-            .field("session_key", &self.key().map(|key| key.to_string()))
+            .field("session_key", &self.public_key())
             .field("outcome", &self.outcome.as_str())
             .field("phase", &self.phase)
             .field(

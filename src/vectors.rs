@@ -165,11 +165,14 @@ fn keys_are_the_known_ones() {
 #[test]
 fn names_are_the_known_ones() {
     let sample = Sample::new();
-    assert_eq!(sample.first().to_string(), known("session key, first"));
-    assert_eq!(
-        sample.rotated().to_string(),
-        known("session key, owned and rotated")
-    );
+    let secret = sample.ring.signer();
+    for (key, name) in [
+        (sample.first(), "session key, first"),
+        (sample.rotated(), "session key, owned and rotated"),
+    ] {
+        assert_eq!(secret.public_key(&key), known(name));
+        assert_eq!(sample.ring.session_key(&known(name)), Some(key));
+    }
     assert_eq!(record_name(), known("record name"));
     let (names, id) = (Names::new("app:"), sample.owner);
     assert_eq!(names.dead_key(id), format!("app:k.{id}"));

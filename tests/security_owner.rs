@@ -61,6 +61,38 @@ fn a_login_after_the_end_of_all_stays_logged_in() {
     assert!(is_alive(&world, &jar));
 }
 
+/// Session keys are safe to log, so anybody may know their parts and put them together.
+#[test]
+fn a_session_key_of_parts_of_several_ends_nothing() {
+    let world = World::new();
+    let mallory = world.session_key(&world.member("mallory"));
+    for jar in [world.member("ada"), world.visitor()] {
+        let ada = world.session_key(&jar);
+        world.store.take_log();
+        for tag in [&mallory.tag, &ada.tag, &"A".repeat(22)] {
+            for owner in [&mallory.owner, &ada.owner] {
+                let (lineage, derived) = (&ada.lineage, &ada.derived);
+                let spliced = format!("{owner}.{lineage}.{derived}.{tag}");
+                if spliced == ada.text() {
+                    continue;
+                }
+                let refused = Some(ErrorCode::NotFound);
+                let sessions = &world.sessions;
+                let revoked = run(sessions.revoke("mallory", &spliced));
+                assert_eq!(code(revoked), refused, "{spliced}");
+                let spared = run(sessions.revoke_all("mallory", Some(&spliced)));
+                assert_eq!(code(spared), refused, "{spliced}");
+                let mut session = world.load(Head::default());
+                assert!(!run(session.exists(Some(&spliced))).unwrap(), "{spliced}");
+                let deleted = run(session.delete(Some(&spliced)));
+                assert_eq!(code(deleted), refused, "{spliced}");
+            }
+        }
+        assert_eq!(world.store.operations(), 0, "nothing is read or written");
+        assert!(is_alive(&world.elsewhere(), &jar));
+    }
+}
+
 #[test]
 fn a_user_ends_one_session_by_its_public_key_and_only_his_own() {
     let world = World::new();

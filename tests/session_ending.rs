@@ -364,7 +364,9 @@ fn exists_and_delete_by_key() {
     assert_eq!(world.store.ttl(&key.dead_lineage()), Some(34_560_000));
     // Once more, and of one that never was.
     run(admin.delete(Some(&key.text()))).unwrap();
-    let never = format!("-.{0}.{0}", "A".repeat(22));
+    let mut unsaved = world.load(Head::default());
+    unsaved.create().unwrap();
+    let never = unsaved.session_key().unwrap();
     assert!(!run(admin.exists(Some(&never))).unwrap());
     run(admin.delete(Some(&never))).unwrap();
     assert!(
@@ -372,18 +374,24 @@ fn exists_and_delete_by_key() {
         "not the administrator's session"
     );
 
+    world.store.take_log();
     for text in [
         "",
         "a",
         "-.a.b",
+        "-.a.b.c",
         "../etc",
+        &format!("-.{0}.{0}", "A".repeat(22)),
+        &format!("-.{0}.{0}.{0}", "A".repeat(22)),
         &key.text()[1..],
+        &key.record()[2..],
         &format!("{} ", key.text()),
     ] {
-        let refused = Some(ErrorCode::InvalidValue);
-        assert_eq!(code(run(admin.exists(Some(text)))), refused, "{text}");
+        let refused = Some(ErrorCode::NotFound);
+        assert!(!run(admin.exists(Some(text))).unwrap(), "{text}");
         assert_eq!(code(run(admin.delete(Some(text)))), refused, "{text}");
     }
+    assert_eq!(world.store.operations(), 0);
 }
 
 #[test]

@@ -78,6 +78,11 @@ impl Lineage {
     }
 }
 
+/// The name of the record of a session key: the key without its tag.
+fn record_name(key: &str) -> String {
+    format!("s.{}", key.rsplit_once('.').map_or(key, |(parts, _)| parts))
+}
+
 /// The least and the most idle time that a session may have, when it may be set to so much.
 fn widen((least, most): (Ms, Ms), seconds: u32) -> (Ms, Ms) {
     let set = Ms::from(seconds) * 1_000;
@@ -579,7 +584,7 @@ impl Truth {
         }
         let looked = self.requests[id].looked;
         let ticket = &self.tickets[ticket];
-        let name = format!("s.{}", ticket.name);
+        let name = record_name(&ticket.name);
         let stood = world.kv.borrow().last_stood(&name, looked).unwrap_or(0);
         let saved = self.last_activity(world, ticket.lineage, id, true);
         let Rules { window, bound, .. } = self.rules;
@@ -1018,12 +1023,8 @@ impl Truth {
                 && request.tickets.is_empty()
                 && request.stones == 1;
             if let (Some(stone), None, true) = (request.stone, pending, alone) {
-                let derived = self.tickets[stone]
-                    .name
-                    .rsplit('.')
-                    .next()
-                    .unwrap_or("")
-                    .to_owned();
+                let name = &self.tickets[stone].name;
+                let derived = name.split('.').nth(2).unwrap_or("").to_owned();
                 if !world.kv.borrow().was_written(&format!("k.{derived}")) {
                     self.fail("a tombstone stays until its marker stands", || {
                         format!("#{id} made a session over a tombstone whose marker was never put")

@@ -5,7 +5,6 @@ use std::rc::Rc;
 
 use crate::error::{ErrorCode, SessionError};
 use crate::json;
-use crate::keys::SessionKey;
 use crate::outcome::Access;
 use crate::sessions::CommitHeaders;
 use crate::settings::Settings;
@@ -117,7 +116,7 @@ pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String
 
 /// What is known of a session beside its data.
 pub(super) struct Facts {
-    key: Option<SessionKey>,
+    key: Option<String>,
     is_new: bool,
     version: u32,
     created_at: Option<i64>,
@@ -133,7 +132,7 @@ pub(super) struct Facts {
 impl Facts {
     pub(super) fn of(store: &SessionStore) -> Self {
         store.peek(|store| Self {
-            key: store.key(),
+            key: store.public_key(),
             is_new: store.is_new(),
             version: store.version(),
             created_at: store.created_at(),
@@ -156,7 +155,7 @@ impl Facts {
     /// An array, in the order that `js/session-store.js` reads it.
     fn write(&self, out: &mut String) {
         out.push('[');
-        match self.key {
+        match &self.key {
             // Writing to a String does not fail.
             Some(key) => drop(write!(out, "\"{key}\"")),
             None => out.push_str("null"),

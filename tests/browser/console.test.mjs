@@ -31,7 +31,7 @@ const shows = (page, selector, text) => page.locator(selector, { hasText: text }
 const requests = (page) => page.locator("#log-rows tr");
 
 async function keyParts(page) {
-  return Promise.all(["owner", "lineage", "derived"].map((part) => page.locator(`[data-part=${part}] dd`).innerText()));
+  return Promise.all(["owner", "lineage", "derived", "tag"].map((part) => page.locator(`[data-part=${part}] dd`).innerText()));
 }
 
 async function add(page, key, json) {

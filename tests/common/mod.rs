@@ -681,6 +681,8 @@ pub struct SessionKey {
     pub owner: String,
     pub lineage: String,
     pub derived: String,
+    /// What vouches for the other three.
+    pub tag: String,
 }
 
 impl SessionKey {
@@ -690,22 +692,29 @@ impl SessionKey {
 
     pub fn parse(text: &str) -> Self {
         let parts: Vec<&str> = text.split('.').collect();
-        let [owner, lineage, derived] = parts[..] else {
-            panic!("{text} has not three parts");
+        let [owner, lineage, derived, tag] = parts[..] else {
+            panic!("{text} does not have four parts");
         };
         Self {
             owner: owner.to_owned(),
             lineage: lineage.to_owned(),
             derived: derived.to_owned(),
+            tag: tag.to_owned(),
         }
     }
 
     pub fn text(&self) -> String {
-        format!("{}.{}.{}", self.owner, self.lineage, self.derived)
+        let Self {
+            owner,
+            lineage,
+            derived,
+            tag,
+        } = self;
+        format!("{owner}.{lineage}.{derived}.{tag}")
     }
 
     pub fn record(&self) -> String {
-        format!("s.{}", self.text())
+        format!("s.{}.{}.{}", self.owner, self.lineage, self.derived)
     }
 
     pub fn dead_key(&self) -> String {

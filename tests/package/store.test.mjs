@@ -334,7 +334,7 @@ test("js_session_key", async () => {
     assert.equal(session.sessionKey, null);
   });
   const session = await browser.load();
-  assert.match(session.sessionKey, /^-\.([\w-]{22})\.\1$/);
+  assert.match(session.sessionKey, /^-\.([\w-]{22})\.\1\.[\w-]{22}$/);
   assert.throws(() => {
     session.sessionKey = "x";
   }, TypeError);
@@ -392,7 +392,10 @@ test("js_delete", async () => {
   });
   assert.equal(browser.cookie, null);
   assert.equal((await other.load()).outcome, "revoked");
-  await assert.rejects(admin.delete("nonsense"), code("invalid_value"));
+  for (const text of ["nonsense", sessionKey.slice(0, sessionKey.lastIndexOf(".")), `${sessionKey}A`]) {
+    assert.equal(await admin.exists(text), false, text);
+    await assert.rejects(admin.delete(text), code("not_found"), text);
+  }
   await admin.delete(sessionKey);
 });
 

@@ -109,14 +109,19 @@ export class Secret {
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
   }
 
+  /** The public session key: the parts that name a record, and a tag over them. */
+  sessionKey(key) {
+    const tag = this.tag("session-key", key.owner ?? Buffer.alloc(0), key.lineage, key.derived);
+    return `${parts(key)}.${b64(tag)}`;
+  }
+
   eventName = (lineage) => b64(this.tag("event", lineage).subarray(0, 9));
 }
 
 // --- names -------------------------------------------------------------------------------------
 
-export const sessionKey = ({ owner, lineage, derived }) =>
-  `${owner ? b64(owner) : "-"}.${b64(lineage)}.${b64(derived)}`;
-export const recordName = (key, prefix = "") => `${prefix}s.${sessionKey(key)}`;
+const parts = ({ owner, lineage, derived }) => `${owner ? b64(owner) : "-"}.${b64(lineage)}.${b64(derived)}`;
+export const recordName = (key, prefix = "") => `${prefix}s.${parts(key)}`;
 
 export function parseRecordName(name, prefix = "") {
   if (!name.startsWith(`${prefix}s.`)) throw new Error(`no record's name: ${name}`);

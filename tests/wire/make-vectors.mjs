@@ -1,4 +1,4 @@
-// Prints the known answers, as the second implementation gives them: tests/wire/vectors.json is
+// Prints the known answers, as the second implementation gives them: those of docs/wire-format.md are
 // its output, frozen. A change of it is a change of the format.
 
 import * as format from "./format.mjs";
@@ -74,8 +74,8 @@ export function vectors() {
     "record key 1": secret.recordKey(first).toString("hex"),
     "record key 2": secret.recordKey(second).toString("hex"),
     "owner tag": owner.toString("hex"),
-    "session key, first": format.sessionKey({ lineage, derived: lineage }),
-    "session key, owned and rotated": format.sessionKey(key),
+    "session key, first": secret.sessionKey({ lineage, derived: lineage }),
+    "session key, owned and rotated": secret.sessionKey(key),
     "record name": name,
     "key cookie, anonymous": format.keyCookie(secret, NAME, { token: first, lineage, mintedAt: MINTED, hardEnd: HARD_END }),
     "key cookie, owned": format.keyCookie(secret, NAME, { token: second, lineage, owner, mintedAt: MINTED + 9, hardEnd: HARD_END }),

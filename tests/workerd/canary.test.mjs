@@ -6,7 +6,7 @@ import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 
 import { Secret, openKeyCookie } from "../wire/format.mjs";
-import { COOKIE, FRESH, IDLE_TIMEOUT, SEEN, startSessions } from "./support/sessions.mjs";
+import { COOKIE, FRESH, IDLE_TIMEOUT, SEEN, keyParts, startSessions } from "./support/sessions.mjs";
 
 const SECRET = randomBytes(32).toString("base64url");
 const secret = new Secret(SECRET);
@@ -111,7 +111,7 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   await request("PATCH", "/api/session/data", { who: "other" }, { as: other });
   const { json } = await request("GET", "/api/session", undefined, { as: other });
   await world.advance(200);
-  await world.storage.write(`s.${json.key}`, "damaged");
+  await world.storage.write(keyParts(json.key).record, "damaged");
   await request("GET", "/api/session", undefined, { as: other });
   await world.storage.addFault({ op: "read", status: 500 });
   await request("GET", "/api/session");

@@ -318,6 +318,36 @@ describe("ending sessions", () => {
     await expectSession(show(other), { data: { b: 2 } });
   });
 
+  test("one whose key was put together from parts of several: 404, and it lives", async () => {
+    const mallory = await browserOf(world, somebody(), { m: 1 });
+    const mine = keyParts(await keyOf(mallory));
+    for (const victim of [await browserOf(world, somebody(), { a: 1 }), await browserWith(world, { a: 1 })]) {
+      const key = await keyOf(victim);
+      const { owner, lineage, derived, tag } = keyParts(key);
+      const spliced = [
+        [mine.owner, lineage, derived],
+        [mine.owner, lineage, derived, mine.tag],
+        [mine.owner, lineage, derived, tag],
+        [mine.owner, lineage, mine.derived, mine.tag],
+        [owner, lineage, derived, mine.tag],
+        [owner, lineage, derived],
+      ];
+      const stored = await world.storage.dump();
+      for (const parts of spliced) {
+        // The session is remembered: nothing but the key could make it ask the store.
+        await mallory.fetch("/api/session");
+        const { result, log } = await world.storage.counted(() =>
+          mallory.fetch(`/api/sessions/${parts.join(".")}`, { method: "DELETE" }),
+        );
+        await expectProblem(result, 404, "not_found");
+        assert.deepEqual(log, [], parts.join("."));
+      }
+      assert.deepEqual(await world.storage.dump(), stored);
+      await world.advance(W);
+      await expectSession(show(victim), { key, data: { a: 1 } });
+    }
+  });
+
   test("all others: this one stays", async () => {
     const owner = somebody();
     const [laptop, phone] = [await browserOf(world, owner, { a: 1 }), await browserOf(world, owner, { b: 2 })];

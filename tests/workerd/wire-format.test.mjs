@@ -59,7 +59,7 @@ test("wire_a_running_worker_writes_what_the_page_says", async () => {
   assert.equal(cookie.mintedAt, start);
   assert.equal(cookie.hardEnd, start + 604_800_000);
   const derived = secret.derivedKey(cookie.token);
-  assert.equal(key, format.sessionKey({ owner: cookie.owner, lineage: cookie.lineage, derived }));
+  assert.equal(key, secret.sessionKey({ owner: cookie.owner, lineage: cookie.lineage, derived }));
 
   const name = format.recordName({ ...cookie, derived }, "p:");
   const dump = await world.storage.dump();

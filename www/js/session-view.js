@@ -6,7 +6,7 @@ import { meaningOf } from "./outcomes.js";
 import { Slot } from "./slot.js";
 import { dateText, spanText } from "./time.js";
 
-const PARTS = ["owner", "lineage", "derived"];
+const PARTS = ["owner", "lineage", "derived", "tag"];
 
 export function sessionView(live) {
   const slot = new Slot(byId("session-slot"));

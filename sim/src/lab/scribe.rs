@@ -66,8 +66,9 @@ impl<'a> Scribe<'a> {
                         .rev()
                         .find(|(name, value)| *name == KEY_COOKIE && !value.is_empty());
                     if let (Some(key), Some((_, token))) = (key, token) {
-                        it.tokens
-                            .insert(last_part(key).to_owned(), token.to_owned());
+                        // Owner tag, lineage, derived key, and a tag over them.
+                        let derived = key.split('.').nth(2).unwrap_or_default();
+                        it.tokens.insert(derived.to_owned(), token.to_owned());
                     }
                 }
                 _ => {}

@@ -95,9 +95,10 @@ export async function expectProblem(answer, status, code) {
   return json;
 }
 
-/** Lineage and derived key of a session key. */
+/** The parts of a session key, and the name of its record. */
 export function keyParts(key) {
-  const match = /^(-|[\w-]{22})\.([\w-]{22})\.([\w-]{22})$/.exec(key);
+  const match = /^(-|[\w-]{22})\.([\w-]{22})\.([\w-]{22})\.([\w-]{22})$/.exec(key);
   assert.ok(match, `not a session key: ${key}`);
-  return { owner: match[1], lineage: match[2], derived: match[3] };
+  const [, owner, lineage, derived, tag] = match;
+  return { owner, lineage, derived, tag, record: `s.${owner}.${lineage}.${derived}` };
 }
