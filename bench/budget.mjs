@@ -10,7 +10,13 @@ const FILE = inRoot("bench", "budget.json");
 /** How far a count of instructions may be off. */
 const TOLERANCE = 0.05;
 
-const budget = () => JSON.parse(readFileSync(FILE, "utf8"));
+function budget() {
+  const read = JSON.parse(readFileSync(FILE, "utf8"));
+  // Without an entry there is nothing to compare, and the check would pass.
+  const counts = [...Object.values(read.operations), read.instructions.counts];
+  if (counts.length < 2 || counts.some((each) => Object.keys(each).length === 0)) throw new Stop("bench/budget.json has no counts");
+  return read;
+}
 
 /** Operations of both traces: exactly those of the budget. */
 export async function checkOperations() {

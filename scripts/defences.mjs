@@ -3,14 +3,19 @@
 // `node scripts/defences.mjs cookie` takes only those whose file or words contain "cookie".
 //
 // A tool for whoever changes a defence, not part of `npm run check`: it compiles the crate once for
-// each of them, which takes about ten minutes.
+// each of them, which takes about ten minutes on two idle cores. What is part of `npm run check` is
+// `checkDefences`, which compiles nothing: each pattern is where it was, each test is there.
 
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Stop, exec, inRoot, main, say } from "./run.mjs";
 
-/** What is defended, where it stands, what is there and what instead, the test that fails. */
+/**
+ * What is defended; the file; what stands there and what is put instead; where the test is, and its
+ * name; how many places the pattern has, where it is not one. `lib` is a test of the library, a name
+ * without a slash that of `tests/<name>.rs`, anything else a file of tests of the built Worker.
+ */
 const DEFENCES = [
   ["only space and tab are trimmed off a cookie's name", "src/cookie/parse.rs",
     "piece.trim_matches(WHITE)", "piece.trim()", "lib", "every_vector_yields_its_values"],
@@ -19,7 +24,8 @@ const DEFENCES = [
   ["nor one over its number of pairs", "src/cookie/parse.rs",
     "if pairs > limits.pairs {", "if false {", "lib", "a_header_over_its_limits_is_too_large_wherever_our_cookie_stands"],
   ["equal cookies count once", "src/cookie/parse.rs",
-    "values.dedup();", "", "lib", "every_vector_yields_its_values"],
+    "if let Err(place) = place {\n                values.insert(place, value);\n            }",
+    "let (Ok(place) | Err(place)) = place;\n            values.insert(place, value);", "lib", "every_vector_yields_its_values"],
   ["names are compared byte by byte", "src/cookie/mod.rs",
     ".find(|kind| kind.suffix() == suffix)?", ".find(|kind| kind.suffix().eq_ignore_ascii_case(suffix))?", "lib", "each_kind_has_its_own_list"],
   ["a prefix demands Secure", "src/cookie/spec.rs",
@@ -39,26 +45,26 @@ const DEFENCES = [
   ["a secret of a pattern is refused", "src/keys.rs",
     "if distinct < SECRET_MIN_DISTINCT {", "if false {", "lib", "weak_secrets_are_refused_with_a_reason"],
   ["a secret of the documentation is refused", "src/keys.rs",
-    "if SAMPLE_WORDS.iter().any(|word| lower.contains(word)) {", "if lower.is_empty() {", "lib", "weak_secrets_are_refused_with_a_reason"],
+    "if SAMPLE_WORDS.iter().any(|word| text::contains(&lower, word)) {", "if lower.is_empty() {", "lib", "weak_secrets_are_refused_with_a_reason"],
   ["two secrets of one key id are refused", "src/keys.rs",
     "if ring.iter().any(|other| other.id == secret.id) {", "if false {", "lib", "two_secrets_with_one_id_are_refused"],
   ["fields stand behind their lengths", "src/keys.rs",
     "Update::update(mac, &(field.len() as u32).to_be_bytes());", "", "lib", "fields_cannot_be_shifted_into_each_other"],
   ["a tag names its purpose", "src/keys.rs",
     "absorb(&mut mac, purpose.text());", "let _ = purpose.text();", "lib", "a_tag_of_one_purpose_is_none_of_another"],
-  ["a token is wiped", "src/keys.rs",
-    /Zeroizing(<\[u8; 32\]>>\);|::new\(\[0; 32\]\)\);\n {8}if let Some\(place\))/g, "Box$1", "lib", "tokens_and_keys_are_wiped_when_dropped"],
+  ["tokens and keys of records are wiped", "src/keys.rs",
+    /Zeroizing(<\[u8; 32\]>>\);|::new\(\[0; 32\]\)\);\n {8}if let Some\(place\))/g, "Box$1", "tests/workerd/memory.test.mjs", "memory_holds_no_token_and_no_record_key_that_is_done_with", 2],
   ["a cookie's tag is checked", "src/ticket.rs",
     "if !secret.verify(purpose, &fields, &tag) {", "if false {", "lib", "every_changed_character_is_refused"],
   ["the tag binds the cookie's name", "src/ticket.rs",
-    "name.as_bytes()", 'b"".as_slice()', "lib", "the_checks_come_in_their_order"],
+    "name.as_bytes()", 'b"".as_slice()', "lib", "the_checks_come_in_their_order", 7],
   ["seen and fresh cookie are bound to the token", "src/ticket.rs",
-    /token\.bytes\(\)(?=[,\]])/g, 'b"".as_slice()', "lib", "seen_and_fresh_belong_to_one_token"],
+    /token\.bytes\(\)(?=[,\]])/g, 'b"".as_slice()', "lib", "seen_and_fresh_belong_to_one_token", 4],
   ["the fresh cookie is bound to its overlay", "src/ticket.rs",
     "overlay.as_bytes().last_chunk::<OVERLAY_END>()?", 'overlay.as_bytes().last_chunk::<0>()?', "lib", "an_overlay_cannot_be_added_removed_or_changed"],
   ["two texts never mean the same bytes", "src/wire.rs",
-    "unused.iter().all(|bits| *bits == 0)", "(unused.len() < 7)",
-    "lib", "unused_bits_and_padding_are_refused"],
+    "URL_SAFE_NO_PAD.decode_to_vec(text).ok()",
+    "base64_simd::forgiving_decode_to_vec(text.replace('-', \"+\").replace('_', \"/\").as_bytes()).ok()", "lib", "unused_bits_and_padding_are_refused"],
   ["a record is bound to its place", "src/record.rs",
     "out.put_block(storage_key.as_bytes());", "", "lib", "a_record_opens_with_its_key_at_its_place_only"],
   ["a record is bound to its version", "src/record.rs",
@@ -92,7 +98,7 @@ const DEFENCES = [
   ["a header that hides the cookie mints nothing", "src/lifecycle.rs",
     "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),", "Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Empty),", "security_cookies", "behind_a_header_over_its_limits_nothing_is_minted"],
   ["a withheld cookie is not written over", "src/lifecycle.rs",
-    'if self.came.key || self.request.header("sec-fetch-site")', 'if true || self.request.header("sec-fetch-site")', "session_keys", "where_the_browser_may_withhold_the_cookie_only_a_login_makes_one"],
+    'if self.came().key || self.request.header("sec-fetch-site")', 'if true || self.request.header("sec-fetch-site")', "session_keys", "where_the_browser_may_withhold_the_cookie_only_a_login_makes_one"],
   ["a 5xx answer saves nothing", "src/lifecycle.rs",
     "status >= 500", "status >= 5000", "session_lifecycle", "a_5xx_answer_drops_every_change_and_intent"],
   ["one owner's data never goes to another", "src/lifecycle.rs",
@@ -116,44 +122,82 @@ const DEFENCES = [
 
 const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${file}\` | \`${test}\` |`);
 
+/** A test of cargo, by the arguments that choose its program; null where it is one of Node. */
+const cargoTest = (where) => (where === "lib" ? ["--lib"] : where.includes("/") ? null : ["--test", where]);
+
+/** Whether the test is written where the table says; a folder is read with all below it. */
+function isTest(where, test) {
+  const file = where === "lib" ? "src" : where.includes("/") ? where : `tests/${where}.rs`;
+  if (!existsSync(inRoot(file))) return false;
+  const files = where === "lib" ? readdirSync(inRoot(file), { recursive: true }).map((name) => `${file}/${name}`) : [file];
+  const written = where.endsWith(".mjs") ? `test("${test}"` : `fn ${test}(`;
+  return files.filter((name) => /\.(rs|mjs)$/.test(name)).some((name) => readFileSync(inRoot(name), "utf8").includes(written));
+}
+
+/** Without compiling: each pattern is where it was, each test is there, and the document tells of each. */
+export function checkDefences() {
+  const wrong = [];
+  for (const [what, file, there, instead, where, test, places = 1] of DEFENCES) {
+    const source = existsSync(inRoot(file)) ? readFileSync(inRoot(file), "utf8") : "";
+    const found = there instanceof RegExp ? source.match(there)?.length ?? 0 : source.split(there).length - 1;
+    if (found !== places) {
+      wrong.push(`"${what}": ${file} has ${found} places of ${there instanceof RegExp ? there : JSON.stringify(there)}, not ${places}`);
+    } else if (source.replaceAll(there, instead) === source) {
+      wrong.push(`"${what}": what is put instead changes nothing in ${file}`);
+    }
+    if (!isTest(where, test)) wrong.push(`"${what}": there is no test ${test} in ${where}`);
+  }
+  const section = /\n## Defences, taken out\n(.*?)\n## /s.exec(readFileSync(inRoot("docs", "security.md"), "utf8"))?.[1] ?? "";
+  const told = section.split("\n").filter((line) => line.startsWith("| ")).slice(1);
+  for (const row of rows()) if (!told.includes(row)) wrong.push(`docs/security.md lacks the row ${row}`);
+  for (const row of told) if (!rows().includes(row)) wrong.push(`docs/security.md has a row that scripts/defences.mjs has not: ${row}`);
+  if (wrong.length) throw new Stop(`scripts/defences.mjs does not fit the source:\n${wrong.join("\n")}`);
+  console.log(`${DEFENCES.length} defences: each pattern is where it was, and each test is there`);
+}
+
+/** The program that fails without the defence, and what its output then says. */
+async function tested(copy, target, where, test) {
+  const env = { CARGO_TARGET_DIR: target, RUST_BACKTRACE: "0", RUSTFLAGS: "--cap-lints warn", CARGO_TERM_COLOR: "never" };
+  const cargo = cargoTest(where);
+  if (cargo) {
+    const args = ["test", "-q", "--no-default-features", ...cargo, test];
+    return { ...(await exec("cargo", args, { cwd: copy, capture: true, env })), failure: new RegExp(`^ {4}\\S*${test}$`, "m") };
+  }
+  // It builds the Worker by itself.
+  const args = ["--test", "--test-reporter=spec", `--test-name-pattern=${test}`, where];
+  return { ...(await exec(process.execPath, args, { cwd: copy, capture: true })), failure: new RegExp(`✖ ${test}`) };
+}
+
 async function takeOut(copy, target, [, file, there, instead, where, test]) {
   const path = join(copy, file);
   const original = readFileSync(path, "utf8");
-  const changed = original.replaceAll(there, instead);
-  if (changed === original) return "is not where it was";
-  writeFileSync(path, changed);
+  writeFileSync(path, original.replaceAll(there, instead));
   try {
-    const args = ["test", "-q", "--no-default-features", ...(where === "lib" ? ["--lib"] : ["--test", where]), test];
-    const env = { CARGO_TARGET_DIR: target, RUST_BACKTRACE: "0", RUSTFLAGS: "--cap-lints warn", CARGO_TERM_COLOR: "never" };
-    const { status, output } = await exec("cargo", args, { cwd: copy, capture: true, env });
+    const { status, output, failure } = await tested(copy, target, where, test);
     if (status === 0) return "was not missed";
-    const tokens = test.startsWith("tokens_and_keys"); // This one is the compiler's.
-    if (!new RegExp(`^ {4}\\S*${test}$`, "m").test(output) && !(tokens && output.includes("ZeroizeOnDrop"))) {
-      return `gave another failure:\n${output.slice(-1500)}`;
-    }
-    return null;
+    return failure.test(output) ? null : `gave another failure:\n${output.slice(-1500)}`;
   } finally {
     writeFileSync(path, original);
   }
 }
 
-await main(async () => {
+async function takeOutEach() {
   if (process.argv.includes("--list")) {
     console.log(["| defence | where | test that fails |", "|---|---|---|", ...rows()].join("\n"));
     return 0;
   }
-  const document = readFileSync(inRoot("docs", "security.md"), "utf8");
-  const unsaid = rows().filter((row) => !document.includes(row));
-  if (unsaid.length) throw new Stop(`docs/security.md lacks:\n${unsaid.join("\n")}`);
-
+  checkDefences();
   const words = process.argv.slice(2);
   const chosen = DEFENCES.filter(([what, file]) => words.every((word) => `${what} ${file}`.includes(word)));
+  if (chosen.length === 0) throw new Stop(`no defence has ${words.join(" and ")} in its file or words`);
+  const started = Date.now();
   const copy = mkdtempSync(join(tmpdir(), "edge-session-defences-"));
   const target = process.env.CARGO_TARGET_DIR ?? join(copy, "target");
   const left = [];
   try {
     const skipped = ["target", "node_modules", ".git", "build", "pkg", ".wrangler"].map((name) => inRoot(name));
     cpSync(inRoot(), copy, { recursive: true, filter: (from) => !skipped.includes(from) });
+    symlinkSync(inRoot("node_modules"), join(copy, "node_modules"));
     for (const defence of chosen) {
       const trouble = await takeOut(copy, target, defence);
       say(`${defence[0]}: ${trouble ?? "missed"}`);
@@ -162,7 +206,10 @@ await main(async () => {
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
-  console.log(`\n${chosen.length - left.length} of ${chosen.length} defences are missed when they are gone`);
+  const minutes = ((Date.now() - started) / 60_000).toFixed(0);
+  console.log(`\n${chosen.length - left.length} of ${chosen.length} defences are missed when they are gone (${minutes} minutes)`);
   if (left.length) throw new Stop(`not missed: ${left.join("; ")}`);
   return 0;
-});
+}
+
+if (process.argv[1] === inRoot("scripts", "defences.mjs")) await main(takeOutEach);

@@ -7,10 +7,11 @@
 // some were left out for want of a browser.
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
 import { bindgenTool, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
-import { Stop, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
+import { Stop, ask, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 const kinds = {
@@ -44,9 +45,11 @@ function report(rows, browserless) {
   return leftOut && !browserless ? 3 : 0;
 }
 
-/** Adds up cargo's closing lines, one for each test binary, even of a run that failed. */
-function cargoCounts(counts) {
+/** Adds up cargo's closing lines, one for each test binary, even of a run that failed; `ran` gets the names. */
+function cargoCounts(counts, ran) {
   return (line) => {
+    const [, name] = line.match(/^test (?:\S*::)?(\w+)(?: - should panic)? \.\.\. /) ?? [];
+    if (name) ran.set(name, (ran.get(name) ?? 0) + 1);
     const result = line.match(/^test result: \w+\. (\d+) passed; (\d+) failed; (\d+) ignored/);
     if (result) {
       counts.passed += Number(result[1]);
@@ -58,12 +61,29 @@ function cargoCounts(counts) {
   };
 }
 
+/**
+ * What is written as a test and did not run is no test: it stands in a target of `test = false`, in a
+ * file that no target has, or behind a feature that no command turns on.
+ */
+function allRan(attribute, ran) {
+  const files = ask("git", ["ls-files", "-z", "*.rs"])?.split("\0").filter((file) => file && existsSync(inRoot(file))) ?? [];
+  const written = files.flatMap((file) => {
+    const source = readFileSync(inRoot(file), "utf8");
+    const found = source.matchAll(new RegExp(`^ *#\\[${attribute}\\]\\n(?: *#\\[.*\\]\\n)* *(?:pub )?(?:async )?fn (\\w+)`, "gm"));
+    return [...found].map(([, name]) => ({ file, name }));
+  });
+  if (written.length === 0) throw new Stop(`there is no #[${attribute}]`);
+  const missing = written.filter(({ name }) => (ran.get(name) ?? 0) < written.filter((other) => other.name === name).length);
+  if (missing.length) throw new Stop(`written and not run: ${missing.map(({ file, name }) => `${name} (${file})`).join(", ")}`);
+}
+
 async function native(counts) {
+  const ran = new Map();
   const cargo = (...what) =>
     run("cargo test", "cargo", ["test", ...what, "--no-default-features", "--no-fail-fast"], {
       ...options,
       env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
-      onLine: cargoCounts(counts),
+      onLine: cargoCounts(counts, ran),
     });
   // The one is run even where the other has failed.
   const core = await settled(cargo("--package", "edge-session"));
@@ -71,6 +91,7 @@ async function native(counts) {
   const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
   core();
   simulator();
+  allRan("test", ran);
 }
 
 /** What gives the promise's value when called, or throws what it was rejected with. */
@@ -85,7 +106,8 @@ const settled = (promise) =>
 async function wasm(counts) {
   const tool = await bindgenTool();
   const runner = [process.execPath, inRoot("scripts", "wasm-runner.mjs")];
-  return cargoWasm(
+  const ran = new Map();
+  await cargoWasm(
     "cargo test for wasm32",
     [
       "test",
@@ -99,8 +121,9 @@ async function wasm(counts) {
       "--config",
       `target.wasm32-unknown-unknown.runner=${JSON.stringify(runner)}`,
     ],
-    { ...options, env: { CARGO_TERM_COLOR: "never", EDGE_SESSION_BINDGEN: tool }, onLine: cargoCounts(counts) },
+    { ...options, env: { CARGO_TERM_COLOR: "never", EDGE_SESSION_BINDGEN: tool }, onLine: cargoCounts(counts, ran) },
   );
+  if (counts.leftOut === 0) allRan("wasm_bindgen_test", ran);
 }
 
 async function http(counts) {
@@ -144,7 +167,8 @@ const countTests = (dir) =>
 function nodeTest(dir, counts, env) {
   const files = testFiles(dir);
   if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
-  return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", ...files], {
+  const assertions = pathToFileURL(inRoot("scripts", "assertions.mjs")).href;
+  return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", "--import", assertions, ...files], {
     ...options,
     env,
     onLine(line) {

@@ -701,21 +701,6 @@ mod tests {
         }
     }
 
-    /// What a type holds is overwritten when it is dropped: the compiler says so.
-    #[test]
-    fn tokens_and_keys_are_wiped_when_dropped() {
-        fn wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
-        let ring = SecretRing::parse(SECRET).unwrap();
-        let token = Token::from_bytes(&[1; 32]).unwrap();
-        let (Token(Pinned(one)), RecordKey(Pinned(two))) =
-            (&token, ring.signer().derive(&token).record);
-        wiped(&**one);
-        wiped(&*two);
-        wiped(&ring.signer().metadata);
-        // What an HMAC holds of its key are two states of this.
-        wiped(&Sha256::default());
-    }
-
     #[test]
     fn nothing_of_a_secret_is_printed() {
         let ring = SecretRing::parse(SECRET).unwrap();

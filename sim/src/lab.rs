@@ -235,14 +235,3 @@ fn stolen_cookie() -> String {
         end: "A revocation names the lineage, so no rotation escapes it. D, 102 seconds with these settings, is how long a thief can go on at a location that has not heard of it.",
     })
 }
-
-#[cfg(test)]
-mod tests {
-    /// Each script shows what it is there to show, and gives the same bytes again.
-    #[test]
-    fn every_story_happens_as_told() {
-        let files = super::files();
-        assert_eq!(files.len(), 4);
-        assert_eq!(files, super::files());
-    }
-}

@@ -14,7 +14,7 @@ use edge_session_sim::tally::Tally;
 
 const USAGE: &str = "\
 usage: npm run simulate -- [--histories N] [--from S] [--seed S] [--mutant NAME]
-                           [--list-mutants] [--mutants] [--seeds N]
+                           [--list-mutants] [--mutants] [--seeds N] [--limit N]
 
   --histories N    runs N histories (100000), with a fresh seed that is printed
   --from S         the same histories as the run that printed S
@@ -22,7 +22,7 @@ usage: npm run simulate -- [--histories N] [--from S] [--seed S] [--mutant NAME]
   --mutant NAME    with one rule of the protocol broken
   --list-mutants   the names of the rules that can be broken
   --mutants        breaks each in turn, or only that of --mutant: how many histories it takes to
-                   catch it, over --seeds N seeds (20)
+                   catch it, over --seeds N seeds (20); a seed gives up after --limit N (10000)
 
 Exit status: 0 no violation, 1 a violation or something that never happened, 2 a mistake above.";
 
@@ -37,6 +37,7 @@ struct Options {
     list: bool,
     table: bool,
     seeds: u64,
+    limit: u64,
 }
 
 fn options() -> Result<Options, String> {
@@ -48,6 +49,7 @@ fn options() -> Result<Options, String> {
         list: false,
         table: false,
         seeds: 20,
+        limit: 10_000,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -71,6 +73,7 @@ fn options() -> Result<Options, String> {
             "--from" => options.from = Some(number()?),
             "--seed" => options.seed = Some(number()?),
             "--seeds" => options.seeds = number()?.max(1),
+            "--limit" => options.limit = number()?.max(1),
             "--mutant" => options.mutant = Some(text()?),
             "--list-mutants" => options.list = true,
             "--mutants" => options.table = true,
@@ -229,7 +232,7 @@ fn seed_of(from: u64, n: u64) -> u64 {
 
 /// How soon each mutant is caught, and by which rules.
 fn table(options: &Options) -> ExitCode {
-    const LIMIT: u64 = 10_000;
+    let limit = options.limit;
     let from = options.from.unwrap_or_else(fresh);
     println!(
         "histories until a mutant is caught, over {} seeds from {from}\n",
@@ -252,7 +255,7 @@ fn table(options: &Options) -> ExitCode {
                         if run >= options.seeds {
                             break;
                         }
-                        let (n, violation) = hunt(from.wrapping_add(run + 1), LIMIT);
+                        let (n, violation) = hunt(from.wrapping_add(run + 1), limit);
                         if let (Ok(mut found), Ok(mut broken)) = (found.lock(), broken.lock()) {
                             found.push(n);
                             let rule = violation.as_deref().and_then(|it| it.split_once(": "));
@@ -267,14 +270,14 @@ fn table(options: &Options) -> ExitCode {
         let mut found = found.into_inner().unwrap_or_default();
         found.sort_unstable();
         let count = |n: u64| {
-            if n > LIMIT {
-                format!("over {LIMIT}")
+            if n > limit {
+                format!("over {limit}")
             } else {
                 n.to_string()
             }
         };
         let median = found[found.len() / 2];
-        missed += usize::from(median > LIMIT);
+        missed += usize::from(median > limit);
         let mut broken: Vec<_> = broken
             .into_inner()
             .unwrap_or_default()
@@ -291,7 +294,7 @@ fn table(options: &Options) -> ExitCode {
         );
     }
     println!(
-        "\n{} of {} mutants caught, half of the time within {LIMIT} histories",
+        "\n{} of {} mutants caught, half of the time within {limit} histories",
         names.len() - missed,
         names.len()
     );

@@ -1,4 +1,5 @@
-// What stays in the linear memory of the wasm when a request has ended: no token.
+// What stays in the linear memory of the wasm: no token when its request has ended, and no key of a
+// record when the isolate has let go of it.
 //
 // The built Worker's wasm runs here in Node, where its memory can be looked at; its KV namespace is
 // an object.
@@ -12,6 +13,9 @@ import { pathToFileURL } from "node:url";
 
 import { Secret, openKeyCookie } from "../wire/format.mjs";
 import { COOKIE, workerDirectory } from "./support/sessions.mjs";
+
+/** How many keys an isolate keeps (`src/isolate.rs`). */
+const DERIVED_KEYS = 2_048;
 
 /** The Worker's functions and its memory. */
 async function instantiate() {
@@ -48,7 +52,7 @@ function namespace() {
   };
 }
 
-test("memory_holds_no_token_when_its_request_has_ended", async () => {
+test("memory_holds_no_token_and_no_record_key_that_is_done_with", async () => {
   const { worker, memory } = await instantiate();
   const SESSION_SECRET = randomBytes(32).toString("base64url");
   const secret = new Secret(SESSION_SECRET);
@@ -71,7 +75,8 @@ test("memory_holds_no_token_when_its_request_has_ended", async () => {
   assert.ok(holds("a word that is looked for"), "the isolate remembers the session");
 
   const tokens = new Map();
-  const note = (cookies) => tokens.set(openKeyCookie(secret, COOKIE, cookies[COOKIE]).token, cookies[COOKIE]);
+  const tokenOf = (cookies) => openKeyCookie(secret, COOKIE, cookies[COOKIE]).token;
+  const note = (cookies) => tokens.set(tokenOf(cookies), cookies[COOKIE]);
   note(marked);
   let cookies = marked;
   for (let i = 0; i < 3; i += 1) cookies = await request("GET", "/api/session", cookies);
@@ -95,5 +100,19 @@ test("memory_holds_no_token_when_its_request_has_ended", async () => {
     assert.ok(!holds(token), "the bytes of a token");
     assert.ok(!holds(token.subarray(0, 16)) && !holds(token.subarray(16)), "half of them");
     assert.ok(!holds(value.slice(8, 51)), "the text of a token");
+  }
+
+  // The isolate keeps the keys of the records that it has seen last. One is overwritten by the next
+  // in its place even where nobody wipes it: each of many is looked for.
+  const recordKeys = [];
+  for (let i = 0; i < 100; i += 1) {
+    const other = await request("PUT", "/api/session/data/a", {}, "1");
+    recordKeys.push(secret.recordKey(tokenOf(other)));
+  }
+  assert.ok(recordKeys.every(holds), "the key of a record that was just written is there to be found");
+  for (let i = 0; i < DERIVED_KEYS; i += 1) await request("PUT", "/api/session/data/a", {}, "1");
+  for (const key of [...[...tokens.keys()].map(secret.recordKey), ...recordKeys]) {
+    assert.ok(!holds(key), "the key of a record");
+    assert.ok(!holds(key.subarray(0, 16)) && !holds(key.subarray(16)), "half of it");
   }
 });

@@ -1,0 +1,12 @@
+//! The histories that the console plays (`www/lab/`).
+
+use edge_session_sim::lab;
+
+/// Each script shows what it is there to show, or panics, and gives the same bytes again.
+#[test]
+fn every_story_happens_as_told() {
+    let files = lab::files();
+    assert_eq!(files.len(), 4);
+    assert!(files.iter().all(|(_, text)| !text.is_empty()));
+    assert_eq!(files, lab::files());
+}
