@@ -11,7 +11,9 @@
 
 mod common;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
 
 use common::*;
 use edge_session::{ErrorCode, Outcome, Settings};
@@ -166,6 +168,107 @@ fn bounds_are_those_of_the_code() {
             "docs/consistency.md wants: {line}"
         );
     }
+}
+
+// --- dependencies --------------------------------------------------------------------------------
+
+const DEPENDENCIES: &str = include_str!("../docs/dependencies.md");
+
+/// The names in backticks of a text.
+fn names(text: &str) -> BTreeSet<String> {
+    let names = text.split('`').skip(1).step_by(2);
+    names.map(str::to_owned).collect()
+}
+
+/// What a manifest depends on, in every section whose head ends in `section`.
+fn dependencies(manifest: &str, section: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut inside = false;
+    for line in manifest.lines() {
+        if let Some(head) = line.strip_prefix('[') {
+            let head = head.trim_end_matches(']');
+            inside = head == section || head.ends_with(&format!(".{section}"));
+        } else if inside && !line.starts_with('#') {
+            found.extend(line.split_once(" = ").map(|(name, _)| name.to_owned()));
+        }
+    }
+    assert!(!found.is_empty(), "no {section}");
+    found
+}
+
+/// All Rust below `folder`.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    entries.fold(String::new(), |text, entry| {
+        let path = entry.path();
+        let more = if path.is_dir() {
+            sources(&path)
+        } else {
+            fs::read_to_string(&path).unwrap()
+        };
+        text + &more
+    })
+}
+
+#[test]
+fn dependencies_of_the_crate_are_those_of_the_manifest() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, features) = manifest.split_once("[features]\n").unwrap();
+    let (features, _) = features.split_once("\n[").unwrap();
+    let source = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"));
+    let mut documented = BTreeSet::new();
+    for row in table(DEPENDENCIES, "## In the crate") {
+        let (crates, behind) = row[0].split_once('(').unwrap_or((&row[0], ""));
+        for name in names(crates) {
+            let switches = features
+                .lines()
+                .filter(|line| line.contains(&format!("\"dep:{name}\"")));
+            let switches: BTreeSet<_> = switches
+                .filter_map(|line| line.split_once(" = "))
+                .map(|(feature, _)| feature.to_owned())
+                .collect();
+            assert_eq!(
+                names(behind),
+                switches,
+                "docs/dependencies.md: the features of {name}"
+            );
+            let in_rust = name.replace('-', "_");
+            let used = source.contains(&format!("{in_rust}::"))
+                || source.contains(&format!("use {in_rust} "));
+            assert_eq!(
+                used,
+                !row[1].starts_with("not used yet"),
+                "docs/dependencies.md: whether src/ uses {name}"
+            );
+            assert!(documented.insert(name.clone()), "{name} twice");
+        }
+    }
+    assert_eq!(documented, dependencies(manifest, "dependencies"));
+    let tests = DEPENDENCIES
+        .lines()
+        .find_map(|line| line.strip_prefix("For tests: "))
+        .unwrap();
+    assert_eq!(names(tests), dependencies(manifest, "dev-dependencies"));
+}
+
+#[test]
+fn dependencies_of_the_repository_are_those_of_the_manifests() {
+    let first_cells = |heading| -> BTreeSet<String> {
+        let rows = table(DEPENDENCIES, heading);
+        rows.iter().flat_map(|row| names(&row[0])).collect()
+    };
+    let package: serde_json::Value = serde_json::from_str(include_str!("../package.json")).unwrap();
+    let mut packages = BTreeSet::new();
+    for (section, entries) in package.as_object().unwrap() {
+        if section.to_lowercase().ends_with("dependencies") {
+            packages.extend(entries.as_object().unwrap().keys().cloned());
+        }
+    }
+    assert_eq!(first_cells("## In the repository"), packages);
+    assert_eq!(
+        first_cells("a program for building, in Rust:"),
+        dependencies(include_str!("../tools/bindgen/Cargo.toml"), "dependencies")
+    );
 }
 
 // --- words ---------------------------------------------------------------------------------------
