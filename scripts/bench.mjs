@@ -4,7 +4,7 @@
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { buildPackage } from "./build-package.mjs";
-import { buildBenchWorker } from "./build.mjs";
+import { buildBenchWorkers } from "./build.mjs";
 import { inRoot, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
@@ -25,7 +25,7 @@ await main(async () => {
   await setUp();
   await contenders();
   await buildPackage();
-  await buildBenchWorker();
+  await buildBenchWorkers();
   const { bench } = await import("../bench/run.mjs");
   await bench(process.argv.slice(2));
 });

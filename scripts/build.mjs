@@ -146,9 +146,9 @@ export function buildExample(name) {
   return build(inRoot("build", "examples", name), { crate: `example-${name}` });
 }
 
-/** Builds the Worker in Rust that the bench measures (bench/rust-worker). */
-export function buildBenchWorker() {
-  return build(inRoot("build", "bench", "rust-worker"), { crate: "bench-rust-worker" });
+/** Builds the Workers in Rust that the bench measures: with sessions (bench/rust-worker), and without. */
+export async function buildBenchWorkers() {
+  for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), { crate: `bench-${name}` });
 }
 
 async function build(dir, crate) {

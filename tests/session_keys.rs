@@ -407,6 +407,7 @@ fn an_owners_tag_is_stable_keyed_and_tells_no_name() {
     assert_ne!(tag(&world, "ada"), tag(&world, "bob"));
     let other = world.reconfigured(OTHER_SECRET, Settings::default());
     assert_ne!(tag(&world, "ada"), tag(&other, "ada"));
+    assert!(!world.store.all().is_empty());
     assert!(
         world
             .store

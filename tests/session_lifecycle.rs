@@ -129,6 +129,7 @@ fn the_store_never_holds_what_the_browser_holds() {
     let world = World::new();
     let jar = world.visitor();
     let secret = jar.value(KEY).unwrap();
+    assert_eq!(world.store.all().len(), 1);
     for (name, value) in world.store.all() {
         for text in [&name, &value] {
             assert!(!text.contains(secret) && !text.contains(&secret[8..40]));

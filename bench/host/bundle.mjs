@@ -24,7 +24,7 @@ export async function bundle(source, { minify = false } = {}) {
         return { path: `./${basename(file)}`, external: true };
       });
       build.onResolve({ filter: /^edge-session$/ }, () => ({ path: inRoot("pkg", "workerd.js") }));
-      build.onResolve({ filter: /^rust-worker$/ }, () => ({ path: inRoot("build", "bench", "rust-worker", "index.js") }));
+      build.onResolve({ filter: /^rust-(bare|worker)$/ }, ({ path }) => ({ path: inRoot("build", "bench", path, "index.js") }));
       build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, external: true }));
       build.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path, kind }) => {
         const bare = path.replace(/^node:/, "");

@@ -338,7 +338,9 @@ describe("what is stored", () => {
     const { text } = await browser.fetch("/api/session");
     await browser.fetch("/api/session/cycle", { method: "POST" });
     const stored = JSON.stringify(await world.storage.dump());
-    for (const line of browser.received.filter((line) => line.startsWith(`${COOKIE}=`))) {
+    const lines = browser.received.filter((line) => line.startsWith(`${COOKIE}=`));
+    assert.ok(lines.length >= 2, "one of the first save and one of the rotation");
+    for (const line of lines) {
       // Format, key id, kind; then the token's 32 bytes, at every alignment of base64url.
       const token = Buffer.from(parseSetCookie(line).value, "base64url").subarray(6, 38);
       assert.equal(token.length, 32);
