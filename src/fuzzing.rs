@@ -7,7 +7,7 @@ use crate::json;
 use crate::keys::{Purpose, Secret, SecretRing, Token};
 use crate::record::Envelope;
 use crate::settings::Settings;
-use crate::ticket::{Fresh, KeyCookie, Seen, end_of};
+use crate::ticket::{self, Fresh, KeyCookie, Seen, end_of};
 use crate::version::Version;
 use crate::wire::{Reader, encode_text};
 
@@ -48,7 +48,7 @@ fn token() -> Token {
 
 /// `body` as a value that `secret` vouches for: behind the tag all bytes are possible.
 fn sealed(secret: &Secret, purpose: Purpose, body: &[u8], context: &[&[u8]]) -> String {
-    let mut bytes = vec![1];
+    let mut bytes = vec![ticket::FORMAT];
     bytes.extend_from_slice(&secret.id());
     bytes.extend_from_slice(body);
     let fields: Vec<&[u8]> = [&bytes[..]]

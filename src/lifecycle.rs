@@ -16,7 +16,7 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;
 use crate::expiry::idle_seconds;
-use crate::keys::{SessionKey, Token};
+use crate::keys::Token;
 use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
 use crate::presented::{Held, Identity, Presented};
@@ -1083,12 +1083,7 @@ async fn bury(shared: &Shared, stone: Tombstone) -> bool {
 }
 
 fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
-    let key = SessionKey {
-        owner: None,
-        lineage: stone.lineage,
-        derived: stone.derived,
-    };
-    MarkerPut::revoked(&key, Some(stone.hard_end), now)
+    MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
 }
 
 /// Whole seconds until `end`, rounded up: the browser never forgets first.

@@ -23,7 +23,7 @@ use crate::sessions::{Sessions, Shared};
 use crate::wire::{Put as _, Reader, decode_text, encode_text};
 
 /// Format byte of sealed metadata.
-const FORMAT: u8 = 1;
+const FORMAT: u8 = 2;
 const NONCE: usize = 24;
 /// Bytes of a user agent in the metadata: with the rest it stays under the 1024 of Workers KV.
 const USER_AGENT_MAX: usize = 256;

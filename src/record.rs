@@ -24,7 +24,7 @@ use crate::version::Version;
 use crate::wire::{Put, Reader, decode_text, encode_text};
 
 /// First byte of a sealed record of this format.
-const SEALED: u8 = 1;
+const SEALED: u8 = 2;
 const PURPOSE: &[u8] = b"record";
 const NONCE: usize = 24;
 const TAG: usize = 16;
@@ -433,15 +433,17 @@ mod tests {
     #[test]
     fn a_format_of_another_release_is_told_from_damage() {
         for text in [
-            "Ag",
+            "AQ",
+            "Aw",
             &encode_text(&[255; 60]),
             &encode_text(&[0; 60]),
-            r#"{"format":2}"#,
+            r#"{"format":1}"#,
+            r#"{"format":3}"#,
         ] {
             let opened = Envelope::open(text, &key(1), "s.x", false);
             assert_eq!(opened.err(), Some(Unreadable::UnknownFormat), "{text}");
         }
-        for text in ["", "*", "{", "{}", r#"{"format":1}"#, "AQ"] {
+        for text in ["", "*", "{", "{}", r#"{"format":2}"#, "Ag"] {
             let opened = Envelope::open(text, &key(1), "s.x", false);
             assert_eq!(opened.err(), Some(Unreadable::Corrupt), "{text}");
         }

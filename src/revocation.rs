@@ -13,8 +13,8 @@
 use crate::error::ErrorCode;
 use crate::keys::{Id, SessionKey};
 
-/// What a marker holds, as text: `1 <r or x> <instant> [<lineage> …]`.
-const FORMAT: &str = "1";
+/// What a marker holds, as text: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
+const FORMAT: &str = "2";
 
 /// Seconds that a marker outlives the last session it speaks of.
 pub(crate) const MARKER_MARGIN: i64 = 300;
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_dead_all_the_same() {
-        for text in ["", "2 r 5", "1 q 5", "1 r", "1 r x", "\u{fffd}"] {
+        for text in ["", "1 r 5", "3 r 5", "2 q 5", "2 r", "2 r x", "\u{fffd}"] {
             assert_eq!(Marker::decode(text), Marker::revoked(0), "{text}");
             assert_eq!(OwnerMarker::decode(text), None, "{text}");
         }

@@ -1,7 +1,8 @@
 //! What the three cookies carry, and how each proves that we wrote it.
 //!
 //! * the **key cookie** says *who*: token, lineage, owner tag, minted-at, hard end; or, after a
-//!   logout that storage could not take, a **tombstone**: lineage and derived key, no token;
+//!   logout that storage could not take, a **tombstone**: owner tag, lineage and derived key, no
+//!   token;
 //! * the **seen cookie** says *when last*;
 //! * the **fresh cookie** says *what I just saved*: version, saved-at, perhaps the record itself.
 //!
@@ -19,7 +20,7 @@ use crate::version::Version;
 use crate::wire::{Put, Reader, decode_text, encode_text};
 
 /// First byte of every cookie value of this format.
-const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 
 /// Longest text of a key cookie.
 pub(crate) const KEY_COOKIE_MAX: usize = 200;
@@ -86,6 +87,7 @@ pub(crate) struct Tombstone {
     pub(crate) secret: KeyId,
     pub(crate) lineage: Id,
     pub(crate) derived: Id,
+    pub(crate) owner: Option<Id>,
     pub(crate) hard_end: i64,
 }
 
@@ -95,7 +97,17 @@ impl Tombstone {
             secret,
             lineage: key.lineage,
             derived: key.derived,
+            owner: key.owner,
             hard_end,
+        }
+    }
+
+    /// The key of the session that it ends.
+    pub(crate) fn key(&self) -> SessionKey {
+        SessionKey {
+            owner: self.owner,
+            lineage: self.lineage,
+            derived: self.derived,
         }
     }
 }
@@ -111,6 +123,7 @@ pub(crate) enum KeyCookie {
 const KIND_ANONYMOUS: u8 = 0;
 const KIND_OWNED: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
+const KIND_OWNED_TOMBSTONE: u8 = 3;
 
 impl KeyTicket {
     pub(crate) fn encode(&self, secret: &Secret, name: &str) -> String {
@@ -135,12 +148,19 @@ impl KeyTicket {
 
 impl Tombstone {
     pub(crate) fn encode(&self, secret: &Secret, name: &str) -> String {
-        let mut out = Vec::with_capacity(60);
+        let mut out = Vec::with_capacity(76);
         out.push(FORMAT);
         out.extend_from_slice(&self.secret);
-        out.push(KIND_TOMBSTONE);
+        out.push(if self.owner.is_some() {
+            KIND_OWNED_TOMBSTONE
+        } else {
+            KIND_TOMBSTONE
+        });
         out.extend_from_slice(&self.lineage.0);
         out.extend_from_slice(&self.derived.0);
+        if let Some(owner) = &self.owner {
+            out.extend_from_slice(&owner.0);
+        }
         out.put_instant(self.hard_end);
         seal(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
     }
@@ -162,10 +182,15 @@ impl KeyCookie {
         reader.u8()?;
         let secret = reader.array()?;
         match reader.u8()? {
-            KIND_TOMBSTONE => Some(Self::Tombstone(Tombstone {
+            kind @ (KIND_TOMBSTONE | KIND_OWNED_TOMBSTONE) => Some(Self::Tombstone(Tombstone {
                 secret,
                 lineage: Id(reader.array()?),
                 derived: Id(reader.array()?),
+                owner: if kind == KIND_OWNED_TOMBSTONE {
+                    Some(Id(reader.array()?))
+                } else {
+                    None
+                },
                 hard_end: reader.instant()?,
             })),
             kind @ (KIND_ANONYMOUS | KIND_OWNED) => {
@@ -397,18 +422,22 @@ mod tests {
     }
 
     #[test]
-    fn a_tombstone_carries_no_token() {
-        let key = SessionKey {
-            owner: None,
-            lineage: Id([1; 16]),
-            derived: Id([2; 16]),
-        };
-        let stone = Tombstone::new(ring().signer().id(), &key, 1_700_604_800_000);
-        let text = stone.encode(ring().signer(), NAME);
-        let Ok(KeyCookie::Tombstone(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
-            panic!("a tombstone")
-        };
-        assert_eq!(back, stone);
+    fn a_tombstone_names_its_session_and_carries_no_token() {
+        for owner in [None, Some(Id([3; 16]))] {
+            let key = SessionKey {
+                owner,
+                lineage: Id([1; 16]),
+                derived: Id([2; 16]),
+            };
+            let stone = Tombstone::new(ring().signer().id(), &key, 1_700_604_800_000);
+            let text = stone.encode(ring().signer(), NAME);
+            assert!(text.len() <= KEY_COOKIE_MAX);
+            let Ok(KeyCookie::Tombstone(back)) = KeyCookie::decode(&text, &ring(), NAME) else {
+                panic!("a tombstone")
+            };
+            assert_eq!(back, stone);
+            assert_eq!(back.key(), key);
+        }
     }
 
     #[test]

@@ -203,8 +203,17 @@ fn cookies_are_the_known_ones() {
         );
     }
 
-    let stone = Tombstone::new(secret.id(), &sample.rotated(), HARD_END);
-    assert_eq!(stone.encode(secret, NAME), known("tombstone"));
+    for (key, name) in [
+        (sample.first(), "tombstone, anonymous"),
+        (sample.rotated(), "tombstone, owned"),
+    ] {
+        let stone = Tombstone::new(secret.id(), &key, HARD_END);
+        assert_eq!(stone.encode(secret, NAME), known(name));
+        let Ok(KeyCookie::Tombstone(back)) = KeyCookie::decode(&known(name), ring, NAME) else {
+            panic!("{name}")
+        };
+        assert_eq!(back, stone);
+    }
 
     let (name, seen) = (
         "__Host-session-seen",

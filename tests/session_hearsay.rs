@@ -9,7 +9,7 @@ use edge_session::Outcome;
 
 /// An owner marker that ends everything bound until `at`, as another location put it.
 fn ends_all(at: i64) -> String {
-    format!("1 o {at}")
+    format!("2 o {at}")
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_death_once_read_is_not_unlearned_from_an_older_answer() {
         let (marker, text) = if owned {
             (key.owner_marker(), ends_all(world.now()))
         } else {
-            (key.dead_key(), format!("1 x {}", world.now()))
+            (key.dead_key(), format!("2 x {}", world.now()))
         };
         world.store.set(&marker, &text);
         // Past what this isolate trusts of its own last look.

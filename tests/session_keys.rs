@@ -759,7 +759,7 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
     let instant = world.now() + 2 * SECOND;
     world
         .store
-        .set(&key.owner_marker(), &format!("1 o {instant}"));
+        .set(&key.owner_marker(), &format!("2 o {instant}"));
     let world = world.elsewhere();
     assert_eq!(world.open(&old).outcome(), Outcome::Revoked);
     world.visit(&mut jar, |session| session.bind("ada", true).unwrap());

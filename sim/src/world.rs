@@ -662,7 +662,7 @@ impl Connector {
         let is_record = name.starts_with("s.");
         // What a marker of a rotation looks like: docs/wire-format.md.
         let retires =
-            name.starts_with("k.") && write.value.as_ref().is_some_and(|it| it.starts_with("1 r"));
+            name.starts_with("k.") && write.value.as_ref().is_some_and(|it| it.starts_with("2 r"));
         self.world.count(request, |it| {
             let stands = |name: &Rc<str>| name.starts_with("s.");
             it.retired_too_soon |= retires && !it.acknowledged.iter().any(stands);

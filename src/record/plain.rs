@@ -9,7 +9,7 @@ use crate::expiry::Expiry;
 use crate::json;
 use crate::version::Version;
 
-const FORMAT: i64 = 1;
+const FORMAT: i64 = 2;
 
 /// `None` where a value is no JSON.
 pub(super) fn write(envelope: &Envelope) -> Option<String> {

@@ -3,7 +3,7 @@
 
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
-const FORMAT = 1;
+const FORMAT = 2;
 const utf8 = (text) => Buffer.from(text, "utf8");
 export const b64 = (bytes) => Buffer.from(bytes).toString("base64url");
 
@@ -154,17 +154,25 @@ export function keyCookie(secret, name, { token, lineage, owner, mintedAt, hardE
   return sealValue(secret, "key", Buffer.concat(parts), utf8(name));
 }
 
-export function tombstone(secret, name, { lineage, derived, hardEnd }) {
-  const body = Buffer.concat([Buffer.of(FORMAT), secret.id, Buffer.of(2), lineage, derived, instant(hardEnd)]);
-  return sealValue(secret, "key", body, utf8(name));
+export function tombstone(secret, name, { lineage, derived, owner, hardEnd }) {
+  const parts = [Buffer.of(FORMAT), secret.id, Buffer.of(owner ? 3 : 2), lineage, derived];
+  if (owner) parts.push(owner);
+  parts.push(instant(hardEnd));
+  return sealValue(secret, "key", Buffer.concat(parts), utf8(name));
 }
 
 export function openKeyCookie(secret, name, value) {
   const reader = openValue(secret, "key", value, utf8(name));
   const kind = reader.u8();
   const opened =
-    kind === 2
-      ? { kind: "tombstone", lineage: reader.take(16), derived: reader.take(16), hardEnd: reader.instant() }
+    kind === 2 || kind === 3
+      ? {
+          kind: "tombstone",
+          lineage: reader.take(16),
+          derived: reader.take(16),
+          owner: kind === 3 ? reader.take(16) : undefined,
+          hardEnd: reader.instant(),
+        }
       : {
           kind: ["anonymous", "owned"][kind],
           token: reader.take(32),
@@ -411,5 +419,5 @@ export function openMetadata(secret, name, stored) {
   return listed;
 }
 
-export const marker = (death, at) => `1 ${{ rotated: "r", revoked: "x" }[death]} ${at}`;
-export const ownerMarker = (at, except) => ["1 o", at, ...except.map(b64)].join(" ");
+export const marker = (death, at) => `2 ${{ rotated: "r", revoked: "x" }[death]} ${at}`;
+export const ownerMarker = (at, except) => ["2 o", at, ...except.map(b64)].join(" ");

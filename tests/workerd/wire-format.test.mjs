@@ -95,7 +95,13 @@ test("wire_a_running_worker_writes_what_the_page_says", async () => {
   await browser.fetch("/api/session", { method: "DELETE" });
   await world.storage.clearFaults();
   const stone = format.openKeyCookie(secret, COOKIE, browser.get(COOKIE).value);
-  assert.deepEqual(stone, { kind: "tombstone", lineage: cookie.lineage, derived, hardEnd: cookie.hardEnd });
+  assert.deepEqual(stone, {
+    kind: "tombstone",
+    lineage: cookie.lineage,
+    derived,
+    owner: cookie.owner,
+    hardEnd: cookie.hardEnd,
+  });
 });
 
 /** A session as this implementation makes it: the Cookie header, and the record to store. */

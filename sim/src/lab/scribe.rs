@@ -123,7 +123,7 @@ impl<'a> Scribe<'a> {
             return "nothing".to_owned();
         };
         if !name.starts_with("s.") {
-            return if value.starts_with("1 r") {
+            return if value.starts_with("2 r") {
                 "rotated"
             } else {
                 "ended"
