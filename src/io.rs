@@ -2,7 +2,7 @@
 
 use crate::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
 use crate::error::SessionError;
-use crate::sessions::Shared;
+use crate::flow::{Ctx, Write};
 use crate::stats::Count;
 
 /// Times that an operation is tried in all while the store is unavailable.
@@ -12,19 +12,44 @@ const BACKOFF: u32 = 50;
 /// Milliseconds until a store that takes one write a second takes the next.
 const NEXT_WRITE: u32 = 1_100;
 
-impl Shared {
+/// The tries of one write among several that are asked for together.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Tries {
+    failed: u32,
+    limited: bool,
+}
+
+impl Tries {
+    /// Milliseconds to wait before the next try after `error`; `None` where there is none.
+    pub(crate) fn next(&mut self, ctx: &Ctx, error: &ConnectorError) -> Option<u32> {
+        let pause = match error.kind() {
+            ConnectorErrorKind::RateLimited if !self.limited => {
+                self.limited = true;
+                ctx.next_write()
+            }
+            ConnectorErrorKind::Unavailable if self.failed + 1 < TRIES => {
+                self.failed += 1;
+                ctx.backoff(self.failed)
+            }
+            _ => return None,
+        };
+        ctx.count(Count::Retries);
+        Some(pause)
+    }
+}
+
+impl Ctx {
     /// The values of `names`, in their order.
     pub(crate) async fn read(
         &self,
         names: &[&str],
         options: ReadOptions,
     ) -> Result<Vec<Option<String>>, SessionError> {
-        let _waiting = self.wait();
         let mut tries = 0;
         loop {
             self.count(Count::Reads);
             self.count_many(Count::KeysRead, names.len());
-            match self.connector.read(names, options).await {
+            match self.ask_read(names, options).await {
                 Ok(values) if values.len() == names.len() => return Ok(values),
                 Ok(values) => {
                     // A connector may be somebody else's: an answer of another length would be
@@ -52,24 +77,45 @@ impl Shared {
         value: &str,
         options: &PutOptions,
     ) -> Result<(), ConnectorError> {
-        let _waiting = self.wait();
         let mut tries = 0;
         loop {
-            self.count(Count::Puts);
-            match self.connector.put(name, value, options.clone()).await {
+            match self.put_once(name, value, options.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
             }
         }
     }
 
+    /// Puts once: whoever calls decides about another try.
+    pub(crate) async fn put_once(
+        &self,
+        name: &str,
+        value: &str,
+        options: PutOptions,
+    ) -> Result<(), ConnectorError> {
+        self.count(Count::Puts);
+        self.write_once(Write::Put {
+            key: name.to_owned(),
+            value: value.to_owned(),
+            options,
+        })
+        .await
+    }
+
+    async fn write_once(&self, write: Write) -> Result<(), ConnectorError> {
+        // One result for each write.
+        self.ask_write(vec![write]).await.pop().unwrap_or(Ok(()))
+    }
+
     /// Deletes a key; that it was not there is success too.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), SessionError> {
-        let _waiting = self.wait();
         let mut tries = 0;
         loop {
             self.count(Count::Deletes);
-            match self.connector.delete(name).await {
+            let delete = Write::Delete {
+                key: name.to_owned(),
+            };
+            match self.write_once(delete).await {
                 Ok(()) => return Ok(()),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
             }
@@ -82,11 +128,10 @@ impl Shared {
         prefix: &str,
         cursor: Option<&str>,
     ) -> Result<Page, SessionError> {
-        let _waiting = self.wait();
         let mut tries = 0;
         loop {
             self.count(Count::Lists);
-            match self.connector.list(prefix, cursor).await {
+            match self.ask_list(prefix, cursor).await {
                 Ok(page) => return Ok(page),
                 Err(error) => self.wait_or_give_up(error, &mut tries).await?,
             }
@@ -104,25 +149,30 @@ impl Shared {
             return Err(error);
         }
         self.count(Count::Retries);
-        let backoff = BACKOFF << (*tries - 1);
-        self.runtime.sleep(backoff + self.jitter(backoff)).await;
+        self.sleep(self.backoff(*tries)).await;
         Ok(())
     }
 
     /// Waits until one key may be written again.
     pub(crate) async fn wait_for_next_write(&self) {
         self.count(Count::Retries);
-        self.runtime
-            .sleep(NEXT_WRITE + self.jitter(NEXT_WRITE / 4))
-            .await;
+        self.sleep(self.next_write()).await;
+    }
+
+    /// Milliseconds before another try, after so many that failed.
+    fn backoff(&self, tries: u32) -> u32 {
+        let backoff = BACKOFF << (tries - 1);
+        backoff + self.jitter(backoff)
+    }
+
+    fn next_write(&self) -> u32 {
+        NEXT_WRITE + self.jitter(NEXT_WRITE / 4)
     }
 
     /// So that requests which failed together do not come back together.
     fn jitter(&self, most: u32) -> u32 {
-        let mut dice = [0; 4];
-        match self.runtime.fill_random(&mut dice) {
-            Ok(()) => u32::from_be_bytes(dice) % most.max(1),
-            Err(_) => 0,
-        }
+        // Without randomness nothing was sealed that could be tried again.
+        self.random()
+            .map_or(0, |dice| u32::from_be_bytes(dice) % most.max(1))
     }
 }

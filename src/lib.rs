@@ -89,7 +89,9 @@ mod store;
 
 mod csrf;
 mod data;
+mod driver;
 mod expiry;
+mod flow;
 mod io;
 mod isolate;
 mod json;

@@ -3,12 +3,8 @@
 //! Decisions are made on plain values; what has to be put travels as an owned job (`save.rs`), and
 //! its result is applied afterwards. No borrow of the session lives across an await.
 
-use std::cell::Cell;
-use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
 
-use futures_util::future::FutureExt;
 use zeroize::Zeroizing;
 
 use crate::cookie::CookieKind;
@@ -16,6 +12,7 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;
 use crate::expiry::idle_seconds;
+use crate::flow::{Ctx, Flow};
 use crate::keys::Token;
 use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
@@ -25,7 +22,7 @@ use crate::revocation::Marker;
 use crate::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
-use crate::sessions::{CommitHeaders, Shared};
+use crate::sessions::CommitHeaders;
 use crate::stats::Count;
 use crate::store::{Modified, Next, Out, Phase, SessionStore};
 use crate::ticket::{Fresh, Seen, Tombstone};
@@ -125,7 +122,10 @@ impl SessionStore {
             Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
             Presented::Tombstone(stone) => self.lay_to_rest(stone).await,
             Presented::Session(held) => {
-                match look(Rc::clone(&self.shared), held, freshness).await {
+                let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+                    look(&ctx, held, freshness).await
+                });
+                match self.drive(flow).await {
                     Ok(Look {
                         finding,
                         at,
@@ -198,9 +198,10 @@ impl SessionStore {
 
     /// Finishes a logout that storage could not take when it was asked for.
     async fn lay_to_rest(&mut self, stone: Tombstone) -> Finding {
-        let shared = Rc::clone(&self.shared);
-        let stands = self.run(async move { bury(&shared, stone).await }).await;
-        let access = if stands {
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            Ok(bury(&ctx, stone).await)
+        });
+        let access = if self.drive(flow).await.unwrap_or(false) {
             Access::Empty
         } else {
             Access::Detached
@@ -516,10 +517,10 @@ impl SessionStore {
         } else {
             Vec::new()
         };
-        let shared = Rc::clone(&self.shared);
-        let put = self
-            .run(async move { revoke(&shared, &markers, &purge).await })
-            .await;
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            revoke(&ctx, &markers, &purge).await
+        });
+        let put = self.drive(flow).await;
 
         self.start_empty();
         self.next = None;
@@ -629,10 +630,11 @@ impl SessionStore {
             self.load().await?;
             return Ok(self.access == Access::Live && self.base.is_some() && self.next.is_none());
         };
-        match self.shared.ring.session_key(key) {
-            Some(key) => self.shared.exists(key).await,
-            None => Ok(false),
-        }
+        let Some(key) = self.shared.ring.session_key(key) else {
+            return Ok(false);
+        };
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| ctx.exists(key).await);
+        self.drive(flow).await
     }
 
     /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
@@ -666,9 +668,10 @@ impl SessionStore {
         } else {
             Vec::new()
         };
-        let shared = Rc::clone(&self.shared);
-        self.run(async move { revoke(&shared, &markers, &purge).await })
-            .await
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            revoke(&ctx, &markers, &purge).await
+        });
+        self.drive(flow).await
     }
 
     // --- saving ------------------------------------------------------------------------------
@@ -707,17 +710,19 @@ impl SessionStore {
             Step::Cycle => (None, Some(EventKind::Cycled)),
             Step::Save => (None, None),
         };
-        let shared = Rc::clone(&self.shared);
-        match self.run(perform(shared, work)).await {
+        let flow = Flow::new(&self.shared, |ctx| perform(ctx, work));
+        match self.drive(flow).await {
             Ok(saved) => {
                 if let Some(kind) = kind {
                     self.shared
                         .report(kind, Some(saved.identity.key.lineage), None);
                 }
                 if let Some(owner) = owner.filter(|_| self.shared.settings.max_per_owner() > 0) {
-                    let (shared, lineage) = (Rc::clone(&self.shared), saved.identity.key.lineage);
+                    let lineage = saved.identity.key.lineage;
+                    let limit = Flow::new(&self.shared, async move |ctx: Ctx| {
+                        ctx.enforce_limit(&owner, lineage).await
+                    });
                     // The login stands whether or not older sessions could be ended.
-                    let limit = async move { drop(shared.enforce_limit(&owner, lineage).await) };
                     self.later(limit).await;
                 }
                 self.apply(&saved, new_key);
@@ -1016,60 +1021,40 @@ impl SessionStore {
         self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
     }
 
-    /// Leaves `work` to `waitUntil`; awaits it where there is none.
-    async fn later(&self, work: impl Future<Output = ()> + 'static) {
-        match &self.wait_until {
-            Some(wait_until) => wait_until.leave(work.boxed_local()),
-            None => work.await,
-        }
+    /// Sees `flow` through. A browser that goes away does not cut its writes short.
+    async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
+        self.shared.drive(flow, self.wait_until.as_ref()).await
     }
 
-    /// Awaits `work` and registers it with `waitUntil`, so that a browser that goes away does not
-    /// cut it short.
-    async fn run<T: 'static>(&self, work: impl Future<Output = T> + 'static) -> T {
-        let result = Rc::new(Cell::new(None));
-        let slot = Rc::clone(&result);
-        // One type of future, whatever it is that it works on: the machinery is there once.
-        let mut work = async move { slot.set(Some(work.await)) }.boxed_local();
-        // What is done at once needs nobody to see it through.
-        let begun = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await;
-        if begun.is_pending() {
-            let work = match &self.wait_until {
-                Some(wait_until) => wait_until.share(work),
-                None => work,
-            };
-            work.await;
-        }
-        match result.take() {
-            Some(result) => result,
-            // Never: the work has ended, and with that it has left its result.
-            None => std::future::pending().await,
+    /// Leaves `flow` to `waitUntil`; sees it through where there is none.
+    async fn later(&self, flow: Flow<()>) {
+        let shared = Rc::clone(&self.shared);
+        let work = async move { drop(shared.drive(flow, None).await) };
+        match &self.wait_until {
+            Some(wait_until) => wait_until.leave(Box::pin(work)),
+            None => work.await,
         }
     }
 }
 
 /// Puts the markers of a revocation, and removes records where that is asked for.
-async fn revoke(
-    shared: &Shared,
-    markers: &[MarkerPut],
-    purge: &[String],
-) -> Result<(), SessionError> {
+async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<(), SessionError> {
     // Here it is over whether or not the store takes it: somebody pressed "log out".
     for marker in markers {
-        marker.note(shared);
+        marker.note(ctx);
     }
-    put_markers(shared, markers).await?;
+    put_markers(ctx, markers).await?;
     for record in purge {
-        shared.delete(record).await?;
+        ctx.delete(record).await?;
     }
     Ok(())
 }
 
 /// True where the marker that `stone` asks for stands, now if not before.
-async fn bury(shared: &Shared, stone: Tombstone) -> bool {
-    let name = shared.names.dead_key(stone.derived);
-    let options = Freshness::Store.options(shared);
-    let there = shared
+async fn bury(ctx: &Ctx, stone: Tombstone) -> bool {
+    let name = ctx.names.dead_key(stone.derived);
+    let options = Freshness::Store.options(ctx);
+    let there = ctx
         .read(&[&name], options)
         .await
         .ok()
@@ -1078,8 +1063,9 @@ async fn bury(shared: &Shared, stone: Tombstone) -> bool {
     if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
         return true;
     }
-    let now = shared.runtime.now();
-    put_markers(shared, &markers_of(stone, now)).await.is_ok()
+    put_markers(ctx, &markers_of(stone, ctx.now()))
+        .await
+        .is_ok()
 }
 
 fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {

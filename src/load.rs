@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::connector::ReadOptions;
 use crate::error::{ErrorCode, SessionError};
+use crate::flow::Ctx;
 use crate::isolate::Remembered;
 use crate::keys::Dead;
 use crate::outcome::{Access, Finding, Outcome, Sight, judge};
@@ -49,17 +50,17 @@ pub(crate) struct Look {
 
 /// Looks for the session of `held`.
 pub(crate) async fn look(
-    shared: Rc<Shared>,
+    ctx: &Ctx,
     held: Rc<Held>,
     freshness: Freshness,
 ) -> Result<Look, SessionError> {
     let key = held.identity.key;
-    let now = shared.runtime.now();
-    let remembered = shared.memory.recall(&key, now, shared.window());
-    if freshness == Freshness::Memory && may_skip_the_store(&shared, &held, &remembered, now) {
+    let now = ctx.now();
+    let remembered = ctx.memory.recall(&key, now, ctx.window());
+    if freshness == Freshness::Memory && may_skip_the_store(ctx, &held, &remembered, now) {
         let stored = remembered.settled.map(Ok);
-        let markers = own_markers(&shared, &held, now);
-        let finding = sight(&shared, &held, [now, now], markers, stored, None);
+        let markers = own_markers(ctx, &held, now);
+        let finding = sight(ctx, &held, [now, now], markers, stored, None);
         return Ok(Look {
             finding,
             at: now,
@@ -72,14 +73,14 @@ pub(crate) async fn look(
         mut markers,
         stored,
         at,
-    } = read(&shared, &held, freshness).await?;
-    note_deaths(&shared, &held, &markers, at);
-    let own = own_markers(&shared, &held, at);
+    } = read(ctx, &held, freshness).await?;
+    note_deaths(ctx, &held, &markers, at);
+    let own = own_markers(ctx, &held, at);
     markers.add(own);
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
         settled, flying, ..
-    } = shared.memory.recall(&key, at, shared.window());
+    } = ctx.memory.recall(&key, at, ctx.window());
     let settled = if mutant!(flying_shown_to_loads) {
         flying.clone().or(settled)
     } else {
@@ -88,16 +89,16 @@ pub(crate) async fn look(
     let stored_version = stored
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
-    let finding = sight(&shared, &held, [now, at], markers, stored, settled);
+    let finding = sight(ctx, &held, [now, at], markers, stored, settled);
 
     let unstored = held.fresh.as_ref().is_some_and(|fresh| {
         fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
     });
     match (&finding.envelope, finding.access) {
         (Some(envelope), Access::Live) => {
-            shared.memory.read(&key, envelope, now, at);
+            ctx.memory.read(&key, envelope, now, at);
         }
-        _ if finding.outcome == Outcome::Revoked => shared.memory.forget(&key),
+        _ if finding.outcome == Outcome::Revoked => ctx.memory.forget(&key),
         _ => {}
     }
     // A put that is on its way already will do.
@@ -178,18 +179,18 @@ struct Reading {
 }
 
 /// Record and markers in one round trip.
-async fn read(shared: &Shared, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
+async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
     let identity = &held.identity;
     let key = identity.key;
-    let options = freshness.options(shared);
+    let options = freshness.options(ctx);
     let names = [
-        Some(identity.storage_key(shared)),
-        Some(shared.names.dead_key(key.derived)),
-        (!key.is_first()).then(|| shared.names.dead_lineage(key.lineage)),
-        key.owner.map(|owner| shared.names.owner(owner)),
+        Some(identity.storage_key(ctx)),
+        Some(ctx.names.dead_key(key.derived)),
+        (!key.is_first()).then(|| ctx.names.dead_lineage(key.lineage)),
+        key.owner.map(|owner| ctx.names.owner(owner)),
     ];
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-    let mut answer = shared.read(&asked, options).await?.into_iter();
+    let mut answer = ctx.read(&asked, options).await?.into_iter();
     let storage_key = names[0].as_deref().unwrap_or_default();
     // One answer for each name that was asked for, in its order.
     let [record, dead_key, dead_lineage, owner] = names
@@ -210,17 +211,17 @@ async fn read(shared: &Shared, held: &Held, freshness: Freshness) -> Result<Read
             .key
             .is_some_and(|marker| marker.death == Death::Rotated)
     {
-        let name = shared.names.dead_lineage(key.lineage);
-        let lineage = shared.read(&[&name], options).await?.pop().flatten();
+        let name = ctx.names.dead_lineage(key.lineage);
+        let lineage = ctx.read(&[&name], options).await?.pop().flatten();
         markers.lineage = lineage.map(|text| Marker::decode(&text));
     }
-    let sealed = shared.settings.seal();
+    let sealed = ctx.settings.seal();
     let stored =
         record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key, sealed));
     Ok(Reading {
         markers,
         stored,
-        at: shared.runtime.now(),
+        at: ctx.now(),
     })
 }
 

@@ -12,6 +12,7 @@ use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use crate::chacha::XChaCha20Poly1305;
 use crate::connector::{ConnectorErrorKind, PutOptions};
 use crate::error::{ErrorCode, SessionError};
+use crate::flow::{Ctx, Flow};
 use crate::keys::{Dead, Id, Secret, SessionKey};
 use crate::load::{Freshness, read_owner_marker};
 use crate::outcome::CLOCK_SKEW;
@@ -75,16 +76,15 @@ struct Listed {
 
 /// The list metadata of a record; `None` for a session that is nobody's.
 pub(crate) fn list_metadata(
-    shared: &Shared,
+    ctx: &Ctx,
     identity: &Identity,
     envelope: &Envelope,
     storage_key: &str,
 ) -> Option<String> {
     let bound = envelope.bound.as_ref()?;
-    let secret = shared.ring.find(identity.ticket.secret)?;
-    let mut nonce = [0; NONCE];
+    let secret = ctx.ring.find(identity.ticket.secret)?;
     // Without randomness the record would not have been sealed either.
-    shared.runtime.fill_random(&mut nonce).ok()?;
+    let nonce = ctx.random::<NONCE>().ok()?;
     let cut = |text: &Option<Rc<str>>, most| text.as_deref().map(|text| cut(text, most).to_owned());
     let listed = Listed {
         created: envelope.created_at,
@@ -201,7 +201,9 @@ impl Sessions {
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        let living = self.shared.living(owner).await?;
+        let user = owner.to_owned();
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| ctx.living(&user).await);
+        let living = self.shared.drive(flow, None).await?;
         let secrets: Vec<(Id, &Secret)> = self
             .shared
             .ring
@@ -258,11 +260,14 @@ impl Sessions {
                 "this user has no session of that key",
             ));
         }
-        let markers = MarkerPut::revoked(&key, None, shared.runtime.now());
-        for marker in &markers {
-            marker.note(shared);
-        }
-        put_markers(shared, &markers).await
+        let flow = Flow::new(shared, async move |ctx: Ctx| {
+            let markers = MarkerPut::revoked(&key, None, ctx.now());
+            for marker in &markers {
+                marker.note(&ctx);
+            }
+            put_markers(&ctx, &markers).await
+        });
+        shared.drive(flow, None).await
     }
 
     /// Ends every session of a user, but for the lineage of the session key `except`: "log out
@@ -288,30 +293,13 @@ impl Sessions {
     /// read or written then, because a session that was to be spared would be ended. A storage
     /// error; what was ended before stays so, and the call can be repeated.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let shared = &self.shared;
-        let except = except.map(|key| shared.read_key(key)).transpose()?;
+        let except = except.map(|key| self.shared.read_key(key)).transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
-        // The marker first: it covers what is too new to be listed.
-        for tag in shared.owner_tags(owner) {
-            shared.end_all_of(tag, &spared).await?;
-        }
-        // Then those that are listed, each by its own markers, so that no later owner marker,
-        // which excepts others, revives one.
-        let now = shared.runtime.now();
-        let markers: Vec<MarkerPut> = match shared.listed(owner).await {
-            Ok(listed) => listed
-                .into_iter()
-                .filter(|(key, _)| !spared.contains(&key.lineage) && !mutant!(listed_not_ended))
-                .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
-                .collect(),
-            // The owner marker is all that such a store can be given.
-            Err(error) if error.code() == ErrorCode::Unsupported => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        for marker in &markers {
-            marker.note(shared);
-        }
-        put_markers(shared, &markers).await
+        let owner = owner.to_owned();
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            ctx.revoke_all(&owner, &spared).await
+        });
+        self.shared.drive(flow, None).await
     }
 }
 
@@ -333,6 +321,32 @@ impl Shared {
             .iter()
             .map(|secret| secret.owner_tag(owner))
             .collect()
+    }
+}
+
+impl Ctx {
+    async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
+        // The marker first: it covers what is too new to be listed.
+        for tag in self.owner_tags(owner) {
+            self.end_all_of(tag, spared).await?;
+        }
+        // Then those that are listed, each by its own markers, so that no later owner marker,
+        // which excepts others, revives one.
+        let now = self.now();
+        let markers: Vec<MarkerPut> = match self.listed(owner).await {
+            Ok(listed) => listed
+                .into_iter()
+                .filter(|(key, _)| !spared.contains(&key.lineage) && !mutant!(listed_not_ended))
+                .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
+                .collect(),
+            // The owner marker is all that such a store can be given.
+            Err(error) if error.code() == ErrorCode::Unsupported => Vec::new(),
+            Err(error) => return Err(error),
+        };
+        for marker in &markers {
+            marker.note(self);
+        }
+        put_markers(self, &markers).await
     }
 
     /// Every record of the owner that the store lists.
@@ -362,7 +376,7 @@ impl Shared {
 
     /// The newest record of each lineage of the owner that no marker has ended.
     async fn living(&self, owner: &str) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
-        let now = self.runtime.now();
+        let now = self.now();
         let listed = self.listed(owner).await?;
         // Each marker is asked for once, whatever it is that shares it.
         let mut places: HashMap<Rc<str>, usize> = HashMap::new();
@@ -473,7 +487,7 @@ impl Shared {
             .pop()
             .flatten();
         let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
-        let now = self.runtime.now();
+        let now = self.now();
         let own = self.memory.owner(tag, now);
         // Another server's clock may be ahead; and an end that was set is never taken back.
         let at = stored
@@ -513,7 +527,7 @@ impl Shared {
         let mut others = self.living(owner).await?;
         // The new one counts, listed yet or not.
         others.retain(|(key, _)| key.lineage != newest);
-        let now = self.runtime.now();
+        let now = self.now();
         let markers: Vec<MarkerPut> = newest_first(others, |listed| listed.created)
             .skip(most - 1)
             .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))

@@ -4,16 +4,15 @@
 //! that no borrow lives across an await and the whole of it can be handed to `waitUntil`: a closed
 //! tab must not cut a save in half.
 
-use std::cell::RefCell;
 use std::rc::Rc;
-
-use futures_util::future::{join, join3};
 
 use crate::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::cookie::CookieKind;
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::expiry::{Expiry, Limits};
+use crate::flow::{Ctx, Write};
+use crate::io::Tries;
 use crate::isolate::Remembered;
 use crate::keys::{Dead, SessionKey};
 use crate::load::{Freshness, Look, look, own_markers, read_owner_marker};
@@ -128,60 +127,58 @@ impl MarkerPut {
         }
     }
 
-    /// Puts it. A 429 means that another put of it was taken within the second: it is tried once
-    /// more and then taken as there.
-    async fn put(&self, shared: &Shared) -> Result<(), SessionError> {
-        let options = PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at));
-        let name = shared.names.dead(self.dead);
-        let value = self.marker.encode();
-        for last in [false, true] {
-            match shared.put(&name, &value, &options).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.kind() == ConnectorErrorKind::RateLimited => {
-                    if !last {
-                        shared.wait_for_next_write().await;
-                    }
-                }
-                Err(error) => return Err(error.into()),
-            }
+    fn to_write(&self, ctx: &Ctx) -> Write {
+        Write::Put {
+            key: ctx.names.dead(self.dead),
+            value: self.marker.encode(),
+            options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
         }
-        Ok(())
     }
 
     /// Lets this isolate know for as long as others may not.
-    pub(crate) fn note(&self, shared: &Shared) {
-        let now = shared.runtime.now();
-        let until = now.saturating_add(shared.staleness_bound());
-        shared.memory.note_marker(self.dead, self.marker, until);
+    pub(crate) fn note(&self, ctx: &Ctx) {
+        let until = ctx.now().saturating_add(ctx.staleness_bound());
+        ctx.memory.note_marker(self.dead, self.marker, until);
     }
 }
 
-/// Puts `markers` side by side, six at a time: a Worker's invocation waits for no more answers at
-/// once (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+/// Puts `markers` side by side. A 429 means that another put of the same marker was taken within
+/// the second: it is tried once more and then taken as there.
 ///
 /// # Errors
 /// The last failure, after all of them were tried.
-pub(crate) async fn put_markers(
-    shared: &Shared,
-    markers: &[MarkerPut],
-) -> Result<(), SessionError> {
+pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), SessionError> {
     if mutant!(marker_not_written) {
         return Ok(());
     }
-    let rest = RefCell::new(markers.iter());
-    let failed = RefCell::new(None);
-    let lane = async || {
-        loop {
-            let next = rest.borrow_mut().next();
-            let Some(marker) = next else { return };
-            if let Err(error) = marker.put(shared).await {
-                failed.replace(Some(error));
+    let mut failed = None;
+    let mut left: Vec<(&MarkerPut, Tries)> = markers
+        .iter()
+        .map(|marker| (marker, Tries::default()))
+        .collect();
+    while !left.is_empty() {
+        ctx.count_many(Count::Puts, left.len());
+        let writes = left.iter().map(|(marker, _)| marker.to_write(ctx));
+        let results = ctx.ask_write(writes.collect()).await;
+        let mut again = Vec::new();
+        let mut pause = 0;
+        for ((marker, mut tries), result) in left.into_iter().zip(results) {
+            let Err(error) = result else { continue };
+            match tries.next(ctx, &error) {
+                Some(milliseconds) => {
+                    pause = pause.max(milliseconds);
+                    again.push((marker, tries));
+                }
+                None if error.kind() == ConnectorErrorKind::RateLimited => {}
+                None => failed = Some(error),
             }
         }
-    };
-    let half = async || join3(lane(), lane(), lane()).await;
-    join(half(), half()).await;
-    failed.take().map_or(Ok(()), Err)
+        if pause > 0 {
+            ctx.sleep(pause).await;
+        }
+        left = again;
+    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Only a store that does not answer fails a login; what it answers about the session before does
@@ -195,12 +192,11 @@ fn fails_login(error: &SessionError) -> bool {
 const PUTS: u32 = 3;
 
 /// Carries `work` out.
-pub(crate) async fn perform(shared: Rc<Shared>, mut work: Work) -> Result<Rc<Saved>, SessionError> {
-    let _waiting = shared.wait();
+pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, SessionError> {
     let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
-        Some(source) => match source.latest(&shared, work.expiry.is_some()).await {
+        Some(source) => match source.latest(&ctx, work.expiry.is_some()).await {
             // A login goes on with what this request holds, whatever has become of the session
             // that it comes from: a second click on "log in" finds it rotated by the first.
             Err(error) if is_login && !fails_login(&error) => {
@@ -216,50 +212,50 @@ pub(crate) async fn perform(shared: Rc<Shared>, mut work: Work) -> Result<Rc<Sav
         None => None,
     };
     let bound = match &work.step {
-        Step::Begin { owner: Some(owner) } => Some(bind(&shared, &work.target, owner).await?),
+        Step::Begin { owner: Some(owner) } => Some(bind(&ctx, &work.target, owner).await?),
         Step::Begin { owner: None } => None,
         Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
     };
     let target_key = work.target.key;
-    let storage_key = work.target.storage_key(&shared);
+    let storage_key = work.target.storage_key(&ctx);
     if mutant!(rotation_marker_first) {
-        put_markers(&shared, &work.retire).await?;
+        put_markers(&ctx, &work.retire).await?;
     }
     let (mut puts, mut tries) = (0, 0);
     let saved = loop {
         // Every try is a new join: other requests of this isolate have gone on meanwhile.
         if let (Some(known), Some(key)) = (base.take(), &source_key) {
-            base = Some(with_memory(&shared, key, known));
+            base = Some(with_memory(&ctx, key, known));
         }
-        let envelope = work.next_version(&shared, base.clone(), bound.clone())?;
-        let text = seal(&shared, &envelope, &work.target, &storage_key)?;
-        let now = shared.runtime.now();
-        shared.memory.fly(&target_key, &envelope, now);
+        let envelope = work.next_version(&ctx, base.clone(), bound.clone())?;
+        let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
+        let now = ctx.now();
+        ctx.memory.fly(&target_key, &envelope, now);
         puts += 1;
-        let put = put_record(&shared, &work.target, &storage_key, &envelope, &text).await;
-        let now = shared.runtime.now();
+        let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
+        let now = ctx.now();
         let unstored = match put {
             Ok(()) => {
-                let overtaken = shared.memory.landed(&target_key, &envelope, now);
+                let overtaken = ctx.memory.landed(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
-                overtaken && !until_stored(&shared, &work.target).await
+                overtaken && !until_stored(&ctx, &work.target).await
             }
             // A key that the browser does not have yet must be in the store before it gets it.
             Err(error)
                 if error.kind() == ConnectorErrorKind::RateLimited
                     && matches!(work.step, Step::Save)
-                    && overlay_fits(&shared, &text) =>
+                    && overlay_fits(&ctx, &text) =>
             {
-                shared.memory.grounded(&target_key, &envelope, now);
-                !until_stored(&shared, &work.target).await
+                ctx.memory.grounded(&target_key, &envelope, now);
+                !until_stored(&ctx, &work.target).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
             Err(error) => {
-                shared.memory.crashed(&target_key, envelope.version, now);
+                ctx.memory.crashed(&target_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
-                    shared.wait_for_next_write().await;
+                    ctx.wait_for_next_write().await;
                 } else {
-                    shared.wait_or_give_up(error, &mut tries).await?;
+                    ctx.wait_or_give_up(error, &mut tries).await?;
                 }
                 continue;
             }
@@ -273,11 +269,11 @@ pub(crate) async fn perform(shared: Rc<Shared>, mut work: Work) -> Result<Rc<Sav
     };
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
-    let now = shared.runtime.now();
+    let now = ctx.now();
     let retire: Vec<_> = work.retire.iter().map(|marker| marker.at(now)).collect();
-    put_markers(&shared, &retire).await?;
+    put_markers(&ctx, &retire).await?;
     for marker in &retire {
-        marker.note(&shared);
+        marker.note(&ctx);
     }
     Ok(Rc::new(saved))
 }
@@ -293,32 +289,32 @@ const LOOKS: u32 = 16;
 /// The answer waits for this. A put after the answer could land on top of what the same browser
 /// has saved since at another isolate, and nobody would know. One of a burst puts for all of them:
 /// many would keep refusing each other.
-async fn until_stored(shared: &Shared, identity: &Identity) -> bool {
+async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
-    shared.wait_for_next_write().await;
+    ctx.wait_for_next_write().await;
     let mut puts = 0;
     for _ in 0..LOOKS {
-        if shared.memory.is_sure(key) {
+        if ctx.memory.is_sure(key) {
             return true;
         }
-        let now = shared.runtime.now();
+        let now = ctx.now();
         let Remembered {
             settled, flying, ..
-        } = shared.memory.recall(key, now, shared.window());
+        } = ctx.memory.recall(key, now, ctx.window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        if flying.is_some() || !shared.memory.claim_put_again(key, now) {
-            shared.runtime.sleep(LOOK_EVERY).await;
+        if flying.is_some() || !ctx.memory.claim_put_again(key, now) {
+            ctx.sleep(LOOK_EVERY).await;
             continue;
         }
         puts += 1;
-        let put = put_settled(shared, identity, &newest).await;
-        let now = shared.runtime.now();
-        shared.memory.release_put_again(key, now);
+        let put = put_settled(ctx, identity, &newest).await;
+        let now = ctx.now();
+        ctx.memory.release_put_again(key, now);
         match put {
-            Ok(()) => shared.memory.landed_alone(key, &newest, now),
+            Ok(()) => ctx.memory.landed_alone(key, &newest, now),
             Err(error) if error.code() == ErrorCode::RateLimited && puts < PUTS => {
-                shared.wait_for_next_write().await;
+                ctx.wait_for_next_write().await;
             }
             Err(error) if error.code() == ErrorCode::Unavailable && puts < PUTS => {}
             Err(_) => return false,
@@ -328,24 +324,24 @@ async fn until_stored(shared: &Shared, identity: &Identity) -> bool {
 }
 
 async fn put_settled(
-    shared: &Shared,
+    ctx: &Ctx,
     identity: &Identity,
     newest: &Envelope,
 ) -> Result<(), SessionError> {
-    let storage_key = identity.storage_key(shared);
-    let text = seal(shared, newest, identity, &storage_key)?;
-    Ok(put_record(shared, identity, &storage_key, newest, &text).await?)
+    let storage_key = identity.storage_key(ctx);
+    let text = seal(ctx, newest, identity, &storage_key)?;
+    Ok(put_record(ctx, identity, &storage_key, newest, &text).await?)
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
-fn with_memory(shared: &Shared, key: &SessionKey, known: Envelope) -> Envelope {
+fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
     }
-    let now = shared.runtime.now();
+    let now = ctx.now();
     let Remembered {
         settled, flying, ..
-    } = shared.memory.recall(key, now, shared.window());
+    } = ctx.memory.recall(key, now, ctx.window());
     settled
         .into_iter()
         .chain(flying)
@@ -356,11 +352,11 @@ impl Work {
     /// The record to put: what is known, with the changes of this request.
     fn next_version(
         &self,
-        shared: &Shared,
+        ctx: &Ctx,
         base: Option<Envelope>,
         bound: Option<Bound>,
     ) -> Result<Envelope, SessionError> {
-        let now = shared.runtime.now();
+        let now = ctx.now();
         let mut envelope = match (base, &self.step) {
             (Some(base), Step::Save | Step::Cycle) => {
                 let data = self.data.replay_onto(base.data.clone());
@@ -382,7 +378,7 @@ impl Work {
             envelope.auth_time = Some(now);
         }
         envelope.bound = bound;
-        envelope.version = envelope.version.next(random_u32(shared)?);
+        envelope.version = envelope.version.next(u32::from_be_bytes(ctx.random()?));
         envelope.saved_at = envelope.saved_at.max(now);
         envelope.device = self.device.clone();
         if let Some(expiry) = self.expiry {
@@ -391,12 +387,12 @@ impl Work {
         let horizon = if mutant!(removed_keys_forgotten) {
             i64::MAX
         } else {
-            now.saturating_sub(shared.window().saturating_mul(TOMBSTONE_WINDOWS))
+            now.saturating_sub(ctx.window().saturating_mul(TOMBSTONE_WINDOWS))
         };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
-        let end = self.target.ticket.end(shared.age());
-        if Limits::new(envelope.expiry, shared.settings.idle_timeout(), now, end).passed(now) {
+        let end = self.target.ticket.end(ctx.age());
+        if Limits::new(envelope.expiry, ctx.settings.idle_timeout(), now, end).passed(now) {
             return Err(expired());
         }
         Ok(envelope)
@@ -404,13 +400,13 @@ impl Work {
 }
 
 async fn put_record(
-    shared: &Shared,
+    ctx: &Ctx,
     identity: &Identity,
     storage_key: &str,
     envelope: &Envelope,
     text: &str,
 ) -> Result<(), ConnectorError> {
-    let now = shared.runtime.now();
+    let now = ctx.now();
     let left = identity
         .ticket
         .hard_end
@@ -419,9 +415,8 @@ async fn put_record(
         .saturating_add(999)
         / 1_000;
     let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
-    options.metadata = list_metadata(shared, identity, envelope, storage_key);
-    shared.count(Count::Puts);
-    shared.connector.put(storage_key, text, options).await
+    options.metadata = list_metadata(ctx, identity, envelope, storage_key);
+    ctx.put_once(storage_key, text, options).await
 }
 
 /// Whether a record of this text can travel in the browser's fresh cookie.
@@ -434,22 +429,22 @@ pub(crate) fn overlay_fits(shared: &Shared, text: &str) -> bool {
 
 impl Source {
     /// The session as it stands now, joined with what this request knows of it.
-    async fn latest(&self, shared: &Rc<Shared>, revives: bool) -> Result<Envelope, SessionError> {
-        let now = shared.runtime.now();
-        if now >= self.held.identity.ticket.end(shared.age()) {
+    async fn latest(&self, ctx: &Ctx, revives: bool) -> Result<Envelope, SessionError> {
+        let now = ctx.now();
+        if now >= self.held.identity.ticket.end(ctx.age()) {
             return Err(expired());
         }
         if !self.look_again || mutant!(reread_skipped) {
             // What this isolate has ended since is known without asking.
             let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
-            let markers = own_markers(shared, &self.held, now);
+            let markers = own_markers(ctx, &self.held, now);
             return match markers.death(self.held.identity.key.lineage, bound_at) {
                 Some(marker) => Err(refusal(marker.death.code())),
                 None => Ok(self.base.clone()),
             };
         }
         let held = Rc::clone(&self.held);
-        let Look { finding, .. } = look(Rc::clone(shared), held, Freshness::Store).await?;
+        let Look { finding, .. } = look(ctx, held, Freshness::Store).await?;
         match (finding.access, finding.outcome) {
             (Access::Live, _) => {}
             (Access::ReadOnly(code) | Access::Closed(code), _) => return Err(refusal(code)),
@@ -469,7 +464,7 @@ impl Source {
         Ok(match finding.envelope.or(finding.ended) {
             // By now the store shows all that was known then, and may have forgotten that
             // something of it was removed.
-            Some(found) if now >= self.base_at.saturating_add(shared.window()) => found,
+            Some(found) if now >= self.base_at.saturating_add(ctx.window()) => found,
             Some(found) => found.join(base),
             None => base,
         })
@@ -477,18 +472,14 @@ impl Source {
 }
 
 /// Whose the session is from now on: after every instant at which the owner's sessions were ended.
-async fn bind(
-    shared: &Rc<Shared>,
-    target: &Identity,
-    owner: &Rc<str>,
-) -> Result<Bound, SessionError> {
-    let mut at = shared.runtime.now();
+async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, SessionError> {
+    let mut at = ctx.now();
     if let Some(tag) = target.ticket.owner {
-        let name = shared.names.owner(tag);
-        let options = Freshness::Store.options(shared);
-        let stored = shared.read(&[&name], options).await?.pop().flatten();
+        let name = ctx.names.owner(tag);
+        let options = Freshness::Store.options(ctx);
+        let stored = ctx.read(&[&name], options).await?.pop().flatten();
         let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
-        let own = shared.memory.owner(tag, at);
+        let own = ctx.memory.owner(tag, at);
         for marker in stored.into_iter().chain(own) {
             if mutant!(bound_at_not_raised) {
                 break;
@@ -503,25 +494,17 @@ async fn bind(
 }
 
 fn seal(
-    shared: &Shared,
+    ctx: &Ctx,
     envelope: &Envelope,
     target: &Identity,
     storage_key: &str,
 ) -> Result<String, SessionError> {
-    let text = if shared.settings.seal() {
-        let mut nonce = [0; 24];
-        shared.runtime.fill_random(&mut nonce)?;
-        envelope.seal(&target.keys.record, nonce, storage_key)
+    let text = if ctx.settings.seal() {
+        envelope.seal(&target.keys.record, ctx.random()?, storage_key)
     } else {
         envelope.to_plain()
     };
     text.ok_or_else(|| SessionError::invalid("the session holds a value that is not JSON"))
-}
-
-fn random_u32(shared: &Shared) -> Result<u32, SessionError> {
-    let mut bytes = [0; 4];
-    shared.runtime.fill_random(&mut bytes)?;
-    Ok(u32::from_be_bytes(bytes))
 }
 
 pub(crate) fn expired() -> SessionError {

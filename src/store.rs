@@ -11,7 +11,8 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
+use futures_channel::oneshot;
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -35,9 +36,16 @@ pub(crate) trait WaitUntil {
 
     /// Registers `work` that the step under way waits for. Gives what it is to wait for.
     fn share(&self, work: LocalBoxFuture<'static, ()>) -> LocalBoxFuture<'static, ()> {
-        let work = work.shared();
-        self.leave(work.clone().boxed_local());
-        work.boxed_local()
+        let (done, ended) = oneshot::channel();
+        self.leave(Box::pin(async move {
+            work.await;
+            // Nobody waits any more where the browser has gone away.
+            let _ = done.send(());
+        }));
+        Box::pin(async move {
+            // Where the platform drops the work, whoever waits finds no result.
+            let _ended = ended.await;
+        })
     }
 }
 

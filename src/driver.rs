@@ -1,0 +1,128 @@
+//! Drives flows with a connector and a runtime: carries out what a flow asks for, until it ends.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::future::{join, join3};
+
+use crate::connector::{ConnectorError, ConnectorErrorKind};
+use crate::error::{ErrorCode, SessionError};
+use crate::flow::{Effect, Flow, Random, Reply, Step, Write};
+use crate::sessions::Shared;
+use crate::store::WaitUntil;
+
+impl Shared {
+    /// Sees `flow` through. From its first write on it is registered with `wait_until`, so that a
+    /// browser that goes away does not cut it short.
+    pub(crate) async fn drive<T: 'static>(
+        self: &Rc<Self>,
+        mut flow: Flow<T>,
+        wait_until: Option<&Rc<dyn WaitUntil>>,
+    ) -> Result<T, SessionError> {
+        let mut reply = None;
+        loop {
+            let effect = match self.step(&mut flow, reply.take()) {
+                Step::Ask(effect) => effect,
+                Step::Done(result) => return result,
+            };
+            match (&effect, wait_until) {
+                (Effect::Write(_), Some(wait_until)) => {
+                    return see_through(Rc::clone(self), flow, effect, &**wait_until).await;
+                }
+                _ => reply = Some(self.carry_out(effect).await),
+            }
+        }
+    }
+
+    fn step<T>(&self, flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
+        flow.step(reply, self.runtime.now(), Random::fresh(&*self.runtime))
+    }
+
+    async fn carry_out(&self, effect: Effect) -> Reply {
+        let _waiting = self.wait();
+        match effect {
+            Effect::Read { keys, options } => {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                Reply::Read(self.connector.read(&keys, options).await)
+            }
+            Effect::Write(writes) => Reply::Write(self.write_all(&writes).await),
+            Effect::List { prefix, cursor } => {
+                Reply::List(self.connector.list(&prefix, cursor.as_deref()).await)
+            }
+            Effect::Sleep { milliseconds } => {
+                self.runtime.sleep(milliseconds).await;
+                Reply::Sleep
+            }
+        }
+    }
+
+    /// Six writes at a time: a Worker's invocation waits for no more answers at once
+    /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+    async fn write_all(&self, writes: &[Write]) -> Vec<Result<(), ConnectorError>> {
+        if let [write] = writes {
+            return vec![self.write(write).await];
+        }
+        let next = Cell::new(0);
+        let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
+        let lane = async || {
+            while let Some(write) = writes.get(next.get()) {
+                let place = next.replace(next.get() + 1);
+                let result = self.write(write).await;
+                results[place].set(Some(result));
+            }
+        };
+        let half = async || join3(lane(), lane(), lane()).await;
+        join(half(), half()).await;
+        let unanswered =
+            || ConnectorError::new(ConnectorErrorKind::Unavailable, "a write was not answered");
+        results
+            .into_iter()
+            .map(|result| result.into_inner().unwrap_or_else(|| Err(unanswered())))
+            .collect()
+    }
+
+    async fn write(&self, write: &Write) -> Result<(), ConnectorError> {
+        match write {
+            Write::Put {
+                key,
+                value,
+                options,
+            } => self.connector.put(key, value, options.clone()).await,
+            Write::Delete { key } => self.connector.delete(key).await,
+        }
+    }
+}
+
+/// Carries out `effect` and sees the rest of `flow` through, registered with `wait_until`. What
+/// ends at once is not registered.
+async fn see_through<T: 'static>(
+    shared: Rc<Shared>,
+    mut flow: Flow<T>,
+    effect: Effect,
+    wait_until: &dyn WaitUntil,
+) -> Result<T, SessionError> {
+    let result = Rc::new(Cell::new(None));
+    let slot = Rc::clone(&result);
+    let mut rest: futures_util::future::LocalBoxFuture<'static, ()> = Box::pin(async move {
+        let mut effect = effect;
+        loop {
+            let reply = shared.carry_out(effect).await;
+            match shared.step(&mut flow, Some(reply)) {
+                Step::Ask(next) => effect = next,
+                Step::Done(result) => return slot.set(Some(result)),
+            }
+        }
+    });
+    let begun = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context))).await;
+    if begun.is_pending() {
+        wait_until.share(rest).await;
+    }
+    result.take().unwrap_or_else(|| {
+        Err(SessionError::new(
+            ErrorCode::Unavailable,
+            "the platform dropped the work that it was handed before it had ended",
+        ))
+    })
+}
