@@ -1104,7 +1104,7 @@ impl Truth {
 
     /// INV-16: a key leaves when its record was acknowledged.
     fn check_order(&mut self, id: RequestId, name: &str, operations: &Operations) {
-        let record = format!("s.{name}");
+        let record = record_name(name);
         if !operations.acknowledged.iter().any(|it| **it == *record) {
             self.fail("INV-16", || {
                 format!("#{id} gives out a key whose record was not acknowledged")
