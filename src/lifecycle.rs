@@ -18,7 +18,7 @@ use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
 use crate::presented::{Held, Identity, Presented};
 use crate::record::Device;
-use crate::revocation::Marker;
+use crate::revocation::{Death, Marker};
 use crate::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
@@ -744,14 +744,21 @@ impl SessionStore {
     }
 
     /// Puts a record again that the store lacks, or that two savers have written without knowing
-    /// of each other. The request that does this did not ask for it: a failure is not its own.
+    /// of each other. The request that does this did not ask for it: a failure is not its own, and
+    /// what it has changed and said not to save stays unsaved.
     async fn repair(&mut self) {
-        self.modified = Modified::Yes;
+        let Some(loaded) = self.base.as_ref().map(|base| base.data.clone()) else {
+            return;
+        };
+        let data = std::mem::replace(&mut self.data, loaded);
+        let modified = std::mem::replace(&mut self.modified, Modified::Yes);
+        let expiry = self.expiry.take();
         let refused = self.refusal();
         if self.persist().await.is_err() {
-            self.modified = Modified::default();
             self.set_refusal(refused);
         }
+        // What is read after the commit is what the application has made of it.
+        (self.data, self.modified, self.expiry) = (data, modified, expiry);
     }
 
     /// What has to be written, if anything.
@@ -1050,22 +1057,37 @@ async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<()
     Ok(())
 }
 
-/// True where the marker that `stone` asks for stands, now if not before.
+/// True where all that the logout of `stone` owes is done, now if not before: each of its markers
+/// stands, and the record is gone where records are deleted at once.
 async fn bury(ctx: &Ctx, stone: Tombstone) -> bool {
-    let name = ctx.names.dead_key(stone.derived);
+    let now = ctx.now();
+    let owed = markers_of(stone, now);
+    let record = ctx.settings.purge().then(|| ctx.names.record(&stone.key()));
+    let names: Vec<String> = owed.iter().map(|marker| marker.name(ctx)).collect();
+    let asked: Vec<&str> = names.iter().chain(&record).map(String::as_str).collect();
     let options = Freshness::Store.options(ctx);
-    let there = ctx
-        .read(&[&name], options)
-        .await
-        .ok()
-        .and_then(|mut answer| answer.pop()?);
+    let found = ctx.read(&asked, options).await.ok();
+    let text = |place: usize| found.as_ref()?.get(place)?.as_deref();
     // A rotation's marker is not the logout's.
-    if there.is_some_and(|text| Marker::decode(&text).death == crate::revocation::Death::Revoked) {
-        return true;
+    let stands = |place: usize| text(place).is_some_and(is_revoked);
+    let missing: Vec<MarkerPut> = (0..owed.len())
+        .filter(|place| !stands(*place))
+        // One that stands says nothing of the others: a logout may have been stored in part.
+        .filter(|_| !(mutant!(half_stored_logout_taken_for_done) && stands(0)))
+        .map(|place| owed[place].clone())
+        .collect();
+    let purge: Vec<String> = record
+        .filter(|_| found.is_none() || text(owed.len()).is_some())
+        .into_iter()
+        .collect();
+    for marker in &owed {
+        marker.note(ctx);
     }
-    put_markers(ctx, &markers_of(stone, ctx.now()))
-        .await
-        .is_ok()
+    revoke(ctx, &missing, &purge).await.is_ok()
+}
+
+fn is_revoked(text: &str) -> bool {
+    Marker::decode(text).death == Death::Revoked
 }
 
 fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {

@@ -446,6 +446,12 @@ impl Ctx {
 
     /// True where a record of `key` is there and no marker has ended it.
     pub(crate) async fn exists(&self, key: SessionKey) -> Result<bool, SessionError> {
+        // What this isolate has ended is dead here at once, whatever the store still shows.
+        let now = self.runtime.now();
+        let ended = |dead| self.memory.marker(dead, now).is_some();
+        if ended(Dead::Key(key.derived)) || ended(Dead::Lineage(key.lineage)) {
+            return Ok(false);
+        }
         let record = self.names.record(&key);
         let names = [
             Some(record.clone()),
@@ -455,11 +461,16 @@ impl Ctx {
         ];
         let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
         let answer = self.read(&asked, Freshness::Shortest.options(self)).await?;
-        let owner = match (&answer[..], key.owner) {
-            ([Some(_), None, None, Some(text)], Some(_)) => read_owner_marker(text)?,
-            ([Some(_), None, None, ..], _) => return Ok(true),
-            _ => return Ok(false),
+        let [Some(_), None, None, owner @ ..] = &answer[..] else {
+            return Ok(false);
         };
+        let stored = owner.iter().flatten().next();
+        let stored = stored.map(|text| read_owner_marker(text)).transpose()?;
+        let own = key.owner.and_then(|tag| self.memory.owner(tag, now));
+        let markers: Vec<OwnerMarker> = stored.into_iter().chain(own).collect();
+        if markers.is_empty() {
+            return Ok(true);
+        }
         // Since when it is the owner's is in the list metadata only.
         let page = match self.list(&record, None).await {
             Ok(page) => page,
@@ -475,7 +486,8 @@ impl Ctx {
                 .filter_map(|it| Listed::open(&text, it, &record));
             Some(opened.next()?.bound_at)
         });
-        Ok(bound_at.is_some_and(|bound_at| !owner.kills(key.lineage, bound_at)))
+        let killed = |at| markers.iter().any(|owner| owner.kills(key.lineage, at));
+        Ok(bound_at.is_some_and(|bound_at| !killed(bound_at)))
     }
 
     /// Puts the owner marker that ends what is bound until now.

@@ -115,6 +115,11 @@ impl MarkerPut {
         self.marker.death == Death::Revoked
     }
 
+    /// The key that it is put under.
+    pub(crate) fn name(&self, shared: &Shared) -> String {
+        shared.names.dead(self.dead)
+    }
+
     /// The same, of a death at another instant.
     fn at(&self, now: i64) -> Self {
         Self {
@@ -129,7 +134,7 @@ impl MarkerPut {
 
     fn to_write(&self, ctx: &Ctx) -> Write {
         Write::Put {
-            key: ctx.names.dead(self.dead),
+            key: self.name(ctx),
             value: self.marker.encode(),
             options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
         }

@@ -421,6 +421,36 @@ fn copies_that_did_not_know_of_each_other_are_joined_and_stored_by_who_finds_the
 }
 
 #[test]
+fn a_read_that_stores_a_join_stores_nothing_that_was_declared_unsaved() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let (mut one, mut two) = (world.open(&jar), world.elsewhere().open(&jar));
+    one.set("x", 1).unwrap();
+    two.set("y", 2).unwrap();
+    let first = world.commit(&mut one);
+    let _ = world.elsewhere().commit(&mut two);
+    jar.receive(world.now(), first.set_cookie());
+    world.store.take_log();
+    let third = world.elsewhere();
+    let mut session = third.open(&jar);
+    session.set("draft", 1).unwrap();
+    session.remove("a").unwrap();
+    session.set_expiry(60).unwrap();
+    session.set_modified(false).unwrap();
+    jar.receive(world.now(), third.commit(&mut session).set_cookie());
+    assert_eq!(world.store.count(Kind::Put), 1);
+    assert_eq!(sorted(&session), "draft=1 x=1 y=2");
+    for forgets in [false, true] {
+        if forgets {
+            jar.forget(FRESH);
+        }
+        let session = world.elsewhere().open(&jar);
+        assert_eq!(sorted(&session), "a=1 x=1 y=2");
+        assert!(session.get_expiry_age().unwrap() > 60);
+    }
+}
+
+#[test]
 fn a_request_that_outlived_a_tombstone_brings_nothing_back() {
     let world = World::new();
     let mut jar = world.visitor();

@@ -410,6 +410,35 @@ fn exists_of_a_rotated_key_is_false() {
 }
 
 #[test]
+fn exists_knows_what_this_isolate_has_ended() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let key = world.session_key(&jar).text();
+    let other = world.session_key(&world.member("ada")).text();
+    let mut admin = world.load(Head::default());
+    // A location that goes on showing what was there.
+    world.store.lag();
+    assert!(run(admin.exists(Some(&key))).unwrap());
+    run(admin.delete(Some(&key))).unwrap();
+    assert!(!run(admin.exists(Some(&key))).unwrap());
+    assert!(run(admin.exists(Some(&other))).unwrap());
+    run(world.sessions.revoke_all("ada", Some(&key))).unwrap();
+    assert!(!run(admin.exists(Some(&other))).unwrap());
+
+    // A session that is too new to be listed is ended by the owner's marker alone.
+    let world = World::new();
+    let key = world.session_key(&world.member("ada")).text();
+    let mut admin = world.load(Head::default());
+    world.store.lag();
+    world
+        .store
+        .fail(Kind::List, 99, ConnectorErrorKind::Unavailable);
+    let _error = run(world.sessions.revoke_all("ada", None)).unwrap_err();
+    world.store.mend();
+    assert!(!run(admin.exists(Some(&key))).unwrap());
+}
+
+#[test]
 fn exists_and_delete_of_this_session() {
     let world = World::new();
     let mut session = world.load(Head::default());
@@ -731,6 +760,80 @@ fn a_logout_of_which_one_marker_failed_is_pending() {
     }
     assert_eq!(world.store.names_of("k.").len(), 1);
     assert_eq!(world.store.names_of("l.").len(), 1);
+}
+
+#[test]
+fn a_logout_that_was_stored_in_part_is_finished_by_the_next_request() {
+    for cycled in [false, true] {
+        let world = World::new();
+        let mut jar = world.visitor();
+        if cycled {
+            world.visit(&mut jar, |session| session.cycle_key().unwrap());
+        }
+        let key = world.session_key(&jar);
+        // A thief copies the key and rotates it.
+        let mut thief = jar.clone();
+        world
+            .elsewhere()
+            .visit(&mut thief, |session| session.cycle_key().unwrap());
+        world.store.take_log();
+        // The user logs out: the first marker is taken, the others are not.
+        world
+            .store
+            .fail_after(1, Kind::Put, 99, ConnectorErrorKind::Unavailable);
+        let mut session = world.open(&jar);
+        assert_eq!(
+            code(destroy(&mut session)),
+            Some(ErrorCode::RevocationPending)
+        );
+        assert!(world.store.names_of("l.").is_empty());
+        jar.receive(world.now(), world.commit(&mut session).set_cookie());
+        world.store.mend();
+        world.store.take_log();
+
+        // Wherever the browser comes next, what is missing is put.
+        world.elsewhere().visit(&mut jar, |session| {
+            assert_eq!(session.outcome(), Outcome::Revoked);
+        });
+        let put = world.store.keys_of(Kind::Put);
+        assert!(put.contains(&key.dead_lineage()), "{put:?}");
+        assert!(!put.contains(&key.dead_key()), "{put:?}");
+        assert_eq!(put.contains(&key.dead_first_key()), cycled, "{put:?}");
+        assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+    }
+}
+
+#[test]
+fn a_record_that_could_not_be_deleted_is_deleted_by_the_next_request() {
+    let world = World::with(Settings::default().with_purge(true));
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar);
+    world
+        .store
+        .fail(Kind::Delete, 99, ConnectorErrorKind::Unavailable);
+    let mut session = world.open(&jar);
+    assert_eq!(
+        code(destroy(&mut session)),
+        Some(ErrorCode::RevocationPending)
+    );
+    jar.receive(world.now(), world.commit(&mut session).set_cookie());
+    assert_eq!(world.store.names_of("s."), [key.record()]);
+    // Still failing: the tombstone stays.
+    world.visit(&mut jar, |session| {
+        assert_eq!(
+            code(session.bind("ada", false)),
+            Some(ErrorCode::RevocationPending)
+        );
+    });
+    world.store.mend();
+    world.elsewhere().visit(&mut jar, |session| {
+        assert_eq!(session.outcome(), Outcome::Revoked);
+    });
+    assert_eq!(world.store.names_of("s."), [""; 0]);
+    // What is done costs one read from then on.
+    world.store.take_log();
+    world.elsewhere().visit(&mut jar, |_| ());
+    assert_eq!(world.store.operations(), 1);
 }
 
 #[test]

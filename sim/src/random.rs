@@ -52,6 +52,8 @@ struct Weather {
     /// A location, or all of them, cut off from then to then.
     outage: Option<(Option<usize>, Ms, Ms)>,
     quota: Option<(Ms, Ms)>,
+    /// One half of the keys fails from then to then, as one server of a store does.
+    half: Option<(bool, Ms, Ms)>,
     /// The next operation meets a fault, whatever the dice say.
     force: bool,
     calm: bool,
@@ -81,6 +83,7 @@ impl Weather {
             propagation,
             outage: None,
             quota: None,
+            half: None,
             force: false,
             calm: false,
         }
@@ -136,6 +139,15 @@ fn decide(
         verdict.failure = Failure::Before(ConnectorErrorKind::Unavailable);
         return verdict;
     }
+    if let Some((half, from, to)) = it.half
+        && (from..to).contains(&asked.now)
+        && asked.kind != Kind::List
+        && half == is_in_first_half(asked.name)
+    {
+        world.fault(Fault::Outage);
+        verdict.failure = Failure::Before(ConnectorErrorKind::Unavailable);
+        return verdict;
+    }
     if let Some((from, to)) = it.quota
         && writes
         && (from..to).contains(&asked.now)
@@ -184,6 +196,12 @@ fn decide(
         }
     }
     verdict
+}
+
+fn is_in_first_half(name: &str) -> bool {
+    name.bytes()
+        .fold(0_u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
+        < 128
 }
 
 fn settings(dice: &mut Dice) -> Settings {
@@ -653,6 +671,10 @@ fn trouble(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, locations: usize) {
         it.outage = Some((place, now, now + dice.between(500, 40_000)));
         sim.world
             .note(|| format!("cut off from the store: {place:?}"));
+    }
+    if dice.chance(25) {
+        it.half = Some((dice.chance(500), now, now + dice.between(500, 40_000)));
+        sim.world.note(|| "half of the keys fail".to_owned());
     }
     if dice.chance(15) {
         it.quota = Some((now, now + dice.between(500, 60_000)));

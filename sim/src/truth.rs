@@ -1023,13 +1023,18 @@ impl Truth {
                 && request.tickets.is_empty()
                 && request.stones == 1;
             if let (Some(stone), None, true) = (request.stone, pending, alone) {
-                let name = &self.tickets[stone].name;
-                let derived = name.split('.').nth(2).unwrap_or("").to_owned();
-                if !world.kv.borrow().was_written(&format!("k.{derived}")) {
-                    self.fail("a tombstone stays until its marker stands", || {
-                        format!("#{id} made a session over a tombstone whose marker was never put")
+                let missing = self
+                    .owed(stone)
+                    .into_iter()
+                    .find(|name| !world.kv.borrow().was_written(name));
+                if let Some(name) = missing {
+                    self.fail("a tombstone stays until its markers stand", || {
+                        format!("#{id} made a session over a tombstone, and {name} was never put")
                     });
                 }
+                // From here on that logout counts as acknowledged.
+                let lineage = self.tickets[stone].lineage;
+                self.lineages[lineage].revoked.push((now, isolate));
             }
         }
         let cookie = made.and_then(|cookie| self.by_cookie.get(cookie)).copied();
@@ -1058,6 +1063,20 @@ impl Truth {
         self.settle_writes(id, answer, saved, now);
         self.check_cost(id, &operations, outcome, isolate);
         self.requests[id].acknowledged = saved;
+    }
+
+    /// Every marker that a logout with this key cookie puts: of the key, of the lineage's first
+    /// key, and of the lineage.
+    fn owed(&self, ticket: usize) -> Vec<String> {
+        let mut parts = self.tickets[ticket].name.split('.').skip(1);
+        let (Some(line), Some(derived)) = (parts.next(), parts.next()) else {
+            return Vec::new();
+        };
+        vec![
+            format!("k.{derived}"),
+            format!("k.{line}"),
+            format!("l.{line}"),
+        ]
     }
 
     /// INV-12 and the dead ticket: where nothing can be said, nothing is said.
