@@ -13,6 +13,7 @@ use crate::Ms;
 use crate::fault::Fault;
 use crate::jar::Jar;
 use crate::request::{Answer, KEYS, Op, Spec, View, serve};
+use crate::transcript;
 use crate::truth::{Place, Rules, SKEW, Truth};
 use crate::watch::Sight;
 use crate::world::{Connector, Machine, RequestId, World};
@@ -87,6 +88,11 @@ impl EventSink for Conflicts {
     fn event(&self, event: &Event) {
         self.world
             .note(|| format!("    event: {}", event.kind.as_str()));
+        self.world.transcript_of_current(|| {
+            let session = event.session.as_deref().unwrap_or("none");
+            let kind = event.kind.as_str();
+            format!("event {kind} of ~{session} reason {:?}", event.reason)
+        });
         self.world.tell(&Sight::Event(event.kind));
         if event.kind == EventKind::Conflict {
             self.world.count_conflict();
@@ -287,6 +293,16 @@ impl Sim {
                 if *lazy { " lazy" } else { "" },
             )
         });
+        self.world.transcript(id, || {
+            let cookie = spec.cookie.as_deref();
+            let Spec { ops, ending, .. } = &spec;
+            let place = (server.location, server.isolate);
+            let cookie = transcript::content(cookie);
+            format!(
+                "client {} at {place:?} {ops:?} {ending:?} cookie {cookie}",
+                spec.client
+            )
+        });
         let place = Place {
             location: server.location,
             isolate: server.isolate,
@@ -320,6 +336,10 @@ impl Sim {
                 view.outcome.as_str(),
                 view.content
             )
+        });
+        self.world.transcript(id, || {
+            let version = session.version();
+            format!("finds version {version} {}", transcript::view(&view))
         });
         self.world.tell(&Sight::Loaded {
             request: id,
@@ -404,6 +424,10 @@ impl Sim {
     }
 
     pub fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>) {
+        self.world.transcript(id, || {
+            let result = result.map_err(|code| code.as_str());
+            format!("{op:?} gives {result:?} key {key:?}")
+        });
         self.truth
             .borrow_mut()
             .did(&self.world, id, op, result, key);
@@ -438,6 +462,12 @@ impl Sim {
     }
 
     pub fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: Vec<OwnedSession>) {
+        self.world.transcript(id, || {
+            let rows = listed
+                .iter()
+                .map(|it| format!("{} {} {}", it.key, it.created, it.last_written));
+            format!("lists {}", rows.collect::<Vec<_>>().join(", "))
+        });
         self.truth
             .borrow_mut()
             .listed(&self.world, id, owner, began, &listed);
@@ -467,6 +497,7 @@ impl Sim {
             let key = key.map(crate::world::short).unwrap_or_default();
             format!("#{id} answers {:?}, sets {cookies:?} {key}", answer.result)
         });
+        self.world.transcript(id, || transcript::answer(&answer));
         self.truth.borrow_mut().answered(&self.world, id, &answer);
         self.answers.borrow_mut().insert(id, answer);
         if self.detached.borrow().contains(&id) {

@@ -5,8 +5,9 @@
 //! * [`request`]: what an application does in one request; [`history`]: servers, clients and what
 //!   becomes of their requests; [`random`]: a history from a seed; [`aftermath`]: what has to be true
 //!   when nothing goes wrong any more;
-//! * [`truth`]: the checker; [`tally`]: what a run has seen; [`watch`]: the same for whoever looks
-//!   on, and [`lab`]: the histories that the console plays.
+//! * [`truth`]: the checker; [`tally`]: what a run has seen; [`transcript`]: all that a history has
+//!   produced, to compare two builds by; [`watch`]: the same for whoever looks on, and [`lab`]: the
+//!   histories that the console plays.
 //!
 //! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
 //! protocol stands here a second time, but for the checker's.
@@ -21,6 +22,7 @@ pub mod lab;
 pub mod random;
 pub mod request;
 pub mod tally;
+pub mod transcript;
 pub mod truth;
 pub mod watch;
 pub mod world;

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,12 +10,14 @@ use std::thread;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use edge_session_sim::dice::mix;
-use edge_session_sim::random;
+use edge_session_sim::random::{self, Keep, seed_of};
 use edge_session_sim::tally::Tally;
+use edge_session_sim::transcript::{Digest, recorded, replace_recorded};
 
 const USAGE: &str = "\
 usage: npm run simulate -- [--histories N] [--from S] [--seed S] [--mutant NAME]
                            [--list-mutants] [--mutants] [--seeds N] [--limit N]
+                           [--digest] [--update] [--out FILE] [--transcript S]
 
   --histories N    runs N histories (100000), with a fresh seed that is printed
   --from S         the same histories as the run that printed S
@@ -23,6 +26,11 @@ usage: npm run simulate -- [--histories N] [--from S] [--seed S] [--mutant NAME]
   --list-mutants   the names of the rules that can be broken
   --mutants        breaks each in turn, or only that of --mutant: how many histories it takes to
                    catch it, over --seeds N seeds (20); a seed gives up after --limit N (10000)
+  --digest         one digest of all that the histories from --seed S (1) produce. Where
+                   sim/digest.txt has one of as many histories from that seed, they are compared
+  --update         with --digest: writes it there instead
+  --out FILE       with --digest: a line for each history too, number, seed and digest
+  --transcript S   what the digest of one history is made of, of the seed in such a line
 
 Exit status: 0 no violation, 1 a violation or something that never happened, 2 a mistake above.";
 
@@ -38,6 +46,10 @@ struct Options {
     table: bool,
     seeds: u64,
     limit: u64,
+    digest: bool,
+    update: bool,
+    out: Option<String>,
+    transcript: Option<u64>,
 }
 
 fn options() -> Result<Options, String> {
@@ -50,6 +62,10 @@ fn options() -> Result<Options, String> {
         table: false,
         seeds: 20,
         limit: 10_000,
+        digest: false,
+        update: false,
+        out: None,
+        transcript: None,
     };
     let mut args = std::env::args().skip(1);
     while let Some(arg) = args.next() {
@@ -77,6 +93,10 @@ fn options() -> Result<Options, String> {
             "--mutant" => options.mutant = Some(text()?),
             "--list-mutants" => options.list = true,
             "--mutants" => options.table = true,
+            "--digest" => options.digest = true,
+            "--update" => options.update = true,
+            "--out" => options.out = Some(text()?),
+            "--transcript" => options.transcript = Some(number()?),
             _ => return Err(format!("unknown option {name}")),
         }
     }
@@ -124,6 +144,13 @@ fn main() -> ExitCode {
     if options.table {
         return table(&options);
     }
+    if options.digest {
+        return digest(&options);
+    }
+    if let Some(seed) = options.transcript {
+        mutants::activate(options.mutant.as_deref());
+        return transcript(seed);
+    }
     if let Some(seed) = options.seed {
         mutants::activate(options.mutant.as_deref());
         return replay(seed, true);
@@ -133,7 +160,7 @@ fn main() -> ExitCode {
 
 /// Shows one history.
 fn replay(seed: u64, all: bool) -> ExitCode {
-    let ran = random::run(seed, true);
+    let ran = random::run(seed, Keep::Log);
     if all || ran.violation.is_some() {
         for line in &ran.log {
             println!("{line}");
@@ -182,7 +209,7 @@ fn many(options: &Options) -> ExitCode {
                         break;
                     }
                     let seed = seed_of(from, n);
-                    let ran = random::run(seed, false);
+                    let ran = random::run(seed, Keep::Nothing);
                     mine.add(&ran.tally);
                     if ran.violation.is_some() {
                         stop.store(true, Ordering::Relaxed);
@@ -225,9 +252,84 @@ fn many(options: &Options) -> ExitCode {
     ExitCode::from(1)
 }
 
-/// The seed of the nth history of a run.
-fn seed_of(from: u64, n: u64) -> u64 {
-    mix(from.wrapping_mul(0x9e37_79b9).wrapping_add(n)) >> 11
+/// The digest of many histories: the same however many threads there are.
+fn digest(options: &Options) -> ExitCode {
+    let (from, count) = (options.seed.unwrap_or(1), options.histories);
+    let next = AtomicU64::new(0);
+    let found: Mutex<Vec<(u64, Digest, bool)>> = Mutex::default();
+    thread::scope(|scope| {
+        for _ in 0..threads() {
+            scope.spawn(|| {
+                mutants::activate(options.mutant.as_deref());
+                let mut mine = Vec::new();
+                loop {
+                    let n = next.fetch_add(1, Ordering::Relaxed);
+                    if n >= count {
+                        break;
+                    }
+                    let ran = random::run(seed_of(from, n), Keep::Digest);
+                    let digest = ran.transcript.map(|it| it.digest()).unwrap_or_default();
+                    mine.push((n, digest, ran.violation.is_some()));
+                }
+                if let Ok(mut found) = found.lock() {
+                    found.append(&mut mine);
+                }
+            });
+        }
+    });
+    let mut found = found.into_inner().unwrap_or_default();
+    found.sort_unstable_by_key(|(n, ..)| *n);
+    let mut all = Digest::default();
+    let mut lines = String::new();
+    for (n, digest, _) in &found {
+        all.fold(*digest);
+        lines.push_str(&format!("{n} {} {digest}\n", seed_of(from, *n)));
+    }
+    let violations = found.iter().filter(|(.., violates)| *violates).count();
+    println!("seed {from}, {count} histories, {violations} of them with a violation");
+    println!("digest {all}");
+    if let Some(file) = &options.out
+        && let Err(error) = std::fs::write(file, lines)
+    {
+        eprintln!("{file}: {error}");
+        return ExitCode::from(2);
+    }
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("digest.txt");
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    if options.update {
+        let text = replace_recorded(&text, from, count, all);
+        return match std::fs::write(&file, text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("{}: {error}", file.display());
+                ExitCode::from(2)
+            }
+        };
+    }
+    match recorded(&text, from, count) {
+        None => println!("sim/digest.txt has none of these"),
+        Some(wanted) if wanted == all.to_string() => println!("as sim/digest.txt has it"),
+        Some(wanted) => {
+            println!("not what sim/digest.txt has:\nwanted {wanted}");
+            println!(
+                "To see what changed, run this with --out FILE in both builds, compare the files, \
+                 and show one history with --transcript. If it is meant: --update"
+            );
+            return ExitCode::from(1);
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Shows what the digest of one history is made of.
+fn transcript(seed: u64) -> ExitCode {
+    let ran = random::run(seed, Keep::Transcript);
+    let transcript = ran.transcript.unwrap_or_default();
+    for line in transcript.lines() {
+        println!("{line}");
+    }
+    println!("digest {}", transcript.digest());
+    ExitCode::SUCCESS
 }
 
 /// How soon each mutant is caught, and by which rules.
@@ -304,7 +406,7 @@ fn table(options: &Options) -> ExitCode {
 /// Runs histories until one violates a rule: how many, and which.
 fn hunt(from: u64, limit: u64) -> (u64, Option<String>) {
     for n in 0..limit {
-        let ran = random::run(seed_of(from, n), false);
+        let ran = random::run(seed_of(from, n), Keep::Nothing);
         if ran.violation.is_some() {
             return (n + 1, ran.violation);
         }

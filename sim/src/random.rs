@@ -15,6 +15,7 @@ use crate::history::{Network, Sim};
 use crate::kv::Spread;
 use crate::request::{Ending, OWNERS, Op, Spec};
 use crate::tally::Tally;
+use crate::transcript::Transcript;
 use crate::truth::SKEW;
 use crate::world::{Asked, Failure, Kind, Verdict, World, spread};
 
@@ -29,6 +30,19 @@ pub struct Ran {
     pub violation: Option<String>,
     pub tally: Tally,
     pub log: Vec<String>,
+    pub transcript: Option<Transcript>,
+}
+
+/// What is kept of a history besides what it came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keep {
+    Nothing,
+    /// What happened, for a reader.
+    Log,
+    /// The digest of what it produced.
+    Digest,
+    /// The same with the lines that it is made of.
+    Transcript,
 }
 
 /// How often what goes wrong, in times out of a thousand. Each history has its own mixture, so
@@ -530,16 +544,22 @@ fn disturb(sim: &Rc<Sim>, it: Weather) {
     }
 }
 
+/// The seed of the nth history of a run.
+pub fn seed_of(from: u64, n: u64) -> u64 {
+    mix(from.wrapping_mul(0x9e37_79b9).wrapping_add(n)) >> 11
+}
+
 /// Runs the history of `seed`.
-pub fn run(seed: u64, keep_log: bool) -> Ran {
+pub fn run(seed: u64, keep: Keep) -> Ran {
     let sim = Cell::new(None);
-    let done = catch_unwind(AssertUnwindSafe(|| history(seed, keep_log, &sim)));
+    let done = catch_unwind(AssertUnwindSafe(|| history(seed, keep, &sim)));
     let sim: Option<Rc<Sim>> = sim.take();
     let Some(sim) = sim else {
         return Ran {
             violation: Some("INV-19: a panic before the first request".to_owned()),
             tally: Tally::default(),
             log: Vec::new(),
+            transcript: None,
         };
     };
     if let Err(panic) = done {
@@ -562,12 +582,13 @@ pub fn run(seed: u64, keep_log: bool) -> Ran {
         violation: sim.violation(),
         tally,
         log: sim.world.take_log(),
+        transcript: sim.world.take_transcript(),
     };
     sim.end();
     ran
 }
 
-fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
+fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
     let mut dice = Dice::new(mix(seed ^ 0x5e55_1011));
     let theme = dice.weighted(&[
         (70, Theme::Everything),
@@ -593,8 +614,11 @@ fn history(seed: u64, keep_log: bool, out: &Cell<Option<Rc<Sim>>>) {
         Box::new(move |world: &World, asked: &Asked<'_>| decide(&weather, &damaged, world, asked))
     };
     let world = World::new(Dice::new(dice.roll()), START, judge);
-    if keep_log {
-        world.keep_log();
+    match keep {
+        Keep::Nothing => {}
+        Keep::Log => world.keep_log(),
+        Keep::Digest => world.transcribe(false),
+        Keep::Transcript => world.transcribe(true),
     }
     world.note(|| format!("settings that are not the default: {}", changed(&settings)));
     let sim = Sim::new(world, settings);

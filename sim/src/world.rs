@@ -7,7 +7,7 @@
 
 use std::cell::{Cell, Ref, RefCell};
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -23,9 +23,10 @@ use edge_session::runtime::Runtime;
 use futures_util::future::LocalBoxFuture;
 
 use crate::Ms;
-use crate::dice::Dice;
+use crate::dice::{Dice, mix};
 use crate::fault::Fault;
 use crate::kv::{Kv, LOCATIONS, Shown, Spread, Write};
+use crate::transcript::{Transcript, content};
 use crate::watch::{Found, Sight, Watcher};
 
 /// Which request something belongs to: its place in the history.
@@ -131,6 +132,12 @@ struct Task {
     frozen: bool,
 }
 
+impl Task {
+    fn is_ready(&self) -> bool {
+        self.future.is_some() && !self.frozen && self.flag.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What the requests of a history have asked of the store.
 #[derive(Clone, Debug, Default)]
 pub struct Operations {
@@ -170,6 +177,10 @@ pub struct World {
     now: Cell<Ms>,
     order: Cell<u64>,
     pub dice: RefCell<Dice>,
+    /// Where the randomness of each request comes from: how much of it a request draws changes
+    /// nothing that happens to others.
+    seed: u64,
+    randomness: RefCell<BTreeMap<RequestId, Dice>>,
     heap: RefCell<BinaryHeap<Reverse<Timed>>>,
     /// `Some` where operations wait to be chosen rather than for their time.
     choices: RefCell<Option<Vec<Choice>>>,
@@ -180,6 +191,7 @@ pub struct World {
     operations: RefCell<Vec<Operations>>,
     pub faults: RefCell<[u32; Fault::ALL.len()]>,
     log: RefCell<Option<Vec<String>>>,
+    transcript: RefCell<Option<Transcript>>,
     watcher: RefCell<Option<Rc<dyn Watcher>>>,
 }
 
@@ -188,6 +200,8 @@ impl World {
         Rc::new(Self {
             now: Cell::new(start),
             order: Cell::new(0),
+            seed: dice.clone().roll(),
+            randomness: RefCell::default(),
             dice: RefCell::new(dice),
             heap: RefCell::default(),
             choices: RefCell::new(None),
@@ -198,6 +212,7 @@ impl World {
             operations: RefCell::default(),
             faults: RefCell::new([0; Fault::ALL.len()]),
             log: RefCell::new(None),
+            transcript: RefCell::new(None),
             watcher: RefCell::new(None),
         })
     }
@@ -236,6 +251,38 @@ impl World {
 
     pub fn take_log(&self) -> Vec<String> {
         self.log.borrow_mut().take().unwrap_or_default()
+    }
+
+    /// Keeps a transcript from now on; with its lines where a reader wants them.
+    pub fn transcribe(&self, lines: bool) {
+        *self.transcript.borrow_mut() = Some(Transcript::new(lines));
+    }
+
+    /// Adds a line to the transcript of `request`, made only where a transcript is kept.
+    pub fn transcript(&self, request: RequestId, line: impl FnOnce() -> String) {
+        if let Some(transcript) = &mut *self.transcript.borrow_mut() {
+            let now = self.now.get() - crate::random::START;
+            transcript.add(request, &format!("{now} {}", line()));
+        }
+    }
+
+    /// The same for the request that runs now.
+    pub fn transcript_of_current(&self, line: impl FnOnce() -> String) {
+        self.transcript(self.current.get(), line);
+    }
+
+    /// Closes the transcript with what the store holds.
+    pub fn take_transcript(&self) -> Option<Transcript> {
+        let mut transcript = self.transcript.borrow_mut().take()?;
+        let (kv, now) = (self.kv.borrow(), self.now.get());
+        for name in kv.names() {
+            let value = kv.register(name, now);
+            transcript.add_end(&format!("holds {name} {}", content(value.as_deref())));
+        }
+        for (request, operations) in self.operations.borrow().iter().enumerate() {
+            transcript.add(request, &format!("conflicts {}", operations.conflicts));
+        }
+        Some(transcript)
     }
 
     /// From now on `watcher` is told of what happens.
@@ -300,10 +347,39 @@ impl World {
     /// Tasks that could run now.
     fn runnable(&self) -> Vec<usize> {
         let tasks = self.tasks.borrow();
-        let ready = |task: &Task| {
-            task.future.is_some() && !task.frozen && task.flag.0.load(Ordering::Relaxed)
+        (0..tasks.len()).filter(|n| tasks[*n].is_ready()).collect()
+    }
+
+    /// Requests with such tasks.
+    fn runnable_requests(&self) -> Vec<RequestId> {
+        let tasks = self.tasks.borrow();
+        let ready = tasks.iter().filter(|task| task.is_ready());
+        let requests: BTreeSet<RequestId> = ready.map(|task| task.request).collect();
+        requests.into_iter().collect()
+    }
+
+    /// Runs a request as far as it goes by itself. Between the first of its tasks and the last no
+    /// dice are rolled: how many tasks and polls the code under test needs for the same operations
+    /// does not change the history.
+    fn run(&self, request: RequestId) {
+        let next = || {
+            let tasks = self.tasks.borrow();
+            tasks
+                .iter()
+                .position(|task| task.request == request && task.is_ready())
         };
-        (0..tasks.len()).filter(|n| ready(&tasks[*n])).collect()
+        while let Some(task) = next() {
+            self.poll(task);
+        }
+    }
+
+    /// Randomness for the request that runs now.
+    fn fill_random(&self, out: &mut [u8]) {
+        let request = self.current.get();
+        let mut randomness = self.randomness.borrow_mut();
+        let seed = mix(self.seed ^ mix(request as u64 + 1));
+        let dice = randomness.entry(request).or_insert_with(|| Dice::new(seed));
+        dice.fill(out);
     }
 
     fn poll(&self, task: usize) {
@@ -378,14 +454,20 @@ impl World {
         self.schedule(delay, Box::new(act));
     }
 
-    /// Runs one task that can run, or else lets time go on to the next event, but not past
+    /// Runs one request that can run, or else lets time go on to the next event, but not past
     /// `until`. False where nothing is left to do before then.
     pub fn step(self: &Rc<Self>, until: Ms) -> bool {
-        let runnable = self.runnable();
-        if !runnable.is_empty() {
-            let chosen = *self.dice.borrow_mut().pick(&runnable);
-            self.poll(chosen);
-            return true;
+        match &*self.runnable_requests() {
+            [] => {}
+            [only] => {
+                self.run(*only);
+                return true;
+            }
+            several => {
+                let chosen = *self.dice.borrow_mut().pick(several);
+                self.run(chosen);
+                return true;
+            }
         }
         let next = {
             let mut heap = self.heap.borrow_mut();
@@ -659,6 +741,15 @@ impl Connector {
         let name: Rc<str> = name.into();
         let write = write(verdict.spread);
         let value = write.value.clone();
+        self.world.transcript(request, || {
+            let metadata = write.metadata.as_deref();
+            format!(
+                "{kind:?} {name} {} ttl={} metadata {}",
+                content(value.as_deref()),
+                write.ttl,
+                content(metadata)
+            )
+        });
         let is_record = name.starts_with("s.");
         // What a marker of a rotation looks like: docs/wire-format.md.
         let retires =
@@ -702,6 +793,10 @@ impl Connector {
                         it.limited += u32::from(error.kind() == ConnectorErrorKind::RateLimited);
                     }
                 }
+            });
+            world.transcript(request, || {
+                let result = result.as_ref().map_err(|error| error.kind().as_str());
+                format!("{kind:?} {name} gives {result:?}")
             });
             world.note(|| {
                 let what = if kind == Kind::Put { "put" } else { "delete" };
@@ -748,6 +843,9 @@ impl SessionConnector for Connector {
                 it.reads += 1;
                 it.keys_read += keys.len() as u32;
             });
+            self.world.transcript(request, || {
+                format!("Read {} cache={:?}", keys.join(" "), options.cache_ttl)
+            });
             let names: Vec<Rc<str>> = keys.iter().map(|name| Rc::from(*name)).collect();
             let location = self.location;
             let cache = Ms::from(options.cache_ttl.unwrap_or(60).max(30)) * 1_000;
@@ -756,6 +854,7 @@ impl SessionConnector for Connector {
                 .operation(Kind::Read, false, verdict.latency, move |world| {
                     if let Failure::Before(why) = verdict.failure {
                         world.count(request, |it| it.failed += 1);
+                        world.transcript(request, || format!("Read gives {}", why.as_str()));
                         world.note(|| format!("  #{request} read refused: {}", why.as_str()));
                         return Err(failed(why));
                     }
@@ -800,6 +899,11 @@ impl SessionConnector for Connector {
                         });
                         let lines = lines.collect::<Vec<_>>().join(", ");
                         format!("  #{request} read at location {location}: {lines}")
+                    });
+                    world.transcript(request, || {
+                        let values: Vec<String> =
+                            values.iter().map(|it| content(it.as_deref())).collect();
+                        format!("Read gives {}", values.join(", "))
                     });
                     world.tell(&Sight::Read {
                         request,
@@ -852,6 +956,8 @@ impl SessionConnector for Connector {
         Box::pin(async move {
             let (request, verdict) = self.judge(Kind::List, prefix);
             self.world.count(request, |it| it.lists += 1);
+            self.world
+                .transcript(request, || format!("List {prefix} after {cursor:?}"));
             let (prefix, cursor) = (prefix.to_owned(), cursor.map(str::to_owned));
             let page = self.page;
             let list = self
@@ -859,6 +965,7 @@ impl SessionConnector for Connector {
                 .operation(Kind::List, false, verdict.latency, move |world| {
                     if let Failure::Before(why) = verdict.failure {
                         world.count(request, |it| it.failed += 1);
+                        world.transcript(request, || format!("List gives {}", why.as_str()));
                         world.note(|| format!("  #{request} list refused: {}", why.as_str()));
                         return Err(failed(why));
                     }
@@ -869,6 +976,10 @@ impl SessionConnector for Connector {
                         world.fault(Fault::ListLags);
                     }
                     world.note(|| format!("  #{request} list: {} keys", found.len()));
+                    world.transcript(request, || {
+                        let names: Vec<&str> = found.iter().map(|(name, _)| &**name).collect();
+                        format!("List gives {} more={more}", names.join(" "))
+                    });
                     let cursor = found
                         .last()
                         .filter(|_| more)
@@ -900,7 +1011,7 @@ impl Runtime for Machine {
     }
 
     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
-        self.world.dice.borrow_mut().fill(out);
+        self.world.fill_random(out);
         Ok(())
     }
 
