@@ -66,27 +66,37 @@ impl Recorder {
         format!("#{}", place + 1)
     }
 
-    /// A name of the namespace, or a session key, with its ids numbered.
+    /// A name of the namespace, with its ids numbered.
     fn name(&self, name: &str) -> String {
-        let parts = name.split('.').map(|part| {
-            if part.len() == 22 {
-                self.id(part)
-            } else {
-                part.to_owned()
-            }
-        });
+        let parts = name.split('.').map(|part| self.word(part));
         parts.collect::<Vec<_>>().join(".")
+    }
+
+    /// A session key, its parts numbered as in a name.
+    fn session_key(&self, key: &str) -> String {
+        let mut parts: Vec<String> = key.split('.').take(3).map(|part| self.word(part)).collect();
+        parts.extend(key.split('.').skip(3).map(|_| "tag".to_owned()));
+        parts.join(".")
+    }
+
+    fn word(&self, word: &str) -> String {
+        if word.len() == 22 {
+            self.id(word)
+        } else {
+            word.to_owned()
+        }
     }
 
     /// What a value is, and its length where it is sealed.
     fn value(&self, value: &str) -> String {
-        if let Some(marker) = value.strip_prefix("1 ") {
-            let words = marker.split(' ').map(|word| match word.parse::<i64>() {
+        let mut words = value.split(' ');
+        if let (Some(_format), Some(death @ ("r" | "x" | "o"))) = (words.next(), words.next()) {
+            let words = words.map(|word| match word.parse::<i64>() {
                 Ok(at) => after(at),
-                Err(_) if word.len() == 22 => self.id(word),
-                Err(_) => word.to_owned(),
+                Err(_) => self.word(word),
             });
-            return format!("marker({})", words.collect::<Vec<_>>().join(" "));
+            let words: Vec<String> = words.collect();
+            return format!("marker({death} {})", words.join(" "));
         }
         let kind = if value.starts_with('{') {
             "plain"
@@ -117,12 +127,18 @@ impl Recorder {
         let id = |at: usize| self.id(&encode(&bytes[at..at + 16]));
         let length = value.len();
         match bytes[5] {
-            2 => format!(
-                "tombstone of lineage {} key {} ends {}, {length} characters",
-                id(6),
-                id(22),
-                instant(&bytes, 38)
-            ),
+            kind @ (2 | 3) => {
+                let (owner, at) = match kind {
+                    2 => ("anonymous".to_owned(), 38),
+                    _ => (format!("owner {}", id(38)), 54),
+                };
+                format!(
+                    "tombstone, {owner}, lineage {} key {} ends {}, {length} characters",
+                    id(6),
+                    id(22),
+                    instant(&bytes, at)
+                )
+            }
             kind => {
                 let (owner, at) = match kind {
                     0 => ("anonymous".to_owned(), 54),
@@ -538,7 +554,7 @@ impl Visit {
             session.owner().map(|owner| owner.map(str::to_owned)),
         );
         self.said("ends", session.get_expiry_date().map(after));
-        let key = session.session_key().map(|key| self.tape.name(&key));
+        let key = session.session_key().map(|key| self.tape.session_key(&key));
         self.tape.say(format!("  key {key:?} {known}"));
     }
 
@@ -547,7 +563,7 @@ impl Visit {
         let rows = listed.map(|rows| {
             let rows = rows.iter().map(|it| {
                 let (created, written) = (after(it.created), after(it.last_written));
-                format!("{} {created} {written}", self.tape.name(&it.key))
+                format!("{} {created} {written}", self.tape.session_key(&it.key))
             });
             rows.collect::<Vec<_>>()
         });
@@ -557,14 +573,14 @@ impl Visit {
     fn revoke(&mut self, owner: &str, key: &str) {
         let result = run(self.sessions.revoke(owner, key));
         self.said(
-            &format!("revoke of {owner} {}", self.tape.name(key)),
+            &format!("revoke of {owner} {}", self.tape.session_key(key)),
             result,
         );
     }
 
     fn revoke_all(&mut self, owner: &str, except: Option<&str>) {
         let result = run(self.sessions.revoke_all(owner, except));
-        let except = except.map(|key| self.tape.name(key));
+        let except = except.map(|key| self.tape.session_key(key));
         self.said(&format!("revoke_all of {owner} except {except:?}"), result);
     }
 
