@@ -30,6 +30,7 @@ use edge_session::{
     Settings,
 };
 use futures_util::future::LocalBoxFuture;
+use golden::{ALPHABET, decode};
 
 // --- the tape ------------------------------------------------------------------------------------
 
@@ -177,21 +178,6 @@ fn after(at: i64) -> String {
 fn instant(bytes: &[u8], at: usize) -> String {
     let number = bytes[at..at + 6].iter();
     after(number.fold(0, |sum, byte| sum * 256 + i64::from(*byte)))
-}
-
-const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-
-fn decode(text: &str) -> Vec<u8> {
-    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
-    for character in text.bytes() {
-        let value = ALPHABET.iter().position(|it| *it == character).unwrap();
-        (bits, count) = (bits << 6 | value as u32, count + 6);
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    bytes
 }
 
 fn encode(bytes: &[u8]) -> String {

@@ -86,3 +86,20 @@ pub fn difference(old: &str, new: &str) -> String {
     }
     shown
 }
+
+/// Of base64url.
+pub const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// The bytes of a text in base64url.
+pub fn decode(text: &str) -> Vec<u8> {
+    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
+    for character in text.bytes() {
+        let value = ALPHABET.iter().position(|it| *it == character).unwrap();
+        (bits, count) = (bits << 6 | value as u32, count + 6);
+        if count >= 8 {
+            count -= 8;
+            bytes.push((bits >> count) as u8);
+        }
+    }
+    bytes
+}
