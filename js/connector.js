@@ -169,12 +169,17 @@ function valuesOf(names, found) {
   );
 }
 
+function checkTime(milliseconds) {
+  if (typeof milliseconds === "number" && Number.isFinite(milliseconds)) return milliseconds;
+  throw sessionError("invalid_value", "a clock takes a number of milliseconds");
+}
+
 /** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */
 export class ManualClock {
   #now;
 
   constructor(milliseconds = 0) {
-    this.#now = milliseconds;
+    this.#now = checkTime(milliseconds);
   }
 
   now() {
@@ -182,11 +187,11 @@ export class ManualClock {
   }
 
   set(milliseconds) {
-    this.#now = milliseconds;
+    this.#now = checkTime(milliseconds);
   }
 
   advance(milliseconds) {
-    this.#now += milliseconds;
+    this.#now = checkTime(this.#now + checkTime(milliseconds));
   }
 }
 

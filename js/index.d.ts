@@ -97,9 +97,10 @@ type Value<T, K extends keyof T> = Exclude<T[K], undefined>;
 
 /**
  * When a session ends: a number of seconds from now (0: when the browser closes; negative: over), a
- * `Date`, an idle time, or `null` for what the settings say.
+ * `Date`, an idle time in seconds (`null` or 0: no idle limit), or `null` for what the settings say.
+ * A fraction of a second is rounded up, never to nothing.
  */
-export type Expiry = number | Date | { idle: number } | null;
+export type Expiry = number | Date | { idle: number | null } | null;
 
 /** The part of a request that a session reads. */
 export interface RequestLike {
@@ -216,7 +217,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** When the user last logged in. */
   readonly authTime: Date | null;
   /**
-   * Refuses with `reauth_required` where that is more than `maxAge` seconds ago.
+   * Refuses with `reauth_required` where that is more than `maxAge` seconds ago, and with
+   * `invalid_value` where `maxAge` is not a number, or below 0.
    * ```js
    * session.requireRecentAuth(300); // before a change of password
    * ```
@@ -234,12 +236,15 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   modified: boolean;
   /** True where a commit would write to the store or set a cookie. */
   needsUpdate(): boolean;
-  /** Seconds until the session ends, by whichever limit comes first. */
+  /**
+   * Seconds until the session ends, by whichever limit comes first; 0 or negative when it has. A
+   * fraction of a second left counts as one.
+   */
   getExpiryAge(): number;
   /** When the session ends, by whichever limit comes first. */
   getExpiryDate(): Date;
   /**
-   * Sets when the session ends. The hard end never moves.
+   * Sets when the session ends; it replaces what an earlier call has set. The hard end never moves.
    * ```js
    * session.setExpiry(600); // in ten minutes
    * session.setExpiry({ idle: 900 }); // after a quarter of an hour without a request

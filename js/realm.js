@@ -39,10 +39,11 @@ class Realm {
   }
 
   now() {
-    return this.#clock.now();
+    return read(this.#clock);
   }
 
   open(cookie, request, context, sink) {
+    this.#checkClock();
     return this.#core.open(cookie ?? undefined, request ?? undefined, context ?? undefined, sink);
   }
 
@@ -55,17 +56,33 @@ class Realm {
     return stats;
   }
 
+  /** A clock of the application's is looked at before the core goes by it. */
+  #checkClock() {
+    if (this.#clock !== Date) read(this.#clock);
+  }
+
   list(owner) {
+    this.#checkClock();
     return this.#core.list(owner);
   }
 
   revoke(owner, key) {
+    this.#checkClock();
     return this.#core.revoke(owner, key);
   }
 
   revokeAll(owner, except) {
+    this.#checkClock();
     return this.#core.revokeAll(owner, except);
   }
+}
+
+/** The instant that a clock shows. By one that shows no number nothing would ever end. */
+function read(clock) {
+  const now = clock.now();
+  if (typeof now === "number" && Number.isFinite(now)) return now;
+  const what = typeof now === "number" ? String(now) : `a value of the type ${typeof now}`;
+  throw sessionError("invalid_value", `the clock's now() answered ${what}: give milliseconds as a number`);
 }
 
 function realm(connector, name, secret, settings, areVariables, clock) {

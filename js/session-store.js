@@ -270,6 +270,9 @@ export class SessionStore {
   }
 
   requireRecentAuth(maxAge) {
+    if (!isNumber(maxAge) || maxAge < 0) {
+      throw sessionError("invalid_value", `requireRecentAuth takes a number of seconds, not ${shown(maxAge)}`);
+    }
     const at = this.authTime;
     if (at === null || this.#realm.now() - at.getTime() > maxAge * 1000) {
       throw sessionError("reauth_required", `this needs a login within the last ${maxAge} seconds`);
@@ -296,7 +299,9 @@ export class SessionStore {
   }
 
   getExpiryAge() {
-    return Math.trunc((this.getExpiryDate().getTime() - this.#realm.now()) / 1000);
+    const left = (this.getExpiryDate().getTime() - this.#realm.now()) / 1000;
+    // A fraction counts as a second: only an end that is reached is 0 or less.
+    return left > 0 ? Math.ceil(left) : Math.floor(left);
   }
 
   getExpiryDate() {
@@ -842,15 +847,22 @@ function late(value) {
 
 function readExpiry(expiry) {
   if (expiry === null || expiry === undefined) return ["default", 0];
-  if (typeof expiry === "number" && Number.isFinite(expiry)) return ["after", Math.trunc(expiry)];
+  // The core rounds, so that no fraction becomes 0.
+  if (isNumber(expiry)) return ["after", expiry];
   if (expiry instanceof Date && !Number.isNaN(expiry.getTime())) return ["at", expiry.getTime()];
   const idle = expiry?.idle;
-  if (Number.isInteger(idle) && idle >= 0) return ["idle", idle];
+  if (idle === null) return ["idle", 0];
+  if (isNumber(idle) && idle >= 0) return ["idle", idle];
   throw sessionError(
     "invalid_value",
-    "an expiry is a number of seconds, a Date, {idle: seconds} or null for the settings' own",
+    "an expiry is a number of seconds, a Date, {idle: seconds}, {idle: null} for no idle limit, or null for the settings' own",
   );
 }
+
+const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+/** A value in an error: its type where it is not a number, since it may be a secret. */
+const shown = (value) => (typeof value === "number" || value === undefined ? String(value) : `a ${typeof value}`);
 
 const date = (milliseconds) => (milliseconds === null ? null : new Date(milliseconds));
 

@@ -64,6 +64,9 @@ export class Sessions {
   /** The same for frameworks that build their own response: the header fields to put on it. */
   async commitHeaders(session, { status = 200, ctx } = {}) {
     const headers = new Headers();
+    if (!Number.isInteger(status) || status < 100 || status > 599) {
+      throw sessionError("invalid_value", "status is that of the answer: a whole number from 100 to 599");
+    }
     write(headers, await this.#commit(session, status, ctx));
     return headers;
   }

@@ -11,7 +11,6 @@ use crate::cookie::CookieKind;
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;
-use crate::expiry::idle_seconds;
 use crate::flow::{Ctx, Flow};
 use crate::keys::Token;
 use crate::load::{Freshness, Look, look};
@@ -1007,7 +1006,9 @@ impl SessionStore {
         let (Access::Live, Some(base)) = (self.access, &self.base) else {
             return false;
         };
-        let idle = idle_seconds(base.expiry, self.shared.settings.idle_timeout());
+        let idle = base
+            .expiry
+            .idle_seconds(self.shared.settings.idle_timeout());
         let since = self.loaded_at.saturating_sub(self.last_seen);
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }

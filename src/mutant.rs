@@ -48,7 +48,7 @@ pub mod mutants {
     list! {
         absence_taken_for_gone bound_at_not_raised cookie_before_put dead_ticket_mints
         error_taken_for_absence expiry_before_staleness flight_never_withdrawn
-        flying_shown_to_loads grace_never_ends half_stored_logout_taken_for_done hard_end_moves idle_time_ignored join_skipped
+        flying_shown_to_loads grace_never_ends half_stored_logout_taken_for_done hard_end_moves_later idle_time_ignored join_skipped
         lineage_ignored lineage_marker_not_written listed_not_ended login_keeps_old_session
         login_refused_at_commit
         marker_not_written marker_ttl_short memory_behind_cookie_used memory_trusted_for_ever

@@ -303,7 +303,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::expiry::Expiry;
+    use crate::expiry::OwnLimits;
     use crate::record::Bound;
     use crate::revocation::{Marker, OwnerMarker};
 
@@ -455,7 +455,10 @@ mod tests {
                 "stale and past its own end: the end may have moved",
                 Sight {
                     stored: stored(Envelope {
-                        expiry: Expiry::At(NOW),
+                        expiry: OwnLimits {
+                            end: Some(NOW),
+                            ..OwnLimits::default()
+                        },
                         ..copy(3, LONG_AGO)
                     }),
                     fresh: fresh(4, NOW - 1),
@@ -468,7 +471,10 @@ mod tests {
                 "past its own end",
                 Sight {
                     stored: stored(Envelope {
-                        expiry: Expiry::At(NOW),
+                        expiry: OwnLimits {
+                            end: Some(NOW),
+                            ..OwnLimits::default()
+                        },
                         ..copy(3, LONG_AGO)
                     }),
                     ..sight()

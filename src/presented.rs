@@ -142,7 +142,8 @@ impl Identity {
         Ok(Self { ticket, keys, key })
     }
 
-    /// The same lineage under a new token, from now on with the ring's signer.
+    /// The same lineage under a new token, from now on with the ring's signer. Its hard end comes
+    /// no later than before, and no later than the age that is set now.
     pub(crate) fn rotate(
         &self,
         shared: &Shared,
@@ -152,10 +153,12 @@ impl Identity {
         let fresh = Self::mint(shared, now, owner)?;
         let ticket = KeyTicket {
             lineage: self.ticket.lineage,
-            hard_end: if mutant!(hard_end_moves) {
-                fresh.ticket.hard_end
+            // Never later; and earlier where the age of today allows less, so that a ticket which
+            // somebody made with a leaked secret does not live on under the next one.
+            hard_end: if mutant!(hard_end_moves_later) {
+                fresh.ticket.hard_end.max(self.ticket.hard_end)
             } else {
-                self.ticket.hard_end
+                fresh.ticket.hard_end.min(self.ticket.hard_end)
             },
             ..fresh.ticket
         };

@@ -18,7 +18,7 @@ use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
 
 use crate::chacha::XChaCha20Poly1305;
 use crate::data::{Data, Slot, Table};
-use crate::expiry::Expiry;
+use crate::expiry::OwnLimits;
 use crate::keys::RecordKey;
 use crate::version::Version;
 use crate::wire::{Put, Reader, decode_text, encode_text};
@@ -44,7 +44,7 @@ pub(crate) struct Envelope {
     pub(crate) bound: Option<Bound>,
     /// When the user last proved who they are.
     pub(crate) auth_time: Option<i64>,
-    pub(crate) expiry: Expiry,
+    pub(crate) expiry: OwnLimits,
     pub(crate) expiry_version: Version,
     pub(crate) device: Device,
     pub(crate) data: Data,
@@ -83,7 +83,7 @@ impl Envelope {
             hard_end,
             bound: None,
             auth_time: None,
-            expiry: Expiry::Default,
+            expiry: OwnLimits::default(),
             expiry_version: Version::default(),
             device: Device::default(),
             data: Data::default(),
@@ -224,7 +224,7 @@ impl Envelope {
                 place: get_option(reader, |reader| reader.text().map(Rc::from))?,
             },
             expiry_version: Version::decode(reader)?,
-            expiry: Expiry::decode(reader)?,
+            expiry: OwnLimits::decode(reader)?,
             data: Data::default(),
         };
         envelope.data.set_cleared(Version::decode(reader)?);
@@ -297,6 +297,7 @@ fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expiry::{Expiry, Idle};
     use crate::keys::{SecretRing, Token};
     use proptest::prelude::*;
 
@@ -318,7 +319,7 @@ mod tests {
             at: 1_700_000_000_001,
         });
         envelope.auth_time = Some(1_700_000_000_001);
-        envelope.expiry = Expiry::Idle(600);
+        envelope.expiry.idle = Idle::Seconds(600);
         envelope.expiry_version = envelope.version;
         envelope.device.user_agent = Some("Mozilla/5.0".into());
         envelope
@@ -356,11 +357,18 @@ mod tests {
 
     #[test]
     fn every_end_round_trips_in_both_forms() {
+        let set = |expiry| OwnLimits::new(expiry, 0);
         for expiry in [
-            Expiry::Default,
-            Expiry::At(1_700_000_500_000),
-            Expiry::Idle(7),
-            Expiry::BrowserClose,
+            set(Expiry::Default),
+            set(Expiry::At(1_700_000_500_000)),
+            set(Expiry::Idle(7)),
+            set(Expiry::Idle(0)),
+            set(Expiry::BrowserClose),
+            OwnLimits {
+                end: Some(1_700_000_500_000),
+                idle: Idle::Seconds(7),
+                browser_close: true,
+            },
         ] {
             let mut envelope = envelope();
             envelope.expiry = expiry;
@@ -372,8 +380,12 @@ mod tests {
         }
         let plain = envelope().to_plain().unwrap();
         for (there, wrong) in [
-            (r#"["idle",600]"#, r#"["idle",-1]"#),
-            (r#"["idle",600]"#, r#"["never",0]"#),
+            (r#""idle":600"#, r#""idle":-1"#),
+            (r#""idle":600"#, r#""idle":0"#),
+            (r#""idle":600"#, r#""idle":"never""#),
+            (r#""idle":600"#, r#""idle":null"#),
+            (r#""end":null"#, r#""end":"soon""#),
+            (r#""browserClose":false"#, r#""browserClose":0"#),
             (r#""boundAt":1700000000001,"#, ""),
             (r#""owner":"ada","#, ""),
         ] {
@@ -470,23 +482,25 @@ mod tests {
         one.version = one.version.next(1);
         one.data.settle(one.version, 0);
         two.data.values.set("y", "2".into());
-        two.expiry = Expiry::At(9);
+        two.expiry.end = Some(9);
+        let two_expiry = two.expiry;
         two.version = two.version.next(2);
         two.expiry_version = two.version;
         two.data.settle(two.version, 0);
         assert!(!one.contains(&two, 0) && !two.contains(&one, 0));
         let both = one.clone().join(two.clone());
         assert!(both.contains(&one, 0) && both.contains(&two, 0));
-        assert_eq!(both.expiry, Expiry::At(9));
+        assert_eq!(both.expiry, two_expiry);
         assert_eq!(both.version, two.version);
         assert_eq!(both.data.values.len(), 3);
         // The end that was set last, even where the earlier copy has it; of one save, the later copy's.
-        one.expiry = Expiry::Idle(5);
-        assert_eq!(two.clone().join(one.clone()).expiry, Expiry::At(9));
+        one.expiry.idle = Idle::Seconds(5);
+        let one_expiry = one.expiry;
+        assert_eq!(two.clone().join(one.clone()).expiry, two_expiry);
         one.expiry_version = two.expiry_version;
-        assert_eq!(two.clone().join(one.clone()).expiry, Expiry::At(9));
+        assert_eq!(two.clone().join(one.clone()).expiry, two_expiry);
         one.expiry_version = two.expiry_version.next(1);
-        assert_eq!(two.join(one).expiry, Expiry::Idle(5));
+        assert_eq!(two.join(one).expiry, one_expiry);
     }
 
     proptest! {

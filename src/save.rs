@@ -10,7 +10,7 @@ use crate::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::cookie::CookieKind;
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
-use crate::expiry::{Expiry, Limits};
+use crate::expiry::{Limits, OwnLimits};
 use crate::flow::{Ctx, Write};
 use crate::io::Tries;
 use crate::isolate::Remembered;
@@ -36,7 +36,7 @@ pub(crate) struct Work {
     /// The dictionary as this request sees it, with what is pending.
     pub(crate) data: Data,
     /// An end that this request has set.
-    pub(crate) expiry: Option<Expiry>,
+    pub(crate) expiry: Option<OwnLimits>,
     pub(crate) device: Device,
     /// Markers to put when the new record stands.
     pub(crate) retire: Vec<MarkerPut>,
@@ -94,7 +94,8 @@ impl MarkerPut {
         }
     }
 
-    /// The whole lineage is over.
+    /// The whole lineage is over. `hard_end` is that of `key`: after a rotation, which may bring it
+    /// down, the keys before it may have a later one.
     pub(crate) fn revoked(key: &SessionKey, hard_end: Option<i64>, now: i64) -> Vec<Self> {
         let (keys, lineage) = named_by_revocation(key);
         let is_left_out =
@@ -106,7 +107,7 @@ impl MarkerPut {
             .map(|dead| Self {
                 dead,
                 marker: Marker::revoked(now),
-                hard_end,
+                hard_end: hard_end.filter(|_| key.is_first() || dead == Dead::Key(key.derived)),
             })
             .collect()
     }
@@ -383,6 +384,7 @@ impl Work {
             envelope.auth_time = Some(now);
         }
         envelope.bound = bound;
+        envelope.hard_end = self.target.ticket.hard_end;
         envelope.version = envelope.version.next(u32::from_be_bytes(ctx.random()?));
         envelope.saved_at = envelope.saved_at.max(now);
         envelope.device = self.device.clone();

@@ -19,7 +19,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
-use crate::expiry::{Expiry, Limits};
+use crate::expiry::{Expiry, Limits, OwnLimits, seconds_left};
 use crate::keys::SessionKey;
 use crate::outcome::{Access, Outcome};
 use crate::presented::{Came, Identity, Presented, RequestHead};
@@ -89,7 +89,7 @@ pub struct SessionStore {
     /// The same with what this request has changed.
     pub(crate) data: Data,
     /// An end that this request has set.
-    pub(crate) expiry: Option<Expiry>,
+    pub(crate) expiry: Option<OwnLimits>,
     pub(crate) last_seen: i64,
     /// When this request read the store last.
     pub(crate) read_at: i64,
@@ -1025,7 +1025,8 @@ impl SessionStore {
 
     // --- expiry ------------------------------------------------------------------------------
 
-    /// Seconds until the session ends, by whichever limit comes first; negative when it has.
+    /// Seconds until the session ends, by whichever limit comes first; 0 or negative when it has.
+    /// A fraction of a second left counts as one.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -1037,10 +1038,10 @@ impl SessionStore {
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
-        Ok(self
-            .get_expiry_date()?
-            .saturating_sub(self.shared.runtime.now())
-            / 1_000)
+        Ok(seconds_left(
+            self.get_expiry_date()?,
+            self.shared.runtime.now(),
+        ))
     }
 
     /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
@@ -1095,8 +1096,9 @@ impl SessionStore {
     }
 
     /// Sets when the session ends: seconds from now (`i64`; 0 is at browser close, negative is
-    /// over), an instant ([`Expiry::At`], `SystemTime`), an idle time (`Duration`), or `None` for
-    /// what the settings say. The hard end never moves.
+    /// over), an instant ([`Expiry::At`], `SystemTime`), an idle time (`Duration`, a fraction of a
+    /// second rounded up), or `None` for what the settings say. It replaces what an earlier call
+    /// has set. The hard end never moves.
     ///
     /// ```
     /// use std::time::Duration;
@@ -1111,7 +1113,7 @@ impl SessionStore {
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn set_expiry(&mut self, expiry: impl Into<Expiry>) -> Result<(), SessionError> {
-        let expiry = expiry.into().resolve(self.shared.runtime.now());
+        let expiry = OwnLimits::new(expiry.into(), self.shared.runtime.now());
         let before = self.ends_with_browser(self.effective_expiry());
         self.edit()?;
         // Whether the key cookie outlives the browser is written in the key cookie alone.
@@ -1123,7 +1125,7 @@ impl SessionStore {
         Ok(())
     }
 
-    fn effective_expiry(&self) -> Expiry {
+    fn effective_expiry(&self) -> OwnLimits {
         let stored = match &self.next {
             // A new lineage begins with what the settings say.
             Some(Next {
@@ -1135,12 +1137,8 @@ impl SessionStore {
         self.expiry.or(stored).unwrap_or_default()
     }
 
-    pub(crate) fn ends_with_browser(&self, expiry: Expiry) -> bool {
-        match expiry {
-            Expiry::BrowserClose => true,
-            Expiry::Default => self.shared.settings.expire_at_browser_close(),
-            Expiry::After(_) | Expiry::At(_) | Expiry::Idle(_) => false,
-        }
+    pub(crate) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
+        expiry.ends_with_browser(self.shared.settings.expire_at_browser_close())
     }
 
     fn limits(&self) -> Limits {

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::data::Slot;
-use crate::expiry::Expiry;
+use crate::expiry::{Idle, OwnLimits};
 use crate::keys::{Id, Names, Purpose, SecretRing, SessionKey, Token, TokenKeys};
 use crate::record::{Bound, Device, Envelope};
 use crate::revocation::{Marker, OwnerMarker};
@@ -114,7 +114,11 @@ fn record() -> Envelope {
         place: Some("CH".into()),
     };
     envelope.expiry_version = version(2, 7);
-    envelope.expiry = Expiry::Idle(900);
+    envelope.expiry = OwnLimits {
+        end: Some(HARD_END - 1),
+        idle: Idle::Seconds(900),
+        browser_close: true,
+    };
     envelope.data.set_cleared(version(1, 5));
     let value = |text: &str| Slot::Value(Rc::from(text));
     let rows = [

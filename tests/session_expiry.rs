@@ -164,6 +164,62 @@ fn a_new_key_does_not_move_the_hard_end() {
     assert_eq!(world.open(&kept).outcome(), Outcome::Expired);
 }
 
+/// A ticket that was made with a hard end far away, with a leaked secret or under another setting,
+/// is not signed by the new secret for so long.
+#[test]
+fn a_new_key_brings_the_hard_end_down_to_the_age() {
+    const FOREVER: u32 = 34_560_000;
+    let old = World::with(never_idle().with_cookie_age(FOREVER));
+    let ring = format!("{OTHER_SECRET},{SECRET}");
+    let mut jar = old.visitor();
+    let mut at_once = old.visitor();
+    old.visit(&mut at_once, |session| session.cycle_key().unwrap());
+    assert_eq!(
+        old.open(&at_once).get_expiry_date().unwrap(),
+        START + i64::from(FOREVER) * SECOND,
+        "it does not move while the age is the same"
+    );
+
+    let world = old.reconfigured(&ring, never_idle().with_cookie_age(3_600));
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    let dropped = old.reconfigured(OTHER_SECRET, never_idle().with_cookie_age(FOREVER));
+    let session = dropped.open(&jar);
+    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR);
+    // However often the key is cycled again, and whatever the age is then.
+    for _ in 0..5 {
+        world.advance(10 * MINUTE);
+        for world in [&world, &dropped] {
+            world.visit(&mut jar, |session| session.cycle_key().unwrap());
+            let end = world.open(&jar).get_expiry_date().unwrap();
+            assert_eq!(end, START + HOUR);
+        }
+    }
+    let mut kept = jar.clone();
+    kept.put(KEY, jar.value(KEY).unwrap());
+    world.advance(10 * MINUTE);
+    assert_eq!(dropped.open(&kept).outcome(), Outcome::Expired);
+}
+
+/// The keys before a rotation may end later than the one that the user logs out with.
+#[test]
+fn a_logout_after_the_hard_end_was_brought_down_outlives_the_first_key() {
+    const FOREVER: u32 = 34_560_000;
+    let long = World::with(never_idle().with_cookie_age(FOREVER));
+    let mut jar = long.visitor();
+    let mut stolen = jar.clone();
+    stolen.put(KEY, jar.value(KEY).unwrap());
+    let first = long.session_key(&jar);
+    let short = long.reconfigured(SECRET, never_idle().with_cookie_age(3_600));
+    short.visit(&mut jar, |session| session.cycle_key().unwrap());
+    short.visit(&mut jar, |session| destroy(session).unwrap());
+    long.advance(30 * DAY);
+    let names = long.store.names();
+    assert!(names.contains(&first.dead_first_key()), "{names:?}");
+    assert!(names.contains(&first.dead_lineage()), "{names:?}");
+    assert_ne!(long.elsewhere().open(&stolen).outcome(), Outcome::Loaded);
+}
+
 #[test]
 fn a_shorter_age_ends_the_sessions_made_before() {
     let world = World::with(never_idle());
@@ -226,7 +282,11 @@ fn every_form_of_an_end() {
             -START / 1_000,
         ),
         ("far future", set(Expiry::After(i64::MAX)), 86_400),
-        ("far past", set(Expiry::At(i64::MIN)), i64::MIN / 1_000),
+        (
+            "far past",
+            set(Expiry::At(i64::MIN)),
+            i64::MIN.div_euclid(1_000),
+        ),
     ];
     for (name, set, seconds) in cases {
         let mut session = world.load(Head::default());
@@ -234,7 +294,8 @@ fn every_form_of_an_end() {
         set(&mut session);
         assert_eq!(session.get_expiry_age().unwrap(), seconds, "{name}");
         let date = session.get_expiry_date().unwrap();
-        assert_eq!(date.saturating_sub(START) / 1_000, seconds, "{name}");
+        let left = date.saturating_sub(START);
+        assert_eq!(left.div_euclid(1_000), seconds, "{name}");
         let saved = world.try_commit(&mut session, 200);
         if seconds < 0 {
             assert_eq!(code(saved), Some(ErrorCode::Expired), "{name}");
@@ -255,6 +316,85 @@ fn every_form_of_an_end() {
         assert_eq!(there(end - 1), Outcome::Loaded, "{name}");
         assert_ne!(there(end), Outcome::Loaded, "{name}");
         world.clock.set(START);
+    }
+}
+
+#[test]
+fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
+    let world = World::with(never_idle());
+    let instant = UNIX_EPOCH + Duration::from_millis(u64::try_from(START).unwrap());
+    type Set = Box<dyn Fn(&mut edge_session::SessionStore)>;
+    let set = |expiry: Expiry| -> Set { Box::new(move |s| s.set_expiry(expiry).unwrap()) };
+    for (name, set, milliseconds) in [
+        (
+            "900 ms idle",
+            set(Duration::from_millis(900).into()),
+            SECOND,
+        ),
+        ("1 ns idle", set(Duration::from_nanos(1).into()), SECOND),
+        (
+            "1.1 s idle",
+            set(Duration::from_millis(1_100).into()),
+            2 * SECOND,
+        ),
+        (
+            "an instant",
+            set((instant + Duration::from_nanos(1)).into()),
+            1,
+        ),
+        ("half a second", set(Expiry::At(START + 500)), 500),
+    ] {
+        world.clock.set(START);
+        let mut jar = world.visitor();
+        world.visit(&mut jar, |session| {
+            set(session);
+            assert!(!session.get_expire_at_browser_close().unwrap(), "{name}");
+            let seconds = (milliseconds + 999) / 1_000;
+            assert_eq!(session.get_expiry_age().unwrap(), seconds, "{name}");
+        });
+        world.advance(milliseconds - 1);
+        assert_eq!(world.open(&jar).outcome(), Outcome::Loaded, "{name}");
+        world.advance(1);
+        assert_ne!(world.open(&jar).outcome(), Outcome::Loaded, "{name}");
+    }
+    world.clock.set(START);
+    for over in [Expiry::After(0), Expiry::At(START), Expiry::At(START - 400)] {
+        let mut session = world.load(Head::default());
+        session.set("a", 1).unwrap();
+        session.set_expiry(over).unwrap();
+        assert!(session.get_expiry_age().unwrap() <= 0, "{over:?}");
+        let saved = world.try_commit(&mut session, 200);
+        assert_eq!(code(saved), Some(ErrorCode::Expired), "{over:?}");
+    }
+}
+
+#[test]
+fn one_call_replaces_what_an_earlier_one_has_set() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let all = [
+        Expiry::After(600),
+        Expiry::Idle(300),
+        Expiry::BrowserClose,
+        Expiry::Idle(0),
+        Expiry::Default,
+    ];
+    for before in all {
+        for after in all {
+            world.visit(&mut jar, |session| session.set_expiry(before).unwrap());
+            world.visit(&mut jar, |session| session.set_expiry(after).unwrap());
+            let mut fresh = world.visitor();
+            world.visit(&mut fresh, |session| session.set_expiry(after).unwrap());
+            let facts = |jar: &Jar| {
+                let session = world.open(jar);
+                (
+                    session.get_expiry_date().unwrap(),
+                    session.idle_expires_at().unwrap(),
+                    session.get_expire_at_browser_close().unwrap(),
+                )
+            };
+            assert_eq!(facts(&jar), facts(&fresh), "{before:?}, then {after:?}");
+        }
     }
 }
 

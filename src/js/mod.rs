@@ -341,14 +341,19 @@ impl Handle {
     /// As an error record.
     #[wasm_bindgen(js_name = setExpiry)]
     pub fn set_expiry(&self, kind: &str, value: f64) -> Result<(), JsValue> {
-        // `as` saturates, and JavaScript has refused what is no number.
         let expiry = match kind {
-            "after" => Expiry::from(value as i64),
-            "at" => Expiry::At(value as i64),
-            "idle" => Expiry::Idle(value as u32),
-            _ => Expiry::Default,
+            "after" => Expiry::after_seconds(value),
+            // A Date holds whole milliseconds.
+            "at" => Some(Expiry::At(value as i64)),
+            "idle" => Expiry::idle_seconds(value),
+            _ => Some(Expiry::Default),
         };
-        self.change("", |store| store.set_expiry(expiry))
+        self.change("", |store| {
+            // JavaScript has refused what is not a number.
+            let expiry =
+                expiry.ok_or_else(|| SessionError::invalid("the expiry is not a number"))?;
+            store.set_expiry(expiry)
+        })
     }
 
     /// As [`SessionStore::csrf_token`].
@@ -536,10 +541,13 @@ struct JsRuntime {
 impl Runtime for JsRuntime {
     fn now(&self) -> i64 {
         match &self.clock {
-            // It may be moved at any time.
+            // It may be moved at any time. One that fails, or shows what is not a number, was refused
+            // when the session was opened; a session must not live for ever by it.
             Some(clock) => clock
                 .now()
-                .map_or_else(|_| PlatformRuntime.now(), |now| now as i64),
+                .ok()
+                .filter(|now| now.is_finite())
+                .map_or_else(|| PlatformRuntime.now(), |now| now as i64),
             None => tasks::now(|| PlatformRuntime.now()),
         }
     }

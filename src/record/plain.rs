@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::{Bound, Device, Envelope, Unreadable};
 use crate::data::{Data, Slot, Table};
-use crate::expiry::Expiry;
+use crate::expiry::{Idle, OwnLimits};
 use crate::json;
 use crate::version::Version;
 
@@ -24,13 +24,7 @@ pub(super) fn write(envelope: &Envelope) -> Option<String> {
     instant(&mut out, "authTime", envelope.auth_time);
     text(&mut out, "userAgent", envelope.device.user_agent.as_deref());
     text(&mut out, "place", envelope.device.place.as_deref());
-    let (kind, argument) = match envelope.expiry {
-        Expiry::Default | Expiry::After(_) => ("default", 0),
-        Expiry::At(at) => ("at", at),
-        Expiry::Idle(seconds) => ("idle", i64::from(seconds)),
-        Expiry::BrowserClose => ("browserClose", 0),
-    };
-    field(&mut out, "expiry", &format!("[\"{kind}\",{argument}]"));
+    field(&mut out, "expiry", &limits(envelope.expiry));
     field(&mut out, "expiryVersion", &pair(envelope.expiry_version));
     field(&mut out, "cleared", &pair(envelope.data.cleared()));
     let names = ["data", "dataVersions", "dataRemoved"];
@@ -59,6 +53,17 @@ fn text(out: &mut String, name: &str, text: Option<&str>) {
         field(out, name, "");
         json::quote(out, text);
     }
+}
+
+fn limits(own: OwnLimits) -> String {
+    let end = own.end.map_or("null".to_owned(), |at| at.to_string());
+    let idle = match own.idle {
+        Idle::Default => "\"default\"".to_owned(),
+        Idle::None => "\"none\"".to_owned(),
+        Idle::Seconds(seconds) => seconds.to_string(),
+    };
+    let browser_close = own.browser_close;
+    format!("{{\"end\":{end},\"idle\":{idle},\"browserClose\":{browser_close}}}")
 }
 
 fn pair(version: Version) -> String {
@@ -117,14 +122,6 @@ struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl Fields<'_> {
     fn envelope(&self) -> Option<Envelope> {
-        let [kind, argument] = <[&str; 2]>::try_from(json::elements(self.need("expiry")?)?).ok()?;
-        let expiry = match (kind, argument.parse::<i64>().ok()?) {
-            ("\"default\"", _) => Expiry::Default,
-            ("\"at\"", at) => Expiry::At(at),
-            ("\"idle\"", seconds) => Expiry::Idle(u32::try_from(seconds).ok()?),
-            ("\"browserClose\"", _) => Expiry::BrowserClose,
-            _ => return None,
-        };
         let mut data = Data::default();
         data.set_cleared(version(self.need("cleared")?)?);
         let names = ["data", "dataVersions", "dataRemoved"];
@@ -142,13 +139,29 @@ impl Fields<'_> {
                 _ => return None,
             },
             auth_time: self.instant("authTime")?,
-            expiry,
+            expiry: Fields(json::members(self.need("expiry")?)?).limits()?,
             expiry_version: version(self.need("expiryVersion")?)?,
             device: Device {
                 user_agent: self.text("userAgent")?,
                 place: self.text("place")?,
             },
             data,
+        })
+    }
+
+    fn limits(&self) -> Option<OwnLimits> {
+        Some(OwnLimits {
+            end: self.instant("end")?,
+            idle: match self.need("idle")? {
+                "\"default\"" => Idle::Default,
+                "\"none\"" => Idle::None,
+                seconds => Idle::Seconds(seconds.parse().ok().filter(|seconds| *seconds > 0)?),
+            },
+            browser_close: match self.need("browserClose")? {
+                "true" => true,
+                "false" => false,
+                _ => return None,
+            },
         })
     }
 

@@ -343,14 +343,13 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
     };
     let refused = |wanted: &str| SessionError::invalid(format!("{name:?} is to be {wanted}"));
     match name {
-        "seconds" => match value.parse::<i64>() {
-            Ok(seconds) => Ok(Expiry::from(seconds)),
-            Err(_) => Err(refused("a whole number of seconds").into()),
-        },
-        "idle" => match value.parse::<u32>() {
-            Ok(idle) => Ok(Expiry::Idle(idle)),
-            Err(_) => Err(refused("a whole number of seconds, none below 0").into()),
-        },
+        "seconds" => Ok(number(value)
+            .and_then(Expiry::after_seconds)
+            .ok_or_else(|| refused("a number of seconds"))?),
+        "idle" if value == "null" => Ok(Expiry::Idle(0)),
+        "idle" => Ok(number(value)
+            .and_then(Expiry::idle_seconds)
+            .ok_or_else(|| refused("a number of seconds, not below 0, or null for no limit"))?),
         "date" => {
             let date = json::unquote(value).unwrap_or_default();
             let at = Date::parse(&date);
@@ -364,6 +363,11 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
             Err(SessionError::invalid(message).into())
         }
     }
+}
+
+/// The number that a JSON value is; infinite where it is too large for one.
+fn number(value: &str) -> Option<f64> {
+    value.parse().ok()
 }
 
 /// The body of `POST /api/login`.

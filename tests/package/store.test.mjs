@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { inspect } from "node:util";
 import { test } from "node:test";
 
-import { MemoryConnector, SessionError, SessionExpired, SessionStore, Sessions } from "../../pkg/node.js";
+import { ManualClock, MemoryConnector, SessionError, SessionExpired, SessionStore, Sessions } from "../../pkg/node.js";
 import { SECRET, START, code, world } from "./support/world.mjs";
 
 const filled = async (values, settings) => {
@@ -519,7 +519,7 @@ test("js_expiry", async () => {
     assert.equal(session.getExpiryAge(), 300);
     session.setExpiry(null);
     assert.equal(session.getExpiryAge(), 86_400);
-    for (const bad of ["1", NaN, Infinity, new Date(NaN), {}, { idle: -1 }, { idle: 1.5 }, true]) {
+    for (const bad of ["1", NaN, Infinity, new Date(NaN), {}, { idle: -1 }, { idle: NaN }, { idle: "5" }, true]) {
       assert.throws(() => session.setExpiry(bad), code("invalid_value"));
     }
     session.setExpiry(10 * 365 * 86_400);
@@ -546,6 +546,76 @@ test("js_expiry_at_browser_close", async () => {
   });
   const [key] = response.headers.getSetCookie();
   assert.doesNotMatch(key, /Max-Age|Expires/);
+});
+
+test("js_expiry_of_a_fraction_is_never_nothing", async () => {
+  const { browser, clock } = await filled({ a: 1 });
+  const { response } = await browser.visit((session) => {
+    session.setExpiry(0.4);
+    assert.equal(session.expireAtBrowserClose, false);
+    assert.equal(session.getExpiryAge(), 1);
+  });
+  assert.equal(response.status, 200);
+  clock.advance(500);
+  assert.equal((await browser.load()).getExpiryAge(), 1, "half a second is not over");
+  clock.advance(500);
+  assert.equal((await browser.load()).outcome, "expired");
+
+  const over = await filled({ a: 1 });
+  const refused = await over.browser.visit((session) => {
+    session.setExpiry(-0.4);
+    assert.ok(session.getExpiryAge() < 0);
+  });
+  assert.equal((await refused.response.json()).code, "expired");
+
+  const idle = await filled({ a: 1 });
+  await idle.browser.visit((session) => session.setExpiry({ idle: 0.9 }));
+  assert.equal((await idle.browser.load()).getExpiryAge(), 1);
+  idle.clock.advance(1_000);
+  assert.equal((await idle.browser.load()).outcome, "expired");
+
+  const never = await filled({ a: 1 });
+  await never.browser.ask((session) => {
+    session.setExpiry({ idle: null });
+    assert.equal(session.idleExpiresAt, null);
+  });
+});
+
+test("js_numbers_that_are_none_are_refused", async () => {
+  const { browser, sessions, clock } = await filled({ a: 1 });
+  await browser.ask((session) => session.bind("ada"));
+  const session = await browser.load();
+  clock.advance(3600_000);
+  for (const bad of [undefined, null, NaN, Infinity, -1, "5m", "300", 300n, {}, new Date(9e15)]) {
+    assert.throws(() => session.requireRecentAuth(bad), code("invalid_value"), String(bad));
+  }
+  assert.throws(() => session.requireRecentAuth(3599), code("reauth_required"));
+  session.requireRecentAuth(3600.5);
+  for (const bad of [NaN, Infinity, "5", null, 5n]) {
+    assert.throws(() => new ManualClock(bad), code("invalid_value"), String(bad));
+    assert.throws(() => clock.set(bad), code("invalid_value"), String(bad));
+    assert.throws(() => clock.advance(bad), code("invalid_value"), String(bad));
+  }
+  for (const status of [NaN, "200", 0, 99, 600, 200.5, null]) {
+    const open = sessions.open();
+    await assert.rejects(sessions.commitHeaders(open, { status }), code("invalid_value"), String(status));
+  }
+  for (const setting of ["cookieAge", "idleTimeout", "maxRecordBytes", "maxDepth", "kvCacheTtl"]) {
+    for (const bad of [NaN, Infinity, -1, 0.5, "5m"]) {
+      assert.throws(() => world({ settings: { [setting]: bad } }), code("config"), `${setting}: ${bad}`);
+    }
+  }
+});
+
+test("js_a_clock_that_shows_no_number_is_refused", async () => {
+  const { browser, memory } = await filled({ a: 1 });
+  for (const now of [NaN, undefined, "now", new Date(), 5n]) {
+    const sessions = new Sessions(memory, { secret: SECRET, clock: { now: () => now } });
+    const load = async () => sessions.load(browser.cookie);
+    await assert.rejects(load(), code("invalid_value"), String(now));
+    await assert.rejects(async () => sessions.list("ada"), code("invalid_value"), String(now));
+    await assert.rejects(async () => sessions.revokeAll("ada"), code("invalid_value"), String(now));
+  }
 });
 
 test("js_expiry_negative_is_over", async () => {
@@ -660,7 +730,8 @@ test("js_flush_and_destroy_leave_nothing_of_what_was_not_saved", async () => {
   const one = await filled({ a: 1 });
   const session = await one.browser.load();
   session.set("b", 2);
-  await session.delete(`-.${"A".repeat(22)}.${"A".repeat(22)}`);
+  const other = await filled({ c: 3 });
+  await session.delete((await other.browser.load()).sessionKey);
   assert.deepEqual([...session], [["a", 1], ["b", 2]]);
 });
 

@@ -273,13 +273,23 @@ export function aeadOpen(key, nonce, sealed, associated) {
 const recordContext = (name, saved) =>
   Buffer.concat([block(Buffer.of(FORMAT)), text("record"), text(name), version(saved)]);
 
-const EXPIRY = ["default", "at", "idle", "browserClose"];
+const IDLE = ["default", "none"];
 
-function encodeExpiry([kind, argument]) {
-  const code = Buffer.of(EXPIRY.indexOf(kind));
-  if (kind === "at") return Buffer.concat([code, instant(argument)]);
-  if (kind === "idle") return Buffer.concat([code, u32(argument)]);
-  return code;
+/** `end`: null or milliseconds; `idle`: "default", "none" or seconds; `browserClose`. */
+const encodeExpiry = ({ end, idle, browserClose }) =>
+  Buffer.concat([
+    option(end ?? undefined, instant),
+    typeof idle === "number" ? Buffer.concat([Buffer.of(2), u32(idle)]) : Buffer.of(IDLE.indexOf(idle)),
+    Buffer.of(browserClose ? 1 : 0),
+  ]);
+
+function readExpiry(reader) {
+  const end = reader.option(reader.instant) ?? null;
+  const kind = reader.u8();
+  const idle = kind === 2 ? reader.u32() : IDLE[kind];
+  const closes = reader.u8();
+  if (!idle || closes > 1) throw new Error("another expiry");
+  return { end, idle, browserClose: closes === 1 };
 }
 
 /** Entries: `[key, version, {json}]` or `[key, version, {removed}]`, in order. */
@@ -340,9 +350,7 @@ export function openRecord(key, name, stored) {
     place: reader.option(reader.text),
     expiryVersion: reader.version(),
   };
-  const kind = EXPIRY[reader.u8()];
-  if (!kind) throw new Error("another expiry");
-  record.expiry = kind === "at" ? [kind, reader.instant()] : kind === "idle" ? [kind, reader.u32()] : [kind, 0];
+  record.expiry = readExpiry(reader);
   record.cleared = reader.version();
   record.values = table();
   record.flash = table();

@@ -28,7 +28,7 @@ export function vectors() {
     userAgent: "Mozilla/5.0 (é)",
     place: "CH",
     expiryVersion: [2, 7],
-    expiry: ["idle", 900],
+    expiry: { end: HARD_END - 1, idle: 900, browserClose: true },
     cleared: [1, 5],
     values: [
       ["cart", [3, 0xdeadbeef], { json: '{"items":[1,2.50,"é"]}' }],
@@ -43,7 +43,7 @@ export function vectors() {
     savedAt: MINTED,
     hardEnd: HARD_END,
     expiryVersion: [0, 0],
-    expiry: ["default", 0],
+    expiry: { end: null, idle: "default", browserClose: false },
     cleared: [0, 0],
     values: [],
     flash: [],

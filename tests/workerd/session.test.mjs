@@ -451,6 +451,16 @@ describe("expiry", () => {
     await expectSession(browser.fetch("/api/session"), { key: session.key, data: { b: 2 } });
   });
 
+  test("a fraction of a second is never rounded to nothing", async () => {
+    for (const [value, ends] of [[{ seconds: 0.4 }, 1], [{ seconds: 1.2 }, 2], [{ idle: 0.9 }, 1]]) {
+      const browser = await browserWith(world, { a: 1 });
+      await expectSession(setExpiry(browser, value), { expiresAt: iso(ends) });
+    }
+    const browser = await browserWith(world, { a: 1 });
+    await expectProblem(setExpiry(browser, { seconds: -0.4 }), 409, "expired");
+    await expectSession(setExpiry(browser, { idle: null }), { idleExpiresAt: null });
+  });
+
   test("what is no expiry is refused", async () => {
     const browser = await browserWith(world, { a: 1 });
     const before = await world.storage.dump();
@@ -458,7 +468,9 @@ describe("expiry", () => {
       { seconds: "60" },
       { date: "tomorrow" },
       { date: 5 },
-      { idle: null },
+      { idle: -1 },
+      { idle: "60" },
+      { idle: 1e400 },
       { second: 60 },
       { seconds: 60, idle: 60 },
       [60],

@@ -67,7 +67,7 @@ test("wire_a_running_worker_writes_what_the_page_says", async () => {
   const record = format.openRecord(secret.recordKey(cookie.token), name, value);
   assert.deepEqual(record.bound, { owner: "ada", at: start });
   assert.equal(record.userAgent, "wire/1");
-  assert.deepEqual(record.expiry, ["idle", 86400]);
+  assert.deepEqual(record.expiry, { end: null, idle: 86400, browserClose: false });
   assert.deepEqual(record.values.map(([entry, , slot]) => [entry, slot]), [
     ["a", { json: '[1,2.5,"é"]' }],
     ["b", { json: "null" }],
@@ -119,7 +119,7 @@ function session({ savedAt = world.now() - 1e6, bound, values, version = [7, 9] 
     hardEnd,
     bound,
     expiryVersion: [0, 0],
-    expiry: ["default", 0],
+    expiry: { end: null, idle: "default", browserClose: false },
     cleared: [0, 0],
     values,
     flash: [],
