@@ -102,7 +102,7 @@ const DEFENCES = [
   ["a 5xx answer saves nothing", "src/lifecycle.rs",
     "status >= 500", "status >= 5000", "session_lifecycle", "a_5xx_answer_drops_every_change_and_intent"],
   ["one owner's data never goes to another", "src/lifecycle.rs",
-    "held && bound.is_none_or(|bound| bound == owner)", "held && bound.is_none_or(|bound| !bound.is_empty() || bound == owner)", "session_keys", "what_a_login_keeps"],
+    "readable && bound.is_none_or(|bound| bound == owner)", "readable && bound.is_none_or(|bound| !bound.is_empty() || bound == owner)", "session_keys", "what_a_login_keeps"],
   ["a login ends what was there before", "src/lifecycle.rs",
     "_ => self.presented_markers(now),", "_ => Vec::new(),", "session_keys", "a_login_begins_a_new_lineage_and_marks_the_old_key"],
   ["a look at a session marks the answer", "src/store.rs",
