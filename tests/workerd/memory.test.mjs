@@ -102,15 +102,17 @@ test("memory_holds_no_token_and_no_record_key_that_is_done_with", async () => {
     assert.ok(!holds(value.slice(8, 51)), "the text of a token");
   }
 
-  // The isolate keeps the keys of the records that it has seen last. One is overwritten by the next
-  // in its place even where nobody wipes it: each of many is looked for.
-  const recordKeys = [];
-  for (let i = 0; i < 100; i += 1) {
-    const other = await request("PUT", "/api/session/data/a", {}, "1");
-    recordKeys.push(secret.recordKey(tokenOf(other)));
+  // The isolate keeps the keys that it has derived last of tokens in cookies. One is overwritten by
+  // the next in its place even where nobody wipes it: each of many is looked for.
+  async function visitor() {
+    const cookies = await request("PUT", "/api/session/data/a", {}, "1");
+    await request("GET", "/api/session", cookies);
+    return secret.recordKey(tokenOf(cookies));
   }
-  assert.ok(recordKeys.every(holds), "the key of a record that was just written is there to be found");
-  for (let i = 0; i < DERIVED_KEYS; i += 1) await request("PUT", "/api/session/data/a", {}, "1");
+  const recordKeys = [];
+  for (let i = 0; i < 100; i += 1) recordKeys.push(await visitor());
+  assert.ok(recordKeys.every((key) => holds(key)), "the key of a record that was just read is there to be found");
+  for (let i = 0; i < DERIVED_KEYS; i += 1) await visitor();
   for (const key of [...[...tokens.keys()].map(secret.recordKey), ...recordKeys]) {
     assert.ok(!holds(key), "the key of a record");
     assert.ok(!holds(key.subarray(0, 16)) && !holds(key.subarray(16)), "half of it");
