@@ -665,13 +665,30 @@ impl Truth {
     fn is_stored(&self, world: &World, write: u32) -> bool {
         let written = &self.written[write as usize];
         let by = &self.requests[written.request];
-        let failed_at = by.finished.unwrap_or(i64::MAX);
+        let may_join = |other: &Request, until: Ms| {
+            other.place.isolate == by.place.isolate
+                && other.began <= until
+                && by.tickets.iter().any(|it| other.tickets.contains(it))
+        };
+        let end = |request: &Request| request.finished.unwrap_or(i64::MAX);
+        // What has failed is nothing to join any more; but whoever joined it before may fail in
+        // turn, and hand it on to a third.
+        let mut until = end(by);
+        loop {
+            let joined = self
+                .requests
+                .iter()
+                .filter(|other| may_join(other, until))
+                .map(end)
+                .fold(until, Ms::max);
+            if joined == until {
+                break;
+            }
+            until = joined;
+        }
         self.requests.iter().enumerate().any(|(id, other)| {
             let operations = world.operations(id);
-            other.place.isolate == by.place.isolate
-                // What has failed is nothing to join any more.
-                && other.began <= failed_at
-                && (id == written.request || by.tickets.iter().any(|it| other.tickets.contains(it)))
+            (id == written.request || may_join(other, until))
                 && (operations.limited > 0
                     || operations.taken.iter().any(|(_, at)| *at >= written.at))
         })
@@ -959,7 +976,9 @@ impl Truth {
         let request = &self.requests[id];
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
         self.check_quiet(id, answer, &operations, now);
+        // Where the application failed, the answer is what the load refused, not the login.
         if self.requests[id].binds
+            && self.requests[id].spec.ending != Ending::Throws
             && let Err(code) = answer.result
         {
             // The application may have set an end that has passed; a store that failed is a reason.
