@@ -75,6 +75,8 @@ const checks = {
     await buildPackage();
     await (await import("../bench/budget.mjs")).checkOperations();
   },
+  // Calls between JavaScript and wasm, in a process of their own: its wasm is instantiated for counting.
+  crossings: () => run("crossings", process.execPath, [inRoot("bench", "crossings.mjs")]),
   "instruction counts": async () => (await import("../bench/budget.mjs")).checkInstructions(),
 };
 
