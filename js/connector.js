@@ -25,6 +25,9 @@ export function portTo(connector, name) {
     const what = isKv ? "a KV namespace" : "a connector";
     throw sessionError("missing_binding", `${name} is not ${what}: it has no method ${missing}`);
   }
+  if (!isKv && connector.kind !== undefined && typeof connector.kind !== "string") {
+    throw sessionError("missing_binding", `${name} is not a connector: its kind is not text`);
+  }
   // The core keeps the port for as long as it lives; the connector is kept by its users alone, so
   // that one made for a single request goes with it.
   return new (isKv ? KvPort : Port)(new WeakRef(connector));
@@ -36,6 +39,12 @@ class Port {
 
   constructor(ref) {
     this.#ref = ref;
+  }
+
+  /** What kind of store it is, which enters every key that is derived from the secret. */
+  get kind() {
+    const connector = this.connector;
+    return connector instanceof MemoryConnector ? "memory" : (connector.kind ?? "custom");
   }
 
   get connector() {
@@ -117,6 +126,10 @@ const BULK = 100;
 /** Workers KV (https://developers.cloudflare.com/kv/api/). Its rules are in the core. */
 class KvPort extends Port {
   isKv = true;
+
+  get kind() {
+    return "kv";
+  }
 
   read(reply, keys, cacheTtl) {
     const names = keys.split("\n");

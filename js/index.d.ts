@@ -412,7 +412,10 @@ export interface SessionOptions {
   onEvent?: EventListener;
   /** A clock for tests; that of a `MemoryConnector` is used without this. */
   clock?: { now(): number };
-  /** The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`. */
+  /**
+   * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`. Two
+   * populations of users on one namespace want two names and two values of `keyPrefix`.
+   */
   cookieName?: string;
   /** Absolute lifetime, at most 400 days: nothing moves the hard end. By default 604800. */
   cookieAge?: number;
@@ -611,6 +614,13 @@ export interface SessionConnector {
   read(keys: string[], options: { cacheTtl?: number }): Promise<readonly (string | null | undefined)[]>;
   /** Stores `value`; it may be forgotten `ttl` seconds later. `metadata` is for `list`. */
   put(key: string, value: string, options: { ttl?: number; metadata?: string }): Promise<unknown>;
+  /**
+   * What kind of store it is, `custom` where it does not say. It enters every key that is derived
+   * from the secret: a cookie made over one kind of store is nothing over another, and a kind that
+   * changes logs everybody out. A connector that passes on to another, and is to read what that has
+   * stored, gives that one's kind: `kv` or `memory`.
+   */
+  readonly kind?: string;
   /** Removes `key`; that it was not there is success too. */
   delete(key: string): Promise<unknown>;
   /** One page of the keys that start with `prefix`, in byte order. */

@@ -4,7 +4,7 @@
 
 use crate::cookie::{self, CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite};
 use crate::json;
-use crate::keys::{Purpose, Secret, SecretRing, Token};
+use crate::keys::{Purpose, Ring, Secret, SecretRing, Token};
 use crate::record::Envelope;
 use crate::settings::Settings;
 use crate::ticket::{self, Fresh, KeyCookie, Seen, end_of};
@@ -30,9 +30,10 @@ const NAME: &str = "__Host-session";
 
 thread_local! {
     /// Made once: keys cost more than what is tested.
-    static RING: SecretRing = {
+    static RING: Ring = {
         #[allow(clippy::expect_used, reason = "a fuzz target that cannot start has to stop")]
-        SecretRing::parse("0123456789 is the secret of the fuzzers").expect("a ring")
+        let ring = SecretRing::parse("0123456789 is the secret of the fuzzers").expect("a ring");
+        ring.bind("kv", "")
     };
 }
 

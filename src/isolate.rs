@@ -51,7 +51,9 @@ pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 struct State {
     /// A Worker has one namespace, or few.
     tables: Vec<(Scope, Table)>,
-    /// By the tag of the key cookie that a token came in: no token outlives its request.
+    /// By the tag of the key cookie that a token came in: no token outlives its request. A tag was
+    /// verified with the keys of one configuration and is none in any other, so that what was
+    /// derived in one is never found in another.
     derived: Lru<Tag, TokenKeys>,
     #[cfg(target_arch = "wasm32")]
     rings: Vec<(String, crate::keys::SecretRing)>,
@@ -170,6 +172,9 @@ pub(crate) struct Remembered {
 
 #[derive(Default)]
 struct Table {
+    /// The first cookie name that was used with it, and whether another came.
+    cookie_name: Option<Rc<str>>,
+    has_second_name: bool,
     sessions: Lru<SessionKey, Session>,
     bytes: usize,
     /// Markers that this isolate has put, until an instant.
@@ -199,6 +204,16 @@ impl Memory {
     fn table(&self) -> RefMut<'_, Table> {
         RefMut::map(self.isolate.0.borrow_mut(), |state| {
             &mut state.tables[self.table].1
+        })
+    }
+
+    /// True once: where sessions with another cookie name are kept here too.
+    pub(crate) fn is_second_name(&self, cookie_name: &str) -> bool {
+        self.with(|table| {
+            let first = table.cookie_name.get_or_insert_with(|| cookie_name.into());
+            let second = **first != *cookie_name && !table.has_second_name;
+            table.has_second_name |= second;
+            second
         })
     }
 

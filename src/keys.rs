@@ -6,7 +6,11 @@
 //!
 //! Derivations are HKDF-SHA256 (RFC 5869) with one `info` text for each purpose; authentication is
 //! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
+//!
+//! Every key but the key id is bound to the kind of store and the key prefix: what one deployment
+//! has signed is nothing to another that has the same secret and keeps its sessions elsewhere.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -174,7 +178,7 @@ pub(crate) struct TokenKeys {
 /// What names a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
 ///
 /// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
-/// for the three: [`Secret::public_key`] writes that text and [`SecretRing::session_key`] reads it.
+/// for the three: [`Secret::public_key`] writes that text and [`Ring::session_key`] reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SessionKey {
     pub(crate) owner: Option<Id>,
@@ -312,33 +316,61 @@ impl Names {
 /// and the copy that is left behind holds the end of what was authenticated: a token, often.
 type Mac = HmacReset<Sha256>;
 
-/// One secret, already turned into the keys of its purposes.
+/// One secret, as it is kept for every configuration that it serves.
+struct Root {
+    id: KeyId,
+    extracted: Hkdf<Sha256>,
+}
+
+impl Root {
+    fn new(secret: &[u8]) -> Self {
+        let extracted = Hkdf::<Sha256>::new(Some(b"edge-session/v2"), secret);
+        let mut id = KeyId::default();
+        expand(&extracted, b"kid", &mut id);
+        Self { id, extracted }
+    }
+
+    /// The keys of one configuration.
+    fn bind(&self, scope: &[u8]) -> Secret {
+        let key = |purpose: &[u8]| {
+            let info = [purpose, scope].concat();
+            let mut key = Zeroizing::new([0; 32]);
+            expand(&self.extracted, &info, &mut key[..]);
+            key
+        };
+        Secret {
+            id: self.id,
+            mac: keyed(&key(b"mac")[..]),
+            owner: keyed(&key(b"owner")[..]),
+            metadata: key(b"metadata"),
+            extract: keyed(&key(b"token")[..]),
+        }
+    }
+}
+
+/// What the keys of a configuration are bound to: the kind of store and the key prefix, each with
+/// its length before it.
+fn scope(kind: &str, prefix: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + kind.len() + prefix.len());
+    for part in [kind, prefix] {
+        out.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        out.extend_from_slice(part.as_bytes());
+    }
+    out
+}
+
+/// One secret, already turned into the keys of its purposes in one configuration.
 pub(crate) struct Secret {
     id: KeyId,
     mac: Mac,
     owner: Mac,
     /// Seals list metadata.
     metadata: Zeroizing<[u8; 32]>,
-    /// HMAC keyed with the secret itself: the extract step of HKDF for any token.
+    /// HMAC keyed with the salt of tokens: the extract step of HKDF for any of them.
     extract: Mac,
 }
 
 impl Secret {
-    fn new(secret: &[u8]) -> Self {
-        let root = Hkdf::<Sha256>::new(Some(b"edge-session/v1"), secret);
-        let mut id = KeyId::default();
-        expand(&root, b"kid", &mut id);
-        let mut metadata = Zeroizing::new([0; 32]);
-        expand(&root, b"metadata", &mut metadata[..]);
-        Self {
-            id,
-            mac: subkey(&root, b"mac"),
-            owner: subkey(&root, b"owner"),
-            metadata,
-            extract: keyed(secret),
-        }
-    }
-
     pub(crate) fn id(&self) -> KeyId {
         self.id
     }
@@ -376,7 +408,7 @@ impl Secret {
     }
 
     pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
-        // HKDF with the secret as salt and the token as input. The key schedule of the extract step
+        // HKDF with a key of the secret as salt and the token as input. The key schedule of the extract step
         // is kept, and each key is one block of the expand step, all of it made in its place: the
         // crate leaves a copy of what it expands.
         let mut extract = self.extract.clone();
@@ -385,10 +417,10 @@ impl Secret {
         finish(&mut extract, &mut pseudo_random_key);
         let mut expand = keyed(&pseudo_random_key[..]);
         let mut block = Zeroizing::new([0; 32]);
-        first_block(&mut expand, b"edge-session/v1 derived key", &mut block);
+        first_block(&mut expand, b"edge-session/v2 derived key", &mut block);
         let derived = truncate(&block);
         let record = Pinned::filled(|record| {
-            first_block(&mut expand, b"edge-session/v1 record key", record);
+            first_block(&mut expand, b"edge-session/v2 record key", record);
             Ok::<(), std::convert::Infallible>(())
         });
         let Ok(record) = record;
@@ -413,8 +445,25 @@ impl Secret {
 /// # let _ = ring;
 /// # Ok::<(), edge_session::SessionError>(())
 /// ```
+///
+/// One ring belongs to one deployment. Its keys are bound to the kind of store and to
+/// `SESSION_KEY_PREFIX`; two deployments that have those in common, too, take each other's sessions.
 #[derive(Clone)]
-pub struct SecretRing(Rc<[Secret]>);
+pub struct SecretRing(Rc<Roots>);
+
+struct Roots {
+    secrets: Vec<Root>,
+    /// The rings of the configurations that were bound last, by their scope: a Worker that makes
+    /// its sessions anew in each request derives its keys once.
+    bound: RefCell<Vec<(Vec<u8>, Ring)>>,
+}
+
+/// Configurations whose keys a ring keeps.
+const BOUND: usize = 16;
+
+/// The secrets of one configuration, the signer first.
+#[derive(Clone)]
+pub(crate) struct Ring(Rc<[Secret]>);
 
 impl SecretRing {
     /// Reads the ring from the text of `SESSION_SECRET`: one or more secrets of at least 32 bytes,
@@ -432,7 +481,7 @@ impl SecretRing {
     /// `config` where a secret is empty, short, a pattern or a documentation sample, or where two
     /// have the same key id.
     pub fn parse(text: &str) -> Result<Self, SessionError> {
-        let mut ring: Vec<Secret> = Vec::new();
+        let mut ring: Vec<Root> = Vec::new();
         for (index, secret) in text.split(',').map(str::trim).enumerate() {
             let at = index + 1;
             refuse_weak(secret).map_err(|why| {
@@ -440,7 +489,7 @@ impl SecretRing {
                     "SESSION_SECRET: secret {at} of the ring {why}; `npm run secret` prints a good one"
                 ))
             })?;
-            let secret = Secret::new(secret.as_bytes());
+            let secret = Root::new(secret.as_bytes());
             if ring.iter().any(|other| other.id == secret.id) {
                 return Err(SessionError::config(format!(
                     "SESSION_SECRET: secret {at} of the ring has the key id of an earlier one; \
@@ -449,13 +498,44 @@ impl SecretRing {
             }
             ring.push(secret);
         }
-        Ok(Self(ring.into()))
+        Ok(Self::of(ring))
+    }
+
+    fn of(secrets: Vec<Root>) -> Self {
+        Self(Rc::new(Roots {
+            secrets,
+            bound: RefCell::default(),
+        }))
     }
 
     /// That of the vectors, which nobody else may use.
     #[cfg(test)]
     pub(crate) fn of_sample(text: &str) -> Self {
-        Self([Secret::new(text.as_bytes())].into())
+        Self::of(vec![Root::new(text.as_bytes())])
+    }
+
+    /// The ring of a configuration: sessions kept by this kind of store, under this key prefix.
+    pub(crate) fn bind(&self, kind: &str, prefix: &str) -> Ring {
+        let scope = scope(kind, prefix);
+        let mut bound = self.0.bound.borrow_mut();
+        if let Some((_, ring)) = bound.iter().find(|(known, _)| *known == scope) {
+            return ring.clone();
+        }
+        let secrets = self.0.secrets.iter();
+        let ring = Ring(secrets.map(|secret| secret.bind(&scope)).collect());
+        if bound.len() >= BOUND {
+            bound.remove(0);
+        }
+        bound.push((scope, ring.clone()));
+        ring
+    }
+}
+
+impl Ring {
+    /// The ring of this text in a configuration for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(text: &str) -> Self {
+        SecretRing::parse(text).unwrap().bind("custom", "")
     }
 
     /// The secret that signs what is minted.
@@ -486,7 +566,7 @@ impl SecretRing {
 
 impl fmt::Debug for SecretRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SecretRing({} secrets)", self.0.len())
+        write!(f, "SecretRing({} secrets)", self.0.secrets.len())
     }
 }
 
@@ -516,12 +596,6 @@ fn refuse_weak(secret: &str) -> Result<(), &'static str> {
 fn keyed(key: &[u8]) -> Mac {
     // HMAC takes a key of any length (RFC 2104 section 2); the fallback is never reached.
     Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
-}
-
-fn subkey(root: &Hkdf<Sha256>, info: &[u8]) -> Mac {
-    let mut key = Zeroizing::new([0; 32]);
-    expand(root, info, &mut key[..]);
-    keyed(&key[..])
 }
 
 fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
@@ -601,25 +675,70 @@ mod tests {
     #[test]
     fn the_first_signs_and_each_is_found_by_its_id() {
         let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
-        let ring = SecretRing::parse(&format!("{SECRET}, {other}")).unwrap();
-        let first = SecretRing::parse(SECRET).unwrap();
+        let ring = Ring::sample(&format!("{SECRET}, {other}"));
+        let first = Ring::sample(SECRET);
         assert_eq!(ring.signer().id(), first.signer().id());
-        let second = SecretRing::parse(other).unwrap();
+        let second = Ring::sample(other);
         assert!(ring.find(second.signer().id()).is_some());
         assert!(first.find(second.signer().id()).is_none());
     }
 
     #[test]
     fn fields_cannot_be_shifted_into_each_other() {
-        let ring = SecretRing::parse(SECRET).unwrap();
+        let ring = Ring::sample(SECRET);
         let tag = |fields: &[&[u8]]| ring.signer().tag(Purpose::Csrf, fields);
         assert_ne!(tag(&[b"ab", b"c"]), tag(&[b"a", b"bc"]));
         assert_ne!(tag(&[b"ab"]), tag(&[b"ab", b""]));
     }
 
     #[test]
-    fn a_tag_of_one_purpose_is_none_of_another() {
+    fn keys_are_bound_to_the_kind_of_store_and_the_prefix() {
         let ring = SecretRing::parse(SECRET).unwrap();
+        let token = Token::from_bytes(&[1; 32]).unwrap();
+        let of = |kind, prefix| {
+            let ring = ring.bind(kind, prefix);
+            let secret = ring.signer();
+            let keys = secret.derive(&token);
+            (
+                secret.tag(Purpose::Csrf, &[b"x"]),
+                secret.owner_tag("ada"),
+                *secret.metadata_key(),
+                keys.derived,
+                *keys.record.bytes(),
+            )
+        };
+        let one = of("kv", "a");
+        assert_eq!(one, of("kv", "a"), "kept");
+        for (kind, prefix) in [
+            ("kv", "b"),
+            ("kv", ""),
+            ("memory", "a"),
+            ("kva", ""),
+            ("k", "va"),
+        ] {
+            let other = of(kind, prefix);
+            assert_ne!(one.0, other.0, "{kind} {prefix}");
+            assert_ne!(one.1, other.1, "{kind} {prefix}");
+            assert_ne!(one.2, other.2, "{kind} {prefix}");
+            assert_ne!(one.3, other.3, "{kind} {prefix}");
+            assert_ne!(one.4, other.4, "{kind} {prefix}");
+        }
+        // The id names the secret, wherever it is used.
+        assert_eq!(
+            ring.bind("kv", "a").signer().id(),
+            ring.bind("kv", "b").signer().id()
+        );
+        // And only so many are kept.
+        for n in 0..2 * BOUND {
+            ring.bind("kv", &n.to_string());
+        }
+        assert_eq!(ring.0.bound.borrow().len(), BOUND);
+        assert_eq!(one, of("kv", "a"));
+    }
+
+    #[test]
+    fn a_tag_of_one_purpose_is_none_of_another() {
+        let ring = Ring::sample(SECRET);
         let all = [
             Purpose::KeyCookie,
             Purpose::SeenCookie,
@@ -639,7 +758,7 @@ mod tests {
 
     #[test]
     fn session_keys_have_one_text() {
-        let ring = SecretRing::parse(SECRET).unwrap();
+        let ring = Ring::sample(SECRET);
         let id = |n| Id([n; 16]);
         let anonymous = SessionKey {
             owner: None,
@@ -675,8 +794,8 @@ mod tests {
     #[test]
     fn a_session_key_is_vouched_for_by_any_secret_of_the_ring() {
         let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
-        let [old, new] = [SECRET, other].map(|text| SecretRing::parse(text).unwrap());
-        let both = SecretRing::parse(&format!("{other},{SECRET}")).unwrap();
+        let [old, new] = [SECRET, other].map(Ring::sample);
+        let both = Ring::sample(&format!("{other},{SECRET}"));
         let key = SessionKey {
             owner: None,
             lineage: Id([1; 16]),

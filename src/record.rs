@@ -298,11 +298,11 @@ fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::expiry::{Expiry, Idle};
-    use crate::keys::{SecretRing, Token};
+    use crate::keys::{Ring, Token};
     use proptest::prelude::*;
 
     fn key(token: u8) -> RecordKey {
-        let ring = SecretRing::parse("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY").unwrap();
+        let ring = Ring::sample("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY");
         ring.signer()
             .derive(&Token::from_bytes(&[token; 32]).unwrap())
             .record

@@ -46,6 +46,12 @@ pub trait Runtime {
 
     /// Ends after `milliseconds`.
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()>;
+
+    /// Tells whoever operates this that something is not as it should be: on the console of a
+    /// Worker, natively on standard error.
+    fn warn(&self, message: &str) {
+        platform::warn(message);
+    }
 }
 
 /// The clock, randomness (`crypto.getRandomValues`) and timer of the platform.
@@ -90,6 +96,14 @@ mod platform {
     extern "C" {
         #[wasm_bindgen(catch, js_name = setTimeout)]
         fn set_timeout(callback: &Function, milliseconds: u32) -> Result<JsValue, JsValue>;
+
+        #[wasm_bindgen(js_namespace = console, catch, js_name = warn)]
+        fn console_warn(line: &str) -> Result<(), JsValue>;
+    }
+
+    pub fn warn(message: &str) {
+        // A console that cannot be written to is no reason to fail.
+        let _ = console_warn(message);
     }
 
     pub fn now() -> i64 {
@@ -121,6 +135,10 @@ mod platform {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub fn warn(message: &str) {
+        eprintln!("{message}");
     }
 
     // Native code of this crate is for tests: nobody waits by the clock.

@@ -9,7 +9,7 @@ use crate::cookie::CookieSpec;
 use crate::error::SessionError;
 use crate::events::{EventSink, Sink};
 use crate::isolate::{Isolate, Memory};
-use crate::keys::{Names, SecretRing};
+use crate::keys::{Names, Ring, SecretRing};
 use crate::load::Freshness;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
@@ -22,7 +22,7 @@ use crate::store::SessionStore;
 pub(crate) struct Shared {
     pub(crate) settings: Settings,
     pub(crate) cookies: CookieSpec,
-    pub(crate) ring: SecretRing,
+    pub(crate) ring: Ring,
     pub(crate) names: Names,
     pub(crate) connector: Rc<dyn SessionConnector>,
     pub(crate) runtime: Rc<dyn Runtime>,
@@ -130,7 +130,7 @@ impl Sessions {
         Ok(Self {
             shared: Rc::new(Shared {
                 cookies: settings.cookie_spec()?,
-                ring: secrets,
+                ring: secrets.bind(connector.kind(), settings.key_prefix()),
                 names: Names::new(settings.key_prefix()),
                 connector,
                 runtime,
@@ -146,6 +146,9 @@ impl Sessions {
     /// names the connector's namespace: sessions of two never mix. Without this, these sessions
     /// remember for themselves.
     ///
+    /// Two configurations with two cookie names are two populations of users: give each a
+    /// [key prefix](Settings::with_key_prefix) of its own. Where they share one, this warns once.
+    ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
     /// use edge_session::Isolate;
@@ -155,7 +158,16 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
-        let memory = isolate.memory(namespace, self.shared.settings.key_prefix());
+        let settings = &self.shared.settings;
+        let memory = isolate.memory(namespace, settings.key_prefix());
+        if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
+            self.shared.runtime.warn(&format!(
+                "edge-session: sessions with the cookie {:?} and others with another cookie are \
+                 kept in one namespace under one SESSION_KEY_PREFIX, so a user's list shows both \
+                 and \"log out everywhere\" ends both; give two populations two prefixes",
+                settings.cookie_name(),
+            ));
+        }
         self.change(|shared| shared.memory = memory)
     }
 

@@ -269,7 +269,8 @@ macro_rules! settings {
 
 settings! {
     /// The key cookie's name; the two others add `-seen` and `-fresh`. A token of RFC 9110, 5.6.2.
-    /// With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite it.
+    /// With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite it. Two
+    /// populations of users, each with a cookie name of its own, want two key prefixes, too.
     "SESSION_COOKIE_NAME" "cookieName" with_cookie_name cookie_name: String
         = "__Host-session", Any;
 
@@ -319,7 +320,8 @@ settings! {
         = Storage::Kv, Any;
 
     /// What the names of all keys in the namespace begin with: ASCII without control characters,
-    /// short enough for the longest key to stay within the 512 bytes of Workers KV.
+    /// short enough for the longest key to stay within the 512 bytes of Workers KV. Everything that
+    /// is signed or derived is bound to it: a change of it logs everybody out.
     "SESSION_KEY_PREFIX" "keyPrefix" with_key_prefix key_prefix: String
         = "", Any;
 

@@ -15,7 +15,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::keys::{Id, KeyId, Purpose, Secret, SecretRing, SessionKey, Tag, Token};
+use crate::keys::{Id, KeyId, Purpose, Ring, Secret, SessionKey, Tag, Token};
 use crate::version::Version;
 use crate::wire::{Put, Reader, decode_text, encode_text};
 
@@ -169,7 +169,7 @@ impl Tombstone {
 impl KeyCookie {
     /// Reads the value of the key cookie `name`. Costs no I/O; a value that we did not write is a
     /// [`Rejection`] and nothing else.
-    pub(crate) fn decode(text: &str, ring: &SecretRing, name: &str) -> Result<Self, Rejection> {
+    pub(crate) fn decode(text: &str, ring: &Ring, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
         let (bytes, tag) = open(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
         let mut reader = Reader::new(&bytes);
@@ -231,7 +231,7 @@ impl Seen {
 
     pub(crate) fn decode(
         text: &str,
-        ring: &SecretRing,
+        ring: &Ring,
         name: &str,
         token: &Token,
     ) -> Result<Self, Rejection> {
@@ -282,7 +282,7 @@ impl Fresh {
 
     pub(crate) fn decode(
         text: &str,
-        ring: &SecretRing,
+        ring: &Ring,
         name: &str,
         token: &Token,
     ) -> Result<Self, Rejection> {
@@ -340,7 +340,7 @@ fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> 
 fn open(
     text: &str,
     max: usize,
-    ring: &SecretRing,
+    ring: &Ring,
     purpose: Purpose,
     context: &[&[u8]],
 ) -> Result<(Zeroizing<Vec<u8>>, Tag), Rejection> {
@@ -383,8 +383,8 @@ mod tests {
     const OTHER: &str = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
     const NAME: &str = "__Host-session";
 
-    fn ring() -> SecretRing {
-        SecretRing::parse(SECRET).unwrap()
+    fn ring() -> Ring {
+        Ring::sample(SECRET)
     }
 
     fn ticket(owner: bool) -> KeyTicket {
@@ -400,7 +400,7 @@ mod tests {
         }
     }
 
-    fn rejection(text: &str, ring: &SecretRing, name: &str) -> Option<Rejection> {
+    fn rejection(text: &str, ring: &Ring, name: &str) -> Option<Rejection> {
         KeyCookie::decode(text, ring, name).err()
     }
 
@@ -468,7 +468,7 @@ mod tests {
     #[test]
     fn the_checks_come_in_their_order() {
         let text = ticket(false).encode(ring().signer(), NAME);
-        let other = SecretRing::parse(OTHER).unwrap();
+        let other = Ring::sample(OTHER);
         assert_eq!(
             rejection(&"A".repeat(201), &ring(), NAME),
             Some(Rejection::Length)

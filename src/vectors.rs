@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use crate::data::Slot;
 use crate::expiry::{Idle, OwnLimits};
-use crate::keys::{Id, Names, Purpose, SecretRing, SessionKey, Token, TokenKeys};
+use crate::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
 use crate::record::{Bound, Device, Envelope};
 use crate::revocation::{Marker, OwnerMarker};
 use crate::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
@@ -28,8 +28,10 @@ pub(crate) fn known(name: &str) -> String {
         .to_owned()
 }
 
-pub(crate) fn ring() -> SecretRing {
-    SecretRing::of_sample(&known("secret"))
+pub(crate) const PREFIX: &str = "app:";
+
+pub(crate) fn ring() -> Ring {
+    SecretRing::of_sample(&known("secret")).bind("kv", PREFIX)
 }
 
 /// `count` bytes, counted up from `first`.
@@ -42,7 +44,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 struct Sample {
-    ring: SecretRing,
+    ring: Ring,
     tokens: [Token; 2],
     keys: [TokenKeys; 2],
     owner: Id,
@@ -93,7 +95,7 @@ impl Sample {
 
 /// The name of the sample's record.
 pub(crate) fn record_name() -> String {
-    Names::new("app:").record(&Sample::new().rotated())
+    Names::new(PREFIX).record(&Sample::new().rotated())
 }
 
 fn version(counter: u32, writer: u32) -> Version {
@@ -178,7 +180,7 @@ fn names_are_the_known_ones() {
         assert_eq!(sample.ring.session_key(&known(name)), Some(key));
     }
     assert_eq!(record_name(), known("record name"));
-    let (names, id) = (Names::new("app:"), sample.owner);
+    let (names, id) = (Names::new(PREFIX), sample.owner);
     assert_eq!(names.dead_key(id), format!("app:k.{id}"));
     assert_eq!(names.dead_lineage(id), format!("app:l.{id}"));
     assert_eq!(names.owner(id), format!("app:o.{id}"));
@@ -256,7 +258,7 @@ fn cookies_are_the_known_ones() {
 #[test]
 fn records_are_the_known_ones() {
     let sample = Sample::new();
-    let names = [record_name(), Names::new("").record(&sample.first())];
+    let names = [record_name(), Names::new(PREFIX).record(&sample.first())];
     let cases = [
         (record(), 1, &names[0], "sealed record", "plain record"),
         (

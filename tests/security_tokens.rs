@@ -13,11 +13,13 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use common::*;
-use edge_session::connector::ManualClock;
+use edge_session::connector::{
+    ConnectorError, ManualClock, Page, PutOptions, ReadOptions, SessionConnector,
+};
 use edge_session::runtime::{PlatformRuntime, Runtime};
 use edge_session::{
-    CookieHeader, ErrorCode, Event, EventSink, SecretRing, SessionError, SessionStore, Sessions,
-    Settings,
+    CookieHeader, ErrorCode, Event, EventSink, Outcome, SecretRing, SessionError, SessionStore,
+    Sessions, Settings,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -43,6 +45,115 @@ fn bytes(text: &str) -> Vec<u8> {
 /// The token in a key cookie: bytes 6 to 38, as docs/wire-format.md says.
 fn token(jar: &Jar) -> Vec<u8> {
     bytes(jar.value(KEY).expect("a key cookie"))[6..38].to_vec()
+}
+
+// --- deployments that share a secret -------------------------------------------------------------
+
+/// A store that says what kind it is.
+#[derive(Clone)]
+struct OfKind(TestStore, &'static str);
+
+impl SessionConnector for OfKind {
+    fn kind(&self) -> &str {
+        self.1
+    }
+
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        self.0.read(keys, options)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        self.0.put(key, value, options)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        self.0.delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        self.0.list(prefix, cursor)
+    }
+}
+
+#[test]
+fn a_cookie_of_another_prefix_or_kind_of_store_is_rejected() {
+    let world = World::new();
+    let made = |ring: &SecretRing, kind, prefix: &str| {
+        let store = Rc::new(OfKind(world.store.clone(), kind));
+        let settings = Settings::default().with_key_prefix(prefix);
+        let runtime = Rc::clone(&world.runtime);
+        Sessions::with_runtime(store, ring.clone(), settings, runtime).unwrap()
+    };
+    // One ring for all of them, as an isolate keeps it: what one has derived is not another's.
+    let ring = SecretRing::parse(SECRET).unwrap();
+    let isolate = edge_session::Isolate::new();
+    let open = |kind, prefix: &str, jar: &Jar| {
+        let sessions = made(&ring, kind, prefix).with_isolate(&isolate, kind);
+        run(sessions.load(jar.head(world.now())))
+    };
+    let mut staging = Jar::new();
+    let sessions = made(&ring, "kv", "staging:").with_isolate(&isolate, "kv");
+    let mut session = run(sessions.load(staging.head(world.now())));
+    session.bind("admin", false).unwrap();
+    let headers = run(sessions.commit(&mut session, 200)).unwrap();
+    staging.receive(world.now(), headers.set_cookie());
+    let key = session.session_key().unwrap();
+
+    assert_eq!(open("kv", "staging:", &staging).outcome(), Outcome::Loaded);
+    for (kind, prefix) in [
+        ("kv", ""),
+        ("kv", "live:"),
+        ("memory", "staging:"),
+        ("custom", "staging:"),
+    ] {
+        world.store.take_log();
+        let live = open(kind, prefix, &staging);
+        assert_eq!(live.outcome(), Outcome::Rejected, "{kind} {prefix}");
+        let sessions = made(&ring, kind, prefix);
+        let revoked = run(sessions.revoke("admin", &key));
+        assert_eq!(code(revoked), Some(ErrorCode::NotFound), "{kind} {prefix}");
+        assert_eq!(world.store.operations(), 0, "{kind} {prefix}");
+    }
+    assert_eq!(open("kv", "staging:", &staging).outcome(), Outcome::Loaded);
+}
+
+#[test]
+fn two_cookie_names_under_one_prefix_warn_once() {
+    let world = World::new();
+    let isolate = edge_session::Isolate::new();
+    let open = |name: &str, prefix: &str, silent: bool| {
+        let settings = Settings::default()
+            .with_cookie_name(name)
+            .with_key_prefix(prefix)
+            .with_disable_warnings(silent);
+        let world = world.reconfigured(SECRET, settings);
+        drop(world.sessions.with_isolate(&isolate, "SESSIONS"));
+        world.runtime.take_warnings()
+    };
+    let none: [String; 0] = [];
+    assert_eq!(open("__Host-shop", "", false), none);
+    assert_eq!(open("__Host-shop", "", false), none);
+    assert_eq!(open("__Host-staff", "staff:", false), none);
+    let warned = open("__Host-staff", "", false);
+    let [warning] = &warned[..] else {
+        panic!("{warned:?}")
+    };
+    assert!(warning.contains("__Host-staff") && warning.contains("SESSION_KEY_PREFIX"));
+    assert_eq!(open("__Host-staff", "", false), none, "once");
+    assert_eq!(open("__Host-third", "staff:", true), none, "silenced");
 }
 
 // --- randomness ----------------------------------------------------------------------------------

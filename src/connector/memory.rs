@@ -297,6 +297,10 @@ impl fmt::Debug for MemoryConnector {
 // Each operation happens as a whole when its future is polled: no borrow outlives the poll, and
 // a future that is dropped unpolled did nothing and is not counted.
 impl SessionConnector for MemoryConnector {
+    fn kind(&self) -> &str {
+        "memory"
+    }
+
     fn read<'a>(
         &'a self,
         keys: &'a [&'a str],

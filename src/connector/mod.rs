@@ -69,6 +69,14 @@ pub use memory::{ManualClock, MemoryConnector, OperationCounts};
 /// }
 /// ```
 pub trait SessionConnector {
+    /// What kind of store it is: `kv`, `memory`, or a word of your own. It enters every key that is
+    /// derived from the secret, so that a cookie made over one kind of store is nothing over
+    /// another; a kind that changes logs everybody out. A connector that passes on to another,
+    /// and is to read what that has stored, gives that one's kind.
+    fn kind(&self) -> &str {
+        "custom"
+    }
+
     /// The values of `keys`, in their order; `None` for one that is not there. One round trip.
     ///
     /// # Errors

@@ -30,6 +30,10 @@ extern "C" {
     #[wasm_bindgen(method, getter, js_name = isKv)]
     fn is_kv(this: &Port) -> bool;
 
+    /// What kind of store it is.
+    #[wasm_bindgen(method, getter)]
+    fn kind(this: &Port) -> String;
+
     /// Keys, a line each; answered by a text or an absence for each.
     #[wasm_bindgen(method, catch)]
     fn read(this: &Port, reply: u32, keys: &str, cache_ttl: Option<u32>) -> Result<(), JsValue>;
@@ -82,12 +86,13 @@ pub(super) struct Sender {
 pub(super) struct JsConnector {
     port: Port,
     is_kv: bool,
+    kind: String,
 }
 
 impl JsConnector {
     pub(super) fn new(port: Port) -> Self {
-        let is_kv = port.is_kv();
-        Self { port, is_kv }
+        let (is_kv, kind) = (port.is_kv(), port.kind());
+        Self { port, is_kv, kind }
     }
 
     /// Starts `future`: what needs no storage is done at once, anything else gives the number of
@@ -195,6 +200,10 @@ impl WaitUntil for Waiting {
 }
 
 impl SessionConnector for JsConnector {
+    fn kind(&self) -> &str {
+        &self.kind
+    }
+
     fn read<'a>(
         &'a self,
         keys: &'a [&'a str],

@@ -54,6 +54,7 @@ pub struct TestRuntime {
     pub clock: ManualClock,
     state: Cell<u64>,
     randomness: Cell<Randomness>,
+    warnings: RefCell<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,7 +72,13 @@ impl TestRuntime {
             clock,
             state: Cell::new(seed),
             randomness: Cell::new(Randomness::Seeded),
+            warnings: RefCell::default(),
         })
+    }
+
+    /// What was warned of since the last call.
+    pub fn take_warnings(&self) -> Vec<String> {
+        self.warnings.take()
     }
 
     pub fn set_randomness(&self, randomness: Randomness) {
@@ -114,6 +121,10 @@ impl Runtime for TestRuntime {
             }
         }
         Ok(())
+    }
+
+    fn warn(&self, message: &str) {
+        self.warnings.borrow_mut().push(message.to_owned());
     }
 
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {

@@ -548,6 +548,48 @@ test("js_expiry_at_browser_close", async () => {
   assert.doesNotMatch(key, /Max-Age|Expires/);
 });
 
+test("js_cookies_are_bound_to_prefix_and_kind_of_store", async () => {
+  const { browser, memory } = await filled({ a: 1 });
+  const { cookie } = browser;
+  const load = async (connector, settings) =>
+    (await new Sessions(connector, { secret: SECRET, clock: memory.clock, ...settings }).load(cookie)).outcome;
+  const passing = (kind) => ({
+    kind,
+    read: (keys) => memory.read(keys),
+    put: (...args) => memory.put(...args),
+    delete: (key) => memory.delete(key),
+  });
+  assert.equal(await load(memory), "loaded");
+  assert.equal(await load(memory, { keyPrefix: "live:" }), "rejected");
+  assert.equal(await load(passing(undefined)), "rejected");
+  assert.equal(await load(passing("kv")), "rejected");
+  assert.equal(await load(passing("memory")), "loaded", "a connector that passes on can say so");
+  assert.throws(() => new Sessions(passing(7), { secret: SECRET }), code("missing_binding"));
+});
+
+test("js_two_cookie_names_under_one_prefix_warn_once", () => {
+  const memory = new MemoryConnector();
+  const warn = console.warn;
+  const warned = [];
+  console.warn = (line) => void warned.push(line);
+  try {
+    const make = (cookieName, more) => new Sessions(memory, { secret: SECRET, cookieName, ...more });
+    make("__Host-shop");
+    make("__Host-shop", { cookieAge: 60 });
+    make("__Host-staff", { keyPrefix: "staff:" });
+    assert.deepEqual(warned, []);
+    make("__Host-staff");
+    make("__Host-third");
+    assert.equal(warned.length, 1);
+    assert.match(warned[0], /__Host-staff.*SESSION_KEY_PREFIX/);
+    const silent = new MemoryConnector();
+    for (const cookieName of ["a", "b"]) new Sessions(silent, { secret: SECRET, cookieName, disableWarnings: true });
+    assert.equal(warned.length, 1);
+  } finally {
+    console.warn = warn;
+  }
+});
+
 test("js_expiry_of_a_fraction_is_never_nothing", async () => {
   const { browser, clock } = await filled({ a: 1 });
   const { response } = await browser.visit((session) => {

@@ -88,19 +88,22 @@ function mac(key, fields) {
   return hmac.digest().subarray(0, 16);
 }
 
-/** Everything that is made of a secret, and of a token under it. */
+/** Everything that is made of a secret for one kind of store and key prefix, and of a token under it. */
 export class Secret {
-  constructor(secret) {
+  constructor(secret, { kind = "kv", prefix = "" } = {}) {
     this.secret = utf8(secret);
-    const derive = (info, size) => hkdf(this.secret, "edge-session/v1", info, size);
+    const scope = [kind, prefix].flatMap((part) => [u32(utf8(part).length), utf8(part)]);
+    const derive = (purpose, size, ...bound) =>
+      hkdf(this.secret, "edge-session/v2", Buffer.concat([utf8(purpose), ...bound]), size);
     this.id = derive("kid", 4);
-    this.macKey = derive("mac", 32);
-    this.ownerKey = derive("owner", 32);
-    this.metadataKey = derive("metadata", 32);
+    this.macKey = derive("mac", 32, ...scope);
+    this.ownerKey = derive("owner", 32, ...scope);
+    this.metadataKey = derive("metadata", 32, ...scope);
+    this.tokenSalt = derive("token", 32, ...scope);
   }
 
-  derivedKey = (token) => hkdf(token, this.secret, "edge-session/v1 derived key", 16);
-  recordKey = (token) => hkdf(token, this.secret, "edge-session/v1 record key", 32);
+  derivedKey = (token) => hkdf(token, this.tokenSalt, "edge-session/v2 derived key", 16);
+  recordKey = (token) => hkdf(token, this.tokenSalt, "edge-session/v2 record key", 32);
   ownerTag = (owner) => mac(this.ownerKey, [utf8(owner)]);
   tag = (purpose, ...fields) => mac(this.macKey, [utf8(purpose), ...fields]);
 

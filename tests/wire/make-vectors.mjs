@@ -7,16 +7,17 @@ const range = (from, count) => Buffer.from(Array.from({ length: count }, (_, i) 
 const MINTED = 1_800_000_000_000;
 const HARD_END = MINTED + 604_800_000;
 const NAME = "__Host-session";
+const PREFIX = "app:";
 
 /** What goes in, and what has to come out, as text. */
 export function vectors() {
   const text = "0123456789 is the secret of the vectors";
-  const secret = new format.Secret(text);
+  const secret = new format.Secret(text, { kind: "kv", prefix: PREFIX });
   const [first, second] = [range(0x00, 32), range(0x20, 32)];
   const [lineage, derived] = [secret.derivedKey(first), secret.derivedKey(second)];
   const owner = secret.ownerTag("ada");
   const key = { owner, lineage, derived };
-  const name = format.recordName(key, "app:");
+  const name = format.recordName(key, PREFIX);
   const nonce = range(0x40, 24);
   const record = {
     version: [3, 0xdeadbeef],
@@ -48,7 +49,7 @@ export function vectors() {
     values: [],
     flash: [],
   };
-  const bareName = format.recordName({ lineage, derived: lineage });
+  const bareName = format.recordName({ lineage, derived: lineage }, PREFIX);
   const overlay = format.sealRecord(secret.recordKey(second), nonce, name, record);
   const listed = {
     created: MINTED,
@@ -69,6 +70,7 @@ export function vectors() {
     "MAC key": secret.macKey.toString("hex"),
     "owner key": secret.ownerKey.toString("hex"),
     "metadata key": secret.metadataKey.toString("hex"),
+    "token salt": secret.tokenSalt.toString("hex"),
     "derived key 1": lineage.toString("hex"),
     "derived key 2": derived.toString("hex"),
     "record key 1": secret.recordKey(first).toString("hex"),

@@ -20,13 +20,14 @@ const attempt = (open) => {
 
 /** Names of what opened: `{ metadata: Map, records: Map }`, of all `names`. */
 export function openDump(dump, secretText, { tokens = [], prefix = "" } = {}) {
-  const secret = new Secret(secretText);
+  const secret = new Secret(secretText, { prefix });
   const names = Object.keys(dump).filter((name) => name.startsWith(`${prefix}s.`));
   const ids = names.flatMap((name) => Object.values(parseRecordName(name, prefix))).filter(Boolean);
   const keys = [
     secret.macKey,
     secret.ownerKey,
     secret.metadataKey,
+    secret.tokenSalt,
     secret.secret.subarray(0, 32),
     Buffer.alloc(32),
     ...tokens.map(secret.recordKey),

@@ -1,6 +1,7 @@
 // Cookies that we did not write, or not so: never adopted, and free.
 
 import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
 import { after, before, test } from "node:test";
 
 import {
@@ -111,6 +112,23 @@ test("a key cookie of another secret is nobody's", async () => {
     assert.deepEqual(counts, NO_OPERATIONS);
   } finally {
     await other.stop();
+  }
+});
+
+test("a key cookie of a deployment with the same secret and another prefix is nobody's", async () => {
+  const SESSION_SECRET = randomBytes(32).toString("base64url");
+  const staging = await startSessions({ vars: { SESSION_SECRET, SESSION_KEY_PREFIX: "staging:" } });
+  const live = await startSessions({ vars: { SESSION_SECRET } });
+  try {
+    const browser = await browserWith(staging, { role: "admin" });
+    const cookies = { [COOKIE]: browser.get(COOKIE).value, [FRESH]: browser.get(FRESH).value };
+    const load = () => live.fetch("/api/session", withCookies(cookies));
+    const { counts } = await live.storage.counted(() => expectAnonymous(load()));
+    assert.deepEqual(counts, NO_OPERATIONS);
+    await expectSession(staging.fetch("/api/session", withCookies(cookies)), { data: { role: "admin" } });
+  } finally {
+    await staging.stop();
+    await live.stop();
   }
 });
 

@@ -12,7 +12,7 @@ import { root } from "./support/harness.mjs";
 import { COOKIE, FRESH, IDLE_TIMEOUT, SEEN, expectAnonymous, expectSession, startSessions } from "./support/sessions.mjs";
 
 const SECRET = `wire-format-${randomBytes(32).toString("base64url")}`;
-const secret = new format.Secret(SECRET);
+const secret = new format.Secret(SECRET, { prefix: "p:" });
 const hex = (text) => Buffer.from(text.replace(/\s/g, ""), "hex");
 
 let world;
@@ -215,7 +215,7 @@ test("wire_a_value_of_one_purpose_or_name_is_none_of_another", async () => {
     assert.equal(counts.reads, 0);
   };
   await reads(format.keyCookie(secret, SEEN, opened));
-  await reads(format.keyCookie(new format.Secret(`${SECRET}x`), COOKIE, opened));
+  await reads(format.keyCookie(new format.Secret(`${SECRET}x`, { prefix: "p:" }), COOKIE, opened));
   await reads(format.seenCookie(secret, COOKIE, token, world.now()));
   const body = Buffer.from(key, "base64url").subarray(0, -16);
   for (const purpose of ["seen", "fresh", "csrf", "event", ""]) {

@@ -200,6 +200,10 @@ impl fmt::Debug for KvConnector {
 }
 
 impl SessionConnector for KvConnector {
+    fn kind(&self) -> &str {
+        "kv"
+    }
+
     fn read<'a>(
         &'a self,
         keys: &'a [&'a str],
