@@ -360,6 +360,7 @@ export interface SessionEvent {
     | "corrupt"
     | "conflict"
     | "revocation_pending"
+    | "limit_not_enforced"
     | "store_error";
   /** When, in milliseconds since 1970-01-01 UTC. */
   readonly at: number;
@@ -396,6 +397,8 @@ export interface Stats {
   readonly retries: number;
   /** Loads that found two copies which did not know of each other. */
   readonly conflicts: number;
+  /** Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended. */
+  readonly limitFailures: number;
   /** Sessions that the isolate remembers now. */
   readonly tableEntries: number;
   /** Bytes of their data. */

@@ -10,7 +10,7 @@ const byEnv = new WeakMap();
 
 // The order of `stats` in src/js/wire.rs.
 const COUNTS =
-  "requests tableLoads storeLoads reads keysRead puts deletes lists retries conflicts tableEntries tableBytes wasmBytes".split(
+  "requests tableLoads storeLoads reads keysRead puts deletes lists retries conflicts limitFailures tableEntries tableBytes wasmBytes".split(
     " ",
   );
 const OUTCOMES =

@@ -62,6 +62,9 @@ pub enum EventKind {
     Conflict,
     /// A logout could not be stored yet.
     RevocationPending,
+    /// Sessions over `SESSION_MAX_PER_OWNER` could not be ended after a login; the reason is the code
+    /// of the error.
+    LimitNotEnforced,
     /// The store failed; the reason is the code of the error.
     StoreError,
 }
@@ -91,6 +94,7 @@ impl EventKind {
             Self::Corrupt => "corrupt",
             Self::Conflict => "conflict",
             Self::RevocationPending => "revocation_pending",
+            Self::LimitNotEnforced => "limit_not_enforced",
             Self::StoreError => "store_error",
         }
     }

@@ -26,6 +26,10 @@ const RECORDS: usize = 7_000;
 const DERIVED_KEYS: usize = 2_048;
 /// Markers that an isolate keeps.
 const MARKERS: usize = 16_384;
+/// Markers of which an isolate remembers that it has put them, and for how many milliseconds: for
+/// the login that follows an end to all sessions in the same request.
+const MARKERS_PUT: usize = 2_048;
+const PUT_LATELY: i64 = 30_000;
 /// Milliseconds after which a put that was not answered is taken as one that never will be.
 const FLIGHT: i64 = 30_000;
 
@@ -180,6 +184,10 @@ struct Table {
     /// Markers that this isolate has put, until an instant.
     markers: Lru<Dead, (Marker, i64)>,
     owners: Lru<Id, (OwnerMarker, i64)>,
+    /// Until when what [`Sessions::revoke_all`](crate::Sessions::revoke_all) has put need not be
+    /// put or read again.
+    dead_put: Lru<Dead, i64>,
+    owners_put: Lru<Id, i64>,
 }
 
 #[derive(Default)]
@@ -398,6 +406,39 @@ impl Memory {
         self.with(|table| {
             let (marker, until) = table.owners.get(&owner)?;
             (now < *until).then(|| marker.clone())
+        })
+    }
+
+    /// Remembers that the revocation of `dead` stands in the store: this isolate has put it.
+    pub(crate) fn note_dead_put(&self, dead: Dead, now: i64) {
+        self.with(|table| {
+            let until = now.saturating_add(PUT_LATELY);
+            *table.dead_put.get_or_insert(dead, || until) = until;
+            table.dead_put.shrink_to(MARKERS_PUT);
+        });
+    }
+
+    /// True where this isolate has put the revocation of `dead` lately.
+    pub(crate) fn was_dead_put(&self, dead: Dead, now: i64) -> bool {
+        self.with(|table| table.dead_put.get(&dead).is_some_and(|until| now < *until))
+    }
+
+    /// Remembers that the marker of `owner` that is known here stands in the store.
+    pub(crate) fn note_owner_put(&self, owner: Id, now: i64) {
+        self.with(|table| {
+            let until = now.saturating_add(PUT_LATELY);
+            *table.owners_put.get_or_insert(owner, || until) = until;
+            table.owners_put.shrink_to(MARKERS_PUT);
+        });
+    }
+
+    /// True where this isolate has put a marker of `owner` lately.
+    pub(crate) fn was_owner_put(&self, owner: Id, now: i64) -> bool {
+        self.with(|table| {
+            table
+                .owners_put
+                .get(&owner)
+                .is_some_and(|until| now < *until)
         })
     }
 

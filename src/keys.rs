@@ -298,6 +298,11 @@ impl Names {
         self.of_id("o.", owner)
     }
 
+    /// Where a call that ends all of an owner's sessions keeps how far it has come.
+    pub(crate) fn progress(&self, owner: Id) -> String {
+        self.of_id("p.", owner)
+    }
+
     fn of_id(&self, kind: &str, id: Id) -> String {
         let mut name = self.begin(kind, Id::TEXT);
         id.push_to(&mut name);

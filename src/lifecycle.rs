@@ -719,9 +719,9 @@ impl SessionStore {
                 if let Some(owner) = owner.filter(|_| self.shared.settings.max_per_owner() > 0) {
                     let lineage = saved.identity.key.lineage;
                     let limit = Flow::new(&self.shared, async move |ctx: Ctx| {
-                        ctx.enforce_limit(&owner, lineage).await
+                        ctx.enforce_limit(&owner, lineage).await;
+                        Ok(())
                     });
-                    // The login stands whether or not older sessions could be ended.
                     self.later(limit).await;
                 }
                 self.apply(&saved, new_key);

@@ -3,6 +3,7 @@
 //! Records under an owner's tag *are* the index, so it cannot drift from what is there. Listing
 //! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
 
+use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
@@ -10,17 +11,18 @@ use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 
 use crate::chacha::XChaCha20Poly1305;
-use crate::connector::{ConnectorErrorKind, PutOptions};
+use crate::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::error::{ErrorCode, SessionError};
+use crate::events::EventKind;
 use crate::flow::{Ctx, Flow};
 use crate::keys::{Dead, Id, Secret, SessionKey};
 use crate::load::{Freshness, read_owner_marker};
-use crate::outcome::CLOCK_SKEW;
 use crate::presented::Identity;
 use crate::record::Envelope;
-use crate::revocation::{MARKER_MAX_TTL, Marker, Markers, OwnerMarker};
+use crate::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
 use crate::save::{MarkerPut, put_markers};
 use crate::sessions::{Sessions, Shared};
+use crate::stats::Count;
 use crate::wire::{Put as _, Reader, decode_text, encode_text};
 
 /// Format byte of sealed metadata.
@@ -34,6 +36,10 @@ const PLACE_MAX: usize = 32;
 const PAUSES: u32 = 5;
 /// Keys of one bulk read (Workers KV takes 100).
 const BULK: usize = 100;
+/// Sessions over the limit that one login ends; the next ends the next.
+const ENDED_BY_A_LOGIN: usize = 100;
+/// Seconds that a call which was cut short can be gone on with.
+const PROGRESS_TTL: u32 = 86_400;
 
 /// One session of an owner, as [`Sessions::list`] shows it.
 ///
@@ -168,14 +174,11 @@ fn cut(text: &str, most: usize) -> &str {
     &text[..end]
 }
 
-/// `sessions` by an instant of theirs, the latest first.
-fn newest_first(
-    sessions: Vec<(SessionKey, Listed)>,
-    instant: impl Fn(&Listed) -> i64,
-) -> impl Iterator<Item = (SessionKey, Listed)> {
+/// `sessions`, the one written last first.
+fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (SessionKey, Listed)> {
     let places = sessions.iter().enumerate();
     let mut order: BinaryHeap<(i64, usize)> = places
-        .map(|(place, (_, listed))| (instant(listed), place))
+        .map(|(place, (_, listed))| (listed.last_written, place))
         .collect();
     let mut sessions: Vec<_> = sessions.into_iter().map(Some).collect();
     std::iter::from_fn(move || sessions[order.pop()?.1].take())
@@ -202,7 +205,12 @@ impl Sessions {
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
         let user = owner.to_owned();
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| ctx.living(&user).await);
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            let mut living = Vec::new();
+            let all = ctx.living(&user, |key, listed| living.push((key, listed)));
+            all.await?;
+            Ok(living)
+        });
         let living = self.shared.drive(flow, None).await?;
         let secrets: Vec<(Id, &Secret)> = self
             .shared
@@ -215,7 +223,7 @@ impl Sessions {
             let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
             Some(secret.public_key(key))
         };
-        Ok(newest_first(living, |listed| listed.last_written)
+        Ok(newest_first(living)
             .filter_map(|(key, listed)| {
                 Some(OwnedSession {
                     key: public(&key)?,
@@ -273,6 +281,11 @@ impl Sessions {
     /// Ends every session of a user, but for the lineage of the session key `except`: "log out
     /// everywhere". Call it after a change of password, then `bind` again to go on.
     ///
+    /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
+    /// puts for each that has none yet. Of more sessions than the operations of one invocation
+    /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
+    /// this one came to.
+    ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
     /// # use edge_session::CookieHeader;
@@ -291,7 +304,8 @@ impl Sessions {
     /// # Errors
     /// `not_found` where `except` is no session key or its parts do not belong together: nothing is
     /// read or written then, because a session that was to be spared would be ended. A storage
-    /// error; what was ended before stays so, and the call can be repeated.
+    /// error; what was ended before stays so, and a repeated call, with the same `except` or
+    /// another, goes on from there.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
         let except = except.map(|key| self.shared.read_key(key)).transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
@@ -326,122 +340,126 @@ impl Shared {
 
 impl Ctx {
     async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
-        // The marker first: it covers what is too new to be listed.
-        for tag in self.owner_tags(owner) {
-            self.end_all_of(tag, spared).await?;
+        // The owner's markers first: they cover what is too new to be listed.
+        let mut begun = Vec::new();
+        for secret in self.ring.iter() {
+            let tag = secret.owner_tag(owner);
+            let (marker, progress) = self.end_all_of(tag, spared).await?;
+            begun.push((secret, tag, marker.at, progress));
         }
         // Then those that are listed, each by its own markers, so that no later owner marker,
         // which excepts others, revives one.
-        let now = self.now();
-        let markers: Vec<MarkerPut> = match self.listed(owner).await {
-            Ok(listed) => listed
-                .into_iter()
-                .filter(|(key, _)| !spared.contains(&key.lineage) && !mutant!(listed_not_ended))
-                .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
-                .collect(),
-            // The owner marker is all that such a store can be given.
-            Err(error) if error.code() == ErrorCode::Unsupported => Vec::new(),
-            Err(error) => return Err(error),
-        };
-        for marker in &markers {
-            marker.note(self);
+        let mut done = Vec::new();
+        for (secret, tag, at, progress) in begun {
+            match self.end_listed(secret, tag, at, progress, spared).await {
+                Ok(kept_progress) => done.extend(kept_progress.then_some(tag)),
+                // The owner marker is all that such a store can be given.
+                Err(error) if error.code() == ErrorCode::Unsupported => {}
+                Err(error) => return Err(error),
+            }
         }
-        put_markers(self, &markers).await
+        for tag in done {
+            // What is left of it would cost the next call time, and nothing else.
+            drop(self.delete(&self.names.progress(tag)).await);
+        }
+        Ok(())
     }
 
-    /// Every record of the owner that the store lists.
-    async fn listed(&self, owner: &str) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
-        let mut found = Vec::new();
+    /// The records of a page. What does not open was not put by us.
+    fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(SessionKey, Listed)> {
+        let records = page.into_iter().filter_map(|listed| {
+            let key = self.names.session_key(&listed.name)?;
+            Some((key, Listed::open(&listed.metadata?, secret, &listed.name)?))
+        });
+        records.collect()
+    }
+
+    /// Visits the newest record of each lineage of the owner that no marker has ended. One page is
+    /// held at a time: keys are listed in the order of their bytes, so that the records of a
+    /// lineage follow each other.
+    async fn living(
+        &self,
+        owner: &str,
+        mut visit: impl FnMut(SessionKey, Listed),
+    ) -> Result<(), SessionError> {
         for secret in self.ring.iter() {
-            let prefix = self.names.records_of(secret.owner_tag(owner));
-            let mut cursor = None;
+            let tag = secret.owner_tag(owner);
+            let prefix = self.names.records_of(tag);
+            let mut cursor: Option<String> = None;
+            let mut newest: Option<(SessionKey, Listed)> = None;
             loop {
                 let page = self.list(&prefix, cursor.as_deref()).await?;
-                for listed in page.keys {
-                    let key = self.names.session_key(&listed.name);
-                    let metadata = listed.metadata.as_deref();
-                    let metadata =
-                        metadata.and_then(|text| Listed::open(text, secret, &listed.name));
-                    // What does not open was not put by us.
-                    found.extend(key.zip(metadata));
+                let records = self.records_of(page.keys, secret);
+                for (key, listed) in self.living_of(tag, records).await? {
+                    newest = match newest.take() {
+                        Some((known, it)) if known.lineage == key.lineage => {
+                            let is_newer = listed.last_written > it.last_written;
+                            Some(if is_newer { (key, listed) } else { (known, it) })
+                        }
+                        other => {
+                            if let Some((key, listed)) = other {
+                                visit(key, listed);
+                            }
+                            Some((key, listed))
+                        }
+                    };
                 }
                 cursor = page.cursor;
                 if cursor.is_none() {
                     break;
                 }
             }
+            if let Some((key, listed)) = newest {
+                visit(key, listed);
+            }
         }
-        Ok(found)
+        Ok(())
     }
 
-    /// The newest record of each lineage of the owner that no marker has ended.
-    async fn living(&self, owner: &str) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
-        let now = self.now();
-        let listed = self.listed(owner).await?;
-        // Each marker is asked for once, whatever it is that shares it.
-        let mut places: HashMap<Rc<str>, usize> = HashMap::new();
-        let mut names: Vec<Rc<str>> = Vec::new();
-        let mut ask = |name: String| {
-            let name: Rc<str> = name.into();
-            if !places.contains_key(&name) {
-                places.insert(Rc::clone(&name), names.len());
-                names.push(name);
-            }
-        };
-        for (key, _) in &listed {
-            ask(self.names.dead_key(key.derived));
-            ask(self.names.dead_lineage(key.lineage));
+    /// Those of an owner's records that no marker has ended.
+    async fn living_of(
+        &self,
+        tag: Id,
+        mut records: Vec<(SessionKey, Listed)>,
+    ) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
+        if records.is_empty() {
+            return Ok(records);
         }
-        for tag in self.owner_tags(owner) {
-            ask(self.names.owner(tag));
+        let now = self.now();
+        // Each marker is asked for once, whatever it is that shares it.
+        let mut places: HashMap<Dead, usize> = HashMap::new();
+        let mut names: Vec<String> = vec![self.names.owner(tag)];
+        for (key, _) in &records {
+            for dead in [Dead::Key(key.derived), Dead::Lineage(key.lineage)] {
+                if !places.contains_key(&dead) {
+                    places.insert(dead, names.len());
+                    names.push(self.names.dead(dead));
+                }
+            }
         }
         let mut texts: Vec<Option<String>> = Vec::with_capacity(names.len());
         for chunk in names.chunks(BULK) {
             let chunk: Vec<&str> = chunk.iter().map(|name| &**name).collect();
             texts.extend(self.read(&chunk, Freshness::Store.options(self)).await?);
         }
-        let text = |name: &str| texts[*places.get(name)?].as_deref();
+        let stored = texts[0].as_deref().map(read_owner_marker).transpose()?;
+        let owner = OwnerMarker::latest(stored, self.memory.owner(tag, now));
         let marker = |dead| {
-            let stored = text(&self.names.dead(dead)).map(Marker::decode);
+            let text = texts[*places.get(&dead)?].as_deref();
             let own = self.memory.marker(dead, now);
-            stored.into_iter().chain(own).reduce(Marker::or_earlier)
+            let stored = text.map(Marker::decode).into_iter();
+            stored.chain(own).reduce(Marker::or_earlier)
         };
-        let mut places: HashMap<Rc<str>, usize> = HashMap::new();
-        let mut living: Vec<(SessionKey, Listed)> = Vec::new();
-        for (key, listed) in listed {
-            let mut markers = Markers {
+        records.retain(|(key, listed)| {
+            let markers = Markers {
                 key: marker(Dead::Key(key.derived)),
                 lineage: marker(Dead::Lineage(key.lineage)),
-                owner: None,
+                owner: owner.clone(),
             };
-            if let Some(tag) = key.owner {
-                let stored = text(&self.names.owner(tag));
-                let owner = stored.map(read_owner_marker).transpose()?;
-                markers.add(Markers {
-                    owner,
-                    ..Markers::default()
-                });
-                let own = self.memory.owner(tag, now);
-                markers.add(Markers {
-                    owner: own,
-                    ..Markers::default()
-                });
-            }
-            let dead = markers.death(key.lineage, Some(listed.bound_at)).is_some();
-            if dead || now >= listed.hard_end {
-                continue;
-            }
-            let lineage: Rc<str> = key.lineage.to_string().into();
-            match places.get(&lineage) {
-                Some(&place) if living[place].1.last_written >= listed.last_written => {}
-                Some(&place) => living[place] = (key, listed),
-                None => {
-                    places.insert(lineage, living.len());
-                    living.push((key, listed));
-                }
-            }
-        }
-        Ok(living)
+            let death = markers.death(key.lineage, Some(listed.bound_at));
+            death.is_none() && now < listed.hard_end
+        });
+        Ok(records)
     }
 
     /// True where a record of `key` is there and no marker has ended it.
@@ -490,34 +508,39 @@ impl Ctx {
         Ok(bound_at.is_some_and(|bound_at| !killed(bound_at)))
     }
 
-    /// Puts the owner marker that ends what is bound until now.
-    async fn end_all_of(&self, tag: Id, spared: &[Id]) -> Result<(), SessionError> {
-        let name = self.names.owner(tag);
-        let stored = self
-            .read(&[&name], Freshness::Shortest.options(self))
-            .await?
-            .pop()
-            .flatten();
-        let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
-        let now = self.now();
-        let own = self.memory.owner(tag, now);
-        // Another server's clock may be ahead; and an end that was set is never taken back.
-        let at = stored
-            .into_iter()
-            .chain(own)
-            .map(|marker| marker.at)
-            .fold(now.saturating_add(CLOCK_SKEW), i64::max);
-        let marker = OwnerMarker {
-            at,
-            except: spared.to_vec(),
-        };
-        let until = now.saturating_add(self.staleness_bound());
-        self.memory.note_owner(tag, marker.clone(), until);
-        let (value, options) = (marker.encode(), PutOptions::ttl(MARKER_MAX_TTL));
+    /// Puts the owner marker that ends what is bound until now. Gives the marker of this call, and
+    /// how far an earlier one came with ending what is listed.
+    async fn end_all_of(
+        &self,
+        tag: Id,
+        spared: &[Id],
+    ) -> Result<(OwnerMarker, Option<Progress>), SessionError> {
+        let (name, progress_name) = (self.names.owner(tag), self.names.progress(tag));
+        let mut called: Option<OwnerMarker> = None;
         let mut pauses = 0;
         loop {
-            match self.put(&name, &value, &options).await {
-                Ok(()) => return Ok(()),
+            let options = Freshness::Shortest.options(self);
+            let mut answer = self.read(&[&name, &progress_name], options).await?;
+            let progress = answer.pop().flatten();
+            let progress = progress.and_then(|text| Progress::decode(&text));
+            let stored = answer.pop().flatten();
+            let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
+            let now = self.now();
+            let known = OwnerMarker::latest(stored, self.memory.owner(tag, now));
+            let called =
+                called.get_or_insert_with(|| OwnerMarker::later_than(known.as_ref(), now, spared));
+            // Another call may have been made while this one waited: an end that was set is never
+            // taken back.
+            let latest = OwnerMarker::latest(Some(called.clone()), known);
+            let marker = latest.unwrap_or_else(|| called.clone());
+            let until = now.saturating_add(self.staleness_bound());
+            self.memory.note_owner(tag, marker.clone(), until);
+            let options = PutOptions::ttl(MARKER_MAX_TTL);
+            match self.put(&name, &marker.encode(), &options).await {
+                Ok(()) => {
+                    self.memory.note_owner_put(tag, self.now());
+                    return Ok((called.clone(), progress));
+                }
                 // Not as with the other markers: the one that was taken may spare others.
                 Err(error)
                     if error.kind() == ConnectorErrorKind::RateLimited && pauses < PAUSES =>
@@ -530,19 +553,154 @@ impl Ctx {
         }
     }
 
+    /// Ends each listed lineage of the owner that was bound at or before `at`, page by page, but
+    /// for those spared. Goes on from `progress`. True where progress may be left in the store.
+    async fn end_listed(
+        &self,
+        secret: &Secret,
+        tag: Id,
+        at: i64,
+        progress: Option<Progress>,
+        spared: &[Id],
+    ) -> Result<bool, SessionError> {
+        let prefix = self.names.records_of(tag);
+        let now = self.now();
+        let mut kept_progress = progress.is_some();
+        // A login of the last moments may not be listed yet.
+        let mut since = now.saturating_sub(self.window());
+        let mut cursor = None;
+        if let Some(progress) = progress {
+            // Those that the call before spared it has passed by.
+            let passed = progress.spared.into_iter();
+            let passed = passed.filter(|lineage| !spared.contains(lineage));
+            self.end_lineages(passed.map(|lineage| (lineage, None)).collect())
+                .await?;
+            since = progress.since;
+            cursor = Some(progress.cursor);
+        }
+        // What comes before the place where the call before stopped is looked through for what was
+        // bound since.
+        let mut went_on = cursor.is_some();
+        let mut is_stored_cursor = went_on;
+        let mut bound_after = i64::MIN;
+        let mut last = None;
+        loop {
+            let page = match self.list(&prefix, cursor.as_deref()).await {
+                // It may be older than the store honours.
+                Err(error) if is_stored_cursor && error.code() == ErrorCode::Unavailable => {
+                    (cursor, went_on, is_stored_cursor) = (None, false, false);
+                    continue;
+                }
+                page => page?,
+            };
+            is_stored_cursor = false;
+            let mut lineages: Vec<(Id, Option<i64>)> = Vec::new();
+            for (key, listed) in self.records_of(page.keys, secret) {
+                let bound = bound_after < listed.bound_at && listed.bound_at <= at;
+                let ends = bound && now < listed.hard_end && !spared.contains(&key.lineage);
+                if !ends || mutant!(listed_not_ended) {
+                    continue;
+                }
+                // The first key of a lineage has the latest end of all; without it none is known.
+                let end = key.is_first().then_some(listed.hard_end);
+                // The records of a lineage follow each other.
+                if last != Some(key.lineage) {
+                    last = Some(key.lineage);
+                    lineages.push((key.lineage, end));
+                } else if let (Some(end), Some(known)) = (end, lineages.last_mut()) {
+                    known.1 = Some(end);
+                }
+            }
+            self.end_lineages(lineages).await?;
+            cursor = page.cursor;
+            match &cursor {
+                Some(cursor) if bound_after == i64::MIN => {
+                    let progress = Progress {
+                        since,
+                        cursor: cursor.clone(),
+                        spared: spared.to_vec(),
+                    };
+                    kept_progress |= self.keep_progress(tag, &progress).await;
+                }
+                Some(_) => {}
+                None if went_on => (went_on, bound_after) = (false, since),
+                None => return Ok(kept_progress),
+            }
+        }
+    }
+
+    /// Puts `progress`, if the store takes it: what is lost of it costs the next call time, and
+    /// nothing else. False where it was not taken.
+    async fn keep_progress(&self, tag: Id, progress: &Progress) -> bool {
+        let options = PutOptions::ttl(PROGRESS_TTL);
+        let (name, text) = (self.names.progress(tag), progress.encode());
+        self.put_once(&name, &text, options).await.is_ok()
+    }
+
+    /// Puts the markers of each lineage that are not there yet.
+    async fn end_lineages(&self, lineages: Vec<(Id, Option<i64>)>) -> Result<(), SessionError> {
+        let now = self.now();
+        for some in lineages.chunks(BULK / 2) {
+            let mut markers: Vec<MarkerPut> = some
+                .iter()
+                .flat_map(|(lineage, end)| MarkerPut::lineage_revoked(*lineage, *end, now))
+                .collect();
+            for marker in &markers {
+                marker.note(self);
+            }
+            let names: Vec<String> = markers.iter().map(|marker| marker.name(self)).collect();
+            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let options = Freshness::Store.options(self);
+            let mut stored = self.read(&names, options).await?.into_iter();
+            markers.retain(|_| {
+                let marker = stored.next().flatten().map(|text| Marker::decode(&text));
+                marker.is_none_or(|marker| marker.death != Death::Revoked)
+            });
+            put_markers(self, &markers).await?;
+            for marker in &markers {
+                marker.note_put(self);
+            }
+        }
+        Ok(())
+    }
+
     /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
-    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) -> Result<(), SessionError> {
+    /// The login stands whether or not that succeeds.
+    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) {
+        if let Err(error) = self.end_oldest(owner, newest).await {
+            self.count(Count::LimitFailures);
+            let reason = Some(error.code().as_str());
+            self.report(EventKind::LimitNotEnforced, Some(newest), reason);
+        }
+    }
+
+    async fn end_oldest(&self, owner: &str, newest: Id) -> Result<(), SessionError> {
         let most = self.settings.max_per_owner() as usize;
         if most == 0 {
             return Ok(());
         }
-        let mut others = self.living(owner).await?;
-        // The new one counts, listed yet or not.
-        others.retain(|(key, _)| key.lineage != newest);
+        // The newest of those seen so far: as many as may live beside the new one, which counts,
+        // listed yet or not.
+        let mut kept: BinaryHeap<Reverse<(i64, Id, Option<i64>)>> = BinaryHeap::new();
+        let mut over: Vec<(Id, Option<i64>)> = Vec::new();
+        let all = self.living(owner, |key, listed| {
+            if key.lineage == newest {
+                return;
+            }
+            let end = key.is_first().then_some(listed.hard_end);
+            kept.push(Reverse((listed.created, key.lineage, end)));
+            if kept.len() >= most
+                && let Some(Reverse((_, lineage, end))) = kept.pop()
+                && over.len() < ENDED_BY_A_LOGIN
+            {
+                over.push((lineage, end));
+            }
+        });
+        all.await?;
         let now = self.now();
-        let markers: Vec<MarkerPut> = newest_first(others, |listed| listed.created)
-            .skip(most - 1)
-            .flat_map(|(key, listed)| MarkerPut::revoked(&key, Some(listed.hard_end), now))
+        let markers: Vec<MarkerPut> = over
+            .into_iter()
+            .flat_map(|(lineage, end)| MarkerPut::lineage_revoked(lineage, end, now))
             .collect();
         for marker in &markers {
             marker.note(self);

@@ -8,10 +8,13 @@
 //!   ended (*revoked*);
 //! * `l.<lineage>`: every key that the session ever had or will have is dead;
 //! * `o.<owner tag>`: the owner's sessions that were bound at or before an instant are dead, but
-//!   for the lineages excepted.
+//!   for the lineages excepted;
+//! * `p.<owner tag>` is no marker: it keeps how far ending an owner's sessions one by one has come.
 
 use crate::error::ErrorCode;
 use crate::keys::{Id, SessionKey};
+use crate::outcome::CLOCK_SKEW;
+use crate::wire::{decode_text, encode_text};
 
 /// What a marker holds, as text: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
 const FORMAT: &str = "2";
@@ -133,6 +136,63 @@ impl OwnerMarker {
     }
 }
 
+impl OwnerMarker {
+    /// The marker of a call at `now` that spares `except`. Another server's clock may be ahead; and
+    /// each call is later than all that it knows of, so that two are never mistaken for one.
+    pub(crate) fn later_than(known: Option<&Self>, now: i64, except: &[Id]) -> Self {
+        let known = known.map_or(i64::MIN, |known| known.at.saturating_add(1));
+        Self {
+            at: known.max(now.saturating_add(CLOCK_SKEW)),
+            except: except.to_vec(),
+        }
+    }
+
+    /// Of two markers of one owner the one that counts: the later, for all that it does not except.
+    pub(crate) fn latest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if other.at > one.at => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// How far ending all of an owner's sessions has come, for the call that goes on with it.
+///
+/// It says: of the records that a listing shows before `cursor`, each of a session bound at or
+/// before `since` has markers of its own, but for the lineages spared. That stays true, however old
+/// it is; where it is lost, the next call begins at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) since: i64,
+    pub(crate) cursor: String,
+    pub(crate) spared: Vec<Id>,
+}
+
+impl Progress {
+    pub(crate) fn encode(&self) -> String {
+        // A cursor is the store's: whatever is in it.
+        let cursor = encode_text(self.cursor.as_bytes());
+        let mut text = format!("{FORMAT} p {} {cursor}", self.since);
+        for lineage in &self.spared {
+            text.push(' ');
+            text.push_str(&lineage.to_string());
+        }
+        text
+    }
+
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (Some(FORMAT), Some("p")) = (words.next(), words.next()) else {
+            return None;
+        };
+        Some(Self {
+            since: words.next()?.parse().ok()?,
+            cursor: String::from_utf8(decode_text(words.next()?)?).ok()?,
+            spared: words.map(Id::parse).collect::<Option<_>>()?,
+        })
+    }
+}
+
 /// What the markers of one session say; `None` for one that is not there or was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Markers {
@@ -150,11 +210,7 @@ impl Markers {
         };
         self.key = either(self.key, other.key);
         self.lineage = either(self.lineage, other.lineage);
-        // A later owner marker replaces an earlier one, for everything that it does not except.
-        self.owner = match (self.owner.take(), other.owner) {
-            (Some(one), Some(other)) if other.at > one.at => Some(other),
-            (one, other) => one.or(other),
-        };
+        self.owner = OwnerMarker::latest(self.owner.take(), other.owner);
     }
 
     /// The marker that decides: a revocation before a rotation, since a session that ended does
@@ -212,6 +268,45 @@ mod tests {
             let marker = OwnerMarker { at: 99, except };
             assert_eq!(OwnerMarker::decode(&marker.encode()), Some(marker));
         }
+    }
+
+    #[test]
+    fn progress_round_trips_whatever_is_in_the_cursor() {
+        for spared in [vec![], vec![A, B]] {
+            for cursor in ["", "a b", "é\n"] {
+                let (since, cursor, spared) = (-7, cursor.to_owned(), spared.clone());
+                let progress = Progress {
+                    since,
+                    cursor,
+                    spared,
+                };
+                assert_eq!(Progress::decode(&progress.encode()), Some(progress));
+            }
+        }
+        for text in ["", "2 o 5", "2 p 5", "2 p x YQ", "2 p 5 YQ x", "9 p 5 YQ"] {
+            assert_eq!(Progress::decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_owner_marker_is_later_than_all_that_are_known() {
+        let marker = |at| OwnerMarker { at, except: vec![] };
+        let at = |known: Option<i64>, now| {
+            OwnerMarker::later_than(known.map(marker).as_ref(), now, &[]).at
+        };
+        assert_eq!(at(None, 100), 100 + CLOCK_SKEW);
+        assert_eq!(at(Some(50), 100), 100 + CLOCK_SKEW);
+        assert_eq!(at(Some(9_000), 100), 9_001);
+        assert_eq!(at(Some(i64::MAX), 100), i64::MAX);
+        let spares = |at, lineage| {
+            let except = vec![lineage];
+            Some(OwnerMarker { at, except })
+        };
+        let latest = OwnerMarker::latest;
+        assert_eq!(latest(spares(5, A), spares(6, B)), spares(6, B));
+        assert_eq!(latest(spares(5, A), spares(5, B)), spares(5, A));
+        assert_eq!(latest(None, spares(5, B)), spares(5, B));
+        assert_eq!(latest(spares(5, A), None), spares(5, A));
     }
 
     #[test]

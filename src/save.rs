@@ -14,7 +14,7 @@ use crate::expiry::{Limits, OwnLimits};
 use crate::flow::{Ctx, Write};
 use crate::io::Tries;
 use crate::isolate::Remembered;
-use crate::keys::{Dead, SessionKey};
+use crate::keys::{Dead, Id, SessionKey};
 use crate::load::{Freshness, Look, look, own_markers, read_owner_marker};
 use crate::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::owner::list_metadata;
@@ -112,6 +112,22 @@ impl MarkerPut {
             .collect()
     }
 
+    /// The whole lineage is over, whichever of its keys it goes by: a load of the first key asks for
+    /// that key's marker, a load of any other for the lineage's. `hard_end` is that of the first.
+    pub(crate) fn lineage_revoked(lineage: Id, hard_end: Option<i64>, now: i64) -> Vec<Self> {
+        let first = SessionKey {
+            owner: None,
+            lineage,
+            derived: lineage,
+        };
+        Self::revoked(&first, hard_end, now)
+    }
+
+    /// Lets this isolate know that it stands.
+    pub(crate) fn note_put(&self, ctx: &Ctx) {
+        ctx.memory.note_dead_put(self.dead, ctx.now());
+    }
+
     fn is_revocation(&self) -> bool {
         self.marker.death == Death::Revoked
     }
@@ -206,10 +222,16 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, Sessi
             // A login goes on with what this request holds, whatever has become of the session
             // that it comes from: a second click on "log in" finds it rotated by the first.
             Err(error) if is_login && !fails_login(&error) => {
-                if matches!(error.code(), ErrorCode::Rotated | ErrorCode::Revoked) {
-                    // It stays as dead as it is: a rotation put now would replace a revocation, or
-                    // begin the grace of an earlier rotation again.
-                    work.retire.retain(MarkerPut::is_revocation);
+                let identity = &source.held.identity;
+                match error.code() {
+                    // Put again, the grace of its old key would begin again.
+                    ErrorCode::Rotated => work.retire.retain(MarkerPut::is_revocation),
+                    // A rotation must not replace the revocation, which may not be stored yet.
+                    ErrorCode::Revoked => {
+                        let end = Some(identity.ticket.hard_end);
+                        work.retire = MarkerPut::revoked(&identity.key, end, ctx.now());
+                    }
+                    _ => {}
                 }
                 None
             }
@@ -276,7 +298,10 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, Sessi
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
     let now = ctx.now();
-    let retire: Vec<_> = work.retire.iter().map(|marker| marker.at(now)).collect();
+    let is_to_do =
+        |marker: &&MarkerPut| !marker.is_revocation() || !ctx.memory.was_dead_put(marker.dead, now);
+    let retire = work.retire.iter().filter(is_to_do);
+    let retire: Vec<_> = retire.map(|marker| marker.at(now)).collect();
     put_markers(&ctx, &retire).await?;
     for marker in &retire {
         marker.note(&ctx);
@@ -441,14 +466,14 @@ impl Source {
         if now >= self.held.identity.ticket.end(ctx.age()) {
             return Err(expired());
         }
+        // What this isolate has ended since is known without asking.
+        let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
+        let markers = own_markers(ctx, &self.held, now);
+        if let Some(marker) = markers.death(self.held.identity.key.lineage, bound_at) {
+            return Err(refusal(marker.death.code()));
+        }
         if !self.look_again || mutant!(reread_skipped) {
-            // What this isolate has ended since is known without asking.
-            let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
-            let markers = own_markers(ctx, &self.held, now);
-            return match markers.death(self.held.identity.key.lineage, bound_at) {
-                Some(marker) => Err(refusal(marker.death.code())),
-                None => Ok(self.base.clone()),
-            };
+            return Ok(self.base.clone());
         }
         let held = Rc::clone(&self.held);
         let Look { finding, .. } = look(ctx, held, Freshness::Store).await?;
@@ -482,11 +507,16 @@ impl Source {
 async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, SessionError> {
     let mut at = ctx.now();
     if let Some(tag) = target.ticket.owner {
-        let name = ctx.names.owner(tag);
-        let options = Freshness::Store.options(ctx);
-        let stored = ctx.read(&[&name], options).await?.pop().flatten();
-        let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
         let own = ctx.memory.owner(tag, at);
+        // After an end to all sessions in this request there is nothing new to read.
+        let stored = if own.is_some() && ctx.memory.was_owner_put(tag, at) {
+            None
+        } else {
+            let name = ctx.names.owner(tag);
+            let options = Freshness::Store.options(ctx);
+            let stored = ctx.read(&[&name], options).await?.pop().flatten();
+            stored.map(|text| read_owner_marker(&text)).transpose()?
+        };
         for marker in stored.into_iter().chain(own) {
             if mutant!(bound_at_not_raised) {
                 break;

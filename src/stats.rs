@@ -46,6 +46,8 @@ pub struct Stats {
     pub retries: u64,
     /// Loads that found two copies which did not know of each other.
     pub conflicts: u64,
+    /// Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended.
+    pub limit_failures: u64,
     /// Sessions that the isolate remembers now.
     pub table_entries: u64,
     /// Bytes of their data.
@@ -86,12 +88,13 @@ pub(crate) enum Count {
     Lists,
     Retries,
     Conflicts,
+    LimitFailures,
 }
 
 /// Counters, by [`Count`] and by [`Outcome`].
 #[derive(Default)]
 pub(crate) struct Tally {
-    counts: [Cell<u64>; Count::Conflicts as usize + 1],
+    counts: [Cell<u64>; Count::LimitFailures as usize + 1],
     outcomes: [Cell<u64>; OUTCOMES],
 }
 
@@ -117,6 +120,7 @@ impl Tally {
             lists: self.get(Count::Lists),
             retries: self.get(Count::Retries),
             conflicts: self.get(Count::Conflicts),
+            limit_failures: self.get(Count::LimitFailures),
             table_entries: entries as u64,
             table_bytes: bytes as u64,
             wasm_bytes: wasm_bytes(),

@@ -4,8 +4,16 @@
 
 mod common;
 
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
 use common::*;
-use edge_session::{ErrorCode, Outcome, Settings};
+use edge_session::connector::{
+    ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
+};
+use edge_session::{ErrorCode, Event, EventSink, Isolate, Outcome, SecretRing, Sessions, Settings};
+use futures_util::future::LocalBoxFuture;
 
 fn outcome(world: &World, jar: &Jar) -> Outcome {
     world.elsewhere().open(jar).outcome()
@@ -176,6 +184,422 @@ fn over_the_limit_the_oldest_session_ends() {
     let without = World::new();
     let jars: Vec<Jar> = (0..4).map(|_| without.member("ada")).collect();
     assert!(jars.iter().all(|jar| is_alive(&without, jar)));
+}
+
+// --- with more sessions than one invocation can end ----------------------------------------------
+
+/// A store that takes one write of a key in a second and so many operations of a request, and lists
+/// small pages.
+#[derive(Clone)]
+struct Narrow {
+    inner: TestStore,
+    clock: edge_session::connector::ManualClock,
+    left: Rc<Cell<usize>>,
+    page: usize,
+    written: Rc<RefCell<BTreeMap<String, i64>>>,
+    /// Every put that was asked for, and every cursor that a listing began at.
+    puts: Rc<RefCell<Vec<String>>>,
+    cursors: Rc<RefCell<Vec<Option<String>>>>,
+}
+
+impl Narrow {
+    fn over(world: &World, page: usize) -> (Self, Sessions) {
+        let narrow = Self {
+            inner: world.store.clone(),
+            clock: world.clock.clone(),
+            left: Rc::new(Cell::new(0)),
+            page,
+            written: Rc::default(),
+            puts: Rc::default(),
+            cursors: Rc::default(),
+        };
+        narrow.next_request();
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let (connector, runtime) = (Rc::new(narrow.clone()), world.runtime.clone());
+        let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime);
+        (narrow, sessions.unwrap())
+    }
+
+    fn next_request(&self) {
+        self.left.set(1_000);
+        self.puts.take();
+        self.cursors.take();
+    }
+
+    fn take(&self) -> Result<(), ConnectorError> {
+        let left = self.left.get();
+        self.left.set(left.saturating_sub(1));
+        if left == 0 {
+            let said = "Too many API requests by single Worker invocation.";
+            return Err(ConnectorError::new(ConnectorErrorKind::Quota, said));
+        }
+        Ok(())
+    }
+
+    fn write(&self, key: &str) -> Result<(), ConnectorError> {
+        self.take()?;
+        let now = self.clock.now();
+        let mut written = self.written.borrow_mut();
+        match written.get(key) {
+            Some(at) if now < at + SECOND => {
+                let kind = ConnectorErrorKind::RateLimited;
+                Err(ConnectorError::new(kind, "one write a second"))
+            }
+            _ => {
+                written.insert(key.to_owned(), now);
+                Ok(())
+            }
+        }
+    }
+
+    /// How often each marker of a session was asked to be put.
+    fn most_puts_of_a_marker(&self) -> usize {
+        let mut times: BTreeMap<String, usize> = BTreeMap::new();
+        for name in self.puts.borrow().iter() {
+            if name.starts_with("k.") || name.starts_with("l.") {
+                *times.entry(name.clone()).or_default() += 1;
+            }
+        }
+        times.into_values().max().unwrap_or(0)
+    }
+}
+
+impl SessionConnector for Narrow {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        Box::pin(async move {
+            assert!(keys.len() <= 100, "{} keys in one read", keys.len());
+            self.take()?;
+            self.inner.read(keys, options).await
+        })
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            self.write(key)?;
+            self.puts.borrow_mut().push(key.to_owned());
+            self.inner.put(key, value, options).await
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            self.write(key)?;
+            self.inner.delete(key).await
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        Box::pin(async move {
+            self.take()?;
+            // A listing takes its time, and with that the next write of a key may come.
+            self.clock.advance(SECOND);
+            self.cursors.borrow_mut().push(cursor.map(str::to_owned));
+            let mut page = self.inner.list(prefix, cursor).await?;
+            if page.keys.len() > self.page {
+                page.keys.truncate(self.page);
+                // The cursor of the store below is the last key of a page.
+                page.cursor = page.keys.last().map(|key| key.name.clone());
+            }
+            Ok(page)
+        })
+    }
+}
+
+fn lineages(world: &World, kind: &str) -> BTreeSet<String> {
+    let names = world.store.names_of(kind).into_iter();
+    names.map(|name| name[2..].to_owned()).collect()
+}
+
+#[test]
+fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
+    let world = World::new();
+    let jars: Vec<Jar> = (0..600).map(|_| world.member("ada")).collect();
+    let spared = world.session_key(&jars[0]);
+    let marker = spared.owner_marker();
+    let progress = marker.replacen("o.", "p.", 1);
+    world.advance(HOUR);
+
+    let (narrow, sessions) = Narrow::over(&world, 100);
+    let called = world.now();
+    let first = run(sessions.revoke_all("ada", Some(&spared.text())));
+    assert_eq!(code(first), Some(ErrorCode::Quota));
+    let stands = world.store.get(&marker).unwrap();
+    assert!(stands.contains(&format!(" o {}", called + 2 * SECOND)));
+    assert_eq!(narrow.puts.borrow()[0], marker, "before anything else");
+    assert_eq!(narrow.most_puts_of_a_marker(), 1);
+    let ended = lineages(&world, "l.");
+    assert!((400..599).contains(&ended.len()), "{}", ended.len());
+    let began_at = world.store.get(&progress).unwrap();
+    assert_eq!(outcome(&world, &jars[599]), Outcome::Revoked);
+
+    // Logins of the time between, some of them listed before the place where the next call begins.
+    world.advance(HOUR);
+    let between: Vec<Jar> = (0..20).map(|_| world.member("ada")).collect();
+    world.advance(HOUR);
+    let after_it = world.elsewhere();
+    narrow.next_request();
+    run(sessions.revoke_all("ada", None)).unwrap();
+    let cursors = narrow.cursors.take();
+    assert!(cursors[0].is_some(), "not from the start");
+    assert!(cursors.contains(&None), "and what came before, once more");
+    assert_eq!(narrow.most_puts_of_a_marker(), 1);
+    let again = narrow
+        .puts
+        .borrow()
+        .iter()
+        .filter(|it| ended.contains(&it[2..]))
+        .count();
+    assert_eq!(again, 0, "what the first call has ended is left out");
+    assert_eq!(lineages(&world, "l.").len(), 620);
+    assert!(lineages(&world, "k.").is_superset(&lineages(&world, "l.")));
+    assert_ne!(world.store.get(&progress), Some(began_at));
+    assert_eq!(world.store.get(&progress), None, "it is done");
+    // No later owner marker revives one, whichever it spares: each has its own.
+    world.store.remove(&marker);
+    for jar in jars.iter().step_by(50).chain(&between) {
+        assert_eq!(outcome(&after_it.elsewhere(), jar), Outcome::Revoked);
+    }
+
+    // A third call finds nothing to do.
+    narrow.next_request();
+    world.advance(HOUR);
+    run(sessions.revoke_all("ada", None)).unwrap();
+    narrow.puts.borrow_mut().retain(|name| *name != progress);
+    assert_eq!(*narrow.puts.borrow(), [marker]);
+}
+
+#[test]
+fn a_cursor_that_the_store_no_longer_takes_is_no_dead_end() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let marker = world.session_key(&jar).owner_marker();
+    let progress = marker.replacen("o.", "p.", 1);
+    let since = world.now() + DAY;
+    for text in [format!("2 p {since} YQ"), "of a later release".to_owned()] {
+        world.store.set(&progress, &text);
+        // Three tries of the listing that begins at the stored place.
+        world
+            .store
+            .fail(Kind::List, 3, ConnectorErrorKind::Unavailable);
+        let ended = run(world.elsewhere().sessions.revoke_all("ada", None));
+        world.store.mend();
+        if ended.is_ok() {
+            world.store.remove(&marker);
+            assert_eq!(outcome(&world, &jar), Outcome::Revoked);
+        }
+        assert_eq!(ended.is_ok(), text.starts_with('2'), "{text}");
+    }
+}
+
+#[test]
+fn a_session_of_many_keys_is_ended_by_two_markers() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    let first = world.session_key(&jar);
+    for _ in 0..168 {
+        world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    }
+    world.advance(HOUR);
+    let (narrow, sessions) = Narrow::over(&world, 50);
+    run(sessions.revoke_all("ada", None)).unwrap();
+    let progress = first.owner_marker().replacen("o.", "p.", 1);
+    narrow.puts.borrow_mut().retain(|name| *name != progress);
+    let markers = [first.owner_marker(), first.dead_key(), first.dead_lineage()];
+    assert_eq!(*narrow.puts.borrow(), markers);
+    assert_eq!(sessions.stats().retries, 0);
+    assert_eq!(outcome(&world, &jar), Outcome::Revoked);
+}
+
+#[test]
+fn a_login_that_follows_an_end_to_all_pays_no_second_round() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let (narrow, sessions) = Narrow::over(&world, 100);
+    let mut session = run(sessions.load(jar.head(world.now())));
+    run(sessions.revoke_all("ada", None)).unwrap();
+    let left = narrow.left.get();
+    session.bind("ada", true).unwrap();
+    let headers = run(sessions.commit(&mut session, 200)).unwrap();
+    assert_eq!(left - narrow.left.get(), 1, "the record's put");
+    assert_eq!(sessions.stats().retries, 0);
+    assert_eq!(narrow.most_puts_of_a_marker(), 1);
+    let mut renewed = jar.clone();
+    renewed.receive(world.now(), headers.set_cookie());
+    assert!(is_alive(&world, &renewed));
+    assert_eq!(outcome(&world, &jar), Outcome::Revoked);
+}
+
+#[test]
+fn a_page_is_dealt_with_before_the_next_is_listed() {
+    let world = World::new();
+    for _ in 0..1_100 {
+        world.member("ada");
+    }
+    type Call = fn(&World);
+    let calls: [(&str, Call); 3] = [
+        ("list", |w| {
+            assert_eq!(run(w.sessions.list("ada")).unwrap().len(), 1_100);
+        }),
+        ("a login over the limit", |w| {
+            let settings = Settings::default().with_max_per_owner(1_050);
+            let limited = w.reconfigured(SECRET, settings);
+            let mut session = limited.load(Head::default());
+            session.bind("ada", false).unwrap();
+            let _ = limited.commit(&mut session);
+            assert_eq!(lineages(w, "l.").len(), 51);
+        }),
+        ("revoke_all", |w| {
+            run(w.sessions.revoke_all("ada", None)).unwrap()
+        }),
+    ];
+    for (name, call) in calls {
+        world.store.take_log();
+        call(&world.elsewhere());
+        let mut kinds: Vec<Kind> = world.store.take_log().iter().map(|it| it.0).collect();
+        kinds.dedup();
+        let lists: Vec<usize> = (0..kinds.len())
+            .filter(|n| kinds[*n] == Kind::List)
+            .collect();
+        assert_eq!(lists.len(), 2, "{name}: {kinds:?}");
+        for list in lists {
+            assert_eq!(kinds[list + 1], Kind::Read, "{name}: {kinds:?}");
+        }
+    }
+}
+
+/// A store in which a later end to all sessions wins the first second of the owner's marker.
+#[derive(Clone)]
+struct Overtaken {
+    inner: TestStore,
+    later: Rc<RefCell<Option<String>>>,
+}
+
+impl SessionConnector for Overtaken {
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        self.inner.read(keys, options)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        Box::pin(async move {
+            match self.later.take() {
+                Some(later) => {
+                    self.inner.put(key, &later, options).await?;
+                    let kind = ConnectorErrorKind::RateLimited;
+                    Err(ConnectorError::new(kind, "one write a second"))
+                }
+                None => self.inner.put(key, value, options).await,
+            }
+        })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        self.inner.delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        self.inner.list(prefix, cursor)
+    }
+}
+
+#[test]
+fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
+    let world = World::new();
+    let (jar, spared) = (world.member("ada"), world.member("ada"));
+    let marker = world.session_key(&jar).owner_marker();
+    let kept = world.session_key(&spared).text();
+    run(world.elsewhere().sessions.revoke_all("grace", None)).unwrap();
+    let format = world.store.get(&world.store.names_of("o.")[0]).unwrap();
+    let format = format.split(' ').next().unwrap().to_owned();
+    // It spares nobody, and it is a minute later.
+    let later = format!("{format} o {}", world.now() + MINUTE);
+    let connector = Overtaken {
+        inner: world.store.clone(),
+        later: Rc::new(RefCell::new(Some(later.clone()))),
+    };
+    let ring = SecretRing::parse(SECRET).unwrap();
+    let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
+    let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime);
+    run(sessions.unwrap().revoke_all("ada", Some(&kept))).unwrap();
+    assert_eq!(world.store.get(&marker), Some(later));
+    assert_eq!(outcome(&world, &jar), Outcome::Revoked);
+    assert_eq!(
+        outcome(&world, &spared),
+        Outcome::Revoked,
+        "by the later one"
+    );
+}
+
+// --- a limit that could not be enforced ----------------------------------------------------------
+
+#[derive(Clone, Default)]
+struct Log(Rc<RefCell<Vec<Event>>>);
+
+impl EventSink for Log {
+    fn event(&self, event: &Event) {
+        self.0.borrow_mut().push(event.clone());
+    }
+}
+
+#[test]
+fn a_limit_that_could_not_be_enforced_is_counted_and_reported() {
+    let mut world = World::with(Settings::default().with_max_per_owner(1));
+    let log = Log::default();
+    let isolate = Isolate::new();
+    world.sessions = world
+        .sessions
+        .with_events(log.clone())
+        .with_isolate(&isolate, "one");
+    let first = world.member("ada");
+    world.advance(MINUTE);
+    world
+        .store
+        .fail(Kind::List, 3, ConnectorErrorKind::Unavailable);
+    let second = world.member("ada");
+    assert!(
+        is_alive(&world, &first) && is_alive(&world, &second),
+        "the login stands"
+    );
+    assert_eq!(world.sessions.stats().limit_failures, 1);
+    let told = log.0.take();
+    let told: Vec<&Event> = told
+        .iter()
+        .filter(|it| it.kind.as_str() == "limit_not_enforced")
+        .collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].reason, Some("unavailable"));
+    assert!(told[0].to_json().contains(r#""reason":"unavailable""#));
+    // The next login makes up for it.
+    world.advance(MINUTE);
+    let third = world.member("ada");
+    let alive = [&first, &second, &third].map(|jar| is_alive(&world, jar));
+    assert_eq!(alive, [false, false, true]);
+    assert_eq!(world.sessions.stats().limit_failures, 1);
 }
 
 #[test]

@@ -221,6 +221,7 @@ pub(super) fn stats(stats: &Stats) -> String {
         stats.lists,
         stats.retries,
         stats.conflicts,
+        stats.limit_failures,
         stats.table_entries,
         stats.table_bytes,
         stats.wasm_bytes,

@@ -64,7 +64,7 @@ test("js_stats_count_what_an_isolate_did", async () => {
   assert.ok(none.wasmBytes > 0 && none.wasmBytes % 65536 === 0);
   assert.deepEqual({ ...none, wasmBytes: 0, outcomes: new Set(Object.values(none.outcomes)) }, {
     requests: 0, tableLoads: 0, storeLoads: 0, reads: 0, keysRead: 0, puts: 0, deletes: 0, lists: 0,
-    retries: 0, conflicts: 0, tableEntries: 0, tableBytes: 0, wasmBytes: 0, outcomes: new Set([0]),
+    retries: 0, conflicts: 0, limitFailures: 0, tableEntries: 0, tableBytes: 0, wasmBytes: 0, outcomes: new Set([0]),
   });
   await browser.ask(() => undefined);
   await browser.ask((session) => session.get("a"));
