@@ -977,8 +977,10 @@ impl Truth {
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
         self.check_quiet(id, answer, &operations, now);
         // Where the application failed, the answer is what the load refused, not the login.
-        if self.requests[id].binds
-            && self.requests[id].spec.ending != Ending::Throws
+        let request = &self.requests[id];
+        let tries = request.spec.ending == Ending::Answers && request.tries_to_save.is_some();
+        if request.binds
+            && tries
             && let Err(code) = answer.result
         {
             // The application may have set an end that has passed; a store that failed is a reason.
