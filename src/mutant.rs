@@ -53,7 +53,7 @@ pub mod mutants {
         login_refused_at_commit
         marker_not_written marker_ttl_short memory_behind_cookie_used memory_trusted_for_ever
         outage_mints overlay_past_window overtaken_put_forgotten
-        own_markers_forgotten owner_marker_ignored owner_marker_not_joined removed_keys_forgotten reread_skipped
+        own_markers_forgotten owner_marker_ignored removed_keys_forgotten reread_skipped
         rotation_keeps_old_key rotation_marker_first stale_saved
         tombstone_not_honoured version_ignored withheld_cookie_overwritten
     }
