@@ -455,6 +455,8 @@ export class SessionStore {
     if (this.#phase === "u") throw notLoaded();
     if (this.#closed) throw this.#refuse(this.#closed);
     if (this.#watching && this.#released) this.#watching();
+    // Committed without a load: empty, as a new session is.
+    if (!this.#values) this.#makeTables();
     return this.#values;
   }
 
@@ -670,6 +672,10 @@ export class SessionStore {
   #loadNothing() {
     if (this.#phase !== "l") this.#realm.counts.new += 1;
     this.#phase = "l";
+    this.#makeTables();
+  }
+
+  #makeTables() {
     this.#values ??= new Table(this.#realm.limits);
     this.#flash ??= new Table(this.#realm.limits);
   }
@@ -781,10 +787,11 @@ export class SessionStore {
     // A step that nobody waited for needs it still; it goes with the session then.
     if (this.#steps > 0) return;
     this.#released = true;
-    if (!handle) return;
-    this.#facts ??= handle.facts();
-    this.#handle = undefined;
-    handle.free();
+    if (handle) {
+      this.#facts ??= handle.facts();
+      this.#handle = undefined;
+      handle.free();
+    }
     if (this.#watching && !this.#realm.disableWarnings) this.#watch();
     else this.#watching = false;
   }

@@ -466,3 +466,31 @@ test("two secrets: what the old one signed is still read", async () => {
   assert.equal((await after.load(cookie)).outcome, "rejected");
   assert.ok(SessionError);
 });
+
+test("a session that was committed without a load reads as an empty one", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  for (const request of [undefined, browser.request()]) {
+    const session = sessions.open(request);
+    await sessions.commitHeaders(session);
+    assert.equal(session.get("a"), undefined);
+    assert.equal(session.has("a"), false);
+    assert.deepEqual([session.size, session.isEmpty, [...session]], [0, true, []]);
+    assert.deepEqual({ ...session.data }, {});
+    assert.equal(session.takeFlash("f"), undefined);
+    assert.throws(() => session.set("a", 2), code("committed"));
+  }
+});
+
+test("a new session whose data was handed out can be read after the commit", async (t) => {
+  const warn = t.mock.method(console, "warn", () => {});
+  const { sessions } = world();
+  const session = await sessions.load();
+  const { data } = session;
+  await sessions.commitHeaders(session);
+  assert.equal(session.size, 0);
+  assert.equal(warn.mock.callCount(), 0);
+  data.late = 1;
+  assert.equal(session.get("late"), 1);
+  assert.equal(warn.mock.callCount(), 1, "a change that comes too late is warned of");
+});
