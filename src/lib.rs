@@ -107,7 +107,6 @@ mod stats;
 mod value;
 mod version;
 
-mod chacha;
 mod cookie;
 mod keys;
 mod text;

@@ -7,10 +7,9 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
-use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use crate::chacha::XChaCha20Poly1305;
 use crate::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;

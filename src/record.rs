@@ -13,10 +13,9 @@ mod plain;
 
 use std::rc::Rc;
 
-use chacha20poly1305::XNonce;
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 
-use crate::chacha::XChaCha20Poly1305;
 use crate::data::{Data, Slot, Table};
 use crate::expiry::OwnLimits;
 use crate::keys::RecordKey;
