@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;
 use crate::flow::{Ctx, Flow};
-use crate::keys::Token;
+use crate::keys::{SessionKey, Token};
 use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
 use crate::presented::{Held, Identity, Presented};
@@ -21,9 +21,8 @@ use crate::revocation::{Death, Marker};
 use crate::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
-use crate::sessions::CommitHeaders;
-use crate::stats::Count;
-use crate::store::{Modified, Next, Out, Phase, SessionStore};
+use crate::sessions::{CommitHeaders, Shared};
+use crate::store::{Modified, Next, Out, Phase, SessionStore, committed};
 use crate::ticket::{Fresh, Seen, Tombstone};
 use crate::wire::encode_text;
 
@@ -35,6 +34,31 @@ const SEEN_FRACTION: i64 = 20;
 const USER_AGENT_MAX: usize = 200;
 /// Bytes of a user id.
 const OWNER_MAX: usize = 1_024;
+
+/// A logout under way: what it ends, and what the browser keeps where the store does not take it.
+pub(crate) struct Ending {
+    identities: Vec<Identity>,
+    stone: Option<Tombstone>,
+    at: i64,
+}
+
+impl Shared {
+    /// The flow that looks for the session of a session key; `None` where `key` is not one.
+    pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
+        let key = self.ring.session_key(key)?;
+        Some(Flow::new(self, async move |ctx: Ctx| ctx.exists(key).await))
+    }
+
+    /// The flow that ends the session of `key`.
+    pub(crate) fn begin_delete(self: &Rc<Self>, key: SessionKey) -> Flow<()> {
+        Flow::new(self, async move |ctx: Ctx| {
+            let markers = MarkerPut::revoked(&key, None, ctx.now());
+            let record = ctx.settings.purge().then(|| ctx.names.record(&key));
+            let purge: Vec<String> = record.into_iter().collect();
+            revoke(&ctx, &markers, &purge).await
+        })
+    }
+}
 
 impl SessionStore {
     // --- loading -----------------------------------------------------------------------------
@@ -87,14 +111,9 @@ impl SessionStore {
         &mut self,
         freshness: Freshness,
     ) -> Result<Outcome, SessionError> {
-        let wanted = match freshness {
-            Freshness::Memory => self.phase == Phase::Unloaded,
-            Freshness::Store | Freshness::Shortest => {
-                self.phase != Phase::Committed && self.next.is_none() && !self.destroyed
-            }
-        };
-        if wanted {
-            self.look(freshness).await;
+        if let Some(flow) = self.begin_load(freshness) {
+            let looked = self.drive(flow).await;
+            self.apply_load(looked);
         }
         self.found()
     }
@@ -110,50 +129,71 @@ impl SessionStore {
         self.found().map_err(|trouble| self.refuse(trouble))
     }
 
-    async fn look(&mut self, freshness: Freshness) {
+    /// The flow that loads; `None` where nothing has to be asked, and the session is as loaded as
+    /// it will be.
+    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Look>> {
+        let wanted = match freshness {
+            Freshness::Memory => self.phase == Phase::Unloaded,
+            Freshness::Store | Freshness::Shortest => {
+                self.phase != Phase::Committed && self.next.is_none() && !self.destroyed
+            }
+        };
+        if !wanted {
+            return None;
+        }
         self.loaded_at = self.shared.runtime.now();
-        let finding = match self.presented().clone() {
+        let nothing = match self.presented().clone() {
             Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
             Presented::Rejected(_) => Finding::nothing(Outcome::Rejected, Access::Empty),
             // Our cookie may be in it: whoever fills the header must not log the user out.
             Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),
             Presented::Ended => Finding::nothing(Outcome::Expired, Access::Empty),
             Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
-            Presented::Tombstone(stone) => self.lay_to_rest(stone).await,
+            Presented::Tombstone(stone) => {
+                return Some(Flow::new(&self.shared, async move |ctx: Ctx| {
+                    Ok(finish_pending_logout(&ctx, stone).await)
+                }));
+            }
             Presented::Session(held) => {
-                let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+                return Some(Flow::new(&self.shared, async move |ctx: Ctx| {
                     look(&ctx, held, freshness).await
-                });
-                match self.drive(flow).await {
-                    Ok(Look {
-                        finding,
-                        at,
-                        asked_at,
-                        behind,
-                    }) => {
-                        self.shared.count(match asked_at {
-                            Some(_) => Count::StoreLoads,
-                            None => Count::TableLoads,
-                        });
-                        if let Some(asked_at) = asked_at {
-                            self.read_at = asked_at;
-                        }
-                        (self.loaded_at, self.behind) = (at, behind);
-                        self.trouble = None;
-                        finding
-                    }
-                    Err(error) => {
-                        let access = if mutant!(outage_mints) {
-                            Access::Empty
-                        } else {
-                            Access::Closed(error.code())
-                        };
-                        self.trouble = Some(error);
-                        Finding::nothing(Outcome::Unavailable, access)
-                    }
-                }
+                }));
             }
         };
+        self.take_finding(nothing);
+        None
+    }
+
+    /// Takes over what the load has found, or why it found nothing.
+    pub(crate) fn apply_load(&mut self, looked: Result<Look, SessionError>) {
+        let finding = match looked {
+            Ok(Look {
+                finding,
+                at,
+                asked_at,
+                behind,
+            }) => {
+                if let Some(asked_at) = asked_at {
+                    self.read_at = asked_at;
+                }
+                (self.loaded_at, self.behind) = (at, behind);
+                self.trouble = None;
+                finding
+            }
+            Err(error) => {
+                let access = if mutant!(outage_mints) {
+                    Access::Empty
+                } else {
+                    Access::Closed(error.code())
+                };
+                self.trouble = Some(error);
+                Finding::nothing(Outcome::Unavailable, access)
+            }
+        };
+        self.take_finding(finding);
+    }
+
+    fn take_finding(&mut self, finding: Finding) {
         let Finding {
             outcome,
             access,
@@ -190,22 +230,9 @@ impl SessionStore {
             self.shared.report(kind, lineage, reason);
         }
         if conflict {
-            self.shared.count(Count::Conflicts);
+            self.shared.count(crate::stats::Count::Conflicts);
             self.shared.report(EventKind::Conflict, lineage, None);
         }
-    }
-
-    /// Finishes a logout that storage could not take when it was asked for.
-    async fn lay_to_rest(&mut self, stone: Tombstone) -> Finding {
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
-            Ok(bury(&ctx, stone).await)
-        });
-        let access = if self.drive(flow).await.unwrap_or(false) {
-            Access::Empty
-        } else {
-            Access::Detached
-        };
-        Finding::nothing(Outcome::Revoked, access)
     }
 
     // --- a new key ---------------------------------------------------------------------------
@@ -474,11 +501,18 @@ impl SessionStore {
     /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
     /// finishes it with its next request, and is logged out all the same. `committed`.
     pub async fn destroy(&mut self) -> Result<(), SessionError> {
+        let (flow, ending) = self.begin_end()?;
+        let stored = self.drive(flow).await;
+        self.apply_end(ending, stored)
+    }
+
+    /// The flow that ends what this request presents, and what it is about.
+    pub(crate) fn begin_end(&mut self) -> Result<(Flow<()>, Ending), SessionError> {
         // An answer without cookies to remove is still one for this browser only: kept by a cache,
         // it would be given to somebody who has them.
         self.look_at();
         if self.phase == Phase::Committed {
-            return self.check_open();
+            return Err(self.check_open().err().unwrap_or_else(committed));
         }
         let now = self.shared.runtime.now();
         if self.phase == Phase::Unloaded {
@@ -519,8 +553,25 @@ impl SessionStore {
         let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
             revoke(&ctx, &markers, &purge).await
         });
-        let put = self.drive(flow).await;
+        let ending = Ending {
+            identities,
+            stone,
+            at: now,
+        };
+        Ok((flow, ending))
+    }
 
+    /// Takes over that the session has ended, `stored` or not.
+    pub(crate) fn apply_end(
+        &mut self,
+        ending: Ending,
+        stored: Result<(), SessionError>,
+    ) -> Result<(), SessionError> {
+        let Ending {
+            identities,
+            stone,
+            at: now,
+        } = ending;
         self.start_empty();
         self.next = None;
         self.modified = Modified::default();
@@ -534,13 +585,13 @@ impl SessionStore {
                 .then(|| spec.remove(CookieKind::Fresh)),
         };
         for identity in &identities {
-            let kind = match &put {
+            let kind = match &stored {
                 Ok(()) => EventKind::Destroyed,
                 Err(_) => EventKind::RevocationPending,
             };
             self.shared.report(kind, Some(identity.key.lineage), None);
         }
-        match (put, stone) {
+        match (stored, stone) {
             (Err(error), Some(stone)) => {
                 if let Some(secret) = self.shared.ring.find(stone.secret) {
                     let value = stone.encode(secret, names.get(CookieKind::Key));
@@ -590,17 +641,28 @@ impl SessionStore {
             .into_iter()
             .map(|key| key.as_ref().to_owned())
             .collect();
+        let kept = self.kept(&keep);
+        self.destroy().await?;
+        self.begin_again(kept);
+        Ok(())
+    }
+
+    /// The values of the keys in `keep`, as far as they can be seen.
+    pub(crate) fn kept(&self, keep: &[String]) -> Data {
         let mut kept = match self.access {
             Access::Closed(_) => Data::default(),
             _ => self.data.clone(),
         };
-        kept.retain(&keep);
+        kept.retain(keep);
         kept.restart();
-        self.destroy().await?;
+        kept
+    }
+
+    /// Goes on anonymously after the end, with what was kept.
+    pub(crate) fn begin_again(&mut self, kept: Data) {
         self.destroyed = false;
         self.phase = Phase::Loaded;
         self.data = kept;
-        Ok(())
     }
 
     // --- by session key ----------------------------------------------------------------------
@@ -627,13 +689,12 @@ impl SessionStore {
     pub async fn exists(&mut self, key: Option<&str>) -> Result<bool, SessionError> {
         let Some(key) = key else {
             self.load().await?;
-            return Ok(self.access == Access::Live && self.base.is_some() && self.next.is_none());
+            return Ok(self.is_stored());
         };
-        let Some(key) = self.shared.ring.session_key(key) else {
-            return Ok(false);
-        };
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| ctx.exists(key).await);
-        self.drive(flow).await
+        match self.shared.begin_exists(key) {
+            Some(flow) => self.drive(flow).await,
+            None => Ok(false),
+        }
     }
 
     /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
@@ -658,19 +719,21 @@ impl SessionStore {
             return self.destroy().await;
         };
         let key = self.shared.read_key(key)?;
-        if Some(key) == self.key() && self.next.is_none() {
+        if self.is_this(&key) {
             return self.destroy().await;
         }
-        let markers = MarkerPut::revoked(&key, None, self.shared.runtime.now());
-        let purge = if self.shared.settings.purge() {
-            vec![self.shared.names.record(&key)]
-        } else {
-            Vec::new()
-        };
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
-            revoke(&ctx, &markers, &purge).await
-        });
+        let flow = self.shared.begin_delete(key);
         self.drive(flow).await
+    }
+
+    /// True where the store holds this session, as far as is known.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.access == Access::Live && self.base.is_some() && self.next.is_none()
+    }
+
+    /// True where `key` names the session of this request.
+    pub(crate) fn is_this(&self, key: &SessionKey) -> bool {
+        self.key().as_ref() == Some(key) && self.next.is_none()
     }
 
     // --- saving ------------------------------------------------------------------------------
@@ -699,41 +762,64 @@ impl SessionStore {
     }
 
     async fn persist(&mut self) -> Result<(), SessionError> {
-        let Some(work) = self.plan()? else {
+        let Some(flow) = self.begin_save()? else {
             return Ok(());
         };
-        let new_key = self.next.is_some() || !matches!(work.step, Step::Save);
-        let (owner, kind) = match &work.step {
-            Step::Begin { owner: None } => (None, Some(EventKind::Created)),
-            Step::Begin { owner } => (owner.clone(), Some(EventKind::Bound)),
-            Step::Cycle => (None, Some(EventKind::Cycled)),
+        let saved = self.drive(flow).await;
+        if let Some(limit) = self.apply_save(saved)? {
+            self.later(limit).await;
+        }
+        Ok(())
+    }
+
+    /// The flow that saves; `None` where nothing has to be saved.
+    pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
+        let work = self.plan()?;
+        Ok(work.map(|work| Flow::new(&self.shared, |ctx| perform(ctx, work))))
+    }
+
+    /// Takes over what a save has done, or why it did not. Gives what may be left to `waitUntil`:
+    /// the login stands whether or not older sessions could be ended.
+    pub(crate) fn apply_save(
+        &mut self,
+        saved: Result<Saved, SessionError>,
+    ) -> Result<Option<Flow<()>>, SessionError> {
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(error) => {
+                self.report_store_error(&error);
+                return Err(self.refuse(error));
+            }
+        };
+        let lineage = saved.identity.key.lineage;
+        let (kind, owner) = match &saved.step {
+            Step::Begin { owner: None } => (Some(EventKind::Created), None),
+            Step::Begin { owner } => (Some(EventKind::Bound), owner.clone()),
+            Step::Cycle => (Some(EventKind::Cycled), None),
             Step::Save => (None, None),
         };
-        let flow = Flow::new(&self.shared, |ctx| perform(ctx, work));
-        match self.drive(flow).await {
-            Ok(saved) => {
-                if let Some(kind) = kind {
-                    self.shared
-                        .report(kind, Some(saved.identity.key.lineage), None);
-                }
-                if let Some(owner) = owner.filter(|_| self.shared.settings.max_per_owner() > 0) {
-                    let lineage = saved.identity.key.lineage;
-                    let limit = Flow::new(&self.shared, async move |ctx: Ctx| {
-                        ctx.enforce_limit(&owner, lineage).await;
-                        Ok(())
-                    });
-                    self.later(limit).await;
-                }
-                self.apply(&saved, new_key);
+        if let Some(kind) = kind {
+            self.shared.report(kind, Some(lineage), None);
+        }
+        self.answer_save(&saved);
+        self.data = saved.envelope.data.clone();
+        self.base = Some(saved.envelope);
+        self.expiry = None;
+        self.next = None;
+        self.modified = Modified::default();
+        let limited = owner.filter(|_| self.shared.settings.max_per_owner() > 0);
+        Ok(limited.map(|owner| {
+            Flow::new(&self.shared, async move |ctx: Ctx| {
+                ctx.enforce_limit(&owner, lineage).await;
                 Ok(())
-            }
-            Err(error) => {
-                if error.connector_error().is_some() {
-                    self.shared
-                        .report_trouble(self.key().map(|key| key.lineage), error.code());
-                }
-                Err(self.refuse(error))
-            }
+            })
+        }))
+    }
+
+    fn report_store_error(&self, error: &SessionError) {
+        if error.connector_error().is_some() {
+            self.shared
+                .report_trouble(self.key().map(|key| key.lineage), error.code());
         }
     }
 
@@ -742,22 +828,54 @@ impl SessionStore {
         self.behind && self.access == Access::Live && self.out.fresh.is_none()
     }
 
-    /// Puts a record again that the store lacks, or that two savers have written without knowing
-    /// of each other. The request that does this did not ask for it: a failure is not its own, and
-    /// what it has changed and said not to save stays unsaved.
-    async fn repair(&mut self) {
-        let Some(loaded) = self.base.as_ref().map(|base| base.data.clone()) else {
-            return;
-        };
-        let data = std::mem::replace(&mut self.data, loaded);
-        let modified = std::mem::replace(&mut self.modified, Modified::Yes);
-        let expiry = self.expiry.take();
-        let refused = self.refusal();
-        if self.persist().await.is_err() {
-            self.set_refusal(refused);
+    /// The flow that puts a record again that the store lacks, or that two savers have written
+    /// without knowing of each other; `None` where nothing is amiss. It writes what was loaded and
+    /// never what this request has changed, which the application may have said not to save.
+    pub(crate) fn begin_repair(&self) -> Option<Flow<Saved>> {
+        if !self.is_behind() {
+            return None;
         }
-        // What is read after the commit is what the application has made of it.
-        (self.data, self.modified, self.expiry) = (data, modified, expiry);
+        let source = self.source()?;
+        let work = Work {
+            target: source.held.identity.clone(),
+            data: source.base.data.clone(),
+            source: Some(source),
+            step: Step::Save,
+            expiry: None,
+            device: self.device(),
+            retire: Vec::new(),
+        };
+        Some(Flow::new(&self.shared, |ctx| perform(ctx, work)))
+    }
+
+    /// Takes over what a repair has done. The request did not ask for it: a failure is not its own.
+    pub(crate) fn apply_repair(&mut self, saved: Result<Saved, SessionError>) {
+        match saved {
+            Ok(saved) => {
+                self.answer_save(&saved);
+                self.base = Some(saved.envelope);
+            }
+            Err(error) => self.report_store_error(&error),
+        }
+    }
+
+    /// The session that a save begins with.
+    fn source(&self) -> Option<Source> {
+        let (Presented::Session(held), Some(base)) = (self.presented(), &self.base) else {
+            return None;
+        };
+        let now = self.shared.runtime.now();
+        Some(Source {
+            // This request is a sign of life, though no cookie says so yet.
+            held: Rc::new(Held {
+                identity: held.identity.clone(),
+                seen: held.seen.max(Some(self.loaded_at)),
+                fresh: held.fresh.clone(),
+            }),
+            base: base.clone(),
+            base_at: self.loaded_at.max(base.saved_at),
+            look_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
+        })
     }
 
     /// What has to be written, if anything.
@@ -774,25 +892,9 @@ impl SessionStore {
             }
         }
         self.check_size()?;
-        let now = self.shared.runtime.now();
-        let source = |look_again| match (self.presented(), &self.base) {
-            (Presented::Session(held), Some(base)) => Some(Source {
-                // This request is a sign of life, though no cookie says so yet.
-                held: Rc::new(Held {
-                    identity: held.identity.clone(),
-                    seen: held.seen.max(Some(self.loaded_at)),
-                    fresh: held.fresh.clone(),
-                }),
-                base: base.clone(),
-                base_at: self.loaded_at.max(base.saved_at),
-                look_again,
-            }),
-            _ => None,
-        };
-        let look_again = now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER;
         let (source, target, step, retire) = match &self.next {
             Some(next) => {
-                let source = if next.keep { source(look_again) } else { None };
+                let source = if next.keep { self.source() } else { None };
                 (
                     source,
                     next.identity.clone(),
@@ -804,7 +906,9 @@ impl SessionStore {
                 if self.expiry.is_none() {
                     self.check_expiry()?;
                 }
-                let source = source(look_again).ok_or_else(|| refusal(ErrorCode::Unavailable))?;
+                let source = self
+                    .source()
+                    .ok_or_else(|| refusal(ErrorCode::Unavailable))?;
                 let target = source.held.identity.clone();
                 (Some(source), target, Step::Save, Vec::new())
             }
@@ -841,8 +945,9 @@ impl SessionStore {
         }
     }
 
-    /// Takes over what a save has done.
-    fn apply(&mut self, saved: &Saved, new_key: bool) {
+    /// Tells the browser what was saved, and goes on as if it had come with that.
+    fn answer_save(&mut self, saved: &Saved) {
+        let new_key = !matches!(saved.step, Step::Save);
         let Saved {
             identity,
             envelope,
@@ -889,11 +994,6 @@ impl SessionStore {
         self.present(Presented::Session(Rc::new(held)));
         self.access = Access::Live;
         self.last_seen = envelope.saved_at;
-        self.data = envelope.data.clone();
-        self.base = Some(envelope.clone());
-        self.expiry = None;
-        self.next = None;
-        self.modified = Modified::default();
     }
 
     fn check_size(&self) -> Result<(), SessionError> {
@@ -958,23 +1058,32 @@ impl SessionStore {
         if self.phase == Phase::Committed {
             return self.check_open().map(|()| CommitHeaders::default());
         }
-        let failed = status >= 500;
-        let result = if failed || self.phase == Phase::Unloaded {
-            Ok(())
-        } else {
-            let result = self.persist().await;
+        let mut result = Ok(());
+        if status < 500 && self.phase != Phase::Unloaded {
+            result = self.persist().await;
             // After a save that failed there is nothing to repair with: what it was to do would be
             // carried out after all, behind an answer that says it was not.
-            if result.is_ok() && self.is_behind() {
-                self.repair().await;
+            if result.is_ok()
+                && let Some(repair) = self.begin_repair()
+            {
+                let saved = self.drive(repair).await;
+                self.apply_repair(saved);
             }
-            result
-        };
-        if result.is_ok() && !failed && self.out.fresh.is_none() && self.seen_is_due() {
+        }
+        self.close(status, result)
+    }
+
+    /// The last step of a commit: slides the idle time where that is due, and closes the session.
+    pub(crate) fn close(
+        &mut self,
+        status: u16,
+        saved: Result<(), SessionError>,
+    ) -> Result<CommitHeaders, SessionError> {
+        if saved.is_ok() && status < 500 && self.out.fresh.is_none() && self.seen_is_due() {
             self.slide();
         }
         self.phase = Phase::Committed;
-        result.map(|()| self.done_headers())
+        saved.map(|()| self.done_headers())
     }
 
     /// The headers for what was done already, by `destroy`, `flush` or an explicit `save`: for an
@@ -1058,9 +1167,24 @@ async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<()
     Ok(())
 }
 
+/// Finishes a logout that storage could not take when it was asked for.
+async fn finish_pending_logout(ctx: &Ctx, stone: Tombstone) -> Look {
+    let access = if is_finished(ctx, stone).await {
+        Access::Empty
+    } else {
+        Access::Detached
+    };
+    Look {
+        finding: Finding::nothing(Outcome::Revoked, access),
+        at: ctx.now(),
+        asked_at: None,
+        behind: false,
+    }
+}
+
 /// True where all that the logout of `stone` owes is done, now if not before: each of its markers
 /// stands, and the record is gone where records are deleted at once.
-async fn bury(ctx: &Ctx, stone: Tombstone) -> bool {
+async fn is_finished(ctx: &Ctx, stone: Tombstone) -> bool {
     let now = ctx.now();
     let owed = markers_of(stone, now);
     let record = ctx.settings.purge().then(|| ctx.names.record(&stone.key()));

@@ -12,6 +12,7 @@ use crate::presented::Held;
 use crate::record::{Envelope, Unreadable};
 use crate::revocation::{Death, Marker, Markers, OwnerMarker};
 use crate::sessions::Shared;
+use crate::stats::Count;
 
 /// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
 /// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
@@ -61,6 +62,7 @@ pub(crate) async fn look(
         let stored = remembered.settled.map(Ok);
         let markers = own_markers(ctx, &held, now);
         let finding = sight(ctx, &held, [now, now], markers, stored, None);
+        ctx.count(Count::TableLoads);
         return Ok(Look {
             finding,
             at: now,
@@ -103,6 +105,7 @@ pub(crate) async fn look(
     }
     // A put that is on its way already will do.
     let behind = (unstored || finding.conflict) && flying.is_none();
+    ctx.count(Count::StoreLoads);
     Ok(Look {
         finding,
         at,

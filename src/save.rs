@@ -76,6 +76,7 @@ pub(crate) struct MarkerPut {
 /// A save that is done.
 pub(crate) struct Saved {
     pub(crate) identity: Identity,
+    pub(crate) step: Step,
     pub(crate) envelope: Envelope,
     /// The record's text as it was put.
     pub(crate) text: String,
@@ -214,7 +215,7 @@ fn fails_login(error: &SessionError) -> bool {
 const PUTS: u32 = 3;
 
 /// Carries `work` out.
-pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, SessionError> {
+pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
@@ -290,6 +291,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, Sessi
         };
         break Saved {
             identity: work.target,
+            step: work.step,
             envelope,
             text,
             unstored,
@@ -306,7 +308,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Rc<Saved>, Sessi
     for marker in &retire {
         marker.note(&ctx);
     }
-    Ok(Rc::new(saved))
+    Ok(saved)
 }
 
 /// Milliseconds between two looks at whether somebody else has put the record.

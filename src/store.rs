@@ -735,10 +735,6 @@ impl SessionStore {
         error
     }
 
-    pub(crate) fn set_refusal(&self, refusal: Option<SessionError>) {
-        *self.refused.borrow_mut() = refusal;
-    }
-
     /// The last refusal of this session, if there was one.
     ///
     /// ```
@@ -1249,7 +1245,7 @@ fn not_loaded() -> SessionError {
     )
 }
 
-fn committed() -> SessionError {
+pub(crate) fn committed() -> SessionError {
     SessionError::new(
         ErrorCode::Committed,
         "the session was committed with the response: change it before that",
