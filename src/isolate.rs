@@ -7,8 +7,8 @@
 //! across an await. A request may be frozen for ever at any await, so whatever is in flight has a
 //! deadline.
 
-use std::cell::{RefCell, RefMut};
-use std::collections::HashMap;
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::rc::Rc;
 
@@ -18,18 +18,27 @@ use crate::revocation::{Marker, OwnerMarker};
 use crate::stats::{Stats, Tally};
 use crate::version::Version;
 
+// Every bound is one of the isolate, whatever its namespaces and prefixes: a client that makes many
+// sessions, or an application that has a prefix for each tenant, takes room from others' entries and
+// never more room. What is dropped is read again from the store.
+
 /// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
 const RECORD_BYTES: usize = 4 * 1024 * 1024;
 /// And how many of them: what a table of 8,192 places takes without growing once more.
 const RECORDS: usize = 7_000;
 /// Derived keys that an isolate keeps.
 const DERIVED_KEYS: usize = 2_048;
-/// Markers that an isolate keeps.
+/// Markers that an isolate keeps, and as many of owners.
 const MARKERS: usize = 16_384;
 /// Markers of which an isolate remembers that it has put them, and for how many milliseconds: for
 /// the login that follows an end to all sessions in the same request.
 const MARKERS_PUT: usize = 2_048;
 const PUT_LATELY: i64 = 30_000;
+/// Namespaces and prefixes that an isolate keeps apart, beside those in use.
+const SCOPES: usize = 256;
+/// Puts of one record that are known to be under way. Each contains those before it, so that the
+/// oldest is the one that can be spared.
+const FLIGHTS: usize = 8;
 /// Milliseconds after which a put that was not answered is taken as one that never will be.
 const FLIGHT: i64 = 30_000;
 
@@ -53,8 +62,21 @@ pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 
 #[derive(Default)]
 struct State {
-    /// A Worker has one namespace, or few.
-    tables: Vec<(Scope, Table)>,
+    /// The one used last at the end.
+    scopes: Vec<Scope>,
+    /// How many of them there may be before some have to go.
+    scopes_most: usize,
+    last_scope: ScopeId,
+    sessions: Lru<(ScopeId, SessionKey), Session>,
+    /// Bytes of their records.
+    bytes: usize,
+    /// Markers that this isolate has put, until an instant.
+    markers: Lru<(ScopeId, Dead), (Marker, i64)>,
+    owners: Lru<(ScopeId, Id), (OwnerMarker, i64)>,
+    /// Until when what [`Sessions::revoke_all`](crate::Sessions::revoke_all) has put need not be
+    /// put or read again.
+    dead_put: Lru<(ScopeId, Dead), i64>,
+    owners_put: Lru<(ScopeId, Id), i64>,
     /// By the tag of the key cookie that a token came in: no token outlives its request. A tag was
     /// verified with the keys of one configuration and is none in any other, so that what was
     /// derived in one is never found in another.
@@ -63,8 +85,21 @@ struct State {
     rings: Vec<(String, crate::keys::SecretRing)>,
 }
 
-/// Which namespace: sessions of two never mix.
-type Scope = (Rc<str>, Rc<str>);
+/// A namespace and a key prefix: sessions of two never mix.
+struct Scope {
+    /// Of whoever counts apart: its sessions are its own too.
+    tally: Rc<Tally>,
+    connector: Box<str>,
+    prefix: Box<str>,
+    /// The first cookie name that was used with it, and whether another came.
+    cookie_name: Option<Box<str>>,
+    has_second_name: bool,
+    /// Held by every [`Memory`] of it as well.
+    id: Rc<ScopeId>,
+}
+
+/// A number that only one scope of an isolate has.
+type ScopeId = u32;
 
 thread_local! {
     static CURRENT: Isolate = Isolate::default();
@@ -99,32 +134,34 @@ impl Isolate {
         CURRENT.with(Clone::clone)
     }
 
+    /// A part of it that counts apart, with sessions of its own. The bounds are those of the whole.
+    #[cfg(any(test, target_arch = "wasm32"))]
+    pub(crate) fn apart(&self) -> Self {
+        Self(Rc::clone(&self.0), Rc::default())
+    }
+
     /// What was counted in it, and what it holds.
     pub(crate) fn stats(&self) -> Stats {
         let state = self.0.borrow();
-        let tables = state.tables.iter();
-        self.1
-            .stats(tables.fold((0, 0), |(sessions, bytes), (_, table)| {
-                let here = table.sessions.slots.len();
-                (sessions + here, bytes + table.bytes)
-            }))
+        let mine = |scope: &&Scope| Rc::ptr_eq(&scope.tally, &self.1);
+        let mine: HashSet<ScopeId> = state.scopes.iter().filter(mine).map(Scope::id).collect();
+        let sessions = state.sessions.slots.iter();
+        let held = sessions
+            .filter(|slot| mine.contains(&slot.key.0))
+            .fold((0, 0), |(count, bytes), slot| {
+                (count + 1, bytes + slot.value.bytes)
+            });
+        self.1.stats(held)
     }
 
-    /// The part of it that is about the namespace `connector`, under a key prefix.
-    pub(crate) fn memory(&self, connector: &str, prefix: &str) -> Memory {
-        let mut state = self.0.borrow_mut();
-        let known = state
-            .tables
-            .iter()
-            .position(|((here, under), _)| **here == *connector && **under == *prefix);
-        let table = known.unwrap_or_else(|| {
-            let scope = (connector.into(), prefix.into());
-            state.tables.push((scope, Table::default()));
-            state.tables.len() - 1
-        });
+    /// The part of it that is about the namespace `connector`, under a key prefix. A removed key is
+    /// remembered for `removed_for` milliseconds.
+    pub(crate) fn memory(&self, connector: &str, prefix: &str, removed_for: i64) -> Memory {
+        let scope = self.0.borrow_mut().scope(&self.1, connector, prefix);
         Memory {
             isolate: self.clone(),
-            table,
+            scope,
+            removed_for,
         }
     }
 
@@ -158,8 +195,8 @@ impl Isolate {
 #[derive(Clone)]
 pub(crate) struct Memory {
     isolate: Isolate,
-    /// Its place in the isolate's tables, none of which ever goes.
-    table: usize,
+    scope: Rc<ScopeId>,
+    removed_for: i64,
 }
 
 /// What an isolate remembers of one session.
@@ -168,32 +205,17 @@ pub(crate) struct Remembered {
     /// The record as it was read, or put and acknowledged; or refused with 429, while it travels
     /// in the browser's overlay.
     pub(crate) settled: Option<Envelope>,
-    /// A record whose put is not answered yet.
-    pub(crate) flying: Option<Envelope>,
+    /// Records whose puts are not answered yet, the oldest first.
+    pub(crate) flying: Vec<Envelope>,
     /// When the session's markers were last read and none was there.
     pub(crate) markers_read_at: Option<i64>,
 }
 
 #[derive(Default)]
-struct Table {
-    /// The first cookie name that was used with it, and whether another came.
-    cookie_name: Option<Rc<str>>,
-    has_second_name: bool,
-    sessions: Lru<SessionKey, Session>,
-    bytes: usize,
-    /// Markers that this isolate has put, until an instant.
-    markers: Lru<Dead, (Marker, i64)>,
-    owners: Lru<Id, (OwnerMarker, i64)>,
-    /// Until when what [`Sessions::revoke_all`](crate::Sessions::revoke_all) has put need not be
-    /// put or read again.
-    dead_put: Lru<Dead, i64>,
-    owners_put: Lru<Id, i64>,
-}
-
-#[derive(Default)]
 struct Session {
     settled: Option<Envelope>,
-    flying: Option<(Envelope, i64)>,
+    /// Puts that are not answered, each until when it may be.
+    flights: Vec<(Envelope, i64)>,
     markers_read_at: Option<i64>,
     /// The store may hold less than what is settled: a put was refused, or two overlapped.
     unsure: bool,
@@ -205,22 +227,34 @@ struct Session {
 }
 
 impl Memory {
-    fn with<T>(&self, act: impl FnOnce(&mut Table) -> T) -> T {
-        act(&mut self.table())
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        act(&mut self.isolate.0.borrow_mut())
     }
 
-    fn table(&self) -> RefMut<'_, Table> {
-        RefMut::map(self.isolate.0.borrow_mut(), |state| {
-            &mut state.tables[self.table].1
-        })
+    /// `key` in this namespace.
+    fn of<K>(&self, key: K) -> (ScopeId, K) {
+        (*self.scope, key)
+    }
+
+    fn change<T>(&self, key: &SessionKey, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
+        self.with(|state| state.change(self.of(*key), now, act))
+    }
+
+    /// Keys that were removed before this are forgotten.
+    fn horizon(&self, now: i64) -> i64 {
+        now.saturating_sub(self.removed_for)
     }
 
     /// True once: where sessions with another cookie name are kept here too.
     pub(crate) fn is_second_name(&self, cookie_name: &str) -> bool {
-        self.with(|table| {
-            let first = table.cookie_name.get_or_insert_with(|| cookie_name.into());
-            let second = **first != *cookie_name && !table.has_second_name;
-            table.has_second_name |= second;
+        self.with(|state| {
+            let mut scopes = state.scopes.iter_mut();
+            let Some(scope) = scopes.rfind(|scope| Rc::ptr_eq(&scope.id, &self.scope)) else {
+                return false;
+            };
+            let first = scope.cookie_name.get_or_insert_with(|| cookie_name.into());
+            let second = **first != *cookie_name && !scope.has_second_name;
+            scope.has_second_name |= second;
             second
         })
     }
@@ -244,21 +278,20 @@ impl Memory {
 
     /// What is remembered of the record of `key`, no older than `age` milliseconds.
     pub(crate) fn recall(&self, key: &SessionKey, now: i64, age: i64) -> Remembered {
-        self.with(|table| {
-            let Some(session) = table.sessions.get(key) else {
+        let key = self.of(*key);
+        self.with(|state| {
+            let Some(session) = state.sessions.get(&key) else {
                 return Remembered::default();
             };
             if now.saturating_sub(session.at) > age {
-                table.forget(key);
+                state.forget(&key);
                 return Remembered::default();
             }
-            let flying = session
-                .flying
-                .as_ref()
-                .filter(|(_, deadline)| now < *deadline);
+            let flights = session.flights.iter();
+            let flying = flights.filter(|(_, deadline)| now < *deadline);
             Remembered {
                 settled: session.settled.clone(),
-                flying: flying.map(|(envelope, _)| envelope.clone()),
+                flying: flying.map(|(envelope, _)| envelope.clone()).collect(),
                 markers_read_at: session.markers_read_at,
             }
         })
@@ -267,66 +300,61 @@ impl Memory {
     /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
     /// nothing of the time since.
     pub(crate) fn read(&self, key: &SessionKey, envelope: &Envelope, asked_at: i64, now: i64) {
-        self.with(|table| {
-            table.change(key, now, |session| {
-                session.settle(envelope);
-                session.markers_read_at = session.markers_read_at.max(Some(asked_at));
-            });
+        self.change(key, now, |session| {
+            session.settle(envelope, self.horizon(now));
+            session.markers_read_at = session.markers_read_at.max(Some(asked_at));
         });
     }
 
     /// Remembers a record whose put is about to begin.
     pub(crate) fn fly(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         let deadline = now.saturating_add(FLIGHT);
-        self.with(|table| {
-            table.change(key, now, |session| {
-                session.flying = Some((envelope.clone(), deadline));
-            });
+        self.change(key, now, |session| {
+            if mutant!(one_flight_at_a_time) {
+                session.flights.clear();
+            }
+            if session.flights.len() >= FLIGHTS {
+                session.flights.remove(0);
+            }
+            session.flights.push((envelope.clone(), deadline));
         });
     }
 
-    /// The put of `envelope` was acknowledged. True where a newer one has set off meanwhile: the
-    /// store may have taken the two in either order.
+    /// The put of `envelope` was acknowledged. True where it lacks something that was put
+    /// meanwhile: the store may have taken the two in either order.
     pub(crate) fn landed(&self, key: &SessionKey, envelope: &Envelope, now: i64) -> bool {
-        self.with(|table| {
-            table.change(key, now, |session| {
-                let overtaken = session.is_newer_than(envelope.version);
-                session.end_flight(envelope.version);
-                session.settle(envelope);
-                session.unsure |= overtaken;
-                overtaken
-            })
+        let horizon = self.horizon(now);
+        self.change(key, now, |session| {
+            session.end_flight(envelope.version);
+            let overtaken = session.knows_more_than(envelope, horizon);
+            session.settle(envelope, horizon);
+            session.unsure |= overtaken;
+            overtaken
         })
     }
 
     /// A put of all that was settled was acknowledged, which began while no other was under way.
     /// Unless one has begun or landed since, the store holds it.
     pub(crate) fn landed_alone(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
-        self.with(|table| {
-            table.change(key, now, |session| {
-                session.unsure = session.is_newer_than(envelope.version);
-            });
+        self.change(key, now, |session| {
+            session.unsure = session.knows_more_than(envelope, self.horizon(now));
         });
     }
 
     /// True where the store holds all that is settled here, as far as this isolate can know.
     pub(crate) fn is_sure(&self, key: &SessionKey) -> bool {
-        self.with(|table| {
-            table
-                .sessions
-                .get(key)
-                .is_none_or(|session| !session.unsure)
+        self.with(|state| {
+            let session = state.sessions.get(&self.of(*key));
+            session.is_none_or(|session| !session.unsure)
         })
     }
 
     /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
     pub(crate) fn grounded(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
-        self.with(|table| {
-            table.change(key, now, |session| {
-                session.end_flight(envelope.version);
-                session.settle(envelope);
-                session.unsure = true;
-            });
+        self.change(key, now, |session| {
+            session.end_flight(envelope.version);
+            session.settle(envelope, self.horizon(now));
+            session.unsure = true;
         });
     }
 
@@ -335,123 +363,172 @@ impl Memory {
         if mutant!(flight_never_withdrawn) {
             return;
         }
-        self.with(|table| {
-            table.change(key, now, |session| {
-                session.end_flight(version);
-                session.markers_read_at = None;
-            });
+        self.change(key, now, |session| {
+            session.end_flight(version);
+            session.markers_read_at = None;
         });
     }
 
     /// True for the one request that is to put the record again when the store takes the next
     /// write; the others leave it to that one, for as long as it may take.
     pub(crate) fn claim_put_again(&self, key: &SessionKey, now: i64) -> bool {
-        self.with(|table| {
-            table.change(key, now, |session| {
-                let claimed = session.put_again_until.is_some_and(|until| now < until);
-                if !claimed {
-                    session.put_again_until = Some(now.saturating_add(FLIGHT));
-                }
-                !claimed
-            })
+        self.change(key, now, |session| {
+            let claimed = session.put_again_until.is_some_and(|until| now < until);
+            if !claimed {
+                session.put_again_until = Some(now.saturating_add(FLIGHT));
+            }
+            !claimed
         })
     }
 
     /// The request that claimed it is done.
     pub(crate) fn release_put_again(&self, key: &SessionKey, now: i64) {
-        self.with(|table| {
-            table.change(key, now, |session| session.put_again_until = None);
-        });
+        self.change(key, now, |session| session.put_again_until = None);
     }
 
     /// Forgets the record of `key`.
     pub(crate) fn forget(&self, key: &SessionKey) {
-        self.with(|table| table.forget(key));
+        self.with(|state| state.forget(&self.of(*key)));
     }
 
     /// Remembers a marker that this isolate puts, until an instant.
     pub(crate) fn note_marker(&self, dead: Dead, marker: Marker, until: i64) {
-        self.with(|table| {
-            let (known, known_until) = table.markers.get_or_insert(dead, || (marker, until));
+        self.with(|state| {
+            let noted = || (marker, until);
+            let (known, known_until) = state.markers.get_or_insert(self.of(dead), noted);
             // The first word of a death counts, and a revocation more than a rotation.
             *known = known.or_earlier(marker);
             *known_until = until.max(*known_until);
-            table.markers.shrink_to(MARKERS);
+            state.markers.shrink_to(MARKERS);
         });
     }
 
     /// The marker that this isolate has put of what may be dead.
     pub(crate) fn marker(&self, dead: Dead, now: i64) -> Option<Marker> {
-        self.with(|table| {
-            let (marker, until) = table.markers.get(&dead)?;
+        self.with(|state| {
+            let (marker, until) = state.markers.get(&self.of(dead))?;
             (now < *until).then_some(*marker)
         })
     }
 
     /// Remembers an owner marker that this isolate puts, until an instant.
     pub(crate) fn note_owner(&self, owner: Id, marker: OwnerMarker, until: i64) {
-        self.with(|table| {
-            let known = table
-                .owners
-                .get_or_insert(owner, || (marker.clone(), until));
+        self.with(|state| {
+            let noted = || (marker.clone(), until);
+            let known = state.owners.get_or_insert(self.of(owner), noted);
             if known.0.at <= marker.at {
                 *known = (marker, until);
             }
-            table.owners.shrink_to(MARKERS);
+            state.owners.shrink_to(MARKERS);
         });
     }
 
     /// The owner marker that this isolate has put.
     pub(crate) fn owner(&self, owner: Id, now: i64) -> Option<OwnerMarker> {
-        self.with(|table| {
-            let (marker, until) = table.owners.get(&owner)?;
+        self.with(|state| {
+            let (marker, until) = state.owners.get(&self.of(owner))?;
             (now < *until).then(|| marker.clone())
         })
     }
 
     /// Remembers that the revocation of `dead` stands in the store: this isolate has put it.
     pub(crate) fn note_dead_put(&self, dead: Dead, now: i64) {
-        self.with(|table| {
+        self.with(|state| {
             let until = now.saturating_add(PUT_LATELY);
-            *table.dead_put.get_or_insert(dead, || until) = until;
-            table.dead_put.shrink_to(MARKERS_PUT);
+            *state.dead_put.get_or_insert(self.of(dead), || until) = until;
+            state.dead_put.shrink_to(MARKERS_PUT);
         });
     }
 
     /// True where this isolate has put the revocation of `dead` lately.
     pub(crate) fn was_dead_put(&self, dead: Dead, now: i64) -> bool {
-        self.with(|table| table.dead_put.get(&dead).is_some_and(|until| now < *until))
+        self.with(|state| {
+            state
+                .dead_put
+                .get(&self.of(dead))
+                .is_some_and(|until| now < *until)
+        })
     }
 
     /// Remembers that the marker of `owner` that is known here stands in the store.
     pub(crate) fn note_owner_put(&self, owner: Id, now: i64) {
-        self.with(|table| {
+        self.with(|state| {
             let until = now.saturating_add(PUT_LATELY);
-            *table.owners_put.get_or_insert(owner, || until) = until;
-            table.owners_put.shrink_to(MARKERS_PUT);
+            *state.owners_put.get_or_insert(self.of(owner), || until) = until;
+            state.owners_put.shrink_to(MARKERS_PUT);
         });
     }
 
     /// True where this isolate has put a marker of `owner` lately.
     pub(crate) fn was_owner_put(&self, owner: Id, now: i64) -> bool {
-        self.with(|table| {
-            table
+        self.with(|state| {
+            state
                 .owners_put
-                .get(&owner)
+                .get(&self.of(owner))
                 .is_some_and(|until| now < *until)
         })
     }
-
-    /// Sessions and bytes of records that are remembered.
-    #[cfg(test)]
-    pub(crate) fn size(&self) -> (usize, usize) {
-        self.with(|table| (table.sessions.slots.len(), table.bytes))
-    }
 }
 
-impl Table {
-    fn change<T>(&mut self, key: &SessionKey, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
-        let session = self.sessions.get_or_insert(*key, Session::default);
+impl State {
+    fn scope(&mut self, tally: &Rc<Tally>, connector: &str, prefix: &str) -> Rc<ScopeId> {
+        let known = self.scopes.iter().rposition(|scope| {
+            Rc::ptr_eq(&scope.tally, tally)
+                && *scope.connector == *connector
+                && *scope.prefix == *prefix
+        });
+        let scope = match known {
+            Some(place) => self.scopes.remove(place),
+            None => {
+                self.forget_scopes();
+                self.last_scope = self.last_scope.wrapping_add(1);
+                Scope {
+                    tally: Rc::clone(tally),
+                    connector: connector.into(),
+                    prefix: prefix.into(),
+                    cookie_name: None,
+                    has_second_name: false,
+                    id: Rc::new(self.last_scope),
+                }
+            }
+        };
+        let id = Rc::clone(&scope.id);
+        self.scopes.push(scope);
+        id
+    }
+
+    /// Where there are many scopes, forgets half of them with all that is remembered of them: those
+    /// that were used longest ago, but for what somebody still uses.
+    fn forget_scopes(&mut self) {
+        if self.scopes.len() < self.scopes_most.max(SCOPES) {
+            return;
+        }
+        let mut gone = HashSet::new();
+        self.scopes.retain(|scope| {
+            let goes = gone.len() < SCOPES / 2 && Rc::strong_count(&scope.id) == 1;
+            if goes {
+                gone.insert(scope.id());
+            }
+            !goes
+        });
+        // Where most are in use, not each new one is to look at all of them.
+        self.scopes_most = 2 * self.scopes.len();
+        self.sessions.retain(|(scope, _)| !gone.contains(scope));
+        self.markers.retain(|(scope, _)| !gone.contains(scope));
+        self.owners.retain(|(scope, _)| !gone.contains(scope));
+        self.dead_put.retain(|(scope, _)| !gone.contains(scope));
+        self.owners_put.retain(|(scope, _)| !gone.contains(scope));
+        self.weigh();
+    }
+
+    fn change<T>(
+        &mut self,
+        key: (ScopeId, SessionKey),
+        now: i64,
+        act: impl FnOnce(&mut Session) -> T,
+    ) -> T {
+        let session = self.sessions.get_or_insert(key, Session::default);
+        session.flights.retain(|(_, deadline)| now < *deadline);
         let done = act(session);
         session.at = now;
         let before = session.bytes;
@@ -459,8 +536,7 @@ impl Table {
         self.bytes = self.bytes + session.bytes - before;
         while self.bytes > RECORD_BYTES || self.sessions.slots.len() > RECORDS {
             let left = self.sessions.drop_older_half();
-            let sessions = self.sessions.slots.iter();
-            self.bytes = sessions.map(|slot| slot.value.bytes).sum();
+            self.weigh();
             if left == 0 {
                 break;
             }
@@ -468,44 +544,58 @@ impl Table {
         done
     }
 
-    fn forget(&mut self, key: &SessionKey) {
+    fn weigh(&mut self) {
+        let sessions = self.sessions.slots.iter();
+        self.bytes = sessions.map(|slot| slot.value.bytes).sum();
+    }
+
+    fn forget(&mut self, key: &(ScopeId, SessionKey)) {
         if let Some(session) = self.sessions.remove(key) {
             self.bytes -= session.bytes;
         }
     }
 }
 
+impl Scope {
+    fn id(&self) -> ScopeId {
+        *self.id
+    }
+}
+
 impl Session {
-    fn settle(&mut self, envelope: &Envelope) {
-        self.settled = Some(match self.settled.take() {
+    fn settle(&mut self, envelope: &Envelope, horizon: i64) {
+        let mut settled = match self.settled.take() {
             Some(settled) => settled.join(envelope.clone()),
             None => envelope.clone(),
-        });
+        };
+        // A join has the removed keys of both sides: of one that is joined again and again they
+        // would be all that there ever were.
+        settled.data.settle(settled.version, horizon);
+        self.settled = Some(settled);
     }
 
-    fn is_newer_than(&self, version: Version) -> bool {
-        let flying = self.flying.as_ref().map(|(envelope, _)| envelope.version);
-        let settled = self.settled.as_ref().map(|envelope| envelope.version);
-        flying.max(settled).is_some_and(|newest| newest > version)
+    /// Everything that is settled or under way.
+    fn known(&self) -> impl Iterator<Item = &Envelope> {
+        let flights = self.flights.iter().map(|(envelope, _)| envelope);
+        self.settled.iter().chain(flights)
+    }
+
+    /// True where something is known that `envelope` lacks. Versions alone do not tell: two that
+    /// were made without knowing of each other may both be the next one.
+    fn knows_more_than(&self, envelope: &Envelope, horizon: i64) -> bool {
+        self.known().any(|known| {
+            known.version > envelope.version
+                || !(mutant!(one_flight_at_a_time) || envelope.contains(known, horizon))
+        })
     }
 
     fn end_flight(&mut self, version: Version) {
-        if self
-            .flying
-            .as_ref()
-            .is_some_and(|(envelope, _)| envelope.version == version)
-        {
-            self.flying = None;
-        }
+        self.flights
+            .retain(|(envelope, _)| envelope.version != version);
     }
 
     fn weight(&self) -> usize {
-        let flying = self.flying.as_ref().map(|(envelope, _)| envelope);
-        flying
-            .into_iter()
-            .chain(&self.settled)
-            .map(Envelope::weight)
-            .sum()
+        self.known().map(Envelope::weight).sum()
     }
 }
 
@@ -566,6 +656,11 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         Some(slot.value)
     }
 
+    fn retain(&mut self, wanted: impl Fn(&K) -> bool) {
+        self.slots.retain(|slot| wanted(&slot.key));
+        self.index_again();
+    }
+
     /// Where there are more than `most`, removes the half that was used longest ago: rarely, and
     /// then enough that each entry pays for one look at it.
     fn shrink_to(&mut self, most: usize) {
@@ -590,11 +685,15 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
             }
         }
         self.slots.retain(|slot| slot.used > low);
+        self.index_again();
+        self.slots.len()
+    }
+
+    fn index_again(&mut self) {
         // In the room that it has: a new one beside it would be memory that never comes back.
         self.index.clear();
         let places = self.slots.iter().enumerate();
         self.index.extend(places.map(|(at, slot)| (slot.key, at)));
-        self.slots.len()
     }
 }
 
@@ -622,8 +721,13 @@ mod tests {
         }
     }
 
+    /// Sessions and bytes of records that are remembered.
+    fn size(memory: &Memory) -> (usize, usize) {
+        memory.with(|state| (state.sessions.slots.len(), state.bytes))
+    }
+
     fn memory() -> Memory {
-        Isolate::new().memory("test", "")
+        Isolate::new().memory("test", "", 1_000)
     }
 
     #[test]
@@ -631,10 +735,10 @@ mod tests {
         let memory = memory();
         memory.fly(&key(1), &envelope(1), 0);
         let recalled = memory.recall(&key(1), 0, 1_000);
-        assert!(recalled.settled.is_none() && recalled.flying.is_some());
+        assert!(recalled.settled.is_none() && recalled.flying.len() == 1);
         assert!(!memory.landed(&key(1), &envelope(1), 5));
         let recalled = memory.recall(&key(1), 5, 1_000);
-        assert!(recalled.settled.is_some() && recalled.flying.is_none());
+        assert!(recalled.settled.is_some() && recalled.flying.is_empty());
         assert_eq!(recalled.markers_read_at, None);
     }
 
@@ -643,25 +747,75 @@ mod tests {
         let memory = memory();
         memory.fly(&key(1), &envelope(1), 0);
         memory.crashed(&key(1), envelope(1).version, 1);
-        assert!(memory.recall(&key(1), 1, 1_000).flying.is_none());
+        assert!(memory.recall(&key(1), 1, 1_000).flying.is_empty());
         memory.fly(&key(1), &envelope(2), 1);
-        assert!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.is_some());
+        assert_eq!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.len(), 1);
         assert!(
             memory
                 .recall(&key(1), 1 + FLIGHT, i64::MAX)
                 .flying
-                .is_none()
+                .is_empty()
         );
     }
 
     #[test]
     fn an_overtaken_put_is_noticed() {
         let memory = memory();
+        let newer = envelope(2).join(envelope(1));
         memory.fly(&key(1), &envelope(1), 0);
-        memory.fly(&key(1), &envelope(2), 0);
+        memory.fly(&key(1), &newer, 0);
         assert!(memory.landed(&key(1), &envelope(1), 1));
-        assert!(memory.recall(&key(1), 1, 1_000).flying.is_some());
-        assert!(!memory.landed(&key(1), &envelope(2), 1));
+        assert_eq!(memory.recall(&key(1), 1, 1_000).flying.len(), 1);
+        assert!(!memory.landed(&key(1), &newer, 1));
+    }
+
+    #[test]
+    fn puts_are_known_side_by_side_and_their_number_is_bounded() {
+        let memory = memory();
+        for n in 1..=3 {
+            memory.fly(&key(1), &envelope(n), 0);
+        }
+        memory.crashed(&key(1), envelope(2).version, 1);
+        let versions = || {
+            let flying = memory.recall(&key(1), 1, 1_000).flying;
+            let counters = flying.iter().map(|envelope| envelope.version.counter);
+            counters.collect::<Vec<_>>()
+        };
+        assert_eq!(versions(), [1, 3]);
+        for n in 4..=20 {
+            memory.fly(&key(1), &envelope(n), 1);
+        }
+        assert_eq!(versions(), (13..=20).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_put_that_lacks_what_another_wrote_is_noticed_whichever_is_newer() {
+        for (first, second) in [(1, 2), (2, 1)] {
+            let memory = memory();
+            memory.fly(&key(1), &envelope(first), 0);
+            memory.fly(&key(1), &envelope(second), 0);
+            memory.landed(&key(1), &envelope(first), 1);
+            assert!(memory.landed(&key(1), &envelope(second), 2));
+            assert!(!memory.is_sure(&key(1)));
+            let settled = memory.recall(&key(1), 2, 1_000).settled.unwrap();
+            memory.landed_alone(&key(1), &settled, 3);
+            assert!(memory.is_sure(&key(1)));
+        }
+    }
+
+    #[test]
+    fn removed_keys_are_forgotten_when_their_time_is_over() {
+        let memory = memory();
+        for n in 1..=100 {
+            let now = i64::from(n) * 100;
+            let mut envelope = envelope(n);
+            let gone = format!("k{n}");
+            envelope.data.values.remove(&gone, now);
+            envelope.data.settle(envelope.version, 0);
+            memory.read(&key(1), &envelope, now, now);
+        }
+        let settled = memory.recall(&key(1), 10_000, 1_000).settled.unwrap();
+        assert_eq!(settled.data.values.settled().count(), 11);
     }
 
     #[test]
@@ -677,13 +831,13 @@ mod tests {
     #[test]
     fn namespaces_and_prefixes_do_not_mix() {
         let isolate = Isolate::new();
-        isolate.memory("a", "").read(&key(1), &envelope(1), 0, 0);
-        for other in [isolate.memory("b", ""), isolate.memory("a", "x")] {
+        isolate.memory("a", "", 0).read(&key(1), &envelope(1), 0, 0);
+        for other in [isolate.memory("b", "", 0), isolate.memory("a", "x", 0)] {
             assert!(other.recall(&key(1), 0, 1_000).settled.is_none());
         }
         assert!(
             isolate
-                .memory("a", "")
+                .memory("a", "", 0)
                 .recall(&key(1), 0, 1_000)
                 .settled
                 .is_some()
@@ -702,7 +856,7 @@ mod tests {
             memory.read(&key(n), &big, 0, 0);
             memory.recall(&key(0), 0, 1_000);
         }
-        let (sessions, bytes) = memory.size();
+        let (sessions, bytes) = size(&memory);
         assert!(
             bytes <= RECORD_BYTES && (30..50).contains(&sessions),
             "{sessions} {bytes}"
@@ -724,17 +878,73 @@ mod tests {
                 derived: Id(id),
             }
         });
-        let room = || memory.with(|table| table.sessions.index.capacity());
+        let room = || memory.with(|state| state.sessions.index.capacity());
         let mut fill = |count| {
             for key in ids.by_ref().take(count) {
                 memory.read(&key, &small, 0, 0);
-                assert!(memory.size().0 <= RECORDS);
+                assert!(size(&memory).0 <= RECORDS);
             }
         };
         fill(RECORDS);
         let full = room();
         fill(2 * RECORDS);
         assert_eq!(room(), full);
+    }
+
+    #[test]
+    fn prefixes_are_bounded_in_number_and_what_is_in_use_stays() {
+        let isolate = Isolate::new();
+        let memory = |n: usize| isolate.memory("a", &format!("tenant-{n}."), 0);
+        let in_use = memory(0);
+        for n in 0..10 * SCOPES {
+            memory(n).read(&key(1), &envelope(1), 0, 0);
+            memory(n).note_marker(Dead::Key(Id([1; 16])), Marker::revoked(0), 9);
+            memory(n).note_owner(
+                Id([1; 16]),
+                OwnerMarker {
+                    at: 0,
+                    except: Vec::new(),
+                },
+                9,
+            );
+        }
+        assert!(in_use.recall(&key(1), 0, 1_000).settled.is_some());
+        let (sessions, bytes) = size(&in_use);
+        assert!((SCOPES / 2..=SCOPES).contains(&sessions), "{sessions}");
+        let (scopes, markers, owners) = in_use.with(|state| {
+            let [markers, owners] = [state.markers.slots.len(), state.owners.slots.len()];
+            (state.scopes.len(), markers, owners)
+        });
+        assert_eq!((scopes, markers, owners), (sessions, sessions, sessions));
+        assert_eq!(isolate.stats().table_bytes, bytes as u64);
+        // What goes and comes again begins anew.
+        assert!(memory(1).recall(&key(1), 0, 1_000).settled.is_none());
+    }
+
+    #[test]
+    fn what_counts_apart_shares_the_bounds_and_nothing_else() {
+        let isolate = Isolate::new();
+        let (one, other) = (isolate.apart(), isolate.apart());
+        one.memory("", "", 0).read(&key(1), &envelope(1), 0, 0);
+        let there = other.memory("", "", 0);
+        assert!(there.recall(&key(1), 0, 1_000).settled.is_none());
+        let held = [&one, &other, &isolate].map(|it| it.stats().table_entries);
+        assert_eq!(held, [1, 0, 0]);
+        let small = Envelope::begin(0, 1_000_000);
+        for n in 0..2 * RECORDS {
+            let mut id = [0; 16];
+            id[..8].copy_from_slice(&n.to_be_bytes());
+            let [lineage, derived] = [Id(id); 2];
+            let owner = None;
+            let key = SessionKey {
+                owner,
+                lineage,
+                derived,
+            };
+            there.read(&key, &small, 0, 0);
+        }
+        assert!(size(&there).0 <= RECORDS);
+        assert_eq!(one.stats().table_entries, 0, "used longest ago");
     }
 
     #[test]

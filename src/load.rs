@@ -84,7 +84,7 @@ pub(crate) async fn look(
         settled, flying, ..
     } = ctx.memory.recall(&key, at, ctx.window());
     let settled = if mutant!(flying_shown_to_loads) {
-        flying.clone().or(settled)
+        flying.last().cloned().or(settled)
     } else {
         settled
     };
@@ -104,7 +104,7 @@ pub(crate) async fn look(
         _ => {}
     }
     // A put that is on its way already will do.
-    let behind = (unstored || finding.conflict) && flying.is_none();
+    let behind = (unstored || finding.conflict) && flying.is_empty();
     ctx.count(Count::StoreLoads);
     Ok(Look {
         finding,

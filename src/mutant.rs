@@ -52,7 +52,7 @@ pub mod mutants {
         lineage_ignored lineage_marker_not_written listed_not_ended login_keeps_old_session
         login_refused_at_commit
         marker_not_written marker_ttl_short memory_behind_cookie_used memory_trusted_for_ever
-        outage_mints overlay_past_window overtaken_put_forgotten
+        one_flight_at_a_time outage_mints overlay_past_window overtaken_put_forgotten
         own_markers_forgotten owner_marker_ignored removed_keys_forgotten reread_skipped
         rotation_keeps_old_key rotation_marker_first stale_saved
         tombstone_not_honoured version_ignored withheld_cookie_overwritten

@@ -115,7 +115,11 @@ impl Envelope {
     /// Bytes that this takes in memory, nearly.
     pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = 256;
-        FIXED + self.data.weight()
+        let Device { user_agent, place } = &self.device;
+        let owner = self.bound.as_ref().map(|bound| &bound.owner);
+        let texts = [owner, user_agent.as_ref(), place.as_ref()];
+        let texts = texts.into_iter().flatten().map(|text| text.len());
+        FIXED + texts.sum::<usize>() + self.data.weight()
     }
 
     /// The text to store under `storage_key`.

@@ -336,7 +336,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         } = ctx.memory.recall(key, now, ctx.window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        if flying.is_some() || !ctx.memory.claim_put_again(key, now) {
+        if !flying.is_empty() || !ctx.memory.claim_put_again(key, now) {
             ctx.sleep(LOOK_EVERY).await;
             continue;
         }

@@ -11,6 +11,7 @@ use crate::events::{EventSink, Sink};
 use crate::isolate::{Isolate, Memory};
 use crate::keys::{Names, Ring, SecretRing};
 use crate::load::Freshness;
+use crate::outcome::TOMBSTONE_WINDOWS;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
 use crate::settings::Settings;
@@ -134,7 +135,7 @@ impl Sessions {
                 names: Names::new(settings.key_prefix()),
                 connector,
                 runtime,
-                memory: Isolate::new().memory("", settings.key_prefix()),
+                memory: Isolate::new().memory("", settings.key_prefix(), removed_for(&settings)),
                 events: None,
                 timing: None,
                 settings,
@@ -159,7 +160,7 @@ impl Sessions {
     #[must_use]
     pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
         let settings = &self.shared.settings;
-        let memory = isolate.memory(namespace, settings.key_prefix());
+        let memory = isolate.memory(namespace, settings.key_prefix(), removed_for(settings));
         if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
             self.shared.runtime.warn(&format!(
                 "edge-session: sessions with the cookie {:?} and others with another cookie are \
@@ -307,6 +308,11 @@ impl Sessions {
     pub fn stats(&self) -> Stats {
         self.shared.memory.stats()
     }
+}
+
+/// Milliseconds for which it has to be known that a key was removed.
+fn removed_for(settings: &Settings) -> i64 {
+    i64::from(settings.window()) * 1_000 * TOMBSTONE_WINDOWS
 }
 
 /// The header fields that a commit wants on the response.

@@ -14,7 +14,7 @@ use edge_session_sim::history::Sim;
 use edge_session_sim::kv::{LOCATIONS, Spread};
 use edge_session_sim::random::START;
 use edge_session_sim::request::{Answer, Op, Spec};
-use edge_session_sim::world::{Asked, Failure, Verdict, World};
+use edge_session_sim::world::{Asked, Failure, Kind, Verdict, World};
 
 const PARIS: usize = 0;
 const TOKYO: usize = 1;
@@ -26,6 +26,9 @@ struct Store {
     slow: Ms,
     down: bool,
     loses_puts: bool,
+    /// Milliseconds until a put reaches it.
+    late: Ms,
+    refuses_puts: bool,
 }
 
 /// Two locations that hear of each other's writes after a minute.
@@ -41,10 +44,16 @@ impl Stage {
     }
 
     fn with(settings: Settings) -> Self {
+        Self::with_dice(settings, 3)
+    }
+
+    fn with_dice(settings: Settings, seed: u64) -> Self {
         let store = Rc::new(Cell::new(Store {
             slow: 3,
             down: false,
             loses_puts: false,
+            late: 3,
+            refuses_puts: false,
         }));
         let lost: Rc<RefCell<Vec<String>>> = Rc::default();
         let (state, names) = (Rc::clone(&store), Rc::clone(&lost));
@@ -53,7 +62,10 @@ impl Stage {
                 slow,
                 down,
                 loses_puts,
+                late,
+                refuses_puts,
             } = state.get();
+            let is_put = asked.kind == Kind::Put;
             let mut delay = [60_000; LOCATIONS];
             delay[asked.location] = 0;
             let lost = loses_puts && asked.name.starts_with("s.");
@@ -61,8 +73,8 @@ impl Stage {
                 names.borrow_mut().push(asked.name.to_owned());
             }
             Verdict {
-                latency: (3, slow),
-                failure: if down {
+                latency: (if is_put { late } else { 3 }, slow),
+                failure: if down || (refuses_puts && is_put) {
                     Failure::Before(ConnectorErrorKind::Unavailable)
                 } else {
                     Failure::None
@@ -77,7 +89,7 @@ impl Stage {
                 damaged: false,
             }
         };
-        let world = World::new(Dice::new(3), START, Box::new(judge));
+        let world = World::new(Dice::new(seed), START, Box::new(judge));
         world.keep_log();
         let sim = Sim::new(world, settings);
         sim.add_server(PARIS, 0);
@@ -133,9 +145,13 @@ impl Stage {
 
     /// With a value too large for a cookie.
     fn ask_large(&self, client: usize, place: usize, ops: &[Op]) -> Found {
+        self.asked(self.begin_large(client, place, ops))
+    }
+
+    fn begin_large(&self, client: usize, place: usize, ops: &[Op]) -> usize {
         let mut spec = Spec::new(client, place, ops.to_vec());
         spec.large = true;
-        self.asked(self.send(spec))
+        self.send(spec)
     }
 
     fn asked(&self, id: usize) -> Found {
@@ -163,7 +179,10 @@ impl Drop for Stage {
             return;
         }
         self.wait(60_000);
-        self.store(|it| (it.slow, it.down, it.loses_puts) = (3, false, false));
+        self.store(|it| {
+            (it.slow, it.late) = (3, 3);
+            (it.down, it.loses_puts, it.refuses_puts) = (false, false, false);
+        });
         let mut turn = 0;
         let mut anywhere = || {
             turn += 1;
@@ -280,6 +299,31 @@ fn parallel_saves_of_different_keys_in_one_isolate_both_survive() {
     stage.wait(10_000);
     let next = stage.ask(browser, PARIS, &[Op::Read]);
     assert_eq!(next.keys(), ["a", "b", "c"]);
+}
+
+#[test]
+fn a_put_that_failed_meanwhile_does_not_hide_one_that_is_still_under_way() {
+    // Which of two versions with the same counter is the newer, the dice decide: several throws.
+    for seed in 0..8 {
+        let stage = Stage::with_dice(Settings::default(), seed);
+        let browser = stage.visitor(Op::Set(2));
+        stage.store(|it| it.late = 5_000);
+        let late = stage.begin_large(browser, PARIS, &[Op::Set(0)]);
+        stage.store(|it| (it.late, it.refuses_puts) = (3, true));
+        let refused = stage.begin_large(browser, PARIS, &[Op::Set(1)]);
+        stage.wait(1_000);
+        stage.store(|it| it.refuses_puts = false);
+        let quick = stage.begin_large(browser, PARIS, &[Op::Set(2)]);
+        stage.wait(20_000);
+        let errors = [late, refused, quick].map(|id| stage.found(id).error());
+        assert_eq!(errors, [None, Some(ErrorCode::Unavailable), None]);
+        stage.wait(stage.sim.rules.window);
+        let next = stage.ask(browser, TOKYO, &[Op::Read]);
+        assert_eq!(next.outcome, Outcome::Loaded);
+        // Writes are numbered: the visitor's is 0.
+        let kept = [("a".to_owned(), 1), ("c".to_owned(), 3)];
+        assert_eq!(next.keys, BTreeMap::from(kept), "dice {seed}");
+    }
 }
 
 #[test]
