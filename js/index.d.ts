@@ -399,7 +399,7 @@ export interface Stats {
   readonly conflicts: number;
   /** Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended. */
   readonly limitFailures: number;
-  /** Sessions that the isolate remembers now. */
+  /** Sessions of this namespace or connector that the isolate remembers now. */
   readonly tableEntries: number;
   /** Bytes of their data. */
   readonly tableBytes: number;
@@ -489,6 +489,8 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * ```js
    * const sessions = new Sessions(env.SESSIONS, { secret: env.SESSION_SECRET, idleTimeout: 900 });
    * ```
+   * What the isolate remembers belongs to the object: give the same one in each request, not a
+   * wrapper that is made anew.
    */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions);
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });

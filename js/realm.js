@@ -19,9 +19,84 @@ const OUTCOMES =
 /** Where `storage: "memory"` keeps sessions: for development, since each isolate has its own. */
 let isolateMemory;
 
+/**
+ * Core objects that are kept, of all the configurations that an isolate ever sees: a prefix for
+ * each tenant is one each, and so is a KV namespace that is wrapped anew for each request. They
+ * are freed from here, since garbage collection knows nothing of what they take in the wasm's
+ * memory and comes late.
+ */
+const MOST_CORES = 100;
+/** The one used last at the end. It keeps no realm and no connector from being collected. */
+const cores = new Set();
+let usedLast;
+let wasConnectorDropped = false;
+let wasWarned = false;
+
+/** What the core remembers of one connector: made when it is needed, freed with the last realm's core. */
+class CoreMemory {
+  #memory;
+  #users = 0;
+
+  take() {
+    this.#users += 1;
+    return (this.#memory ??= newMemory());
+  }
+
+  /** True where nobody is left. */
+  leave() {
+    this.#users -= 1;
+    if (this.#users > 0) return false;
+    this.#memory.free();
+    this.#memory = undefined;
+    return true;
+  }
+}
+
+/** The core object of a realm. */
+class Core {
+  #object;
+  #memory;
+  #realm;
+
+  constructor(memory, realm) {
+    this.#memory = memory;
+    this.#realm = new WeakRef(realm);
+  }
+
+  /** The object; `make` makes it, at first and after it was dropped. */
+  get(make) {
+    if (!this.#object) {
+      const memory = this.#memory.take();
+      try {
+        this.#object = make(memory);
+      } catch (error) {
+        this.#memory.leave();
+        throw error;
+      }
+    }
+    if (usedLast !== this) {
+      cores.delete(this);
+      cores.add((usedLast = this));
+      if (cores.size > MOST_CORES) cores.values().next().value.#drop();
+    }
+    return this.#object;
+  }
+
+  #drop() {
+    cores.delete(this);
+    // Sessions that are open have what they need of it.
+    this.#object.free();
+    this.#object = undefined;
+    wasConnectorDropped = this.#memory.leave() || wasConnectorDropped;
+    this.#realm.deref()?.unlist();
+  }
+}
+
 /** One configuration of sessions on one connector. */
 class Realm {
-  #core;
+  #kept;
+  #make;
+  #listed;
   #clock;
 
   constructor(connector, name, known, secret, settings, areVariables, clock) {
@@ -29,13 +104,26 @@ class Realm {
     this.connector = connector;
     this.counts = known.counts;
     this.#clock = clock ?? Date;
-    this.#core = call(() => newRealm(portTo(connector, name), known.memory, secret, settings, areVariables, clock));
+    this.#listed = known.realms;
+    this.#make = (memory) =>
+      call(() => newRealm(portTo(connector, name), memory, secret, settings, areVariables, clock));
+    this.#kept = new Core(known.memory, this);
     const [maxDepth, maxKeyBytes, stalenessBound, ...flags] = JSON.parse(this.#core.facts());
     const [disableWarnings, serverTiming] = flags.map((flag) => flag === 1);
     this.limits = { maxDepth, maxKeyBytes };
     this.stalenessBound = stalenessBound;
     this.disableWarnings = disableWarnings;
     this.serverTiming = serverTiming;
+  }
+
+  get #core() {
+    return this.#kept.get(this.#make);
+  }
+
+  /** Who asks for the same configuration again gets another realm. */
+  unlist() {
+    const place = this.#listed.findIndex(({ realm }) => realm === this);
+    if (place >= 0) this.#listed.splice(place, 1);
   }
 
   now() {
@@ -89,15 +177,28 @@ function realm(connector, name, secret, settings, areVariables, clock) {
   let entry = known.get(connector);
   if (!entry) {
     portTo(connector, name); // before anything is kept under it
-    known.set(connector, (entry = { memory: newMemory(), realms: [], counts: { requests: 0, new: 0 } }));
+    known.set(connector, (entry = { memory: new CoreMemory(), realms: [], counts: { requests: 0, new: 0 } }));
   }
   const key = `${areVariables}\n${secret}\n${settings.join("\n")}`;
   let found = entry.realms.find((known) => known.key === key && known.clock === clock);
   if (!found) {
     const made = new Realm(connector, name, entry, secret, settings, areVariables, clock);
     entry.realms.push((found = { key, clock, realm: made }));
+    warnOfConnectors(made);
   }
   return found.realm;
+}
+
+/** Says once that connectors come and go. */
+function warnOfConnectors({ disableWarnings }) {
+  if (!wasConnectorDropped || wasWarned || disableWarnings) return;
+  wasWarned = true;
+  console.warn(
+    `edge-session: this isolate was given more than ${MOST_CORES} KV namespaces or connectors, and forgets those ` +
+      "used longest ago. Each object counts as a namespace of its own: a wrapper that is made anew for each request " +
+      "remembers nothing from one request to the next. Make it once, at module scope or in a WeakMap by env, and " +
+      "pass the same object each time",
+  );
 }
 
 /** Options that are no settings. A sink of events is for each request anew. */

@@ -135,7 +135,7 @@ impl Isolate {
     }
 
     /// A part of it that counts apart, with sessions of its own. The bounds are those of the whole.
-    #[cfg(any(test, target_arch = "wasm32"))]
+    #[cfg(any(test, all(target_arch = "wasm32", feature = "js")))]
     pub(crate) fn apart(&self) -> Self {
         Self(Rc::clone(&self.0), Rc::default())
     }

@@ -209,3 +209,64 @@ fn a_sink_is_told_the_life_of_a_session() {
             .all(|event| event.session == events[0].session)
     );
 }
+
+/// Fills an isolate with sessions of 200 tenants, each under a prefix of its own.
+fn tenants(sessions_each: usize, value: &str) -> Stats {
+    let world = World::new();
+    let isolate = Isolate::new();
+    let mut stats = Stats::default();
+    for tenant in 0..200 {
+        let settings = Settings::default().with_key_prefix(&format!("tenant-{tenant}."));
+        let here = world.reconfigured(SECRET, settings);
+        let sessions = here.sessions.clone().with_isolate(&isolate, "SESSIONS");
+        let here = World { sessions, ..here };
+        let mut last = Jar::new();
+        for _ in 0..sessions_each {
+            let mut session = here.load(Head::default());
+            session.set("a", value).unwrap();
+            last = Jar::new();
+            last.receive(here.now(), here.commit(&mut session).set_cookie());
+        }
+        let before = here.sessions.stats();
+        here.open(&last);
+        stats = here.sessions.stats();
+        assert_eq!(
+            stats.table_loads, before.table_loads,
+            "markers are to be read once"
+        );
+        here.open(&last);
+        stats = here.sessions.stats();
+        assert_eq!(
+            stats.table_loads,
+            before.table_loads + 1,
+            "the last one is remembered"
+        );
+        assert!(
+            stats.table_bytes <= 4 * 1024 * 1024,
+            "{} bytes",
+            stats.table_bytes
+        );
+        assert!(
+            stats.table_entries <= 7_000,
+            "{} sessions",
+            stats.table_entries
+        );
+    }
+    stats
+}
+
+#[test]
+fn stats_what_an_isolate_remembers_is_bounded_over_all_its_prefixes() {
+    let stats = tenants(2, &"x".repeat(25_000));
+    assert!(
+        stats.table_bytes > 1024 * 1024,
+        "{} bytes",
+        stats.table_bytes
+    );
+    let stats = tenants(36, "x");
+    assert!(
+        stats.table_entries > 3_000,
+        "{} sessions",
+        stats.table_entries
+    );
+}

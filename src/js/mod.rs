@@ -37,9 +37,8 @@ use crate::wire::encode_text;
 use connector::{Cause, JsConnector, Port, Sender};
 use wire::Facts;
 
-/// What the isolate remembers of one connector's sessions.
+/// What the isolate remembers of one connector's sessions, under bounds that all of them share.
 #[wasm_bindgen]
-#[derive(Default)]
 pub struct Memory(Isolate);
 
 #[wasm_bindgen]
@@ -47,7 +46,13 @@ impl Memory {
     /// Nothing yet.
     #[wasm_bindgen(constructor)]
     pub fn new() -> Self {
-        Self::default()
+        Self(Isolate::current().apart())
+    }
+}
+
+impl Default for Memory {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
