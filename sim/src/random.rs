@@ -52,6 +52,8 @@ struct Weather {
     fail_before: u32,
     fail_after: u32,
     fail_read: u32,
+    /// Puts that are refused for good, where the next may be taken.
+    refused: u32,
     lost: u32,
     slow: u32,
     stuck: u32,
@@ -84,6 +86,7 @@ impl Weather {
             fail_before: often(80),
             fail_after: often(60),
             fail_read: often(60),
+            refused: 0,
             lost: often(10),
             slow: often(80),
             stuck: often(12),
@@ -195,6 +198,9 @@ fn decide(
             } else if forced || dice.chance(it.fail_after) {
                 world.fault(Fault::PutFailedTaken);
                 verdict.failure = Failure::After;
+            } else if dice.chance(it.refused) {
+                world.fault(Fault::Quota);
+                verdict.failure = Failure::Before(ConnectorErrorKind::Quota);
             } else if is_record && asked.kind == Kind::Put && dice.chance(it.lost) {
                 world.fault(Fault::PutLost);
                 verdict.spread.lost = true;
@@ -606,6 +612,8 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
     // Puts that overtake each other.
     if theme == Theme::Saves && dice.chance(500) {
         drawn.slow = 400;
+        // And fail while others are under way.
+        drawn.refused = *dice.pick(&[0, 250]);
     }
     let weather: Shared = Rc::new(Cell::new(drawn));
     let damaged: Rc<RefCell<Vec<String>>> = Rc::default();
