@@ -29,7 +29,8 @@ const MOST_CORES = 100;
 /** The one used last at the end. It keeps no realm and no connector from being collected. */
 const cores = new Set();
 let usedLast;
-let wasConnectorDropped = false;
+/** Connectors that have any. */
+let connectors = 0;
 let wasWarned = false;
 
 /** What the core remembers of one connector: made when it is needed, freed with the last realm's core. */
@@ -38,17 +39,17 @@ class CoreMemory {
   #users = 0;
 
   take() {
+    if (this.#users === 0) connectors += 1;
     this.#users += 1;
     return (this.#memory ??= newMemory());
   }
 
-  /** True where nobody is left. */
   leave() {
     this.#users -= 1;
-    if (this.#users > 0) return false;
+    if (this.#users > 0) return;
+    connectors -= 1;
     this.#memory.free();
     this.#memory = undefined;
-    return true;
   }
 }
 
@@ -87,7 +88,7 @@ class Core {
     // Sessions that are open have what they need of it.
     this.#object.free();
     this.#object = undefined;
-    wasConnectorDropped = this.#memory.leave() || wasConnectorDropped;
+    this.#memory.leave();
     this.#realm.deref()?.unlist();
   }
 }
@@ -189,15 +190,15 @@ function realm(connector, name, secret, settings, areVariables, clock) {
   return found.realm;
 }
 
-/** Says once that connectors come and go. */
+/** Says once that connectors come and go: where most configurations have one of their own. */
 function warnOfConnectors({ disableWarnings }) {
-  if (!wasConnectorDropped || wasWarned || disableWarnings) return;
+  if (cores.size < MOST_CORES || connectors <= MOST_CORES / 2 || wasWarned || disableWarnings) return;
   wasWarned = true;
   console.warn(
-    `edge-session: this isolate was given more than ${MOST_CORES} KV namespaces or connectors, and forgets those ` +
-      "used longest ago. Each object counts as a namespace of its own: a wrapper that is made anew for each request " +
-      "remembers nothing from one request to the next. Make it once, at module scope or in a WeakMap by env, and " +
-      "pass the same object each time",
+    `edge-session: this isolate was given ${connectors} KV namespaces or connectors, and forgets those used longest ` +
+      "ago when more come. Each object counts as a namespace of its own: a wrapper that is made anew for each " +
+      "request remembers nothing from one request to the next. Make it once, at module scope or in a WeakMap by " +
+      "env, and pass the same object each time",
   );
 }
 

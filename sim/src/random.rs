@@ -198,7 +198,7 @@ fn decide(
             } else if forced || dice.chance(it.fail_after) {
                 world.fault(Fault::PutFailedTaken);
                 verdict.failure = Failure::After;
-            } else if dice.chance(it.refused) {
+            } else if it.refused > 0 && dice.chance(it.refused) {
                 world.fault(Fault::Quota);
                 verdict.failure = Failure::Before(ConnectorErrorKind::Quota);
             } else if is_record && asked.kind == Kind::Put && dice.chance(it.lost) {

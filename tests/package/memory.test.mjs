@@ -1,0 +1,88 @@
+// How much of the wasm's memory is taken, whatever connectors and configurations an application makes.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { MemoryConnector, Sessions } from "../../pkg/node.js";
+import { SECRET } from "./support/world.mjs";
+
+/** What `act` writes with `console.warn`. */
+async function warnings(act) {
+  const { warn } = console;
+  const lines = [];
+  console.warn = (...args) => lines.push(args.join(" "));
+  try {
+    await act();
+  } finally {
+    console.warn = warn;
+  }
+  return lines;
+}
+
+/** A request that saves, or reads what `cookie` names; gives the cookie. */
+async function visit(sessions, cookie) {
+  const request = new Request("https://example.com/", { headers: cookie ? { cookie } : {} });
+  const response = await sessions.handle(request, null, (session) => {
+    if (cookie) assert.equal(session.get("a"), "x".repeat(1_000));
+    else session.set("a", "x".repeat(1_000));
+    return new Response("ok");
+  });
+  return response.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
+}
+
+test("a prefix for each of many tenants takes bounded memory, and is no reason to warn", async () => {
+  const memory = new MemoryConnector();
+  const tenant = (n) => new Sessions(memory, { secret: SECRET, keyPrefix: `tenant-${n}.` });
+  const said = await warnings(async () => {
+    const first = tenant(0);
+    const cookie = await visit(first);
+    let before;
+    for (let n = 1; n <= 2_000; n += 1) {
+      if (n === 500) before = first.stats.wasmBytes;
+      await visit(tenant(n));
+    }
+    const { wasmBytes } = first.stats;
+    assert.ok(wasmBytes - before < 1024 * 1024, `${before} bytes became ${wasmBytes}`);
+    await visit(first, cookie);
+    await visit(tenant(0), cookie);
+  });
+  assert.deepEqual(said, []);
+});
+
+test("a connector that is wrapped anew for each request takes bounded memory, and is warned of once", async () => {
+  const memory = new MemoryConnector();
+  const wrap = () => ({
+    read: (...args) => memory.read(...args),
+    put: (...args) => memory.put(...args),
+    delete: (...args) => memory.delete(...args),
+  });
+  // The test holds on to them, so that collecting garbage is of no help.
+  const held = [];
+  const wrapped = (options) => {
+    const sessions = new Sessions(wrap(), { secret: SECRET, ...options });
+    held.push(sessions);
+    return sessions;
+  };
+  let open;
+  const silent = await warnings(async () => {
+    for (let n = 0; n < 300; n += 1) await visit(wrapped({ disableWarnings: true }));
+  });
+  assert.deepEqual(silent, []);
+  const said = await warnings(async () => {
+    const first = wrapped();
+    const cookie = await visit(first);
+    open = await first.load(cookie);
+    const before = first.stats.wasmBytes;
+    for (let n = 0; n < 2_000; n += 1) await visit(wrapped());
+    const { wasmBytes } = first.stats;
+    assert.ok(wasmBytes - before < 1024 * 1024, `${before} bytes became ${wasmBytes}`);
+    // What was open goes on, and what was kept can be used again.
+    open.set("b", 1);
+    await first.commitHeaders(open);
+    await visit(first, cookie);
+    assert.ok(first.stats.tableEntries <= 1);
+    assert.deepEqual(await wrapped().stats.tableEntries, 0);
+  });
+  assert.equal(said.length, 1);
+  assert.match(said[0], /given 100 KV namespaces or connectors.*pass the same object/);
+});
