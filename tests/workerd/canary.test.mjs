@@ -144,9 +144,9 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
     for (const [where, text] of seen) assert.ok(!holds(text, key), where);
   }
   // Nor a value in what is logged.
-  const events = world.output.split("\n").filter((line) => line.includes('"event"'));
-  assert.ok(events.length > 0, "events are logged");
-  for (const line of events) {
+  const lines = world.output.split("\n").filter((line) => line.includes('"event"'));
+  assert.ok(lines.length > 0, "events are logged");
+  for (const line of lines) {
     assert.match(line, /\{"event":"\w+","at":\d+(,"session":"[\w-]{12}")?(,"reason":"\w+")?\}/);
   }
 });
