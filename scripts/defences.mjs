@@ -100,7 +100,7 @@ const DEFENCES = [
   ["a withheld cookie is not written over", "src/lifecycle.rs",
     'if self.came().key || self.request.header("sec-fetch-site")', 'if true || self.request.header("sec-fetch-site")', "session_keys", "where_the_browser_may_withhold_the_cookie_only_a_login_makes_one"],
   ["a 5xx answer saves nothing", "src/lifecycle.rs",
-    "status >= 500", "status >= 5000", "session_lifecycle", "a_5xx_answer_drops_every_change_and_intent"],
+    "if status < 500 && self.phase != Phase::Unloaded {", "if self.phase != Phase::Unloaded {", "session_lifecycle", "a_5xx_answer_drops_every_change_and_intent"],
   ["one owner's data never goes to another", "src/lifecycle.rs",
     "readable && bound.is_none_or(|bound| bound == owner)", "readable && bound.is_none_or(|bound| !bound.is_empty() || bound == owner)", "session_keys", "what_a_login_keeps"],
   ["a login ends what was there before", "src/lifecycle.rs",
