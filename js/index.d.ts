@@ -452,6 +452,8 @@ export interface SessionOptions {
   isolateCacheTtl?: number;
   /** Time that a write is assumed to need to every location. By default 60. */
   propagation?: number;
+  /** Time after which a store that has not answered counts as `unavailable`. By default 10. */
+  storeTimeout?: number;
   /** Sessions that one owner may have before a login ends the oldest; 0 for no limit. */
   maxPerOwner?: number;
   /** Bytes of one session's data as JSON. By default 131072. */

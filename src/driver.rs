@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::Poll;
 
-use futures_util::future::{join, join3};
+use futures_util::future::{LocalBoxFuture, join, join3};
 
 use crate::connector::{ConnectorError, ConnectorErrorKind};
 use crate::error::{ErrorCode, SessionError};
@@ -45,11 +45,12 @@ impl Shared {
         match effect {
             Effect::Read { keys, options } => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                Reply::Read(self.connector.read(&keys, options).await)
+                Reply::Read(self.in_time(self.connector.read(&keys, options)).await)
             }
             Effect::Write(writes) => Reply::Write(self.write_all(&writes).await),
             Effect::List { prefix, cursor } => {
-                Reply::List(self.connector.list(&prefix, cursor.as_deref()).await)
+                let list = self.connector.list(&prefix, cursor.as_deref());
+                Reply::List(self.in_time(list).await)
             }
             Effect::Sleep { milliseconds } => {
                 self.runtime.sleep(milliseconds).await;
@@ -89,9 +90,33 @@ impl Shared {
                 key,
                 value,
                 options,
-            } => self.connector.put(key, value, options.clone()).await,
-            Write::Delete { key } => self.connector.delete(key).await,
+            } => {
+                let put = self.connector.put(key, value, options.clone());
+                self.in_time(put).await
+            }
+            Write::Delete { key } => self.in_time(self.connector.delete(key)).await,
         }
+    }
+
+    /// The store's answer, or the error that it did not come in time. What is answered at once
+    /// needs no timer.
+    async fn in_time<T>(
+        &self,
+        mut answer: LocalBoxFuture<'_, Result<T, ConnectorError>>,
+    ) -> Result<T, ConnectorError> {
+        let seconds = self.settings.store_timeout();
+        let mut deadline = None;
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            let deadline = deadline.get_or_insert_with(|| self.runtime.deadline(seconds * 1_000));
+            deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(ConnectorError::timeout(seconds)))
+        })
+        .await
     }
 }
 
@@ -105,7 +130,7 @@ async fn see_through<T: 'static>(
 ) -> Result<T, SessionError> {
     let result = Rc::new(Cell::new(None));
     let slot = Rc::clone(&result);
-    let mut rest: futures_util::future::LocalBoxFuture<'static, ()> = Box::pin(async move {
+    let mut rest: LocalBoxFuture<'static, ()> = Box::pin(async move {
         let mut effect = effect;
         loop {
             let reply = shared.carry_out(effect).await;

@@ -12,6 +12,12 @@ const BACKOFF: u32 = 50;
 /// Milliseconds until a store that takes one write a second takes the next.
 const NEXT_WRITE: u32 = 1_100;
 
+/// Whether another try can help soon. Not after a deadline: with it the request has waited long
+/// enough, and a write may be on its way.
+fn may_help(error: &ConnectorError) -> bool {
+    error.kind() == ConnectorErrorKind::Unavailable && !error.is_timeout()
+}
+
 /// The tries of one write among several that are asked for together.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tries {
@@ -27,7 +33,7 @@ impl Tries {
                 self.limited = true;
                 ctx.next_write()
             }
-            ConnectorErrorKind::Unavailable if self.failed + 1 < TRIES => {
+            _ if may_help(error) && self.failed + 1 < TRIES => {
                 self.failed += 1;
                 ctx.backoff(self.failed)
             }
@@ -145,7 +151,7 @@ impl Ctx {
         tries: &mut u32,
     ) -> Result<(), ConnectorError> {
         *tries += 1;
-        if error.kind() != ConnectorErrorKind::Unavailable || *tries >= TRIES {
+        if !may_help(&error) || *tries >= TRIES {
             return Err(error);
         }
         self.count(Count::Retries);

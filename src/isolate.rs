@@ -369,6 +369,12 @@ impl Memory {
         });
     }
 
+    /// A put was not answered in time. It may still arrive: it stays under way, for other saves to
+    /// join, until it is too old, and the next load asks the store.
+    pub(crate) fn put_timed_out(&self, key: &SessionKey, now: i64) {
+        self.change(key, now, |session| session.markers_read_at = None);
+    }
+
     /// True for the one request that is to put the record again when the store takes the next
     /// write; the others leave it to that one, for as long as it may take.
     pub(crate) fn claim_put_again(&self, key: &SessionKey, now: i64) -> bool {

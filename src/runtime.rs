@@ -47,6 +47,12 @@ pub trait Runtime {
     /// Ends after `milliseconds`.
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()>;
 
+    /// Ends after `milliseconds`, unless it is dropped before: how long a store may take to answer.
+    /// Asked for only where the store does not answer at once.
+    fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        self.sleep(milliseconds)
+    }
+
     /// Tells whoever operates this that something is not as it should be: on the console of a
     /// Worker, natively on standard error.
     fn warn(&self, message: &str) {
@@ -84,6 +90,10 @@ impl Runtime for PlatformRuntime {
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         platform::sleep(milliseconds)
     }
+
+    fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        platform::deadline(milliseconds)
+    }
 }
 
 #[cfg(target_arch = "wasm32")]
@@ -96,6 +106,9 @@ mod platform {
     extern "C" {
         #[wasm_bindgen(catch, js_name = setTimeout)]
         fn set_timeout(callback: &Function, milliseconds: u32) -> Result<JsValue, JsValue>;
+
+        #[wasm_bindgen(catch, js_name = clearTimeout)]
+        fn clear_timeout(timer: &JsValue) -> Result<(), JsValue>;
 
         #[wasm_bindgen(js_namespace = console, catch, js_name = warn)]
         fn console_warn(line: &str) -> Result<(), JsValue>;
@@ -112,15 +125,31 @@ mod platform {
     }
 
     pub fn sleep(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        let mut timer = JsValue::UNDEFINED;
         let promise = Promise::new(&mut |resolve, _| {
-            if set_timeout(&resolve, milliseconds).is_err() {
-                // A runtime without timers: go on at once, rather than never.
-                let _ = resolve.call0(&JsValue::NULL);
+            match set_timeout(&resolve, milliseconds) {
+                Ok(set) => timer = set,
+                // No timers here: resolve immediately.
+                Err(_) => drop(resolve.call0(&JsValue::NULL)),
             }
         });
+        let timer = Timer(timer);
         wasm_bindgen_futures::JsFuture::from(promise)
-            .map(|_| ())
+            .map(move |_| drop(timer))
             .boxed_local()
+    }
+
+    pub fn deadline(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        sleep(milliseconds)
+    }
+
+    /// A pending timer, which would keep the invocation alive.
+    struct Timer(JsValue);
+
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            let _ = clear_timeout(&self.0);
+        }
     }
 }
 
@@ -128,7 +157,7 @@ mod platform {
 mod platform {
     use std::time::{SystemTime, UNIX_EPOCH};
 
-    use futures_util::future::{FutureExt, LocalBoxFuture, ready};
+    use futures_util::future::{FutureExt, LocalBoxFuture, pending, ready};
 
     pub fn now() -> i64 {
         let since = SystemTime::now()
@@ -144,5 +173,10 @@ mod platform {
     // Native code of this crate is for tests: nobody waits by the clock.
     pub fn sleep(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         ready(()).boxed_local()
+    }
+
+    // There is no timer either: a test that wants a deadline brings a runtime with one.
+    pub fn deadline(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        pending().boxed_local()
     }
 }

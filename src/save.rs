@@ -279,6 +279,10 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                 !until_stored(&ctx, &work.target).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
+            Err(error) if error.is_timeout() => {
+                ctx.memory.put_timed_out(&target_key, now);
+                return Err(error.into());
+            }
             Err(error) => {
                 ctx.memory.crashed(&target_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
@@ -341,29 +345,24 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             continue;
         }
         puts += 1;
-        let put = put_settled(ctx, identity, &newest).await;
+        let storage_key = identity.storage_key(ctx);
+        let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
+            return false;
+        };
+        let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
         let now = ctx.now();
         ctx.memory.release_put_again(key, now);
         match put {
             Ok(()) => ctx.memory.landed_alone(key, &newest, now),
-            Err(error) if error.code() == ErrorCode::RateLimited && puts < PUTS => {
-                ctx.wait_for_next_write().await;
-            }
-            Err(error) if error.code() == ErrorCode::Unavailable && puts < PUTS => {}
-            Err(_) => return false,
+            Err(error) if puts >= PUTS || error.is_timeout() => return false,
+            Err(error) => match error.kind() {
+                ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
+                ConnectorErrorKind::Unavailable => {}
+                _ => return false,
+            },
         }
     }
     false
-}
-
-async fn put_settled(
-    ctx: &Ctx,
-    identity: &Identity,
-    newest: &Envelope,
-) -> Result<(), SessionError> {
-    let storage_key = identity.storage_key(ctx);
-    let text = seal(ctx, newest, identity, &storage_key)?;
-    Ok(put_record(ctx, identity, &storage_key, newest, &text).await?)
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.

@@ -354,6 +354,11 @@ settings! {
     "SESSION_PROPAGATION" "propagation" with_propagation propagation: u32
         = 60, Range(0, DAY, "seconds");
 
+    /// Seconds after which a store that has not answered counts as `unavailable`. A write may still
+    /// arrive after that. What timed out is not tried again in the same request.
+    "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: u32
+        = 10, Range(1, 60, "seconds");
+
     /// How many sessions one owner may have before the oldest is ended; 0 for no limit. On an
     /// eventually consistent store the limit is reached eventually, not at once.
     "SESSION_MAX_PER_OWNER" "maxPerOwner" with_max_per_owner max_per_owner: u32

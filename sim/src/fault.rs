@@ -33,7 +33,7 @@ faults! {
     EndsEarly "a value gone before its time to live";
     EndsLate "a value there after its time to live";
     Slow "an operation of seconds";
-    Stuck "an operation of over half a minute";
+    Stuck "an operation of nine seconds or more";
     Damaged "a value cut in half";
     Frozen "a request never run again";
     Dropped "a request dropped at an await";

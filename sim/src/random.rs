@@ -138,7 +138,8 @@ fn decide(
     }
     if dice.chance(it.stuck) {
         world.fault(Fault::Stuck);
-        let long = dice.between(30_000, 45_000);
+        // Past the deadline, and on the way for as long as it counts as that, or longer.
+        let long = dice.between(9_000, 45_000);
         verdict.latency = if dice.chance(500) {
             (long, 5)
         } else {

@@ -78,6 +78,9 @@ impl Lineage {
     }
 }
 
+/// `SESSION_STORE_TIMEOUT` of every history, by default.
+const TIMEOUT: Ms = 10_000;
+
 /// The name of the record of a session key: the key without its tag.
 fn record_name(key: &str) -> String {
     format!("s.{}", key.rsplit_once('.').map_or(key, |(parts, _)| parts))
@@ -991,7 +994,7 @@ impl Truth {
                 ErrorCode::Expired => self.requests[id]
                     .spec
                     .does(|op| matches!(op, Op::Expire(_))),
-                ErrorCode::Unavailable => operations.failed > 0,
+                ErrorCode::Unavailable => operations.failed > 0 || operations.slowest >= TIMEOUT,
                 _ => true,
             };
             if !is_excused {

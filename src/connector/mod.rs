@@ -295,6 +295,7 @@ pub struct ConnectorError {
     kind: ConnectorErrorKind,
     message: Rc<str>,
     source: Option<Rc<dyn std::error::Error + 'static>>,
+    timed_out: bool,
 }
 
 impl ConnectorError {
@@ -311,7 +312,24 @@ impl ConnectorError {
             kind,
             message: Rc::from(message.as_ref()),
             source: None,
+            timed_out: false,
         }
+    }
+
+    /// The store did not answer within so many seconds. A write may still arrive.
+    #[cold]
+    pub(crate) fn timeout(seconds: u32) -> Self {
+        let message =
+            format!("the store did not answer within {seconds} seconds (SESSION_STORE_TIMEOUT)");
+        Self {
+            timed_out: true,
+            ..Self::new(ConnectorErrorKind::Unavailable, message)
+        }
+    }
+
+    /// True for [`timeout`](Self::timeout): whether a write was applied is not known.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.timed_out
     }
 
     /// The same with the store's own error kept as its source.

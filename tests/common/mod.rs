@@ -49,7 +49,8 @@ pub const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 // --- time and randomness -------------------------------------------------------------------------
 
-/// A clock that a test moves, randomness from a seed, and sleep that moves the clock.
+/// A clock that a test moves, randomness from a seed, and sleep that moves the clock. So do
+/// deadlines: what a test does not answer at once is never answered.
 pub struct TestRuntime {
     pub clock: ManualClock,
     state: Cell<u64>,
@@ -193,6 +194,8 @@ pub struct TestStore {
     faults: Rc<RefCell<Vec<Fault>>>,
     picture: Rc<RefCell<Option<BTreeMap<String, String>>>>,
     ttls: Rc<RefCell<BTreeMap<String, Option<u32>>>>,
+    hangs: Rc<RefCell<Vec<Kind>>>,
+    late: Rc<RefCell<Vec<(String, String)>>>,
 }
 
 impl TestStore {
@@ -204,6 +207,33 @@ impl TestStore {
             faults: Rc::default(),
             picture: Rc::default(),
             ttls: Rc::default(),
+            hangs: Rc::default(),
+            late: Rc::default(),
+        }
+    }
+
+    /// The next operation of this kind is never answered.
+    pub fn hang(&self, kind: Kind) {
+        self.hangs.borrow_mut().push(kind);
+    }
+
+    /// The puts that were never answered reach the store.
+    pub fn arrive(&self) {
+        for (key, value) in self.late.take() {
+            self.set(&key, &value);
+        }
+    }
+
+    async fn hang_if_told(&self, kind: Kind, put: Option<(&str, &str)>) {
+        let hangs = {
+            let mut hangs = self.hangs.borrow_mut();
+            let place = hangs.iter().position(|it| *it == kind);
+            place.map(|place| hangs.remove(place)).is_some()
+        };
+        if hangs {
+            let put = put.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            self.late.borrow_mut().extend(put);
+            std::future::pending().await
         }
     }
 
@@ -358,6 +388,7 @@ impl SessionConnector for TestStore {
     ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
         Box::pin(async move {
             self.note(Kind::Read, keys);
+            self.hang_if_told(Kind::Read, None).await;
             if let Some(fault) = self.fault(Kind::Read) {
                 return Err(failure(fault));
             }
@@ -376,6 +407,7 @@ impl SessionConnector for TestStore {
     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
         Box::pin(async move {
             self.note(Kind::Put, &[key]);
+            self.hang_if_told(Kind::Put, Some((key, value))).await;
             self.ttls.borrow_mut().insert(key.to_owned(), options.ttl);
             let fault = self.fault(Kind::Put);
             if fault.is_none_or(|fault| fault.applied) {
@@ -388,6 +420,7 @@ impl SessionConnector for TestStore {
     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
         Box::pin(async move {
             self.note(Kind::Delete, &[key]);
+            self.hang_if_told(Kind::Delete, None).await;
             let fault = self.fault(Kind::Delete);
             if fault.is_none_or(|fault| fault.applied) {
                 self.inner.delete(key).await?;
@@ -403,6 +436,7 @@ impl SessionConnector for TestStore {
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
         Box::pin(async move {
             self.note(Kind::List, &[prefix]);
+            self.hang_if_told(Kind::List, None).await;
             if let Some(fault) = self.fault(Kind::List) {
                 return Err(failure(fault));
             }
