@@ -6,11 +6,11 @@ import { test } from "node:test";
 import { ManualClock, MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
 import { SECRET, START, code, world } from "./support/world.mjs";
 
-/** A connector that writes down its calls; `answers` replaces methods. */
+/** A connector over memory that writes down its calls; `answers` replaces methods. */
 function recording(answers = {}) {
   const memory = new MemoryConnector();
   const calls = [];
-  const connector = { calls };
+  const connector = { kind: "memory", calls };
   for (const name of ["read", "put", "delete", "list"]) {
     connector[name] = function (...args) {
       assert.equal(this, connector, "called as a method");

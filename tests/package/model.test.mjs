@@ -327,7 +327,9 @@ async function run(seed) {
 test(`${SEQUENCES} random sequences agree with a plain map`, { timeout: 300_000 }, async (t) => {
   const warn = t.mock.method(console, "warn", () => {});
   for (let i = 0; i < SEQUENCES; i++) await run(SEED * 1_000_003 + i);
-  assert.equal(warn.mock.callCount(), 0, "nobody changed anything after a commit");
+  // So many connectors are warned of, and that is all: nobody changed anything after a commit.
+  const warned = warn.mock.calls.map(({ arguments: [text] }) => text).filter((text) => !text.includes("or connectors, and forgets"));
+  assert.deepEqual(warned, []);
   const never = [...Object.keys(operations), ...Object.keys(steps)].filter((name) => !counts[name]);
   t.diagnostic(JSON.stringify(counts));
   assert.deepEqual(never, [], "operations that never occurred");

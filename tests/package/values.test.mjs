@@ -168,7 +168,10 @@ test("keys nobody changed keep their stored text, whoever wrote it", async () =>
   const { name, text } = await record();
   await memory.put(name, text.replace('"float":1', '"float":1.0').replace('"big":2', '"big":18446744073709551615'));
   // Another isolate, which remembers nothing of the first.
-  const elsewhere = world({ connector: { read: (...a) => memory.read(...a), put: (...a) => memory.put(...a), delete: () => {} }, settings: { seal: false } });
+  const elsewhere = world({
+    connector: { kind: "memory", read: (...a) => memory.read(...a), put: (...a) => memory.put(...a), delete: () => {} },
+    settings: { seal: false },
+  });
   const { sessions } = elsewhere;
   await browser.ask(
     (session) => {
