@@ -37,7 +37,7 @@ impl SessionStore {
         }
         let tag = self.csrf_tag().ok_or_else(no_token)?;
         let mut mask = Tag::default();
-        self.shared.runtime.fill_random(&mut mask)?;
+        self.runtime().fill_random(&mut mask)?;
         let mut out = [0; 2 * TAG];
         out[..TAG].copy_from_slice(&mask);
         for ((out, tag), mask) in out[TAG..].iter_mut().zip(tag).zip(mask) {
@@ -79,7 +79,7 @@ impl SessionStore {
 
     fn csrf_tag(&self) -> Option<Tag> {
         let identity = self.identity()?;
-        let secret = self.shared.ring.find(identity.ticket.secret)?;
+        let secret = self.shared.config().ring().find(identity.ticket.secret)?;
         Some(secret.tag(Purpose::Csrf, &[identity.ticket.token.bytes()]))
     }
 

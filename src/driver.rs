@@ -7,17 +7,35 @@ use std::task::Poll;
 
 use futures_util::future::{LocalBoxFuture, join, join3};
 
-use crate::connector::{ConnectorError, ConnectorErrorKind};
+use crate::connector::{ConnectorError, ConnectorErrorKind, SessionConnector};
+use crate::effect::{Effect, Random, Reply, Write};
 use crate::error::{ErrorCode, SessionError};
-use crate::flow::{Effect, Flow, Random, Reply, Step, Write};
-use crate::sessions::Shared;
-use crate::store::WaitUntil;
+use crate::flow::{Flow, Step};
+use crate::runtime::Runtime;
+use crate::shared::Shared;
+use crate::stats::Timing;
+use crate::wait_until::WaitUntil;
 
-impl Shared {
+/// Carries out what flows ask for.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    connector: Rc<dyn SessionConnector>,
+    runtime: Rc<dyn Runtime>,
+}
+
+impl Driver {
+    pub(crate) fn new(connector: Rc<dyn SessionConnector>, runtime: Rc<dyn Runtime>) -> Self {
+        Self { connector, runtime }
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.runtime
+    }
+
     /// Sees `flow` through. From its first write on it is registered with `wait_until`, so that a
     /// browser that goes away does not cut it short.
     pub(crate) async fn drive<T: 'static>(
-        self: &Rc<Self>,
+        &self,
         mut flow: Flow<T>,
         wait_until: Option<&Rc<dyn WaitUntil>>,
     ) -> Result<T, SessionError> {
@@ -29,9 +47,9 @@ impl Shared {
             };
             match (&effect, wait_until) {
                 (Effect::Write(_), Some(wait_until)) => {
-                    return see_through(Rc::clone(self), flow, effect, &**wait_until).await;
+                    return see_through(self.clone(), flow, effect, &**wait_until).await;
                 }
-                _ => reply = Some(self.carry_out(effect).await),
+                _ => reply = Some(self.carry_out(effect, flow.shared()).await),
             }
         }
     }
@@ -40,17 +58,23 @@ impl Shared {
         flow.step(reply, self.runtime.now(), Random::fresh(&*self.runtime))
     }
 
-    async fn carry_out(&self, effect: Effect) -> Reply {
-        let _waiting = self.wait();
+    async fn carry_out(&self, effect: Effect, shared: &Shared) -> Reply {
+        let _waiting = shared
+            .timing()
+            .map(|timing| Waiting::new(timing, &*self.runtime));
+        let timeout = shared.config().settings().store_timeout();
         match effect {
             Effect::Read { keys, options } => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                Reply::Read(self.in_time(self.connector.read(&keys, options)).await)
+                Reply::Read(
+                    self.in_time(self.connector.read(&keys, options), timeout)
+                        .await,
+                )
             }
-            Effect::Write(writes) => Reply::Write(self.write_all(&writes).await),
+            Effect::Write(writes) => Reply::Write(self.write_all(&writes, timeout).await),
             Effect::List { prefix, cursor } => {
                 let list = self.connector.list(&prefix, cursor.as_deref());
-                Reply::List(self.in_time(list).await)
+                Reply::List(self.in_time(list, timeout).await)
             }
             Effect::Sleep { milliseconds } => {
                 self.runtime.sleep(milliseconds).await;
@@ -61,16 +85,16 @@ impl Shared {
 
     /// Six writes at a time: a Worker's invocation waits for no more answers at once
     /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
-    async fn write_all(&self, writes: &[Write]) -> Vec<Result<(), ConnectorError>> {
+    async fn write_all(&self, writes: &[Write], timeout: u32) -> Vec<Result<(), ConnectorError>> {
         if let [write] = writes {
-            return vec![self.write(write).await];
+            return vec![self.write(write, timeout).await];
         }
         let next = Cell::new(0);
         let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
         let lane = async || {
             while let Some(write) = writes.get(next.get()) {
                 let place = next.replace(next.get() + 1);
-                let result = self.write(write).await;
+                let result = self.write(write, timeout).await;
                 results[place].set(Some(result));
             }
         };
@@ -84,7 +108,7 @@ impl Shared {
             .collect()
     }
 
-    async fn write(&self, write: &Write) -> Result<(), ConnectorError> {
+    async fn write(&self, write: &Write, timeout: u32) -> Result<(), ConnectorError> {
         match write {
             Write::Put {
                 key,
@@ -92,9 +116,9 @@ impl Shared {
                 options,
             } => {
                 let put = self.connector.put(key, value, options.clone());
-                self.in_time(put).await
+                self.in_time(put, timeout).await
             }
-            Write::Delete { key } => self.in_time(self.connector.delete(key)).await,
+            Write::Delete { key } => self.in_time(self.connector.delete(key), timeout).await,
         }
     }
 
@@ -103,8 +127,8 @@ impl Shared {
     async fn in_time<T>(
         &self,
         mut answer: LocalBoxFuture<'_, Result<T, ConnectorError>>,
+        seconds: u32,
     ) -> Result<T, ConnectorError> {
-        let seconds = self.settings.store_timeout();
         let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
@@ -120,10 +144,26 @@ impl Shared {
     }
 }
 
+/// Time that a request waits for the store, until it is dropped.
+struct Waiting<'a>(&'a Timing, &'a dyn Runtime);
+
+impl<'a> Waiting<'a> {
+    fn new(timing: &'a Timing, runtime: &'a dyn Runtime) -> Self {
+        timing.wait_began(runtime.now());
+        Self(timing, runtime)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.wait_ended(self.1.now());
+    }
+}
+
 /// Carries out `effect` and sees the rest of `flow` through, registered with `wait_until`. What
 /// ends at once is not registered.
 async fn see_through<T: 'static>(
-    shared: Rc<Shared>,
+    driver: Driver,
     mut flow: Flow<T>,
     effect: Effect,
     wait_until: &dyn WaitUntil,
@@ -133,8 +173,8 @@ async fn see_through<T: 'static>(
     let mut rest: LocalBoxFuture<'static, ()> = Box::pin(async move {
         let mut effect = effect;
         loop {
-            let reply = shared.carry_out(effect).await;
-            match shared.step(&mut flow, Some(reply)) {
+            let reply = driver.carry_out(effect, flow.shared()).await;
+            match driver.step(&mut flow, Some(reply)) {
                 Step::Ask(next) => effect = next,
                 Step::Done(result) => return slot.set(Some(result)),
             }

@@ -7,12 +7,6 @@
 use std::fmt;
 use std::rc::Rc;
 
-use crate::error::ErrorCode;
-use crate::keys::{Id, Purpose};
-use crate::outcome::Outcome;
-use crate::sessions::Shared;
-use crate::wire::encode_text;
-
 /// What happened to a session.
 ///
 /// ```
@@ -98,24 +92,6 @@ impl EventKind {
             Self::StoreError => "store_error",
         }
     }
-
-    /// What a load with this outcome is reported as; a visitor without a session is no event.
-    pub(crate) const fn of(outcome: Outcome) -> Option<Self> {
-        Some(match outcome {
-            Outcome::New => return None,
-            Outcome::Loaded => Self::Loaded,
-            Outcome::Rotated => Self::Rotated,
-            Outcome::Pending => Self::Pending,
-            Outcome::Stale => Self::Stale,
-            Outcome::Gone => Self::Gone,
-            Outcome::Expired => Self::Expired,
-            Outcome::Revoked => Self::Revoked,
-            Outcome::Rejected => Self::Rejected,
-            Outcome::Ambiguous => Self::Ambiguous,
-            Outcome::Corrupt => Self::Corrupt,
-            Outcome::Unavailable => Self::StoreError,
-        })
-    }
 }
 
 /// One thing that happened.
@@ -140,6 +116,20 @@ pub struct Event {
 }
 
 impl Event {
+    pub(crate) const fn new(
+        kind: EventKind,
+        at: i64,
+        session: Option<String>,
+        reason: Option<&'static str>,
+    ) -> Self {
+        Self {
+            kind,
+            at,
+            session,
+            reason,
+        }
+    }
+
     /// This event as one line of JSON. Every part is a number, a fixed word or base64url, so that
     /// nothing a request carries can break out of the line.
     ///
@@ -234,33 +224,6 @@ impl EventSink for ConsoleEvents {
 
         // A console that cannot be written to is no reason to fail a request.
         let _ = log(&event.to_json());
-    }
-}
-
-impl Shared {
-    /// Reports `kind` of the session of `lineage`.
-    pub(crate) fn report(
-        &self,
-        kind: EventKind,
-        lineage: Option<Id>,
-        reason: Option<&'static str>,
-    ) {
-        let Some(sink) = &self.events else { return };
-        let session = lineage.map(|lineage| {
-            let tag = self.ring.signer().tag(Purpose::Event, &[&lineage.0]);
-            encode_text(&tag[..9])
-        });
-        sink.event(&Event {
-            kind,
-            at: self.runtime.now(),
-            session,
-            reason,
-        });
-    }
-
-    /// Reports a failed operation of the store.
-    pub(crate) fn report_trouble(&self, lineage: Option<Id>, code: ErrorCode) {
-        self.report(EventKind::StoreError, lineage, Some(code.as_str()));
     }
 }
 

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::presented::RequestHead;
 #[cfg(feature = "worker")]
-use crate::store::WaitUntil;
+use crate::wait_until::WaitUntil;
 
 #[wasm_bindgen]
 extern "C" {

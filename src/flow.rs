@@ -11,108 +11,19 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
-use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use zeroize::Zeroize as _;
-
-use crate::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
+use crate::config::Config;
+use crate::connector::{ConnectorError, ConnectorErrorKind, Page, ReadOptions};
+use crate::effect::{Effect, Random, Reply, Write};
 use crate::error::{ErrorCode, SessionError};
-use crate::runtime::Runtime;
-use crate::sessions::Shared;
-
-/// What a flow asks for.
-#[derive(Debug)]
-pub(crate) enum Effect {
-    /// The values of these keys, in one round trip.
-    Read {
-        keys: Vec<String>,
-        options: ReadOptions,
-    },
-    /// These writes, side by side. Each is answered on its own.
-    Write(Vec<Write>),
-    /// A page of the keys under a prefix.
-    List {
-        prefix: String,
-        cursor: Option<String>,
-    },
-    /// A pause.
-    Sleep { milliseconds: u32 },
-}
-
-/// One write of an [`Effect::Write`].
-#[derive(Clone, Debug)]
-pub(crate) enum Write {
-    Put {
-        key: String,
-        value: String,
-        options: PutOptions,
-    },
-    Delete {
-        key: String,
-    },
-}
-
-/// The answer to an [`Effect`], of the same name.
-pub(crate) enum Reply {
-    Read(Result<Vec<Option<String>>, ConnectorError>),
-    /// One result for each write, in order.
-    Write(Vec<Result<(), ConnectorError>>),
-    List(Result<Page, ConnectorError>),
-    Sleep,
-}
-
-/// Random bytes for one step: enough for a writer id, the nonces of a record and of its list
-/// metadata, and a retry's jitter.
-pub(crate) struct Random {
-    bytes: [u8; Self::BYTES],
-    used: usize,
-}
-
-impl Random {
-    const BYTES: usize = 64;
-
-    /// Fresh bytes. Where the platform has none, whatever asks for some fails.
-    pub(crate) fn fresh(runtime: &dyn Runtime) -> Self {
-        let mut bytes = [0; Self::BYTES];
-        let used = match runtime.fill_random(&mut bytes) {
-            Ok(()) => 0,
-            Err(_) => Self::BYTES,
-        };
-        Self { bytes, used }
-    }
-
-    /// No bytes: what a flow has before its first step.
-    const fn none() -> Self {
-        Self {
-            bytes: [0; Self::BYTES],
-            used: Self::BYTES,
-        }
-    }
-
-    /// The next `N` bytes, which nobody gets again.
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], SessionError> {
-        let end = self.used + N;
-        let next = self.bytes.get(self.used..end).ok_or_else(|| {
-            SessionError::new(
-                ErrorCode::NotReady,
-                "the platform gave no random bytes; Workers have none at module scope",
-            )
-        })?;
-        let mut out = [0; N];
-        out.copy_from_slice(next);
-        self.used = end;
-        Ok(out)
-    }
-}
-
-impl Drop for Random {
-    fn drop(&mut self) {
-        self.bytes.zeroize();
-    }
-}
+use crate::events::{Event, EventKind};
+use crate::isolate::Memory;
+use crate::keys::Id;
+use crate::shared::Shared;
+use crate::stats::Count;
 
 /// What passes between a flow and whoever drives it.
 struct Slot {
@@ -120,6 +31,8 @@ struct Slot {
     reply: Cell<Option<Reply>>,
     now: Cell<i64>,
     random: RefCell<Random>,
+    /// What is to be told after this step.
+    events: RefCell<Vec<Event>>,
 }
 
 /// What a flow works with: the configuration and memory that sessions share, and the world that it
@@ -129,15 +42,36 @@ pub(crate) struct Ctx {
     slot: Rc<Slot>,
 }
 
-impl Deref for Ctx {
-    type Target = Shared;
-
-    fn deref(&self) -> &Shared {
-        &self.shared
-    }
-}
-
 impl Ctx {
+    pub(crate) fn config(&self) -> &Config {
+        self.shared.config()
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        self.shared.memory()
+    }
+
+    /// Counts one of `what`.
+    pub(crate) fn count(&self, what: Count) {
+        self.shared.count(what);
+    }
+
+    /// Counts so many of `what`.
+    pub(crate) fn count_many(&self, what: Count, many: usize) {
+        self.shared.count_many(what, many);
+    }
+
+    /// Reports `kind` of the session of `lineage`, when this step is over.
+    pub(crate) fn report(
+        &self,
+        kind: EventKind,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) {
+        let event = self.shared.event(kind, self.now(), lineage, reason);
+        self.slot.events.borrow_mut().extend(event);
+    }
+
     /// The time of this step, in milliseconds since 1970-01-01 UTC.
     pub(crate) fn now(&self) -> i64 {
         self.slot.now.get()
@@ -229,6 +163,7 @@ impl Future for Ask<'_> {
 /// Work of the core that asks the world for what it needs, one [`Effect`] after another.
 pub(crate) struct Flow<T> {
     work: Pin<Box<dyn Future<Output = Result<T, SessionError>>>>,
+    shared: Rc<Shared>,
     slot: Rc<Slot>,
 }
 
@@ -249,6 +184,7 @@ impl<T> Flow<T> {
             reply: Cell::new(None),
             now: Cell::new(0),
             random: RefCell::new(Random::none()),
+            events: RefCell::default(),
         });
         let ctx = Ctx {
             shared: Rc::clone(shared),
@@ -256,8 +192,14 @@ impl<T> Flow<T> {
         };
         Self {
             work: Box::pin(work(ctx)),
+            shared: Rc::clone(shared),
             slot,
         }
+    }
+
+    /// What the flow was made with.
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
     }
 
     /// Goes on until the flow asks for something or ends. `reply` answers what it asked for last,
@@ -271,6 +213,10 @@ impl<T> Flow<T> {
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
         self.slot.random.replace(Random::none());
+        // Between two steps, so that no code of the application runs inside a flow.
+        for event in self.slot.events.take() {
+            self.shared.send(&event);
+        }
         match (polled, self.slot.effect.take()) {
             (Poll::Ready(result), _) => Step::Done(result),
             (Poll::Pending, Some(effect)) => Step::Ask(effect),

@@ -430,10 +430,10 @@ mod tests {
 
         let made = Sessions::from_env(&one).unwrap();
         let again = Sessions::from_env(&one).unwrap();
-        assert!(Rc::ptr_eq(&made.shared, &again.shared), "made once");
+        assert!(Rc::ptr_eq(made.shared(), again.shared()), "made once");
         drop(again);
         let _ = Sessions::from_env(&other).unwrap();
-        assert_eq!(Rc::strong_count(&made.shared), 1, "and let go of");
+        assert_eq!(Rc::strong_count(made.shared()), 1, "and let go of");
     }
 
     #[wasm_bindgen_test]

@@ -27,7 +27,8 @@ use crate::fetch::FetchContext;
 use crate::load::Freshness;
 use crate::presented::RequestHead;
 use crate::sessions::{CommitHeaders, Sessions};
-use crate::store::{SessionStore, WaitUntil};
+use crate::store::SessionStore;
+use crate::wait_until::WaitUntil;
 
 /// Gives every request of a router its session, and commits it with the answer.
 ///

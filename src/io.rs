@@ -1,8 +1,9 @@
 //! Storage as the core asks it: with retries where a retry can help, and answers that are checked.
 
 use crate::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
+use crate::effect::Write;
 use crate::error::SessionError;
-use crate::flow::{Ctx, Write};
+use crate::flow::Ctx;
 use crate::stats::Count;
 
 /// Times that an operation is tried in all while the store is unavailable.

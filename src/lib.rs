@@ -87,9 +87,11 @@ mod mutant;
 mod sessions;
 mod store;
 
+mod config;
 mod csrf;
 mod data;
 mod driver;
+mod effect;
 mod expiry;
 mod flow;
 mod io;
@@ -103,9 +105,11 @@ mod presented;
 mod record;
 mod revocation;
 mod save;
+mod shared;
 mod stats;
 mod value;
 mod version;
+mod wait_until;
 
 mod cookie;
 mod keys;

@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::error::{ErrorCode, SessionError};
 use crate::events::EventKind;
 use crate::flow::{Ctx, Flow};
-use crate::keys::{SessionKey, Token};
+use crate::keys::SessionKey;
 use crate::load::{Freshness, Look, look};
 use crate::outcome::{Access, Finding, Outcome};
 use crate::presented::{Held, Identity, Presented};
@@ -21,7 +21,9 @@ use crate::revocation::{Death, Marker};
 use crate::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
-use crate::sessions::{CommitHeaders, Shared};
+use crate::sessions::CommitHeaders;
+use crate::shared::Shared;
+use crate::stats::Timing;
 use crate::store::{Modified, Next, Out, Phase, SessionStore, committed};
 use crate::ticket::{Fresh, Seen, Tombstone};
 use crate::wire::encode_text;
@@ -45,7 +47,7 @@ pub(crate) struct Ending {
 impl Shared {
     /// The flow that looks for the session of a session key; `None` where `key` is not one.
     pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
-        let key = self.ring.session_key(key)?;
+        let key = self.config().read_key(key).ok()?;
         Some(Flow::new(self, async move |ctx: Ctx| ctx.exists(key).await))
     }
 
@@ -53,7 +55,11 @@ impl Shared {
     pub(crate) fn begin_delete(self: &Rc<Self>, key: SessionKey) -> Flow<()> {
         Flow::new(self, async move |ctx: Ctx| {
             let markers = MarkerPut::revoked(&key, None, ctx.now());
-            let record = ctx.settings.purge().then(|| ctx.names.record(&key));
+            let record = ctx
+                .config()
+                .settings()
+                .purge()
+                .then(|| ctx.config().names().record(&key));
             let purge: Vec<String> = record.into_iter().collect();
             revoke(&ctx, &markers, &purge).await
         })
@@ -141,7 +147,7 @@ impl SessionStore {
         if !wanted {
             return None;
         }
-        self.loaded_at = self.shared.runtime.now();
+        self.loaded_at = self.now();
         let nothing = match self.presented().clone() {
             Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
             Presented::Rejected(_) => Finding::nothing(Outcome::Rejected, Access::Empty),
@@ -226,12 +232,12 @@ impl SessionStore {
             (_, Some(trouble)) => Some(trouble.code().as_str()),
             _ => None,
         };
-        if let Some(kind) = EventKind::of(self.outcome) {
-            self.shared.report(kind, lineage, reason);
+        if let Some(kind) = self.outcome.event() {
+            self.report(kind, lineage, reason);
         }
         if conflict {
             self.shared.count(crate::stats::Count::Conflicts);
-            self.shared.report(EventKind::Conflict, lineage, None);
+            self.report(EventKind::Conflict, lineage, None);
         }
     }
 
@@ -250,7 +256,7 @@ impl SessionStore {
     /// # Errors
     /// `not_ready` where there is no randomness, as at module scope.
     pub fn generate_session_id(&self) -> Result<String, SessionError> {
-        Ok(encode_text(Token::random(&*self.shared.runtime)?.bytes()))
+        Ok(encode_text(self.new_token()?.bytes()))
     }
 
     /// Begins a new session: new token, lineage and key, known at once; nothing is read, and
@@ -277,7 +283,7 @@ impl SessionStore {
             Access::Closed(_) => return self.loaded().map(drop),
             Access::Detached => return Ok(()),
         }
-        let identity = Identity::mint(&self.shared, self.shared.runtime.now(), None)?;
+        let identity = Identity::mint(self.shared.config(), self.new_token()?, self.now(), None);
         if self.base.is_some() {
             self.start_empty();
         }
@@ -320,11 +326,14 @@ impl SessionStore {
         let (Presented::Session(held), Access::Live) = (self.presented(), self.access) else {
             return self.create();
         };
-        let now = self.shared.runtime.now();
+        let now = self.now();
         let owner = self.base.as_ref().and_then(|base| base.bound.as_ref());
-        let identity = held
-            .identity
-            .rotate(&self.shared, now, owner.map(|it| &*it.owner))?;
+        let identity = held.identity.rotate(
+            self.shared.config(),
+            self.new_token()?,
+            now,
+            owner.map(|it| &*it.owner),
+        );
         let mut retire = vec![MarkerPut::rotated(&held.identity, now)];
         if mutant!(rotation_keeps_old_key) {
             retire.clear();
@@ -382,8 +391,8 @@ impl SessionStore {
         if matches!(self.presented(), Presented::Tombstone(_)) && self.access == Access::Detached {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
-        let now = self.shared.runtime.now();
-        let identity = Identity::mint(&self.shared, now, Some(owner))?;
+        let now = self.now();
+        let identity = Identity::mint(self.shared.config(), self.new_token()?, now, Some(owner));
         let keep = keep && !self.destroyed && self.may_go_to(owner);
         if !keep {
             self.start_empty();
@@ -514,7 +523,7 @@ impl SessionStore {
         if self.phase == Phase::Committed {
             return Err(self.check_open().err().unwrap_or_else(committed));
         }
-        let now = self.shared.runtime.now();
+        let now = self.now();
         if self.phase == Phase::Unloaded {
             self.loaded_at = now;
         }
@@ -542,10 +551,10 @@ impl SessionStore {
             }
             (_, None) => None,
         };
-        let purge: Vec<String> = if self.shared.settings.purge() {
+        let purge: Vec<String> = if self.shared.config().settings().purge() {
             identities
                 .iter()
-                .map(|identity| identity.storage_key(&self.shared))
+                .map(|identity| identity.storage_key(self.shared.config()))
                 .collect()
         } else {
             Vec::new()
@@ -576,7 +585,7 @@ impl SessionStore {
         self.next = None;
         self.modified = Modified::default();
         self.destroyed = true;
-        let spec = &self.shared.cookies;
+        let spec = self.shared.config().cookies();
         let names = spec.names();
         self.out = Out {
             key: (self.came().key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
@@ -589,11 +598,11 @@ impl SessionStore {
                 Ok(()) => EventKind::Destroyed,
                 Err(_) => EventKind::RevocationPending,
             };
-            self.shared.report(kind, Some(identity.key.lineage), None);
+            self.report(kind, Some(identity.key.lineage), None);
         }
         match (stored, stone) {
             (Err(error), Some(stone)) => {
-                if let Some(secret) = self.shared.ring.find(stone.secret) {
+                if let Some(secret) = self.shared.config().ring().find(stone.secret) {
                     let value = stone.encode(secret, names.get(CookieKind::Key));
                     let left = seconds_until(stone.hard_end, now);
                     self.out.key = Some(spec.set(CookieKind::Key, &value, Some(left)));
@@ -718,7 +727,7 @@ impl SessionStore {
         let Some(key) = key else {
             return self.destroy().await;
         };
-        let key = self.shared.read_key(key)?;
+        let key = self.shared.config().read_key(key)?;
         if self.is_this(&key) {
             return self.destroy().await;
         }
@@ -799,7 +808,7 @@ impl SessionStore {
             Step::Save => (None, None),
         };
         if let Some(kind) = kind {
-            self.shared.report(kind, Some(lineage), None);
+            self.report(kind, Some(lineage), None);
         }
         self.answer_save(&saved);
         self.data = saved.envelope.data.clone();
@@ -807,7 +816,7 @@ impl SessionStore {
         self.expiry = None;
         self.next = None;
         self.modified = Modified::default();
-        let limited = owner.filter(|_| self.shared.settings.max_per_owner() > 0);
+        let limited = owner.filter(|_| self.shared.config().settings().max_per_owner() > 0);
         Ok(limited.map(|owner| {
             Flow::new(&self.shared, async move |ctx: Ctx| {
                 ctx.enforce_limit(&owner, lineage).await;
@@ -819,7 +828,7 @@ impl SessionStore {
     fn report_store_error(&self, error: &SessionError) {
         if error.connector_error().is_some() {
             self.shared
-                .report_trouble(self.key().map(|key| key.lineage), error.code());
+                .report_trouble(self.now(), self.key().map(|key| key.lineage), error.code());
         }
     }
 
@@ -864,7 +873,7 @@ impl SessionStore {
         let (Presented::Session(held), Some(base)) = (self.presented(), &self.base) else {
             return None;
         };
-        let now = self.shared.runtime.now();
+        let now = self.now();
         Some(Source {
             // This request is a sign of life, though no cookie says so yet.
             held: Rc::new(Held {
@@ -955,20 +964,20 @@ impl SessionStore {
             ..
         } = saved;
         let mut identity = identity.clone();
-        let now = self.shared.runtime.now();
+        let now = self.now();
         // W runs from here: a put may take its time, and until it was answered it was seen nowhere.
         if new_key {
             identity.ticket.minted_at = identity.ticket.minted_at.max(now);
         }
         let ticket = &identity.ticket;
-        let spec = &self.shared.cookies;
+        let spec = self.shared.config().cookies();
         let browser_close = self.ends_with_browser(envelope.expiry);
-        let Some(secret) = self.shared.ring.find(ticket.secret) else {
+        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
             return;
         };
         if new_key {
             let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
-            let left = seconds_until(ticket.end(self.shared.age()), now);
+            let left = seconds_until(ticket.end(self.shared.config().age()), now);
             let max_age = (!browser_close).then_some(left);
             self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
         }
@@ -976,10 +985,10 @@ impl SessionStore {
             version: saved.version(),
             saved_at: envelope.saved_at.max(now),
             unstored: saved.unstored,
-            overlay: overlay_fits(&self.shared, text).then(|| text.clone()),
+            overlay: overlay_fits(self.shared.config(), text).then(|| text.clone()),
         };
         let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), &ticket.token);
-        let window = self.shared.settings.window();
+        let window = self.shared.config().settings().window();
         self.out.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
 
         let seen = match self.presented() {
@@ -997,7 +1006,7 @@ impl SessionStore {
     }
 
     fn check_size(&self) -> Result<(), SessionError> {
-        let settings = &self.shared.settings;
+        let settings = self.shared.config().settings();
         let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
             Err(SessionError::new(
                 ErrorCode::TooLarge,
@@ -1033,7 +1042,7 @@ impl SessionStore {
         {
             return false;
         }
-        match self.shared.settings.cookie_same_site() {
+        match self.shared.config().settings().cookie_same_site() {
             SameSite::None => false,
             SameSite::Strict => true,
             SameSite::Lax => !matches!(self.request.method().as_str(), "GET" | "HEAD"),
@@ -1106,7 +1115,7 @@ impl SessionStore {
         CommitHeaders {
             set_cookie,
             depends_on_session,
-            server_timing: self.shared.server_timing(),
+            server_timing: self.shared.timing().map(Timing::header),
         }
     }
 
@@ -1117,7 +1126,7 @@ impl SessionStore {
         };
         let idle = base
             .expiry
-            .idle_seconds(self.shared.settings.idle_timeout());
+            .idle_seconds(self.shared.config().settings().idle_timeout());
         let since = self.loaded_at.saturating_sub(self.last_seen);
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
@@ -1127,26 +1136,26 @@ impl SessionStore {
             return;
         };
         let ticket = &held.identity.ticket;
-        let Some(secret) = self.shared.ring.find(ticket.secret) else {
+        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
             return;
         };
-        let spec = &self.shared.cookies;
+        let spec = self.shared.config().cookies();
         let name = spec.names().get(CookieKind::Seen);
         let value = Seen { at: self.loaded_at }.encode(secret, name, &ticket.token);
-        let left = seconds_until(ticket.end(self.shared.age()), self.loaded_at);
+        let left = seconds_until(ticket.end(self.shared.config().age()), self.loaded_at);
         let max_age = (!self.ends_with_browser(base.expiry)).then_some(left);
         self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
     }
 
     /// Sees `flow` through. A browser that goes away does not cut its writes short.
     async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
-        self.shared.drive(flow, self.wait_until.as_ref()).await
+        self.driver.drive(flow, self.wait_until.as_ref()).await
     }
 
     /// Leaves `flow` to `waitUntil`; sees it through where there is none.
     async fn later(&self, flow: Flow<()>) {
-        let shared = Rc::clone(&self.shared);
-        let work = async move { drop(shared.drive(flow, None).await) };
+        let driver = self.driver.clone();
+        let work = async move { drop(driver.drive(flow, None).await) };
         match &self.wait_until {
             Some(wait_until) => wait_until.leave(Box::pin(work)),
             None => work.await,
@@ -1187,10 +1196,17 @@ async fn finish_pending_logout(ctx: &Ctx, stone: Tombstone) -> Look {
 async fn is_finished(ctx: &Ctx, stone: Tombstone) -> bool {
     let now = ctx.now();
     let owed = markers_of(stone, now);
-    let record = ctx.settings.purge().then(|| ctx.names.record(&stone.key()));
-    let names: Vec<String> = owed.iter().map(|marker| marker.name(ctx)).collect();
+    let record = ctx
+        .config()
+        .settings()
+        .purge()
+        .then(|| ctx.config().names().record(&stone.key()));
+    let names: Vec<String> = owed
+        .iter()
+        .map(|marker| marker.name(ctx.config()))
+        .collect();
     let asked: Vec<&str> = names.iter().chain(&record).map(String::as_str).collect();
-    let options = Freshness::Store.options(ctx);
+    let options = Freshness::Store.options(ctx.config());
     let found = ctx.read(&asked, options).await.ok();
     let text = |place: usize| found.as_ref()?.get(place)?.as_deref();
     // A rotation's marker is not the logout's.

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use crate::config::Config;
 use crate::connector::ReadOptions;
 use crate::error::{ErrorCode, SessionError};
 use crate::flow::Ctx;
@@ -11,7 +12,6 @@ use crate::outcome::{Access, Finding, Outcome, Sight, judge};
 use crate::presented::Held;
 use crate::record::{Envelope, Unreadable};
 use crate::revocation::{Death, Marker, Markers, OwnerMarker};
-use crate::sessions::Shared;
 use crate::stats::Count;
 
 /// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
@@ -30,10 +30,10 @@ pub(crate) enum Freshness {
 }
 
 impl Freshness {
-    pub(crate) fn options(self, shared: &Shared) -> ReadOptions {
+    pub(crate) fn options(self, config: &Config) -> ReadOptions {
         ReadOptions::cache_ttl(match self {
             Self::Shortest => FRESH_CACHE_TTL,
-            Self::Memory | Self::Store => shared.settings.kv_cache_ttl(),
+            Self::Memory | Self::Store => config.settings().kv_cache_ttl(),
         })
     }
 }
@@ -57,11 +57,11 @@ pub(crate) async fn look(
 ) -> Result<Look, SessionError> {
     let key = held.identity.key;
     let now = ctx.now();
-    let remembered = ctx.memory.recall(&key, now, ctx.window());
+    let remembered = ctx.memory().recall(&key, now, ctx.config().window());
     if freshness == Freshness::Memory && may_skip_the_store(ctx, &held, &remembered, now) {
         let stored = remembered.settled.map(Ok);
         let markers = own_markers(ctx, &held, now);
-        let finding = sight(ctx, &held, [now, now], markers, stored, None);
+        let finding = sight(ctx.config(), &held, [now, now], markers, stored, None);
         ctx.count(Count::TableLoads);
         return Ok(Look {
             finding,
@@ -82,7 +82,7 @@ pub(crate) async fn look(
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
         settled, flying, ..
-    } = ctx.memory.recall(&key, at, ctx.window());
+    } = ctx.memory().recall(&key, at, ctx.config().window());
     let settled = if mutant!(flying_shown_to_loads) {
         flying.last().cloned().or(settled)
     } else {
@@ -91,16 +91,16 @@ pub(crate) async fn look(
     let stored_version = stored
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
-    let finding = sight(ctx, &held, [now, at], markers, stored, settled);
+    let finding = sight(ctx.config(), &held, [now, at], markers, stored, settled);
 
     let unstored = held.fresh.as_ref().is_some_and(|fresh| {
         fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
     });
     match (&finding.envelope, finding.access) {
         (Some(envelope), Access::Live) => {
-            ctx.memory.read(&key, envelope, now, at);
+            ctx.memory().read(&key, envelope, now, at);
         }
-        _ if finding.outcome == Outcome::Revoked => ctx.memory.forget(&key),
+        _ if finding.outcome == Outcome::Revoked => ctx.memory().forget(&key),
         _ => {}
     }
     // A put that is on its way already will do.
@@ -116,8 +116,8 @@ pub(crate) async fn look(
 
 /// Whether this isolate has read the session's markers lately, and knows of all that the browser
 /// has saved.
-fn may_skip_the_store(shared: &Shared, held: &Held, remembered: &Remembered, now: i64) -> bool {
-    let trusted = i64::from(shared.settings.isolate_cache_ttl()) * 1_000;
+fn may_skip_the_store(ctx: &Ctx, held: &Held, remembered: &Remembered, now: i64) -> bool {
+    let trusted = i64::from(ctx.config().settings().isolate_cache_ttl()) * 1_000;
     let read_lately = remembered
         .markers_read_at
         .is_some_and(|at| (0..trusted).contains(&now.saturating_sub(at)));
@@ -132,7 +132,7 @@ fn may_skip_the_store(shared: &Shared, held: &Held, remembered: &Remembered, now
 
 /// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
 fn sight(
-    shared: &Shared,
+    config: &Config,
     held: &Held,
     [asked_at, now]: [i64; 2],
     markers: Markers,
@@ -153,16 +153,16 @@ fn sight(
     {
         None
     } else {
-        held.overlay(shared, now)
+        held.overlay(config, now)
     };
     judge(Sight {
         now,
         asked_at,
-        window: shared.window(),
-        idle: shared.settings.idle_timeout(),
+        window: config.window(),
+        idle: config.settings().idle_timeout(),
         lineage: ticket.lineage,
         minted_at: ticket.minted_at,
-        end: ticket.end(shared.age()),
+        end: ticket.end(config.age()),
         markers,
         stored,
         known: [overlay, settled],
@@ -185,12 +185,12 @@ struct Reading {
 async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
     let identity = &held.identity;
     let key = identity.key;
-    let options = freshness.options(ctx);
+    let options = freshness.options(ctx.config());
     let names = [
-        Some(identity.storage_key(ctx)),
-        Some(ctx.names.dead_key(key.derived)),
-        (!key.is_first()).then(|| ctx.names.dead_lineage(key.lineage)),
-        key.owner.map(|owner| ctx.names.owner(owner)),
+        Some(identity.storage_key(ctx.config())),
+        Some(ctx.config().names().dead_key(key.derived)),
+        (!key.is_first()).then(|| ctx.config().names().dead_lineage(key.lineage)),
+        key.owner.map(|owner| ctx.config().names().owner(owner)),
     ];
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut answer = ctx.read(&asked, options).await?.into_iter();
@@ -214,11 +214,11 @@ async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, S
             .key
             .is_some_and(|marker| marker.death == Death::Rotated)
     {
-        let name = ctx.names.dead_lineage(key.lineage);
+        let name = ctx.config().names().dead_lineage(key.lineage);
         let lineage = ctx.read(&[&name], options).await?.pop().flatten();
         markers.lineage = lineage.map(|text| Marker::decode(&text));
     }
-    let sealed = ctx.settings.seal();
+    let sealed = ctx.config().settings().seal();
     let stored =
         record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key, sealed));
     Ok(Reading {
@@ -229,33 +229,33 @@ async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, S
 }
 
 /// Remembers what the store says is dead: an older answer that comes later does not revive it.
-fn note_deaths(shared: &Shared, held: &Held, markers: &Markers, now: i64) {
+fn note_deaths(ctx: &Ctx, held: &Held, markers: &Markers, now: i64) {
     let key = held.identity.key;
-    let until = now.saturating_add(shared.staleness_bound());
+    let until = now.saturating_add(ctx.config().staleness_bound());
     if let Some(marker) = markers.key {
         let dead = Dead::Key(key.derived);
-        shared.memory.note_marker(dead, marker, until);
+        ctx.memory().note_marker(dead, marker, until);
     }
     if let Some(marker) = markers.lineage {
         let dead = Dead::Lineage(key.lineage);
-        shared.memory.note_marker(dead, marker, until);
+        ctx.memory().note_marker(dead, marker, until);
     }
     if let (Some(owner), Some(marker)) = (key.owner, &markers.owner) {
-        shared.memory.note_owner(owner, marker.clone(), until);
+        ctx.memory().note_owner(owner, marker.clone(), until);
     }
 }
 
 /// The markers of this session that this isolate has put or read.
-pub(crate) fn own_markers(shared: &Shared, held: &Held, now: i64) -> Markers {
+pub(crate) fn own_markers(ctx: &Ctx, held: &Held, now: i64) -> Markers {
     if mutant!(own_markers_forgotten) {
         return Markers::default();
     }
     let key = held.identity.key;
-    let marker = |dead| shared.memory.marker(dead, now);
+    let marker = |dead| ctx.memory().marker(dead, now);
     Markers {
         key: marker(Dead::Key(key.derived)),
         lineage: marker(Dead::Lineage(key.lineage)),
-        owner: key.owner.and_then(|owner| shared.memory.owner(owner, now)),
+        owner: key.owner.and_then(|owner| ctx.memory().owner(owner, now)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! they mean together; nothing else in this crate does.
 
 use crate::error::ErrorCode;
+use crate::events::EventKind;
 use crate::expiry::Limits;
 use crate::keys::Id;
 use crate::record::{Envelope, Unreadable};
@@ -73,6 +74,24 @@ impl Outcome {
             Self::Corrupt => "corrupt",
             Self::Unavailable => "unavailable",
         }
+    }
+
+    /// What a load with this outcome is reported as; a visitor without a session is no event.
+    pub(crate) const fn event(self) -> Option<EventKind> {
+        Some(match self {
+            Self::New => return None,
+            Self::Loaded => EventKind::Loaded,
+            Self::Rotated => EventKind::Rotated,
+            Self::Pending => EventKind::Pending,
+            Self::Stale => EventKind::Stale,
+            Self::Gone => EventKind::Gone,
+            Self::Expired => EventKind::Expired,
+            Self::Revoked => EventKind::Revoked,
+            Self::Rejected => EventKind::Rejected,
+            Self::Ambiguous => EventKind::Ambiguous,
+            Self::Corrupt => EventKind::Corrupt,
+            Self::Unavailable => EventKind::StoreError,
+        })
     }
 }
 

@@ -20,7 +20,7 @@ use crate::presented::Identity;
 use crate::record::Envelope;
 use crate::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
 use crate::save::{MarkerPut, put_markers};
-use crate::sessions::{Sessions, Shared};
+use crate::sessions::Sessions;
 use crate::stats::Count;
 use crate::wire::{Put as _, Reader, decode_text, encode_text};
 
@@ -87,7 +87,7 @@ pub(crate) fn list_metadata(
     storage_key: &str,
 ) -> Option<String> {
     let bound = envelope.bound.as_ref()?;
-    let secret = ctx.ring.find(identity.ticket.secret)?;
+    let secret = ctx.config().ring().find(identity.ticket.secret)?;
     // Without randomness the record would not have been sealed either.
     let nonce = ctx.random::<NONCE>().ok()?;
     let cut = |text: &Option<Rc<str>>, most| text.as_deref().map(|text| cut(text, most).to_owned());
@@ -204,16 +204,17 @@ impl Sessions {
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
         let user = owner.to_owned();
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
             let mut living = Vec::new();
             let all = ctx.living(&user, |key, listed| living.push((key, listed)));
             all.await?;
             Ok(living)
         });
-        let living = self.shared.drive(flow, None).await?;
+        let living = self.driver().drive(flow, None).await?;
         let secrets: Vec<(Id, &Secret)> = self
-            .shared
-            .ring
+            .shared()
+            .config()
+            .ring()
             .iter()
             .map(|secret| (secret.owner_tag(owner), secret))
             .collect();
@@ -256,11 +257,11 @@ impl Sessions {
     /// `not_found` for a session key that is not this user's, for a text that is none, and for one
     /// whose parts do not belong together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
-        let shared = &self.shared;
-        let key = shared.read_key(key)?;
+        let shared = self.shared();
+        let key = shared.config().read_key(key)?;
         if !key
             .owner
-            .is_some_and(|tag| shared.owner_tags(owner).contains(&tag))
+            .is_some_and(|tag| shared.config().owner_tags(owner).contains(&tag))
         {
             return Err(SessionError::new(
                 ErrorCode::NotFound,
@@ -274,7 +275,7 @@ impl Sessions {
             }
             put_markers(&ctx, &markers).await
         });
-        shared.drive(flow, None).await
+        self.driver().drive(flow, None).await
     }
 
     /// Ends every session of a user, but for the lineage of the session key `except`: "log out
@@ -306,34 +307,15 @@ impl Sessions {
     /// error; what was ended before stays so, and a repeated call, with the same `except` or
     /// another, goes on from there.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let except = except.map(|key| self.shared.read_key(key)).transpose()?;
+        let except = except
+            .map(|key| self.shared().config().read_key(key))
+            .transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
         let owner = owner.to_owned();
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
             ctx.revoke_all(&owner, &spared).await
         });
-        self.shared.drive(flow, None).await
-    }
-}
-
-impl Shared {
-    /// The key of a public session key. Its parts are trusted only together: the tag of a user with
-    /// the lineage of another would end the other's session.
-    pub(crate) fn read_key(&self, text: &str) -> Result<SessionKey, SessionError> {
-        self.ring.session_key(text).ok_or_else(|| {
-            SessionError::new(
-                ErrorCode::NotFound,
-                "there is no session of that key: give it as session_key() or list() gives it",
-            )
-        })
-    }
-
-    /// The owner's tag under every secret of the ring, the signer's first.
-    fn owner_tags(&self, owner: &str) -> Vec<Id> {
-        self.ring
-            .iter()
-            .map(|secret| secret.owner_tag(owner))
-            .collect()
+        self.driver().drive(flow, None).await
     }
 }
 
@@ -341,7 +323,7 @@ impl Ctx {
     async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
         // The owner's markers first: they cover what is too new to be listed.
         let mut begun = Vec::new();
-        for secret in self.ring.iter() {
+        for secret in self.config().ring().iter() {
             let tag = secret.owner_tag(owner);
             let (marker, progress) = self.end_all_of(tag, spared).await?;
             begun.push((secret, tag, marker.at, progress));
@@ -359,7 +341,7 @@ impl Ctx {
         }
         for tag in done {
             // What is left of it would cost the next call time, and nothing else.
-            drop(self.delete(&self.names.progress(tag)).await);
+            drop(self.delete(&self.config().names().progress(tag)).await);
         }
         Ok(())
     }
@@ -367,7 +349,7 @@ impl Ctx {
     /// The records of a page. What does not open was not put by us.
     fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(SessionKey, Listed)> {
         let records = page.into_iter().filter_map(|listed| {
-            let key = self.names.session_key(&listed.name)?;
+            let key = self.config().names().session_key(&listed.name)?;
             Some((key, Listed::open(&listed.metadata?, secret, &listed.name)?))
         });
         records.collect()
@@ -381,9 +363,9 @@ impl Ctx {
         owner: &str,
         mut visit: impl FnMut(SessionKey, Listed),
     ) -> Result<(), SessionError> {
-        for secret in self.ring.iter() {
+        for secret in self.config().ring().iter() {
             let tag = secret.owner_tag(owner);
-            let prefix = self.names.records_of(tag);
+            let prefix = self.config().names().records_of(tag);
             let mut cursor: Option<String> = None;
             let mut newest: Option<(SessionKey, Listed)> = None;
             loop {
@@ -427,25 +409,28 @@ impl Ctx {
         let now = self.now();
         // Each marker is asked for once, whatever it is that shares it.
         let mut places: HashMap<Dead, usize> = HashMap::new();
-        let mut names: Vec<String> = vec![self.names.owner(tag)];
+        let mut names: Vec<String> = vec![self.config().names().owner(tag)];
         for (key, _) in &records {
             for dead in [Dead::Key(key.derived), Dead::Lineage(key.lineage)] {
                 if !places.contains_key(&dead) {
                     places.insert(dead, names.len());
-                    names.push(self.names.dead(dead));
+                    names.push(self.config().names().dead(dead));
                 }
             }
         }
         let mut texts: Vec<Option<String>> = Vec::with_capacity(names.len());
         for chunk in names.chunks(BULK) {
             let chunk: Vec<&str> = chunk.iter().map(|name| &**name).collect();
-            texts.extend(self.read(&chunk, Freshness::Store.options(self)).await?);
+            texts.extend(
+                self.read(&chunk, Freshness::Store.options(self.config()))
+                    .await?,
+            );
         }
         let stored = texts[0].as_deref().map(read_owner_marker).transpose()?;
-        let owner = OwnerMarker::latest(stored, self.memory.owner(tag, now));
+        let owner = OwnerMarker::latest(stored, self.memory().owner(tag, now));
         let marker = |dead| {
             let text = texts[*places.get(&dead)?].as_deref();
-            let own = self.memory.marker(dead, now);
+            let own = self.memory().marker(dead, now);
             let stored = text.map(Marker::decode).into_iter();
             stored.chain(own).reduce(Marker::or_earlier)
         };
@@ -464,26 +449,28 @@ impl Ctx {
     /// True where a record of `key` is there and no marker has ended it.
     pub(crate) async fn exists(&self, key: SessionKey) -> Result<bool, SessionError> {
         // What this isolate has ended is dead here at once, whatever the store still shows.
-        let now = self.runtime.now();
-        let ended = |dead| self.memory.marker(dead, now).is_some();
+        let now = self.now();
+        let ended = |dead| self.memory().marker(dead, now).is_some();
         if ended(Dead::Key(key.derived)) || ended(Dead::Lineage(key.lineage)) {
             return Ok(false);
         }
-        let record = self.names.record(&key);
+        let record = self.config().names().record(&key);
         let names = [
             Some(record.clone()),
-            Some(self.names.dead_key(key.derived)),
-            Some(self.names.dead_lineage(key.lineage)),
-            key.owner.map(|tag| self.names.owner(tag)),
+            Some(self.config().names().dead_key(key.derived)),
+            Some(self.config().names().dead_lineage(key.lineage)),
+            key.owner.map(|tag| self.config().names().owner(tag)),
         ];
         let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-        let answer = self.read(&asked, Freshness::Shortest.options(self)).await?;
+        let answer = self
+            .read(&asked, Freshness::Shortest.options(self.config()))
+            .await?;
         let [Some(_), None, None, owner @ ..] = &answer[..] else {
             return Ok(false);
         };
         let stored = owner.iter().flatten().next();
         let stored = stored.map(|text| read_owner_marker(text)).transpose()?;
-        let own = key.owner.and_then(|tag| self.memory.owner(tag, now));
+        let own = key.owner.and_then(|tag| self.memory().owner(tag, now));
         let markers: Vec<OwnerMarker> = stored.into_iter().chain(own).collect();
         if markers.is_empty() {
             return Ok(true);
@@ -498,7 +485,8 @@ impl Ctx {
         let metadata = listed.and_then(|listed| listed.metadata);
         let bound_at = metadata.and_then(|text| {
             let mut opened = self
-                .ring
+                .config()
+                .ring()
                 .iter()
                 .filter_map(|it| Listed::open(&text, it, &record));
             Some(opened.next()?.bound_at)
@@ -514,30 +502,33 @@ impl Ctx {
         tag: Id,
         spared: &[Id],
     ) -> Result<(OwnerMarker, Option<Progress>), SessionError> {
-        let (name, progress_name) = (self.names.owner(tag), self.names.progress(tag));
+        let (name, progress_name) = (
+            self.config().names().owner(tag),
+            self.config().names().progress(tag),
+        );
         let mut called: Option<OwnerMarker> = None;
         let mut pauses = 0;
         loop {
-            let options = Freshness::Shortest.options(self);
+            let options = Freshness::Shortest.options(self.config());
             let mut answer = self.read(&[&name, &progress_name], options).await?;
             let progress = answer.pop().flatten();
             let progress = progress.and_then(|text| Progress::decode(&text));
             let stored = answer.pop().flatten();
             let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
             let now = self.now();
-            let known = OwnerMarker::latest(stored, self.memory.owner(tag, now));
+            let known = OwnerMarker::latest(stored, self.memory().owner(tag, now));
             let called =
                 called.get_or_insert_with(|| OwnerMarker::later_than(known.as_ref(), now, spared));
             // Another call may have been made while this one waited: an end that was set is never
             // taken back.
             let latest = OwnerMarker::latest(Some(called.clone()), known);
             let marker = latest.unwrap_or_else(|| called.clone());
-            let until = now.saturating_add(self.staleness_bound());
-            self.memory.note_owner(tag, marker.clone(), until);
+            let until = now.saturating_add(self.config().staleness_bound());
+            self.memory().note_owner(tag, marker.clone(), until);
             let options = PutOptions::ttl(MARKER_MAX_TTL);
             match self.put(&name, &marker.encode(), &options).await {
                 Ok(()) => {
-                    self.memory.note_owner_put(tag, self.now());
+                    self.memory().note_owner_put(tag, self.now());
                     return Ok((called.clone(), progress));
                 }
                 // Not as with the other markers: the one that was taken may spare others.
@@ -562,11 +553,11 @@ impl Ctx {
         progress: Option<Progress>,
         spared: &[Id],
     ) -> Result<bool, SessionError> {
-        let prefix = self.names.records_of(tag);
+        let prefix = self.config().names().records_of(tag);
         let now = self.now();
         let mut kept_progress = progress.is_some();
         // A login of the last moments may not be listed yet.
-        let mut since = now.saturating_sub(self.window());
+        let mut since = now.saturating_sub(self.config().window());
         let mut cursor = None;
         if let Some(progress) = progress {
             // Those that the call before spared it has passed by.
@@ -632,7 +623,7 @@ impl Ctx {
     /// nothing else. False where it was not taken.
     async fn keep_progress(&self, tag: Id, progress: &Progress) -> bool {
         let options = PutOptions::ttl(PROGRESS_TTL);
-        let (name, text) = (self.names.progress(tag), progress.encode());
+        let (name, text) = (self.config().names().progress(tag), progress.encode());
         self.put_once(&name, &text, options).await.is_ok()
     }
 
@@ -647,9 +638,12 @@ impl Ctx {
             for marker in &markers {
                 marker.note(self);
             }
-            let names: Vec<String> = markers.iter().map(|marker| marker.name(self)).collect();
+            let names: Vec<String> = markers
+                .iter()
+                .map(|marker| marker.name(self.config()))
+                .collect();
             let names: Vec<&str> = names.iter().map(|name| &**name).collect();
-            let options = Freshness::Store.options(self);
+            let options = Freshness::Store.options(self.config());
             let mut stored = self.read(&names, options).await?.into_iter();
             markers.retain(|_| {
                 let marker = stored.next().flatten().map(|text| Marker::decode(&text));
@@ -674,7 +668,7 @@ impl Ctx {
     }
 
     async fn end_oldest(&self, owner: &str, newest: Id) -> Result<(), SessionError> {
-        let most = self.settings.max_per_owner() as usize;
+        let most = self.config().settings().max_per_owner() as usize;
         if most == 0 {
             return Ok(());
         }

@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
+use crate::config::Config;
 use crate::cookie::{self, CookieKind};
-use crate::error::SessionError;
-use crate::keys::{SessionKey, Tag, Token, TokenKeys};
+use crate::keys::{Secret, SessionKey, Tag, Token, TokenKeys};
 use crate::record::Envelope;
-use crate::sessions::Shared;
 use crate::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
 
 /// The head of the request that a session belongs to.
@@ -96,6 +95,10 @@ impl RequestHead for CookieHeader {
     }
 }
 
+/// How a token that came in a cookie of this tag is turned into keys: whoever calls may have kept
+/// them since an earlier request.
+pub(crate) type Derive<'a> = &'a dyn Fn(Tag, &Secret, &Token) -> TokenKeys;
+
 /// One session by one of its tokens: all that is needed to find and open its record.
 #[derive(Clone)]
 pub(crate) struct Identity {
@@ -106,9 +109,9 @@ pub(crate) struct Identity {
 
 impl Identity {
     /// `None` where the ring no longer has the ticket's secret.
-    fn of(ticket: KeyTicket, tag: Tag, shared: &Shared) -> Option<Self> {
-        let secret = shared.ring.find(ticket.secret)?;
-        let keys = shared.memory.derive(tag, || secret.derive(&ticket.token));
+    fn of(ticket: KeyTicket, tag: Tag, config: &Config, derive: Derive<'_>) -> Option<Self> {
+        let secret = config.ring().find(ticket.secret)?;
+        let keys = derive(tag, secret, &ticket.token);
         let key = SessionKey {
             owner: ticket.owner,
             lineage: ticket.lineage,
@@ -118,13 +121,8 @@ impl Identity {
     }
 
     /// A new lineage that begins at `now`, owned by `owner` or by nobody.
-    pub(crate) fn mint(
-        shared: &Shared,
-        now: i64,
-        owner: Option<&str>,
-    ) -> Result<Self, SessionError> {
-        let token = Token::random(&*shared.runtime)?;
-        let signer = shared.ring.signer();
+    pub(crate) fn mint(config: &Config, token: Token, now: i64, owner: Option<&str>) -> Self {
+        let signer = config.ring().signer();
         let keys = signer.derive(&token);
         let ticket = KeyTicket {
             secret: signer.id(),
@@ -132,25 +130,26 @@ impl Identity {
             lineage: keys.derived,
             owner: owner.map(|owner| signer.owner_tag(owner)),
             minted_at: now,
-            hard_end: now.saturating_add(shared.age()),
+            hard_end: now.saturating_add(config.age()),
         };
         let key = SessionKey {
             owner: ticket.owner,
             lineage: ticket.lineage,
             derived: keys.derived,
         };
-        Ok(Self { ticket, keys, key })
+        Self { ticket, keys, key }
     }
 
     /// The same lineage under a new token, from now on with the ring's signer. Its hard end comes
     /// no later than before, and no later than the age that is set now.
     pub(crate) fn rotate(
         &self,
-        shared: &Shared,
+        config: &Config,
+        token: Token,
         now: i64,
         owner: Option<&str>,
-    ) -> Result<Self, SessionError> {
-        let fresh = Self::mint(shared, now, owner)?;
+    ) -> Self {
+        let fresh = Self::mint(config, token, now, owner);
         let ticket = KeyTicket {
             lineage: self.ticket.lineage,
             // Never later; and earlier where the age of today allows less, so that a ticket which
@@ -166,21 +165,21 @@ impl Identity {
             lineage: ticket.lineage,
             ..fresh.key
         };
-        Ok(Self {
+        Self {
             ticket,
             keys: fresh.keys,
             key,
-        })
+        }
     }
 
     /// The public session key.
-    pub(crate) fn public_key(&self, shared: &Shared) -> Option<String> {
-        let secret = shared.ring.find(self.ticket.secret)?;
+    pub(crate) fn public_key(&self, config: &Config) -> Option<String> {
+        let secret = config.ring().find(self.ticket.secret)?;
         Some(secret.public_key(&self.key))
     }
 
-    pub(crate) fn storage_key(&self, shared: &Shared) -> String {
-        shared.names.record(&self.key)
+    pub(crate) fn storage_key(&self, config: &Config) -> String {
+        config.names().record(&self.key)
     }
 }
 
@@ -192,9 +191,9 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    fn new(identity: Identity, found: &cookie::Found<'_>, shared: &Shared) -> Self {
-        let (ring, token) = (&shared.ring, &identity.ticket.token);
-        let name = |kind| shared.cookies.names().get(kind);
+    fn new(identity: Identity, found: &cookie::Found<'_>, config: &Config) -> Self {
+        let (ring, token) = (config.ring(), &identity.ticket.token);
+        let name = |kind| config.cookies().names().get(kind);
         let seen = found
             .get(CookieKind::Seen)
             .iter()
@@ -212,14 +211,14 @@ impl Held {
 
     /// The record that the fresh cookie carries, if it was sealed less than W before `now`. Where
     /// overlays are off none counts: whoever has the secret could make a session of one.
-    pub(crate) fn overlay(&self, shared: &Shared, now: i64) -> Option<Envelope> {
-        if !shared.settings.uses_overlay() {
+    pub(crate) fn overlay(&self, config: &Config, now: i64) -> Option<Envelope> {
+        if !config.settings().uses_overlay() {
             return None;
         }
         let text = self.fresh.as_ref()?.overlay.as_deref()?;
-        let storage_key = self.identity.storage_key(shared);
+        let storage_key = self.identity.storage_key(config);
         let envelope = Envelope::open(text, &self.identity.keys.record, &storage_key, true).ok()?;
-        let lately = now < envelope.saved_at.saturating_add(shared.window());
+        let lately = now < envelope.saved_at.saturating_add(config.window());
         (lately || mutant!(overlay_past_window)).then_some(envelope)
     }
 }
@@ -252,9 +251,14 @@ pub(crate) enum Presented {
 }
 
 impl Presented {
-    pub(crate) fn read(header: &str, shared: &Shared, now: i64) -> (Self, Came) {
-        let limits = shared.settings.cookie_limits();
-        let found = match cookie::parse(header, shared.cookies.names(), limits) {
+    pub(crate) fn read(
+        header: &str,
+        config: &Config,
+        now: i64,
+        derive: Derive<'_>,
+    ) -> (Self, Came) {
+        let limits = config.settings().cookie_limits();
+        let found = match cookie::parse(header, config.cookies().names(), limits) {
             Ok(found) => found,
             // Any of them may be in it, and a logout has to take them from the browser.
             Err(cookie::TooLarge) => {
@@ -271,20 +275,20 @@ impl Presented {
             seen: !found.seen.is_empty(),
             fresh: !found.fresh.is_empty(),
         };
-        (Self::judge(&found, shared, now), came)
+        (Self::judge(&found, config, now, derive), came)
     }
 
-    fn judge(found: &cookie::Found<'_>, shared: &Shared, now: i64) -> Self {
-        let names = shared.cookies.names();
+    fn judge(found: &cookie::Found<'_>, config: &Config, now: i64, derive: Derive<'_>) -> Self {
+        let names = config.cookies().names();
         let mut rejection = None;
         let mut ended = false;
         let mut tickets: Vec<(KeyTicket, Tag)> = Vec::new();
         let mut tombstone = None;
         for text in found.get(CookieKind::Key) {
-            match KeyCookie::decode(text, &shared.ring, names.get(CookieKind::Key)) {
+            match KeyCookie::decode(text, config.ring(), names.get(CookieKind::Key)) {
                 Err(why) => rejection = Some(why),
                 Ok(KeyCookie::Tombstone(stone)) if now < stone.hard_end => tombstone = Some(stone),
-                Ok(KeyCookie::Ticket(ticket, tag)) if now < ticket.end(shared.age()) => {
+                Ok(KeyCookie::Ticket(ticket, tag)) if now < ticket.end(config.age()) => {
                     // Two cookies of one token are one session.
                     let known = |(other, _): &(KeyTicket, Tag)| other.token.is(&ticket.token);
                     if !tickets.iter().any(known) {
@@ -301,10 +305,10 @@ impl Presented {
         };
         let mut identities = tickets
             .into_iter()
-            .filter_map(|(ticket, tag)| Identity::of(ticket, tag, shared))
+            .filter_map(|(ticket, tag)| Identity::of(ticket, tag, config, derive))
             .collect::<Vec<_>>();
         match (identities.pop(), identities.is_empty()) {
-            (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, shared))),
+            (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, config))),
             (Some(one), false) => {
                 identities.push(one);
                 Self::Ambiguous(identities.into())

@@ -6,12 +6,14 @@
 
 use std::rc::Rc;
 
+use crate::config::Config;
 use crate::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::cookie::CookieKind;
 use crate::data::Data;
+use crate::effect::Write;
 use crate::error::{ErrorCode, SessionError};
 use crate::expiry::{Limits, OwnLimits};
-use crate::flow::{Ctx, Write};
+use crate::flow::Ctx;
 use crate::io::Tries;
 use crate::isolate::Remembered;
 use crate::keys::{Dead, Id, SessionKey};
@@ -21,7 +23,6 @@ use crate::owner::list_metadata;
 use crate::presented::{Held, Identity};
 use crate::record::{Bound, Device, Envelope};
 use crate::revocation::{Death, Marker, marker_ttl, named_by_revocation};
-use crate::sessions::Shared;
 use crate::stats::Count;
 use crate::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::version::Version;
@@ -126,7 +127,7 @@ impl MarkerPut {
 
     /// Lets this isolate know that it stands.
     pub(crate) fn note_put(&self, ctx: &Ctx) {
-        ctx.memory.note_dead_put(self.dead, ctx.now());
+        ctx.memory().note_dead_put(self.dead, ctx.now());
     }
 
     fn is_revocation(&self) -> bool {
@@ -134,8 +135,8 @@ impl MarkerPut {
     }
 
     /// The key that it is put under.
-    pub(crate) fn name(&self, shared: &Shared) -> String {
-        shared.names.dead(self.dead)
+    pub(crate) fn name(&self, config: &Config) -> String {
+        config.names().dead(self.dead)
     }
 
     /// The same, of a death at another instant.
@@ -152,7 +153,7 @@ impl MarkerPut {
 
     fn to_write(&self, ctx: &Ctx) -> Write {
         Write::Put {
-            key: self.name(ctx),
+            key: self.name(ctx.config()),
             value: self.marker.encode(),
             options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
         }
@@ -160,8 +161,8 @@ impl MarkerPut {
 
     /// Lets this isolate know for as long as others may not.
     pub(crate) fn note(&self, ctx: &Ctx) {
-        let until = ctx.now().saturating_add(ctx.staleness_bound());
-        ctx.memory.note_marker(self.dead, self.marker, until);
+        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
+        ctx.memory().note_marker(self.dead, self.marker, until);
     }
 }
 
@@ -246,7 +247,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
     };
     let target_key = work.target.key;
-    let storage_key = work.target.storage_key(&ctx);
+    let storage_key = work.target.storage_key(ctx.config());
     if mutant!(rotation_marker_first) {
         put_markers(&ctx, &work.retire).await?;
     }
@@ -259,13 +260,13 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         let envelope = work.next_version(&ctx, base.clone(), bound.clone())?;
         let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
         let now = ctx.now();
-        ctx.memory.fly(&target_key, &envelope, now);
+        ctx.memory().fly(&target_key, &envelope, now);
         puts += 1;
         let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
         let now = ctx.now();
         let unstored = match put {
             Ok(()) => {
-                let overtaken = ctx.memory.landed(&target_key, &envelope, now);
+                let overtaken = ctx.memory().landed(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
                 overtaken && !until_stored(&ctx, &work.target).await
             }
@@ -273,18 +274,18 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             Err(error)
                 if error.kind() == ConnectorErrorKind::RateLimited
                     && matches!(work.step, Step::Save)
-                    && overlay_fits(&ctx, &text) =>
+                    && overlay_fits(ctx.config(), &text) =>
             {
-                ctx.memory.grounded(&target_key, &envelope, now);
+                ctx.memory().grounded(&target_key, &envelope, now);
                 !until_stored(&ctx, &work.target).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
             Err(error) if error.is_timeout() => {
-                ctx.memory.put_timed_out(&target_key, now);
+                ctx.memory().put_timed_out(&target_key, now);
                 return Err(error.into());
             }
             Err(error) => {
-                ctx.memory.crashed(&target_key, envelope.version, now);
+                ctx.memory().crashed(&target_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
                     ctx.wait_for_next_write().await;
                 } else {
@@ -304,8 +305,9 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
     let now = ctx.now();
-    let is_to_do =
-        |marker: &&MarkerPut| !marker.is_revocation() || !ctx.memory.was_dead_put(marker.dead, now);
+    let is_to_do = |marker: &&MarkerPut| {
+        !marker.is_revocation() || !ctx.memory().was_dead_put(marker.dead, now)
+    };
     let retire = work.retire.iter().filter(is_to_do);
     let retire: Vec<_> = retire.map(|marker| marker.at(now)).collect();
     put_markers(&ctx, &retire).await?;
@@ -331,29 +333,29 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     ctx.wait_for_next_write().await;
     let mut puts = 0;
     for _ in 0..LOOKS {
-        if ctx.memory.is_sure(key) {
+        if ctx.memory().is_sure(key) {
             return true;
         }
         let now = ctx.now();
         let Remembered {
             settled, flying, ..
-        } = ctx.memory.recall(key, now, ctx.window());
+        } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        if !flying.is_empty() || !ctx.memory.claim_put_again(key, now) {
+        if !flying.is_empty() || !ctx.memory().claim_put_again(key, now) {
             ctx.sleep(LOOK_EVERY).await;
             continue;
         }
         puts += 1;
-        let storage_key = identity.storage_key(ctx);
+        let storage_key = identity.storage_key(ctx.config());
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
             return false;
         };
         let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
         let now = ctx.now();
-        ctx.memory.release_put_again(key, now);
+        ctx.memory().release_put_again(key, now);
         match put {
-            Ok(()) => ctx.memory.landed_alone(key, &newest, now),
+            Ok(()) => ctx.memory().landed_alone(key, &newest, now),
             Err(error) if puts >= PUTS || error.is_timeout() => return false,
             Err(error) => match error.kind() {
                 ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
@@ -373,7 +375,7 @@ fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
     let now = ctx.now();
     let Remembered {
         settled, flying, ..
-    } = ctx.memory.recall(key, now, ctx.window());
+    } = ctx.memory().recall(key, now, ctx.config().window());
     settled
         .into_iter()
         .chain(flying)
@@ -420,12 +422,19 @@ impl Work {
         let horizon = if mutant!(removed_keys_forgotten) {
             i64::MAX
         } else {
-            now.saturating_sub(ctx.window().saturating_mul(TOMBSTONE_WINDOWS))
+            now.saturating_sub(ctx.config().window().saturating_mul(TOMBSTONE_WINDOWS))
         };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
-        let end = self.target.ticket.end(ctx.age());
-        if Limits::new(envelope.expiry, ctx.settings.idle_timeout(), now, end).passed(now) {
+        let end = self.target.ticket.end(ctx.config().age());
+        if Limits::new(
+            envelope.expiry,
+            ctx.config().settings().idle_timeout(),
+            now,
+            end,
+        )
+        .passed(now)
+        {
             return Err(expired());
         }
         Ok(envelope)
@@ -453,18 +462,18 @@ async fn put_record(
 }
 
 /// Whether a record of this text can travel in the browser's fresh cookie.
-pub(crate) fn overlay_fits(shared: &Shared, text: &str) -> bool {
+pub(crate) fn overlay_fits(config: &Config, text: &str) -> bool {
     let length = Fresh::HEAD_TEXT + text.len();
-    shared.settings.uses_overlay()
+    config.settings().uses_overlay()
         && length <= FRESH_COOKIE_OVERLAY_MAX
-        && shared.cookies.fits(CookieKind::Fresh, length)
+        && config.cookies().fits(CookieKind::Fresh, length)
 }
 
 impl Source {
     /// The session as it stands now, joined with what this request knows of it.
     async fn latest(&self, ctx: &Ctx, revives: bool) -> Result<Envelope, SessionError> {
         let now = ctx.now();
-        if now >= self.held.identity.ticket.end(ctx.age()) {
+        if now >= self.held.identity.ticket.end(ctx.config().age()) {
             return Err(expired());
         }
         // What this isolate has ended since is known without asking.
@@ -497,7 +506,7 @@ impl Source {
         Ok(match finding.envelope.or(finding.ended) {
             // By now the store shows all that was known then, and may have forgotten that
             // something of it was removed.
-            Some(found) if now >= self.base_at.saturating_add(ctx.window()) => found,
+            Some(found) if now >= self.base_at.saturating_add(ctx.config().window()) => found,
             Some(found) => found.join(base),
             None => base,
         })
@@ -508,13 +517,13 @@ impl Source {
 async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, SessionError> {
     let mut at = ctx.now();
     if let Some(tag) = target.ticket.owner {
-        let own = ctx.memory.owner(tag, at);
+        let own = ctx.memory().owner(tag, at);
         // After an end to all sessions in this request there is nothing new to read.
-        let stored = if own.is_some() && ctx.memory.was_owner_put(tag, at) {
+        let stored = if own.is_some() && ctx.memory().was_owner_put(tag, at) {
             None
         } else {
-            let name = ctx.names.owner(tag);
-            let options = Freshness::Store.options(ctx);
+            let name = ctx.config().names().owner(tag);
+            let options = Freshness::Store.options(ctx.config());
             let stored = ctx.read(&[&name], options).await?.pop().flatten();
             stored.map(|text| read_owner_marker(&text)).transpose()?
         };
@@ -537,7 +546,7 @@ fn seal(
     target: &Identity,
     storage_key: &str,
 ) -> Result<String, SessionError> {
-    let text = if ctx.settings.seal() {
+    let text = if ctx.config().settings().seal() {
         envelope.seal(&target.keys.record, ctx.random()?, storage_key)
     } else {
         envelope.to_plain()

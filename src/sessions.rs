@@ -4,51 +4,21 @@ use std::rc::Rc;
 
 use zeroize::Zeroize as _;
 
+use crate::config::Config;
 use crate::connector::SessionConnector;
-use crate::cookie::CookieSpec;
+use crate::driver::Driver;
 use crate::error::SessionError;
-use crate::events::{EventSink, Sink};
-use crate::isolate::{Isolate, Memory};
-use crate::keys::{Names, Ring, SecretRing};
+use crate::events::EventSink;
+use crate::isolate::Isolate;
+use crate::keys::SecretRing;
 use crate::load::Freshness;
 use crate::outcome::TOMBSTONE_WINDOWS;
 use crate::presented::RequestHead;
 use crate::runtime::{PlatformRuntime, Runtime};
 use crate::settings::Settings;
-use crate::stats::{Count, Stats, Timing};
+use crate::shared::Shared;
+use crate::stats::{Count, Stats};
 use crate::store::SessionStore;
-
-/// All that the sessions of one configuration share.
-#[derive(Clone)]
-pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    pub(crate) cookies: CookieSpec,
-    pub(crate) ring: Ring,
-    pub(crate) names: Names,
-    pub(crate) connector: Rc<dyn SessionConnector>,
-    pub(crate) runtime: Rc<dyn Runtime>,
-    pub(crate) memory: Memory,
-    pub(crate) events: Option<Sink>,
-    /// Where one request counts for `Server-Timing`.
-    pub(crate) timing: Option<Rc<Timing>>,
-}
-
-impl Shared {
-    /// D in milliseconds.
-    pub(crate) fn staleness_bound(&self) -> i64 {
-        i64::from(self.settings.staleness_bound()) * 1_000
-    }
-
-    /// W in milliseconds.
-    pub(crate) fn window(&self) -> i64 {
-        i64::from(self.settings.window()) * 1_000
-    }
-
-    /// The absolute lifetime of a session, in milliseconds.
-    pub(crate) fn age(&self) -> i64 {
-        i64::from(self.settings.cookie_age()) * 1_000
-    }
-}
 
 /// The sessions of a Worker: settings, secrets and a connector.
 ///
@@ -71,7 +41,8 @@ impl Shared {
 /// ```
 #[derive(Clone)]
 pub struct Sessions {
-    pub(crate) shared: Rc<Shared>,
+    shared: Rc<Shared>,
+    driver: Driver,
 }
 
 impl Sessions {
@@ -127,20 +98,20 @@ impl Sessions {
         settings: Settings,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, SessionError> {
-        settings.validate()?;
+        let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
+        let config = Config::new(settings, &secrets, connector.kind())?;
         Ok(Self {
-            shared: Rc::new(Shared {
-                cookies: settings.cookie_spec()?,
-                ring: secrets.bind(connector.kind(), settings.key_prefix()),
-                names: Names::new(settings.key_prefix()),
-                connector,
-                runtime,
-                memory: Isolate::new().memory("", settings.key_prefix(), removed_for(&settings)),
-                events: None,
-                timing: None,
-                settings,
-            }),
+            shared: Rc::new(Shared::new(config, memory)),
+            driver: Driver::new(connector, runtime),
         })
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
     }
 
     /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
@@ -159,17 +130,17 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
-        let settings = &self.shared.settings;
+        let settings = self.settings();
         let memory = isolate.memory(namespace, settings.key_prefix(), removed_for(settings));
         if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
-            self.shared.runtime.warn(&format!(
+            self.driver.runtime().warn(&format!(
                 "edge-session: sessions with the cookie {:?} and others with another cookie are \
                  kept in one namespace under one SESSION_KEY_PREFIX, so a user's list shows both \
                  and \"log out everywhere\" ends both; give two populations two prefixes",
                 settings.cookie_name(),
             ));
         }
-        self.change(|shared| shared.memory = memory)
+        self.change(|shared| shared.set_memory(memory))
     }
 
     /// The same, telling `sink` what happens to sessions.
@@ -191,7 +162,7 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn with_events(self, sink: impl EventSink + 'static) -> Self {
-        self.change(|shared| shared.events = Some(Rc::new(sink)))
+        self.change(|shared| shared.set_events(Rc::new(sink)))
     }
 
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
@@ -208,7 +179,7 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn settings(&self) -> &Settings {
-        &self.shared.settings
+        self.shared.config().settings()
     }
 
     /// The session that this request presents, unloaded: no I/O, and none later unless
@@ -229,10 +200,10 @@ impl Sessions {
     /// The same, where the request was counted already.
     pub(crate) fn open_uncounted(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut sessions = self.clone();
-        if self.shared.settings.server_timing() {
-            sessions = sessions.change(|shared| shared.timing = Some(Rc::default()));
+        if self.settings().server_timing() {
+            sessions = sessions.change(|shared| shared.set_timing(Rc::default()));
         }
-        SessionStore::open(sessions.shared, Rc::new(request))
+        SessionStore::open(sessions.shared, sessions.driver, Rc::new(request))
     }
 
     /// The session that this request presents, loaded: one read where its key cookie is authentic,
@@ -306,7 +277,7 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.memory.stats()
+        self.shared.memory().stats()
     }
 }
 

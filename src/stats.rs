@@ -3,7 +3,6 @@
 use std::cell::Cell;
 
 use crate::outcome::Outcome;
-use crate::sessions::Shared;
 
 /// What an isolate has counted since it began, and what it holds now.
 ///
@@ -99,8 +98,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    fn add(&self, what: Count, many: usize) {
+    pub(crate) fn add(&self, what: Count, many: usize) {
         add(&self.counts[what as usize], many);
+    }
+
+    pub(crate) fn add_outcome(&self, outcome: Outcome) {
+        add(&self.outcomes[outcome as usize], 1);
     }
 
     fn get(&self, what: Count) -> u64 {
@@ -153,54 +156,36 @@ pub(crate) struct Timing {
     waited: Cell<i64>,
 }
 
-/// Time that a request waits for the store, until it is dropped.
-pub(crate) struct Wait<'a>(&'a Shared, &'a Timing);
+impl Timing {
+    pub(crate) fn add(&self, what: Count, many: usize) {
+        self.tally.add(what, many);
+    }
 
-impl Drop for Wait<'_> {
-    fn drop(&mut self) {
-        let Self(shared, timing) = self;
-        timing.waiting.set(timing.waiting.get() - 1);
-        if timing.waiting.get() == 0 {
-            let waited = shared.runtime.now().saturating_sub(timing.since.get());
-            timing.waited.set(timing.waited.get() + waited.max(0));
+    /// The request begins to wait for the store.
+    pub(crate) fn wait_began(&self, now: i64) {
+        if self.waiting.get() == 0 {
+            self.since.set(now);
         }
-    }
-}
-
-impl Shared {
-    /// Counts one of `what`.
-    pub(crate) fn count(&self, what: Count) {
-        self.count_many(what, 1);
+        self.waiting.set(self.waiting.get() + 1);
     }
 
-    /// Counts so many of `what`.
-    pub(crate) fn count_many(&self, what: Count, many: usize) {
-        self.memory.tally().add(what, many);
-        if let Some(timing) = &self.timing {
-            timing.tally.add(what, many);
+    /// And does so no longer.
+    pub(crate) fn wait_ended(&self, now: i64) {
+        self.waiting.set(self.waiting.get() - 1);
+        if self.waiting.get() == 0 {
+            self.add_waited(now.saturating_sub(self.since.get()));
         }
     }
 
-    /// Counts what a load found.
-    pub(crate) fn count_outcome(&self, outcome: Outcome) {
-        add(&self.memory.tally().outcomes[outcome as usize], 1);
-    }
-
-    /// Begins to wait for the store.
-    pub(crate) fn wait(&self) -> Option<Wait<'_>> {
-        let timing = self.timing.as_deref()?;
-        if timing.waiting.get() == 0 {
-            timing.since.set(self.runtime.now());
-        }
-        timing.waiting.set(timing.waiting.get() + 1);
-        Some(Wait(self, timing))
+    /// It has waited for so many milliseconds.
+    pub(crate) fn add_waited(&self, milliseconds: i64) {
+        self.waited.set(self.waited.get() + milliseconds.max(0));
     }
 
     /// The metric of this request for `Server-Timing` (<https://www.w3.org/TR/server-timing/>).
-    pub(crate) fn server_timing(&self) -> Option<String> {
-        let timing = self.timing.as_deref()?;
+    pub(crate) fn header(&self) -> String {
         let mut out = String::from("session;dur=");
-        out.push_str(&timing.waited.get().to_string());
+        out.push_str(&self.waited.get().to_string());
         for (name, what) in [
             (";desc=\"get ", Count::Reads),
             (" keys ", Count::KeysRead),
@@ -209,9 +194,9 @@ impl Shared {
             (" list ", Count::Lists),
         ] {
             out.push_str(name);
-            out.push_str(&timing.tally.get(what).to_string());
+            out.push_str(&self.tally.get(what).to_string());
         }
         out.push('"');
-        Some(out)
+        out
     }
 }

@@ -11,49 +11,25 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-use futures_channel::oneshot;
 use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::data::Data;
+use crate::driver::Driver;
 use crate::error::{ErrorCode, SessionError};
+use crate::events::EventKind;
 use crate::expiry::{Expiry, Limits, OwnLimits, seconds_left};
-use crate::keys::SessionKey;
+use crate::keys::{Id, SessionKey, Token};
 use crate::outcome::{Access, Outcome};
 use crate::presented::{Came, Identity, Presented, RequestHead};
 use crate::record::Envelope;
+use crate::runtime::Runtime;
 use crate::save::{MarkerPut, Step, expired, refusal};
-use crate::sessions::Shared;
+use crate::shared::Shared;
 use crate::value::{from_entries, from_json, to_entries, to_json};
-
-/// A platform's `waitUntil`: what is registered with it is seen through, though the browser has
-/// gone away.
-pub(crate) trait WaitUntil {
-    /// Registers `work`, which nobody else waits for.
-    fn leave(&self, work: LocalBoxFuture<'static, ()>);
-
-    /// Registers `work` that the step under way waits for. Gives what it is to wait for.
-    fn share(&self, work: LocalBoxFuture<'static, ()>) -> LocalBoxFuture<'static, ()> {
-        let (done, ended) = oneshot::channel();
-        self.leave(Box::pin(async move {
-            work.await;
-            // Nobody waits any more where the browser has gone away.
-            let _ = done.send(());
-        }));
-        Box::pin(async move {
-            // Where the platform drops the work, whoever waits finds no result.
-            let _ended = ended.await;
-        })
-    }
-}
-
-impl<F: Fn(LocalBoxFuture<'static, ()>)> WaitUntil for F {
-    fn leave(&self, work: LocalBoxFuture<'static, ()>) {
-        self(work);
-    }
-}
+use crate::wait_until::WaitUntil;
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.
@@ -75,6 +51,7 @@ impl<F: Fn(LocalBoxFuture<'static, ()>)> WaitUntil for F {
 /// ```
 pub struct SessionStore {
     pub(crate) shared: Rc<Shared>,
+    pub(crate) driver: Driver,
     pub(crate) request: Rc<dyn RequestHead>,
     pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
@@ -354,7 +331,7 @@ impl SessionStore {
     /// `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` when the session is over in this
     /// request; otherwise as [`get_json`](Self::get_json).
     pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
-        let text = to_json(key, &value, self.shared.settings.max_depth())?;
+        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
         self.put_json(key, text)
     }
 
@@ -455,7 +432,7 @@ impl SessionStore {
         &mut self,
         values: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), SessionError> {
-        let depth = self.shared.settings.max_depth();
+        let depth = self.shared.config().settings().max_depth();
         let texts = values
             .into_iter()
             .map(|(key, value)| {
@@ -488,11 +465,11 @@ impl SessionStore {
     /// # Errors
     /// As [`set`](Self::set), and `invalid_value` for what is no object; nothing is changed then.
     pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
-        let entries = to_entries(data, self.shared.settings.max_depth())?;
+        let entries = to_entries(data, self.shared.config().settings().max_depth())?;
         for (key, _) in &entries.0 {
             self.check_key(key)?;
         }
-        let now = self.shared.runtime.now();
+        let now = self.now();
         let values = &mut self.edit()?.values;
         let absent = |key: &Rc<str>| entries.0.iter().all(|(name, _)| **name != **key);
         let gone: Vec<Rc<str>> = values
@@ -562,7 +539,7 @@ impl SessionStore {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn flash<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
-        let text = to_json(key, &value, self.shared.settings.max_depth())?;
+        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
         self.flash_json(key, text)
     }
 
@@ -586,7 +563,7 @@ impl SessionStore {
         let Some(value) = self.view()?.flash.get(key).map(|text| from_json(key, text)) else {
             return Ok(None);
         };
-        let (value, now) = (value?, self.shared.runtime.now());
+        let (value, now) = (value?, self.now());
         self.edit()?.flash.remove(key, now);
         Ok(Some(value))
     }
@@ -619,7 +596,7 @@ impl SessionStore {
     pub(crate) fn pop_flash_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
         let found = self.view()?.flash.get(key).cloned();
         if found.is_some() {
-            let now = self.shared.runtime.now();
+            let now = self.now();
             self.edit()?.flash.remove(key, now);
         }
         Ok(found)
@@ -639,18 +616,18 @@ impl SessionStore {
 
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn take_flash_json(&mut self, key: &str) -> Result<(), SessionError> {
-        let now = self.shared.runtime.now();
+        let now = self.now();
         self.edit()?.flash.remove(key, now);
         Ok(())
     }
 
     pub(crate) fn take_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
-        let now = self.shared.runtime.now();
+        let now = self.now();
         Ok(self.edit()?.values.remove(key, now))
     }
 
     fn check_key(&self, key: &str) -> Result<(), SessionError> {
-        let most = self.shared.settings.max_key_bytes() as usize;
+        let most = self.shared.config().settings().max_key_bytes() as usize;
         if key.len() > most {
             let actual = key.len();
             return Err(SessionError::new(
@@ -784,7 +761,7 @@ impl SessionStore {
     }
 
     pub(crate) fn public_key(&self) -> Option<String> {
-        self.named()?.public_key(&self.shared)
+        self.named()?.public_key(self.shared.config())
     }
 
     pub(crate) fn key(&self) -> Option<SessionKey> {
@@ -942,9 +919,7 @@ impl SessionStore {
     /// `reauth_required` where it is, or where nobody is logged in; otherwise as
     /// [`auth_time`](Self::auth_time).
     pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
-        let age = self
-            .auth_time()?
-            .map(|at| self.shared.runtime.now().saturating_sub(at));
+        let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
         match age {
             Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
             _ => Err(SessionError::new(
@@ -1034,10 +1009,7 @@ impl SessionStore {
     /// # Errors
     /// As [`get_json`](Self::get_json).
     pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
-        Ok(seconds_left(
-            self.get_expiry_date()?,
-            self.shared.runtime.now(),
-        ))
+        Ok(seconds_left(self.get_expiry_date()?, self.now()))
     }
 
     /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
@@ -1109,7 +1081,7 @@ impl SessionStore {
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn set_expiry(&mut self, expiry: impl Into<Expiry>) -> Result<(), SessionError> {
-        let expiry = OwnLimits::new(expiry.into(), self.shared.runtime.now());
+        let expiry = OwnLimits::new(expiry.into(), self.now());
         let before = self.ends_with_browser(self.effective_expiry());
         self.edit()?;
         // Whether the key cookie outlives the browser is written in the key cookie alone.
@@ -1134,12 +1106,12 @@ impl SessionStore {
     }
 
     pub(crate) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
-        expiry.ends_with_browser(self.shared.settings.expire_at_browser_close())
+        expiry.ends_with_browser(self.shared.config().settings().expire_at_browser_close())
     }
 
     fn limits(&self) -> Limits {
-        let now = self.shared.runtime.now();
-        let age = self.shared.age();
+        let now = self.now();
+        let age = self.shared.config().age();
         let (seen, end) = match (&self.next, self.presented(), &self.base) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
             (None, Presented::Session(held), Some(_)) => (
@@ -1150,7 +1122,7 @@ impl SessionStore {
         };
         Limits::new(
             self.effective_expiry(),
-            self.shared.settings.idle_timeout(),
+            self.shared.config().settings().idle_timeout(),
             seen,
             end,
         )
@@ -1158,7 +1130,7 @@ impl SessionStore {
 
     /// Whether the session has passed its end since it was loaded.
     pub(crate) fn check_expiry(&self) -> Result<(), SessionError> {
-        if self.limits().passed(self.shared.runtime.now()) {
+        if self.limits().passed(self.now()) {
             return Err(self.refuse(expired()));
         }
         Ok(())
@@ -1168,9 +1140,10 @@ impl SessionStore {
 impl SessionStore {
     /// Opens what `request` presents. Nothing of it is looked at yet: most answers of a page leave
     /// the session alone.
-    pub(crate) fn open(shared: Rc<Shared>, request: Rc<dyn RequestHead>) -> Self {
+    pub(crate) fn open(shared: Rc<Shared>, driver: Driver, request: Rc<dyn RequestHead>) -> Self {
         Self {
             shared,
+            driver,
             request,
             wait_until: None,
             cookies: OnceCell::new(),
@@ -1194,13 +1167,38 @@ impl SessionStore {
         }
     }
 
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        self.driver.runtime()
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(crate) fn now(&self) -> i64 {
+        self.runtime().now()
+    }
+
+    pub(crate) fn new_token(&self) -> Result<Token, SessionError> {
+        Token::random(self.runtime())
+    }
+
+    /// Reports `kind` of the session of `lineage`.
+    pub(crate) fn report(
+        &self,
+        kind: EventKind,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) {
+        self.shared.report(kind, self.now(), lineage, reason);
+    }
+
     fn cookies(&self) -> &(Presented, Came) {
         self.cookies
             .get_or_init(|| match self.request.header("cookie") {
                 Some(header) => {
                     // It carries a token.
                     let header = Zeroizing::new(header);
-                    Presented::read(&header, &self.shared, self.shared.runtime.now())
+                    let derive =
+                        |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
+                    Presented::read(&header, self.shared.config(), self.now(), &derive)
                 }
                 None => (Presented::Nothing, Came::default()),
             })

@@ -14,7 +14,7 @@ use crate::connector::{
 };
 use crate::error::SessionError;
 use crate::fetch::{FetchContext, FetchRequest};
-use crate::store::WaitUntil;
+use crate::wait_until::WaitUntil;
 
 use super::record;
 use super::tasks::{self, Reply};
