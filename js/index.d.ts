@@ -593,8 +593,8 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   revoke(owner: string, key: string): Promise<void>;
   /**
-   * Ends every session of a user, but for that of the session key `except`. An `except` that is no
-   * session key is `not_found`, and nothing is ended.
+   * Ends every session of a user, but for that of the session key `except`. An `except` that is not
+   * a session key of this user is `not_found`, and nothing is ended.
    * ```js
    * await sessions.revokeAll(session.owner, { except: session.sessionKey });
    * ```

@@ -82,8 +82,24 @@ impl Config {
         })
     }
 
+    /// The same, where the key is one of `owner`'s.
+    ///
+    /// # Errors
+    /// `not_found` where it is not.
+    pub(crate) fn read_key_of(&self, owner: &str, text: &str) -> Result<SessionKey, SessionError> {
+        let key = self.read_key(text)?;
+        let tags = self.owner_tags(owner);
+        if key.owner.is_some_and(|tag| tags.contains(&tag)) {
+            return Ok(key);
+        }
+        Err(SessionError::new(
+            ErrorCode::NotFound,
+            "this user has no session of that key: give one that list() shows for this user",
+        ))
+    }
+
     /// The owner's tag under every secret of the ring, the signer's first.
-    pub(crate) fn owner_tags(&self, owner: &str) -> Vec<Id> {
+    fn owner_tags(&self, owner: &str) -> Vec<Id> {
         self.ring
             .iter()
             .map(|secret| secret.owner_tag(owner))

@@ -258,16 +258,7 @@ impl Sessions {
     /// whose parts do not belong together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
         let shared = self.shared();
-        let key = shared.config().read_key(key)?;
-        if !key
-            .owner
-            .is_some_and(|tag| shared.config().owner_tags(owner).contains(&tag))
-        {
-            return Err(SessionError::new(
-                ErrorCode::NotFound,
-                "this user has no session of that key",
-            ));
-        }
+        let key = shared.config().read_key_of(owner, key)?;
         let flow = Flow::new(shared, async move |ctx: Ctx| {
             let markers = MarkerPut::revoked(&key, None, ctx.now());
             for marker in &markers {
@@ -302,14 +293,13 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `not_found` where `except` is no session key or its parts do not belong together: nothing is
-    /// read or written then, because a session that was to be spared would be ended. A storage
-    /// error; what was ended before stays so, and a repeated call, with the same `except` or
-    /// another, goes on from there.
+    /// `not_found` where `except` is not a session key of this user, or its parts do not belong
+    /// together: nothing is read or written then, because a session that was to be spared would be
+    /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
+    /// `except` or another, goes on from there.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let except = except
-            .map(|key| self.shared().config().read_key(key))
-            .transpose()?;
+        let except = except.map(|key| self.shared().config().read_key_of(owner, key));
+        let except = except.transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
         let owner = owner.to_owned();
         let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
@@ -559,17 +549,14 @@ impl Ctx {
         // A login of the last moments may not be listed yet.
         let mut since = now.saturating_sub(self.config().window());
         let mut cursor = None;
+        let mut passed = Vec::new();
         if let Some(progress) = progress {
-            // Those that the call before spared it has passed by.
-            let passed = progress.spared.into_iter();
-            let passed = passed.filter(|lineage| !spared.contains(lineage));
-            self.end_lineages(passed.map(|lineage| (lineage, None)).collect())
-                .await?;
             since = progress.since;
             cursor = Some(progress.cursor);
+            passed = progress.spared;
         }
         // What comes before the place where the call before stopped is looked through for what was
-        // bound since.
+        // bound since, and for what that call spared: only a listing shows that it is this owner's.
         let mut went_on = cursor.is_some();
         let mut is_stored_cursor = went_on;
         let mut bound_after = i64::MIN;
@@ -586,7 +573,8 @@ impl Ctx {
             is_stored_cursor = false;
             let mut lineages: Vec<(Id, Option<i64>)> = Vec::new();
             for (key, listed) in self.records_of(page.keys, secret) {
-                let bound = bound_after < listed.bound_at && listed.bound_at <= at;
+                let is_left = bound_after < listed.bound_at || passed.contains(&key.lineage);
+                let bound = is_left && listed.bound_at <= at;
                 let ends = bound && now < listed.hard_end && !spared.contains(&key.lineage);
                 if !ends || mutant!(listed_not_ended) {
                     continue;
@@ -608,7 +596,7 @@ impl Ctx {
                     let progress = Progress {
                         since,
                         cursor: cursor.clone(),
-                        spared: spared.to_vec(),
+                        spared: passed.iter().chain(spared).copied().collect(),
                     };
                     kept_progress |= self.keep_progress(tag, &progress).await;
                 }

@@ -381,6 +381,43 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     assert_eq!(*narrow.puts.borrow(), [marker]);
 }
 
+/// Session keys are safe to log: whoever knows another's cannot end that session by sparing it.
+#[test]
+fn the_key_of_somebody_else_is_never_spared_and_never_ended() {
+    let world = World::new();
+    for _ in 0..600 {
+        world.member("mallory");
+    }
+    let victims = [world.member("ada"), world.visitor()];
+    world.advance(HOUR);
+    let (narrow, sessions) = Narrow::over(&world, 100);
+    for victim in &victims {
+        let key = world.session_key(victim).text();
+        world.store.take_log();
+        let refused = run(sessions.revoke_all("mallory", Some(&key)));
+        assert_eq!(code(refused), Some(ErrorCode::NotFound));
+        assert_eq!(world.store.operations(), 0, "nothing is read or written");
+    }
+    // Nor by what the store keeps of a call that was cut short.
+    let cut_short = run(sessions.revoke_all("mallory", None));
+    assert_eq!(code(cut_short), Some(ErrorCode::Quota));
+    let progress = world.store.names_of("p.")[0].clone();
+    let mut text = world.store.get(&progress).unwrap();
+    for victim in &victims {
+        text = format!("{text} {}", world.session_key(victim).lineage);
+    }
+    world.store.set(&progress, &text);
+    world.advance(HOUR);
+    for _ in 0..2 {
+        narrow.next_request();
+        run(sessions.revoke_all("mallory", None)).unwrap();
+        for victim in &victims {
+            assert!(is_alive(&world, victim));
+        }
+    }
+    assert_eq!(lineages(&world, "l.").len(), 600);
+}
+
 #[test]
 fn a_cursor_that_the_store_no_longer_takes_is_no_dead_end() {
     let world = World::new();
