@@ -2,14 +2,16 @@
 //! broken. `cargo test` runs them over `fuzz/corpus/`. Behind the feature `fuzzing`, and no part of
 //! the interface.
 
-use crate::cookie::{self, CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite};
-use crate::json;
-use crate::keys::{Purpose, Ring, Secret, SecretRing, Token};
-use crate::record::Envelope;
-use crate::settings::Settings;
-use crate::ticket::{self, Fresh, KeyCookie, Seen, end_of};
-use crate::version::Version;
-use crate::wire::{Reader, encode_text};
+use crate::protocol::cookie::{
+    self, CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite,
+};
+use crate::protocol::json;
+use crate::protocol::keys::{Purpose, Ring, Secret, SecretRing, Token};
+use crate::protocol::record::Envelope;
+use crate::protocol::settings::Settings;
+use crate::protocol::ticket::{self, Fresh, KeyCookie, Seen, end_of};
+use crate::protocol::version::Version;
+use crate::protocol::wire::{Reader, encode_text};
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);

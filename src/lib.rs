@@ -84,38 +84,14 @@
 #[macro_use]
 mod mutant;
 
-mod sessions;
-mod store;
-
-mod config;
-mod csrf;
-mod data;
-mod driver;
-mod effect;
-mod expiry;
+mod face;
 mod flow;
-mod io;
-mod isolate;
-mod json;
-mod lifecycle;
-mod load;
-mod outcome;
-mod owner;
-mod presented;
-mod record;
-mod revocation;
-mod save;
-mod shared;
-mod stats;
-mod value;
-mod version;
-mod wait_until;
+mod port;
+mod protocol;
+mod session;
 
-mod cookie;
-mod keys;
-mod text;
-mod ticket;
-mod wire;
+mod lifecycle;
+mod store;
 
 #[cfg(test)]
 mod vectors;
@@ -124,38 +100,42 @@ mod vectors;
 #[doc(hidden)]
 pub mod fuzzing;
 
-mod error;
-mod events;
-mod settings;
-
-#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "js")))]
-mod fetch;
-#[cfg(all(target_arch = "wasm32", feature = "worker"))]
-mod handler;
-#[cfg(all(target_arch = "wasm32", feature = "http"))]
-pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
-#[cfg(all(target_arch = "wasm32", feature = "deploy"))]
-mod worker;
 
-pub mod connector;
-pub mod runtime;
+/// The port to storage, and the adapters that come with it.
+///
+/// [`SessionConnector`](connector::SessionConnector) is what a session needs of a key-value
+/// namespace: read some keys at once, put one, delete one, list by prefix. It asks for no
+/// consistency: last writer wins, reads may be stale and absence may be cached, as Workers KV
+/// documents of itself (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
+pub mod connector {
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::face::connector::kv::KvConnector;
+    pub use crate::face::connector::memory::{ManualClock, MemoryConnector, OperationCounts};
+    pub use crate::port::connector::{
+        ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions,
+        SessionConnector,
+    };
+}
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
+pub use face::http;
+pub use port::runtime;
 
-pub use cookie::SameSite;
-pub use error::{ErrorCode, SessionError};
+pub use face::sessions::{CommitHeaders, Sessions};
+pub use flow::isolate::Isolate;
+pub use flow::owner::OwnedSession;
+pub use flow::stats::Stats;
+pub use port::error::{ErrorCode, SessionError};
 #[cfg(target_arch = "wasm32")]
-pub use events::ConsoleEvents;
-pub use events::{Event, EventKind, EventSink};
-pub use expiry::Expiry;
-pub use isolate::Isolate;
-pub use keys::SecretRing;
-pub use outcome::Outcome;
-pub use owner::OwnedSession;
-pub use presented::{CookieHeader, RequestHead};
-pub use sessions::{CommitHeaders, Sessions};
-pub use settings::{Settings, Storage};
-pub use stats::Stats;
+pub use port::events::ConsoleEvents;
+pub use port::events::{Event, EventKind, EventSink};
+pub use protocol::cookie::SameSite;
+pub use protocol::expiry::Expiry;
+pub use protocol::keys::SecretRing;
+pub use protocol::outcome::Outcome;
+pub use protocol::settings::{Settings, Storage};
+pub use session::presented::{CookieHeader, RequestHead};
 pub use store::SessionStore;
 
 /// Of the package and of the deployed Worker, not of a Worker that depends on this crate: half the

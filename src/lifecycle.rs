@@ -7,26 +7,26 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::cookie::CookieKind;
-use crate::data::Data;
-use crate::error::{ErrorCode, SessionError};
-use crate::events::EventKind;
-use crate::flow::{Ctx, Flow};
-use crate::keys::SessionKey;
-use crate::load::{Freshness, Look, look};
-use crate::outcome::{Access, Finding, Outcome};
-use crate::presented::{Held, Identity, Presented};
-use crate::record::Device;
-use crate::revocation::{Death, Marker};
-use crate::save::{
+use crate::face::sessions::CommitHeaders;
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::load::{Freshness, Look, look};
+use crate::flow::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
-use crate::sessions::CommitHeaders;
-use crate::shared::Shared;
-use crate::stats::Timing;
+use crate::flow::shared::Shared;
+use crate::flow::stats::Timing;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::EventKind;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::data::Data;
+use crate::protocol::keys::SessionKey;
+use crate::protocol::outcome::{Access, Finding, Outcome};
+use crate::protocol::record::Device;
+use crate::protocol::revocation::{Death, Marker};
+use crate::protocol::ticket::{Fresh, Seen, Tombstone};
+use crate::protocol::wire::encode_text;
+use crate::session::presented::{Held, Identity, Presented};
 use crate::store::{Modified, Next, Out, Phase, SessionStore, committed};
-use crate::ticket::{Fresh, Seen, Tombstone};
-use crate::wire::encode_text;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
@@ -236,7 +236,7 @@ impl SessionStore {
             self.report(kind, lineage, reason);
         }
         if conflict {
-            self.shared.count(crate::stats::Count::Conflicts);
+            self.shared.count(crate::flow::stats::Count::Conflicts);
             self.report(EventKind::Conflict, lineage, None);
         }
     }
@@ -1034,7 +1034,7 @@ impl SessionStore {
     /// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
     /// the user out that way.
     fn cookie_was_withheld(&self) -> bool {
-        use crate::cookie::SameSite;
+        use crate::protocol::cookie::SameSite;
         if mutant!(withheld_cookie_overwritten) {
             return false;
         }

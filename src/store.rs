@@ -16,20 +16,20 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
-use crate::data::Data;
-use crate::driver::Driver;
-use crate::error::{ErrorCode, SessionError};
-use crate::events::EventKind;
-use crate::expiry::{Expiry, Limits, OwnLimits, seconds_left};
-use crate::keys::{Id, SessionKey, Token};
-use crate::outcome::{Access, Outcome};
-use crate::presented::{Came, Identity, Presented, RequestHead};
-use crate::record::Envelope;
-use crate::runtime::Runtime;
-use crate::save::{MarkerPut, Step, expired, refusal};
-use crate::shared::Shared;
-use crate::value::{from_entries, from_json, to_entries, to_json};
-use crate::wait_until::WaitUntil;
+use crate::face::driver::Driver;
+use crate::flow::save::{MarkerPut, Step, expired, refusal};
+use crate::flow::shared::Shared;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::EventKind;
+use crate::port::runtime::Runtime;
+use crate::port::wait_until::WaitUntil;
+use crate::protocol::data::Data;
+use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
+use crate::protocol::keys::{Id, SessionKey, Token};
+use crate::protocol::outcome::{Access, Outcome};
+use crate::protocol::record::Envelope;
+use crate::session::presented::{Came, Identity, Presented, RequestHead};
+use crate::session::value::{from_entries, from_json, to_entries, to_json};
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.

@@ -3,14 +3,14 @@
 
 use std::rc::Rc;
 
-use crate::data::Slot;
-use crate::expiry::{Idle, OwnLimits};
-use crate::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
-use crate::record::{Bound, Device, Envelope};
-use crate::revocation::{Marker, OwnerMarker};
-use crate::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
-use crate::version::Version;
-use crate::wire::encode_text;
+use crate::protocol::data::Slot;
+use crate::protocol::expiry::{Idle, OwnLimits};
+use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
+use crate::protocol::record::{Bound, Device, Envelope};
+use crate::protocol::revocation::{Marker, OwnerMarker};
+use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
+use crate::protocol::version::Version;
+use crate::protocol::wire::encode_text;
 
 pub(crate) const MINTED: i64 = 1_800_000_000_000;
 pub(crate) const HARD_END: i64 = MINTED + 604_800_000;

@@ -20,12 +20,14 @@ use cookie::{
 };
 use proptest::prelude::*;
 
-#[path = "../src/cookie/mod.rs"]
+#[path = "../src/protocol/cookie/mod.rs"]
 mod cookie;
 
 /// What the module under test expects of its crate.
-mod error {
-    pub(crate) use edge_session::{ErrorCode, SessionError};
+mod port {
+    pub(crate) mod error {
+        pub(crate) use edge_session::{ErrorCode, SessionError};
+    }
 }
 
 mod browser {

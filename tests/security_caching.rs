@@ -188,7 +188,7 @@ fn no_call_is_forgotten() {
     let sources = [
         include_str!("../src/store.rs"),
         include_str!("../src/lifecycle.rs"),
-        include_str!("../src/csrf.rs"),
+        include_str!("../src/face/csrf.rs"),
     ];
     let public: BTreeSet<&str> = sources
         .iter()

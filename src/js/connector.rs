@@ -8,13 +8,13 @@ use futures_util::future::LocalBoxFuture;
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
 
-use crate::connector::{
+use crate::face::connector::kv::rules as kv_rules;
+use crate::face::fetch::{FetchContext, FetchRequest};
+use crate::port::connector::{
     ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
-    kv_rules,
 };
-use crate::error::SessionError;
-use crate::fetch::{FetchContext, FetchRequest};
-use crate::wait_until::WaitUntil;
+use crate::port::error::SessionError;
+use crate::port::wait_until::WaitUntil;
 
 use super::record;
 use super::tasks::{self, Reply};

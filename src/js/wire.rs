@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use crate::error::{ErrorCode, SessionError};
-use crate::json;
-use crate::outcome::Access;
-use crate::sessions::CommitHeaders;
-use crate::settings::Settings;
-use crate::stats::Stats;
+use crate::face::sessions::CommitHeaders;
+use crate::flow::stats::Stats;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::json;
+use crate::protocol::outcome::Access;
+use crate::protocol::settings::Settings;
 use crate::store::{Phase, SessionStore};
 
 /// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found;

@@ -72,7 +72,7 @@ test("every setting is a typed option", () => {
   const types = readFileSync(join(pkg, "index.d.ts"), "utf8");
   const options = types.slice(types.indexOf("interface SessionOptions"));
   const typed = [...options.slice(0, options.indexOf("\n}")).matchAll(/^ {2}(\w+)\??:/gm)].map(([, name]) => name);
-  const settings = [...readFileSync(join(root, "src/settings.rs"), "utf8").matchAll(/^ {4}"SESSION_\w+"\s+"(\w+)"/gm)].map(([, name]) => name);
+  const settings = [...readFileSync(join(root, "src/protocol/settings.rs"), "utf8").matchAll(/^ {4}"SESSION_\w+"\s+"(\w+)"/gm)].map(([, name]) => name);
   assert.ok(settings.length > 20);
   assert.deepEqual(typed.filter((name) => !["secret", "onEvent", "clock"].includes(name)), settings);
 });

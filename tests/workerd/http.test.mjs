@@ -100,7 +100,7 @@ test("the routes are those of docs/http-api.md, each with its methods", async ()
     assert.deepEqual(allowed.sort(), methods.sort(), path);
   }
   // And no route of the source is left out.
-  const source = readFileSync(new URL("../../src/worker/api.rs", import.meta.url), "utf8");
+  const source = readFileSync(new URL("../../src/face/worker/api.rs", import.meta.url), "utf8");
   const routes = [...source.matchAll(/^ {8}\[("api", .*)\](?: if demo)? => /gm)].map(([, segments]) =>
     `/${segments.split(", ").map((segment) => (segment === "key" ? "{key}" : JSON.parse(segment))).join("/")}`,
   );

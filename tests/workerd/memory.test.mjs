@@ -14,7 +14,7 @@ import { pathToFileURL } from "node:url";
 import { Secret, openKeyCookie } from "../wire/format.mjs";
 import { COOKIE, workerDirectory } from "./support/sessions.mjs";
 
-/** How many keys an isolate keeps (`src/isolate.rs`). */
+/** How many keys an isolate keeps (`src/flow/isolate.rs`). */
 const DERIVED_KEYS = 2_048;
 
 /** The Worker's functions and its memory. */

@@ -1,0 +1,193 @@
+//! Drives flows with a connector and a runtime: carries out what a flow asks for, until it ends.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::Poll;
+
+use futures_util::future::{LocalBoxFuture, join, join3};
+
+use crate::flow::engine::{Flow, Step};
+use crate::flow::shared::Shared;
+use crate::flow::stats::Timing;
+use crate::port::connector::{ConnectorError, ConnectorErrorKind, SessionConnector};
+use crate::port::effect::{Effect, Random, Reply, Write};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::runtime::Runtime;
+use crate::port::wait_until::WaitUntil;
+
+/// Carries out what flows ask for.
+#[derive(Clone)]
+pub(crate) struct Driver {
+    connector: Rc<dyn SessionConnector>,
+    runtime: Rc<dyn Runtime>,
+}
+
+impl Driver {
+    pub(crate) fn new(connector: Rc<dyn SessionConnector>, runtime: Rc<dyn Runtime>) -> Self {
+        Self { connector, runtime }
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        &*self.runtime
+    }
+
+    /// Sees `flow` through. From its first write on it is registered with `wait_until`, so that a
+    /// browser that goes away does not cut it short.
+    pub(crate) async fn drive<T: 'static>(
+        &self,
+        mut flow: Flow<T>,
+        wait_until: Option<&Rc<dyn WaitUntil>>,
+    ) -> Result<T, SessionError> {
+        let mut reply = None;
+        loop {
+            let effect = match self.step(&mut flow, reply.take()) {
+                Step::Ask(effect) => effect,
+                Step::Done(result) => return result,
+            };
+            match (&effect, wait_until) {
+                (Effect::Write(_), Some(wait_until)) => {
+                    return see_through(self.clone(), flow, effect, &**wait_until).await;
+                }
+                _ => reply = Some(self.carry_out(effect, flow.shared()).await),
+            }
+        }
+    }
+
+    fn step<T>(&self, flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
+        flow.step(reply, self.runtime.now(), Random::fresh(&*self.runtime))
+    }
+
+    async fn carry_out(&self, effect: Effect, shared: &Shared) -> Reply {
+        let _waiting = shared
+            .timing()
+            .map(|timing| Waiting::new(timing, &*self.runtime));
+        let timeout = shared.config().settings().store_timeout();
+        match effect {
+            Effect::Read { keys, options } => {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                Reply::Read(
+                    self.in_time(self.connector.read(&keys, options), timeout)
+                        .await,
+                )
+            }
+            Effect::Write(writes) => Reply::Write(self.write_all(&writes, timeout).await),
+            Effect::List { prefix, cursor } => {
+                let list = self.connector.list(&prefix, cursor.as_deref());
+                Reply::List(self.in_time(list, timeout).await)
+            }
+            Effect::Sleep { milliseconds } => {
+                self.runtime.sleep(milliseconds).await;
+                Reply::Sleep
+            }
+        }
+    }
+
+    /// Six writes at a time: a Worker's invocation waits for no more answers at once
+    /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+    async fn write_all(&self, writes: &[Write], timeout: u32) -> Vec<Result<(), ConnectorError>> {
+        if let [write] = writes {
+            return vec![self.write(write, timeout).await];
+        }
+        let next = Cell::new(0);
+        let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
+        let lane = async || {
+            while let Some(write) = writes.get(next.get()) {
+                let place = next.replace(next.get() + 1);
+                let result = self.write(write, timeout).await;
+                results[place].set(Some(result));
+            }
+        };
+        let half = async || join3(lane(), lane(), lane()).await;
+        join(half(), half()).await;
+        let unanswered =
+            || ConnectorError::new(ConnectorErrorKind::Unavailable, "a write was not answered");
+        results
+            .into_iter()
+            .map(|result| result.into_inner().unwrap_or_else(|| Err(unanswered())))
+            .collect()
+    }
+
+    async fn write(&self, write: &Write, timeout: u32) -> Result<(), ConnectorError> {
+        match write {
+            Write::Put {
+                key,
+                value,
+                options,
+            } => {
+                let put = self.connector.put(key, value, options.clone());
+                self.in_time(put, timeout).await
+            }
+            Write::Delete { key } => self.in_time(self.connector.delete(key), timeout).await,
+        }
+    }
+
+    /// The store's answer, or the error that it did not come in time. What is answered at once
+    /// needs no timer.
+    async fn in_time<T>(
+        &self,
+        mut answer: LocalBoxFuture<'_, Result<T, ConnectorError>>,
+        seconds: u32,
+    ) -> Result<T, ConnectorError> {
+        let mut deadline = None;
+        poll_fn(|context| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(context) {
+                return Poll::Ready(answer);
+            }
+            let deadline = deadline.get_or_insert_with(|| self.runtime.deadline(seconds * 1_000));
+            deadline
+                .as_mut()
+                .poll(context)
+                .map(|()| Err(ConnectorError::timeout(seconds)))
+        })
+        .await
+    }
+}
+
+/// Time that a request waits for the store, until it is dropped.
+struct Waiting<'a>(&'a Timing, &'a dyn Runtime);
+
+impl<'a> Waiting<'a> {
+    fn new(timing: &'a Timing, runtime: &'a dyn Runtime) -> Self {
+        timing.wait_began(runtime.now());
+        Self(timing, runtime)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.wait_ended(self.1.now());
+    }
+}
+
+/// Carries out `effect` and sees the rest of `flow` through, registered with `wait_until`. What
+/// ends at once is not registered.
+async fn see_through<T: 'static>(
+    driver: Driver,
+    mut flow: Flow<T>,
+    effect: Effect,
+    wait_until: &dyn WaitUntil,
+) -> Result<T, SessionError> {
+    let result = Rc::new(Cell::new(None));
+    let slot = Rc::clone(&result);
+    let mut rest: LocalBoxFuture<'static, ()> = Box::pin(async move {
+        let mut effect = effect;
+        loop {
+            let reply = driver.carry_out(effect, flow.shared()).await;
+            match driver.step(&mut flow, Some(reply)) {
+                Step::Ask(next) => effect = next,
+                Step::Done(result) => return slot.set(Some(result)),
+            }
+        }
+    });
+    let begun = poll_fn(|context| Poll::Ready(rest.as_mut().poll(context))).await;
+    if begun.is_pending() {
+        wait_until.share(rest).await;
+    }
+    result.take().unwrap_or_else(|| {
+        Err(SessionError::new(
+            ErrorCode::Unavailable,
+            "the platform dropped the work that it was handed before it had ended",
+        ))
+    })
+}

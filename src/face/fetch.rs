@@ -1,0 +1,124 @@
+//! A fetch handler's `Request` and context, as far as a session uses them: by functions of our own,
+//! each of which may throw without taking the instance down.
+
+#[cfg(feature = "worker")]
+use std::{cell::RefCell, rc::Rc};
+
+#[cfg(feature = "worker")]
+use futures_util::future::LocalBoxFuture;
+use wasm_bindgen::prelude::*;
+
+#[cfg(feature = "worker")]
+use crate::port::wait_until::WaitUntil;
+use crate::session::presented::RequestHead;
+
+#[wasm_bindgen]
+extern "C" {
+    /// A `Request` (<https://fetch.spec.whatwg.org/#request-class>).
+    #[derive(Clone)]
+    pub type FetchRequest;
+
+    #[wasm_bindgen(method, getter, catch)]
+    fn headers(this: &FetchRequest) -> Result<FetchHeaders, JsValue>;
+
+    #[wasm_bindgen(method, getter, catch, js_name = method)]
+    fn http_method(this: &FetchRequest) -> Result<Option<String>, JsValue>;
+
+    #[wasm_bindgen(method, getter, catch)]
+    fn cf(this: &FetchRequest) -> Result<JsValue, JsValue>;
+
+    /// The handler's context
+    /// (<https://developers.cloudflare.com/workers/runtime-apis/context/>).
+    #[derive(Clone)]
+    pub type FetchContext;
+
+    #[wasm_bindgen(method, catch, js_name = waitUntil)]
+    fn wait_until(this: &FetchContext, promise: &js_sys::Promise) -> Result<(), JsValue>;
+
+    /// A `Headers` (<https://fetch.spec.whatwg.org/#headers-class>).
+    pub type FetchHeaders;
+
+    #[wasm_bindgen(method, catch)]
+    fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
+
+    #[cfg(feature = "worker")]
+    #[wasm_bindgen(method, catch, js_name = get)]
+    fn get_text(this: &FetchHeaders, name: &JsValue) -> Result<Option<String>, JsValue>;
+
+    #[cfg(feature = "worker")]
+    #[wasm_bindgen(method, catch, js_name = set)]
+    fn set_text(this: &FetchHeaders, name: &JsValue, value: &JsValue) -> Result<(), JsValue>;
+}
+
+#[cfg(feature = "worker")]
+impl FetchContext {
+    /// Its `waitUntil`, for futures.
+    pub(crate) fn into_wait_until(self) -> Rc<dyn WaitUntil> {
+        Rc::new(move |future: LocalBoxFuture<'static, ()>| {
+            let promise = wasm_bindgen_futures::future_to_promise(async move {
+                future.await;
+                Ok(JsValue::UNDEFINED)
+            });
+            // Refused after the request's end: the future runs for as long as it may.
+            let _ = self.wait_until(&promise);
+        })
+    }
+}
+
+impl FetchHeaders {
+    /// What cannot be read counts as absent: a request without a session, not a failure.
+    pub(crate) fn text(&self, name: &str) -> Option<String> {
+        self.get(name).ok()?
+    }
+}
+
+#[cfg(feature = "worker")]
+thread_local! {
+    /// Texts that nearly every answer takes, as JavaScript's: decoding them anew is a good part of
+    /// what a header costs.
+    static TEXTS: RefCell<Vec<(&'static str, JsValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// `text` as JavaScript's, made once.
+#[cfg(feature = "worker")]
+fn kept(text: &'static str) -> JsValue {
+    TEXTS.with_borrow_mut(|texts| {
+        let found = texts.iter().find(|(known, _)| *known == text);
+        if let Some((_, made)) = found {
+            return made.clone();
+        }
+        let made = JsValue::from_str(text);
+        texts.push((text, made.clone()));
+        made
+    })
+}
+
+#[cfg(feature = "worker")]
+impl FetchHeaders {
+    /// As [`text`](Self::text), of a header that each request is asked for.
+    pub(crate) fn text_of_kept(&self, name: &'static str) -> Option<String> {
+        self.get_text(&kept(name)).ok()?
+    }
+
+    /// Sets a header that has the same value each time.
+    pub(crate) fn set_kept(&self, name: &'static str, value: &'static str) -> Result<(), JsValue> {
+        self.set_text(&kept(name), &kept(value))
+    }
+}
+
+impl RequestHead for FetchRequest {
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers().ok()?.text(name)
+    }
+
+    fn method(&self) -> String {
+        self.http_method().ok().flatten().unwrap_or_default()
+    }
+
+    fn place(&self) -> Option<String> {
+        let cf = self.cf().ok().filter(JsValue::is_object)?;
+        js_sys::Reflect::get(&cf, &JsValue::from_str("country"))
+            .ok()?
+            .as_string()
+    }
+}

@@ -1,0 +1,481 @@
+//! Sessions in a fetch handler written with the crate `worker`.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use js_sys::{Object, Reflect};
+use wasm_bindgen::{JsCast, JsValue};
+use worker::{Context, Env, Headers, Request, Response};
+
+use crate::face::connector::kv::KvConnector;
+use crate::face::connector::memory::MemoryConnector;
+use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
+use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::flow::isolate::Isolate;
+use crate::flow::load::Freshness;
+use crate::port::connector::SessionConnector;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::ConsoleEvents;
+use crate::port::runtime::PlatformRuntime;
+use crate::protocol::settings::{Settings, Storage};
+use crate::session::presented::RequestHead;
+use crate::store::SessionStore;
+
+thread_local! {
+    /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
+    static MEMORY: MemoryConnector = MemoryConnector::new();
+    static WARNED: Cell<bool> = const { Cell::new(false) };
+    /// The last environment, and what was made of it: workerd gives the same object to every
+    /// request of an isolate, to entrypoints and Durable Objects too.
+    static MADE: RefCell<Option<(JsValue, Sessions)>> = const { RefCell::new(None) };
+}
+
+/// Says once in an isolate's life what an operator should not have left on.
+fn warn_once(settings: &Settings) {
+    let silent = settings.cookie_secure() || settings.disable_warnings();
+    if !silent && !WARNED.replace(true) {
+        worker::console_warn!(
+            "SESSION_COOKIE_SECURE=false: session cookies travel over plain HTTP too, where anybody \
+             on the way can take them"
+        );
+    }
+}
+
+/// Name of the KV namespace's binding.
+const BINDING: &str = "SESSIONS";
+/// Name of the secret.
+const SECRET: &str = "SESSION_SECRET";
+
+impl Sessions {
+    /// Sessions as the environment says: the KV namespace bound as `SESSIONS`, the secret
+    /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]). They are read once for
+    /// each environment: a deployment's never change.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Env, Request, Response, Result};
+    ///
+    /// async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    ///     let sessions = Sessions::from_env(&env)?;
+    ///     sessions
+    ///         .handle(request, &ctx, async |_request, session: &mut SessionStore| {
+    ///             Response::ok(format!("{:?}", session.owner()?))
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// `missing_binding` where the namespace or the secret is not there; `config` where a variable
+    /// is misspelt or illegal. The text names what is wrong.
+    pub fn from_env(env: &Env) -> Result<Self, SessionError> {
+        let env: &JsValue = env.as_ref();
+        let made = MADE.with_borrow(|made| match made {
+            Some((of, sessions)) if of == env => Some(sessions.clone()),
+            _ => None,
+        });
+        if let Some(sessions) = made {
+            return Ok(sessions);
+        }
+        let sessions = Self::make(env)?;
+        // One is remembered: others of before are let go.
+        let _before = MADE.replace(Some((env.clone(), sessions.clone())));
+        Ok(sessions)
+    }
+
+    fn make(env: &JsValue) -> Result<Self, SessionError> {
+        let settings = Settings::from_vars(variables(env))?;
+        let secret = text(env, SECRET).ok_or_else(|| {
+            SessionError::new(
+                ErrorCode::MissingBinding,
+                "the secret SESSION_SECRET is not set: put one with `npx wrangler secret put \
+                 SESSION_SECRET`, or locally into .dev.vars",
+            )
+        })?;
+        let connector: Rc<dyn SessionConnector> = match settings.storage() {
+            Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
+            Storage::Memory => Rc::new(MEMORY.with(Clone::clone)),
+        };
+        warn_once(&settings);
+        let isolate = Isolate::current();
+        let secrets = isolate.ring(&secret)?;
+        let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;
+        let sessions = sessions.with_isolate(&isolate, BINDING);
+        let events = sessions.settings().events();
+        Ok(if events {
+            sessions.with_events(ConsoleEvents)
+        } else {
+            sessions
+        })
+    }
+
+    /// Loads the session of `request`, runs `closure` whatever the load found, and commits.
+    ///
+    /// What has to outlive the answer is handed to `ctx.wait_until`; without a context it is
+    /// awaited.
+    ///
+    /// Where the session refused something and the closure failed after that, the answer says the
+    /// refusal (503 with `Retry-After`, or 409) as `application/problem+json`; so it does where
+    /// the commit fails. Every other error of the closure passes through.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: Request, ctx: &Context) -> Result<Response> {
+    ///     sessions
+    ///         .handle(request, ctx, async |request, session: &mut SessionStore| {
+    ///             if request.path() == "/logout" {
+    ///                 session.destroy().await?;
+    ///                 return Response::ok("bye");
+    ///             }
+    ///             let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+    ///             session.set("views", views)?;
+    ///             Response::ok(views.to_string())
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own.
+    pub async fn handle<'c, F, E>(
+        &self,
+        request: Request,
+        ctx: impl Into<Option<&'c Context>>,
+        closure: F,
+    ) -> Result<Response, E>
+    where
+        F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
+        E: From<SessionError>,
+    {
+        let mut session = self.attach(&request, ctx.into());
+        // What the load found is the session's to tell.
+        let _outcome = session.load_unseen(Freshness::Memory).await;
+        self.finish(closure(request, &mut session).await, session)
+            .await
+    }
+
+    /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
+    /// [`SessionStore::load`] costs no storage operation.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: Request, ctx: &Context) -> Result<Response> {
+    ///     sessions
+    ///         .handle_lazy(request, ctx, async |request, session: &mut SessionStore| {
+    ///             if request.path() == "/about" {
+    ///                 return Response::ok("costs nothing");
+    ///             }
+    ///             session.load().await?;
+    ///             Response::ok(format!("{:?}", session.owner()?))
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The closure's own.
+    pub async fn handle_lazy<'c, F, E>(
+        &self,
+        request: Request,
+        ctx: impl Into<Option<&'c Context>>,
+        closure: F,
+    ) -> Result<Response, E>
+    where
+        F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
+        E: From<SessionError>,
+    {
+        let mut session = self.attach(&request, ctx.into());
+        self.finish(closure(request, &mut session).await, session)
+            .await
+    }
+
+    /// The session that `request` presents, unloaded: the first step of doing by hand what
+    /// [`handle`](Self::handle) does.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionError, Sessions};
+    /// use worker::Request;
+    ///
+    /// async fn owner(sessions: &Sessions, request: &Request) -> Result<Option<String>, SessionError> {
+    ///     let mut session = sessions.open_request(request);
+    ///     session.load().await?;
+    ///     Ok(session.owner()?.map(str::to_owned))
+    /// }
+    /// ```
+    pub fn open_request(&self, request: &Request) -> SessionStore {
+        self.attach(request, None)
+    }
+
+    /// The last step of doing by hand what [`handle`](Self::handle) does: carries out what the
+    /// request decided and puts the headers on `response`.
+    ///
+    /// ```no_run
+    /// use edge_session::Sessions;
+    /// use worker::{Request, Response, Result};
+    ///
+    /// async fn page(sessions: &Sessions, request: &Request) -> Result<Response> {
+    ///     let mut session = sessions.open_request(request);
+    ///     session.load().await?;
+    ///     session.set("seen", true)?;
+    ///     let response = Response::ok("hello")?;
+    ///     Ok(sessions.commit_response(&mut session, response).await?)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// What a save can fail with.
+    pub async fn commit_response(
+        &self,
+        session: &mut SessionStore,
+        response: Response,
+    ) -> Result<Response, SessionError> {
+        let headers = self.commit(session, response.status_code()).await?;
+        with_headers(response, &headers)
+    }
+
+    fn attach(&self, request: &Request, ctx: Option<&Context>) -> SessionStore {
+        let mut session = self.open(Head {
+            request: JsValue::from(request.inner()).unchecked_into(),
+            headers: JsValue::from(&request.headers().0).unchecked_into(),
+        });
+        session.wait_until = ctx.map(|ctx| {
+            let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
+            ctx.into_wait_until()
+        });
+        session
+    }
+
+    async fn finish<E: From<SessionError>>(
+        &self,
+        answer: Result<Response, E>,
+        mut session: SessionStore,
+    ) -> Result<Response, E> {
+        let committed = match answer {
+            Ok(response) => match self.commit(&mut session, response.status_code()).await {
+                Ok(headers) => Ok((response, headers)),
+                Err(error) => Err(error),
+            },
+            Err(error) => match session.refusal() {
+                Some(refusal) => Err(refusal),
+                None => return Err(error),
+            },
+        };
+        let answered = match committed {
+            Ok((response, headers)) => with_headers(response, &headers),
+            Err(error) => error
+                .to_response()
+                .and_then(|response| with_headers(response, &session.done_headers())),
+        };
+        answered.map_err(E::from)
+    }
+}
+
+/// The crate `worker` has a request's headers at hand already.
+struct Head {
+    request: FetchRequest,
+    headers: FetchHeaders,
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        match name {
+            "cookie" => self.headers.text_of_kept("cookie"),
+            "user-agent" => self.headers.text_of_kept("user-agent"),
+            _ => self.headers.text(name),
+        }
+    }
+
+    fn method(&self) -> String {
+        self.request.method()
+    }
+
+    fn place(&self) -> Option<String> {
+        self.request.place()
+    }
+}
+
+impl SessionError {
+    /// This error as a response: `application/problem+json` (RFC 9457) with the status of its code
+    /// and, where trying again helps, `Retry-After`.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionError, SessionStore};
+    /// use worker::{Response, Result};
+    ///
+    /// fn page(session: &SessionStore) -> Result<Response> {
+    ///     match session.require::<u32>("views") {
+    ///         Ok(views) => Response::ok(views.to_string()),
+    ///         Err(error) => Ok(error.to_response()?),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Where the runtime cannot make a response.
+    pub fn to_response(&self) -> Result<Response, Self> {
+        let code = self.code();
+        let body = self.to_problem();
+        let response = Response::from_bytes(body.into_bytes()).map_err(runtime)?;
+        let response = response.with_status(code.status());
+        let headers = response.headers();
+        headers
+            .set("content-type", "application/problem+json")
+            .map_err(runtime)?;
+        headers.set("cache-control", "no-store").map_err(runtime)?;
+        if let Some(seconds) = code.retry_after() {
+            headers
+                .set("retry-after", &seconds.to_string())
+                .map_err(runtime)?;
+        }
+        Ok(response)
+    }
+}
+
+impl From<SessionError> for worker::Error {
+    fn from(error: SessionError) -> Self {
+        Self::RustError(error.to_string())
+    }
+}
+
+/// `response` with the headers of a commit.
+pub(crate) fn with_headers(
+    response: Response,
+    commit: &CommitHeaders,
+) -> Result<Response, SessionError> {
+    if commit.is_empty() {
+        return Ok(response);
+    }
+    if write_headers(response.headers(), commit).is_ok() {
+        return Ok(response);
+    }
+    // Headers of a redirect or of a fetched response are immutable: a copy is not.
+    let headers = response.headers().clone();
+    write_headers(&headers, commit).map_err(runtime)?;
+    Ok(response.with_headers(headers))
+}
+
+fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()> {
+    for cookie in commit.set_cookie() {
+        headers.append("set-cookie", cookie)?;
+    }
+    let kept: &FetchHeaders = headers.0.unchecked_ref();
+    for (name, value) in commit.cache_control() {
+        kept.set_kept(name, value)?;
+    }
+    match commit.vary(kept.text_of_kept("vary").as_deref()).as_deref() {
+        Some("Cookie") => kept.set_kept("vary", "Cookie")?,
+        Some(vary) => headers.set("vary", vary)?,
+        None => {}
+    }
+    if let Some(timing) = commit.server_timing() {
+        headers.append("server-timing", timing)?;
+    }
+    Ok(())
+}
+
+fn runtime(error: worker::Error) -> SessionError {
+    SessionError::new(
+        ErrorCode::Unavailable,
+        format!("the runtime refused to make the response: {error}"),
+    )
+}
+
+/// The variables of the environment that are text.
+fn variables(env: &JsValue) -> Vec<(String, String)> {
+    let Some(object) = env.dyn_ref::<Object>() else {
+        return Vec::new();
+    };
+    let names = Object::keys(object);
+    names
+        .iter()
+        .filter_map(|name| name.as_string())
+        .filter(|name| name.starts_with("SESSION_"))
+        .filter_map(|name| text(env, &name).map(|value| (name, value)))
+        .collect()
+}
+
+fn text(env: &JsValue, name: &str) -> Option<String> {
+    Reflect::get(env, &JsValue::from_str(name))
+        .ok()?
+        .as_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use wasm_bindgen_test::wasm_bindgen_test;
+
+    use super::*;
+
+    #[wasm_bindgen_test]
+    fn each_environment_has_sessions_of_its_own_made_once() {
+        let env = |age: &str| -> Env {
+            let env = Object::new();
+            for (name, value) in [
+                ("SESSION_STORAGE", "memory"),
+                (
+                    "SESSION_SECRET",
+                    "6tq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9WnKzM",
+                ),
+                ("SESSION_COOKIE_AGE", age),
+            ] {
+                Reflect::set(&env, &name.into(), &value.into()).unwrap();
+            }
+            env.unchecked_into()
+        };
+        let (one, other) = (env("3600"), env("7200"));
+        let age = |env: &Env| Sessions::from_env(env).unwrap().settings().cookie_age();
+        assert_eq!([&one, &other, &one].map(age), [3600, 7200, 3600]);
+
+        let made = Sessions::from_env(&one).unwrap();
+        let again = Sessions::from_env(&one).unwrap();
+        assert!(Rc::ptr_eq(made.shared(), again.shared()), "made once");
+        drop(again);
+        let _ = Sessions::from_env(&other).unwrap();
+        assert_eq!(Rc::strong_count(made.shared()), 1, "and let go of");
+    }
+
+    #[wasm_bindgen_test]
+    fn a_response_that_cannot_be_changed_is_copied() {
+        let commit = CommitHeaders {
+            set_cookie: vec!["a=1".to_owned()],
+            depends_on_session: true,
+            server_timing: None,
+        };
+        let to = worker::Url::parse("https://shop.example/").unwrap();
+        let response = Response::redirect(to).unwrap();
+        let response = with_headers(response, &commit).unwrap();
+        let get = |name| response.headers().get(name).unwrap();
+        assert_eq!(get("location").as_deref(), Some("https://shop.example/"));
+        assert_eq!(get("cache-control").as_deref(), Some("no-store"));
+        assert_eq!(response.status_code(), 302);
+    }
+
+    #[wasm_bindgen_test]
+    fn headers_of_a_commit_join_those_of_the_response() {
+        let commit = CommitHeaders {
+            set_cookie: vec!["a=1".to_owned(), "b=2".to_owned()],
+            depends_on_session: true,
+            server_timing: Some("session;dur=0".to_owned()),
+        };
+        let response = Response::ok("page").unwrap();
+        for (name, value) in [("vary", "Accept"), ("server-timing", "app;dur=3")] {
+            response.headers().set(name, value).unwrap();
+        }
+        let response = with_headers(response, &commit).unwrap();
+        let get = |name| response.headers().get(name).unwrap().unwrap();
+        assert_eq!(get("vary"), "Accept, Cookie");
+        assert_eq!(get("server-timing"), "app;dur=3, session;dur=0");
+        assert_eq!(get("cache-control"), "no-store");
+        // A browser keeps them from its pages
+        // (<https://fetch.spec.whatwg.org/#forbidden-response-header-name>).
+        let is_workerd = js_sys::Reflect::has(response.headers().0.as_ref(), &"getAll".into());
+        if is_workerd == Ok(true) {
+            let cookies = response.headers().get_all("set-cookie").unwrap();
+            assert_eq!(cookies, ["a=1", "b=2"]);
+        }
+    }
+}

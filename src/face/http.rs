@@ -1,0 +1,302 @@
+//! Sessions in an axum application: a layer that opens and commits, and an extractor that loads.
+//!
+//! A route that does not extract a [`Session`] costs no storage operation. Workers have one thread
+//! and the core's futures are not `Send`; what axum asks for is wrapped here, at this edge, and
+//! nowhere else. Handlers carry `#[worker::send]`.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context as Poller, Poll};
+
+use ::http::header::{CACHE_CONTROL, CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE, VARY};
+use ::http::request::Parts;
+use ::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
+use axum_core::extract::FromRequestParts;
+use axum_core::response::IntoResponse;
+use futures_util::lock::{Mutex, MutexGuard};
+use tower_layer::Layer;
+use tower_service::Service;
+use wasm_bindgen::{JsCast as _, JsValue};
+use worker::Context;
+use worker::send::{SendFuture, SendWrapper};
+
+use crate::face::fetch::FetchContext;
+use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::flow::load::Freshness;
+use crate::port::error::SessionError;
+use crate::port::wait_until::WaitUntil;
+use crate::session::presented::RequestHead;
+use crate::store::SessionStore;
+
+/// Gives every request of a router its session, and commits it with the answer.
+///
+/// `Router::new().route("/", get(views)).layer(SessionLayer::new(&sessions, &ctx))`; the whole is
+/// in `examples/axum`.
+///
+/// ```no_run
+/// use edge_session::Sessions;
+/// use edge_session::http::SessionLayer;
+/// use tower_layer::Layer as _;
+///
+/// fn with_sessions<S>(
+///     router: S,
+///     sessions: &Sessions,
+///     ctx: &worker::Context,
+/// ) -> edge_session::http::SessionService<S> {
+///     // With axum: `router.layer(SessionLayer::new(sessions, ctx))`.
+///     SessionLayer::new(sessions, ctx).layer(router)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct SessionLayer(SendWrapper<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    sessions: Sessions,
+    wait_until: Option<Rc<dyn WaitUntil>>,
+}
+
+impl SessionLayer {
+    /// The layer for the requests that end with `ctx`; without one, what would outlive the answer
+    /// is awaited.
+    ///
+    /// ```no_run
+    /// use edge_session::Sessions;
+    /// use edge_session::http::SessionLayer;
+    ///
+    /// fn layer(sessions: &Sessions) -> SessionLayer {
+    ///     SessionLayer::new(sessions, None)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn new<'c>(sessions: &Sessions, ctx: impl Into<Option<&'c Context>>) -> Self {
+        let wait_until = ctx.into().map(|ctx| {
+            let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
+            ctx.into_wait_until()
+        });
+        Self(SendWrapper(Inner {
+            sessions: sessions.clone(),
+            wait_until,
+        }))
+    }
+}
+
+impl<S> Layer<S> for SessionLayer {
+    type Service = SessionService<S>;
+
+    fn layer(&self, inner: S) -> SessionService<S> {
+        SessionService {
+            inner,
+            layer: self.clone(),
+        }
+    }
+}
+
+/// What [`SessionLayer`] makes of a service.
+///
+/// ```no_run
+/// use edge_session::http::{SessionLayer, SessionService};
+/// use tower_layer::Layer as _;
+///
+/// fn wrapped<S>(layer: &SessionLayer, inner: S) -> SessionService<S> {
+///     layer.layer(inner)
+/// }
+/// ```
+#[derive(Clone)]
+pub struct SessionService<S> {
+    inner: S,
+    layer: SessionLayer,
+}
+
+impl<S, B, R> Service<Request<B>> for SessionService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: 'static,
+    S::Error: 'static,
+    R: From<String> + 'static,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<R>, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, poller: &mut Poller<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(poller)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let Inner {
+            sessions,
+            wait_until,
+        } = self.layer.0.0.clone();
+        let mut store = sessions.open(Head::of(&request));
+        store.wait_until = wait_until;
+        let session = Session(Arc::new(SendWrapper(Mutex::new(store))));
+        request.extensions_mut().insert(session.clone());
+        let answer = self.inner.call(request);
+        Box::pin(SendFuture::new(async move {
+            let response = answer.await?;
+            let mut store = session.lock().await;
+            Ok(
+                match sessions
+                    .commit(&mut store, response.status().as_u16())
+                    .await
+                {
+                    Ok(headers) => with_headers(response, &headers),
+                    Err(error) => with_headers(problem(&error), &store.done_headers()),
+                },
+            )
+        }))
+    }
+}
+
+/// The session of a request: cheap to clone, loaded when it is extracted.
+///
+/// ```no_run
+/// use edge_session::SessionError;
+/// use edge_session::http::Session;
+///
+/// // With axum, below `#[worker::send]`.
+/// async fn views(session: Session) -> Result<String, SessionError> {
+///     let mut session = session.lock().await;
+///     let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+///     session.set("views", views)?;
+///     Ok(views.to_string())
+/// }
+/// ```
+#[derive(Clone)]
+pub struct Session(Arc<SendWrapper<Mutex<SessionStore>>>);
+
+impl Session {
+    /// The session, for reading and changing. Let go of it before the handler ends: the commit
+    /// waits for it.
+    ///
+    /// ```no_run
+    /// use edge_session::SessionError;
+    /// use edge_session::http::Session;
+    ///
+    /// async fn logout(session: Session) -> Result<(), SessionError> {
+    ///     session.lock().await.destroy().await
+    /// }
+    /// ```
+    pub async fn lock(&self) -> MutexGuard<'_, SessionStore> {
+        self.0.lock().await
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Session {
+    type Rejection = (StatusCode, &'static str);
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
+        let Some(session) = parts.extensions.get::<Self>().cloned() else {
+            let message = "no session here: add SessionLayer to the router";
+            return Err((StatusCode::INTERNAL_SERVER_ERROR, message));
+        };
+        SendFuture::new(async {
+            // What the load found is the session's to tell.
+            let _outcome = session.lock().await.load_unseen(Freshness::Memory).await;
+        })
+        .await;
+        Ok(session)
+    }
+}
+
+impl IntoResponse for SessionError {
+    fn into_response(self) -> axum_core::response::Response {
+        problem(&self)
+    }
+}
+
+/// What a session asks of a request, taken over before the request moves on.
+struct Head {
+    method: String,
+    headers: Vec<(&'static str, String)>,
+}
+
+impl Head {
+    fn of<B>(request: &Request<B>) -> Self {
+        let asked = [COOKIE.as_str(), "sec-fetch-site", "user-agent"];
+        let found = asked.map(|name| Some((name, text(request.headers(), name)?)));
+        Self {
+            method: request.method().as_str().to_owned(),
+            headers: found.into_iter().flatten().collect(),
+        }
+    }
+}
+
+impl RequestHead for Head {
+    fn header(&self, name: &str) -> Option<String> {
+        self.headers
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, value)| value.clone())
+    }
+
+    fn method(&self) -> String {
+        self.method.clone()
+    }
+}
+
+/// The text of a header. Fields of one name are one list to a cookie parser (RFC 9113 section
+/// 8.2.3); what is not UTF-8 is not ours.
+fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
+    let fields = headers
+        .get_all(name)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect::<Vec<_>>();
+    if fields.is_empty() {
+        return None;
+    }
+    Some(String::from_utf8_lossy(&fields.join(&b"; "[..])).into_owned())
+}
+
+fn problem<R: From<String>>(error: &SessionError) -> Response<R> {
+    let code = error.code();
+    let mut response = Response::new(R::from(error.to_problem()));
+    *response.status_mut() =
+        StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("application/problem+json"),
+    );
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(seconds) = code.retry_after() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
+}
+
+fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Response<R> {
+    let headers = response.headers_mut();
+    // Everything that a commit says is ASCII without control characters; what could not be a
+    // header would not be a cookie either.
+    let value = |text: &str| HeaderValue::from_str(text).ok();
+    for cookie in commit
+        .set_cookie()
+        .iter()
+        .filter_map(|cookie| value(cookie))
+    {
+        headers.append(SET_COOKIE, cookie);
+    }
+    for (name, text) in commit.cache_control() {
+        headers.insert(
+            HeaderName::from_static(name),
+            HeaderValue::from_static(text),
+        );
+    }
+    let existing = headers
+        .get_all(VARY)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    let existing = existing.collect::<Vec<_>>().join(", ");
+    if let Some(vary) = commit.vary(Some(&existing)).and_then(|vary| value(&vary)) {
+        headers.insert(VARY, vary);
+    }
+    if let Some(timing) = commit.server_timing().and_then(value) {
+        headers.append(HeaderName::from_static("server-timing"), timing);
+    }
+    response
+}

@@ -1,0 +1,20 @@
+//! How applications reach it.
+//!
+//! 1. `sessions`: the sessions of a Worker. `csrf`: tokens for forms.
+//! 2. `driver`: carries out what flows ask for.
+//! 3. `connector`: Workers KV, and memory.
+//! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`.
+//! 5. `worker`: the Worker of this repository.
+
+pub(crate) mod connector;
+mod csrf;
+pub(crate) mod driver;
+#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "js")))]
+pub(crate) mod fetch;
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+mod handler;
+#[cfg(all(target_arch = "wasm32", feature = "http"))]
+pub mod http;
+pub(crate) mod sessions;
+#[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+mod worker;

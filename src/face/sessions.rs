@@ -1,0 +1,500 @@
+//! Sessions of one Worker: how they are opened, loaded and committed.
+
+use std::rc::Rc;
+
+use zeroize::Zeroize as _;
+
+use crate::face::driver::Driver;
+use crate::flow::isolate::Isolate;
+use crate::flow::load::Freshness;
+use crate::flow::shared::Shared;
+use crate::flow::stats::{Count, Stats};
+use crate::port::connector::SessionConnector;
+use crate::port::error::SessionError;
+use crate::port::events::EventSink;
+use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::protocol::config::Config;
+use crate::protocol::keys::SecretRing;
+use crate::protocol::outcome::TOMBSTONE_WINDOWS;
+use crate::protocol::settings::Settings;
+use crate::session::presented::RequestHead;
+use crate::store::SessionStore;
+
+/// The sessions of a Worker: settings, secrets and a connector.
+///
+/// Cheap to make and to clone; make one in each request or keep one.
+///
+/// ```
+/// use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
+/// use edge_session::connector::MemoryConnector;
+/// # futures_executor::block_on(async {
+/// # let secret = edge_session::doc::secret();
+/// let ring = SecretRing::parse(&secret)?;
+/// let sessions = Sessions::new(MemoryConnector::new(), ring, Settings::default())?;
+///
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.set("views", 1)?;
+/// let headers = sessions.commit(&mut session, 200).await?;
+/// assert!(headers.set_cookie()[0].starts_with("__Host-session="));
+/// # Ok::<(), edge_session::SessionError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Sessions {
+    shared: Rc<Shared>,
+    driver: Driver,
+}
+
+impl Sessions {
+    /// Sessions kept by `connector`.
+    ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// # let secret = edge_session::doc::secret();
+    /// let ring = SecretRing::parse(&secret)?;
+    /// let settings = Settings::default().with_idle_timeout(900);
+    /// let sessions = Sessions::new(MemoryConnector::new(), ring, settings)?;
+    /// assert_eq!(sessions.settings().idle_timeout(), 900);
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `config` where the settings are illegal, alone or together; the text names the setting.
+    pub fn new(
+        connector: impl SessionConnector + 'static,
+        secrets: SecretRing,
+        settings: Settings,
+    ) -> Result<Self, SessionError> {
+        Self::with_runtime(
+            Rc::new(connector),
+            secrets,
+            settings,
+            Rc::new(PlatformRuntime),
+        )
+    }
+
+    /// The same with a clock and randomness of one's own, for tests.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::runtime::PlatformRuntime;
+    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let connector = Rc::new(MemoryConnector::new());
+    /// let runtime = Rc::new(PlatformRuntime); // or one whose clock a test moves
+    /// let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime)?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_runtime(
+        connector: Rc<dyn SessionConnector>,
+        secrets: SecretRing,
+        settings: Settings,
+        runtime: Rc<dyn Runtime>,
+    ) -> Result<Self, SessionError> {
+        let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
+        let config = Config::new(settings, &secrets, connector.kind())?;
+        Ok(Self {
+            shared: Rc::new(Shared::new(config, memory)),
+            driver: Driver::new(connector, runtime),
+        })
+    }
+
+    pub(crate) fn shared(&self) -> &Rc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn driver(&self) -> &Driver {
+        &self.driver
+    }
+
+    /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
+    /// names the connector's namespace: sessions of two never mix. Without this, these sessions
+    /// remember for themselves.
+    ///
+    /// Two configurations with two cookie names are two populations of users: give each a
+    /// [key prefix](Settings::with_key_prefix) of its own. Where they share one, this warns once.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::Isolate;
+    /// let sessions = sessions.with_isolate(&Isolate::current(), "SESSIONS");
+    /// # let _ = sessions;
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn with_isolate(self, isolate: &Isolate, namespace: &str) -> Self {
+        let settings = self.settings();
+        let memory = isolate.memory(namespace, settings.key_prefix(), removed_for(settings));
+        if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
+            self.driver.runtime().warn(&format!(
+                "edge-session: sessions with the cookie {:?} and others with another cookie are \
+                 kept in one namespace under one SESSION_KEY_PREFIX, so a user's list shows both \
+                 and \"log out everywhere\" ends both; give two populations two prefixes",
+                settings.cookie_name(),
+            ));
+        }
+        self.change(|shared| shared.set_memory(memory))
+    }
+
+    /// The same, telling `sink` what happens to sessions.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Event, EventSink};
+    ///
+    /// struct Log;
+    /// impl EventSink for Log {
+    ///     fn event(&self, event: &Event) {
+    ///         println!("{event}");
+    ///     }
+    /// }
+    ///
+    /// let sessions = sessions.with_events(Log);
+    /// # sessions.load(CookieHeader::none()).await;
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn with_events(self, sink: impl EventSink + 'static) -> Self {
+        self.change(|shared| shared.set_events(Rc::new(sink)))
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
+        change(Rc::make_mut(&mut self.shared));
+        self
+    }
+
+    /// The settings in force.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// assert_eq!(sessions.settings().cookie_name(), "__Host-session");
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn settings(&self) -> &Settings {
+        self.shared.config().settings()
+    }
+
+    /// The session that this request presents, unloaded: no I/O, and none later unless
+    /// [`SessionStore::load`] is called.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::CookieHeader;
+    /// let session = sessions.open(CookieHeader::new("__Host-session=…"));
+    /// assert!(session.get::<u32>("views").is_err(), "it is not loaded");
+    /// # Ok(()) });
+    /// ```
+    pub fn open(&self, request: impl RequestHead + 'static) -> SessionStore {
+        self.shared.count(Count::Requests);
+        self.open_uncounted(request)
+    }
+
+    /// The same, where the request was counted already.
+    pub(crate) fn open_uncounted(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut sessions = self.clone();
+        if self.settings().server_timing() {
+            sessions = sessions.change(|shared| shared.set_timing(Rc::default()));
+        }
+        SessionStore::open(sessions.shared, sessions.driver, Rc::new(request))
+    }
+
+    /// The session that this request presents, loaded: one read where its key cookie is authentic,
+    /// none otherwise. What was found is its [`outcome`](SessionStore::outcome); where that cannot
+    /// be trusted, every accessor says so.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let session = sessions.load(CookieHeader::new("__Host-session=forged")).await;
+    /// assert_eq!(session.outcome(), Outcome::Rejected);
+    /// # Ok(()) });
+    /// ```
+    pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut session = self.open(request);
+        let _outcome = session.load_unseen(Freshness::Memory).await;
+        session
+    }
+
+    /// As [`load`](Self::load), with the shortest cache time that the store has: for a page where
+    /// a revoked session must not get by on a cached copy.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let session = sessions.load_fresh(CookieHeader::none()).await;
+    /// assert_eq!(session.outcome(), Outcome::New);
+    /// # Ok(()) });
+    /// ```
+    pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {
+        let mut session = self.open(request);
+        let _outcome = session.load_unseen(Freshness::Shortest).await;
+        session
+    }
+
+    /// Carries out what the request decided about its session, and gives the headers that say so.
+    /// `status` is that of the answer: a 5xx drops every change that was not saved before.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::CookieHeader;
+    /// let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// for cookie in headers.set_cookie() {
+    ///     // response.headers_mut().append("set-cookie", cookie)
+    /// #   assert!(cookie.starts_with("__Host-session"));
+    /// }
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// What a save can fail with; [`CommitHeaders`] of what was done before are in
+    /// [`SessionStore::done_headers`].
+    pub async fn commit(
+        &self,
+        session: &mut SessionStore,
+        status: u16,
+    ) -> Result<CommitHeaders, SessionError> {
+        session.commit(status).await
+    }
+
+    /// What this isolate has counted since it began: for a log line, or a page for operators.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// sessions.load(CookieHeader::none()).await;
+    /// assert_eq!(sessions.stats().outcome(Outcome::New), 1);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.memory().stats()
+    }
+}
+
+/// Milliseconds for which it has to be known that a key was removed.
+fn removed_for(settings: &Settings) -> i64 {
+    i64::from(settings.window()) * 1_000 * TOMBSTONE_WINDOWS
+}
+
+/// The header fields that a commit wants on the response.
+///
+/// ```
+/// # edge_session::doc::run(async |sessions| {
+/// use edge_session::CookieHeader;
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.get::<u32>("views")?;
+/// let headers = sessions.commit(&mut session, 200).await?;
+/// assert!(headers.set_cookie().is_empty(), "nothing was saved");
+/// assert!(headers.depends_on_session(), "but something was looked at");
+/// assert_eq!(headers.cache_control()[0], ("cache-control", "no-store"));
+/// assert_eq!(headers.vary(Some("Accept")).as_deref(), Some("Accept, Cookie"));
+/// # Ok(()) });
+/// ```
+#[must_use = "a session is kept by putting these headers on the response"]
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct CommitHeaders {
+    pub(crate) set_cookie: Vec<String>,
+    pub(crate) depends_on_session: bool,
+    /// What the request has measured; said only where the answer depends on the session.
+    pub(crate) server_timing: Option<String>,
+}
+
+/// One of them carries a token.
+impl Drop for CommitHeaders {
+    fn drop(&mut self) {
+        self.set_cookie.zeroize();
+    }
+}
+
+impl CommitHeaders {
+    /// Values for one `Set-Cookie` field each: append them, never join them.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// let names = headers.set_cookie().iter().filter_map(|line| line.split('=').next());
+    /// assert_eq!(names.collect::<Vec<_>>(), ["__Host-session", "__Host-session-fresh"]);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn set_cookie(&self) -> &[String] {
+        &self.set_cookie
+    }
+
+    /// True where the answer depends on the session: it must carry `Cache-Control: no-store` and
+    /// `Vary: Cookie` (RFC 9111 sections 4.1 and 5.2.2.5).
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(!headers.depends_on_session(), "nobody looked at it");
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn depends_on_session(&self) -> bool {
+        self.depends_on_session
+    }
+
+    /// The value for `Vary`, given the one that the response has: `Cookie` is added where it and
+    /// `*` are missing. `None` where nothing has to change.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert_eq!(headers.vary(None).as_deref(), Some("Cookie"));
+    /// assert_eq!(headers.vary(Some("*")), None);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn vary(&self, existing: Option<&str>) -> Option<String> {
+        if !self.depends_on_session {
+            return None;
+        }
+        let existing = existing.map(str::trim).unwrap_or_default();
+        if existing.is_empty() {
+            return Some("Cookie".to_owned());
+        }
+        let covered = existing
+            .split(',')
+            .map(str::trim)
+            .any(|field| field == "*" || field.eq_ignore_ascii_case("cookie"));
+        (!covered).then(|| format!("{existing}, Cookie"))
+    }
+
+    /// Fields that keep every cache from storing the answer, the CDN's included; they replace what
+    /// the response says.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.cache_control().contains(&("cdn-cache-control", "no-store")));
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn cache_control(&self) -> &'static [(&'static str, &'static str)] {
+        if self.depends_on_session {
+            &[
+                ("cache-control", "no-store"),
+                ("cdn-cache-control", "no-store"),
+                ("cloudflare-cdn-cache-control", "no-store"),
+            ]
+        } else {
+            &[]
+        }
+    }
+
+    /// A value for `Server-Timing`, to be appended to those that the response has, where
+    /// `SESSION_SERVER_TIMING` is on and the answer depends on the session:
+    /// `session;dur=12;desc="get 1 keys 2 put 1 delete 0 list 0"`, the milliseconds that this
+    /// request's session waited for the store, and what it asked of it.
+    ///
+    /// ```
+    /// # use edge_session::connector::MemoryConnector;
+    /// # use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let settings = Settings::default().with_server_timing(true);
+    /// # let sessions = Sessions::new(MemoryConnector::new(), ring, settings)?;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.server_timing().unwrap().ends_with("put 1 delete 0 list 0\""));
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// # }).unwrap();
+    /// ```
+    #[must_use]
+    pub fn server_timing(&self) -> Option<&str> {
+        self.server_timing
+            .as_deref()
+            .filter(|_| self.depends_on_session)
+    }
+
+    /// True where the response stays as it is.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert!(headers.is_empty());
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set_cookie.is_empty() && !self.depends_on_session
+    }
+}
+
+impl std::fmt::Debug for CommitHeaders {
+    /// The cookies' names only: their values are secrets.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = self
+            .set_cookie
+            .iter()
+            .map(|cookie| cookie.split('=').next().unwrap_or(""));
+        f.debug_struct("CommitHeaders")
+            .field("set_cookie", &names.collect::<Vec<_>>())
+            .field("depends_on_session", &self.depends_on_session)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vary_is_merged() {
+        let headers = CommitHeaders {
+            depends_on_session: true,
+            set_cookie: Vec::new(),
+            server_timing: None,
+        };
+        for (existing, merged) in [
+            (None, Some("Cookie")),
+            (Some(" "), Some("Cookie")),
+            (Some("Accept"), Some("Accept, Cookie")),
+            (Some("accept, COOKIE"), None),
+            (Some("*"), None),
+        ] {
+            assert_eq!(headers.vary(existing).as_deref(), merged, "{existing:?}");
+        }
+        assert_eq!(CommitHeaders::default().vary(None), None);
+    }
+
+    #[test]
+    fn no_cookie_value_is_printed() {
+        let set_cookie = vec!["__Host-session=SECRET; Path=/".to_owned()];
+        let headers = CommitHeaders {
+            set_cookie,
+            depends_on_session: true,
+            server_timing: None,
+        };
+        let text = format!("{headers:?}");
+        assert!(
+            text.contains("__Host-session") && !text.contains("SECRET"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,467 @@
+//! The JSON API: one session, its values and its life cycle.
+
+use std::str::FromStr as _;
+
+use ::worker::js_sys::{Date, decode_uri_component};
+use ::worker::{Context, Env, Method, Request, Response};
+use futures_util::StreamExt as _;
+use wasm_bindgen::JsValue;
+
+use super::{Problem, guard};
+use crate::face::sessions::Sessions;
+use crate::port::error::SessionError;
+use crate::protocol::expiry::Expiry;
+use crate::protocol::json;
+use crate::session::value::check_depth;
+use crate::store::SessionStore;
+
+/// Most bytes of a body.
+const BODY_MAX: usize = 64 * 1024;
+
+/// What a request asks of its session.
+enum Action {
+    Show,
+    ReadValue(String),
+    PutValue(String),
+    RemoveValue(String),
+    PopValue(String),
+    PutFlash(String),
+    TakeFlash(String),
+    Update,
+    Clear,
+    SetExpiry,
+    Cycle,
+    Destroy,
+    Login,
+    Logout,
+    ListSessions,
+    RevokeSession(String),
+    RevokeAll { spare_current: bool },
+}
+
+/// Answers `request`.
+pub(super) async fn route(
+    mut request: Request,
+    env: &Env,
+    ctx: &Context,
+) -> Result<Response, Problem> {
+    let path = request.path();
+    if path == "/healthz" {
+        return match request.method() {
+            Method::Get | Method::Head => json_response(r#"{"status":"ok"}"#),
+            _ => Err(Problem::Method { allow: "GET, HEAD" }),
+        };
+    }
+    let demo = is_demo(env);
+    let action = find(&path, &request, demo)?;
+    guard::check(&request)?;
+    let body = match action {
+        Action::PutValue(_)
+        | Action::PutFlash(_)
+        | Action::Update
+        | Action::SetExpiry
+        | Action::Login => read_body(&mut request).await?,
+        _ => String::new(),
+    };
+    let sessions = Sessions::from_env(env)?;
+    sessions
+        .handle(
+            request,
+            ctx,
+            async |_request, session: &mut SessionStore| {
+                match act(action, &body, session, &sessions, demo).await {
+                    // A refusal is the session's to answer; any other error is an answer like others,
+                    // and depends on the session like them.
+                    Err(Problem::Session(error)) if error.code().is_refusal() => {
+                        Err(Problem::Session(error))
+                    }
+                    Err(problem) => Ok(problem.into_response()?),
+                    Ok(response) => Ok(response),
+                }
+            },
+        )
+        .await
+}
+
+/// The action of a path and method.
+fn find(path: &str, request: &Request, demo: bool) -> Result<Action, Problem> {
+    let method = request.method();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    let other = |allow| Err(Problem::Method { allow });
+    match &segments[..] {
+        ["api", "session"] => match method {
+            Method::Get | Method::Head => Ok(Action::Show),
+            Method::Delete => Ok(Action::Destroy),
+            _ => other("GET, HEAD, DELETE"),
+        },
+        ["api", "session", "data"] => match method {
+            Method::Patch => Ok(Action::Update),
+            Method::Delete => Ok(Action::Clear),
+            _ => other("PATCH, DELETE"),
+        },
+        ["api", "session", "data", key] => {
+            let key = decode(key)?;
+            match method {
+                Method::Get | Method::Head => Ok(Action::ReadValue(key)),
+                Method::Put => Ok(Action::PutValue(key)),
+                Method::Delete => Ok(Action::RemoveValue(key)),
+                _ => other("GET, HEAD, PUT, DELETE"),
+            }
+        }
+        ["api", "session", "data", key, "pop"] => match method {
+            Method::Post => Ok(Action::PopValue(decode(key)?)),
+            _ => other("POST"),
+        },
+        ["api", "session", "flash", key] => match method {
+            Method::Put => Ok(Action::PutFlash(decode(key)?)),
+            _ => other("PUT"),
+        },
+        ["api", "session", "flash", key, "take"] => match method {
+            Method::Post => Ok(Action::TakeFlash(decode(key)?)),
+            _ => other("POST"),
+        },
+        ["api", "session", "expiry"] => match method {
+            Method::Put => Ok(Action::SetExpiry),
+            _ => other("PUT"),
+        },
+        ["api", "session", "cycle"] => match method {
+            Method::Post => Ok(Action::Cycle),
+            _ => other("POST"),
+        },
+        ["api", "sessions"] => match method {
+            Method::Get | Method::Head => Ok(Action::ListSessions),
+            Method::Delete => revoke_all(request),
+            _ => other("GET, HEAD, DELETE"),
+        },
+        ["api", "sessions", key] => match method {
+            Method::Delete => Ok(Action::RevokeSession(decode(key)?)),
+            _ => other("DELETE"),
+        },
+        ["api", "login"] if demo => match method {
+            Method::Post => Ok(Action::Login),
+            _ => other("POST"),
+        },
+        ["api", "logout"] if demo => match method {
+            Method::Post => Ok(Action::Logout),
+            _ => other("POST"),
+        },
+        _ => Err(Problem::NoRoute),
+    }
+}
+
+async fn act(
+    action: Action,
+    body: &str,
+    session: &mut SessionStore,
+    sessions: &Sessions,
+    demo: bool,
+) -> Result<Response, Problem> {
+    match action {
+        Action::Show => return show(session, demo),
+        Action::ReadValue(key) => {
+            let text = session.get_json(&key)?.ok_or(Problem::NoValue(key))?;
+            return json_response(&text);
+        }
+        Action::PutValue(key) => {
+            session.put_json(&key, value(&key, body, sessions)?)?;
+        }
+        Action::Update => {
+            let values = object(body)?.into_iter().map(|(key, text)| {
+                let text = value(&key, text, sessions)?;
+                Ok((key, text))
+            });
+            session.update_json(values.collect::<Result<_, Problem>>()?)?;
+        }
+        Action::PopValue(key) => {
+            let text = session.pop_json(&key)?;
+            session.save().await?;
+            return json_response(&text);
+        }
+        Action::PutFlash(key) => {
+            session.flash_json(&key, value(&key, body, sessions)?)?;
+        }
+        Action::TakeFlash(key) => {
+            let text = session.pop_flash_json(&key)?;
+            let text = text.ok_or(Problem::NoValue(key))?;
+            session.save().await?;
+            return json_response(&text);
+        }
+        Action::SetExpiry => session.set_expiry(expiry(body)?)?,
+        Action::Cycle => session.cycle_key()?,
+        Action::Login => session.bind(&login(body)?, true)?,
+        Action::RemoveValue(key) => {
+            session.remove(&key)?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        Action::Clear => {
+            session.clear()?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        Action::Destroy => {
+            session.destroy().await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        Action::Logout => session.flush::<&str>([]).await?,
+        Action::ListSessions => return list(session, sessions).await,
+        Action::RevokeSession(key) => {
+            sessions.revoke(owner(session)?, &key).await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+        Action::RevokeAll { spare_current } => {
+            let current = session.session_key().filter(|_| spare_current);
+            sessions
+                .revoke_all(owner(session)?, current.as_deref())
+                .await?;
+            return Ok(Response::empty()?.with_status(204));
+        }
+    }
+    // Saved before it is shown: the answer tells the version that was stored.
+    session.save().await?;
+    show(session, demo)
+}
+
+/// The object of `GET /api/session`.
+fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
+    let mut data = Members::default();
+    for (key, text) in session.iter()? {
+        data.json(key, text);
+    }
+    let exists = !session.is_new();
+    let expires_at = exists.then(|| session.get_expiry_date()).transpose()?;
+    let idle_expires_at = if exists {
+        session.idle_expires_at()?
+    } else {
+        None
+    };
+    let mut shown = Members::default();
+    shown.text("key", session.session_key().as_deref());
+    shown.json("isNew", if session.is_new() { "true" } else { "false" });
+    shown.json("data", &data.object());
+    shown.json("version", &session.version().to_string());
+    shown.text("owner", session.owner()?);
+    for (name, at) in [
+        ("createdAt", session.created_at()),
+        ("expiresAt", expires_at),
+        ("idleExpiresAt", idle_expires_at),
+    ] {
+        shown.text(name, at.map(iso).as_deref());
+    }
+    if demo {
+        shown.text("outcome", Some(session.outcome().as_str()));
+    }
+    json_response(&shown.object())
+}
+
+/// The members of a JSON object that is written.
+#[derive(Default)]
+struct Members(String);
+
+impl Members {
+    /// A value that is JSON already.
+    fn json(&mut self, name: &str, value: &str) {
+        self.0.push(if self.0.is_empty() { '{' } else { ',' });
+        json::quote(&mut self.0, name);
+        self.0.push(':');
+        self.0.push_str(value);
+    }
+
+    fn text(&mut self, name: &str, value: Option<&str>) {
+        self.json(name, "");
+        match value {
+            Some(text) => json::quote(&mut self.0, text),
+            None => self.0.push_str("null"),
+        }
+    }
+
+    fn object(mut self) -> String {
+        if self.0.is_empty() {
+            self.0.push('{');
+        }
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// `DELETE /api/sessions`, with `?except=current` or without.
+fn revoke_all(request: &Request) -> Result<Action, Problem> {
+    let url = request.inner().url();
+    let query = url.split_once('?').map_or("", |(_, query)| query);
+    match query {
+        "" => Ok(Action::RevokeAll {
+            spare_current: false,
+        }),
+        "except=current" => Ok(Action::RevokeAll {
+            spare_current: true,
+        }),
+        // Anything else may be meant to spare a session: nothing is ended on a guess.
+        _ => Err(
+            SessionError::invalid("the query is not understood here; \"except=current\" is").into(),
+        ),
+    }
+}
+
+fn owner(session: &SessionStore) -> Result<&str, Problem> {
+    session.owner()?.ok_or(Problem::Unauthenticated)
+}
+
+/// `GET /api/sessions`.
+async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
+    let current = session.session_key();
+    // The middle part of a session key is its lineage: the device, whatever its key is now.
+    let lineage = |key: &str| key.split('.').nth(1).map(str::to_owned);
+    let here = current.as_deref().and_then(lineage);
+    let mut devices = String::new();
+    for listed in sessions.list(owner(session)?).await? {
+        let current = lineage(&listed.key) == here;
+        let mut device = Members::default();
+        device.json("current", if current { "true" } else { "false" });
+        device.text("key", Some(&listed.key));
+        device.text("created", Some(&iso(listed.created)));
+        device.text("lastWritten", Some(&iso(listed.last_written)));
+        device.text("userAgent", listed.user_agent.as_deref());
+        device.text("place", listed.place.as_deref());
+        devices.push(if devices.is_empty() { '[' } else { ',' });
+        devices.push_str(&device.object());
+    }
+    if devices.is_empty() {
+        devices.push('[');
+    }
+    devices.push(']');
+    json_response(&devices)
+}
+
+/// The body of `PUT /api/session/expiry`.
+fn expiry(body: &str) -> Result<Expiry, Problem> {
+    let members = object(body)?;
+    let (name, value) = match &members[..] {
+        [] => return Ok(Expiry::Default),
+        [(name, value)] => (name.as_str(), *value),
+        _ => {
+            let message = "give one of \"seconds\", \"date\" and \"idle\", or {} for the default";
+            return Err(SessionError::invalid(message).into());
+        }
+    };
+    let refused = |wanted: &str| SessionError::invalid(format!("{name:?} is to be {wanted}"));
+    match name {
+        "seconds" => Ok(number(value)
+            .and_then(Expiry::after_seconds)
+            .ok_or_else(|| refused("a number of seconds"))?),
+        "idle" if value == "null" => Ok(Expiry::Idle(0)),
+        "idle" => Ok(number(value)
+            .and_then(Expiry::idle_seconds)
+            .ok_or_else(|| refused("a number of seconds, not below 0, or null for no limit"))?),
+        "date" => {
+            let date = json::unquote(value).unwrap_or_default();
+            let at = Date::parse(&date);
+            if at.is_nan() {
+                return Err(refused("a date, written as \"2030-01-31T12:00:00Z\"").into());
+            }
+            Ok(Expiry::At(at as i64))
+        }
+        _ => {
+            let message = format!("{name:?} is none of \"seconds\", \"date\" and \"idle\"");
+            Err(SessionError::invalid(message).into())
+        }
+    }
+}
+
+/// The number that a JSON value is; infinite where it is too large for one.
+fn number(value: &str) -> Option<f64> {
+    value.parse().ok()
+}
+
+/// The body of `POST /api/login`.
+fn login(body: &str) -> Result<String, Problem> {
+    match &object(body)?[..] {
+        [(name, value)] if name == "owner" => json::unquote(value),
+        _ => None,
+    }
+    .ok_or_else(|| SessionError::invalid("the body is to be {\"owner\": a text}").into())
+}
+
+/// The JSON value that `text` is, to stand under `key`.
+fn value(key: &str, text: &str, sessions: &Sessions) -> Result<String, Problem> {
+    let text = parse(text)?;
+    check_depth(key, text, sessions.settings().max_depth())?;
+    Ok(text.to_owned())
+}
+
+/// The members of the object that a body is.
+fn object(body: &str) -> Result<Vec<(String, &str)>, Problem> {
+    let body = parse(body)?;
+    let members = json::members(body)
+        .ok_or_else(|| SessionError::invalid("the body is JSON, but no object"))?;
+    let named = members.into_iter().map(|(name, value)| {
+        let name = json::unquote(name).ok_or_else(|| {
+            Problem::InvalidJson(format!("the name {name} has half a surrogate pair"))
+        })?;
+        Ok((name, value))
+    });
+    named.collect()
+}
+
+fn parse(body: &str) -> Result<&str, Problem> {
+    json::parse(body).map_err(|at| {
+        let before = body.get(..at).unwrap_or(body);
+        let line = before.split('\n').count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |line| line.chars().count())
+            + 1;
+        let message = format!("the body is no JSON: see line {line}, column {column}");
+        Problem::InvalidJson(message)
+    })
+}
+
+/// The text of a body, no longer than allowed, however it is sent.
+async fn read_body(request: &mut Request) -> Result<String, Problem> {
+    let announced = request.headers().get("content-length")?;
+    let announced = announced.and_then(|length| u64::from_str(&length).ok());
+    if announced.is_some_and(|length| length > BODY_MAX as u64) {
+        return Err(Problem::BodyTooLarge(BODY_MAX));
+    }
+    let mut body = Vec::new();
+    // A request without a body has no stream.
+    let Ok(mut stream) = request.stream() else {
+        return Ok(String::new());
+    };
+    while let Some(chunk) = stream.next().await {
+        body.extend_from_slice(&chunk?);
+        if body.len() > BODY_MAX {
+            return Err(Problem::BodyTooLarge(BODY_MAX));
+        }
+    }
+    String::from_utf8(body).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        Problem::InvalidJson(format!("the body is not UTF-8: byte {at} is none of it"))
+    })
+}
+
+/// A path segment, percent-decoded once.
+fn decode(segment: &str) -> Result<String, Problem> {
+    let decoded = decode_uri_component(segment).map_err(|_| {
+        SessionError::invalid("the key in the address is not percent-encoded UTF-8")
+    })?;
+    Ok(String::from(decoded))
+}
+
+fn is_demo(env: &Env) -> bool {
+    let demo = ::worker::js_sys::Reflect::get(env.as_ref(), &JsValue::from_str("DEMO"));
+    demo.ok()
+        .and_then(|demo| demo.as_string())
+        .is_some_and(|demo| demo == "true" || demo == "1")
+}
+
+fn iso(milliseconds: i64) -> String {
+    let date = Date::new(&JsValue::from_f64(milliseconds as f64));
+    // Dates end in the year 275760 and `toISOString` throws after that; an instant here is at most
+    // 2^48 ms, the year 10889.
+    String::from(date.to_iso_string())
+}
+
+fn json_response(text: &str) -> Result<Response, Problem> {
+    let response = Response::from_bytes(text.as_bytes().to_vec())?;
+    response.headers().set("content-type", "application/json")?;
+    Ok(response)
+}

@@ -1,0 +1,92 @@
+//! Errors of the HTTP interface, as problem documents (RFC 9457).
+
+use ::worker::{Response, Result};
+
+use crate::port::error::{SessionError, problem};
+
+/// Why a request is answered with an error.
+pub(super) enum Problem {
+    /// What the session said.
+    Session(SessionError),
+    /// The body is no JSON text, or not the one that is asked for.
+    InvalidJson(String),
+    /// The request comes from another site.
+    Forbidden,
+    /// Nobody is logged in.
+    Unauthenticated,
+    /// No such route.
+    NoRoute,
+    /// The session has no such key.
+    NoValue(String),
+    /// The route takes other methods.
+    Method {
+        /// The methods that it takes, as `Allow` says them.
+        allow: &'static str,
+    },
+    /// The body is longer than this.
+    BodyTooLarge(usize),
+    /// The runtime failed.
+    Runtime(::worker::Error),
+}
+
+impl From<SessionError> for Problem {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
+impl From<::worker::Error> for Problem {
+    fn from(error: ::worker::Error) -> Self {
+        Self::Runtime(error)
+    }
+}
+
+impl Problem {
+    pub(super) fn into_response(self) -> Result<Response> {
+        let (code, status, detail) = match self {
+            Self::Session(error) => return error.to_response().map_err(Into::into),
+            Self::InvalidJson(detail) => ("invalid_json", 400, detail),
+            Self::Forbidden => (
+                "forbidden",
+                403,
+                "requests that change a session come from its own site".into(),
+            ),
+            Self::Unauthenticated => {
+                let detail = "this is about a user's sessions: log in first";
+                ("unauthenticated", 401, detail.into())
+            }
+            Self::NoRoute => ("not_found", 404, "there is nothing at this address".into()),
+            Self::NoValue(key) => ("not_found", 404, format!("the session has no key {key:?}")),
+            Self::Method { allow } => {
+                let detail = format!("this address takes {allow}");
+                let response = respond("method_not_allowed", 405, &detail)?;
+                response.headers().set("allow", allow)?;
+                return Ok(response);
+            }
+            Self::BodyTooLarge(most) => (
+                "too_large",
+                413,
+                format!("a body has at most {most} bytes here"),
+            ),
+            Self::Runtime(error) => {
+                ::worker::console_error!("request failed: {error}");
+                (
+                    "unavailable",
+                    500,
+                    "the runtime could not answer this request".into(),
+                )
+            }
+        };
+        respond(code, status, &detail)
+    }
+}
+
+fn respond(code: &str, status: u16, detail: &str) -> Result<Response> {
+    let response = Response::from_bytes(problem(code, status, detail).into_bytes())?;
+    let response = response.with_status(status);
+    response
+        .headers()
+        .set("content-type", "application/problem+json")?;
+    response.headers().set("cache-control", "no-store")?;
+    Ok(response)
+}

@@ -1,0 +1,15 @@
+//! The only floor that waits.
+//!
+//! 1. `engine`: what a flow is, and how it is driven. `shared`: what it is handed.
+//! 2. `isolate`: what an isolate remembers. `stats`: what is counted.
+//! 3. `retry`: storage as the flows ask it.
+//! 4. `load`, `save` and `owner`: the flows.
+
+pub(crate) mod engine;
+pub(crate) mod isolate;
+pub(crate) mod load;
+pub(crate) mod owner;
+pub(crate) mod retry;
+pub(crate) mod save;
+pub(crate) mod shared;
+pub(crate) mod stats;

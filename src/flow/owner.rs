@@ -1,0 +1,759 @@
+//! The sessions of one owner: a list of devices, and logging them out.
+//!
+//! Records under an owner's tag *are* the index, so it cannot drift from what is there. Listing
+//! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
+use std::rc::Rc;
+
+use chacha20poly1305::aead::{Aead, KeyInit, Payload};
+use chacha20poly1305::{XChaCha20Poly1305, XNonce};
+
+use crate::face::sessions::Sessions;
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::load::{Freshness, read_owner_marker};
+use crate::flow::save::{MarkerPut, put_markers};
+use crate::flow::stats::Count;
+use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::EventKind;
+use crate::protocol::keys::{Dead, Id, Secret, SessionKey};
+use crate::protocol::record::Envelope;
+use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
+use crate::protocol::wire::{Put as _, Reader, decode_text, encode_text};
+use crate::session::presented::Identity;
+
+/// Format byte of sealed metadata.
+const FORMAT: u8 = 2;
+const NONCE: usize = 24;
+/// Bytes of a user agent in the metadata: with the rest it stays under the 1024 of Workers KV.
+const USER_AGENT_MAX: usize = 256;
+/// Bytes of a place in the metadata.
+const PLACE_MAX: usize = 32;
+/// Times that a 429 on an owner marker is waited out.
+const PAUSES: u32 = 5;
+/// Keys of one bulk read (Workers KV takes 100).
+const BULK: usize = 100;
+/// Sessions over the limit that one login ends; the next ends the next.
+const ENDED_BY_A_LOGIN: usize = 100;
+/// Seconds that a call which was cut short can be gone on with.
+const PROGRESS_TTL: u32 = 86_400;
+
+/// One session of an owner, as [`Sessions::list`] shows it.
+///
+/// ```
+/// # edge_session::doc::run(async |sessions| {
+/// # use edge_session::CookieHeader;
+/// # let mut session = sessions.load(CookieHeader::none()).await;
+/// session.bind("ada", true)?;
+/// # let _ = sessions.commit(&mut session, 200).await?;
+/// for device in sessions.list("ada").await? {
+///     println!("{} {:?}", device.last_written, device.user_agent);
+/// }
+/// # Ok(()) });
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct OwnedSession {
+    /// The session key, for [`Sessions::revoke`].
+    pub key: String,
+    /// When the session began, in milliseconds since 1970-01-01 UTC.
+    pub created: i64,
+    /// When it was written last, in milliseconds since 1970-01-01 UTC.
+    pub last_written: i64,
+    /// The browser that wrote it last, in its own words.
+    pub user_agent: Option<String>,
+    /// Where that was: a country code.
+    pub place: Option<String>,
+}
+
+/// What a record's list metadata says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Listed {
+    created: i64,
+    last_written: i64,
+    bound_at: i64,
+    hard_end: i64,
+    user_agent: Option<String>,
+    place: Option<String>,
+}
+
+/// The list metadata of a record; `None` for a session that is nobody's.
+pub(crate) fn list_metadata(
+    ctx: &Ctx,
+    identity: &Identity,
+    envelope: &Envelope,
+    storage_key: &str,
+) -> Option<String> {
+    let bound = envelope.bound.as_ref()?;
+    let secret = ctx.config().ring().find(identity.ticket.secret)?;
+    // Without randomness the record would not have been sealed either.
+    let nonce = ctx.random::<NONCE>().ok()?;
+    let cut = |text: &Option<Rc<str>>, most| text.as_deref().map(|text| cut(text, most).to_owned());
+    let listed = Listed {
+        created: envelope.created_at,
+        last_written: envelope.saved_at,
+        bound_at: bound.at,
+        hard_end: envelope.hard_end,
+        user_agent: cut(&envelope.device.user_agent, USER_AGENT_MAX),
+        place: cut(&envelope.device.place, PLACE_MAX),
+    };
+    listed.seal(secret, nonce, storage_key)
+}
+
+impl Listed {
+    fn seal(&self, secret: &Secret, nonce: [u8; NONCE], storage_key: &str) -> Option<String> {
+        let mut plain = Vec::with_capacity(64);
+        for instant in [
+            self.created,
+            self.last_written,
+            self.bound_at,
+            self.hard_end,
+        ] {
+            plain.put_instant(instant);
+        }
+        for text in [&self.user_agent, &self.place] {
+            plain.put_block(text.as_deref().unwrap_or_default().as_bytes());
+        }
+        let associated = associated_data(storage_key);
+        let payload = Payload {
+            msg: &plain,
+            aad: &associated,
+        };
+        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
+        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
+        let mut out = vec![FORMAT];
+        out.extend_from_slice(&nonce);
+        out.extend_from_slice(&sealed);
+        Some(encode_text(&out))
+    }
+
+    fn open(text: &str, secret: &Secret, storage_key: &str) -> Option<Self> {
+        let bytes = decode_text(text)?;
+        let mut reader = Reader::new(&bytes);
+        if reader.u8()? != FORMAT {
+            return None;
+        }
+        let nonce = XNonce::from(reader.array::<NONCE>()?);
+        let associated = associated_data(storage_key);
+        let payload = Payload {
+            msg: reader.rest(),
+            aad: &associated,
+        };
+        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
+        let plain = cipher.decrypt(&nonce, payload).ok()?;
+        let mut reader = Reader::new(&plain);
+        let listed = Self {
+            created: reader.instant()?,
+            last_written: reader.instant()?,
+            bound_at: reader.instant()?,
+            hard_end: reader.instant()?,
+            user_agent: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
+            place: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
+        };
+        reader.is_empty().then_some(listed)
+    }
+}
+
+fn associated_data(storage_key: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(16 + storage_key.len());
+    out.put_block(&[FORMAT]);
+    out.put_block(b"metadata");
+    out.put_block(storage_key.as_bytes());
+    out
+}
+
+/// At most `most` bytes of `text`, whole characters.
+fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// `sessions`, the one written last first.
+fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (SessionKey, Listed)> {
+    let places = sessions.iter().enumerate();
+    let mut order: BinaryHeap<(i64, usize)> = places
+        .map(|(place, (_, listed))| (listed.last_written, place))
+        .collect();
+    let mut sessions: Vec<_> = sessions.into_iter().map(Some).collect();
+    std::iter::from_fn(move || sessions[order.pop()?.1].take())
+}
+
+impl Sessions {
+    /// The live sessions of a user, one entry a lineage, the one written last first.
+    ///
+    /// The list is as eventually consistent as the store's: a login of the last minute may be
+    /// missing. What is known to have ended is left out.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let devices = sessions.list("ada").await?;
+    /// assert_eq!(Some(&devices[0].key), session.session_key().as_ref());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` where the connector cannot list; a storage error.
+    pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
+        let user = owner.to_owned();
+        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
+            let mut living = Vec::new();
+            let all = ctx.living(&user, |key, listed| living.push((key, listed)));
+            all.await?;
+            Ok(living)
+        });
+        let living = self.driver().drive(flow, None).await?;
+        let secrets: Vec<(Id, &Secret)> = self
+            .shared()
+            .config()
+            .ring()
+            .iter()
+            .map(|secret| (secret.owner_tag(owner), secret))
+            .collect();
+        let public = |key: &SessionKey| {
+            let mut secrets = secrets.iter();
+            let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
+            Some(secret.public_key(key))
+        };
+        Ok(newest_first(living)
+            .filter_map(|(key, listed)| {
+                Some(OwnedSession {
+                    key: public(&key)?,
+                    created: listed.created,
+                    last_written: listed.last_written,
+                    user_agent: listed.user_agent,
+                    place: listed.place,
+                })
+            })
+            .collect())
+    }
+
+    /// Ends one session of a user: the device that is gone. Dead everywhere within
+    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
+    /// propagation is as assumed.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let key = session.session_key().unwrap();
+    /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
+    /// sessions.revoke("ada", &key).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` for a session key that is not this user's, for a text that is none, and for one
+    /// whose parts do not belong together: nothing is read or written then. A storage error.
+    pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
+        let shared = self.shared();
+        let key = shared.config().read_key_of(owner, key)?;
+        let flow = Flow::new(shared, async move |ctx: Ctx| {
+            let markers = MarkerPut::revoked(&key, None, ctx.now());
+            for marker in &markers {
+                marker.note(&ctx);
+            }
+            put_markers(&ctx, &markers).await
+        });
+        self.driver().drive(flow, None).await
+    }
+
+    /// Ends every session of a user, but for the lineage of the session key `except`: "log out
+    /// everywhere". Call it after a change of password, then `bind` again to go on.
+    ///
+    /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
+    /// puts for each that has none yet. Of more sessions than the operations of one invocation
+    /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
+    /// this one came to.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// // Everywhere else:
+    /// sessions.revoke_all("ada", session.session_key().as_deref()).await?;
+    /// assert_eq!(sessions.list("ada").await?.len(), 1);
+    /// // Everywhere:
+    /// sessions.revoke_all("ada", None).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where `except` is not a session key of this user, or its parts do not belong
+    /// together: nothing is read or written then, because a session that was to be spared would be
+    /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
+    /// `except` or another, goes on from there.
+    pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
+        let except = except.map(|key| self.shared().config().read_key_of(owner, key));
+        let except = except.transpose()?;
+        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
+        let owner = owner.to_owned();
+        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
+            ctx.revoke_all(&owner, &spared).await
+        });
+        self.driver().drive(flow, None).await
+    }
+}
+
+impl Ctx {
+    async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
+        // The owner's markers first: they cover what is too new to be listed.
+        let mut begun = Vec::new();
+        for secret in self.config().ring().iter() {
+            let tag = secret.owner_tag(owner);
+            let (marker, progress) = self.end_all_of(tag, spared).await?;
+            begun.push((secret, tag, marker.at, progress));
+        }
+        // Then those that are listed, each by its own markers, so that no later owner marker,
+        // which excepts others, revives one.
+        let mut done = Vec::new();
+        for (secret, tag, at, progress) in begun {
+            match self.end_listed(secret, tag, at, progress, spared).await {
+                Ok(kept_progress) => done.extend(kept_progress.then_some(tag)),
+                // The owner marker is all that such a store can be given.
+                Err(error) if error.code() == ErrorCode::Unsupported => {}
+                Err(error) => return Err(error),
+            }
+        }
+        for tag in done {
+            // What is left of it would cost the next call time, and nothing else.
+            drop(self.delete(&self.config().names().progress(tag)).await);
+        }
+        Ok(())
+    }
+
+    /// The records of a page. What does not open was not put by us.
+    fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(SessionKey, Listed)> {
+        let records = page.into_iter().filter_map(|listed| {
+            let key = self.config().names().session_key(&listed.name)?;
+            Some((key, Listed::open(&listed.metadata?, secret, &listed.name)?))
+        });
+        records.collect()
+    }
+
+    /// Visits the newest record of each lineage of the owner that no marker has ended. One page is
+    /// held at a time: keys are listed in the order of their bytes, so that the records of a
+    /// lineage follow each other.
+    async fn living(
+        &self,
+        owner: &str,
+        mut visit: impl FnMut(SessionKey, Listed),
+    ) -> Result<(), SessionError> {
+        for secret in self.config().ring().iter() {
+            let tag = secret.owner_tag(owner);
+            let prefix = self.config().names().records_of(tag);
+            let mut cursor: Option<String> = None;
+            let mut newest: Option<(SessionKey, Listed)> = None;
+            loop {
+                let page = self.list(&prefix, cursor.as_deref()).await?;
+                let records = self.records_of(page.keys, secret);
+                for (key, listed) in self.living_of(tag, records).await? {
+                    newest = match newest.take() {
+                        Some((known, it)) if known.lineage == key.lineage => {
+                            let is_newer = listed.last_written > it.last_written;
+                            Some(if is_newer { (key, listed) } else { (known, it) })
+                        }
+                        other => {
+                            if let Some((key, listed)) = other {
+                                visit(key, listed);
+                            }
+                            Some((key, listed))
+                        }
+                    };
+                }
+                cursor = page.cursor;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            if let Some((key, listed)) = newest {
+                visit(key, listed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of an owner's records that no marker has ended.
+    async fn living_of(
+        &self,
+        tag: Id,
+        mut records: Vec<(SessionKey, Listed)>,
+    ) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
+        if records.is_empty() {
+            return Ok(records);
+        }
+        let now = self.now();
+        // Each marker is asked for once, whatever it is that shares it.
+        let mut places: HashMap<Dead, usize> = HashMap::new();
+        let mut names: Vec<String> = vec![self.config().names().owner(tag)];
+        for (key, _) in &records {
+            for dead in [Dead::Key(key.derived), Dead::Lineage(key.lineage)] {
+                if !places.contains_key(&dead) {
+                    places.insert(dead, names.len());
+                    names.push(self.config().names().dead(dead));
+                }
+            }
+        }
+        let mut texts: Vec<Option<String>> = Vec::with_capacity(names.len());
+        for chunk in names.chunks(BULK) {
+            let chunk: Vec<&str> = chunk.iter().map(|name| &**name).collect();
+            texts.extend(
+                self.read(&chunk, Freshness::Store.options(self.config()))
+                    .await?,
+            );
+        }
+        let stored = texts[0].as_deref().map(read_owner_marker).transpose()?;
+        let owner = OwnerMarker::latest(stored, self.memory().owner(tag, now));
+        let marker = |dead| {
+            let text = texts[*places.get(&dead)?].as_deref();
+            let own = self.memory().marker(dead, now);
+            let stored = text.map(Marker::decode).into_iter();
+            stored.chain(own).reduce(Marker::or_earlier)
+        };
+        records.retain(|(key, listed)| {
+            let markers = Markers {
+                key: marker(Dead::Key(key.derived)),
+                lineage: marker(Dead::Lineage(key.lineage)),
+                owner: owner.clone(),
+            };
+            let death = markers.death(key.lineage, Some(listed.bound_at));
+            death.is_none() && now < listed.hard_end
+        });
+        Ok(records)
+    }
+
+    /// True where a record of `key` is there and no marker has ended it.
+    pub(crate) async fn exists(&self, key: SessionKey) -> Result<bool, SessionError> {
+        // What this isolate has ended is dead here at once, whatever the store still shows.
+        let now = self.now();
+        let ended = |dead| self.memory().marker(dead, now).is_some();
+        if ended(Dead::Key(key.derived)) || ended(Dead::Lineage(key.lineage)) {
+            return Ok(false);
+        }
+        let record = self.config().names().record(&key);
+        let names = [
+            Some(record.clone()),
+            Some(self.config().names().dead_key(key.derived)),
+            Some(self.config().names().dead_lineage(key.lineage)),
+            key.owner.map(|tag| self.config().names().owner(tag)),
+        ];
+        let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        let answer = self
+            .read(&asked, Freshness::Shortest.options(self.config()))
+            .await?;
+        let [Some(_), None, None, owner @ ..] = &answer[..] else {
+            return Ok(false);
+        };
+        let stored = owner.iter().flatten().next();
+        let stored = stored.map(|text| read_owner_marker(text)).transpose()?;
+        let own = key.owner.and_then(|tag| self.memory().owner(tag, now));
+        let markers: Vec<OwnerMarker> = stored.into_iter().chain(own).collect();
+        if markers.is_empty() {
+            return Ok(true);
+        }
+        // Since when it is the owner's is in the list metadata only.
+        let page = match self.list(&record, None).await {
+            Ok(page) => page,
+            Err(error) if error.code() == ErrorCode::Unsupported => return Ok(true),
+            Err(error) => return Err(error),
+        };
+        let listed = page.keys.into_iter().find(|listed| listed.name == record);
+        let metadata = listed.and_then(|listed| listed.metadata);
+        let bound_at = metadata.and_then(|text| {
+            let mut opened = self
+                .config()
+                .ring()
+                .iter()
+                .filter_map(|it| Listed::open(&text, it, &record));
+            Some(opened.next()?.bound_at)
+        });
+        let killed = |at| markers.iter().any(|owner| owner.kills(key.lineage, at));
+        Ok(bound_at.is_some_and(|bound_at| !killed(bound_at)))
+    }
+
+    /// Puts the owner marker that ends what is bound until now. Gives the marker of this call, and
+    /// how far an earlier one came with ending what is listed.
+    async fn end_all_of(
+        &self,
+        tag: Id,
+        spared: &[Id],
+    ) -> Result<(OwnerMarker, Option<Progress>), SessionError> {
+        let (name, progress_name) = (
+            self.config().names().owner(tag),
+            self.config().names().progress(tag),
+        );
+        let mut called: Option<OwnerMarker> = None;
+        let mut pauses = 0;
+        loop {
+            let options = Freshness::Shortest.options(self.config());
+            let mut answer = self.read(&[&name, &progress_name], options).await?;
+            let progress = answer.pop().flatten();
+            let progress = progress.and_then(|text| Progress::decode(&text));
+            let stored = answer.pop().flatten();
+            let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
+            let now = self.now();
+            let known = OwnerMarker::latest(stored, self.memory().owner(tag, now));
+            let called =
+                called.get_or_insert_with(|| OwnerMarker::later_than(known.as_ref(), now, spared));
+            // Another call may have been made while this one waited: an end that was set is never
+            // taken back.
+            let latest = OwnerMarker::latest(Some(called.clone()), known);
+            let marker = latest.unwrap_or_else(|| called.clone());
+            let until = now.saturating_add(self.config().staleness_bound());
+            self.memory().note_owner(tag, marker.clone(), until);
+            let options = PutOptions::ttl(MARKER_MAX_TTL);
+            match self.put(&name, &marker.encode(), &options).await {
+                Ok(()) => {
+                    self.memory().note_owner_put(tag, self.now());
+                    return Ok((called.clone(), progress));
+                }
+                // Not as with the other markers: the one that was taken may spare others.
+                Err(error)
+                    if error.kind() == ConnectorErrorKind::RateLimited && pauses < PAUSES =>
+                {
+                    pauses += 1;
+                    self.wait_for_next_write().await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Ends each listed lineage of the owner that was bound at or before `at`, page by page, but
+    /// for those spared. Goes on from `progress`. True where progress may be left in the store.
+    async fn end_listed(
+        &self,
+        secret: &Secret,
+        tag: Id,
+        at: i64,
+        progress: Option<Progress>,
+        spared: &[Id],
+    ) -> Result<bool, SessionError> {
+        let prefix = self.config().names().records_of(tag);
+        let now = self.now();
+        let mut kept_progress = progress.is_some();
+        // A login of the last moments may not be listed yet.
+        let mut since = now.saturating_sub(self.config().window());
+        let mut cursor = None;
+        let mut passed = Vec::new();
+        if let Some(progress) = progress {
+            since = progress.since;
+            cursor = Some(progress.cursor);
+            passed = progress.spared;
+        }
+        // What comes before the place where the call before stopped is looked through for what was
+        // bound since, and for what that call spared: only a listing shows that it is this owner's.
+        let mut went_on = cursor.is_some();
+        let mut is_stored_cursor = went_on;
+        let mut bound_after = i64::MIN;
+        let mut last = None;
+        loop {
+            let page = match self.list(&prefix, cursor.as_deref()).await {
+                // It may be older than the store honours.
+                Err(error) if is_stored_cursor && error.code() == ErrorCode::Unavailable => {
+                    (cursor, went_on, is_stored_cursor) = (None, false, false);
+                    continue;
+                }
+                page => page?,
+            };
+            is_stored_cursor = false;
+            let mut lineages: Vec<(Id, Option<i64>)> = Vec::new();
+            for (key, listed) in self.records_of(page.keys, secret) {
+                let is_left = bound_after < listed.bound_at || passed.contains(&key.lineage);
+                let bound = is_left && listed.bound_at <= at;
+                let ends = bound && now < listed.hard_end && !spared.contains(&key.lineage);
+                if !ends || mutant!(listed_not_ended) {
+                    continue;
+                }
+                // The first key of a lineage has the latest end of all; without it none is known.
+                let end = key.is_first().then_some(listed.hard_end);
+                // The records of a lineage follow each other.
+                if last != Some(key.lineage) {
+                    last = Some(key.lineage);
+                    lineages.push((key.lineage, end));
+                } else if let (Some(end), Some(known)) = (end, lineages.last_mut()) {
+                    known.1 = Some(end);
+                }
+            }
+            self.end_lineages(lineages).await?;
+            cursor = page.cursor;
+            match &cursor {
+                Some(cursor) if bound_after == i64::MIN => {
+                    let progress = Progress {
+                        since,
+                        cursor: cursor.clone(),
+                        spared: passed.iter().chain(spared).copied().collect(),
+                    };
+                    kept_progress |= self.keep_progress(tag, &progress).await;
+                }
+                Some(_) => {}
+                None if went_on => (went_on, bound_after) = (false, since),
+                None => return Ok(kept_progress),
+            }
+        }
+    }
+
+    /// Puts `progress`, if the store takes it: what is lost of it costs the next call time, and
+    /// nothing else. False where it was not taken.
+    async fn keep_progress(&self, tag: Id, progress: &Progress) -> bool {
+        let options = PutOptions::ttl(PROGRESS_TTL);
+        let (name, text) = (self.config().names().progress(tag), progress.encode());
+        self.put_once(&name, &text, options).await.is_ok()
+    }
+
+    /// Puts the markers of each lineage that are not there yet.
+    async fn end_lineages(&self, lineages: Vec<(Id, Option<i64>)>) -> Result<(), SessionError> {
+        let now = self.now();
+        for some in lineages.chunks(BULK / 2) {
+            let mut markers: Vec<MarkerPut> = some
+                .iter()
+                .flat_map(|(lineage, end)| MarkerPut::lineage_revoked(*lineage, *end, now))
+                .collect();
+            for marker in &markers {
+                marker.note(self);
+            }
+            let names: Vec<String> = markers
+                .iter()
+                .map(|marker| marker.name(self.config()))
+                .collect();
+            let names: Vec<&str> = names.iter().map(|name| &**name).collect();
+            let options = Freshness::Store.options(self.config());
+            let mut stored = self.read(&names, options).await?.into_iter();
+            markers.retain(|_| {
+                let marker = stored.next().flatten().map(|text| Marker::decode(&text));
+                marker.is_none_or(|marker| marker.death != Death::Revoked)
+            });
+            put_markers(self, &markers).await?;
+            for marker in &markers {
+                marker.note_put(self);
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
+    /// The login stands whether or not that succeeds.
+    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) {
+        if let Err(error) = self.end_oldest(owner, newest).await {
+            self.count(Count::LimitFailures);
+            let reason = Some(error.code().as_str());
+            self.report(EventKind::LimitNotEnforced, Some(newest), reason);
+        }
+    }
+
+    async fn end_oldest(&self, owner: &str, newest: Id) -> Result<(), SessionError> {
+        let most = self.config().settings().max_per_owner() as usize;
+        if most == 0 {
+            return Ok(());
+        }
+        // The newest of those seen so far: as many as may live beside the new one, which counts,
+        // listed yet or not.
+        let mut kept: BinaryHeap<Reverse<(i64, Id, Option<i64>)>> = BinaryHeap::new();
+        let mut over: Vec<(Id, Option<i64>)> = Vec::new();
+        let all = self.living(owner, |key, listed| {
+            if key.lineage == newest {
+                return;
+            }
+            let end = key.is_first().then_some(listed.hard_end);
+            kept.push(Reverse((listed.created, key.lineage, end)));
+            if kept.len() >= most
+                && let Some(Reverse((_, lineage, end))) = kept.pop()
+                && over.len() < ENDED_BY_A_LOGIN
+            {
+                over.push((lineage, end));
+            }
+        });
+        all.await?;
+        let now = self.now();
+        let markers: Vec<MarkerPut> = over
+            .into_iter()
+            .flat_map(|(lineage, end)| MarkerPut::lineage_revoked(lineage, end, now))
+            .collect();
+        for marker in &markers {
+            marker.note(self);
+        }
+        put_markers(self, &markers).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::keys::Ring;
+
+    fn listed() -> Listed {
+        Listed {
+            created: 1,
+            last_written: 2,
+            bound_at: 3,
+            hard_end: 4,
+            user_agent: Some("Mozilla/5.0 (é)".into()),
+            place: None,
+        }
+    }
+
+    #[test]
+    fn metadata_opens_at_its_place_with_its_secret() {
+        let ring = Ring::sample(
+            "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY,Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO",
+        );
+        let [one, two] = [0, 1].map(|n| ring.iter().nth(n).unwrap());
+        let text = listed().seal(one, [7; 24], "s.a").unwrap();
+        assert_eq!(Listed::open(&text, one, "s.a"), Some(listed()));
+        assert_eq!(Listed::open(&text, two, "s.a"), None);
+        assert_eq!(Listed::open(&text, one, "s.b"), None);
+    }
+
+    #[test]
+    fn the_longest_metadata_fits() {
+        let ring = Ring::sample("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY");
+        let longest = Listed {
+            user_agent: Some(cut(&"é".repeat(999), USER_AGENT_MAX).into()),
+            place: Some(cut(&"x".repeat(999), PLACE_MAX).into()),
+            ..listed()
+        };
+        let text = longest.seal(ring.signer(), [7; 24], "s.a").unwrap();
+        assert!(text.len() + 2 <= 1_024, "{}", text.len());
+    }
+
+    #[test]
+    fn metadata_is_the_known_one() {
+        use crate::vectors::{HARD_END, MINTED, known, range, record_name, ring};
+        let listed = Listed {
+            created: MINTED,
+            last_written: MINTED + 5_000,
+            bound_at: MINTED + 1,
+            hard_end: HARD_END,
+            user_agent: Some("Mozilla/5.0 (é)".into()),
+            place: Some("CH".into()),
+        };
+        let (ring, name) = (ring(), record_name());
+        let text = listed.seal(ring.signer(), range(0x40), &name);
+        assert_eq!(text, Some(known("list metadata")));
+        assert_eq!(
+            Listed::open(&known("list metadata"), ring.signer(), &name),
+            Some(listed)
+        );
+    }
+
+    #[test]
+    fn texts_are_cut_between_characters() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("", 3), "");
+    }
+}

@@ -1,0 +1,585 @@
+//! Saving: join, change, put, then markers for what the new record replaces.
+//!
+//! A save is planned from plain values, carried out on owned ones, and applied when it is done, so
+//! that no borrow lives across an await and the whole of it can be handed to `waitUntil`: a closed
+//! tab must not cut a save in half.
+
+use std::rc::Rc;
+
+use crate::flow::engine::Ctx;
+use crate::flow::isolate::Remembered;
+use crate::flow::load::{Freshness, Look, look, own_markers, read_owner_marker};
+use crate::flow::owner::list_metadata;
+use crate::flow::retry::Tries;
+use crate::flow::stats::Count;
+use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
+use crate::port::effect::Write;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::config::Config;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::data::Data;
+use crate::protocol::expiry::{Limits, OwnLimits};
+use crate::protocol::keys::{Dead, Id, SessionKey};
+use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
+use crate::protocol::record::{Bound, Device, Envelope};
+use crate::protocol::revocation::{Death, Marker, marker_ttl, named_by_revocation};
+use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
+use crate::protocol::version::Version;
+use crate::session::presented::{Held, Identity};
+
+/// Everything that one save needs, owned.
+pub(crate) struct Work {
+    /// The session that the data comes from.
+    pub(crate) source: Option<Source>,
+    /// The session that the data goes to.
+    pub(crate) target: Identity,
+    pub(crate) step: Step,
+    /// The dictionary as this request sees it, with what is pending.
+    pub(crate) data: Data,
+    /// An end that this request has set.
+    pub(crate) expiry: Option<OwnLimits>,
+    pub(crate) device: Device,
+    /// Markers to put when the new record stands.
+    pub(crate) retire: Vec<MarkerPut>,
+}
+
+/// A session that is there already.
+pub(crate) struct Source {
+    pub(crate) held: Rc<Held>,
+    /// What this request knows of it.
+    pub(crate) base: Envelope,
+    /// Since when.
+    pub(crate) base_at: i64,
+    /// Whether that is old enough to look again.
+    pub(crate) look_again: bool,
+}
+
+/// What kind of record the save makes.
+#[derive(Clone)]
+pub(crate) enum Step {
+    /// The next version of the source, under its own key.
+    Save,
+    /// The next version of the source, under a new key of the same lineage.
+    Cycle,
+    /// The first version of a new lineage; for an owner after a login.
+    Begin { owner: Option<Rc<str>> },
+}
+
+/// A marker and where it goes.
+#[derive(Clone)]
+pub(crate) struct MarkerPut {
+    dead: Dead,
+    marker: Marker,
+    /// When the session that it speaks of ends by itself, where that is known.
+    hard_end: Option<i64>,
+}
+
+/// A save that is done.
+pub(crate) struct Saved {
+    pub(crate) identity: Identity,
+    pub(crate) step: Step,
+    pub(crate) envelope: Envelope,
+    /// The record's text as it was put.
+    pub(crate) text: String,
+    /// The store kept asking for a pause: the record travels in the browser's overlay until its
+    /// next request puts it.
+    pub(crate) unstored: bool,
+}
+
+impl MarkerPut {
+    /// The session goes on under another key; nothing else of its lineage dies.
+    pub(crate) fn rotated(identity: &Identity, now: i64) -> Self {
+        Self {
+            dead: Dead::Key(identity.key.derived),
+            marker: Marker::rotated(now),
+            hard_end: Some(identity.ticket.hard_end),
+        }
+    }
+
+    /// The whole lineage is over. `hard_end` is that of `key`: after a rotation, which may bring it
+    /// down, the keys before it may have a later one.
+    pub(crate) fn revoked(key: &SessionKey, hard_end: Option<i64>, now: i64) -> Vec<Self> {
+        let (keys, lineage) = named_by_revocation(key);
+        let is_left_out =
+            |dead| matches!(dead, Dead::Lineage(_)) && mutant!(lineage_marker_not_written);
+        keys.into_iter()
+            .map(Dead::Key)
+            .chain([Dead::Lineage(lineage)])
+            .filter(|dead| !is_left_out(*dead))
+            .map(|dead| Self {
+                dead,
+                marker: Marker::revoked(now),
+                hard_end: hard_end.filter(|_| key.is_first() || dead == Dead::Key(key.derived)),
+            })
+            .collect()
+    }
+
+    /// The whole lineage is over, whichever of its keys it goes by: a load of the first key asks for
+    /// that key's marker, a load of any other for the lineage's. `hard_end` is that of the first.
+    pub(crate) fn lineage_revoked(lineage: Id, hard_end: Option<i64>, now: i64) -> Vec<Self> {
+        let first = SessionKey {
+            owner: None,
+            lineage,
+            derived: lineage,
+        };
+        Self::revoked(&first, hard_end, now)
+    }
+
+    /// Lets this isolate know that it stands.
+    pub(crate) fn note_put(&self, ctx: &Ctx) {
+        ctx.memory().note_dead_put(self.dead, ctx.now());
+    }
+
+    fn is_revocation(&self) -> bool {
+        self.marker.death == Death::Revoked
+    }
+
+    /// The key that it is put under.
+    pub(crate) fn name(&self, config: &Config) -> String {
+        config.names().dead(self.dead)
+    }
+
+    /// The same, of a death at another instant.
+    fn at(&self, now: i64) -> Self {
+        Self {
+            dead: self.dead,
+            marker: Marker {
+                at: now,
+                ..self.marker
+            },
+            hard_end: self.hard_end,
+        }
+    }
+
+    fn to_write(&self, ctx: &Ctx) -> Write {
+        Write::Put {
+            key: self.name(ctx.config()),
+            value: self.marker.encode(),
+            options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
+        }
+    }
+
+    /// Lets this isolate know for as long as others may not.
+    pub(crate) fn note(&self, ctx: &Ctx) {
+        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
+        ctx.memory().note_marker(self.dead, self.marker, until);
+    }
+}
+
+/// Puts `markers` side by side. A 429 means that another put of the same marker was taken within
+/// the second: it is tried once more and then taken as there.
+///
+/// # Errors
+/// The last failure, after all of them were tried.
+pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), SessionError> {
+    if mutant!(marker_not_written) {
+        return Ok(());
+    }
+    let mut failed = None;
+    let mut left: Vec<(&MarkerPut, Tries)> = markers
+        .iter()
+        .map(|marker| (marker, Tries::default()))
+        .collect();
+    while !left.is_empty() {
+        ctx.count_many(Count::Puts, left.len());
+        let writes = left.iter().map(|(marker, _)| marker.to_write(ctx));
+        let results = ctx.ask_write(writes.collect()).await;
+        let mut again = Vec::new();
+        let mut pause = 0;
+        for ((marker, mut tries), result) in left.into_iter().zip(results) {
+            let Err(error) = result else { continue };
+            match tries.next(ctx, &error) {
+                Some(milliseconds) => {
+                    pause = pause.max(milliseconds);
+                    again.push((marker, tries));
+                }
+                None if error.kind() == ConnectorErrorKind::RateLimited => {}
+                None => failed = Some(error),
+            }
+        }
+        if pause > 0 {
+            ctx.sleep(pause).await;
+        }
+        left = again;
+    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// Only a store that does not answer fails a login; what it answers about the session before does
+/// not.
+fn fails_login(error: &SessionError) -> bool {
+    error.connector_error().is_some()
+        || (mutant!(login_refused_at_commit) && error.code() != ErrorCode::Revoked)
+}
+
+/// Times that a record is put in all before the request gives up.
+const PUTS: u32 = 3;
+
+/// Carries `work` out.
+pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
+    let source_key = work.source.as_ref().map(|source| source.held.identity.key);
+    let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
+    let mut base = match &work.source {
+        Some(source) => match source.latest(&ctx, work.expiry.is_some()).await {
+            // A login goes on with what this request holds, whatever has become of the session
+            // that it comes from: a second click on "log in" finds it rotated by the first.
+            Err(error) if is_login && !fails_login(&error) => {
+                let identity = &source.held.identity;
+                match error.code() {
+                    // Put again, the grace of its old key would begin again.
+                    ErrorCode::Rotated => work.retire.retain(MarkerPut::is_revocation),
+                    // A rotation must not replace the revocation, which may not be stored yet.
+                    ErrorCode::Revoked => {
+                        let end = Some(identity.ticket.hard_end);
+                        work.retire = MarkerPut::revoked(&identity.key, end, ctx.now());
+                    }
+                    _ => {}
+                }
+                None
+            }
+            latest => Some(latest?),
+        },
+        None => None,
+    };
+    let bound = match &work.step {
+        Step::Begin { owner: Some(owner) } => Some(bind(&ctx, &work.target, owner).await?),
+        Step::Begin { owner: None } => None,
+        Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
+    };
+    let target_key = work.target.key;
+    let storage_key = work.target.storage_key(ctx.config());
+    if mutant!(rotation_marker_first) {
+        put_markers(&ctx, &work.retire).await?;
+    }
+    let (mut puts, mut tries) = (0, 0);
+    let saved = loop {
+        // Every try is a new join: other requests of this isolate have gone on meanwhile.
+        if let (Some(known), Some(key)) = (base.take(), &source_key) {
+            base = Some(with_memory(&ctx, key, known));
+        }
+        let envelope = work.next_version(&ctx, base.clone(), bound.clone())?;
+        let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
+        let now = ctx.now();
+        ctx.memory().fly(&target_key, &envelope, now);
+        puts += 1;
+        let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
+        let now = ctx.now();
+        let unstored = match put {
+            Ok(()) => {
+                let overtaken = ctx.memory().landed(&target_key, &envelope, now);
+                let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
+                overtaken && !until_stored(&ctx, &work.target).await
+            }
+            // A key that the browser does not have yet must be in the store before it gets it.
+            Err(error)
+                if error.kind() == ConnectorErrorKind::RateLimited
+                    && matches!(work.step, Step::Save)
+                    && overlay_fits(ctx.config(), &text) =>
+            {
+                ctx.memory().grounded(&target_key, &envelope, now);
+                !until_stored(&ctx, &work.target).await
+            }
+            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
+            Err(error) if error.is_timeout() => {
+                ctx.memory().put_timed_out(&target_key, now);
+                return Err(error.into());
+            }
+            Err(error) => {
+                ctx.memory().crashed(&target_key, envelope.version, now);
+                if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
+                    ctx.wait_for_next_write().await;
+                } else {
+                    ctx.wait_or_give_up(error, &mut tries).await?;
+                }
+                continue;
+            }
+        };
+        break Saved {
+            identity: work.target,
+            step: work.step,
+            envelope,
+            text,
+            unstored,
+        };
+    };
+    // Only now: a crash in between leaves the old session valid, never none.
+    // Their grace begins here, not when the request decided.
+    let now = ctx.now();
+    let is_to_do = |marker: &&MarkerPut| {
+        !marker.is_revocation() || !ctx.memory().was_dead_put(marker.dead, now)
+    };
+    let retire = work.retire.iter().filter(is_to_do);
+    let retire: Vec<_> = retire.map(|marker| marker.at(now)).collect();
+    put_markers(&ctx, &retire).await?;
+    for marker in &retire {
+        marker.note(&ctx);
+    }
+    Ok(saved)
+}
+
+/// Milliseconds between two looks at whether somebody else has put the record.
+const LOOK_EVERY: u32 = 200;
+/// Looks in all: with the puts in between, about five seconds.
+const LOOKS: u32 = 16;
+
+/// Waits until the store holds all that this isolate has settled under `identity`'s key, putting
+/// it when nobody else does; false where that has not come about in time.
+///
+/// The answer waits for this. A put after the answer could land on top of what the same browser
+/// has saved since at another isolate, and nobody would know. One of a burst puts for all of them:
+/// many would keep refusing each other.
+async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
+    let key = &identity.key;
+    ctx.wait_for_next_write().await;
+    let mut puts = 0;
+    for _ in 0..LOOKS {
+        if ctx.memory().is_sure(key) {
+            return true;
+        }
+        let now = ctx.now();
+        let Remembered {
+            settled, flying, ..
+        } = ctx.memory().recall(key, now, ctx.config().window());
+        let Some(newest) = settled else { return false };
+        // One that is under way may land before this one or after it.
+        if !flying.is_empty() || !ctx.memory().claim_put_again(key, now) {
+            ctx.sleep(LOOK_EVERY).await;
+            continue;
+        }
+        puts += 1;
+        let storage_key = identity.storage_key(ctx.config());
+        let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
+            return false;
+        };
+        let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
+        let now = ctx.now();
+        ctx.memory().release_put_again(key, now);
+        match put {
+            Ok(()) => ctx.memory().landed_alone(key, &newest, now),
+            Err(error) if puts >= PUTS || error.is_timeout() => return false,
+            Err(error) => match error.kind() {
+                ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
+                ConnectorErrorKind::Unavailable => {}
+                _ => return false,
+            },
+        }
+    }
+    false
+}
+
+/// `known` joined with what this isolate has saved of it, or is about to.
+fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
+    if mutant!(join_skipped) {
+        return known;
+    }
+    let now = ctx.now();
+    let Remembered {
+        settled, flying, ..
+    } = ctx.memory().recall(key, now, ctx.config().window());
+    settled
+        .into_iter()
+        .chain(flying)
+        .fold(known, Envelope::join)
+}
+
+impl Work {
+    /// The record to put: what is known, with the changes of this request.
+    fn next_version(
+        &self,
+        ctx: &Ctx,
+        base: Option<Envelope>,
+        bound: Option<Bound>,
+    ) -> Result<Envelope, SessionError> {
+        let now = ctx.now();
+        let mut envelope = match (base, &self.step) {
+            (Some(base), Step::Save | Step::Cycle) => {
+                let data = self.data.replay_onto(base.data.clone());
+                Envelope { data, ..base }
+            }
+            (base, _) => {
+                let mut data = match base {
+                    Some(base) => self.data.replay_onto(base.data),
+                    None => self.data.clone(),
+                };
+                data.restart();
+                Envelope {
+                    data,
+                    ..Envelope::begin(now, self.target.ticket.hard_end)
+                }
+            }
+        };
+        if let Step::Begin { owner: Some(_) } = self.step {
+            envelope.auth_time = Some(now);
+        }
+        envelope.bound = bound;
+        envelope.hard_end = self.target.ticket.hard_end;
+        envelope.version = envelope.version.next(u32::from_be_bytes(ctx.random()?));
+        envelope.saved_at = envelope.saved_at.max(now);
+        envelope.device = self.device.clone();
+        if let Some(expiry) = self.expiry {
+            (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
+        }
+        let horizon = if mutant!(removed_keys_forgotten) {
+            i64::MAX
+        } else {
+            now.saturating_sub(ctx.config().window().saturating_mul(TOMBSTONE_WINDOWS))
+        };
+        envelope.data.stamp(now);
+        envelope.data.settle(envelope.version, horizon);
+        let end = self.target.ticket.end(ctx.config().age());
+        if Limits::new(
+            envelope.expiry,
+            ctx.config().settings().idle_timeout(),
+            now,
+            end,
+        )
+        .passed(now)
+        {
+            return Err(expired());
+        }
+        Ok(envelope)
+    }
+}
+
+async fn put_record(
+    ctx: &Ctx,
+    identity: &Identity,
+    storage_key: &str,
+    envelope: &Envelope,
+    text: &str,
+) -> Result<(), ConnectorError> {
+    let now = ctx.now();
+    let left = identity
+        .ticket
+        .hard_end
+        .saturating_sub(now)
+        .max(0)
+        .saturating_add(999)
+        / 1_000;
+    let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
+    options.metadata = list_metadata(ctx, identity, envelope, storage_key);
+    ctx.put_once(storage_key, text, options).await
+}
+
+/// Whether a record of this text can travel in the browser's fresh cookie.
+pub(crate) fn overlay_fits(config: &Config, text: &str) -> bool {
+    let length = Fresh::HEAD_TEXT + text.len();
+    config.settings().uses_overlay()
+        && length <= FRESH_COOKIE_OVERLAY_MAX
+        && config.cookies().fits(CookieKind::Fresh, length)
+}
+
+impl Source {
+    /// The session as it stands now, joined with what this request knows of it.
+    async fn latest(&self, ctx: &Ctx, revives: bool) -> Result<Envelope, SessionError> {
+        let now = ctx.now();
+        if now >= self.held.identity.ticket.end(ctx.config().age()) {
+            return Err(expired());
+        }
+        // What this isolate has ended since is known without asking.
+        let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
+        let markers = own_markers(ctx, &self.held, now);
+        if let Some(marker) = markers.death(self.held.identity.key.lineage, bound_at) {
+            return Err(refusal(marker.death.code()));
+        }
+        if !self.look_again || mutant!(reread_skipped) {
+            return Ok(self.base.clone());
+        }
+        let held = Rc::clone(&self.held);
+        let Look { finding, .. } = look(ctx, held, Freshness::Store).await?;
+        match (finding.access, finding.outcome) {
+            (Access::Live, _) => {}
+            (Access::ReadOnly(code) | Access::Closed(code), _) => return Err(refusal(code)),
+            (Access::Empty | Access::Detached, Outcome::Revoked) => {
+                return Err(refusal(ErrorCode::Revoked));
+            }
+            (Access::Empty | Access::Detached, Outcome::Rotated) => {
+                return Err(refusal(ErrorCode::Rotated));
+            }
+            // Its end passed while this request held it: a new end, set here, revives it.
+            (Access::Empty | Access::Detached, Outcome::Expired) if revives => {}
+            (Access::Empty | Access::Detached, Outcome::Expired) => return Err(expired()),
+            // It was there a moment ago, so what is missing or damaged now is the store's.
+            (Access::Empty | Access::Detached, _) => return Err(refusal(ErrorCode::Unavailable)),
+        }
+        let base = self.base.clone();
+        Ok(match finding.envelope.or(finding.ended) {
+            // By now the store shows all that was known then, and may have forgotten that
+            // something of it was removed.
+            Some(found) if now >= self.base_at.saturating_add(ctx.config().window()) => found,
+            Some(found) => found.join(base),
+            None => base,
+        })
+    }
+}
+
+/// Whose the session is from now on: after every instant at which the owner's sessions were ended.
+async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, SessionError> {
+    let mut at = ctx.now();
+    if let Some(tag) = target.ticket.owner {
+        let own = ctx.memory().owner(tag, at);
+        // After an end to all sessions in this request there is nothing new to read.
+        let stored = if own.is_some() && ctx.memory().was_owner_put(tag, at) {
+            None
+        } else {
+            let name = ctx.config().names().owner(tag);
+            let options = Freshness::Store.options(ctx.config());
+            let stored = ctx.read(&[&name], options).await?.pop().flatten();
+            stored.map(|text| read_owner_marker(&text)).transpose()?
+        };
+        for marker in stored.into_iter().chain(own) {
+            if mutant!(bound_at_not_raised) {
+                break;
+            }
+            at = at.max(marker.at.saturating_add(1));
+        }
+    }
+    Ok(Bound {
+        owner: Rc::clone(owner),
+        at,
+    })
+}
+
+fn seal(
+    ctx: &Ctx,
+    envelope: &Envelope,
+    target: &Identity,
+    storage_key: &str,
+) -> Result<String, SessionError> {
+    let text = if ctx.config().settings().seal() {
+        envelope.seal(&target.keys.record, ctx.random()?, storage_key)
+    } else {
+        envelope.to_plain()
+    };
+    text.ok_or_else(|| SessionError::invalid("the session holds a value that is not JSON"))
+}
+
+pub(crate) fn expired() -> SessionError {
+    SessionError::new(
+        ErrorCode::Expired,
+        "the session has expired; set_expiry with a later end in this request keeps it",
+    )
+}
+
+/// What a session says that cannot be saved, or not even read.
+pub(crate) fn refusal(code: ErrorCode) -> SessionError {
+    let message = match code {
+        ErrorCode::Pending => "the session cannot be seen from here yet; try again in a moment",
+        ErrorCode::Stale => {
+            "only an older copy of the session can be seen from here; try again in a moment"
+        }
+        ErrorCode::Rotated => "the session has a new key; this request came with the old one",
+        ErrorCode::Revoked => "the session was ended",
+        ErrorCode::Destroyed => "the session was destroyed earlier in this request",
+        ErrorCode::RevocationPending => "the logout could not be stored yet; it will be",
+        _ => "the session store did not answer as it should",
+    };
+    SessionError::new(code, message)
+}
+
+/// The version of what was saved, for the fresh cookie.
+impl Saved {
+    pub(crate) fn version(&self) -> Version {
+        self.envelope.version
+    }
+}

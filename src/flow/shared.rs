@@ -1,0 +1,120 @@
+//! What all flows of one configuration share.
+
+use std::rc::Rc;
+
+use crate::flow::isolate::Memory;
+use crate::flow::stats::{Count, Timing};
+use crate::port::error::ErrorCode;
+use crate::port::events::{Event, EventKind, Sink};
+use crate::protocol::config::Config;
+use crate::protocol::keys::{Id, Secret, Tag, Token, TokenKeys};
+use crate::protocol::outcome::Outcome;
+
+/// The configuration, what the isolate remembers, where events go and what is counted.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    config: Rc<Config>,
+    memory: Memory,
+    events: Option<Sink>,
+    /// Where one request counts for `Server-Timing`.
+    timing: Option<Rc<Timing>>,
+}
+
+impl Shared {
+    pub(crate) fn new(config: Rc<Config>, memory: Memory) -> Self {
+        Self {
+            config,
+            memory,
+            events: None,
+            timing: None,
+        }
+    }
+
+    /// The same, remembering elsewhere.
+    pub(crate) fn set_memory(&mut self, memory: Memory) {
+        self.memory = memory;
+    }
+
+    /// The same, telling `sink` what happens.
+    pub(crate) fn set_events(&mut self, sink: Sink) {
+        self.events = Some(sink);
+    }
+
+    /// The same for one request, which counts for itself too.
+    pub(crate) fn set_timing(&mut self, timing: Rc<Timing>) {
+        self.timing = Some(timing);
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    pub(crate) fn timing(&self) -> Option<&Timing> {
+        self.timing.as_deref()
+    }
+
+    /// What `token` becomes under `secret`. `tag` is that of the cookie that it came in.
+    pub(crate) fn derive(&self, tag: Tag, secret: &Secret, token: &Token) -> TokenKeys {
+        self.memory.derive(tag, || secret.derive(token))
+    }
+
+    /// Counts one of `what`.
+    pub(crate) fn count(&self, what: Count) {
+        self.count_many(what, 1);
+    }
+
+    /// Counts so many of `what`.
+    pub(crate) fn count_many(&self, what: Count, many: usize) {
+        self.memory.tally().add(what, many);
+        if let Some(timing) = &self.timing {
+            timing.add(what, many);
+        }
+    }
+
+    /// Counts what a load found.
+    pub(crate) fn count_outcome(&self, outcome: Outcome) {
+        self.memory.tally().add_outcome(outcome);
+    }
+
+    /// An event of the session of `lineage`; `None` where nobody listens.
+    pub(crate) fn event(
+        &self,
+        kind: EventKind,
+        at: i64,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) -> Option<Event> {
+        self.events.as_ref()?;
+        let session = lineage.map(|lineage| self.config.event_name(lineage));
+        Some(Event::new(kind, at, session, reason))
+    }
+
+    /// Tells the sink.
+    pub(crate) fn send(&self, event: &Event) {
+        if let Some(sink) = &self.events {
+            sink.event(event);
+        }
+    }
+
+    /// Reports `kind` of the session of `lineage`.
+    pub(crate) fn report(
+        &self,
+        kind: EventKind,
+        at: i64,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) {
+        if let Some(event) = self.event(kind, at, lineage, reason) {
+            self.send(&event);
+        }
+    }
+
+    /// Reports a failed operation of the store.
+    pub(crate) fn report_trouble(&self, at: i64, lineage: Option<Id>, code: ErrorCode) {
+        self.report(EventKind::StoreError, at, lineage, Some(code.as_str()));
+    }
+}

@@ -1,0 +1,202 @@
+//! What is counted: of an isolate for [`Stats`], of one request for `Server-Timing`.
+
+use std::cell::Cell;
+
+use crate::protocol::outcome::Outcome;
+
+/// What an isolate has counted since it began, and what it holds now.
+///
+/// Made by [`Sessions::stats`](crate::Sessions::stats). All sessions of one
+/// [`Isolate`](crate::Isolate) count together. An isolate is one of many and may end at any time:
+/// these numbers are for logs and alarms, not for bills.
+///
+/// ```
+/// use edge_session::{CookieHeader, Outcome};
+/// # edge_session::doc::run(async |sessions| {
+/// let mut session = sessions.load(CookieHeader::none()).await;
+/// session.set("views", 1)?;
+/// let _headers = sessions.commit(&mut session, 200).await?;
+///
+/// let stats = sessions.stats();
+/// assert_eq!((stats.requests, stats.outcome(Outcome::New)), (1, 1));
+/// assert_eq!((stats.reads, stats.puts, stats.table_entries), (0, 1, 1));
+/// # Ok(()) });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Sessions that were opened: one a request, loaded or not.
+    pub requests: u64,
+    /// Loads that the isolate's table answered.
+    pub table_loads: u64,
+    /// Loads that the store answered.
+    pub store_loads: u64,
+    /// Gets, one for each round trip, repeated ones too.
+    pub reads: u64,
+    /// Keys that these asked for.
+    pub keys_read: u64,
+    /// Puts.
+    pub puts: u64,
+    /// Deletes.
+    pub deletes: u64,
+    /// Pages of keys that were listed.
+    pub lists: u64,
+    /// Operations that were tried again after the store failed or asked for a pause.
+    pub retries: u64,
+    /// Loads that found two copies which did not know of each other.
+    pub conflicts: u64,
+    /// Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended.
+    pub limit_failures: u64,
+    /// Sessions that the isolate remembers now: 7,000 at most, over all namespaces and prefixes.
+    pub table_entries: u64,
+    /// Bytes of their data: 4 MiB at most.
+    pub table_bytes: u64,
+    /// Bytes of the module's linear memory, which never shrinks; 0 in native code.
+    pub wasm_bytes: u64,
+    pub(crate) outcomes: [u64; OUTCOMES],
+}
+
+impl Stats {
+    /// Loads that found `outcome`.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// sessions.load(CookieHeader::new("__Host-session=forged")).await;
+    /// assert_eq!(sessions.stats().outcome(Outcome::Rejected), 1);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn outcome(&self, outcome: Outcome) -> u64 {
+        self.outcomes[outcome as usize]
+    }
+}
+
+const OUTCOMES: usize = Outcome::Unavailable as usize + 1;
+
+/// One thing that is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    Requests,
+    TableLoads,
+    StoreLoads,
+    Reads,
+    KeysRead,
+    Puts,
+    Deletes,
+    Lists,
+    Retries,
+    Conflicts,
+    LimitFailures,
+}
+
+/// Counters, by [`Count`] and by [`Outcome`].
+#[derive(Default)]
+pub(crate) struct Tally {
+    counts: [Cell<u64>; Count::LimitFailures as usize + 1],
+    outcomes: [Cell<u64>; OUTCOMES],
+}
+
+impl Tally {
+    pub(crate) fn add(&self, what: Count, many: usize) {
+        add(&self.counts[what as usize], many);
+    }
+
+    pub(crate) fn add_outcome(&self, outcome: Outcome) {
+        add(&self.outcomes[outcome as usize], 1);
+    }
+
+    fn get(&self, what: Count) -> u64 {
+        self.counts[what as usize].get()
+    }
+
+    /// What was counted, in an isolate whose table holds so many sessions and bytes.
+    pub(crate) fn stats(&self, (entries, bytes): (usize, usize)) -> Stats {
+        Stats {
+            requests: self.get(Count::Requests),
+            table_loads: self.get(Count::TableLoads),
+            store_loads: self.get(Count::StoreLoads),
+            reads: self.get(Count::Reads),
+            keys_read: self.get(Count::KeysRead),
+            puts: self.get(Count::Puts),
+            deletes: self.get(Count::Deletes),
+            lists: self.get(Count::Lists),
+            retries: self.get(Count::Retries),
+            conflicts: self.get(Count::Conflicts),
+            limit_failures: self.get(Count::LimitFailures),
+            table_entries: entries as u64,
+            table_bytes: bytes as u64,
+            wasm_bytes: wasm_bytes(),
+            outcomes: self.outcomes.each_ref().map(Cell::get),
+        }
+    }
+}
+
+fn add(count: &Cell<u64>, many: usize) {
+    count.set(count.get().wrapping_add(many as u64));
+}
+
+#[cfg(target_arch = "wasm32")]
+fn wasm_bytes() -> u64 {
+    core::arch::wasm32::memory_size(0) as u64 * 65_536
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn wasm_bytes() -> u64 {
+    0
+}
+
+/// What one request asked of the store, and for how long it waited.
+#[derive(Default)]
+pub(crate) struct Timing {
+    tally: Tally,
+    /// Steps that wait, some of them side by side.
+    waiting: Cell<u32>,
+    since: Cell<i64>,
+    waited: Cell<i64>,
+}
+
+impl Timing {
+    pub(crate) fn add(&self, what: Count, many: usize) {
+        self.tally.add(what, many);
+    }
+
+    /// The request begins to wait for the store.
+    pub(crate) fn wait_began(&self, now: i64) {
+        if self.waiting.get() == 0 {
+            self.since.set(now);
+        }
+        self.waiting.set(self.waiting.get() + 1);
+    }
+
+    /// And does so no longer.
+    pub(crate) fn wait_ended(&self, now: i64) {
+        self.waiting.set(self.waiting.get() - 1);
+        if self.waiting.get() == 0 {
+            self.add_waited(now.saturating_sub(self.since.get()));
+        }
+    }
+
+    /// It has waited for so many milliseconds.
+    pub(crate) fn add_waited(&self, milliseconds: i64) {
+        self.waited.set(self.waited.get() + milliseconds.max(0));
+    }
+
+    /// The metric of this request for `Server-Timing` (<https://www.w3.org/TR/server-timing/>).
+    pub(crate) fn header(&self) -> String {
+        let mut out = String::from("session;dur=");
+        out.push_str(&self.waited.get().to_string());
+        for (name, what) in [
+            (";desc=\"get ", Count::Reads),
+            (" keys ", Count::KeysRead),
+            (" put ", Count::Puts),
+            (" delete ", Count::Deletes),
+            (" list ", Count::Lists),
+        ] {
+            out.push_str(name);
+            out.push_str(&self.tally.get(what).to_string());
+        }
+        out.push('"');
+        out
+    }
+}

@@ -1,0 +1,369 @@
+//! The port to storage, and the adapters that come with it.
+//!
+//! [`SessionConnector`] is what a session needs of a key-value namespace: read some keys at once,
+//! put one, delete one, list by prefix. It asks for no consistency: last writer wins, reads may be
+//! stale and absence may be cached, as Workers KV documents of itself
+//! (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
+
+use std::fmt;
+use std::rc::Rc;
+
+use futures_util::future::LocalBoxFuture;
+
+/// An asynchronous key-value namespace.
+///
+/// Futures are boxed and not `Send`: a Worker has one thread, and the port is used as
+/// `Rc<dyn SessionConnector>`. Keys are ASCII of at most 512 bytes, values are ASCII text.
+///
+/// ```
+/// use edge_session::connector::{
+///     ConnectorError, ConnectorErrorKind, MemoryConnector, Page, PutOptions, ReadOptions,
+///     SessionConnector,
+/// };
+/// use futures_util::future::LocalBoxFuture;
+///
+/// /// A namespace that lists nothing.
+/// struct Unlisted(MemoryConnector);
+///
+/// impl SessionConnector for Unlisted {
+///     fn read<'a>(
+///         &'a self,
+///         keys: &'a [&'a str],
+///         options: ReadOptions,
+///     ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+///         self.0.read(keys, options)
+///     }
+///
+///     fn put<'a>(
+///         &'a self,
+///         key: &'a str,
+///         value: &'a str,
+///         options: PutOptions,
+///     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+///         self.0.put(key, value, options)
+///     }
+///
+///     fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+///         self.0.delete(key)
+///     }
+///
+///     fn list<'a>(
+///         &'a self,
+///         _prefix: &'a str,
+///         _cursor: Option<&'a str>,
+///     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+///         let kind = ConnectorErrorKind::Unsupported;
+///         Box::pin(async move { Err(ConnectorError::new(kind, "it cannot list")) })
+///     }
+/// }
+/// ```
+pub trait SessionConnector {
+    /// What kind of store it is: `kv`, `memory`, or a word of your own. It enters every key that is
+    /// derived from the secret, so that a cookie made over one kind of store is nothing over
+    /// another; a kind that changes logs everybody out. A connector that passes on to another,
+    /// and is to read what that has stored, gives that one's kind.
+    fn kind(&self) -> &str {
+        "custom"
+    }
+
+    /// The values of `keys`, in their order; `None` for one that is not there. One round trip.
+    ///
+    /// # Errors
+    /// Any [`ConnectorError`]; a failed read is never reported as an absent key.
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>>;
+
+    /// Stores `value` under `key`, replacing what is there.
+    ///
+    /// # Errors
+    /// Any [`ConnectorError`]. The value may have been stored all the same: a put is safe to
+    /// repeat.
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>>;
+
+    /// Removes `key`; success where it was not there.
+    ///
+    /// # Errors
+    /// Any [`ConnectorError`].
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>>;
+
+    /// One page of the keys that start with `prefix`, in byte order, after `cursor`.
+    ///
+    /// # Errors
+    /// [`ConnectorErrorKind::Unsupported`] where the namespace cannot list; any other
+    /// [`ConnectorError`].
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>>;
+}
+
+/// How to read.
+///
+/// ```
+/// use edge_session::connector::ReadOptions;
+/// assert_eq!(ReadOptions::default().cache_ttl, None);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Seconds that a location may answer from its cache (`cacheTtl` of Workers KV); `None` is
+    /// the store's own default. A connector raises it to the least that its store takes.
+    pub cache_ttl: Option<u32>,
+}
+
+impl ReadOptions {
+    /// Options with this cache time in seconds.
+    ///
+    /// ```
+    /// use edge_session::connector::ReadOptions;
+    /// assert_eq!(ReadOptions::cache_ttl(30).cache_ttl, Some(30));
+    /// ```
+    #[must_use]
+    pub const fn cache_ttl(seconds: u32) -> Self {
+        Self {
+            cache_ttl: Some(seconds),
+        }
+    }
+}
+
+/// How to put.
+///
+/// ```
+/// use edge_session::connector::PutOptions;
+/// let options = PutOptions::ttl(3_600).with_metadata("created today");
+/// assert_eq!(options.ttl, Some(3_600));
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PutOptions {
+    /// Seconds until the store may forget the value; `None` keeps it. A connector raises it to
+    /// the least that its store takes (60 s in Workers KV): never earlier than asked for.
+    pub ttl: Option<u32>,
+    /// Text that [`SessionConnector::list`] gives back beside the key; at most 1024 bytes as JSON
+    /// in Workers KV.
+    pub metadata: Option<String>,
+}
+
+impl PutOptions {
+    /// Options with this time to live in seconds.
+    ///
+    /// ```
+    /// use edge_session::connector::PutOptions;
+    /// assert_eq!(PutOptions::ttl(60).metadata, None);
+    /// ```
+    #[must_use]
+    pub const fn ttl(seconds: u32) -> Self {
+        Self {
+            ttl: Some(seconds),
+            metadata: None,
+        }
+    }
+
+    /// The same with list metadata.
+    ///
+    /// ```
+    /// use edge_session::connector::PutOptions;
+    /// let options = PutOptions::default().with_metadata("text");
+    /// assert_eq!(options.metadata.as_deref(), Some("text"));
+    /// ```
+    #[must_use]
+    pub fn with_metadata(mut self, metadata: impl Into<String>) -> Self {
+        self.metadata = Some(metadata.into());
+        self
+    }
+}
+
+/// A page of a listing.
+///
+/// ```
+/// use edge_session::connector::{MemoryConnector, SessionConnector};
+/// # futures_executor::block_on(async {
+/// let store = MemoryConnector::new();
+/// let mut cursor = None;
+/// loop {
+///     let page = store.list("s.", cursor.as_deref()).await?;
+///     // page.keys …
+///     cursor = page.cursor;
+///     if cursor.is_none() {
+///         break;
+///     }
+/// }
+/// # Ok::<(), edge_session::connector::ConnectorError>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// The keys of this page; a page may be empty and still have a successor.
+    pub keys: Vec<ListedKey>,
+    /// Where the next page starts; `None` on the last one.
+    pub cursor: Option<String>,
+}
+
+/// One key of a listing.
+///
+/// ```
+/// use edge_session::connector::{ListedKey, Page};
+/// let key = ListedKey { name: "s.a".to_owned(), metadata: None };
+/// let last = Page { keys: vec![key], cursor: None };
+/// assert_eq!(last.keys.len(), 1);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedKey {
+    /// The whole key, prefix included.
+    pub name: String,
+    /// The metadata it was put with.
+    pub metadata: Option<String>,
+}
+
+/// What kind of failure a [`ConnectorError`] is.
+///
+/// ```
+/// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+///
+/// fn of_status(status: u16) -> ConnectorError {
+///     let kind = match status {
+///         413 => ConnectorErrorKind::TooLarge,
+///         429 => ConnectorErrorKind::RateLimited,
+///         _ => ConnectorErrorKind::Unavailable,
+///     };
+///     ConnectorError::new(kind, format!("it answered {status}"))
+/// }
+/// assert_eq!(of_status(429).kind().as_str(), "rate_limited");
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectorErrorKind {
+    /// Too many writes to one key (Workers KV: one a second). Trying again later helps.
+    RateLimited,
+    /// A quota is spent. Trying again does not help.
+    Quota,
+    /// The value, key or metadata is larger than the store takes.
+    TooLarge,
+    /// The store has no such operation.
+    Unsupported,
+    /// Everything else: the store could not be reached or failed. Trying again may help.
+    Unavailable,
+}
+
+impl ConnectorErrorKind {
+    /// The stable text of this kind: the `code` that a JavaScript connector's error carries.
+    ///
+    /// ```
+    /// use edge_session::connector::ConnectorErrorKind;
+    /// assert_eq!(ConnectorErrorKind::Quota.as_str(), "quota");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::RateLimited => "rate_limited",
+            Self::Quota => "quota",
+            Self::TooLarge => "too_large",
+            Self::Unsupported => "unsupported",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// A failure of a connector: its kind, the store's own words, and the store's own error.
+///
+/// ```
+/// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+/// let error = ConnectorError::new(ConnectorErrorKind::Quota, "spent for today");
+/// assert_eq!(error.to_string(), "quota: spent for today");
+/// ```
+#[derive(Clone)]
+pub struct ConnectorError {
+    kind: ConnectorErrorKind,
+    message: Rc<str>,
+    source: Option<Rc<dyn std::error::Error + 'static>>,
+    timed_out: bool,
+}
+
+impl ConnectorError {
+    /// An error of this kind, in the store's own words.
+    ///
+    /// ```
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = ConnectorError::new(ConnectorErrorKind::Unavailable, "it did not answer");
+    /// # let _ = error;
+    /// ```
+    #[cold]
+    pub fn new(kind: ConnectorErrorKind, message: impl AsRef<str>) -> Self {
+        Self {
+            kind,
+            message: Rc::from(message.as_ref()),
+            source: None,
+            timed_out: false,
+        }
+    }
+
+    /// The store did not answer within so many seconds. A write may still arrive.
+    #[cold]
+    pub(crate) fn timeout(seconds: u32) -> Self {
+        let message =
+            format!("the store did not answer within {seconds} seconds (SESSION_STORE_TIMEOUT)");
+        Self {
+            timed_out: true,
+            ..Self::new(ConnectorErrorKind::Unavailable, message)
+        }
+    }
+
+    /// True for [`timeout`](Self::timeout): whether a write was applied is not known.
+    pub(crate) fn is_timeout(&self) -> bool {
+        self.timed_out
+    }
+
+    /// The same with the store's own error kept as its source.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    ///
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let cause = "x".parse::<u32>().unwrap_err();
+    /// let error = ConnectorError::new(ConnectorErrorKind::Unavailable, "no number").with_source(cause);
+    /// assert!(error.source().is_some());
+    /// ```
+    #[must_use]
+    pub fn with_source(mut self, source: impl std::error::Error + 'static) -> Self {
+        self.source = Some(Rc::new(source));
+        self
+    }
+
+    /// What kind of failure it is.
+    ///
+    /// ```
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = ConnectorError::new(ConnectorErrorKind::Quota, "spent");
+    /// assert_eq!(error.kind(), ConnectorErrorKind::Quota);
+    /// ```
+    #[must_use]
+    pub fn kind(&self) -> ConnectorErrorKind {
+        self.kind
+    }
+}
+
+impl fmt::Display for ConnectorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind.as_str(), self.message)
+    }
+}
+
+impl fmt::Debug for ConnectorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ConnectorError({self})")
+    }
+}
+
+impl std::error::Error for ConnectorError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref()
+    }
+}

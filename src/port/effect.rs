@@ -1,0 +1,98 @@
+//! What a flow may ask of the world, and what it is given: values, and no call.
+
+use zeroize::Zeroize as _;
+
+use crate::port::connector::{ConnectorError, Page, PutOptions, ReadOptions};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::runtime::Runtime;
+
+/// What a flow asks for.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    /// The values of these keys, in one round trip.
+    Read {
+        keys: Vec<String>,
+        options: ReadOptions,
+    },
+    /// These writes, side by side. Each is answered on its own.
+    Write(Vec<Write>),
+    /// A page of the keys under a prefix.
+    List {
+        prefix: String,
+        cursor: Option<String>,
+    },
+    /// A pause.
+    Sleep { milliseconds: u32 },
+}
+
+/// One write of an [`Effect::Write`].
+#[derive(Clone, Debug)]
+pub(crate) enum Write {
+    Put {
+        key: String,
+        value: String,
+        options: PutOptions,
+    },
+    Delete {
+        key: String,
+    },
+}
+
+/// The answer to an [`Effect`], of the same name.
+pub(crate) enum Reply {
+    Read(Result<Vec<Option<String>>, ConnectorError>),
+    /// One result for each write, in order.
+    Write(Vec<Result<(), ConnectorError>>),
+    List(Result<Page, ConnectorError>),
+    Sleep,
+}
+
+/// Random bytes for one step: enough for a writer id, the nonces of a record and of its list
+/// metadata, and a retry's jitter.
+pub(crate) struct Random {
+    bytes: [u8; Self::BYTES],
+    used: usize,
+}
+
+impl Random {
+    const BYTES: usize = 64;
+
+    /// Fresh bytes. Where the platform has none, whatever asks for some fails.
+    pub(crate) fn fresh(runtime: &dyn Runtime) -> Self {
+        let mut bytes = [0; Self::BYTES];
+        let used = match runtime.fill_random(&mut bytes) {
+            Ok(()) => 0,
+            Err(_) => Self::BYTES,
+        };
+        Self { bytes, used }
+    }
+
+    /// No bytes: what a flow has before its first step.
+    pub(crate) const fn none() -> Self {
+        Self {
+            bytes: [0; Self::BYTES],
+            used: Self::BYTES,
+        }
+    }
+
+    /// The next `N` bytes, which nobody gets again.
+    pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], SessionError> {
+        let end = self.used + N;
+        let next = self.bytes.get(self.used..end).ok_or_else(|| {
+            SessionError::new(
+                ErrorCode::NotReady,
+                "the platform gave no random bytes; Workers have none at module scope",
+            )
+        })?;
+        let mut out = [0; N];
+        out.copy_from_slice(next);
+        self.used = end;
+        Ok(out)
+    }
+}
+
+impl Drop for Random {
+    fn drop(&mut self) {
+        self.bytes.zeroize();
+    }
+}

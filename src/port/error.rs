@@ -1,0 +1,407 @@
+//! The one error of this module.
+//!
+//! [`SessionError`] is opaque: a stable [`ErrorCode`], a sentence for a person and, where there
+//! is one, the cause. It is cheap to clone (the same failure may reach several awaiting places of
+//! one request) and never holds a token, a key or a stored value.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::rc::Rc;
+
+use crate::port::connector::{ConnectorError, ConnectorErrorKind};
+use crate::protocol::json;
+
+/// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
+/// the HTTP interface as `code` of its problem document.
+///
+/// ```
+/// # edge_session::doc::with_session(|session| {
+/// use edge_session::ErrorCode;
+/// let error = session.require::<u32>("views").unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::MissingKey);
+/// # Ok(()) });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorCode {
+    /// A setting, a secret or a combination of them is illegal.
+    Config,
+    /// The namespace or the secret that the settings name is not bound to this Worker.
+    MissingBinding,
+    /// The session was read before it was loaded.
+    NotLoaded,
+    /// A required key is not in the session.
+    MissingKey,
+    /// The value is there, but of another type than was asked for.
+    WrongType,
+    /// The value, key or argument cannot be stored.
+    InvalidValue,
+    /// A record, key or number of keys over its limit.
+    TooLarge,
+    /// The session's own end has passed.
+    Expired,
+    /// The session was ended by a logout or a revocation.
+    Revoked,
+    /// The session went on under a new token; this one is read-only now.
+    Rotated,
+    /// The session was destroyed earlier in this request.
+    Destroyed,
+    /// The session exists but cannot be seen from here yet.
+    Pending,
+    /// Only an older copy than this browser has saved can be seen from here.
+    Stale,
+    /// The store asks for fewer writes to one key.
+    RateLimited,
+    /// The store's quota for the day is spent.
+    Quota,
+    /// The store failed.
+    Unavailable,
+    /// The logout could not be written yet; the browser holds a tombstone that finishes it.
+    RevocationPending,
+    /// No such session of this owner.
+    NotFound,
+    /// The connector has no such operation.
+    Unsupported,
+    /// The session was committed; it can be read but no longer changed.
+    Committed,
+    /// The login is older than the operation allows.
+    ReauthRequired,
+    /// The module cannot work yet: not initialised, or no randomness at module scope.
+    NotReady,
+}
+
+impl ErrorCode {
+    /// Every code.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) const ALL: &[Self] = &[
+        Self::Config,
+        Self::MissingBinding,
+        Self::NotLoaded,
+        Self::MissingKey,
+        Self::WrongType,
+        Self::InvalidValue,
+        Self::TooLarge,
+        Self::Expired,
+        Self::Revoked,
+        Self::Rotated,
+        Self::Destroyed,
+        Self::Pending,
+        Self::Stale,
+        Self::RateLimited,
+        Self::Quota,
+        Self::Unavailable,
+        Self::RevocationPending,
+        Self::NotFound,
+        Self::Unsupported,
+        Self::Committed,
+        Self::ReauthRequired,
+        Self::NotReady,
+    ];
+
+    /// The stable text of this code, as in `SessionError.code` and problem documents.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::ErrorCode::RateLimited.as_str(), "rate_limited");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::MissingBinding => "missing_binding",
+            Self::NotLoaded => "not_loaded",
+            Self::MissingKey => "missing_key",
+            Self::WrongType => "wrong_type",
+            Self::InvalidValue => "invalid_value",
+            Self::TooLarge => "too_large",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Rotated => "rotated",
+            Self::Destroyed => "destroyed",
+            Self::Pending => "pending",
+            Self::Stale => "stale",
+            Self::RateLimited => "rate_limited",
+            Self::Quota => "quota",
+            Self::Unavailable => "unavailable",
+            Self::RevocationPending => "revocation_pending",
+            Self::NotFound => "not_found",
+            Self::Unsupported => "unsupported",
+            Self::Committed => "committed",
+            Self::ReauthRequired => "reauth_required",
+            Self::NotReady => "not_ready",
+        }
+    }
+
+    /// The HTTP status that an answer with this code carries.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert_eq!((ErrorCode::Unavailable.status(), ErrorCode::Revoked.status()), (503, 409));
+    /// ```
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::ReauthRequired => 401,
+            Self::MissingKey | Self::NotFound => 404,
+            Self::Expired | Self::Revoked | Self::Destroyed => 409,
+            Self::TooLarge => 413,
+            Self::InvalidValue | Self::WrongType => 422,
+            Self::Pending
+            | Self::Stale
+            | Self::Rotated
+            | Self::RateLimited
+            | Self::Quota
+            | Self::RevocationPending
+            | Self::Unavailable => 503,
+            Self::Config
+            | Self::MissingBinding
+            | Self::NotLoaded
+            | Self::Unsupported
+            | Self::Committed
+            | Self::NotReady => 500,
+        }
+    }
+
+    /// True for what a session says of itself when it cannot be used: a closure that failed after
+    /// this is answered with the refusal rather than with its own error.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert!(ErrorCode::Stale.is_refusal() && !ErrorCode::MissingKey.is_refusal());
+    /// ```
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::Expired
+                | Self::Revoked
+                | Self::Rotated
+                | Self::Destroyed
+                | Self::Pending
+                | Self::Stale
+                | Self::RateLimited
+                | Self::RevocationPending
+                | Self::Unavailable
+        )
+    }
+
+    /// Seconds after which trying again makes sense, for a `Retry-After` header; `None` where a
+    /// retry cannot help.
+    ///
+    /// ```
+    /// use edge_session::ErrorCode;
+    /// assert!(ErrorCode::Pending.retry_after().is_some());
+    /// assert_eq!(ErrorCode::Revoked.retry_after(), None);
+    /// ```
+    #[must_use]
+    pub const fn retry_after(self) -> Option<u32> {
+        match self {
+            Self::RateLimited => Some(1),
+            Self::Pending | Self::Stale | Self::Rotated => Some(2),
+            Self::Unavailable | Self::RevocationPending => Some(5),
+            Self::Quota => Some(3600),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Any failure of this module.
+///
+/// Match on [`code`](Self::code); the text is for people and may change.
+///
+/// ```
+/// use edge_session::{ErrorCode, SecretRing};
+/// let error = SecretRing::parse("too short").unwrap_err();
+/// assert_eq!(error.code(), ErrorCode::Config);
+/// assert!(error.to_string().contains("SESSION_SECRET"));
+/// ```
+#[derive(Clone)]
+pub struct SessionError(Rc<Inner>);
+
+struct Inner {
+    code: ErrorCode,
+    message: Cow<'static, str>,
+    cause: Option<ConnectorError>,
+}
+
+impl SessionError {
+    /// An error of one's own with a code of this module, for closures that want to answer like it.
+    ///
+    /// ```
+    /// use edge_session::{ErrorCode, SessionError};
+    /// let error = SessionError::new(ErrorCode::NotReady, "no randomness here");
+    /// assert_eq!(error.to_string(), "not_ready: no randomness here");
+    /// ```
+    #[cold]
+    pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
+        Self(Rc::new(Inner {
+            code,
+            message: message.into(),
+            cause: None,
+        }))
+    }
+
+    /// What went wrong, stable across releases.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert_eq!(error.code().as_str(), "missing_key");
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn code(&self) -> ErrorCode {
+        self.0.code
+    }
+
+    /// The sentence for a person, without the code.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert_eq!(error.message(), "the session has no key \"views\"");
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// True where the session's own end has passed: the `SessionExpired` of this module.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set_expiry(-1)?;
+    /// session.set("views", 1)?;
+    /// assert!(session.save().await.unwrap_err().is_expired());
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn is_expired(&self) -> bool {
+        self.0.code == ErrorCode::Expired
+    }
+
+    /// This error as a problem document (RFC 9457): the text of `application/problem+json`, with
+    /// the stable code as its member `code`.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let error = session.require::<u32>("views").unwrap_err();
+    /// assert!(error.to_problem().contains(r#""code":"missing_key""#));
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn to_problem(&self) -> String {
+        problem(self.code().as_str(), self.code().status(), self.message())
+    }
+
+    /// The connector's failure behind this one, where there is one.
+    ///
+    /// ```
+    /// use edge_session::SessionError;
+    /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+    /// let error = SessionError::from(ConnectorError::new(ConnectorErrorKind::Quota, "spent"));
+    /// assert_eq!(error.connector_error().unwrap().kind(), ConnectorErrorKind::Quota);
+    /// ```
+    #[must_use]
+    pub fn connector_error(&self) -> Option<&ConnectorError> {
+        self.0.cause.as_ref()
+    }
+
+    /// The same with what the connector said.
+    pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
+        let cause = cause.0.cause.clone();
+        Self(Rc::new(Inner {
+            code,
+            message: Cow::Borrowed(message),
+            cause,
+        }))
+    }
+
+    #[cold]
+    pub(crate) fn config(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::Config, message)
+    }
+
+    #[cold]
+    pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(ErrorCode::InvalidValue, message)
+    }
+}
+
+/// A problem document of type `about:blank` (RFC 9457 section 4.2.1).
+pub(crate) fn problem(code: &str, status: u16, detail: &str) -> String {
+    let title = code.replace('_', " ");
+    let mut out = format!("{{\"type\":\"about:blank\",\"status\":{status}");
+    for (name, text) in [("title", &*title), ("detail", detail), ("code", code)] {
+        out.push_str(",\"");
+        out.push_str(name);
+        out.push_str("\":");
+        json::quote(&mut out, text);
+    }
+    out.push('}');
+    out
+}
+
+impl From<ConnectorError> for SessionError {
+    #[cold]
+    fn from(error: ConnectorError) -> Self {
+        let (code, message) = match error.kind() {
+            ConnectorErrorKind::RateLimited => (
+                ErrorCode::RateLimited,
+                "the session store accepts no more writes to this session for the moment",
+            ),
+            ConnectorErrorKind::Quota => (
+                ErrorCode::Quota,
+                "the session store's quota for the day is spent",
+            ),
+            ConnectorErrorKind::TooLarge => (
+                ErrorCode::TooLarge,
+                "the session is larger than the store accepts",
+            ),
+            ConnectorErrorKind::Unsupported => (
+                ErrorCode::Unsupported,
+                "the session store has no such operation",
+            ),
+            ConnectorErrorKind::Unavailable => (
+                ErrorCode::Unavailable,
+                "the session store did not answer as it should",
+            ),
+        };
+        Self(Rc::new(Inner {
+            code,
+            message: Cow::Borrowed(message),
+            cause: Some(error),
+        }))
+    }
+}
+
+impl fmt::Display for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.message)
+    }
+}
+
+impl fmt::Debug for SessionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = f.debug_struct("SessionError");
+        out.field("code", &self.0.code.as_str())
+            .field("message", &self.0.message);
+        if let Some(cause) = &self.0.cause {
+            out.field("cause", cause);
+        }
+        out.finish()
+    }
+}
+
+impl std::error::Error for SessionError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}

@@ -1,0 +1,16 @@
+//! What the world must offer, and how it is asked. The lowest floor: everything above speaks of
+//! errors and of what a store takes and answers.
+//!
+//! 1. `error`: whatever fails, with a stable code.
+//! 2. `connector`: storage, as an application implements it.
+//! 3. `runtime`: clock, randomness and timers.
+//! 4. `effect`: what a flow asks for, and the answers, as values.
+//! 5. `events`: what is told to whoever listens.
+//! 6. `wait_until`: the platform's promise to let work end.
+
+pub(crate) mod connector;
+pub(crate) mod effect;
+pub(crate) mod error;
+pub(crate) mod events;
+pub mod runtime;
+pub(crate) mod wait_until;

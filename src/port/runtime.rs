@@ -1,0 +1,182 @@
+//! The one clock, the one source of randomness and the one timer.
+//!
+//! The core asks a [`Runtime`] and nothing else, so that a test or a simulation decides what time
+//! it is and what the dice say. [`PlatformRuntime`] is the real one.
+
+use futures_util::future::LocalBoxFuture;
+
+use crate::port::error::{ErrorCode, SessionError};
+
+/// What the core needs of the world besides storage.
+///
+/// ```
+/// use edge_session::SessionError;
+/// use edge_session::connector::ManualClock;
+/// use edge_session::runtime::{PlatformRuntime, Runtime};
+/// use futures_util::future::LocalBoxFuture;
+///
+/// /// The platform, at an instant that a test moves.
+/// struct At(ManualClock);
+///
+/// impl Runtime for At {
+///     fn now(&self) -> i64 {
+///         self.0.now()
+///     }
+///
+///     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+///         PlatformRuntime.fill_random(out)
+///     }
+///
+///     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+///         self.0.advance(milliseconds.into());
+///         Box::pin(std::future::ready(()))
+///     }
+/// }
+/// ```
+pub trait Runtime {
+    /// Milliseconds since 1970-01-01 UTC. On a deployed Worker this advances only with I/O.
+    fn now(&self) -> i64;
+
+    /// Fills `out` from a cryptographically secure source.
+    ///
+    /// # Errors
+    /// [`ErrorCode::NotReady`] where there is none, as at module scope of a Worker; `out` must not
+    /// be used then.
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError>;
+
+    /// Ends after `milliseconds`.
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()>;
+
+    /// Ends after `milliseconds`, unless it is dropped before: how long a store may take to answer.
+    /// Asked for only where the store does not answer at once.
+    fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        self.sleep(milliseconds)
+    }
+
+    /// Tells whoever operates this that something is not as it should be: on the console of a
+    /// Worker, natively on standard error.
+    fn warn(&self, message: &str) {
+        platform::warn(message);
+    }
+}
+
+/// The clock, randomness (`crypto.getRandomValues`) and timer of the platform.
+///
+/// ```
+/// use edge_session::runtime::{PlatformRuntime, Runtime as _};
+/// let mut dice = [0; 16];
+/// PlatformRuntime.fill_random(&mut dice)?;
+/// assert!(PlatformRuntime.now() > 1_700_000_000_000);
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PlatformRuntime;
+
+impl Runtime for PlatformRuntime {
+    fn now(&self) -> i64 {
+        platform::now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        getrandom::fill(out).map_err(|_| {
+            SessionError::new(
+                ErrorCode::NotReady,
+                "there is no randomness here: Workers give none at module scope, so make session \
+                 ids and new sessions inside the fetch handler",
+            )
+        })
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        platform::sleep(milliseconds)
+    }
+
+    fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        platform::deadline(milliseconds)
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+mod platform {
+    use futures_util::future::{FutureExt, LocalBoxFuture};
+    use js_sys::{Function, Promise};
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(catch, js_name = setTimeout)]
+        fn set_timeout(callback: &Function, milliseconds: u32) -> Result<JsValue, JsValue>;
+
+        #[wasm_bindgen(catch, js_name = clearTimeout)]
+        fn clear_timeout(timer: &JsValue) -> Result<(), JsValue>;
+
+        #[wasm_bindgen(js_namespace = console, catch, js_name = warn)]
+        fn console_warn(line: &str) -> Result<(), JsValue>;
+    }
+
+    pub fn warn(message: &str) {
+        // A console that cannot be written to is no reason to fail.
+        let _ = console_warn(message);
+    }
+
+    pub fn now() -> i64 {
+        // Whole milliseconds, far under 2^53.
+        js_sys::Date::now() as i64
+    }
+
+    pub fn sleep(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        let mut timer = JsValue::UNDEFINED;
+        let promise = Promise::new(&mut |resolve, _| {
+            match set_timeout(&resolve, milliseconds) {
+                Ok(set) => timer = set,
+                // No timers here: resolve immediately.
+                Err(_) => drop(resolve.call0(&JsValue::NULL)),
+            }
+        });
+        let timer = Timer(timer);
+        wasm_bindgen_futures::JsFuture::from(promise)
+            .map(move |_| drop(timer))
+            .boxed_local()
+    }
+
+    pub fn deadline(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        sleep(milliseconds)
+    }
+
+    /// A pending timer, which would keep the invocation alive.
+    struct Timer(JsValue);
+
+    impl Drop for Timer {
+        fn drop(&mut self) {
+            let _ = clear_timeout(&self.0);
+        }
+    }
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+mod platform {
+    use std::time::{SystemTime, UNIX_EPOCH};
+
+    use futures_util::future::{FutureExt, LocalBoxFuture, pending, ready};
+
+    pub fn now() -> i64 {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }
+
+    pub fn warn(message: &str) {
+        eprintln!("{message}");
+    }
+
+    // Native code of this crate is for tests: nobody waits by the clock.
+    pub fn sleep(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        ready(()).boxed_local()
+    }
+
+    // There is no timer either: a test that wants a deadline brings a runtime with one.
+    pub fn deadline(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        pending().boxed_local()
+    }
+}

@@ -1,0 +1,601 @@
+//! The dictionary: ordered JSON texts, each with the version of its last write.
+//!
+//! A value is kept as the JSON text it was stored as and parsed when somebody asks for it. A
+//! removed key leaves a tombstone, so that a copy of the record that has not heard of the removal
+//! cannot bring the key back. Two copies are *joined* by taking the newer of each key.
+//!
+//! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*; what is
+//! pending is the change log that a save replays onto whatever it finds in the store.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::protocol::json;
+use crate::protocol::version::Version;
+
+/// The values of a session and its flash values, which are read once. Copies share what neither
+/// has changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Data {
+    pub(crate) values: Table,
+    pub(crate) flash: Table,
+    cleared: Clear,
+}
+
+/// When the dictionary was last emptied as a whole: it outdates every older entry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Clear {
+    version: Version,
+    pending: bool,
+}
+
+/// Keys in order of insertion.
+#[derive(Clone, Debug)]
+pub(crate) struct Table(Rc<Rows>);
+
+thread_local! {
+    /// What every empty table shares.
+    static EMPTY: Rc<Rows> = Rc::default();
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(EMPTY.with(Rc::clone))
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Rows {
+    /// In order of insertion. A key that has moved to the end leaves a gap.
+    rows: Vec<Option<Row>>,
+    gaps: usize,
+    /// Where each key stands; empty while there are few.
+    index: HashMap<Rc<str>, usize>,
+    /// Rows with a value.
+    present: usize,
+}
+
+/// Rows up to which a key is looked for in all of them.
+const FEW: usize = 16;
+
+#[derive(Clone, Debug)]
+struct Row {
+    key: Rc<str>,
+    /// The version that wrote this; `None` while it is pending.
+    version: Option<Version>,
+    slot: Slot,
+    /// Removed and put again since the last save: its place is the last.
+    again: bool,
+}
+
+/// What stands under a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// A JSON text.
+    Value(Rc<str>),
+    /// Removed at this instant.
+    Removed(i64),
+}
+
+impl Data {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.values.len() == 0 && self.flash.len() == 0
+    }
+
+    /// Bytes that this takes in memory, nearly.
+    pub(crate) fn weight(&self) -> usize {
+        self.values.0.weight() + self.flash.0.weight()
+    }
+
+    /// True where a save would have something of this dictionary to write.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()
+    }
+
+    /// The version of the last clear.
+    pub(crate) fn cleared(&self) -> Version {
+        self.cleared.version
+    }
+
+    pub(crate) fn set_cleared(&mut self, version: Version) {
+        self.cleared = Clear {
+            version,
+            pending: false,
+        };
+    }
+
+    /// Empties both tables; true where there was anything to empty.
+    pub(crate) fn clear(&mut self) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        (self.values, self.flash) = (Table::default(), Table::default());
+        self.cleared.pending = true;
+        true
+    }
+
+    /// Takes from `other` every key that it has newer.
+    pub(crate) fn join(&mut self, other: &Self) {
+        let cleared = self.cleared.version.max(other.cleared.version);
+        self.cleared.version = cleared;
+        self.values.join(&other.values, cleared);
+        self.flash.join(&other.flash, cleared);
+    }
+
+    /// True where joining `other` would change nothing. Tombstones from before `horizon` say
+    /// nothing any more and are not looked at.
+    pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
+        let cleared = self.cleared.version;
+        cleared >= other.cleared.version
+            && [(&self.values, &other.values), (&self.flash, &other.flash)]
+                .into_iter()
+                .all(|(mine, theirs)| {
+                    Rc::ptr_eq(&mine.0, &theirs.0) || mine.0.contains(&theirs.0, cleared, horizon)
+                })
+    }
+
+    /// `base` with what is pending here done to it again.
+    pub(crate) fn replay_onto(&self, mut base: Self) -> Self {
+        if self.cleared.pending {
+            base.clear();
+            base.cleared.pending = true;
+        }
+        self.values.replay_onto(&mut base.values);
+        self.flash.replay_onto(&mut base.flash);
+        base
+    }
+
+    /// What is removed but not saved is removed now: that is when others can begin to hear of it.
+    pub(crate) fn stamp(&mut self, now: i64) {
+        for table in [&mut self.values, &mut self.flash] {
+            let due = |row: &Row| row.version.is_none() && !row.is_value();
+            if table.0.iter().any(due) {
+                for row in table
+                    .rows()
+                    .rows
+                    .iter_mut()
+                    .flatten()
+                    .filter(|row| due(row))
+                {
+                    row.slot = Slot::Removed(now);
+                }
+            }
+        }
+    }
+
+    /// Gives everything pending its version, and drops tombstones from before `horizon`.
+    pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
+        if self.cleared.pending {
+            self.set_cleared(version);
+        }
+        self.values.settle(version, horizon);
+        self.flash.settle(version, horizon);
+    }
+
+    /// Makes everything pending, as for a record that starts a new lineage with this data.
+    pub(crate) fn restart(&mut self) {
+        self.cleared = Clear::default();
+        self.values.restart();
+        self.flash.restart();
+    }
+
+    /// Keeps the named values only, and no flash.
+    pub(crate) fn retain(&mut self, keep: &[String]) {
+        self.flash = Table::default();
+        self.values
+            .retain(|row| row.is_value() && keep.iter().any(|kept| **kept == *row.key));
+    }
+}
+
+impl Table {
+    pub(crate) fn len(&self) -> usize {
+        self.0.present
+    }
+
+    pub(crate) fn get(&self, key: &str) -> Option<&Rc<str>> {
+        self.0.get(key)?.value()
+    }
+
+    /// Puts the JSON `text` under `key`; false where an equal value stands there already.
+    pub(crate) fn set(&mut self, key: &str, text: Rc<str>) -> bool {
+        if self.get(key).is_some_and(|old| json::equal(old, &text)) {
+            return false;
+        }
+        self.rows().put(key.into(), Slot::Value(text), None);
+        true
+    }
+
+    /// Removes `key`; gives back what stood there.
+    pub(crate) fn remove(&mut self, key: &str, now: i64) -> Option<Rc<str>> {
+        let old = Rc::clone(self.get(key)?);
+        self.rows().put(key.into(), Slot::Removed(now), None);
+        Some(old)
+    }
+
+    /// The key inserted last.
+    pub(crate) fn last(&self) -> Option<Rc<str>> {
+        let mut rows = self.0.iter().rev();
+        Some(Rc::clone(&rows.find(|row| row.is_value())?.key))
+    }
+
+    /// Keys and JSON texts in order of insertion.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Rc<str>, &Rc<str>)> {
+        self.0
+            .iter()
+            .filter_map(|row| Some((&row.key, row.value()?)))
+    }
+
+    /// Every entry with its version, tombstones included, in order; what is pending is left out.
+    pub(crate) fn settled(&self) -> impl Iterator<Item = (&Rc<str>, Version, &Slot)> {
+        self.0
+            .iter()
+            .filter_map(|row| Some((&row.key, row.version?, &row.slot)))
+    }
+
+    /// Appends an entry as a record tells it; `None` where it told of this key before.
+    pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) -> Option<()> {
+        if self.0.get(&key).is_some() {
+            return None;
+        }
+        self.rows().put(key, slot, Some(version));
+        Some(())
+    }
+
+    /// The rows, of this copy alone from now on.
+    fn rows(&mut self) -> &mut Rows {
+        Rc::make_mut(&mut self.0)
+    }
+
+    fn join(&mut self, other: &Self, cleared: Version) {
+        if Rc::ptr_eq(&self.0, &other.0) {
+            return;
+        }
+        for (key, version, slot) in other.settled() {
+            let newer = self
+                .0
+                .get(key)
+                .is_none_or(|mine| mine.version < Some(version));
+            if newer {
+                self.rows().put(Rc::clone(key), slot.clone(), Some(version));
+            }
+        }
+        self.retain(|row| row.version.is_none_or(|version| version >= cleared));
+    }
+
+    fn replay_onto(&self, base: &mut Self) {
+        for row in self.0.iter().filter(|row| row.version.is_none()) {
+            if row.again {
+                base.rows().put(Rc::clone(&row.key), Slot::Removed(0), None);
+            }
+            base.rows().put(Rc::clone(&row.key), row.slot.clone(), None);
+        }
+    }
+
+    fn settle(&mut self, version: Version, horizon: i64) {
+        if self.0.has_pending() {
+            for row in self.rows().rows.iter_mut().flatten() {
+                row.version.get_or_insert(version);
+                row.again = false;
+            }
+        }
+        self.retain(|row| !matches!(row.slot, Slot::Removed(at) if at < horizon));
+    }
+
+    fn restart(&mut self) {
+        self.retain(Row::is_value);
+        if self.0.iter().any(|row| row.version.is_some()) {
+            for row in self.rows().rows.iter_mut().flatten() {
+                row.version = None;
+            }
+        }
+    }
+
+    /// Keeps the rows that are wanted; changes nothing where all are.
+    fn retain(&mut self, wanted: impl Fn(&Row) -> bool) {
+        if !self.0.iter().all(&wanted) {
+            self.rows().rebuild(wanted);
+        }
+    }
+}
+
+impl Row {
+    fn value(&self) -> Option<&Rc<str>> {
+        match &self.slot {
+            Slot::Value(text) => Some(text),
+            Slot::Removed(_) => None,
+        }
+    }
+
+    fn is_value(&self) -> bool {
+        self.value().is_some()
+    }
+}
+
+impl Rows {
+    fn iter(&self) -> impl DoubleEndedIterator<Item = &Row> {
+        self.rows.iter().flatten()
+    }
+
+    fn find(&self, key: &str) -> Option<usize> {
+        if self.index.is_empty() {
+            let is_it = |row: &Option<Row>| row.as_ref().is_some_and(|row| *row.key == *key);
+            self.rows.iter().position(is_it)
+        } else {
+            self.index.get(key).copied()
+        }
+    }
+
+    fn get(&self, key: &str) -> Option<&Row> {
+        self.rows[self.find(key)?].as_ref()
+    }
+
+    /// The only way in: keeps the count, and the place of a key that stays.
+    fn put(&mut self, key: Rc<str>, slot: Slot, version: Option<Version>) {
+        let place = self.find(&key);
+        let old = place.and_then(|place| self.rows[place].as_ref());
+        let mut row = Row {
+            key,
+            version,
+            slot,
+            again: false,
+        };
+        let (is_value, was_value) = (row.is_value(), old.is_some_and(Row::is_value));
+        row.again = version.is_none()
+            && is_value
+            && old.is_some_and(|old| old.version.is_none() && (old.again || !was_value));
+        self.present = self.present + usize::from(is_value) - usize::from(was_value);
+        match place {
+            Some(place) if was_value || !is_value => self.rows[place] = Some(row),
+            Some(place) => {
+                self.rows[place] = None;
+                self.gaps += 1;
+                self.push(row);
+                if self.gaps > self.rows.len() / 2 {
+                    self.rebuild(|_| true);
+                }
+            }
+            None => self.push(row),
+        }
+    }
+
+    fn push(&mut self, row: Row) {
+        let key = Rc::clone(&row.key);
+        self.rows.push(Some(row));
+        if !self.index.is_empty() {
+            self.index.insert(key, self.rows.len() - 1);
+        } else if self.rows.len() > FEW {
+            self.reindex();
+        }
+    }
+
+    fn reindex(&mut self) {
+        let rows = self.rows.iter().enumerate();
+        self.index = rows
+            .filter_map(|(place, row)| Some((Rc::clone(&row.as_ref()?.key), place)))
+            .collect();
+    }
+
+    /// Drops the gaps and the rows that are not wanted.
+    fn rebuild(&mut self, wanted: impl Fn(&Row) -> bool) {
+        self.rows.retain(|row| row.as_ref().is_some_and(&wanted));
+        self.gaps = 0;
+        self.present = self.iter().filter(|row| row.is_value()).count();
+        if self.rows.len() > FEW {
+            self.reindex();
+        } else {
+            self.index = HashMap::new();
+        }
+    }
+
+    fn has_pending(&self) -> bool {
+        self.iter().any(|row| row.version.is_none())
+    }
+
+    fn contains(&self, other: &Self, cleared: Version, horizon: i64) -> bool {
+        other.iter().all(|theirs| {
+            let outdated = theirs.version.is_some_and(|version| version < cleared)
+                || matches!(theirs.slot, Slot::Removed(at) if at < horizon);
+            outdated
+                || self
+                    .get(&theirs.key)
+                    .is_some_and(|mine| mine.version >= theirs.version)
+        })
+    }
+
+    fn weight(&self) -> usize {
+        const FIXED: usize = 96;
+        let texts = self
+            .iter()
+            .map(|row| FIXED + row.key.len() + row.value().map_or(0, |text| text.len()));
+        texts.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn version(counter: u32, writer: u32) -> Version {
+        Version { counter, writer }
+    }
+
+    fn text(value: i64) -> Rc<str> {
+        value.to_string().into()
+    }
+
+    fn keys(table: &Table) -> Vec<String> {
+        table.iter().map(|(key, _)| key.to_string()).collect()
+    }
+
+    #[test]
+    fn order_is_that_of_insertion_and_a_new_value_keeps_its_place() {
+        let mut data = Data::default();
+        for key in ["c", "a", "b"] {
+            assert!(data.values.set(key, text(1)));
+        }
+        assert!(data.values.set("a", text(2)));
+        assert_eq!(keys(&data.values), ["c", "a", "b"]);
+        data.values.remove("c", 0);
+        data.values.set("c", text(3));
+        assert_eq!(keys(&data.values), ["a", "b", "c"]);
+        assert_eq!(data.values.last().as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn a_key_removed_and_put_again_is_the_last_in_the_store_too() {
+        let mut base = Data::default();
+        for key in ["a", "b", "c"] {
+            base.values.set(key, text(1));
+        }
+        base.settle(version(1, 1), 0);
+        let mut data = base.clone();
+        data.values.remove("a", 1);
+        data.values.set("a", text(1));
+        data.values.set("a", text(2));
+        data.values.set("b", text(2));
+        assert_eq!(keys(&data.values), ["b", "c", "a"]);
+        let mut saved = data.replay_onto(base);
+        saved.settle(version(2, 1), 0);
+        assert_eq!(keys(&saved.values), ["b", "c", "a"]);
+    }
+
+    #[test]
+    fn an_equal_value_is_no_change() {
+        let mut data = Data::default();
+        data.values.set("a", r#"{"x":1,"y":[1,2]}"#.into());
+        data.settle(version(1, 1), 0);
+        assert!(!data.values.set("a", r#"{"y": [1, 2], "x": 1}"#.into()));
+        assert!(!data.is_pending());
+        assert!(data.values.set("a", r#"{"x":1}"#.into()));
+        assert!(data.is_pending());
+        // Neighbours, to the last bit.
+        assert!(data.values.set("n", "-9.34e-301".into()));
+        for (one, other) in [
+            ("0.1", "0.10000000000000002"),
+            ("9007199254740993", "9007199254740992"),
+            ("18446744073709551615", "18446744073709551614"),
+            ("1e22", "1.0000000000000002e22"),
+        ] {
+            data.values.set("n", one.into());
+            assert!(data.values.set("n", other.into()), "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn disjoint_writes_of_two_savers_both_survive_a_replay() {
+        let mut base = Data::default();
+        base.values.set("a", text(0));
+        base.settle(version(1, 1), 0);
+        let (mut one, mut two) = (base.clone(), base);
+        one.values.set("x", text(1));
+        two.values.set("y", text(2));
+        two.values.remove("a", 5);
+        one.settle(version(2, 7), 0);
+        let mut merged = two.replay_onto(one);
+        merged.settle(version(3, 8), 0);
+        assert_eq!(keys(&merged.values), ["x", "y"]);
+    }
+
+    #[test]
+    fn a_removed_key_does_not_come_back_from_an_old_copy() {
+        let mut old = Data::default();
+        old.values.set("a", text(1));
+        old.settle(version(1, 1), 0);
+        let mut new = old.clone();
+        new.values.remove("a", 100);
+        new.settle(version(2, 1), 0);
+        for (mut left, right) in [(old.clone(), new.clone()), (new, old)] {
+            left.join(&right);
+            assert_eq!(left.values.len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_clear_outdates_what_was_there_and_keeps_what_comes_after() {
+        let mut old = Data::default();
+        old.values.set("a", text(1));
+        old.flash.set("f", text(1));
+        old.settle(version(1, 1), 0);
+        let mut new = old.clone();
+        assert!(new.clear());
+        new.values.set("b", text(2));
+        new.settle(version(2, 1), 0);
+        assert!(new.contains(&old, 0));
+        old.join(&new);
+        assert_eq!(keys(&old.values), ["b"]);
+        assert_eq!(old.flash.len(), 0);
+    }
+
+    #[test]
+    fn a_tombstone_counts_from_the_save_not_from_the_removal() {
+        let mut data = Data::default();
+        data.values.set("a", text(1));
+        data.settle(version(1, 1), 0);
+        data.values.remove("a", 100);
+        data.stamp(500);
+        data.settle(version(2, 1), 400);
+        assert_eq!(data.values.settled().count(), 1);
+        data.stamp(900);
+        data.settle(version(3, 1), 501);
+        assert_eq!(data.values.settled().count(), 0);
+    }
+
+    #[test]
+    fn old_tombstones_are_dropped_and_not_missed() {
+        let mut data = Data::default();
+        data.values.set("a", text(1));
+        data.settle(version(1, 1), 0);
+        data.values.remove("a", 100);
+        data.settle(version(2, 1), 50);
+        let with_tombstone = data.clone();
+        data.settle(version(3, 1), 200);
+        assert_eq!(data.values.settled().count(), 0);
+        assert!(data.contains(&with_tombstone, 200));
+        assert!(!data.contains(&with_tombstone, 50));
+    }
+
+    /// Writes of several savers, as (saver, key, value or removal).
+    fn histories() -> impl Strategy<Value = Vec<(u8, u8, Option<i64>)>> {
+        proptest::collection::vec((0u8..3, 0u8..4, proptest::option::of(0i64..9)), 0..24)
+    }
+
+    fn run(history: &[(u8, u8, Option<i64>)]) -> [Data; 3] {
+        let mut copies = [Data::default(), Data::default(), Data::default()];
+        for (step, (saver, key, value)) in history.iter().enumerate() {
+            let copy = &mut copies[usize::from(*saver)];
+            let key = format!("k{key}");
+            match value {
+                Some(8) => drop(copy.clear()),
+                Some(value) => drop(copy.values.set(&key, text(*value))),
+                None => drop(copy.values.remove(&key, step as i64)),
+            }
+            copy.settle(version(step as u32 + 1, u32::from(*saver)), i64::MIN);
+        }
+        copies
+    }
+
+    fn content(data: &Data) -> Vec<(String, String)> {
+        let mut content: Vec<_> = data
+            .values
+            .iter()
+            .map(|(key, text)| (key.to_string(), text.to_string()))
+            .collect();
+        content.sort();
+        content
+    }
+
+    proptest! {
+        #[test]
+        fn a_join_is_commutative_associative_and_idempotent(history in histories()) {
+            let [a, b, c] = run(&history);
+            let join = |one: &Data, other: &Data| { let mut one = one.clone(); one.join(other); one };
+            prop_assert_eq!(content(&join(&a, &b)), content(&join(&b, &a)));
+            prop_assert_eq!(content(&join(&join(&a, &b), &c)), content(&join(&a, &join(&b, &c))));
+            prop_assert_eq!(content(&join(&a, &a)), content(&a));
+            let both = join(&a, &b);
+            prop_assert!(both.contains(&a, i64::MIN) && both.contains(&b, i64::MIN));
+            prop_assert_eq!(both.values.len(), both.values.iter().count());
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! When a session ends: by its own end, by idleness, at its hard end.
+//!
+//! Three limits, whichever comes first: the *hard end*, fixed when the lineage began
+//! (`SESSION_COOKIE_AGE`) and never moved; the *idle time* since the browser was last seen; and the
+//! session's *own end*, if [`set_expiry`](crate::SessionStore::set_expiry) gave it one. An instant
+//! that is reached has passed.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use crate::protocol::wire::{Put, Reader};
+
+/// What [`set_expiry`](crate::SessionStore::set_expiry) takes. One call replaces what an earlier one
+/// has set.
+///
+/// A fraction of a second is rounded up: an end or an idle time is never rounded to none.
+///
+/// ```
+/// use std::time::Duration;
+/// use edge_session::Expiry;
+/// assert_eq!(Expiry::from(600), Expiry::After(600));
+/// assert_eq!(Expiry::from(0), Expiry::BrowserClose);
+/// assert_eq!(Expiry::from(Duration::from_secs(900)), Expiry::Idle(900));
+/// assert_eq!(Expiry::from(Duration::from_millis(900)), Expiry::Idle(1));
+/// assert_eq!(Expiry::from(None::<i64>), Expiry::Default);
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiry {
+    /// As the settings say.
+    #[default]
+    Default,
+    /// So many seconds from now; 0 and less is already over.
+    After(i64),
+    /// At this instant, in milliseconds since 1970-01-01 UTC.
+    At(i64),
+    /// After so many seconds without a request; 0 is never.
+    Idle(u32),
+    /// When the browser closes: the cookies carry no Max-Age.
+    BrowserClose,
+}
+
+impl Expiry {
+    /// Seconds from now, a fraction rounded away from now: what lies ahead does not end at once,
+    /// and what is over stays over. 0 is at browser close. `None` for what is not a number.
+    #[cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
+    pub(crate) fn after_seconds(seconds: f64) -> Option<Self> {
+        if !seconds.is_finite() {
+            return None;
+        }
+        let whole = if seconds < 0.0 {
+            seconds.floor()
+        } else {
+            seconds.ceil()
+        };
+        // `as` saturates.
+        Some(Self::from(whole as i64))
+    }
+
+    /// An idle time of so many seconds, a fraction rounded up; 0 is no idle limit. `None` for what
+    /// is not a number, or below 0.
+    #[cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
+    pub(crate) fn idle_seconds(seconds: f64) -> Option<Self> {
+        let is_time = seconds.is_finite() && seconds >= 0.0;
+        // `as` saturates.
+        is_time.then(|| Self::Idle(seconds.ceil() as u32))
+    }
+}
+
+/// Seconds from now; 0 is at browser close.
+impl From<i64> for Expiry {
+    fn from(seconds: i64) -> Self {
+        if seconds == 0 {
+            Self::BrowserClose
+        } else {
+            Self::After(seconds)
+        }
+    }
+}
+
+/// Seconds from now; 0 is at browser close.
+impl From<i32> for Expiry {
+    fn from(seconds: i32) -> Self {
+        Self::from(i64::from(seconds))
+    }
+}
+
+/// Idle time, rounded up to whole seconds.
+impl From<Duration> for Expiry {
+    fn from(idle: Duration) -> Self {
+        let seconds = idle
+            .as_secs()
+            .saturating_add(u64::from(idle.subsec_nanos() > 0));
+        Self::Idle(u32::try_from(seconds).unwrap_or(u32::MAX))
+    }
+}
+
+/// An instant, rounded up to whole milliseconds.
+impl From<SystemTime> for Expiry {
+    fn from(at: SystemTime) -> Self {
+        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = since.as_nanos().div_ceil(1_000_000);
+        Self::At(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+    }
+}
+
+impl<T: Into<Expiry>> From<Option<T>> for Expiry {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Default, Into::into)
+    }
+}
+
+/// Seconds until an instant; a fraction is rounded away from now, so that only an end that is
+/// reached is 0 or less.
+pub(crate) fn seconds_left(end: i64, now: i64) -> i64 {
+    let left = end.saturating_sub(now);
+    if left > 0 {
+        left / 1_000 + i64::from(left % 1_000 > 0)
+    } else {
+        left.div_euclid(1_000)
+    }
+}
+
+/// The limits that a session was given, as its record holds them. They are set together: one call
+/// of [`set_expiry`](crate::SessionStore::set_expiry) replaces all three.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OwnLimits {
+    /// The session's own end.
+    pub(crate) end: Option<i64>,
+    pub(crate) idle: Idle,
+    /// Whether the cookies end with the browser whatever the settings say.
+    pub(crate) browser_close: bool,
+}
+
+/// The idle time of one session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Idle {
+    /// As the settings say.
+    #[default]
+    Default,
+    /// No such limit.
+    None,
+    /// So many seconds, one at least.
+    Seconds(u32),
+}
+
+impl Idle {
+    /// 0 for no such limit.
+    pub(crate) fn new(seconds: u32) -> Self {
+        match seconds {
+            0 => Self::None,
+            seconds => Self::Seconds(seconds),
+        }
+    }
+}
+
+impl OwnLimits {
+    /// What `expiry` sets, at `now`.
+    pub(crate) fn new(expiry: Expiry, now: i64) -> Self {
+        let unset = Self::default();
+        match expiry {
+            Expiry::Default => unset,
+            Expiry::After(seconds) => Self {
+                end: Some(now.saturating_add(seconds.saturating_mul(1_000))),
+                ..unset
+            },
+            Expiry::At(at) => Self {
+                end: Some(at),
+                ..unset
+            },
+            Expiry::Idle(seconds) => Self {
+                idle: Idle::new(seconds),
+                ..unset
+            },
+            Expiry::BrowserClose => Self {
+                browser_close: true,
+                ..unset
+            },
+        }
+    }
+
+    /// Whether the cookies end with the browser. What the settings say counts for a session that
+    /// was given no limit: an end or an idle time of its own outlives the browser.
+    pub(crate) fn ends_with_browser(&self, setting: bool) -> bool {
+        self.browser_close || (setting && *self == Self::default())
+    }
+
+    /// The idle time in force, in seconds; 0 for none.
+    pub(crate) fn idle_seconds(&self, default: u32) -> u32 {
+        match self.idle {
+            Idle::Default => default,
+            Idle::None => 0,
+            Idle::Seconds(seconds) => seconds,
+        }
+    }
+
+    pub(crate) fn encode(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.end.is_some()));
+        if let Some(at) = self.end {
+            out.put_instant(at);
+        }
+        match self.idle {
+            Idle::Default => out.push(0),
+            Idle::None => out.push(1),
+            Idle::Seconds(seconds) => {
+                out.push(2);
+                out.put_u32(seconds);
+            }
+        }
+        out.push(u8::from(self.browser_close));
+    }
+
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Self> {
+        Some(Self {
+            end: match reader.u8()? {
+                0 => None,
+                1 => Some(reader.instant()?),
+                _ => return None,
+            },
+            idle: match reader.u8()? {
+                0 => Idle::Default,
+                1 => Idle::None,
+                // No limit is written in one way.
+                2 => Idle::Seconds(reader.u32().filter(|seconds| *seconds > 0)?),
+                _ => return None,
+            },
+            browser_close: match reader.u8()? {
+                0 => false,
+                1 => true,
+                _ => return None,
+            },
+        })
+    }
+}
+
+/// The limits of one session, as instants in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) own_end: Option<i64>,
+    pub(crate) idle_end: Option<i64>,
+    pub(crate) hard_end: i64,
+}
+
+impl Limits {
+    /// `idle_default` in seconds, 0 for none.
+    pub(crate) fn new(own: OwnLimits, idle_default: u32, last_seen: i64, hard_end: i64) -> Self {
+        let idle = own.idle_seconds(idle_default);
+        Self {
+            own_end: own.end,
+            idle_end: (idle > 0).then(|| last_seen.saturating_add(i64::from(idle) * 1_000)),
+            hard_end,
+        }
+    }
+
+    /// Whichever limit comes first.
+    pub(crate) fn end(&self) -> i64 {
+        [self.own_end, self.idle_end]
+            .into_iter()
+            .flatten()
+            .fold(self.hard_end, i64::min)
+    }
+
+    pub(crate) fn passed(&self, now: i64) -> bool {
+        now >= self.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn own(expiry: Expiry) -> OwnLimits {
+        OwnLimits::new(expiry, 0)
+    }
+
+    #[test]
+    fn whichever_limit_comes_first() {
+        let hard = 1_000_000;
+        for (expiry, idle, seen, end) in [
+            (Expiry::Default, 0, 0, hard),
+            (Expiry::Default, 10, 5_000, 15_000),
+            (Expiry::At(12_000), 10, 5_000, 12_000),
+            (Expiry::At(20_000), 10, 5_000, 15_000),
+            (Expiry::At(i64::MAX), 0, 5_000, hard),
+            (Expiry::Idle(3), 10, 5_000, 8_000),
+            (Expiry::Idle(0), 10, 5_000, hard),
+            (Expiry::BrowserClose, 10, i64::MAX, hard),
+        ] {
+            let limits = Limits::new(own(expiry), idle, seen, hard);
+            assert_eq!(limits.end(), end, "{expiry:?}");
+        }
+        // All three at once.
+        let all = |end, seconds| OwnLimits {
+            end: Some(end),
+            idle: Idle::new(seconds),
+            browser_close: true,
+        };
+        for (own, end) in [
+            (all(12_000, 10), 12_000),
+            (all(12_000, 3), 8_000),
+            (all(12_000, 0), 12_000),
+            (all(i64::MAX, 0), hard),
+        ] {
+            assert_eq!(Limits::new(own, 1, 5_000, hard).end(), end, "{own:?}");
+            assert!(own.ends_with_browser(false));
+        }
+    }
+
+    #[test]
+    fn an_instant_that_is_reached_has_passed() {
+        let limits = Limits::new(own(Expiry::Idle(1)), 0, 0, 9_000);
+        assert!(!limits.passed(999));
+        assert!(limits.passed(1_000));
+    }
+
+    #[test]
+    fn relative_ends_saturate() {
+        let end = |seconds| OwnLimits::new(Expiry::After(seconds), 5_000).end;
+        assert_eq!(end(i64::MAX), Some(i64::MAX));
+        assert_eq!(end(-1), Some(4_000));
+    }
+
+    #[test]
+    fn the_browsers_close_is_the_settings_where_no_limit_was_given() {
+        for (expiry, setting, ends) in [
+            (Expiry::Default, false, false),
+            (Expiry::Default, true, true),
+            (Expiry::At(9), true, false),
+            (Expiry::Idle(9), true, false),
+            (Expiry::Idle(0), true, false),
+            (Expiry::BrowserClose, false, true),
+        ] {
+            assert_eq!(own(expiry).ends_with_browser(setting), ends, "{expiry:?}");
+        }
+    }
+
+    #[test]
+    fn a_fraction_is_never_rounded_to_nothing() {
+        for (seconds, expiry) in [
+            (0.4, Expiry::After(1)),
+            (1e-300, Expiry::After(1)),
+            (1.5, Expiry::After(2)),
+            (2.0, Expiry::After(2)),
+            (-0.4, Expiry::After(-1)),
+            (-1.5, Expiry::After(-2)),
+            (0.0, Expiry::BrowserClose),
+            (-0.0, Expiry::BrowserClose),
+            (1e300, Expiry::After(i64::MAX)),
+            (-1e300, Expiry::After(i64::MIN)),
+        ] {
+            assert_eq!(Expiry::after_seconds(seconds), Some(expiry), "{seconds}");
+        }
+        for (seconds, idle) in [(0.0, 0), (1e-300, 1), (0.9, 1), (1.1, 2), (1e300, u32::MAX)] {
+            let expiry = Some(Expiry::Idle(idle));
+            assert_eq!(Expiry::idle_seconds(seconds), expiry, "{seconds}");
+        }
+        for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(Expiry::after_seconds(wrong), None);
+            assert_eq!(Expiry::idle_seconds(wrong), None);
+        }
+        assert_eq!(Expiry::idle_seconds(-0.1), None);
+        for (idle, seconds) in [
+            (Duration::ZERO, 0),
+            (Duration::from_nanos(1), 1),
+            (Duration::from_millis(900), 1),
+            (Duration::from_millis(1_001), 2),
+            (Duration::MAX, u32::MAX),
+        ] {
+            assert_eq!(Expiry::from(idle), Expiry::Idle(seconds), "{idle:?}");
+        }
+        let instant = UNIX_EPOCH + Duration::from_nanos(1);
+        assert_eq!(Expiry::from(instant), Expiry::At(1));
+        for (left, seconds) in [
+            (0, 0),
+            (1, 1),
+            (1_000, 1),
+            (1_001, 2),
+            (-1, -1),
+            (-1_000, -1),
+        ] {
+            assert_eq!(seconds_left(50 + left, 50), seconds, "{left}");
+        }
+    }
+
+    #[test]
+    fn stored_forms_round_trip() {
+        for end in [None, Some(0), Some(77)] {
+            for idle in [Idle::Default, Idle::None, Idle::Seconds(9)] {
+                for browser_close in [false, true] {
+                    let own = OwnLimits {
+                        end,
+                        idle,
+                        browser_close,
+                    };
+                    let mut bytes = Vec::new();
+                    own.encode(&mut bytes);
+                    let mut reader = Reader::new(&bytes);
+                    assert_eq!(OwnLimits::decode(&mut reader), Some(own));
+                    assert!(reader.is_empty());
+                }
+            }
+        }
+        for wrong in [
+            &[9, 0, 0][..],
+            &[0, 9, 0],
+            &[0, 0, 9],
+            &[0, 2, 0, 0, 0, 0, 0],
+            &[0, 0],
+        ] {
+            assert_eq!(
+                OwnLimits::decode(&mut Reader::new(wrong)),
+                None,
+                "{wrong:?}"
+            );
+        }
+    }
+}

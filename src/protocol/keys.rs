@@ -1,0 +1,834 @@
+//! The secret ring and everything that is derived from it.
+//!
+//! A token is the browser's secret; a secret is the Worker's. What names a session is derived from
+//! both and opens nothing; what opens a record is derived from both and is stored nowhere. So the
+//! namespace without a token is unreadable, even to whoever holds the secret.
+//!
+//! Derivations are HKDF-SHA256 (RFC 5869) with one `info` text for each purpose; authentication is
+//! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
+//!
+//! Every key but the key id is bound to the kind of store and the key prefix: what one deployment
+//! has signed is nothing to another that has the same secret and keeps its sessions elsewhere.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use hkdf::Hkdf;
+use hmac::HmacReset;
+use hmac::digest::{FixedOutputReset, KeyInit, Update};
+use sha2::Sha256;
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use crate::port::error::SessionError;
+use crate::port::runtime::Runtime;
+use crate::protocol::text;
+use crate::protocol::wire::{decode_text, push_text};
+
+/// Names a secret of the ring inside a cookie.
+pub(crate) type KeyId = [u8; 4];
+/// A truncated HMAC-SHA256.
+pub(crate) type Tag = [u8; 16];
+
+/// What a tag vouches for: the first field of everything that is authenticated, so that a tag
+/// given out for one thing is never taken for another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    KeyCookie,
+    SeenCookie,
+    FreshCookie,
+    Csrf,
+    Event,
+    SessionKey,
+}
+
+impl Purpose {
+    const fn text(self) -> &'static [u8] {
+        match self {
+            Self::KeyCookie => b"key",
+            Self::SeenCookie => b"seen",
+            Self::FreshCookie => b"fresh",
+            Self::Csrf => b"csrf",
+            Self::Event => b"event",
+            Self::SessionKey => b"session-key",
+        }
+    }
+}
+
+const SECRET_MIN_BYTES: usize = 32;
+/// Fewer different bytes than this in 32 are a pattern, not a secret.
+const SECRET_MIN_DISTINCT: usize = 8;
+/// Words of secrets that stand in documentation, so that no copy of one goes live.
+const SAMPLE_WORDS: [&str; 9] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "your-secret",
+    "your_secret",
+    "example",
+    "placeholder",
+    "password",
+    // That of docs/wire-format.md.
+    "secret of the vectors",
+];
+
+/// 16 bytes that name something: a derived key, a lineage or an owner tag.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(pub(crate) [u8; 16]);
+
+impl Id {
+    /// Characters of an id's text.
+    pub(crate) const TEXT: usize = 22;
+
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        if text.len() != Self::TEXT {
+            return None;
+        }
+        decode_text(text)?.try_into().ok().map(Self)
+    }
+}
+
+impl Id {
+    fn push_to(&self, out: &mut String) {
+        push_text(out, &self.0);
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = String::with_capacity(Self::TEXT);
+        self.push_to(&mut text);
+        f.write_str(&text)
+    }
+}
+
+impl fmt::Debug for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Id({self})")
+    }
+}
+
+/// 32 bytes that stand in one place however often their holder is moved or cloned, and are wiped
+/// when the last one is dropped: what is moved by value leaves copies behind.
+#[derive(Clone)]
+struct Pinned(Rc<Zeroizing<[u8; 32]>>);
+
+impl Pinned {
+    /// Filled in its place by `fill`.
+    fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
+        let mut bytes = Rc::new(Zeroizing::new([0; 32]));
+        if let Some(place) = Rc::get_mut(&mut bytes) {
+            fill(place)?;
+        }
+        Ok(Self(bytes))
+    }
+}
+
+/// The secret that only the browser holds: 256 random bits. No `Debug`, no `Display`.
+#[derive(Clone)]
+pub(crate) struct Token(Pinned);
+
+impl Token {
+    pub(crate) const BYTES: usize = 32;
+
+    pub(crate) fn random(runtime: &dyn Runtime) -> Result<Self, SessionError> {
+        Pinned::filled(|bytes| runtime.fill_random(bytes)).map(Self)
+    }
+
+    /// `None` for any other number of bytes.
+    pub(crate) fn from_bytes(from: &[u8]) -> Option<Self> {
+        let copy = |bytes: &mut [u8; 32]| {
+            let from: &[u8; 32] = from.try_into().map_err(drop)?;
+            bytes.copy_from_slice(from);
+            Ok::<(), ()>(())
+        };
+        Pinned::filled(copy).ok().map(Self)
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0.0
+    }
+
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.bytes().ct_eq(other.bytes()).into()
+    }
+}
+
+/// The key that seals one session's record.
+#[derive(Clone)]
+pub(crate) struct RecordKey(Pinned);
+
+impl RecordKey {
+    pub(crate) fn bytes(&self) -> &[u8; 32] {
+        &self.0.0
+    }
+}
+
+/// What a token becomes under a secret.
+#[derive(Clone)]
+pub(crate) struct TokenKeys {
+    /// Names the record.
+    pub(crate) derived: Id,
+    /// Opens it.
+    pub(crate) record: RecordKey,
+}
+
+/// What names a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
+///
+/// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
+/// for the three: [`Secret::public_key`] writes that text and [`Ring::session_key`] reads it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SessionKey {
+    pub(crate) owner: Option<Id>,
+    pub(crate) lineage: Id,
+    pub(crate) derived: Id,
+}
+
+impl SessionKey {
+    /// The three parts that a record's name ends with.
+    fn parse(text: &str) -> Option<Self> {
+        let mut parts = text.split('.');
+        let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
+        if parts.next().is_some() {
+            return None;
+        }
+        let owner = if owner == "-" {
+            None
+        } else {
+            Some(Id::parse(owner)?)
+        };
+        Some(Self {
+            owner,
+            lineage: Id::parse(lineage)?,
+            derived: Id::parse(derived)?,
+        })
+    }
+
+    /// Characters of the text, at most.
+    const TEXT: usize = 3 * Id::TEXT + 2;
+
+    fn push_to(&self, out: &mut String) {
+        match &self.owner {
+            Some(owner) => owner.push_to(out),
+            None => out.push('-'),
+        }
+        for id in [&self.lineage, &self.derived] {
+            out.push('.');
+            id.push_to(out);
+        }
+    }
+
+    /// The tag of the public text under `secret`.
+    fn tag(&self, secret: &Secret) -> Tag {
+        let owner = self.owner.as_ref().map_or(&[][..], |owner| &owner.0);
+        let fields = [owner, &self.lineage.0, &self.derived.0];
+        secret.tag(Purpose::SessionKey, &fields)
+    }
+
+    /// True before the first rotation: the first key *is* the lineage.
+    pub(crate) fn is_first(&self) -> bool {
+        self.derived == self.lineage
+    }
+}
+
+impl Hash for SessionKey {
+    /// The derived key tells sessions apart, with or without the rest.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.derived.hash(state);
+    }
+}
+
+/// What a `k.` or an `l.` marker says is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Dead {
+    /// This derived key.
+    Key(Id),
+    /// Every key of this lineage.
+    Lineage(Id),
+}
+
+/// The names that this module uses in a namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct Names {
+    prefix: Rc<str>,
+}
+
+impl Names {
+    pub(crate) fn new(prefix: &str) -> Self {
+        Self {
+            prefix: Rc::from(prefix),
+        }
+    }
+
+    pub(crate) fn record(&self, key: &SessionKey) -> String {
+        let mut name = self.begin("s.", SessionKey::TEXT);
+        key.push_to(&mut name);
+        name
+    }
+
+    /// What the names of an owner's records begin with.
+    pub(crate) fn records_of(&self, owner: Id) -> String {
+        format!("{}s.{owner}.", self.prefix)
+    }
+
+    /// The session key in a record's name.
+    pub(crate) fn session_key(&self, name: &str) -> Option<SessionKey> {
+        SessionKey::parse(name.strip_prefix(&*self.prefix)?.strip_prefix("s.")?)
+    }
+
+    pub(crate) fn dead_key(&self, derived: Id) -> String {
+        self.of_id("k.", derived)
+    }
+
+    pub(crate) fn dead_lineage(&self, lineage: Id) -> String {
+        self.of_id("l.", lineage)
+    }
+
+    /// The name of the marker that says so.
+    pub(crate) fn dead(&self, dead: Dead) -> String {
+        match dead {
+            Dead::Key(derived) => self.dead_key(derived),
+            Dead::Lineage(lineage) => self.dead_lineage(lineage),
+        }
+    }
+
+    pub(crate) fn owner(&self, owner: Id) -> String {
+        self.of_id("o.", owner)
+    }
+
+    /// Where a call that ends all of an owner's sessions keeps how far it has come.
+    pub(crate) fn progress(&self, owner: Id) -> String {
+        self.of_id("p.", owner)
+    }
+
+    fn of_id(&self, kind: &str, id: Id) -> String {
+        let mut name = self.begin(kind, Id::TEXT);
+        id.push_to(&mut name);
+        name
+    }
+
+    fn begin(&self, kind: &str, more: usize) -> String {
+        let mut name = String::with_capacity(self.prefix.len() + kind.len() + more);
+        name.push_str(&self.prefix);
+        name.push_str(kind);
+        name
+    }
+}
+
+/// HMAC-SHA256, of the kind that can be finished in its place. The other kind is finished by value,
+/// and the copy that is left behind holds the end of what was authenticated: a token, often.
+type Mac = HmacReset<Sha256>;
+
+/// One secret, as it is kept for every configuration that it serves.
+struct Root {
+    id: KeyId,
+    extracted: Hkdf<Sha256>,
+}
+
+impl Root {
+    fn new(secret: &[u8]) -> Self {
+        let extracted = Hkdf::<Sha256>::new(Some(b"edge-session/v2"), secret);
+        let mut id = KeyId::default();
+        expand(&extracted, b"kid", &mut id);
+        Self { id, extracted }
+    }
+
+    /// The keys of one configuration.
+    fn bind(&self, scope: &[u8]) -> Secret {
+        let key = |purpose: &[u8]| {
+            let info = [purpose, scope].concat();
+            let mut key = Zeroizing::new([0; 32]);
+            expand(&self.extracted, &info, &mut key[..]);
+            key
+        };
+        Secret {
+            id: self.id,
+            mac: keyed(&key(b"mac")[..]),
+            owner: keyed(&key(b"owner")[..]),
+            metadata: key(b"metadata"),
+            extract: keyed(&key(b"token")[..]),
+        }
+    }
+}
+
+/// What the keys of a configuration are bound to: the kind of store and the key prefix, each with
+/// its length before it.
+fn scope(kind: &str, prefix: &str) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + kind.len() + prefix.len());
+    for part in [kind, prefix] {
+        out.extend_from_slice(&(part.len() as u32).to_be_bytes());
+        out.extend_from_slice(part.as_bytes());
+    }
+    out
+}
+
+/// One secret, already turned into the keys of its purposes in one configuration.
+pub(crate) struct Secret {
+    id: KeyId,
+    mac: Mac,
+    owner: Mac,
+    /// Seals list metadata.
+    metadata: Zeroizing<[u8; 32]>,
+    /// HMAC keyed with the salt of tokens: the extract step of HKDF for any of them.
+    extract: Mac,
+}
+
+impl Secret {
+    pub(crate) fn id(&self) -> KeyId {
+        self.id
+    }
+
+    /// Authenticates a purpose and `fields`, each with its length before it, so that no two lists
+    /// of fields give the same input.
+    pub(crate) fn tag(&self, purpose: Purpose, fields: &[&[u8]]) -> Tag {
+        let mut mac = self.mac.clone();
+        absorb(&mut mac, purpose.text());
+        authenticate(&mut mac, fields)
+    }
+
+    /// True where `tag` is that of `fields`; in constant time.
+    pub(crate) fn verify(&self, purpose: Purpose, fields: &[&[u8]], tag: &Tag) -> bool {
+        self.tag(purpose, fields).ct_eq(tag).into()
+    }
+
+    pub(crate) fn owner_tag(&self, owner: &str) -> Id {
+        let mut mac = self.owner.clone();
+        Id(authenticate(&mut mac, &[owner.as_bytes()]))
+    }
+
+    /// The public session key: the three parts of `key` and a tag that vouches for them. Safe to
+    /// log and to store: it names a record and opens nothing.
+    pub(crate) fn public_key(&self, key: &SessionKey) -> String {
+        let mut text = String::with_capacity(SessionKey::TEXT + 1 + Id::TEXT);
+        key.push_to(&mut text);
+        text.push('.');
+        push_text(&mut text, &key.tag(self));
+        text
+    }
+
+    pub(crate) fn metadata_key(&self) -> &[u8; 32] {
+        &self.metadata
+    }
+
+    pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
+        // HKDF with a key of the secret as salt and the token as input. The key schedule of the extract step
+        // is kept, and each key is one block of the expand step, all of it made in its place: the
+        // crate leaves a copy of what it expands.
+        let mut extract = self.extract.clone();
+        Update::update(&mut extract, token.bytes());
+        let mut pseudo_random_key = Zeroizing::new([0; 32]);
+        finish(&mut extract, &mut pseudo_random_key);
+        let mut expand = keyed(&pseudo_random_key[..]);
+        let mut block = Zeroizing::new([0; 32]);
+        first_block(&mut expand, b"edge-session/v2 derived key", &mut block);
+        let derived = truncate(&block);
+        let record = Pinned::filled(|record| {
+            first_block(&mut expand, b"edge-session/v2 record key", record);
+            Ok::<(), std::convert::Infallible>(())
+        });
+        let Ok(record) = record;
+        TokenKeys {
+            derived: Id(derived),
+            record: RecordKey(record),
+        }
+    }
+}
+
+/// The secrets of a deployment, the signer first.
+///
+/// The first signs what is minted, all verify. A session keeps its secret until its key is cycled;
+/// dropping a secret from the ring ends its sessions. Roll a new one out as `old,new` everywhere,
+/// then `new,old`, then `new`.
+///
+/// ```
+/// use edge_session::SecretRing;
+/// # let (new, old) = (edge_session::doc::secret(), edge_session::doc::secret() + "!");
+/// // Mints with the new one, and still knows what the old one has signed.
+/// let ring = SecretRing::parse(&format!("{new},{old}"))?;
+/// # let _ = ring;
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
+///
+/// One ring belongs to one deployment. Its keys are bound to the kind of store and to
+/// `SESSION_KEY_PREFIX`; two deployments that have those in common, too, take each other's sessions.
+#[derive(Clone)]
+pub struct SecretRing(Rc<Roots>);
+
+struct Roots {
+    secrets: Vec<Root>,
+    /// The rings of the configurations that were bound last, by their scope: a Worker that makes
+    /// its sessions anew in each request derives its keys once.
+    bound: RefCell<Vec<(Vec<u8>, Ring)>>,
+}
+
+/// Configurations whose keys a ring keeps.
+const BOUND: usize = 16;
+
+/// The secrets of one configuration, the signer first.
+#[derive(Clone)]
+pub(crate) struct Ring(Rc<[Secret]>);
+
+impl SecretRing {
+    /// Reads the ring from the text of `SESSION_SECRET`: one or more secrets of at least 32 bytes,
+    /// separated by commas, the signer first.
+    ///
+    /// ```
+    /// use edge_session::SecretRing;
+    /// # let (new, old) = (edge_session::doc::secret(), edge_session::doc::secret() + "!");
+    /// let ring = SecretRing::parse(&format!("{new},{old}"))?;
+    /// assert!(SecretRing::parse("changeme").is_err());
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `config` where a secret is empty, short, a pattern or a documentation sample, or where two
+    /// have the same key id.
+    pub fn parse(text: &str) -> Result<Self, SessionError> {
+        let mut ring: Vec<Root> = Vec::new();
+        for (index, secret) in text.split(',').map(str::trim).enumerate() {
+            let at = index + 1;
+            refuse_weak(secret).map_err(|why| {
+                SessionError::config(format!(
+                    "SESSION_SECRET: secret {at} of the ring {why}; `npm run secret` prints a good one"
+                ))
+            })?;
+            let secret = Root::new(secret.as_bytes());
+            if ring.iter().any(|other| other.id == secret.id) {
+                return Err(SessionError::config(format!(
+                    "SESSION_SECRET: secret {at} of the ring has the key id of an earlier one; \
+                     remove one of the two"
+                )));
+            }
+            ring.push(secret);
+        }
+        Ok(Self::of(ring))
+    }
+
+    fn of(secrets: Vec<Root>) -> Self {
+        Self(Rc::new(Roots {
+            secrets,
+            bound: RefCell::default(),
+        }))
+    }
+
+    /// That of the vectors, which nobody else may use.
+    #[cfg(test)]
+    pub(crate) fn of_sample(text: &str) -> Self {
+        Self::of(vec![Root::new(text.as_bytes())])
+    }
+
+    /// The ring of a configuration: sessions kept by this kind of store, under this key prefix.
+    pub(crate) fn bind(&self, kind: &str, prefix: &str) -> Ring {
+        let scope = scope(kind, prefix);
+        let mut bound = self.0.bound.borrow_mut();
+        if let Some((_, ring)) = bound.iter().find(|(known, _)| *known == scope) {
+            return ring.clone();
+        }
+        let secrets = self.0.secrets.iter();
+        let ring = Ring(secrets.map(|secret| secret.bind(&scope)).collect());
+        if bound.len() >= BOUND {
+            bound.remove(0);
+        }
+        bound.push((scope, ring.clone()));
+        ring
+    }
+}
+
+impl Ring {
+    /// The ring of this text in a configuration for tests.
+    #[cfg(test)]
+    pub(crate) fn sample(text: &str) -> Self {
+        SecretRing::parse(text).unwrap().bind("custom", "")
+    }
+
+    /// The secret that signs what is minted.
+    pub(crate) fn signer(&self) -> &Secret {
+        // `parse` refuses an empty ring: `split` yields at least one part.
+        &self.0[0]
+    }
+
+    /// All of them, the signer first.
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Secret> {
+        self.0.iter()
+    }
+
+    /// The key of a public session key; `None` where a secret of the ring does not vouch for its
+    /// parts.
+    pub(crate) fn session_key(&self, text: &str) -> Option<SessionKey> {
+        let (parts, tag) = text.rsplit_once('.')?;
+        let key = SessionKey::parse(parts)?;
+        let tag = Id::parse(tag)?.0;
+        let vouches = |secret: &Secret| bool::from(key.tag(secret).ct_eq(&tag));
+        self.iter().any(vouches).then_some(key)
+    }
+
+    pub(crate) fn find(&self, id: KeyId) -> Option<&Secret> {
+        self.0.iter().find(|secret| secret.id == id)
+    }
+}
+
+impl fmt::Debug for SecretRing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SecretRing({} secrets)", self.0.secrets.len())
+    }
+}
+
+fn refuse_weak(secret: &str) -> Result<(), &'static str> {
+    let bytes = secret.as_bytes();
+    if bytes.is_empty() {
+        return Err("is empty");
+    }
+    if bytes.len() < SECRET_MIN_BYTES {
+        return Err("is shorter than 32 bytes");
+    }
+    let distinct = bytes
+        .iter()
+        .enumerate()
+        .filter(|(i, byte)| !bytes[..*i].contains(byte))
+        .count();
+    if distinct < SECRET_MIN_DISTINCT {
+        return Err("repeats a few characters");
+    }
+    let lower = secret.to_ascii_lowercase();
+    if SAMPLE_WORDS.iter().any(|word| text::contains(&lower, word)) {
+        return Err("looks like a sample from documentation");
+    }
+    Ok(())
+}
+
+fn keyed(key: &[u8]) -> Mac {
+    // HMAC takes a key of any length (RFC 2104 section 2); the fallback is never reached.
+    Mac::new_from_slice(key).unwrap_or_else(|_| Mac::new(&Default::default()))
+}
+
+fn expand(root: &Hkdf<Sha256>, info: &[u8], out: &mut [u8]) {
+    // Fails only for more than 255 * 32 bytes (RFC 5869 section 2.3); 32 are the most asked for.
+    let expanded = root.expand(info, out);
+    debug_assert!(expanded.is_ok());
+}
+
+/// The first block of HKDF's expand step (RFC 5869 section 2.3).
+fn first_block(expand: &mut Mac, info: &[u8], out: &mut [u8; 32]) {
+    Update::update(expand, info);
+    Update::update(expand, &[1]);
+    finish(expand, out);
+}
+
+/// Ends what was authenticated, and makes `mac` ready for the next under the same key.
+fn finish(mac: &mut Mac, out: &mut [u8; 32]) {
+    FixedOutputReset::finalize_into_reset(mac, out.into());
+}
+
+fn authenticate(mac: &mut Mac, fields: &[&[u8]]) -> Tag {
+    for field in fields {
+        absorb(mac, field);
+    }
+    let mut full = [0; 32];
+    finish(mac, &mut full);
+    truncate(&full)
+}
+
+fn absorb(mac: &mut Mac, field: &[u8]) {
+    Update::update(mac, &(field.len() as u32).to_be_bytes());
+    Update::update(mac, field);
+}
+
+fn truncate(full: &[u8; 32]) -> Tag {
+    let mut tag = Tag::default();
+    tag.copy_from_slice(&full[..16]);
+    tag
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::port::error::ErrorCode;
+
+    const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+
+    #[test]
+    fn weak_secrets_are_refused_with_a_reason() {
+        for (secret, why) in [
+            ("", "empty"),
+            ("tiny", "shorter than 32"),
+            ("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "repeats"),
+            ("abcabcabcabcabcabcabcabcabcabcabcabcabcabc", "repeats"),
+            ("please-changeme-please-changeme-0123456789", "sample"),
+            ("0123456789 is the secret of the vectors", "sample"),
+            ("0123456789012345678901234567890", "shorter than 32"),
+            ("01234560123456012345601234560123456", "repeats"),
+        ] {
+            let error = SecretRing::parse(secret).unwrap_err();
+            assert_eq!(error.code(), ErrorCode::Config);
+            assert!(error.to_string().contains(why), "{error}");
+            assert!(secret.is_empty() || !error.to_string().contains(secret));
+        }
+        // 32 bytes of 8 kinds are the least that is taken.
+        assert!(SecretRing::parse("01234567012345670123456701234567").is_ok());
+        let error = SecretRing::parse(&format!("{SECRET},")).unwrap_err();
+        assert!(error.to_string().contains("secret 2"), "{error}");
+    }
+
+    #[test]
+    fn two_secrets_with_one_id_are_refused() {
+        let error = SecretRing::parse(&format!("{SECRET},{SECRET}")).unwrap_err();
+        assert!(error.to_string().contains("key id"), "{error}");
+    }
+
+    #[test]
+    fn the_first_signs_and_each_is_found_by_its_id() {
+        let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
+        let ring = Ring::sample(&format!("{SECRET}, {other}"));
+        let first = Ring::sample(SECRET);
+        assert_eq!(ring.signer().id(), first.signer().id());
+        let second = Ring::sample(other);
+        assert!(ring.find(second.signer().id()).is_some());
+        assert!(first.find(second.signer().id()).is_none());
+    }
+
+    #[test]
+    fn fields_cannot_be_shifted_into_each_other() {
+        let ring = Ring::sample(SECRET);
+        let tag = |fields: &[&[u8]]| ring.signer().tag(Purpose::Csrf, fields);
+        assert_ne!(tag(&[b"ab", b"c"]), tag(&[b"a", b"bc"]));
+        assert_ne!(tag(&[b"ab"]), tag(&[b"ab", b""]));
+    }
+
+    #[test]
+    fn keys_are_bound_to_the_kind_of_store_and_the_prefix() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let token = Token::from_bytes(&[1; 32]).unwrap();
+        let of = |kind, prefix| {
+            let ring = ring.bind(kind, prefix);
+            let secret = ring.signer();
+            let keys = secret.derive(&token);
+            (
+                secret.tag(Purpose::Csrf, &[b"x"]),
+                secret.owner_tag("ada"),
+                *secret.metadata_key(),
+                keys.derived,
+                *keys.record.bytes(),
+            )
+        };
+        let one = of("kv", "a");
+        assert_eq!(one, of("kv", "a"), "kept");
+        for (kind, prefix) in [
+            ("kv", "b"),
+            ("kv", ""),
+            ("memory", "a"),
+            ("kva", ""),
+            ("k", "va"),
+        ] {
+            let other = of(kind, prefix);
+            assert_ne!(one.0, other.0, "{kind} {prefix}");
+            assert_ne!(one.1, other.1, "{kind} {prefix}");
+            assert_ne!(one.2, other.2, "{kind} {prefix}");
+            assert_ne!(one.3, other.3, "{kind} {prefix}");
+            assert_ne!(one.4, other.4, "{kind} {prefix}");
+        }
+        // The id names the secret, wherever it is used.
+        assert_eq!(
+            ring.bind("kv", "a").signer().id(),
+            ring.bind("kv", "b").signer().id()
+        );
+        // And only so many are kept.
+        for n in 0..2 * BOUND {
+            ring.bind("kv", &n.to_string());
+        }
+        assert_eq!(ring.0.bound.borrow().len(), BOUND);
+        assert_eq!(one, of("kv", "a"));
+    }
+
+    #[test]
+    fn a_tag_of_one_purpose_is_none_of_another() {
+        let ring = Ring::sample(SECRET);
+        let all = [
+            Purpose::KeyCookie,
+            Purpose::SeenCookie,
+            Purpose::FreshCookie,
+            Purpose::Csrf,
+            Purpose::Event,
+            Purpose::SessionKey,
+        ];
+        for purpose in all {
+            let tag = ring.signer().tag(purpose, &[b"x"]);
+            for other in all {
+                let verified = ring.signer().verify(other, &[b"x"], &tag);
+                assert_eq!(verified, other == purpose, "{purpose:?} as {other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn session_keys_have_one_text() {
+        let ring = Ring::sample(SECRET);
+        let id = |n| Id([n; 16]);
+        let anonymous = SessionKey {
+            owner: None,
+            lineage: id(1),
+            derived: id(2),
+        };
+        let first = SessionKey {
+            owner: Some(ring.signer().owner_tag("ada")),
+            lineage: id(1),
+            derived: id(1),
+        };
+        let [good, other] = [anonymous, first].map(|key| ring.signer().public_key(&key));
+        assert_eq!(ring.session_key(&good), Some(anonymous));
+        assert_eq!(ring.session_key(&other), Some(first));
+        let (parts, tag) = good.rsplit_once('.').unwrap();
+        let other_tag = other.rsplit_once('.').unwrap().1;
+        for bad in [
+            "",
+            "-",
+            "-.a.b",
+            "-.a.b.c",
+            parts,
+            &good[1..],
+            &format!("{good}."),
+            &format!("{good}A"),
+            &format!("{parts}.{other_tag}"),
+            &format!("{parts}.{tag}.{tag}"),
+        ] {
+            assert_eq!(ring.session_key(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_session_key_is_vouched_for_by_any_secret_of_the_ring() {
+        let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
+        let [old, new] = [SECRET, other].map(Ring::sample);
+        let both = Ring::sample(&format!("{other},{SECRET}"));
+        let key = SessionKey {
+            owner: None,
+            lineage: Id([1; 16]),
+            derived: Id([2; 16]),
+        };
+        let text = old.signer().public_key(&key);
+        assert_eq!(both.session_key(&text), Some(key));
+        assert_eq!(new.session_key(&text), None);
+    }
+
+    #[test]
+    fn a_token_is_compared_whole() {
+        let token = Token::from_bytes(&[1; 32]).unwrap();
+        assert!(token.is(&token.clone()));
+        for at in 0..32 {
+            let mut bytes = [1; 32];
+            bytes[at] = 2;
+            assert!(!token.is(&Token::from_bytes(&bytes).unwrap()));
+        }
+        for wrong in [0, 31, 33] {
+            assert!(Token::from_bytes(&vec![1; wrong]).is_none());
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_secret_is_printed() {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        assert_eq!(format!("{ring:?}"), "SecretRing(1 secrets)");
+        assert_eq!(format!("{:?}", Id([0; 16])), "Id(AAAAAAAAAAAAAAAAAAAAAA)");
+    }
+}

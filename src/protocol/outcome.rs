@@ -1,0 +1,698 @@
+//! What a load found: one pure function from everything that can be seen to one of twelve words.
+//!
+//! Cookies, markers and copies of the record may each be late, lost or old. [`judge`] decides what
+//! they mean together; nothing else in this crate does.
+
+use crate::port::error::ErrorCode;
+use crate::port::events::EventKind;
+use crate::protocol::expiry::Limits;
+use crate::protocol::keys::Id;
+use crate::protocol::record::{Envelope, Unreadable};
+use crate::protocol::revocation::{Death, Markers};
+use crate::protocol::version::Version;
+
+/// What a load found.
+///
+/// ```
+/// # edge_session::doc::with_session(|session| {
+/// use edge_session::Outcome;
+/// let greeting = match session.outcome() {
+///     Outcome::New => "Welcome.",
+///     Outcome::Expired | Outcome::Gone => "You were away for long.",
+///     _ => "Hello again.",
+/// };
+/// assert_eq!(greeting, "Welcome.");
+/// # Ok(()) });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// No session cookie came.
+    New,
+    /// The session is there.
+    Loaded,
+    /// The session went on under a new token: it can be read for a while, not saved.
+    Rotated,
+    /// The session is too young for this location to see: nothing can be said of it yet.
+    Pending,
+    /// Only an older copy than this browser has saved can be seen: it can be read, not saved.
+    Stale,
+    /// The session is no longer in the store.
+    Gone,
+    /// The session's end has passed.
+    Expired,
+    /// The session was ended by a logout or a revocation.
+    Revoked,
+    /// The cookie is not one that we wrote.
+    Rejected,
+    /// Two authentic cookies of different sessions came: none is chosen.
+    Ambiguous,
+    /// What is stored does not open.
+    Corrupt,
+    /// The store could not be asked.
+    Unavailable,
+}
+
+impl Outcome {
+    /// The stable text of this outcome.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::Outcome::Loaded.as_str(), "loaded");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Loaded => "loaded",
+            Self::Rotated => "rotated",
+            Self::Pending => "pending",
+            Self::Stale => "stale",
+            Self::Gone => "gone",
+            Self::Expired => "expired",
+            Self::Revoked => "revoked",
+            Self::Rejected => "rejected",
+            Self::Ambiguous => "ambiguous",
+            Self::Corrupt => "corrupt",
+            Self::Unavailable => "unavailable",
+        }
+    }
+
+    /// What a load with this outcome is reported as; a visitor without a session is no event.
+    pub(crate) const fn event(self) -> Option<EventKind> {
+        Some(match self {
+            Self::New => return None,
+            Self::Loaded => EventKind::Loaded,
+            Self::Rotated => EventKind::Rotated,
+            Self::Pending => EventKind::Pending,
+            Self::Stale => EventKind::Stale,
+            Self::Gone => EventKind::Gone,
+            Self::Expired => EventKind::Expired,
+            Self::Revoked => EventKind::Revoked,
+            Self::Rejected => EventKind::Rejected,
+            Self::Ambiguous => EventKind::Ambiguous,
+            Self::Corrupt => EventKind::Corrupt,
+            Self::Unavailable => EventKind::StoreError,
+        })
+    }
+}
+
+/// What may be done with a session after a load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Read and saved.
+    Live,
+    /// Read; a save is the error of this code.
+    ReadOnly(ErrorCode),
+    /// Nothing: every accessor is the error of this code.
+    Closed(ErrorCode),
+    /// It counts as no cookie: empty, and the first save makes a new session.
+    Empty,
+    /// Empty; changes last for this answer, and only a login makes a session.
+    Detached,
+}
+
+/// Everything that can be seen of one session.
+pub(crate) struct Sight {
+    pub(crate) now: i64,
+    /// When the store was asked: what it did not show then it may show now.
+    pub(crate) asked_at: i64,
+    /// W in milliseconds.
+    pub(crate) window: i64,
+    /// The idle time of the settings, in seconds, 0 for none.
+    pub(crate) idle: u32,
+    pub(crate) lineage: Id,
+    pub(crate) minted_at: i64,
+    /// When this ticket ends, whatever happens.
+    pub(crate) end: i64,
+    pub(crate) markers: Markers,
+    /// What stands in the store; `None` for nothing.
+    pub(crate) stored: Option<Result<Envelope, Unreadable>>,
+    /// What else knows the record: the browser's overlay, saved less than W ago, and the isolate.
+    pub(crate) known: [Option<Envelope>; 2],
+    /// Version and instant of the browser's last save.
+    pub(crate) fresh: Option<(Version, i64)>,
+    pub(crate) seen: Option<i64>,
+}
+
+/// What [`judge`] makes of it.
+#[derive(Debug)]
+pub(crate) struct Finding {
+    pub(crate) outcome: Outcome,
+    pub(crate) access: Access,
+    /// The session as far as it may be read.
+    pub(crate) envelope: Option<Envelope>,
+    /// The session whose end has passed, for the save that gives it another.
+    pub(crate) ended: Option<Envelope>,
+    /// Two copies were joined of which neither knew all of the other.
+    pub(crate) conflict: bool,
+    /// When the browser was last here.
+    pub(crate) last_seen: i64,
+}
+
+impl Finding {
+    pub(crate) fn nothing(outcome: Outcome, access: Access) -> Self {
+        Self {
+            outcome,
+            access,
+            envelope: None,
+            ended: None,
+            conflict: false,
+            last_seen: i64::MIN,
+        }
+    }
+
+    fn found(outcome: Outcome, access: Access, copies: Copies, last_seen: i64) -> Self {
+        let Copies { joined, conflict } = copies;
+        Self {
+            outcome,
+            access,
+            envelope: Some(joined),
+            ended: None,
+            conflict,
+            last_seen,
+        }
+    }
+}
+
+/// Milliseconds that clocks of two servers are taken to differ at most.
+pub(crate) const CLOCK_SKEW: i64 = 2_000;
+
+/// Windows that a tombstone of a removed key is kept: longer than any copy may lag.
+pub(crate) const TOMBSTONE_WINDOWS: i64 = 10;
+
+struct Copies {
+    joined: Envelope,
+    conflict: bool,
+}
+
+/// What this browser may do with its session.
+pub(crate) fn judge(sight: Sight) -> Finding {
+    let Sight {
+        now,
+        asked_at,
+        window,
+        idle,
+        lineage,
+        minted_at,
+        end,
+        markers,
+        stored,
+        known,
+        fresh,
+        seen,
+    } = sight;
+    let within_window = |instant: i64| now < instant.saturating_add(window);
+    let idle = if mutant!(idle_time_ignored) { 0 } else { idle };
+    let horizon = now.saturating_sub(window.saturating_mul(TOMBSTONE_WINDOWS));
+
+    let (stored, unreadable) = match stored {
+        Some(Ok(envelope)) => (Some(envelope), None),
+        Some(Err(why)) => (None, Some(why)),
+        None => (None, None),
+    };
+    let copies =
+        stored
+            .into_iter()
+            .chain(known.into_iter().flatten())
+            .fold(None, |copies, copy| {
+                let Some(Copies { joined, conflict }) = copies else {
+                    return Some(Copies {
+                        joined: copy,
+                        conflict: false,
+                    });
+                };
+                let conflict = conflict
+                    || (!joined.contains(&copy, horizon) && !copy.contains(&joined, horizon));
+                Some(Copies {
+                    joined: joined.join(copy),
+                    conflict,
+                })
+            });
+
+    // Death is judged first: nothing that a copy says brings a session back.
+    let bound_at = copies
+        .as_ref()
+        .and_then(|copies| Some(copies.joined.bound.as_ref()?.at));
+    let death = markers.death(lineage, bound_at);
+    let last_seen = |copies: &Copies| {
+        // A server whose clock is ahead must not make a session outlive its idle time.
+        let seen = seen.filter(|seen| *seen <= now.saturating_add(CLOCK_SKEW));
+        seen.map_or(copies.joined.saved_at, |seen| {
+            seen.max(copies.joined.saved_at)
+        })
+    };
+    let passed = |copies: &Copies| {
+        Limits::new(copies.joined.expiry, idle, last_seen(copies), end).passed(now)
+    };
+    match death {
+        Some(marker) if marker.death == Death::Revoked => {
+            let access = if within_window(marker.at) && !mutant!(dead_ticket_mints) {
+                Access::ReadOnly(ErrorCode::Revoked)
+            } else {
+                Access::Empty
+            };
+            return Finding::nothing(Outcome::Revoked, access);
+        }
+        Some(marker) if !within_window(marker.at) && !mutant!(grace_never_ends) => {
+            return Finding::nothing(Outcome::Rotated, Access::Empty);
+        }
+        Some(_) => {
+            return match copies {
+                Some(copies) if !passed(&copies) => {
+                    let last_seen = last_seen(&copies);
+                    let access = Access::ReadOnly(ErrorCode::Rotated);
+                    Finding::found(Outcome::Rotated, access, copies, last_seen)
+                }
+                // An empty session would read as "logged out", which it is not.
+                _ => Finding::nothing(Outcome::Rotated, Access::Closed(ErrorCode::Rotated)),
+            };
+        }
+        None => {}
+    }
+
+    match unreadable {
+        Some(Unreadable::UnknownFormat) => {
+            let access = Access::Closed(ErrorCode::Unavailable);
+            return Finding::nothing(Outcome::Unavailable, access);
+        }
+        Some(Unreadable::Corrupt) => return Finding::nothing(Outcome::Corrupt, Access::Empty),
+        None => {}
+    }
+
+    let pending = || Finding::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
+    let may_be_unseen = |instant: i64| asked_at < instant.saturating_add(window);
+    let floor = fresh.filter(|(_, saved_at)| may_be_unseen(*saved_at));
+    let Some(copies) = copies else {
+        return if (may_be_unseen(minted_at) || floor.is_some()) && !mutant!(absence_taken_for_gone)
+        {
+            pending()
+        } else {
+            Finding::nothing(Outcome::Gone, Access::Empty)
+        };
+    };
+
+    // Staleness is judged before expiry: the end that a stale copy knows may have been moved.
+    let stale = floor.is_some_and(|(version, saved_at)| {
+        copies.joined.version < version
+            && copies.joined.saved_at <= saved_at
+            && !mutant!(version_ignored)
+    });
+    let seen = last_seen(&copies);
+    match (stale, passed(&copies)) {
+        (true, true) if mutant!(expiry_before_staleness) => {
+            Finding::nothing(Outcome::Expired, Access::Empty)
+        }
+        (true, true) => pending(),
+        (true, false) if mutant!(stale_saved) => {
+            Finding::found(Outcome::Stale, Access::Live, copies, seen)
+        }
+        (true, false) => Finding::found(
+            Outcome::Stale,
+            Access::ReadOnly(ErrorCode::Stale),
+            copies,
+            seen,
+        ),
+        (false, true) => Finding {
+            ended: Some(copies.joined),
+            ..Finding::nothing(Outcome::Expired, Access::Empty)
+        },
+        (false, false) => Finding::found(Outcome::Loaded, Access::Live, copies, seen),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protocol::expiry::OwnLimits;
+    use crate::protocol::record::Bound;
+    use crate::protocol::revocation::{Marker, OwnerMarker};
+
+    const NOW: i64 = 10_000_000;
+    const W: i64 = 102_000;
+    const LONG_AGO: i64 = NOW - 2 * W;
+
+    fn copy(counter: u32, saved_at: i64) -> Envelope {
+        let mut envelope = Envelope::begin(0, NOW + W);
+        envelope.version = Version { counter, writer: 1 };
+        envelope.saved_at = saved_at;
+        envelope
+    }
+
+    fn owned(counter: u32, saved_at: i64, bound_at: i64) -> Envelope {
+        let bound = Some(Bound {
+            owner: "ada".into(),
+            at: bound_at,
+        });
+        Envelope {
+            bound,
+            ..copy(counter, saved_at)
+        }
+    }
+
+    fn fresh(counter: u32, saved_at: i64) -> Option<(Version, i64)> {
+        Some((Version { counter, writer: 1 }, saved_at))
+    }
+
+    fn sight() -> Sight {
+        Sight {
+            now: NOW,
+            asked_at: NOW,
+            window: W,
+            idle: 3_600,
+            lineage: Id([1; 16]),
+            minted_at: LONG_AGO,
+            end: NOW + W,
+            markers: Markers::default(),
+            stored: None,
+            known: [None, None],
+            fresh: None,
+            seen: None,
+        }
+    }
+
+    fn key(marker: Marker) -> Markers {
+        Markers {
+            key: Some(marker),
+            ..Markers::default()
+        }
+    }
+
+    #[test]
+    fn the_table_of_cases() {
+        use Access::{Closed, Empty, Live, ReadOnly};
+        let stored = |envelope| Some(Ok(envelope));
+        let cases: Vec<(&str, Sight, Outcome, Access)> = vec![
+            (
+                "there",
+                Sight {
+                    stored: stored(copy(1, LONG_AGO)),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            ("nothing, and old enough", sight(), Outcome::Gone, Empty),
+            (
+                "nothing, just minted",
+                Sight {
+                    minted_at: NOW - W + 1,
+                    ..sight()
+                },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            (
+                "nothing, minted W ago",
+                Sight {
+                    minted_at: NOW - W,
+                    ..sight()
+                },
+                Outcome::Gone,
+                Empty,
+            ),
+            (
+                "nothing, just saved",
+                Sight {
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            (
+                "nothing in the store, the browser carries it",
+                Sight {
+                    minted_at: NOW,
+                    known: [Some(copy(1, NOW)), None],
+                    fresh: fresh(1, NOW),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved",
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Stale,
+                ReadOnly(ErrorCode::Stale),
+            ),
+            (
+                "older than saved, made up by the overlay",
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    known: [Some(copy(4, NOW - 1)), None],
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved, but saved later: another writer's",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "older than saved W ago: a lost put must not wedge a session",
+                Sight {
+                    stored: stored(copy(3, LONG_AGO)),
+                    fresh: fresh(4, NOW - W),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "stale and past its own end: the end may have moved",
+                Sight {
+                    stored: stored(Envelope {
+                        expiry: OwnLimits {
+                            end: Some(NOW),
+                            ..OwnLimits::default()
+                        },
+                        ..copy(3, LONG_AGO)
+                    }),
+                    fresh: fresh(4, NOW - 1),
+                    ..sight()
+                },
+                Outcome::Pending,
+                Closed(ErrorCode::Pending),
+            ),
+            (
+                "past its own end",
+                Sight {
+                    stored: stored(Envelope {
+                        expiry: OwnLimits {
+                            end: Some(NOW),
+                            ..OwnLimits::default()
+                        },
+                        ..copy(3, LONG_AGO)
+                    }),
+                    ..sight()
+                },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "idle too long",
+                Sight {
+                    stored: stored(copy(3, NOW - 3_600_000)),
+                    ..sight()
+                },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "idle, but seen",
+                Sight {
+                    stored: stored(copy(3, 0)),
+                    seen: Some(NOW - 3_599_999),
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "seen by a clock that was ahead",
+                Sight {
+                    stored: stored(copy(3, 0)),
+                    seen: Some(NOW + CLOCK_SKEW + 1),
+                    ..sight()
+                },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "at the hard end",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    end: NOW,
+                    ..sight()
+                },
+                Outcome::Expired,
+                Empty,
+            ),
+            (
+                "rotated just now",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::rotated(NOW - W + 1)),
+                    ..sight()
+                },
+                Outcome::Rotated,
+                ReadOnly(ErrorCode::Rotated),
+            ),
+            (
+                "rotated just now, and nothing to read",
+                Sight {
+                    markers: key(Marker::rotated(NOW)),
+                    ..sight()
+                },
+                Outcome::Rotated,
+                Closed(ErrorCode::Rotated),
+            ),
+            (
+                "rotated W ago",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::rotated(NOW - W)),
+                    ..sight()
+                },
+                Outcome::Rotated,
+                Empty,
+            ),
+            (
+                "revoked just now",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::revoked(NOW)),
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "revoked W ago",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: key(Marker::revoked(0)),
+                    ..sight()
+                },
+                Outcome::Revoked,
+                Empty,
+            ),
+            (
+                "the whole lineage revoked",
+                Sight {
+                    stored: stored(copy(3, NOW)),
+                    markers: Markers {
+                        lineage: Some(Marker::revoked(NOW)),
+                        ..Markers::default()
+                    },
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "revoked and damaged: death first",
+                Sight {
+                    stored: Some(Err(Unreadable::Corrupt)),
+                    markers: key(Marker::revoked(NOW)),
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "the owner's sessions revoked",
+                Sight {
+                    stored: stored(owned(3, NOW, NOW - 5)),
+                    markers: Markers {
+                        owner: Some(OwnerMarker {
+                            at: NOW - 5,
+                            except: vec![],
+                        }),
+                        ..Markers::default()
+                    },
+                    ..sight()
+                },
+                Outcome::Revoked,
+                ReadOnly(ErrorCode::Revoked),
+            ),
+            (
+                "logged in after the owner's sessions were revoked",
+                Sight {
+                    stored: stored(owned(3, NOW, NOW - 4)),
+                    markers: Markers {
+                        owner: Some(OwnerMarker {
+                            at: NOW - 5,
+                            except: vec![],
+                        }),
+                        ..Markers::default()
+                    },
+                    ..sight()
+                },
+                Outcome::Loaded,
+                Live,
+            ),
+            (
+                "damaged",
+                Sight {
+                    stored: Some(Err(Unreadable::Corrupt)),
+                    ..sight()
+                },
+                Outcome::Corrupt,
+                Empty,
+            ),
+            (
+                "of a later release",
+                Sight {
+                    stored: Some(Err(Unreadable::UnknownFormat)),
+                    ..sight()
+                },
+                Outcome::Unavailable,
+                Closed(ErrorCode::Unavailable),
+            ),
+        ];
+        for (name, sight, outcome, access) in cases {
+            let finding = judge(sight);
+            assert_eq!(
+                (finding.outcome, finding.access),
+                (outcome, access),
+                "{name}"
+            );
+            let readable = matches!(
+                (outcome, access),
+                (_, Live) | (Outcome::Stale | Outcome::Rotated, ReadOnly(_))
+            );
+            assert_eq!(finding.envelope.is_some(), readable, "{name}");
+        }
+    }
+
+    #[test]
+    fn copies_that_did_not_know_of_each_other_are_a_conflict() {
+        let mut one = copy(2, NOW);
+        one.data.values.set("x", "1".into());
+        one.data.settle(one.version, 0);
+        let mut two = copy(2, NOW);
+        two.version.writer = 2;
+        two.data.values.set("y", "1".into());
+        two.data.settle(two.version, 0);
+        let finding = judge(Sight {
+            stored: Some(Ok(one)),
+            known: [Some(two), None],
+            ..sight()
+        });
+        assert!(finding.conflict);
+        assert_eq!(finding.envelope.unwrap().data.values.len(), 2);
+    }
+}

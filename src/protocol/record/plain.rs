@@ -1,0 +1,230 @@
+//! The record as plain JSON, for `SESSION_SEAL=false`.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use super::{Bound, Device, Envelope, Unreadable};
+use crate::protocol::data::{Data, Slot, Table};
+use crate::protocol::expiry::{Idle, OwnLimits};
+use crate::protocol::json;
+use crate::protocol::version::Version;
+
+const FORMAT: i64 = 2;
+
+/// `None` where a value is no JSON.
+pub(super) fn write(envelope: &Envelope) -> Option<String> {
+    let mut out = format!("{{\"format\":{FORMAT}");
+    field(&mut out, "version", &pair(envelope.version));
+    instant(&mut out, "createdAt", Some(envelope.created_at));
+    instant(&mut out, "savedAt", Some(envelope.saved_at));
+    instant(&mut out, "hardEnd", Some(envelope.hard_end));
+    let bound = envelope.bound.as_ref();
+    text(&mut out, "owner", bound.map(|bound| &*bound.owner));
+    instant(&mut out, "boundAt", bound.map(|bound| bound.at));
+    instant(&mut out, "authTime", envelope.auth_time);
+    text(&mut out, "userAgent", envelope.device.user_agent.as_deref());
+    text(&mut out, "place", envelope.device.place.as_deref());
+    field(&mut out, "expiry", &limits(envelope.expiry));
+    field(&mut out, "expiryVersion", &pair(envelope.expiry_version));
+    field(&mut out, "cleared", &pair(envelope.data.cleared()));
+    let names = ["data", "dataVersions", "dataRemoved"];
+    table(&mut out, names, &envelope.data.values)?;
+    let names = ["flash", "flashVersions", "flashRemoved"];
+    table(&mut out, names, &envelope.data.flash)?;
+    out.push('}');
+    Some(out)
+}
+
+fn field(out: &mut String, name: &str, json: &str) {
+    out.push_str(",\"");
+    out.push_str(name);
+    out.push_str("\":");
+    out.push_str(json);
+}
+
+fn instant(out: &mut String, name: &str, at: Option<i64>) {
+    if let Some(at) = at {
+        field(out, name, &at.to_string());
+    }
+}
+
+fn text(out: &mut String, name: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        field(out, name, "");
+        json::quote(out, text);
+    }
+}
+
+fn limits(own: OwnLimits) -> String {
+    let end = own.end.map_or("null".to_owned(), |at| at.to_string());
+    let idle = match own.idle {
+        Idle::Default => "\"default\"".to_owned(),
+        Idle::None => "\"none\"".to_owned(),
+        Idle::Seconds(seconds) => seconds.to_string(),
+    };
+    let browser_close = own.browser_close;
+    format!("{{\"end\":{end},\"idle\":{idle},\"browserClose\":{browser_close}}}")
+}
+
+fn pair(version: Version) -> String {
+    format!("[{},{}]", version.counter, version.writer)
+}
+
+/// The values, their versions, and the keys that were removed: an object each.
+fn table(out: &mut String, names: [&str; 3], table: &Table) -> Option<()> {
+    let mut objects = [(); 3].map(|()| String::new());
+    let member = |object: &mut String, key: &str, json: &str| {
+        object.push(if object.is_empty() { '{' } else { ',' });
+        json::quote(object, key);
+        object.push(':');
+        object.push_str(json);
+    };
+    let [values, versions, removed] = &mut objects;
+    for (key, version, slot) in table.settled() {
+        match slot {
+            Slot::Value(text) => {
+                member(values, key, json::value(text)?);
+                member(versions, key, &pair(version));
+            }
+            Slot::Removed(at) => {
+                let Version { counter, writer } = version;
+                let mut stone = String::new();
+                // Writing to a String does not fail.
+                let _ = write!(stone, "[{counter},{writer},{at}]");
+                member(removed, key, &stone);
+            }
+        }
+    }
+    for (name, object) in names.into_iter().zip(objects) {
+        let (open, close) = if object.is_empty() {
+            ("{", "}")
+        } else {
+            ("", "}")
+        };
+        field(out, name, open);
+        out.push_str(&object);
+        out.push_str(close);
+    }
+    Some(())
+}
+
+pub(super) fn read(text: &str) -> Result<Envelope, Unreadable> {
+    let fields = Fields(json::members(text).ok_or(Unreadable::Corrupt)?);
+    match fields.instant("format") {
+        Some(Some(FORMAT)) => fields.envelope().ok_or(Unreadable::Corrupt),
+        Some(Some(_)) => Err(Unreadable::UnknownFormat),
+        _ => Err(Unreadable::Corrupt),
+    }
+}
+
+/// The members of the record: their names as written, and their JSON texts.
+struct Fields<'a>(Vec<(&'a str, &'a str)>);
+
+impl Fields<'_> {
+    fn envelope(&self) -> Option<Envelope> {
+        let mut data = Data::default();
+        data.set_cleared(version(self.need("cleared")?)?);
+        let names = ["data", "dataVersions", "dataRemoved"];
+        self.table(names, &mut data.values)?;
+        let names = ["flash", "flashVersions", "flashRemoved"];
+        self.table(names, &mut data.flash)?;
+        Some(Envelope {
+            version: version(self.need("version")?)?,
+            created_at: self.instant("createdAt")??,
+            saved_at: self.instant("savedAt")??,
+            hard_end: self.instant("hardEnd")??,
+            bound: match (self.text("owner")?, self.instant("boundAt")?) {
+                (Some(owner), Some(at)) => Some(Bound { owner, at }),
+                (None, None) => None,
+                _ => return None,
+            },
+            auth_time: self.instant("authTime")?,
+            expiry: Fields(json::members(self.need("expiry")?)?).limits()?,
+            expiry_version: version(self.need("expiryVersion")?)?,
+            device: Device {
+                user_agent: self.text("userAgent")?,
+                place: self.text("place")?,
+            },
+            data,
+        })
+    }
+
+    fn limits(&self) -> Option<OwnLimits> {
+        Some(OwnLimits {
+            end: self.instant("end")?,
+            idle: match self.need("idle")? {
+                "\"default\"" => Idle::Default,
+                "\"none\"" => Idle::None,
+                seconds => Idle::Seconds(seconds.parse().ok().filter(|seconds| *seconds > 0)?),
+            },
+            browser_close: match self.need("browserClose")? {
+                "true" => true,
+                "false" => false,
+                _ => return None,
+            },
+        })
+    }
+
+    /// The JSON of a member that may be missing or null; `None` where it stands twice.
+    fn find(&self, wanted: &str) -> Option<Option<&str>> {
+        let is_it = |name: &str| name.get(1..name.len() - 1) == Some(wanted);
+        let mut found = self.0.iter().filter(|(name, _)| is_it(name));
+        let first = found.next();
+        if found.next().is_some() {
+            return None;
+        }
+        Some(first.map(|(_, json)| *json).filter(|json| *json != "null"))
+    }
+
+    fn need(&self, name: &str) -> Option<&str> {
+        self.find(name)?
+    }
+
+    fn instant(&self, name: &str) -> Option<Option<i64>> {
+        match self.find(name)? {
+            Some(json) => json.parse().ok().map(Some),
+            None => Some(None),
+        }
+    }
+
+    fn text(&self, name: &str) -> Option<Option<Rc<str>>> {
+        match self.find(name)? {
+            Some(json) => Some(Some(json::unquote(json)?.into())),
+            None => Some(None),
+        }
+    }
+
+    fn table(&self, [values, versions, removed]: [&str; 3], table: &mut Table) -> Option<()> {
+        let values = json::members(self.need(values)?)?;
+        let versions = json::members(self.need(versions)?)?;
+        // Written side by side in one order: a person who edits one has to edit the other.
+        if values.len() != versions.len() {
+            return None;
+        }
+        for ((key, value), (other, stamp)) in values.into_iter().zip(versions) {
+            let key = json::unquote(key)?;
+            if json::unquote(other)? != key {
+                return None;
+            }
+            table.restore(key.into(), version(stamp)?, Slot::Value(value.into()))?;
+        }
+        for (key, stone) in json::members(self.need(removed)?)? {
+            let [counter, writer, at] = <[&str; 3]>::try_from(json::elements(stone)?).ok()?;
+            let version = Version {
+                counter: counter.parse().ok()?,
+                writer: writer.parse().ok()?,
+            };
+            let slot = Slot::Removed(at.parse().ok()?);
+            table.restore(json::unquote(key)?.into(), version, slot)?;
+        }
+        Some(())
+    }
+}
+
+fn version(json: &str) -> Option<Version> {
+    let [counter, writer] = <[&str; 2]>::try_from(json::elements(json)?).ok()?;
+    Some(Version {
+        counter: counter.parse().ok()?,
+        writer: writer.parse().ok()?,
+    })
+}

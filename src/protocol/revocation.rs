@@ -1,0 +1,413 @@
+//! Markers: keys in the namespace that say that sessions are dead.
+//!
+//! A marker is a key of its own, because a put is all that the store orders: a tombstone under the
+//! record's own key would be overwritten by the late save of a request that began before the
+//! logout. Session writers never write one of these keys, so nothing brings a session back.
+//!
+//! * `k.<derived key>`: this key is dead, since the session went on under another (*rotated*) or
+//!   ended (*revoked*);
+//! * `l.<lineage>`: every key that the session ever had or will have is dead;
+//! * `o.<owner tag>`: the owner's sessions that were bound at or before an instant are dead, but
+//!   for the lineages excepted;
+//! * `p.<owner tag>` is no marker: it keeps how far ending an owner's sessions one by one has come.
+
+use crate::port::error::ErrorCode;
+use crate::protocol::keys::{Id, SessionKey};
+use crate::protocol::outcome::CLOCK_SKEW;
+use crate::protocol::wire::{decode_text, encode_text};
+
+/// What a marker holds, as text: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
+const FORMAT: &str = "2";
+
+/// Seconds that a marker outlives the last session it speaks of.
+pub(crate) const MARKER_MARGIN: i64 = 300;
+/// Seconds that a marker lives where the hard end of its sessions is not known: as long as any
+/// cookie may (400 days, rfc6265bis section 5.5).
+pub(crate) const MARKER_MAX_TTL: u32 = 34_560_000;
+
+/// Why a key is dead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// The session goes on under a new key.
+    Rotated,
+    /// The session is over.
+    Revoked,
+}
+
+impl Death {
+    /// What a save of it is refused with.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::Rotated => ErrorCode::Rotated,
+            Self::Revoked => ErrorCode::Revoked,
+        }
+    }
+}
+
+/// A `k.` or `l.` marker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Marker {
+    pub(crate) death: Death,
+    pub(crate) at: i64,
+}
+
+impl Marker {
+    pub(crate) fn revoked(at: i64) -> Self {
+        Self {
+            death: Death::Revoked,
+            at,
+        }
+    }
+
+    pub(crate) fn rotated(at: i64) -> Self {
+        Self {
+            death: Death::Rotated,
+            at,
+        }
+    }
+
+    /// Of two markers for one key the one that decides: a revocation before a rotation, then the
+    /// earlier, from which the grace runs.
+    pub(crate) fn or_earlier(self, other: Self) -> Self {
+        match (self.death, other.death) {
+            (Death::Revoked, Death::Rotated) => self,
+            (Death::Rotated, Death::Revoked) => other,
+            _ if self.at <= other.at => self,
+            _ => other,
+        }
+    }
+
+    pub(crate) fn encode(self) -> String {
+        let death = match self.death {
+            Death::Rotated => 'r',
+            Death::Revoked => 'x',
+        };
+        format!("{FORMAT} {death} {}", self.at)
+    }
+
+    /// Reads a marker. That the key is there at all says that something died: what cannot be
+    /// read is taken as an old revocation.
+    pub(crate) fn decode(text: &str) -> Self {
+        let mut words = text.split(' ');
+        let read = (
+            words.next(),
+            words.next(),
+            words.next().and_then(|at| at.parse().ok()),
+        );
+        match read {
+            (Some(FORMAT), Some("r"), Some(at)) => Self::rotated(at),
+            (Some(FORMAT), Some("x"), Some(at)) => Self::revoked(at),
+            _ => Self::revoked(0),
+        }
+    }
+}
+
+/// An `o.` marker: sessions of an owner bound at or before `at` are dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct OwnerMarker {
+    pub(crate) at: i64,
+    pub(crate) except: Vec<Id>,
+}
+
+impl OwnerMarker {
+    pub(crate) fn encode(&self) -> String {
+        let mut text = format!("{FORMAT} o {}", self.at);
+        for lineage in &self.except {
+            text.push(' ');
+            text.push_str(&lineage.to_string());
+        }
+        text
+    }
+
+    /// `None` for what cannot be read: then nobody knows who is meant.
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (Some(FORMAT), Some("o")) = (words.next(), words.next()) else {
+            return None;
+        };
+        let at = words.next()?.parse().ok()?;
+        let except = words.map(Id::parse).collect::<Option<_>>()?;
+        Some(Self { at, except })
+    }
+
+    /// True where it says that a session of this lineage, bound at `bound_at`, is dead.
+    pub(crate) fn kills(&self, lineage: Id, bound_at: i64) -> bool {
+        bound_at <= self.at && !self.except.contains(&lineage)
+    }
+}
+
+impl OwnerMarker {
+    /// The marker of a call at `now` that spares `except`. Another server's clock may be ahead; and
+    /// each call is later than all that it knows of, so that two are never mistaken for one.
+    pub(crate) fn later_than(known: Option<&Self>, now: i64, except: &[Id]) -> Self {
+        let known = known.map_or(i64::MIN, |known| known.at.saturating_add(1));
+        Self {
+            at: known.max(now.saturating_add(CLOCK_SKEW)),
+            except: except.to_vec(),
+        }
+    }
+
+    /// Of two markers of one owner the one that counts: the later, for all that it does not except.
+    pub(crate) fn latest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if other.at > one.at => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+/// How far ending all of an owner's sessions has come, for the call that goes on with it.
+///
+/// It says: of the records that a listing shows before `cursor`, each of a session bound at or
+/// before `since` has markers of its own, but for the lineages spared. That stays true, however old
+/// it is; where it is lost, the next call begins at the start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) since: i64,
+    pub(crate) cursor: String,
+    pub(crate) spared: Vec<Id>,
+}
+
+impl Progress {
+    pub(crate) fn encode(&self) -> String {
+        // A cursor is the store's: whatever is in it.
+        let cursor = encode_text(self.cursor.as_bytes());
+        let mut text = format!("{FORMAT} p {} {cursor}", self.since);
+        for lineage in &self.spared {
+            text.push(' ');
+            text.push_str(&lineage.to_string());
+        }
+        text
+    }
+
+    pub(crate) fn decode(text: &str) -> Option<Self> {
+        let mut words = text.split(' ');
+        let (Some(FORMAT), Some("p")) = (words.next(), words.next()) else {
+            return None;
+        };
+        Some(Self {
+            since: words.next()?.parse().ok()?,
+            cursor: String::from_utf8(decode_text(words.next()?)?).ok()?,
+            spared: words.map(Id::parse).collect::<Option<_>>()?,
+        })
+    }
+}
+
+/// What the markers of one session say; `None` for one that is not there or was not read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Markers {
+    pub(crate) key: Option<Marker>,
+    pub(crate) lineage: Option<Marker>,
+    pub(crate) owner: Option<OwnerMarker>,
+}
+
+impl Markers {
+    /// Adds what `other` has heard.
+    pub(crate) fn add(&mut self, other: Self) {
+        let either = |one: Option<Marker>, other: Option<Marker>| match (one, other) {
+            (Some(one), Some(other)) => Some(one.or_earlier(other)),
+            (one, other) => one.or(other),
+        };
+        self.key = either(self.key, other.key);
+        self.lineage = either(self.lineage, other.lineage);
+        self.owner = OwnerMarker::latest(self.owner.take(), other.owner);
+    }
+
+    /// The marker that decides: a revocation before a rotation, since a session that ended does
+    /// not go on.
+    pub(crate) fn death(&self, lineage: Id, bound_at: Option<i64>) -> Option<Marker> {
+        let by_owner = match (&self.owner, bound_at) {
+            _ if mutant!(owner_marker_ignored) => None,
+            (Some(owner), Some(at)) if owner.kills(lineage, at) => Some(Marker::revoked(owner.at)),
+            _ => None,
+        };
+        let all = [self.key, self.lineage, by_owner];
+        let revoked = all
+            .iter()
+            .flatten()
+            .filter(|marker| marker.death == Death::Revoked);
+        // The first word of it counts: from then on its grace runs.
+        revoked.min_by_key(|marker| marker.at).copied().or(self.key)
+    }
+}
+
+/// The keys that a revocation of `key` names: this key, the whole lineage, and its first key.
+pub(crate) fn named_by_revocation(key: &SessionKey) -> (Vec<Id>, Id) {
+    let mut keys = vec![key.derived];
+    if !key.is_first() {
+        // The first key *is* the lineage, and a load of it does not ask for the `l.` marker.
+        keys.push(key.lineage);
+    }
+    (keys, key.lineage)
+}
+
+/// Seconds that a marker for a session with this hard end has to stay.
+pub(crate) fn marker_ttl(hard_end: Option<i64>, now: i64) -> u32 {
+    if mutant!(marker_ttl_short) {
+        return 60;
+    }
+    hard_end.map_or(MARKER_MAX_TTL, |end| {
+        let left = end.saturating_sub(now).max(0) / 1_000 + 1 + MARKER_MARGIN;
+        u32::try_from(left).unwrap_or(MARKER_MAX_TTL)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: Id = Id([1; 16]);
+    const B: Id = Id([2; 16]);
+
+    #[test]
+    fn markers_round_trip() {
+        for marker in [Marker::revoked(17), Marker::rotated(-4)] {
+            assert_eq!(Marker::decode(&marker.encode()), marker);
+        }
+        for except in [vec![], vec![A, B]] {
+            let marker = OwnerMarker { at: 99, except };
+            assert_eq!(OwnerMarker::decode(&marker.encode()), Some(marker));
+        }
+    }
+
+    #[test]
+    fn progress_round_trips_whatever_is_in_the_cursor() {
+        for spared in [vec![], vec![A, B]] {
+            for cursor in ["", "a b", "é\n"] {
+                let (since, cursor, spared) = (-7, cursor.to_owned(), spared.clone());
+                let progress = Progress {
+                    since,
+                    cursor,
+                    spared,
+                };
+                assert_eq!(Progress::decode(&progress.encode()), Some(progress));
+            }
+        }
+        for text in ["", "2 o 5", "2 p 5", "2 p x YQ", "2 p 5 YQ x", "9 p 5 YQ"] {
+            assert_eq!(Progress::decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn each_owner_marker_is_later_than_all_that_are_known() {
+        let marker = |at| OwnerMarker { at, except: vec![] };
+        let at = |known: Option<i64>, now| {
+            OwnerMarker::later_than(known.map(marker).as_ref(), now, &[]).at
+        };
+        assert_eq!(at(None, 100), 100 + CLOCK_SKEW);
+        assert_eq!(at(Some(50), 100), 100 + CLOCK_SKEW);
+        assert_eq!(at(Some(9_000), 100), 9_001);
+        assert_eq!(at(Some(i64::MAX), 100), i64::MAX);
+        let spares = |at, lineage| {
+            let except = vec![lineage];
+            Some(OwnerMarker { at, except })
+        };
+        let latest = OwnerMarker::latest;
+        assert_eq!(latest(spares(5, A), spares(6, B)), spares(6, B));
+        assert_eq!(latest(spares(5, A), spares(5, B)), spares(5, A));
+        assert_eq!(latest(None, spares(5, B)), spares(5, B));
+        assert_eq!(latest(spares(5, A), None), spares(5, A));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_dead_all_the_same() {
+        for text in ["", "1 r 5", "3 r 5", "2 q 5", "2 r", "2 r x", "\u{fffd}"] {
+            assert_eq!(Marker::decode(text), Marker::revoked(0), "{text}");
+            assert_eq!(OwnerMarker::decode(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_owner_marker_spares_later_logins_and_the_excepted() {
+        let marker = OwnerMarker {
+            at: 100,
+            except: vec![B],
+        };
+        assert!(marker.kills(A, 100));
+        assert!(!marker.kills(A, 101));
+        assert!(!marker.kills(B, 5));
+    }
+
+    #[test]
+    fn a_revocation_counts_before_a_rotation() {
+        let mut markers = Markers {
+            key: Some(Marker::rotated(5)),
+            ..Markers::default()
+        };
+        assert_eq!(markers.death(A, None), Some(Marker::rotated(5)));
+        markers.lineage = Some(Marker::revoked(9));
+        assert_eq!(markers.death(A, None), Some(Marker::revoked(9)));
+        markers.owner = Some(OwnerMarker {
+            at: 7,
+            except: vec![],
+        });
+        assert_eq!(markers.death(A, None), Some(Marker::revoked(9)));
+        assert_eq!(markers.death(A, Some(3)), Some(Marker::revoked(7)));
+    }
+
+    #[test]
+    fn of_two_markers_of_one_key_a_revocation_counts_and_then_the_earlier() {
+        let cases = [
+            (Marker::revoked(9), Marker::rotated(5), Marker::revoked(9)),
+            (Marker::revoked(5), Marker::revoked(9), Marker::revoked(5)),
+            (Marker::rotated(5), Marker::rotated(9), Marker::rotated(5)),
+        ];
+        for (one, other, decides) in cases {
+            assert_eq!(one.or_earlier(other), decides);
+            assert_eq!(other.or_earlier(one), decides);
+        }
+    }
+
+    #[test]
+    fn what_another_has_heard_is_added() {
+        let owner = |at, except: &[Id]| {
+            let except = except.to_vec();
+            Some(OwnerMarker { at, except })
+        };
+        let heard = |owner| Markers {
+            key: Some(Marker::revoked(5)),
+            lineage: Some(Marker::revoked(7)),
+            owner,
+        };
+        let mut markers = Markers::default();
+        markers.add(heard(owner(100, &[B])));
+        assert_eq!(markers, heard(owner(100, &[B])));
+        // The later owner marker counts, the first of two of one instant.
+        for (other, then) in [
+            (owner(99, &[]), owner(100, &[B])),
+            (owner(100, &[]), owner(100, &[B])),
+            (None, owner(100, &[B])),
+            (owner(101, &[A]), owner(101, &[A])),
+        ] {
+            markers.add(Markers {
+                owner: other,
+                ..Markers::default()
+            });
+            assert_eq!(markers, heard(then));
+        }
+    }
+
+    #[test]
+    fn a_revocation_names_the_first_key_too() {
+        let first = SessionKey {
+            owner: None,
+            lineage: A,
+            derived: A,
+        };
+        assert_eq!(named_by_revocation(&first), (vec![A], A));
+        let later = SessionKey {
+            owner: None,
+            lineage: A,
+            derived: B,
+        };
+        assert_eq!(named_by_revocation(&later), (vec![B, A], A));
+    }
+
+    #[test]
+    fn a_marker_outlives_its_session() {
+        assert_eq!(marker_ttl(Some(10_500), 0), 10 + 1 + 300);
+        assert_eq!(marker_ttl(Some(0), 99_000), 301);
+        assert_eq!(marker_ttl(None, 0), MARKER_MAX_TTL);
+        assert_eq!(marker_ttl(Some(i64::MAX), i64::MIN), MARKER_MAX_TTL);
+    }
+}

@@ -1,0 +1,974 @@
+//! The settings: one table of names, defaults and limits.
+//!
+//! The table is the list at the `settings!` call below. The builder in Rust, the variables of
+//! `wrangler.toml`, the options of JavaScript and [`Settings::list`] are all made of it, so none of
+//! them can know a setting that another does not.
+
+use std::fmt;
+
+use crate::port::error::SessionError;
+use crate::protocol::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AGE, SameSite};
+
+/// Which connector keeps the sessions.
+///
+/// ```
+/// use edge_session::{Settings, Storage};
+/// let settings = Settings::from_vars([("SESSION_STORAGE", "memory")])?;
+/// assert_eq!(settings.storage(), Storage::Memory);
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Storage {
+    /// The Workers KV namespace bound as `SESSIONS`.
+    #[default]
+    Kv,
+    /// The isolate's own memory: for development and tests, since each isolate has its own and
+    /// loses it at any time.
+    Memory,
+}
+
+impl Storage {
+    /// The setting's value: `kv` or `memory`.
+    ///
+    /// ```
+    /// assert_eq!(edge_session::Storage::Kv.as_str(), "kv");
+    /// ```
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Kv => "kv",
+            Self::Memory => "memory",
+        }
+    }
+}
+
+impl fmt::Display for Storage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Least and most of a number, and what it counts.
+struct Range(u32, u32, &'static str);
+
+/// Any value of the type; what belongs together is judged by [`Settings::validate`].
+struct Any;
+
+/// What a setting can be: how its text is read and written, and which values are legal.
+trait Value: Sized {
+    /// What the table writes as the default.
+    type Literal;
+    type Rule;
+    fn from_literal(literal: Self::Literal) -> Self;
+    fn read(text: &str) -> Option<Self>;
+    fn show(&self) -> String;
+    fn obeys(&self, rule: &Self::Rule) -> bool;
+    fn allowed(rule: &Self::Rule) -> String;
+}
+
+impl Value for u32 {
+    type Literal = Self;
+    type Rule = Range;
+
+    fn from_literal(literal: Self) -> Self {
+        literal
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        // `parse` alone would take a plus sign.
+        text.bytes()
+            .all(|byte| byte.is_ascii_digit())
+            .then(|| text.parse().ok())?
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+
+    fn obeys(&self, &Range(least, most, _): &Range) -> bool {
+        (least..=most).contains(self)
+    }
+
+    fn allowed(Range(least, most, unit): &Range) -> String {
+        format!("a whole number from {least} to {most} ({unit})")
+    }
+}
+
+/// Types of which every value is legal by itself.
+macro_rules! unruled {
+    ($type:ty, $literal:ty, $allowed:literal, $text:ident => $read:expr) => {
+        impl Value for $type {
+            type Literal = $literal;
+            type Rule = Any;
+
+            fn from_literal(literal: $literal) -> Self {
+                literal.into()
+            }
+
+            fn read($text: &str) -> Option<Self> {
+                $read
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+
+            fn obeys(&self, _: &Any) -> bool {
+                true
+            }
+
+            fn allowed(_: &Any) -> String {
+                $allowed.to_owned()
+            }
+        }
+    };
+}
+
+unruled!(String, &'static str, "text", text => Some(text.to_owned()));
+unruled!(bool, bool, "true, false, 1 or 0", text => match text {
+    "true" | "1" => Some(true),
+    "false" | "0" => Some(false),
+    _ => None,
+});
+unruled!(SameSite, SameSite, "Strict, Lax or None", text => {
+    [Self::Strict, Self::Lax, Self::None].into_iter().find(|x| x.as_str() == text)
+});
+unruled!(Storage, Storage, "kv or memory", text => {
+    [Self::Kv, Self::Memory].into_iter().find(|x| x.as_str() == text)
+});
+
+/// One row of the table, its types erased.
+struct Setting {
+    name: &'static str,
+    option: &'static str,
+    /// Sets the value from its text; false where the text is not legal.
+    read: fn(&mut Settings, &str) -> bool,
+    show: fn(&Settings) -> String,
+    obeys: fn(&Settings) -> bool,
+    allowed: fn() -> String,
+}
+
+impl Setting {
+    fn refuse(&self, given_as: &str, value: &str) -> SessionError {
+        let (value, allowed) = (excerpt(value), (self.allowed)());
+        SessionError::config(format!(
+            "{given_as}: \"{value}\" is not allowed; give {allowed}"
+        ))
+    }
+}
+
+macro_rules! accessors {
+    ($get:ident, $with:ident, [$($doc:tt)*], String, $default:expr) => {
+        $($doc)*
+        #[must_use = "a builder returns the changed settings"]
+        pub fn $with(mut self, value: impl Into<String>) -> Self {
+            self.$get = value.into();
+            self
+        }
+
+        #[doc = concat!("What [`", stringify!($with), "`](Self::", stringify!($with), ") sets.")]
+        #[must_use]
+        pub fn $get(&self) -> &str {
+            &self.$get
+        }
+    };
+    ($get:ident, $with:ident, [$($doc:tt)*], $type:ident, $default:expr) => {
+        $($doc)*
+        #[must_use = "a builder returns the changed settings"]
+        pub fn $with(mut self, value: $type) -> Self {
+            self.$get = value;
+            self
+        }
+
+        #[doc = concat!("What [`", stringify!($with), "`](Self::", stringify!($with), ") sets.")]
+        #[must_use]
+        pub fn $get(&self) -> $type {
+            self.$get
+        }
+    };
+}
+
+macro_rules! settings {
+    ($(
+        $(#[$doc:meta])*
+        $name:literal $option:literal $with:ident $get:ident: $type:ident = $default:expr, $rule:expr;
+    )*) => {
+        /// How sessions behave: every setting with its default.
+        ///
+        /// The same settings come from `[vars]` in `wrangler.toml` ([`from_vars`](Self::from_vars))
+        /// and from the options of JavaScript ([`from_options`](Self::from_options)). Times are in
+        /// seconds. `HttpOnly` is not among them: the cookies always have it. A change of path,
+        /// domain or partitioning on a live site wants a new cookie name, since browsers keep the
+        /// old cookie beside the new one.
+        ///
+        /// ```
+        /// use edge_session::{SameSite, Settings};
+        ///
+        /// let settings = Settings::default()
+        ///     .with_cookie_name("__Host-shop")
+        ///     .with_cookie_age(8 * 3600)
+        ///     .with_idle_timeout(30 * 60)
+        ///     .with_cookie_same_site(SameSite::Strict);
+        /// settings.validate()?;
+        /// assert_eq!(settings.cookie_age(), 28_800);
+        ///
+        /// let refused = settings.with_cookie_domain("example.com").validate().unwrap_err();
+        /// assert!(refused.to_string().contains("SESSION_COOKIE_DOMAIN"));
+        /// # Ok::<(), edge_session::SessionError>(())
+        /// ```
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Settings {
+            $($get: $type,)*
+        }
+
+        impl Default for Settings {
+            fn default() -> Self {
+                Self { $($get: <$type as Value>::from_literal($default),)* }
+            }
+        }
+
+        /// Each setting sets the value of the name in `[vars]` and the option of JavaScript that
+        /// its first line tells.
+        impl Settings {
+            $(accessors! {
+                $get, $with,
+                [
+                    #[doc = concat!("`", $name, "`, in JavaScript `", $option, "`, by default `",
+                        stringify!($default), "`.")]
+                    ///
+                    $(#[$doc])*
+                    ///
+                    /// ```
+                    /// # use edge_session::*;
+                    #[doc = concat!("let settings = Settings::default().", stringify!($with), "(",
+                        stringify!($default), ");")]
+                    #[doc = concat!("assert_eq!(settings.", stringify!($get), "(), ",
+                        stringify!($default), ");")]
+                    /// ```
+                ],
+                $type, $default
+            })*
+        }
+
+        const TABLE: &[Setting] = &[$(
+            Setting {
+                name: $name,
+                option: $option,
+                read: |settings, text| {
+                    let Some(value) = <$type as Value>::read(text) else { return false };
+                    settings.$get = value;
+                    settings.$get.obeys(&$rule)
+                },
+                show: |settings| settings.$get.show(),
+                obeys: |settings| settings.$get.obeys(&$rule),
+                allowed: || <$type as Value>::allowed(&$rule),
+            },
+        )*];
+    };
+}
+
+settings! {
+    /// The key cookie's name; the two others add `-seen` and `-fresh`. A token of RFC 9110, 5.6.2.
+    /// With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite it. Two
+    /// populations of users, each with a cookie name of its own, want two key prefixes, too.
+    "SESSION_COOKIE_NAME" "cookieName" with_cookie_name cookie_name: String
+        = "__Host-session", Any;
+
+    /// Seconds from the first token of a session to its hard end, which no activity moves. At most
+    /// 400 days, where browsers cut the life of a cookie (RFC 6265bis, 5.5).
+    "SESSION_COOKIE_AGE" "cookieAge" with_cookie_age cookie_age: u32
+        = 604_800, Range(1, MAX_AGE, "seconds; at most the 400 days that browsers keep a cookie");
+
+    /// Seconds without a request after which a session ends; 0 for no such limit. Where it is
+    /// longer than the cookie's age, the age comes first.
+    "SESSION_IDLE_TIMEOUT" "idleTimeout" with_idle_timeout idle_timeout: u32
+        = 86_400, Range(0, MAX_AGE, "seconds; 0 for no idle limit");
+
+    /// Where on the host the cookies are sent (RFC 6265bis, 4.1.2.4). It separates nothing:
+    /// scripts of other paths of one origin can read each other's pages.
+    "SESSION_COOKIE_PATH" "cookiePath" with_cookie_path cookie_path: String
+        = "/", Any;
+
+    /// The domain whose hosts all get the cookies (RFC 6265bis, 4.1.2.3); empty, the default, for
+    /// this host alone. Every one of those hosts can then read and replace the session.
+    "SESSION_COOKIE_DOMAIN" "cookieDomain" with_cookie_domain cookie_domain: String
+        = "", Any;
+
+    /// Whether the cookies travel over HTTPS alone (RFC 6265bis, 4.1.2.5). `false` is for
+    /// development on plain HTTP and is refused with a prefixed name.
+    "SESSION_COOKIE_SECURE" "cookieSecure" with_cookie_secure cookie_secure: bool
+        = true, Any;
+
+    /// Which requests caused by other sites carry the cookies (RFC 6265bis, 4.1.2.7).
+    "SESSION_COOKIE_SAMESITE" "cookieSameSite" with_cookie_same_site cookie_same_site: SameSite
+        = SameSite::Lax, Any;
+
+    /// Whether a browser keeps separate cookies for each top-level site that embeds this one
+    /// (`Partitioned`, draft-cutler-httpbis-partitioned-cookies). Give them a name of their own:
+    /// a browser may hold a partitioned and an unpartitioned cookie of one name.
+    "SESSION_COOKIE_PARTITIONED" "cookiePartitioned" with_cookie_partitioned cookie_partitioned: bool
+        = false, Any;
+
+    /// Whether the key cookie is forgotten when the browser closes (no `Max-Age`, RFC 6265bis,
+    /// 4.1.2.2). Browsers that restore tabs restore such cookies too; the hard end holds anyway.
+    "SESSION_EXPIRE_AT_BROWSER_CLOSE" "expireAtBrowserClose"
+        with_expire_at_browser_close expire_at_browser_close: bool
+        = false, Any;
+
+    /// Which connector keeps the sessions where none is passed in.
+    "SESSION_STORAGE" "storage" with_storage storage: Storage
+        = Storage::Kv, Any;
+
+    /// What the names of all keys in the namespace begin with: ASCII without control characters,
+    /// short enough for the longest key to stay within the 512 bytes of Workers KV. Everything that
+    /// is signed or derived is bound to it: a change of it logs everybody out.
+    "SESSION_KEY_PREFIX" "keyPrefix" with_key_prefix key_prefix: String
+        = "", Any;
+
+    /// Whether records are sealed with a key made of the browser's token. `false` stores plain
+    /// JSON, and no overlay is sent: see [`uses_overlay`](Self::uses_overlay).
+    "SESSION_SEAL" "seal" with_seal seal: bool
+        = true, Any;
+
+    /// Whether the fresh cookie carries the sealed record until the store shows it everywhere.
+    "SESSION_OVERLAY" "overlay" with_overlay overlay: bool
+        = true, Any;
+
+    /// Whether a logout deletes the record at once too, instead of leaving it, unreadable, to its
+    /// time to live.
+    "SESSION_PURGE" "purge" with_purge purge: bool
+        = false, Any;
+
+    /// Seconds that a location of Workers KV answers from its cache (`cacheTtl`, which has 30 as
+    /// its least). Part of the [staleness bound](Self::staleness_bound).
+    "SESSION_KV_CACHE_TTL" "kvCacheTtl" with_kv_cache_ttl kv_cache_ttl: u32
+        = 30, Range(30, DAY, "seconds; Workers KV takes no less than 30");
+
+    /// Seconds that an isolate answers from its own memory; 0 turns that off. Part of the
+    /// [staleness bound](Self::staleness_bound).
+    "SESSION_ISOLATE_CACHE_TTL" "isolateCacheTtl" with_isolate_cache_ttl isolate_cache_ttl: u32
+        = 10, Range(0, DAY, "seconds; 0 turns the isolate's cache off");
+
+    /// Seconds that a write is assumed to need to every location. Workers KV documents no upper
+    /// bound. Part of the [staleness bound](Self::staleness_bound).
+    "SESSION_PROPAGATION" "propagation" with_propagation propagation: u32
+        = 60, Range(0, DAY, "seconds");
+
+    /// Seconds after which a store that has not answered counts as `unavailable`. A write may still
+    /// arrive after that. What timed out is not tried again in the same request.
+    "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: u32
+        = 10, Range(1, 60, "seconds");
+
+    /// How many sessions one owner may have before the oldest is ended; 0 for no limit. On an
+    /// eventually consistent store the limit is reached eventually, not at once.
+    "SESSION_MAX_PER_OWNER" "maxPerOwner" with_max_per_owner max_per_owner: u32
+        = 0, Range(0, 10_000, "sessions; 0 for no limit");
+
+    /// The most bytes of one session's data as JSON.
+    "SESSION_MAX_RECORD_BYTES" "maxRecordBytes" with_max_record_bytes max_record_bytes: u32
+        = 131_072, Range(1024, 16_777_216, "bytes; sealed, 16 MiB fit the 25 MiB of Workers KV");
+
+    /// The most top-level keys of one session.
+    "SESSION_MAX_KEYS" "maxKeys" with_max_keys max_keys: u32
+        = 1000, Range(1, 100_000, "keys");
+
+    /// The most bytes of one top-level key.
+    "SESSION_MAX_KEY_BYTES" "maxKeyBytes" with_max_key_bytes max_key_bytes: u32
+        = 256, Range(1, 65_536, "bytes");
+
+    /// How deep a value may nest.
+    "SESSION_MAX_DEPTH" "maxDepth" with_max_depth max_depth: u32
+        = 64, Range(1, 120, "levels");
+
+    /// The longest `Cookie` header that is looked at, in bytes. A request over it counts as one
+    /// without a session.
+    "SESSION_MAX_COOKIE_HEADER_BYTES" "maxCookieHeaderBytes"
+        with_max_cookie_header_bytes max_cookie_header_bytes: u32
+        = 65_536, Range(8192, 1_048_576, "bytes");
+
+    /// The most pairs of a `Cookie` header that is looked at. A request over it counts as one
+    /// without a session.
+    "SESSION_MAX_COOKIE_PAIRS" "maxCookiePairs" with_max_cookie_pairs max_cookie_pairs: u32
+        = 200, Range(3, 10_000, "pairs; a session has three");
+
+    /// Whether console warnings are silenced.
+    "SESSION_DISABLE_WARNINGS" "disableWarnings" with_disable_warnings disable_warnings: bool
+        = false, Any;
+
+    /// Whether what happens to sessions is written to the console, one JSON line each.
+    "SESSION_EVENTS" "events" with_events events: bool
+        = false, Any;
+
+    /// Whether answers carry the time that the session took (`Server-Timing`).
+    "SESSION_SERVER_TIMING" "serverTiming" with_server_timing server_timing: bool
+        = false, Any;
+}
+
+/// What the name of a variable of ours starts with. The KV binding `SESSIONS` does not.
+const PREFIX: &str = "SESSION_";
+
+/// Read by the secret ring, not here.
+const SECRET: &str = "SESSION_SECRET";
+
+const DAY: u32 = 86_400;
+
+/// The longest key after its prefix: `s.`, and three parts of 16 bytes in base64url between dots.
+const LONGEST_KEY: usize = 2 + 3 * 22 + 2;
+
+/// What Workers KV takes as a key.
+const KV_KEY_BYTES: usize = 512;
+
+impl Settings {
+    /// The settings of these variables, the defaults for the others.
+    ///
+    /// Takes all variables of a Worker: names that do not start with `SESSION_` are skipped, and so
+    /// is `SESSION_SECRET`. The result is [validated](Self::validate).
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) for a name that is no setting (with the
+    /// nearest that is one), a value that is not legal, and an illegal combination.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    ///
+    /// let settings = Settings::from_vars([("SESSION_COOKIE_AGE", "3600"), ("DEMO", "1")])?;
+    /// assert_eq!(settings.cookie_age(), 3600);
+    ///
+    /// let misspelt = Settings::from_vars([("SESSION_COKIE_AGE", "3600")]).unwrap_err();
+    /// assert!(misspelt.to_string().contains("did you mean SESSION_COOKIE_AGE?"));
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn from_vars<N, V>(vars: impl IntoIterator<Item = (N, V)>) -> Result<Self, SessionError>
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let ours = vars.into_iter().filter(|(name, _)| {
+            let name = name.as_ref();
+            name.starts_with(PREFIX) && name != SECRET
+        });
+        Self::from_named(ours, |setting| setting.name)
+    }
+
+    /// The settings of these JavaScript options, each value as the text that JavaScript's `String`
+    /// makes of it, the defaults for the others. The result is [validated](Self::validate).
+    ///
+    /// # Errors
+    /// As [`from_vars`](Self::from_vars), except that no name is skipped.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// let settings = Settings::from_options([("cookieAge", "3600"), ("purge", "true")])?;
+    /// assert!(settings.purge());
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn from_options<N, V>(
+        options: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<Self, SessionError>
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        Self::from_named(options, |setting| setting.option)
+    }
+
+    fn from_named<N, V>(
+        values: impl IntoIterator<Item = (N, V)>,
+        name_of: fn(&Setting) -> &'static str,
+    ) -> Result<Self, SessionError>
+    where
+        N: AsRef<str>,
+        V: AsRef<str>,
+    {
+        let mut settings = Self::default();
+        for (name, value) in values {
+            let (name, value) = (name.as_ref(), value.as_ref());
+            let Some(setting) = TABLE.iter().find(|setting| name_of(setting) == name) else {
+                return Err(unknown(name, TABLE.iter().map(name_of)));
+            };
+            if !(setting.read)(&mut settings, value) {
+                return Err(setting.refuse(name, value));
+            }
+        }
+        settings.validate()?;
+        Ok(settings)
+    }
+
+    /// Checks every value, and what belongs together against each other. Whoever is given settings
+    /// by hand calls it before using them.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) with the setting to change, the reason and
+    /// what to do.
+    ///
+    /// ```
+    /// use edge_session::{SameSite, Settings};
+    /// let open = Settings::default().with_cookie_name("sid").with_cookie_secure(false);
+    /// assert!(open.validate().is_ok());
+    /// assert!(open.with_cookie_same_site(SameSite::None).validate().is_err());
+    /// ```
+    pub fn validate(&self) -> Result<(), SessionError> {
+        for setting in TABLE {
+            if !(setting.obeys)(self) {
+                return Err(setting.refuse(setting.name, &(setting.show)(self)));
+            }
+        }
+        self.cookie_spec()?;
+        let most = KV_KEY_BYTES - LONGEST_KEY;
+        let printable = self
+            .key_prefix
+            .bytes()
+            .all(|byte| (b' '..=b'~').contains(&byte));
+        if !printable || self.key_prefix.len() > most {
+            return Err(SessionError::config(format!(
+                "SESSION_KEY_PREFIX: \"{}\" is not allowed because keys are ASCII without control \
+                 characters and of at most {KV_KEY_BYTES} bytes; give at most {most} of them",
+                excerpt(&self.key_prefix),
+            )));
+        }
+        Ok(())
+    }
+
+    /// Every setting's name and value, in the order of the documentation.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// let (name, value) = Settings::default().list().next().unwrap();
+    /// assert_eq!((name, value.as_str()), ("SESSION_COOKIE_NAME", "__Host-session"));
+    /// ```
+    pub fn list(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
+        TABLE
+            .iter()
+            .map(|setting| (setting.name, (setting.show)(self)))
+    }
+
+    /// The JavaScript option of a setting, `cookieAge` for `SESSION_COOKIE_AGE`; `None` where there
+    /// is no such setting.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// assert_eq!(Settings::option_name("SESSION_KV_CACHE_TTL"), Some("kvCacheTtl"));
+    /// assert_eq!(Settings::option_name("SESSION_SECRET"), None);
+    /// ```
+    #[must_use]
+    pub fn option_name(setting: &str) -> Option<&'static str> {
+        TABLE
+            .iter()
+            .find(|row| row.name == setting)
+            .map(|row| row.option)
+    }
+
+    /// D, in seconds: how long after a revocation a session may still be seen alive somewhere,
+    /// provided that a write reaches every location within
+    /// [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds are for clocks that differ.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// assert_eq!(Settings::default().staleness_bound(), 30 + 60 + 10 + 2);
+    /// ```
+    #[must_use]
+    pub fn staleness_bound(&self) -> u32 {
+        self.kv_cache_ttl
+            .saturating_add(self.propagation)
+            .saturating_add(self.isolate_cache_ttl)
+            .saturating_add(2)
+    }
+
+    /// W, in seconds: how long a save may stay unseen elsewhere, and how long a rotated token still
+    /// reads its session. The [staleness bound](Self::staleness_bound), and 90 at least.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// assert_eq!(Settings::default().window(), 102);
+    /// assert_eq!(Settings::default().with_propagation(0).window(), 90);
+    /// ```
+    #[must_use]
+    pub fn window(&self) -> u32 {
+        self.staleness_bound().max(90)
+    }
+
+    /// Whether fresh cookies carry the record: only where it is sealed too.
+    ///
+    /// ```
+    /// use edge_session::Settings;
+    /// assert!(Settings::default().uses_overlay());
+    /// assert!(!Settings::default().with_seal(false).uses_overlay());
+    /// ```
+    #[must_use]
+    pub fn uses_overlay(&self) -> bool {
+        self.seal && self.overlay
+    }
+
+    /// The cookies that these settings describe.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) where browsers would not keep them.
+    pub(crate) fn cookie_spec(&self) -> Result<CookieSpec, SessionError> {
+        CookieSpec::new(CookieAttributes {
+            name: &self.cookie_name,
+            path: &self.cookie_path,
+            domain: (!self.cookie_domain.is_empty()).then_some(&*self.cookie_domain),
+            secure: self.cookie_secure,
+            same_site: self.cookie_same_site,
+            partitioned: self.cookie_partitioned,
+        })
+    }
+
+    /// How much of a `Cookie` header is looked at.
+    pub(crate) fn cookie_limits(&self) -> CookieLimits {
+        CookieLimits {
+            bytes: self.max_cookie_header_bytes as usize,
+            pairs: self.max_cookie_pairs as usize,
+        }
+    }
+}
+
+/// A value as an error shows it: one line of at most 40 characters of it, escaped.
+fn excerpt(value: &str) -> String {
+    let mut shown: String = value
+        .chars()
+        .take(40)
+        .flat_map(char::escape_default)
+        .collect();
+    if value.chars().nth(40).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// The value is left out: what was misspelt may be the secret.
+#[cold]
+fn unknown(name: &str, known: impl Iterator<Item = &'static str>) -> SessionError {
+    let nearest = known
+        .min_by_key(|candidate| distance(name, candidate))
+        .unwrap_or_default();
+    let name = excerpt(name);
+    SessionError::config(format!(
+        "{name}: there is no such setting; did you mean {nearest}?"
+    ))
+}
+
+/// How many letters to insert, remove or replace to make one name the other, whatever their case
+/// (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().take(64).enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(name: &str, value: &str) -> String {
+        let error = Settings::from_vars([(name, value)]).expect_err("should be refused");
+        assert_eq!(error.code(), crate::ErrorCode::Config);
+        error.message().to_owned()
+    }
+
+    #[test]
+    fn the_defaults_are_legal_and_as_documented() {
+        let settings = Settings::default();
+        settings.validate().unwrap();
+        let expected = [
+            ("SESSION_COOKIE_NAME", "__Host-session"),
+            ("SESSION_COOKIE_AGE", "604800"),
+            ("SESSION_IDLE_TIMEOUT", "86400"),
+            ("SESSION_COOKIE_PATH", "/"),
+            ("SESSION_COOKIE_DOMAIN", ""),
+            ("SESSION_COOKIE_SECURE", "true"),
+            ("SESSION_COOKIE_SAMESITE", "Lax"),
+            ("SESSION_COOKIE_PARTITIONED", "false"),
+            ("SESSION_EXPIRE_AT_BROWSER_CLOSE", "false"),
+            ("SESSION_STORAGE", "kv"),
+            ("SESSION_KEY_PREFIX", ""),
+            ("SESSION_SEAL", "true"),
+            ("SESSION_OVERLAY", "true"),
+            ("SESSION_PURGE", "false"),
+            ("SESSION_KV_CACHE_TTL", "30"),
+            ("SESSION_ISOLATE_CACHE_TTL", "10"),
+            ("SESSION_PROPAGATION", "60"),
+            ("SESSION_MAX_PER_OWNER", "0"),
+            ("SESSION_MAX_RECORD_BYTES", "131072"),
+            ("SESSION_MAX_KEYS", "1000"),
+            ("SESSION_MAX_KEY_BYTES", "256"),
+            ("SESSION_MAX_DEPTH", "64"),
+            ("SESSION_MAX_COOKIE_HEADER_BYTES", "65536"),
+            ("SESSION_MAX_COOKIE_PAIRS", "200"),
+            ("SESSION_DISABLE_WARNINGS", "false"),
+            ("SESSION_EVENTS", "false"),
+            ("SESSION_SERVER_TIMING", "false"),
+        ];
+        let listed: Vec<_> = settings.list().collect();
+        assert_eq!(
+            listed,
+            expected.map(|(name, value)| (name, value.to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_listed_is_read_back() {
+        let changed = Settings::default()
+            .with_cookie_name("sid")
+            .with_cookie_domain("example.com")
+            .with_cookie_age(7)
+            .with_cookie_same_site(SameSite::Strict)
+            .with_storage(Storage::Memory)
+            .with_key_prefix("app:")
+            .with_seal(false);
+        for settings in [Settings::default(), changed] {
+            assert_eq!(Settings::from_vars(settings.list()).unwrap(), settings);
+            let options = settings
+                .list()
+                .map(|(name, value)| (Settings::option_name(name).unwrap(), value));
+            assert_eq!(Settings::from_options(options).unwrap(), settings);
+        }
+    }
+
+    #[test]
+    fn every_row_changes_its_own_setting_only() {
+        for setting in TABLE {
+            let legal = ["1", "100", "9000", "false", "None", "memory", "/"];
+            let changed = legal.into_iter().any(|text| {
+                let mut settings = Settings::default();
+                let before: Vec<_> = settings.list().collect();
+                let read = (setting.read)(&mut settings, text);
+                let differing: Vec<_> = settings
+                    .list()
+                    .zip(&before)
+                    .filter(|(after, before)| after != *before)
+                    .map(|((name, _), _)| name)
+                    .collect();
+                assert!(!read || differing.is_empty() || differing == [setting.name]);
+                read && !differing.is_empty()
+            });
+            assert!(changed, "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn an_option_is_its_variable_in_camel_case() {
+        for Setting { name, option, .. } in TABLE {
+            let words = name.strip_prefix(PREFIX).unwrap().replace('_', "");
+            assert_eq!(option.to_uppercase(), words);
+            assert!(option.starts_with(|first: char| first.is_ascii_lowercase()));
+        }
+    }
+
+    #[test]
+    fn variables_that_are_not_ours_are_skipped() {
+        let vars = [
+            ("SESSIONS", "x"),
+            ("SESSION_SECRET", "x"),
+            ("DEMO", "1"),
+            ("session_x", "1"),
+        ];
+        assert_eq!(Settings::from_vars(vars).unwrap(), Settings::default());
+    }
+
+    #[test]
+    fn a_misspelt_variable_is_told_without_its_value() {
+        for (misspelt, meant) in [
+            ("SESSION_COOKIE_AGES", "SESSION_COOKIE_AGE"),
+            ("SESSION_COOKE_NAME", "SESSION_COOKIE_NAME"),
+            ("SESSION_IDLE_TIMOUT", "SESSION_IDLE_TIMEOUT"),
+            ("SESSION_COOKIE_SAME_SITE", "SESSION_COOKIE_SAMESITE"),
+            ("SESSION_purge", "SESSION_PURGE"),
+        ] {
+            let message = refusal(misspelt, "hunter2");
+            assert!(message.starts_with(misspelt), "{message}");
+            assert!(
+                message.ends_with(&format!("did you mean {meant}?")),
+                "{message}"
+            );
+            assert!(!message.contains("hunter2"), "{message}");
+        }
+        assert!(!refusal("SESSION_SECRETS", "hunter2").contains("hunter2"));
+        let message = Settings::from_options([("cookieage", "1")])
+            .unwrap_err()
+            .to_string();
+        assert!(message.ends_with("did you mean cookieAge?"), "{message}");
+        assert!(!refusal(&format!("SESSION_\n{}", "x".repeat(1000)), "").contains('\n'));
+    }
+
+    #[test]
+    fn values_are_read_strictly() {
+        for bad in [
+            "",
+            " 1",
+            "1 ",
+            "+1",
+            "-1",
+            "1.0",
+            "1e3",
+            "0x10",
+            "1_000",
+            "4294967296",
+            "١",
+        ] {
+            let message = refusal("SESSION_COOKIE_AGE", bad);
+            assert!(message.contains("from 1 to 34560000 (seconds"), "{message}");
+        }
+        for bad in ["", "True", "yes", "on", "2", " true"] {
+            assert!(refusal("SESSION_PURGE", bad).ends_with("give true, false, 1 or 0"));
+        }
+        assert!(refusal("SESSION_COOKIE_SAMESITE", "lax").ends_with("give Strict, Lax or None"));
+        assert!(refusal("SESSION_STORAGE", "redis").ends_with("give kv or memory"));
+        for (text, expected) in [("true", true), ("1", true), ("false", false), ("0", false)] {
+            assert_eq!(
+                Settings::from_vars([("SESSION_PURGE", text)])
+                    .unwrap()
+                    .purge(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn a_refused_value_is_shown_escaped_and_cut() {
+        let message = refusal("SESSION_PURGE", &format!("a\r\n\u{1b}{}", "é".repeat(100)));
+        assert!(
+            message.starts_with("SESSION_PURGE: \"a\\r\\n\\u{1b}\\u{e9}"),
+            "{message}"
+        );
+        assert!(message.is_ascii() && message.contains("...\""), "{message}");
+        assert!(refusal("SESSION_PURGE", &"x".repeat(40)).contains(&"x".repeat(40)));
+        let cut = refusal("SESSION_PURGE", &"x".repeat(41));
+        assert!(
+            cut.contains("xxx...\"") && !cut.contains(&"x".repeat(41)),
+            "{cut}"
+        );
+    }
+
+    #[test]
+    fn numbers_have_limits_in_variables_and_in_the_builder() {
+        type Build = fn(u32) -> Settings;
+        let cases: [(&str, Build, u32, u32); 5] = [
+            (
+                "SESSION_COOKIE_AGE",
+                |n| Settings::default().with_cookie_age(n),
+                1,
+                34_560_000,
+            ),
+            (
+                "SESSION_IDLE_TIMEOUT",
+                |n| Settings::default().with_idle_timeout(n),
+                0,
+                34_560_000,
+            ),
+            (
+                "SESSION_KV_CACHE_TTL",
+                |n| Settings::default().with_kv_cache_ttl(n),
+                30,
+                86_400,
+            ),
+            (
+                "SESSION_MAX_DEPTH",
+                |n| Settings::default().with_max_depth(n),
+                1,
+                120,
+            ),
+            (
+                "SESSION_MAX_COOKIE_PAIRS",
+                |n| Settings::default().with_max_cookie_pairs(n),
+                3,
+                10_000,
+            ),
+        ];
+        for (name, build, least, most) in cases {
+            for (value, legal) in [
+                (least.wrapping_sub(1), false),
+                (least, true),
+                (most, true),
+                (most + 1, false),
+            ] {
+                let settings = build(value);
+                let text = value.to_string();
+                assert_eq!(settings.validate().is_ok(), legal, "{name} {value}");
+                assert_eq!(
+                    Settings::from_vars([(name, text)]).ok(),
+                    legal.then_some(settings)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_age_needs_no_shorter_idle_timeout() {
+        assert!(Settings::default().with_cookie_age(60).validate().is_ok());
+    }
+
+    #[test]
+    fn keys_fit_the_namespace() {
+        let with = |prefix: String| {
+            Settings::default()
+                .with_key_prefix(prefix)
+                .validate()
+                .is_ok()
+        };
+        assert!(with("my app/".to_owned()) && with("p".repeat(442)));
+        assert!(!with("p".repeat(443)) && !with("é".to_owned()) && !with("a\nb".to_owned()));
+        let part = "A".repeat(22);
+        assert_eq!(format!("s.{part}.{part}.{part}").len(), LONGEST_KEY);
+    }
+
+    #[test]
+    fn combinations_are_refused_from_variables_too() {
+        let vars = [
+            ("SESSION_COOKIE_NAME", "sid"),
+            ("SESSION_COOKIE_SECURE", "0"),
+        ];
+        assert!(Settings::from_vars(vars).is_ok());
+        assert!(refusal("SESSION_COOKIE_SECURE", "0").starts_with("SESSION_COOKIE_SECURE: "));
+        assert!(refusal("SESSION_COOKIE_DOMAIN", "a.b").starts_with("SESSION_COOKIE_DOMAIN: "));
+    }
+
+    #[test]
+    fn the_bounds_add_up() {
+        let settings = Settings::default();
+        assert_eq!((settings.staleness_bound(), settings.window()), (102, 102));
+        let quick = settings.with_propagation(10).with_isolate_cache_ttl(0);
+        assert_eq!((quick.staleness_bound(), quick.window()), (42, 90));
+        let extreme = quick
+            .with_propagation(u32::MAX)
+            .with_kv_cache_ttl(u32::MAX)
+            .with_isolate_cache_ttl(u32::MAX);
+        assert_eq!(extreme.window(), u32::MAX);
+    }
+
+    #[test]
+    fn limits_and_cookies_come_from_the_settings() {
+        let limits = Settings::default().with_max_cookie_pairs(5).cookie_limits();
+        assert_eq!(
+            limits,
+            CookieLimits {
+                bytes: 65_536,
+                pairs: 5
+            }
+        );
+        let spec = Settings::default()
+            .with_cookie_name("sid")
+            .cookie_spec()
+            .unwrap();
+        assert_eq!(
+            spec.names().get(crate::protocol::cookie::CookieKind::Fresh),
+            "sid-fresh"
+        );
+    }
+
+    #[test]
+    fn distance_counts_letters() {
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("abc", "abc"), 0);
+        assert_eq!(distance("kitten", "sitting"), 3);
+        assert_eq!(distance("a", ""), 1);
+    }
+}

@@ -1,0 +1,7 @@
+//! One session as plain values.
+//!
+//! 1. `presented`: what a request's cookies prove.
+//! 2. `value`: an application's values as JSON, and back.
+
+pub(crate) mod presented;
+pub(crate) mod value;
