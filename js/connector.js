@@ -7,7 +7,7 @@ const METHODS = ["read", "put", "delete"];
 const KV_METHODS = ["get", "put", "delete", "list"];
 const has = (value, method) => typeof value?.[method] === "function";
 
-/** The port of `connector` that `src/js/connector.rs` calls; `name` is what an error calls it. */
+/** The port of `connector` that `src/face/js/connector.rs` calls; `name` is what an error calls it. */
 export function portTo(connector, name) {
   if (connector === null || (typeof connector !== "object" && typeof connector !== "function")) {
     throw sessionError(

@@ -8,7 +8,7 @@ import { MemoryConnector, portTo } from "./connector.js";
 const known = new WeakMap();
 const byEnv = new WeakMap();
 
-// The order of `stats` in src/js/wire.rs.
+// The order of `stats` in src/face/js/wire.rs.
 const COUNTS =
   "requests tableLoads storeLoads reads keysRead puts deletes lists retries conflicts limitFailures tableEntries tableBytes wasmBytes".split(
     " ",

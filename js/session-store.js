@@ -15,7 +15,7 @@ export const BY_SESSIONS = Symbol("sessions");
 const VALUES = ["+", "-"];
 const FLASH = ["!", "_"];
 
-/** What is known of a session that no cookie came for: the order of `Facts` in src/js/wire.rs. */
+/** What is known of a session that no cookie came for: the order of `Facts` in src/face/js/wire.rs. */
 const NOTHING = [null, 1, 0, null, null, null, null, null, 0, 0, 0];
 
 /** Changes to tell, where there are none. */

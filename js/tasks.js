@@ -1,4 +1,4 @@
-// What the core waits for, and what waits for the core. `src/js/tasks.rs` is the other side.
+// What the core waits for, and what waits for the core. `src/face/js/tasks.rs` is the other side.
 
 import { answered, failed, give } from "./glue.js";
 

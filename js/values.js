@@ -326,7 +326,7 @@ export class Table {
   }
 
   /**
-   * What has changed since the core was told last, as the lines that `src/js/wire.rs` reads, and
+   * What has changed since the core was told last, as the lines that `src/face/js/wire.rs` reads, and
    * what to call when it has been told. `only` names the keys to tell, by default all.
    */
   changes([put, remove], only) {

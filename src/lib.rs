@@ -90,18 +90,12 @@ mod port;
 mod protocol;
 mod session;
 
-mod lifecycle;
-mod store;
-
 #[cfg(test)]
 mod vectors;
 
 #[cfg(any(test, feature = "fuzzing"))]
 #[doc(hidden)]
 pub mod fuzzing;
-
-#[cfg(all(target_arch = "wasm32", feature = "js"))]
-mod js;
 
 /// The port to storage, and the adapters that come with it.
 ///
@@ -123,6 +117,7 @@ pub use face::http;
 pub use port::runtime;
 
 pub use face::sessions::{CommitHeaders, Sessions};
+pub use face::store::SessionStore;
 pub use flow::isolate::Isolate;
 pub use flow::owner::OwnedSession;
 pub use flow::stats::Stats;
@@ -136,7 +131,6 @@ pub use protocol::keys::SecretRing;
 pub use protocol::outcome::Outcome;
 pub use protocol::settings::{Settings, Storage};
 pub use session::presented::{CookieHeader, RequestHead};
-pub use store::SessionStore;
 
 /// Of the package and of the deployed Worker, not of a Worker that depends on this crate: half the
 /// code of the standard library's, and less time for the few hundred small things that a save makes.

@@ -11,6 +11,7 @@ use crate::face::connector::kv::KvConnector;
 use crate::face::connector::memory::MemoryConnector;
 use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
 use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::store::SessionStore;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::port::connector::SessionConnector;
@@ -19,7 +20,6 @@ use crate::port::events::ConsoleEvents;
 use crate::port::runtime::PlatformRuntime;
 use crate::protocol::settings::{Settings, Storage};
 use crate::session::presented::RequestHead;
-use crate::store::SessionStore;
 
 thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.

@@ -24,11 +24,11 @@ use worker::send::{SendFuture, SendWrapper};
 
 use crate::face::fetch::FetchContext;
 use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::store::SessionStore;
 use crate::flow::load::Freshness;
 use crate::port::error::SessionError;
 use crate::port::wait_until::WaitUntil;
 use crate::session::presented::RequestHead;
-use crate::store::SessionStore;
 
 /// Gives every request of a router its session, and commits it with the answer.
 ///

@@ -1,10 +1,11 @@
 //! How applications reach it.
 //!
-//! 1. `sessions`: the sessions of a Worker. `csrf`: tokens for forms.
+//! 1. `sessions`: the sessions of a Worker. `store`: one session in one request, with its
+//!    `lifecycle`, and `csrf` tokens for forms.
 //! 2. `driver`: carries out what flows ask for.
 //! 3. `connector`: Workers KV, and memory.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`.
-//! 5. `worker`: the Worker of this repository.
+//! 5. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;
 mod csrf;
@@ -15,6 +16,10 @@ pub(crate) mod fetch;
 mod handler;
 #[cfg(all(target_arch = "wasm32", feature = "http"))]
 pub mod http;
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+mod js;
+mod lifecycle;
 pub(crate) mod sessions;
+pub(crate) mod store;
 #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
 mod worker;

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use zeroize::Zeroize as _;
 
 use crate::face::driver::Driver;
+use crate::face::store::SessionStore;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::flow::shared::Shared;
@@ -18,7 +19,6 @@ use crate::protocol::keys::SecretRing;
 use crate::protocol::outcome::TOMBSTONE_WINDOWS;
 use crate::protocol::settings::Settings;
 use crate::session::presented::RequestHead;
-use crate::store::SessionStore;
 
 /// The sessions of a Worker: settings, secrets and a connector.
 ///

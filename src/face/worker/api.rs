@@ -9,11 +9,11 @@ use wasm_bindgen::JsValue;
 
 use super::{Problem, guard};
 use crate::face::sessions::Sessions;
+use crate::face::store::SessionStore;
 use crate::port::error::SessionError;
 use crate::protocol::expiry::Expiry;
 use crate::protocol::json;
 use crate::session::value::check_depth;
-use crate::store::SessionStore;
 
 /// Most bytes of a body.
 const BODY_MAX: usize = 64 * 1024;

@@ -21,6 +21,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::face::fetch::{FetchContext, FetchRequest};
 use crate::face::sessions::Sessions;
+use crate::face::store::SessionStore;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::port::connector::SessionConnector;
@@ -32,7 +33,6 @@ use crate::protocol::keys::Token;
 use crate::protocol::settings::Settings;
 use crate::protocol::wire::encode_text;
 use crate::session::presented::RequestHead;
-use crate::store::SessionStore;
 
 use connector::{Cause, JsConnector, Port, Sender};
 use wire::Facts;

@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::face::sessions::CommitHeaders;
+use crate::face::store::{Phase, SessionStore};
 use crate::flow::stats::Stats;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::json;
 use crate::protocol::outcome::Access;
 use crate::protocol::settings::Settings;
-use crate::store::{Phase, SessionStore};
 
 /// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found;
 /// the [facts](Facts); the keys and the flash keys as JSON; then a line for each text, in the order

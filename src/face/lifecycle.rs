@@ -8,6 +8,7 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 use crate::face::sessions::CommitHeaders;
+use crate::face::store::{Modified, Next, Out, Phase, SessionStore, committed};
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, Look, look};
 use crate::flow::save::{
@@ -26,7 +27,6 @@ use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::{Fresh, Seen, Tombstone};
 use crate::protocol::wire::encode_text;
 use crate::session::presented::{Held, Identity, Presented};
-use crate::store::{Modified, Next, Out, Phase, SessionStore, committed};
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
