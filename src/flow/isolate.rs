@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::flow::stats::{Stats, Tally};
 use crate::protocol::keys::{Dead, Id, SessionKey, Tag, TokenKeys};
 use crate::protocol::record::Envelope;
-use crate::protocol::revocation::{Marker, OwnerMarker};
+use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 use crate::protocol::version::Version;
 
 // Every bound is one of the isolate, whatever its namespaces and prefixes: a client that makes many
@@ -30,10 +30,13 @@ const RECORDS: usize = 7_000;
 const DERIVED_KEYS: usize = 2_048;
 /// Markers that an isolate keeps, and as many of owners.
 const MARKERS: usize = 16_384;
-/// Markers of which an isolate remembers that it has put them, and for how many milliseconds: for
-/// the login that follows an end to all sessions in the same request.
+/// Markers of which an isolate remembers that it has put them, more than one invocation can put.
 const MARKERS_PUT: usize = 2_048;
+/// Milliseconds for which it remembers that of an owner's marker: for the login that follows an end to
+/// all sessions in the same request.
 const PUT_LATELY: i64 = 30_000;
+/// Owners of which an isolate remembers how far ending their sessions has come.
+const PROGRESS: usize = 256;
 /// Namespaces and prefixes that an isolate keeps apart, beside those in use.
 const SCOPES: usize = 256;
 /// Puts of one record that are known to be under way. Each contains those before it, so that the
@@ -77,6 +80,8 @@ struct State {
     /// put or read again.
     dead_put: Lru<(ScopeId, Dead), i64>,
     owners_put: Lru<(ScopeId, Id), i64>,
+    /// How far such calls have come, until an instant.
+    progress: Lru<(ScopeId, Id), (Progress, i64)>,
     /// By the tag of the key cookie that a token came in: no token outlives its request. A tag was
     /// verified with the keys of one configuration and is none in any other, so that what was
     /// derived in one is never found in another.
@@ -437,10 +442,10 @@ impl Memory {
         })
     }
 
-    /// Remembers that the revocation of `dead` stands in the store: this isolate has put it.
-    pub(crate) fn note_dead_put(&self, dead: Dead, now: i64) {
+    /// Remembers until an instant that the revocation of `dead` stands in the store: this isolate
+    /// has put it.
+    pub(crate) fn note_dead_put(&self, dead: Dead, until: i64) {
         self.with(|state| {
-            let until = now.saturating_add(PUT_LATELY);
             *state.dead_put.get_or_insert(self.of(dead), || until) = until;
             state.dead_put.shrink_to(MARKERS_PUT);
         });
@@ -453,6 +458,23 @@ impl Memory {
                 .dead_put
                 .get(&self.of(dead))
                 .is_some_and(|until| now < *until)
+        })
+    }
+
+    /// Remembers until an instant how far ending the sessions of `owner` has come here.
+    pub(crate) fn note_progress(&self, owner: Id, progress: Progress, until: i64) {
+        self.with(|state| {
+            let nothing = || (Progress::default(), until);
+            *state.progress.get_or_insert(self.of(owner), nothing) = (progress, until);
+            state.progress.shrink_to(PROGRESS);
+        });
+    }
+
+    /// How far ending the sessions of `owner` has come here.
+    pub(crate) fn progress(&self, owner: Id, now: i64) -> Option<Progress> {
+        self.with(|state| {
+            let (progress, until) = state.progress.get(&self.of(owner))?;
+            (now < *until).then(|| progress.clone())
         })
     }
 
@@ -524,6 +546,7 @@ impl State {
         self.owners.retain(|(scope, _)| !gone.contains(scope));
         self.dead_put.retain(|(scope, _)| !gone.contains(scope));
         self.owners_put.retain(|(scope, _)| !gone.contains(scope));
+        self.progress.retain(|(scope, _)| !gone.contains(scope));
         self.weigh();
     }
 

@@ -37,6 +37,8 @@ const PAUSES: u32 = 5;
 const BULK: usize = 100;
 /// Sessions over the limit that one login ends; the next ends the next.
 const ENDED_BY_A_LOGIN: usize = 100;
+/// Sessions that are ended between two notes of how far that has come.
+const NOTE_EVERY: usize = 100;
 /// Seconds that a call which was cut short can be gone on with.
 const PROGRESS_TTL: u32 = 86_400;
 
@@ -323,15 +325,14 @@ impl Ctx {
         let mut done = Vec::new();
         for (secret, tag, at, progress) in begun {
             match self.end_listed(secret, tag, at, progress, spared).await {
-                Ok(kept_progress) => done.extend(kept_progress.then_some(tag)),
+                Ok(is_kept) => done.extend(is_kept.then_some(tag)),
                 // The owner marker is all that such a store can be given.
                 Err(error) if error.code() == ErrorCode::Unsupported => {}
                 Err(error) => return Err(error),
             }
         }
         for tag in done {
-            // What is left of it would cost the next call time, and nothing else.
-            drop(self.delete(&self.config().names().progress(tag)).await);
+            self.close_progress(tag).await;
         }
         Ok(())
     }
@@ -503,6 +504,8 @@ impl Ctx {
             let mut answer = self.read(&[&name, &progress_name], options).await?;
             let progress = answer.pop().flatten();
             let progress = progress.and_then(|text| Progress::decode(&text));
+            // What a read shows may be older than what this isolate has come to.
+            let progress = self.memory().progress(tag, self.now()).or(progress);
             let stored = answer.pop().flatten();
             let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
             let now = self.now();
@@ -545,27 +548,28 @@ impl Ctx {
     ) -> Result<bool, SessionError> {
         let prefix = self.config().names().records_of(tag);
         let now = self.now();
-        let mut kept_progress = progress.is_some();
-        // A login of the last moments may not be listed yet.
-        let mut since = now.saturating_sub(self.config().window());
-        let mut cursor = None;
-        let mut passed = Vec::new();
-        if let Some(progress) = progress {
-            since = progress.since;
-            cursor = Some(progress.cursor);
-            passed = progress.spared;
-        }
+        let mut progress = progress.filter(Progress::is_begun).unwrap_or(Progress {
+            // A login of the last moments may not be listed yet.
+            since: now.saturating_sub(self.config().window()),
+            ..Progress::default()
+        });
+        let begun = progress.clone();
+        let newly = spared.iter().filter(|it| !begun.spared.contains(it));
+        progress.spared.extend(newly);
         // What comes before the place where the call before stopped is looked through for what was
         // bound since, and for what that call spared: only a listing shows that it is this owner's.
-        let mut went_on = cursor.is_some();
-        let mut is_stored_cursor = went_on;
-        let mut bound_after = i64::MIN;
+        let mut is_to_look_back = begun.is_begun();
+        let mut looks_back = false;
+        let mut is_kept = begun.is_begun();
+        let mut is_stored_cursor = begun.cursor.is_some();
+        let mut cursor = begun.cursor.clone();
         let mut last = None;
         loop {
             let page = match self.list(&prefix, cursor.as_deref()).await {
                 // It may be older than the store honours.
                 Err(error) if is_stored_cursor && error.code() == ErrorCode::Unavailable => {
-                    (cursor, went_on, is_stored_cursor) = (None, false, false);
+                    (cursor, progress.cursor, is_stored_cursor) = (None, None, false);
+                    is_to_look_back = begun.done.is_some();
                     continue;
                 }
                 page => page?,
@@ -573,7 +577,11 @@ impl Ctx {
             is_stored_cursor = false;
             let mut lineages: Vec<(Id, Option<i64>)> = Vec::new();
             for (key, listed) in self.records_of(page.keys, secret) {
-                let is_left = bound_after < listed.bound_at || passed.contains(&key.lineage);
+                let is_left = if looks_back {
+                    listed.bound_at > begun.since || begun.spared.contains(&key.lineage)
+                } else {
+                    !begun.has_done(key.lineage)
+                };
                 let bound = is_left && listed.bound_at <= at;
                 let ends = bound && now < listed.hard_end && !spared.contains(&key.lineage);
                 if !ends || mutant!(listed_not_ended) {
@@ -589,34 +597,69 @@ impl Ctx {
                     known.1 = Some(end);
                 }
             }
-            self.end_lineages(lineages).await?;
+            let mut left = lineages.chunks(NOTE_EVERY);
+            while let Some(some) = left.next() {
+                self.end_lineages(some).await?;
+                if looks_back {
+                    continue;
+                }
+                progress.done = some.last().map(|(lineage, _)| *lineage);
+                if left.len() > 0 {
+                    is_kept |= self.keep_progress(tag, &progress).await;
+                }
+            }
             cursor = page.cursor;
             match &cursor {
-                Some(cursor) if bound_after == i64::MIN => {
-                    let progress = Progress {
-                        since,
-                        cursor: cursor.clone(),
-                        spared: passed.iter().chain(spared).copied().collect(),
-                    };
-                    kept_progress |= self.keep_progress(tag, &progress).await;
+                Some(_) if !looks_back => {
+                    progress.cursor.clone_from(&cursor);
+                    is_kept |= self.keep_progress(tag, &progress).await;
                 }
                 Some(_) => {}
-                None if went_on => (went_on, bound_after) = (false, since),
-                None => return Ok(kept_progress),
+                None if is_to_look_back => {
+                    (is_to_look_back, looks_back, last) = (false, true, None);
+                }
+                None => return Ok(is_kept),
             }
         }
     }
 
-    /// Puts `progress`, if the store takes it: what is lost of it costs the next call time, and
-    /// nothing else. False where it was not taken.
+    /// Puts `progress`, if the store takes it, and remembers it here: what is lost of it costs the
+    /// next call time, and nothing else. False where it was not taken.
     async fn keep_progress(&self, tag: Id, progress: &Progress) -> bool {
+        self.remember_progress(tag, progress);
         let options = PutOptions::ttl(PROGRESS_TTL);
         let (name, text) = (self.config().names().progress(tag), progress.encode());
-        self.put_once(&name, &text, options).await.is_ok()
+        let put = self.put_once(&name, &text, options).await;
+        // After a timeout it may still be taken.
+        put.map_or_else(|error| error.is_timeout(), |()| true)
+    }
+
+    fn remember_progress(&self, tag: Id, progress: &Progress) {
+        let until = self.now().saturating_add(self.config().staleness_bound());
+        self.memory().note_progress(tag, progress.clone(), until);
+    }
+
+    /// Lets the next call begin at the start. A put, not a delete: it is noted here at once, and a
+    /// store that takes one write of a key in a second has often just taken the last progress.
+    async fn close_progress(&self, tag: Id) {
+        let begin = Progress::default();
+        self.remember_progress(tag, &begin);
+        let (name, text) = (self.config().names().progress(tag), begin.encode());
+        let options = PutOptions::ttl(PROGRESS_TTL);
+        let mut put = self.put(&name, &text, &options).await;
+        if let Err(error) = &put
+            && error.kind() == ConnectorErrorKind::RateLimited
+        {
+            self.wait_for_next_write().await;
+            put = self.put(&name, &text, &options).await;
+        }
+        // All sessions have ended. What the store still says of the way there stays true, and costs
+        // the next call of another isolate a second look.
+        drop(put);
     }
 
     /// Puts the markers of each lineage that are not there yet.
-    async fn end_lineages(&self, lineages: Vec<(Id, Option<i64>)>) -> Result<(), SessionError> {
+    async fn end_lineages(&self, lineages: &[(Id, Option<i64>)]) -> Result<(), SessionError> {
         let now = self.now();
         for some in lineages.chunks(BULK / 2) {
             let mut markers: Vec<MarkerPut> = some
@@ -625,6 +668,11 @@ impl Ctx {
                 .collect();
             for marker in &markers {
                 marker.note(self);
+            }
+            // The store may have answered this isolate before it put them, and still answer that.
+            markers.retain(|marker| !marker.was_put(self));
+            if markers.is_empty() {
+                continue;
             }
             let names: Vec<String> = markers
                 .iter()
@@ -638,9 +686,6 @@ impl Ctx {
                 marker.is_none_or(|marker| marker.death != Death::Revoked)
             });
             put_markers(self, &markers).await?;
-            for marker in &markers {
-                marker.note_put(self);
-            }
         }
         Ok(())
     }

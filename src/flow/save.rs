@@ -125,9 +125,15 @@ impl MarkerPut {
         Self::revoked(&first, hard_end, now)
     }
 
-    /// Lets this isolate know that it stands.
-    pub(crate) fn note_put(&self, ctx: &Ctx) {
-        ctx.memory().note_dead_put(self.dead, ctx.now());
+    /// Lets this isolate know that it stands, for as long as a read may not show it.
+    fn note_put(&self, ctx: &Ctx) {
+        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
+        ctx.memory().note_dead_put(self.dead, until);
+    }
+
+    /// True where this isolate has put it, and a read may not show it yet.
+    pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
+        ctx.memory().was_dead_put(self.dead, ctx.now())
     }
 
     fn is_revocation(&self) -> bool {
@@ -187,7 +193,13 @@ pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), 
         let mut again = Vec::new();
         let mut pause = 0;
         for ((marker, mut tries), result) in left.into_iter().zip(results) {
-            let Err(error) = result else { continue };
+            let Err(error) = result else {
+                // Another of them may fail: what stands is not put again for that.
+                if marker.is_revocation() {
+                    marker.note_put(ctx);
+                }
+                continue;
+            };
             match tries.next(ctx, &error) {
                 Some(milliseconds) => {
                     pause = pause.max(milliseconds);

@@ -158,21 +158,31 @@ impl OwnerMarker {
 
 /// How far ending all of an owner's sessions has come, for the call that goes on with it.
 ///
-/// It says: of the records that a listing shows before `cursor`, each of a session bound at or
-/// before `since` has markers of its own, but for the lineages spared. That stays true, however old
-/// it is; where it is lost, the next call begins at the start.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// It says: of the records that a listing shows before `cursor`, and of those whose lineage comes no
+/// later than `done` in it, each of a session bound at or before `since` has markers of its own, but
+/// for the lineages spared. That stays true, however old it is; where it is lost, the next call
+/// begins at the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) since: i64,
-    pub(crate) cursor: String,
+    /// Where the page begins in which it stopped; `None` for the first one.
+    pub(crate) cursor: Option<String>,
+    /// The last lineage that it has dealt with.
+    pub(crate) done: Option<Id>,
     pub(crate) spared: Vec<Id>,
 }
 
+/// What stands for a cursor or a lineage that there is none of.
+const NONE: &str = "-";
+
 impl Progress {
     pub(crate) fn encode(&self) -> String {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
         // A cursor is the store's: whatever is in it.
-        let cursor = encode_text(self.cursor.as_bytes());
-        let mut text = format!("{FORMAT} p {} {cursor}", self.since);
+        let cursor = self.cursor.as_ref();
+        let cursor = or_none(cursor.map(|cursor| encode_text(cursor.as_bytes())));
+        let done = or_none(self.done.map(|lineage| lineage.to_string()));
+        let mut text = format!("{FORMAT} p {} {cursor} {done}", self.since);
         for lineage in &self.spared {
             text.push(' ');
             text.push_str(&lineage.to_string());
@@ -185,11 +195,32 @@ impl Progress {
         let (Some(FORMAT), Some("p")) = (words.next(), words.next()) else {
             return None;
         };
+        let since = words.next()?.parse().ok()?;
+        let cursor = match words.next()? {
+            NONE => None,
+            text => Some(String::from_utf8(decode_text(text)?).ok()?),
+        };
+        let done = match words.next()? {
+            NONE => None,
+            text => Some(Id::parse(text)?),
+        };
         Some(Self {
-            since: words.next()?.parse().ok()?,
-            cursor: String::from_utf8(decode_text(words.next()?)?).ok()?,
+            since,
+            cursor,
+            done,
             spared: words.map(Id::parse).collect::<Option<_>>()?,
         })
+    }
+
+    /// True where it says something: after the end of a call nothing is left to go on with.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.cursor.is_some() || self.done.is_some()
+    }
+
+    /// True for a lineage that it says was dealt with. A listing is in the order of texts.
+    pub(crate) fn has_done(&self, lineage: Id) -> bool {
+        let done = self.done.as_ref();
+        done.is_some_and(|done| lineage.to_string() <= done.to_string())
     }
 }
 
@@ -273,19 +304,47 @@ mod tests {
     #[test]
     fn progress_round_trips_whatever_is_in_the_cursor() {
         for spared in [vec![], vec![A, B]] {
-            for cursor in ["", "a b", "é\n"] {
-                let (since, cursor, spared) = (-7, cursor.to_owned(), spared.clone());
-                let progress = Progress {
-                    since,
-                    cursor,
-                    spared,
-                };
-                assert_eq!(Progress::decode(&progress.encode()), Some(progress));
+            for cursor in [None, Some(""), Some("a b"), Some("é\n")] {
+                for done in [None, Some(B)] {
+                    let progress = Progress {
+                        since: -7,
+                        cursor: cursor.map(str::to_owned),
+                        done,
+                        spared: spared.clone(),
+                    };
+                    assert_eq!(Progress::decode(&progress.encode()), Some(progress));
+                }
             }
         }
-        for text in ["", "2 o 5", "2 p 5", "2 p x YQ", "2 p 5 YQ x", "9 p 5 YQ"] {
+        let done = Progress::default();
+        assert_eq!(done.encode(), "2 p 0 - -");
+        assert!(!done.is_begun());
+        for text in [
+            "",
+            "2 o 5",
+            "2 p 5",
+            "2 p x YQ -",
+            "2 p 5 YQ",
+            "2 p 5 YQ x",
+            "9 p 5 YQ -",
+        ] {
             assert_eq!(Progress::decode(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn progress_knows_what_comes_before_its_place() {
+        // The order of texts is not that of bytes.
+        let [first, second, third] = [Id([0xff; 16]), Id([0xd3; 16]), Id([1; 16])];
+        let mut texts = [first, second, third].map(|id| id.to_string());
+        texts.sort();
+        let sorted = texts.each_ref().map(|text| Id::parse(text).unwrap());
+        let progress = Progress {
+            done: Some(sorted[1]),
+            ..Progress::default()
+        };
+        assert_eq!(sorted.map(|id| progress.has_done(id)), [true, true, false]);
+        assert!(!Progress::default().has_done(A));
     }
 
     #[test]
