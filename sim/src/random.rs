@@ -52,8 +52,10 @@ struct Weather {
     fail_before: u32,
     fail_after: u32,
     fail_read: u32,
-    /// Puts that are refused for good, where the next may be taken.
-    refused: u32,
+    /// Puts are refused for good.
+    refused: bool,
+    /// Puts take seconds until they reach the store.
+    crawls: bool,
     lost: u32,
     slow: u32,
     stuck: u32,
@@ -86,7 +88,8 @@ impl Weather {
             fail_before: often(80),
             fail_after: often(60),
             fail_read: often(60),
-            refused: 0,
+            refused: false,
+            crawls: false,
             lost: often(10),
             slow: often(80),
             stuck: often(12),
@@ -145,6 +148,9 @@ fn decide(
         } else {
             (5, long)
         };
+    } else if it.crawls && writes {
+        world.fault(Fault::Slow);
+        verdict.latency = (dice.between(2_000, 6_000), 5);
     } else if dice.chance(it.slow) {
         world.fault(Fault::Slow);
         verdict.latency = (dice.between(5, 3_000), dice.between(5, 3_000));
@@ -199,7 +205,7 @@ fn decide(
             } else if forced || dice.chance(it.fail_after) {
                 world.fault(Fault::PutFailedTaken);
                 verdict.failure = Failure::After;
-            } else if it.refused > 0 && dice.chance(it.refused) {
+            } else if it.refused {
                 world.fault(Fault::Quota);
                 verdict.failure = Failure::Before(ConnectorErrorKind::Quota);
             } else if is_record && asked.kind == Kind::Put && dice.chance(it.lost) {
@@ -251,8 +257,15 @@ fn settings(dice: &mut Dice) -> Settings {
 }
 
 /// The pauses between two requests at which something is about to become true, or false.
-fn pause(dice: &mut Dice, sim: &Sim, theme: Theme) -> Ms {
+fn pause(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Ms {
     match theme {
+        Theme::Overtaken => {
+            return match turn % 4 {
+                1 => dice.between(10, 300),
+                2 => dice.between(50, 1_200),
+                _ => dice.between(170_000, 230_000),
+            };
+        }
         Theme::Saves if dice.chance(700) => return dice.between(0, 1_500),
         Theme::Ends if dice.chance(800) => return dice.between(5_000, 40_000),
         Theme::Losses if dice.chance(400) => {
@@ -293,6 +306,9 @@ enum Theme {
     Ends,
     /// Records that the store loses, and copies of the cookies that were set with them.
     Losses,
+    /// Saves of one browser in one isolate, by fours: one whose put takes long, one that is refused
+    /// meanwhile, one that is quick.
+    Overtaken,
 }
 
 fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
@@ -321,6 +337,7 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
             2 => vec![Op::Expire(Expiry::After(3_600))],
             _ => vec![Op::Read],
         }),
+        Theme::Overtaken => Some(vec![Op::Set([2, 0, 1, 2][turn % 4])]),
         Theme::Losses => Some(match dice.below(2) {
             0 => vec![Op::Set(key)],
             _ => vec![Op::Read],
@@ -432,6 +449,7 @@ fn next_spec(
     let mut spec = Spec::new(client, dice.below(servers), ops(dice, sim, theme, turn));
     match theme {
         Theme::Saves if dice.chance(750) => (spec.client, spec.server) = (0, 0),
+        Theme::Overtaken => (spec.client, spec.server) = (0, 0),
         Theme::Ends if dice.chance(850) => {
             let elsewhere = if turn.is_multiple_of(2) {
                 0
@@ -603,6 +621,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
         (12, Theme::Owners),
         (12, Theme::Ends),
         (6, Theme::Losses),
+        (3, Theme::Overtaken),
     ]);
     let settings = settings(&mut dice);
     let propagation = Ms::from(settings.propagation()) * 1_000;
@@ -613,8 +632,6 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
     // Puts that overtake each other.
     if theme == Theme::Saves && dice.chance(500) {
         drawn.slow = 400;
-        // And fail while others are under way.
-        drawn.refused = *dice.pick(&[0, 250]);
     }
     let weather: Shared = Rc::new(Cell::new(drawn));
     let damaged: Rc<RefCell<Vec<String>>> = Rc::default();
@@ -659,11 +676,14 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
         late: *dice.pick(&[0, 0, 50, 150]),
     });
     let large = dice.chance(match theme {
-        Theme::Saves | Theme::Ends => 600,
+        Theme::Saves | Theme::Ends | Theme::Overtaken => 600,
         _ => 150,
     });
 
-    let wanted = REQUESTS + dice.below(9);
+    let wanted = match theme {
+        Theme::Overtaken => 8,
+        _ => REQUESTS + dice.below(9),
+    };
     let mut sent = 0;
     while sent < wanted || (sim.world.faults_so_far() < FAULTS && sent < 40) {
         if sent >= wanted {
@@ -671,11 +691,16 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
             it.force = true;
             weather.set(it);
         }
+        if theme == Theme::Overtaken {
+            let mut it = weather.get();
+            (it.crawls, it.refused) = (sent % 4 == 1, sent % 4 == 2);
+            weather.set(it);
+        }
         trouble(&mut dice, &sim, &weather, locations);
         let spec = next_spec(&mut dice, &sim, far, theme, large, sent);
         sim.send(spec);
+        let until = sim.world.now() + pause(&mut dice, &sim, theme, sent);
         sent += 1;
-        let until = sim.world.now() + pause(&mut dice, &sim, theme);
         live(&sim, &weather, until);
         for name in damaged.borrow_mut().drain(..) {
             sim.truth.borrow_mut().taint(&name);

@@ -327,6 +327,60 @@ fn a_put_that_failed_meanwhile_does_not_hide_one_that_is_still_under_way() {
 }
 
 #[test]
+fn a_put_that_is_made_again_and_lands_on_a_later_save_is_not_the_last_one() {
+    for seed in 0..8 {
+        let stage = Stage::with_dice(Settings::default(), seed);
+        let browser = stage.visitor(Op::Set(2));
+        // Overtaken: it waits a second, looks for three more until nothing is under way, and puts
+        // again when the second one has landed.
+        stage.store(|it| it.late = 4_000);
+        let overtaken = stage.begin_large(browser, PARIS, &[Op::Set(0)]);
+        stage.store(|it| it.late = 3);
+        let quick = stage.begin_large(browser, PARIS, &[Op::Set(1)]);
+        stage.wait(4_100);
+        stage.store(|it| it.late = 3_945);
+        let late = stage.begin_large(browser, PARIS, &[Op::Set(3)]);
+        stage.wait(3_700);
+        stage.store(|it| it.late = 3_000);
+        stage.wait(1_600);
+        stage.store(|it| it.late = 3);
+        let last = stage.begin_large(browser, PARIS, &[Op::Set(2)]);
+        stage.wait(30_000);
+        for id in [overtaken, quick, late, last] {
+            assert_eq!(stage.found(id).error(), None);
+        }
+        stage.wait(stage.sim.rules.window);
+        let next = stage.ask(browser, TOKYO, &[Op::Read]);
+        let kept = [("a", 1), ("b", 2), ("c", 4), ("d", 3)];
+        let kept = kept.map(|(key, number)| (key.to_owned(), number));
+        assert_eq!(next.keys, BTreeMap::from(kept), "dice {seed}");
+    }
+}
+
+#[test]
+fn a_put_that_is_stuck_does_not_keep_another_from_being_made_again() {
+    for seed in 0..8 {
+        let stage = Stage::with_dice(Settings::default(), seed);
+        let browser = stage.visitor(Op::Set(2));
+        stage.store(|it| it.late = 5_000);
+        let overtaken = stage.begin_large(browser, PARIS, &[Op::Set(0)]);
+        stage.store(|it| (it.late, it.refuses_puts) = (29_000, true));
+        let stuck = stage.begin_large(browser, PARIS, &[Op::Set(1)]);
+        stage.store(|it| (it.late, it.refuses_puts) = (3, false));
+        let last = stage.begin_large(browser, PARIS, &[Op::Set(2)]);
+        stage.wait(20_000);
+        stage.sim.world.freeze(stuck, true);
+        for id in [overtaken, last] {
+            assert_eq!(stage.found(id).error(), None);
+        }
+        stage.wait(stage.sim.rules.window);
+        let next = stage.ask(browser, TOKYO, &[Op::Read]);
+        let [a, c] = ["a", "c"].map(|key| next.keys.get(key).copied());
+        assert_eq!([a, c], [Some(1), Some(3)], "dice {seed}");
+    }
+}
+
+#[test]
 fn a_save_from_before_the_logout_does_not_bring_the_session_back() {
     let stage = Stage::new();
     let browser = stage.visitor(LOGIN);

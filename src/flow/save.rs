@@ -331,7 +331,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
 
 /// Milliseconds between two looks at whether somebody else has put the record.
 const LOOK_EVERY: u32 = 200;
-/// Looks in all: with the puts in between, about five seconds.
+/// Looks in all: about three seconds, beside the puts.
 const LOOKS: u32 = 16;
 
 /// Waits until the store holds all that this isolate has settled under `identity`'s key, putting
@@ -343,10 +343,10 @@ const LOOKS: u32 = 16;
 async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
     ctx.wait_for_next_write().await;
-    let mut puts = 0;
-    for _ in 0..LOOKS {
-        if ctx.memory().is_sure(key) {
-            return true;
+    let (mut looks, mut puts) = (0, 0);
+    while !ctx.memory().is_sure(key) {
+        if puts >= PUTS {
+            return false;
         }
         let now = ctx.now();
         let Remembered {
@@ -354,10 +354,15 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        if !flying.is_empty() || !ctx.memory().claim_put_again(key, now) {
+        let waited = looks >= LOOKS;
+        if !waited && (!flying.is_empty() || !ctx.memory().claim_put_again(key, now)) {
+            looks += 1;
             ctx.sleep(LOOK_EVERY).await;
             continue;
         }
+        // Where one takes too long, this one goes with what that one holds: the store may have taken
+        // it already. Whoever has set off sees for itself, when it lands, whether it lacks anything.
+        let newest = flying.into_iter().fold(newest, Envelope::join);
         puts += 1;
         let storage_key = identity.storage_key(ctx.config());
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
@@ -367,7 +372,17 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         let now = ctx.now();
         ctx.memory().release_put_again(key, now);
         match put {
-            Ok(()) => ctx.memory().landed_alone(key, &newest, now),
+            Ok(()) => {
+                ctx.memory().landed_alone(key, &newest, now);
+                if waited {
+                    return true;
+                }
+                // A save that set off meanwhile has had its answer: where the store took this put
+                // on top of it, nobody else will put it again.
+                if !ctx.memory().is_sure(key) {
+                    ctx.wait_for_next_write().await;
+                }
+            }
             Err(error) if puts >= PUTS || error.is_timeout() => return false,
             Err(error) => match error.kind() {
                 ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
@@ -376,7 +391,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             },
         }
     }
-    false
+    true
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
