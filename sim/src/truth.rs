@@ -80,6 +80,8 @@ impl Lineage {
 
 /// `SESSION_STORE_TIMEOUT` of every history, by default.
 const TIMEOUT: Ms = 10_000;
+/// For how long a put that was not answered in time counts as under way.
+const FLIGHT: Ms = 30_000;
 
 /// The name of the record of a session key: the key without its tag.
 fn record_name(key: &str) -> String {
@@ -673,15 +675,21 @@ impl Truth {
                 && other.began <= until
                 && by.tickets.iter().any(|it| other.tickets.contains(it))
         };
-        let end = |request: &Request| request.finished.unwrap_or(i64::MAX);
+        // A put that was not answered in time can be joined when its request has ended.
+        let end = |(id, request): (RequestId, &Request)| {
+            let unanswered = world.operations(id).slowest >= TIMEOUT;
+            let longer = if unanswered { FLIGHT } else { 0 };
+            request.finished.unwrap_or(i64::MAX).saturating_add(longer)
+        };
         // What has failed is nothing to join any more; but whoever joined it before may fail in
         // turn, and hand it on to a third.
-        let mut until = end(by);
+        let mut until = end((written.request, by));
         loop {
             let joined = self
                 .requests
                 .iter()
-                .filter(|other| may_join(other, until))
+                .enumerate()
+                .filter(|(_, other)| may_join(other, until))
                 .map(end)
                 .fold(until, Ms::max);
             if joined == until {
