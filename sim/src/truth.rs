@@ -1525,7 +1525,7 @@ impl Truth {
                 let later =
                     operations.taken.iter().any(|(_, at)| *at >= began) || n == written.request;
                 let sure = other.place.isolate == isolate
-                    && operations.slowest < 25_000
+                    && operations.slowest < TIMEOUT
                     && other.finished.is_some()
                     || other
                         .tries_to_save
