@@ -46,7 +46,7 @@ pub mod mutants {
     }
 
     list! {
-        absence_taken_for_gone bound_at_not_raised cookie_before_put dead_ticket_mints
+        absence_taken_for_gone bound_at_not_raised cookie_before_put dead_ticket_mints dead_twin_counts
         error_taken_for_absence expiry_before_staleness flight_never_withdrawn
         flying_shown_to_loads grace_never_ends half_stored_logout_taken_for_done hard_end_moves_later idle_time_ignored join_skipped
         lineage_ignored lineage_marker_not_written listed_not_ended login_keeps_old_session

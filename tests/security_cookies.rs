@@ -169,11 +169,13 @@ fn behind_a_header_over_its_limits_nothing_is_minted() {
         let set = headers.set_cookie().iter().filter(sets).count();
         assert_eq!(set > 0, is_login, "{before:?}");
     }
-    // A logout cannot name the session, but takes what opens it from the browser.
+    // A logout ends it, and takes what there may be of it from the browser.
     let mut session = world.load(Head::cookie(cookie));
     destroy(&mut session).unwrap();
     let headers = world.commit(&mut session);
-    assert_eq!(cookie_names(&headers), [KEY, SEEN, FRESH]);
+    let every = [KEY, SEEN, FRESH, KEY, SEEN, FRESH];
+    assert_eq!(cookie_names(&headers), every);
+    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Revoked);
 }
 
 #[test]

@@ -900,7 +900,7 @@ fn two_authentic_cookies_are_ambiguous_and_nothing_is_made() {
     assert!(!session.needs_update());
     assert_eq!(shown(&session), "b=2", "for this answer");
     assert!(world.commit(&mut session).set_cookie().is_empty());
-    assert_eq!(world.store.operations(), 0);
+    assert_eq!(world.store.operations(), 1, "one read of both");
     assert_eq!(shown(&world.open(&one)), "a=1");
     assert_eq!(shown(&world.open(&two)), "a=1");
 }
@@ -912,7 +912,11 @@ fn destroy_ends_each_of_two() {
     let mut session = world.load(both);
     destroy(&mut session).unwrap();
     assert_eq!(world.store.count(Kind::Put), 4);
-    assert_eq!(cookie_names(&world.commit(&mut session)), [KEY, FRESH]);
+    // With and without `Partitioned`.
+    assert_eq!(
+        cookie_names(&world.commit(&mut session)),
+        [KEY, FRESH, KEY, FRESH]
+    );
     for jar in [one, two] {
         assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Revoked);
     }

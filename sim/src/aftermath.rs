@@ -26,8 +26,22 @@ pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn 
     wait(sim.rules.window + SKEW);
     let clients = sim.clients.borrow().len();
     for client in 0..clients {
-        let id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
+        let mut id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
         wait(10_000);
+        // Of two that are alive its user chooses, by a login.
+        if sim
+            .view(id)
+            .is_some_and(|view| view.outcome == Outcome::Ambiguous)
+        {
+            let login = Op::Bind {
+                owner: 0,
+                keep: false,
+            };
+            sim.send(Spec::new(client, anywhere(), vec![login]));
+            wait(sim.rules.window + SKEW);
+            id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
+            wait(10_000);
+        }
         let found = sim.view(id).map(|view| view.outcome);
         let answer = sim.answer(id);
         let usable = !matches!(

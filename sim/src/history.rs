@@ -361,6 +361,10 @@ impl Sim {
         };
         let request = &truth.requests[id];
         let client = request.spec.client;
+        // Of two sessions it may be shown the other.
+        if !request.came_with_one() {
+            return;
+        }
         let presented = format!("{KEY_COOKIE}={}", trust.cookie);
         let same = request
             .spec

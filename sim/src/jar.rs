@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::Ms;
 
-/// One value per name, each until its Max-Age (RFC 6265bis, 5.7).
+/// One value per name and partition, each until its Max-Age (RFC 6265bis, 5.7).
 #[derive(Clone, Debug, Default)]
 pub struct Jar {
-    cookies: BTreeMap<String, Cookie>,
+    /// By name, and whether it is `Partitioned`.
+    cookies: BTreeMap<(String, bool), Cookie>,
 }
 
 #[derive(Clone, Debug)]
@@ -25,15 +26,26 @@ impl Jar {
             .split("; ")
             .find_map(|part| part.strip_prefix("Max-Age="))
             .and_then(|age| age.parse::<Ms>().ok());
+        let id = (name.to_owned(), is_partitioned(set_cookie));
         if age.is_some_and(|age| age <= 0) {
-            self.cookies.remove(name);
+            self.cookies.remove(&id);
             return;
         }
         let cookie = Cookie {
             value: value.to_owned(),
             until: age.map(|age| now + age * 1_000),
         };
-        self.cookies.insert(name.to_owned(), cookie);
+        self.cookies.insert(id, cookie);
+    }
+
+    /// From now on what it holds comes from settings of before, when cookies were `Partitioned`.
+    pub fn set_aside(&mut self) {
+        let cookies = std::mem::take(&mut self.cookies).into_iter();
+        // Those of now take the place of those of before.
+        self.cookies = cookies
+            .rev()
+            .map(|((name, _), cookie)| ((name, true), cookie))
+            .collect();
     }
 
     /// The browser closes: what has no Max-Age goes.
@@ -51,15 +63,16 @@ impl Jar {
         let pairs: Vec<String> = self
             .cookies
             .iter()
-            .map(|(name, cookie)| format!("{name}={}", cookie.value))
+            .map(|((name, _), cookie)| format!("{name}={}", cookie.value))
             .collect();
         Some(pairs.join("; "))
     }
 
     pub fn get(&self, name: &str, now: Ms) -> Option<&str> {
-        self.cookies
-            .get(name)
-            .filter(|cookie| cookie.until.is_none_or(|until| now < until))
+        [false, true]
+            .iter()
+            .filter_map(|apart| self.cookies.get(&(name.to_owned(), *apart)))
+            .find(|cookie| cookie.until.is_none_or(|until| now < until))
             .map(|cookie| &*cookie.value)
     }
 
@@ -69,7 +82,7 @@ impl Jar {
             .cookies
             .iter()
             .filter(move |(_, it)| it.until.is_none_or(|until| now < until));
-        held.map(|(name, it)| (&**name, &*it.value, it.until))
+        held.map(|((name, _), it)| (&**name, &*it.value, it.until))
     }
 
     /// Another holder of the same cookies, who keeps them for ever.
@@ -86,12 +99,16 @@ impl Jar {
             value: value.to_owned(),
             until: None,
         };
-        self.cookies.insert(name.to_owned(), cookie);
+        self.cookies.insert((name.to_owned(), false), cookie);
     }
 
     pub fn remove(&mut self, name: &str) {
-        self.cookies.remove(name);
+        self.cookies.retain(|(of, _), _| of != name);
     }
+}
+
+pub fn is_partitioned(set_cookie: &str) -> bool {
+    set_cookie.split("; ").any(|part| part == "Partitioned")
 }
 
 /// Name and value of a `Set-Cookie` field.

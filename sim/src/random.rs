@@ -754,6 +754,11 @@ fn trouble(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, locations: usize) {
         }
     }
     let browser = dice.below(clients.len());
+    if dice.chance(20) {
+        clients[browser].jar.set_aside();
+        sim.world
+            .note(|| format!("client {browser} keeps its cookies as those of other settings"));
+    }
     if dice.chance(12) && !clients[browser].thief {
         clients[browser].jar.close();
         sim.world.fault(Fault::BrowserClosed);

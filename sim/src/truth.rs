@@ -163,6 +163,11 @@ pub struct Request {
 }
 
 impl Request {
+    /// True where one authentic key cookie came.
+    pub fn came_with_one(&self) -> bool {
+        self.tickets.len() == 1
+    }
+
     fn touches(&self, lineage: usize, tickets: &[Ticket]) -> bool {
         self.made == Some(lineage)
             || self
@@ -352,15 +357,54 @@ impl Truth {
             }
             return;
         }
-        let [ticket] = tickets[..] else {
-            let stand = |it: &&usize| {
-                now < self.lineages[self.tickets[**it].lineage].made.0 + self.rules.age - SKEW
-            };
-            if tickets.iter().filter(stand).count() > 1 && outcome != Outcome::Ambiguous && !far {
+        if request.stone.is_some() && outcome == Outcome::Revoked && !view.shows_something() {
+            // Before the logout is stored nothing of the browser is shown.
+            return;
+        }
+        let ticket = if let [ticket] = tickets[..] {
+            ticket
+        } else {
+            let alive = tickets
+                .iter()
+                .filter(|it| self.is_certain(world, id, **it, now))
+                .count();
+            let pending = request.stone.is_some() && outcome == Outcome::Revoked;
+            let said = matches!(outcome, Outcome::Ambiguous | Outcome::Unavailable) || pending;
+            if alive > 1 && !said && !far {
                 self.fail("ambiguous", || {
                     format!("#{id} came with two sessions and found {outcome:?}")
                 });
             }
+            // One that is alive beside others that have ended where all have heard of it.
+            let over = |it: &&usize| {
+                let lineage = &self.lineages[self.tickets[**it].lineage];
+                let heard = |(at, _): &(Ms, Isolate)| now >= at + self.rules.bound;
+                lineage.heard_of(heard).is_some()
+            };
+            let over = tickets.iter().filter(over).count();
+            if alive == 1 && over + 1 == tickets.len() && outcome == Outcome::Ambiguous && !far {
+                self.fail("a session that has ended does not count", || {
+                    format!("#{id} came with one that is alive, and found {outcome:?}")
+                });
+            }
+            // What is shown has to be one of those that came.
+            let Some(chosen) = tickets
+                .iter()
+                .find(|it| Some(&self.tickets[**it].name) == view.key.as_ref())
+            else {
+                if Self::is_live(view) {
+                    self.fail("ambiguous", || {
+                        format!("#{id} is shown a session that it did not come with")
+                    });
+                }
+                return;
+            };
+            let (chosen, lineage) = (*chosen, self.tickets[*chosen].lineage);
+            self.check_death(world, id, chosen, view);
+            if !far {
+                self.check_end(world, id, lineage, view);
+            }
+            self.check_content(world, id, lineage, view);
             return;
         };
         if outcome == Outcome::Corrupt {
@@ -509,10 +553,10 @@ impl Truth {
     /// A session that nothing has ended is there, or the load says that it cannot tell.
     fn check_life(&mut self, world: &World, id: RequestId, ticket: usize, view: &View, now: Ms) {
         let request = &self.requests[id];
+        let number = ticket;
         let ticket = &self.tickets[ticket];
-        let lineage = &self.lineages[ticket.lineage];
         let (looked, outcome) = (request.looked, view.outcome);
-        let Rules { window, age, .. } = self.rules;
+        let Rules { window, .. } = self.rules;
         if matches!(outcome, Outcome::Pending | Outcome::Stale) {
             if world.operations(id).reads == 0 {
                 self.fail(
@@ -530,20 +574,35 @@ impl Truth {
             }
             return;
         }
-        let end = self.end_of(world, lineage, &ticket.name, id);
-        let idle = lineage.idle.0;
-        let seen = request.seen.max(ticket.made.0);
-        let certain = ticket.retired_maybe.is_none()
-            && lineage.revoked_maybe.is_none()
-            && !lineage.tainted
-            && now < lineage.made.0 + age - EARLY - SKEW
-            && (idle == 0 || now < seen + idle - 2 * SKEW)
-            && end.is_none_or(|end| now < end - SKEW);
+        let certain = self.is_certain(world, id, number, now);
         if certain && !matches!(outcome, Outcome::Loaded | Outcome::Unavailable) {
             self.fail("INV-12, no session is lost", || {
                 format!("#{id} found {outcome:?} of a session that nothing has ended")
             });
         }
+    }
+
+    /// True where nothing can have ended the session of this key cookie.
+    fn is_certain(&self, world: &World, id: RequestId, ticket: usize, now: Ms) -> bool {
+        let request = &self.requests[id];
+        let ticket = &self.tickets[ticket];
+        let lineage = &self.lineages[ticket.lineage];
+        let age = self.rules.age;
+        let end = self.end_of(world, lineage, &ticket.name, id);
+        let idle = lineage.idle.0;
+        // Of two sessions it is not known here whose seen cookie came.
+        let seen = match request.tickets[..] {
+            [_] => request.seen.max(ticket.made.0),
+            _ => ticket.made.0,
+        };
+        ticket.retired_maybe.is_none()
+            && lineage.revoked_maybe.is_none()
+            && !lineage.tainted
+            && now < lineage.made.0 + age - EARLY - SKEW
+            && (idle == 0 || now < seen + idle - 2 * SKEW)
+            && end.is_none_or(|end| now < end - SKEW)
+            // Of which of two sessions an end was moved is not known here.
+            && (request.tickets.len() == 1 || lineage.ends.is_empty())
     }
 
     /// The first end that a request may have heard of: one that was set before another, which was
@@ -637,9 +696,11 @@ impl Truth {
             return;
         };
         let by = written.request;
-        let ticket = written
-            .ticket
-            .or_else(|| self.requests[by].tickets.first().copied());
+        // Of two sessions it may be either, until its answer tells.
+        let ticket = written.ticket.or(match self.requests[by].tickets[..] {
+            [ticket] => Some(ticket),
+            _ => None,
+        });
         let from = ticket.map(|ticket| self.tickets[ticket].lineage);
         let mut at = Some(lineage);
         while at.is_some() && at != from && from.is_some() {
@@ -968,7 +1029,11 @@ impl Truth {
             let request = &mut self.requests[id];
             (request.last, request.finished) = (now, Some(now));
         }
-        let mut names: Vec<&str> = answer.cookies.iter().map(|it| jar::split(it).0).collect();
+        let mut names: Vec<(&str, bool)> = answer
+            .cookies
+            .iter()
+            .map(|it| (jar::split(it).0, jar::is_partitioned(it)))
+            .collect();
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             self.fail("one Set-Cookie of a name", || {
@@ -978,7 +1043,7 @@ impl Truth {
         let value = |wanted: &str| {
             answer.cookies.iter().find_map(|it| {
                 let (name, value) = jar::split(it);
-                (name == wanted).then_some(value)
+                (name == wanted && !jar::is_partitioned(it)).then_some(value)
             })
         };
         let key = value("__Host-session");
@@ -1019,7 +1084,12 @@ impl Truth {
             }
         }
 
-        let removed = answer.cookies.iter().any(|it| jar::split(it).1.is_empty());
+        // A login takes away what other settings have left behind.
+        let binds = self.requests[id].binds;
+        let removed = answer
+            .cookies
+            .iter()
+            .any(|it| jar::split(it).1.is_empty() && !(binds && jar::is_partitioned(it)));
         if removed && !self.requests[id].ended {
             self.fail("only a logout removes cookies", || {
                 format!("#{id} removed a cookie")
@@ -1038,11 +1108,16 @@ impl Truth {
                     self.take_ticket(id, cookie, &name, answer, now);
                 }
                 (None, Some(ticket)) => {
-                    let of = self.requests[id].tickets.len().max(1);
-                    let known = self.stones.entry(cookie.to_owned());
-                    let known = known.or_insert((ticket, of));
-                    if of < known.1 {
-                        *known = (ticket, of);
+                    let came = self.requests[id].tickets.len().max(1);
+                    let keys = answer.cookies.iter().map(|it| jar::split(it));
+                    let keys =
+                        keys.filter(|(name, it)| *name == "__Host-session" && !it.is_empty());
+                    for (_, cookie) in keys {
+                        let known = self.stones.entry(cookie.to_owned());
+                        let known = known.or_insert((ticket, came));
+                        if came < known.1 {
+                            *known = (ticket, came);
+                        }
                     }
                 }
                 (None, None) => {
@@ -1124,6 +1199,10 @@ impl Truth {
         let [ticket] = request.tickets[..] else {
             return;
         };
+        // Finishing a logout is no silence, and makes room.
+        if request.stones > 0 {
+            return;
+        }
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
         let quiet = match outcome {
@@ -1337,7 +1416,9 @@ impl Truth {
         let [ticket] = request.tickets[..] else {
             return;
         };
-        if !reads_only || spec.lazy || outcome != Some(Outcome::Loaded) {
+        // A tombstone beside a session is asked for first.
+        let alone = request.stones == 0;
+        if !reads_only || !alone || spec.lazy || outcome != Some(Outcome::Loaded) {
             return;
         }
         let ticket = &self.tickets[ticket];

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::face::sessions::CommitHeaders;
 use crate::face::store::{Modified, Next, Out, Phase, SessionStore, committed};
 use crate::flow::engine::{Ctx, Flow};
-use crate::flow::load::{Freshness, Look, look};
+use crate::flow::load::{Freshness, Look, look, look_among};
 use crate::flow::save::{
     MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
 };
@@ -20,13 +20,13 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
-use crate::protocol::keys::SessionKey;
-use crate::protocol::outcome::{Access, Finding, Outcome};
+use crate::protocol::keys::{Id, SessionKey};
+use crate::protocol::outcome::{Access, Finding, Outcome, choose};
 use crate::protocol::record::Device;
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::{Fresh, Seen, Tombstone};
 use crate::protocol::wire::encode_text;
-use crate::session::presented::{Held, Identity, Presented};
+use crate::session::presented::{Beside, Held, Identity, Presented, RIVALS_MAX};
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
@@ -39,9 +39,19 @@ const OWNER_MAX: usize = 1_024;
 
 /// A logout under way: what it ends, and what the browser keeps where the store does not take it.
 pub(crate) struct Ending {
-    identities: Vec<Identity>,
-    stone: Option<Tombstone>,
+    rivals: Vec<Rc<Held>>,
+    /// All of the Cookie header was looked at.
+    whole: bool,
     at: i64,
+}
+
+/// What a load has looked for.
+pub(crate) struct Looked {
+    /// Logouts that still cannot be stored.
+    left: Option<Left>,
+    /// One for each of the rivals.
+    looks: Vec<Look>,
+    rivals: Vec<Rc<Held>>,
 }
 
 impl Shared {
@@ -137,7 +147,7 @@ impl SessionStore {
 
     /// The flow that loads; `None` where nothing has to be asked, and the session is as loaded as
     /// it will be.
-    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Look>> {
+    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Looked>> {
         let wanted = match freshness {
             Freshness::Memory => self.phase == Phase::Unloaded,
             Freshness::Store | Freshness::Shortest => {
@@ -148,43 +158,67 @@ impl SessionStore {
             return None;
         }
         self.loaded_at = self.now();
-        let nothing = match self.presented().clone() {
-            Presented::Nothing => Finding::nothing(Outcome::New, Access::Empty),
-            Presented::Rejected(_) => Finding::nothing(Outcome::Rejected, Access::Empty),
+        let stones = self.stones().to_vec();
+        let mut rivals = self.rivals();
+        if rivals.len() > RIVALS_MAX {
+            rivals.clear();
+        }
+        if stones.is_empty() && rivals.is_empty() {
+            self.take_finding(self.nothing());
+            return None;
+        }
+        Some(Flow::new(&self.shared, async move |ctx: Ctx| {
+            let left = if stones.is_empty() {
+                None
+            } else {
+                end(&ctx, &stones, true).await
+            };
+            let looks = match &rivals[..] {
+                // As long as a logout is not stored, nothing of the browser is shown.
+                _ if left.is_some() => Vec::new(),
+                [] => Vec::new(),
+                [held] => vec![look(&ctx, Rc::clone(held), freshness).await?],
+                several => look_among(&ctx, several, freshness).await?,
+            };
+            Ok(Looked {
+                left,
+                looks,
+                rivals,
+            })
+        }))
+    }
+
+    /// What a load finds where it has nothing to look for.
+    fn nothing(&self) -> Finding {
+        let (outcome, access) = match self.presented() {
+            Presented::Nothing | Presented::Session(_) => (Outcome::New, Access::Empty),
+            Presented::Rejected(_) => (Outcome::Rejected, Access::Empty),
             // Our cookie may be in it: whoever fills the header must not log the user out.
-            Presented::TooLarge => Finding::nothing(Outcome::Rejected, Access::Detached),
-            Presented::Ended => Finding::nothing(Outcome::Expired, Access::Empty),
-            Presented::Ambiguous(_) => Finding::nothing(Outcome::Ambiguous, Access::Detached),
-            Presented::Tombstone(stone) => {
-                return Some(Flow::new(&self.shared, async move |ctx: Ctx| {
-                    Ok(finish_pending_logout(&ctx, stone).await)
-                }));
-            }
-            Presented::Session(held) => {
-                return Some(Flow::new(&self.shared, async move |ctx: Ctx| {
-                    look(&ctx, held, freshness).await
-                }));
-            }
+            Presented::TooLarge => (Outcome::Rejected, Access::Detached),
+            Presented::Ended => (Outcome::Expired, Access::Empty),
+            Presented::Tombstone(_) => (Outcome::Revoked, Access::Empty),
+            Presented::Ambiguous => (Outcome::Ambiguous, Access::Detached),
         };
-        self.take_finding(nothing);
-        None
+        Finding::nothing(outcome, access)
     }
 
     /// Takes over what the load has found, or why it found nothing.
-    pub(crate) fn apply_load(&mut self, looked: Result<Look, SessionError>) {
+    pub(crate) fn apply_load(&mut self, looked: Result<Looked, SessionError>) {
         let finding = match looked {
-            Ok(Look {
-                finding,
-                at,
-                asked_at,
-                behind,
+            Ok(Looked {
+                left: Some(left), ..
             }) => {
-                if let Some(asked_at) = asked_at {
-                    self.read_at = asked_at;
-                }
-                (self.loaded_at, self.behind) = (at, behind);
+                self.set_stones(left.stones());
+                Finding::nothing(Outcome::Revoked, Access::Detached)
+            }
+            Ok(Looked { looks, rivals, .. }) => {
+                self.set_stones(Vec::new());
                 self.trouble = None;
-                finding
+                if looks.is_empty() {
+                    self.nothing()
+                } else {
+                    self.choose_among(looks, rivals)
+                }
             }
             Err(error) => {
                 let access = if mutant!(outage_mints) {
@@ -197,6 +231,37 @@ impl SessionStore {
             }
         };
         self.take_finding(finding);
+    }
+
+    /// Chooses the session that is meant, by what was found of each.
+    fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> Finding {
+        let found: Vec<_> = looks
+            .iter()
+            .map(|look| (look.finding.outcome, look.finding.access))
+            .collect();
+        let chosen = match found[..] {
+            [_] => Some(0),
+            _ => choose(&found),
+        };
+        let Some(place) = chosen.filter(|place| *place < looks.len().min(rivals.len())) else {
+            self.present(Presented::Ambiguous);
+            self.set_rivals(rivals);
+            return Finding::nothing(Outcome::Ambiguous, Access::Detached);
+        };
+        let held = rivals.swap_remove(place);
+        self.present(Presented::Session(held));
+        self.set_rivals(rivals);
+        let Look {
+            finding,
+            at,
+            asked_at,
+            behind,
+        } = looks.swap_remove(place);
+        if let Some(asked_at) = asked_at {
+            self.read_at = asked_at;
+        }
+        (self.loaded_at, self.behind) = (at, behind);
+        finding
     }
 
     fn take_finding(&mut self, finding: Finding) {
@@ -388,7 +453,7 @@ impl SessionStore {
         {
             return Err(self.refuse(trouble.clone()));
         }
-        if matches!(self.presented(), Presented::Tombstone(_)) && self.access == Access::Detached {
+        if !self.stones().is_empty() {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
         let now = self.now();
@@ -404,7 +469,10 @@ impl SessionStore {
                 retire,
                 ..
             }) => retire,
-            _ => self.presented_markers(now),
+            _ => {
+                let _whole = self.read_whole();
+                self.presented_markers(now)
+            }
         };
         self.destroyed = false;
         let keep = keep && self.access == Access::Live;
@@ -452,7 +520,13 @@ impl SessionStore {
         if mutant!(login_keeps_old_session) {
             return markers;
         }
-        for identity in self.presented().identities() {
+        // Under a header over its limits no load has finished them.
+        for stone in self.stones().iter().take(ENDS_MAX) {
+            markers.extend(markers_of(*stone, now));
+        }
+        let chosen = matches!(self.presented(), Presented::Session(_));
+        for (place, held) in self.rivals().iter().take(ENDS_MAX).enumerate() {
+            let identity = &held.identity;
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);
                 markers.extend(MarkerPut::revoked(&identity.key, end, now));
@@ -460,6 +534,8 @@ impl SessionStore {
             }
             // One that is dead stays as dead as it is; one that cannot be read is left alone.
             let may_live = match self.access {
+                // Beside the one that was chosen the others are over.
+                _ if chosen && place > 0 => false,
                 Access::Live | Access::Detached => true,
                 Access::ReadOnly(code) | Access::Closed(code) => {
                     matches!(code, ErrorCode::Stale | ErrorCode::Pending)
@@ -516,7 +592,7 @@ impl SessionStore {
     }
 
     /// The flow that ends what this request presents, and what it is about.
-    pub(crate) fn begin_end(&mut self) -> Result<(Flow<()>, Ending), SessionError> {
+    pub(crate) fn begin_end(&mut self) -> Result<(Flow<Option<Left>>, Ending), SessionError> {
         // An answer without cookies to remove is still one for this browser only: kept by a cache,
         // it would be given to somebody who has them.
         self.look_at();
@@ -527,44 +603,24 @@ impl SessionStore {
         if self.phase == Phase::Unloaded {
             self.loaded_at = now;
         }
-        let identities = self.presented().identities().to_vec();
-        let revoked = |identity: &Identity| {
-            let end = Some(identity.ticket.hard_end);
-            MarkerPut::revoked(&identity.key, end, now)
-        };
-        let mut markers: Vec<_> = identities.iter().flat_map(revoked).collect();
-        let stone = match (self.presented(), identities.first()) {
-            // A logout that is not stored yet, unless the load has stored it.
-            (Presented::Tombstone(stone), _) => {
-                if self.phase == Phase::Unloaded || self.access == Access::Detached {
-                    markers = markers_of(*stone, now);
-                }
-                Some(*stone)
+        let whole = self.read_whole();
+        let mut ends = self.stones().to_vec();
+        let rivals = self.rivals();
+        for held in &rivals {
+            let Identity { ticket, key, .. } = &held.identity;
+            let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
+            if !ends.contains(&stone) {
+                ends.push(stone);
             }
-            (_, Some(identity)) => {
-                let ticket = &identity.ticket;
-                Some(Tombstone::new(
-                    ticket.secret,
-                    &identity.key,
-                    ticket.hard_end,
-                ))
-            }
-            (_, None) => None,
-        };
-        let purge: Vec<String> = if self.shared.config().settings().purge() {
-            identities
-                .iter()
-                .map(|identity| identity.storage_key(self.shared.config()))
-                .collect()
-        } else {
-            Vec::new()
-        };
+        }
+        // Where there are more than one request ends, some may have been ended before.
+        let may_stand = ends.len() > ENDS_MAX;
         let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
-            revoke(&ctx, &markers, &purge).await
+            Ok(end(&ctx, &ends, may_stand).await)
         });
         let ending = Ending {
-            identities,
-            stone,
+            rivals,
+            whole,
             at: now,
         };
         Ok((flow, ending))
@@ -574,55 +630,129 @@ impl SessionStore {
     pub(crate) fn apply_end(
         &mut self,
         ending: Ending,
-        stored: Result<(), SessionError>,
+        stored: Result<Option<Left>, SessionError>,
     ) -> Result<(), SessionError> {
         let Ending {
-            identities,
-            stone,
+            rivals,
+            whole,
             at: now,
         } = ending;
+        let left = stored.map_err(|error| self.refuse(error))?;
         self.start_empty();
         self.next = None;
         self.modified = Modified::default();
         self.destroyed = true;
-        let spec = self.shared.config().cookies();
-        let names = spec.names();
-        self.out = Out {
-            key: (self.came().key || !identities.is_empty()).then(|| spec.remove(CookieKind::Key)),
-            seen: self.came().seen.then(|| spec.remove(CookieKind::Seen)),
-            fresh: (self.came().fresh || !identities.is_empty())
-                .then(|| spec.remove(CookieKind::Fresh)),
-        };
-        for identity in &identities {
-            let kind = match &stored {
-                Ok(()) => EventKind::Destroyed,
-                Err(_) => EventKind::RevocationPending,
+        for held in &rivals {
+            let lineage = held.identity.key.lineage;
+            let kind = match &left {
+                Some(left) if left.has(lineage) => EventKind::RevocationPending,
+                _ => EventKind::Destroyed,
             };
-            self.report(kind, Some(identity.key.lineage), None);
+            self.report(kind, Some(lineage), None);
         }
-        match (stored, stone) {
-            (Err(error), Some(stone)) => {
-                if let Some(secret) = self.shared.config().ring().find(stone.secret) {
-                    let value = stone.encode(secret, names.get(CookieKind::Key));
-                    let left = seconds_until(stone.hard_end, now);
-                    self.out.key = Some(spec.set(CookieKind::Key, &value, Some(left)));
-                }
-                self.present(Presented::Tombstone(stone));
-                self.access = Access::Detached;
-                let message = "the logout could not be stored yet; the browser's next request \
-                               finishes it";
-                Err(self.refuse(SessionError::caused_by(
-                    ErrorCode::RevocationPending,
-                    message,
-                    &error,
-                )))
-            }
-            (Err(_), None) | (Ok(()), _) => {
-                self.present(Presented::Nothing);
-                self.access = Access::Empty;
-                self.trouble = None;
-                Ok(())
-            }
+        let (came, any) = (self.came(), !rivals.is_empty());
+        let here = [came.key || any, came.seen, came.fresh || any];
+        self.out = self.removals(here);
+        if !whole {
+            self.out = Out::default();
+            return Err(self.refuse(SessionError::new(
+                ErrorCode::TooLarge,
+                "the Cookie header is too large to look for the session that is to be ended, and \
+                 nothing was ended; send fewer cookies",
+            )));
+        }
+        let Some(left) = left else {
+            self.present(Presented::Nothing);
+            self.set_beside(Beside::default());
+            self.access = Access::Empty;
+            self.trouble = None;
+            return Ok(());
+        };
+        let error = self.leave_tombstones(&left, now);
+        let stones = left.stones();
+        if let Some(stone) = stones.first() {
+            self.present(Presented::Tombstone(*stone));
+        }
+        self.set_beside(Beside {
+            rivals: Vec::new(),
+            stones,
+        });
+        self.access = Access::Detached;
+        Err(self.refuse(error))
+    }
+
+    /// Takes the cookies of these kinds from the browser, and where several key cookies came those
+    /// too that other settings have left behind.
+    fn removals(&self, [key, seen, fresh]: [bool; 3]) -> Out {
+        let spec = self.shared.config().cookies();
+        let remove = |here: bool, kind| here.then(|| spec.remove(kind));
+        Out {
+            twins: self.twins([key, seen, fresh], &[]),
+            key: remove(key, CookieKind::Key),
+            seen: remove(seen, CookieKind::Seen),
+            fresh: remove(fresh, CookieKind::Fresh),
+        }
+    }
+
+    /// The fields that take the twins of these kinds from a browser that sent several key cookies;
+    /// the first twins of the key cookie get `values` instead.
+    fn twins(&self, here: [bool; 3], values: &[(String, u32)]) -> Vec<String> {
+        if !self.came().several {
+            return Vec::new();
+        }
+        let spec = self.shared.config().cookies();
+        let kinds = CookieKind::ALL.into_iter().zip(here);
+        kinds
+            .filter(|(_, here)| *here)
+            .flat_map(|(kind, _)| match kind {
+                CookieKind::Key => spec.twins(kind, values),
+                CookieKind::Seen | CookieKind::Fresh => spec.twins(kind, &[]),
+            })
+            .collect()
+    }
+
+    /// A logout that is not stored: each session that is left gets a tombstone in a cookie of its
+    /// own, ours or a twin. The browser keeps what it has where that cannot be done for all.
+    fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
+        let name = self.shared.config().cookies().names().get(CookieKind::Key);
+        let values: Vec<(String, u32)> = left
+            .failed
+            .iter()
+            .filter_map(|stone| {
+                let secret = self.shared.config().ring().find(stone.secret)?;
+                Some((
+                    stone.encode(secret, name),
+                    seconds_until(stone.hard_end, now),
+                ))
+            })
+            .collect();
+        let places = match self.came().several {
+            true => 1 + self.shared.config().cookies().twin_count(),
+            false => 1,
+        };
+        if !left.untried.is_empty() || values.len() > places {
+            self.out = Out::default();
+            let count = left.failed.len() + left.untried.len();
+            let message = format!(
+                "the Cookie header has more sessions than one logout can end; {count} of them are \
+                 left, and the browser keeps its cookies: log out again"
+            );
+            return SessionError::new(ErrorCode::RevocationPending, message);
+        }
+        if let Some(((own, age), others)) = values.split_first() {
+            let (seen, fresh) = (self.out.seen.is_some(), self.out.fresh.is_some());
+            self.out.twins = self.twins([true, seen, fresh], others);
+            let cookie = self
+                .shared
+                .config()
+                .cookies()
+                .set(CookieKind::Key, own, Some(*age));
+            self.out.key = Some(cookie);
+        }
+        let message = "the logout could not be stored yet; the browser's next request finishes it";
+        match &left.error {
+            Some(error) => SessionError::caused_by(ErrorCode::RevocationPending, message, error),
+            None => SessionError::new(ErrorCode::RevocationPending, message),
         }
     }
 
@@ -980,6 +1110,11 @@ impl SessionStore {
             let left = seconds_until(ticket.end(self.shared.config().age()), now);
             let max_age = (!browser_close).then_some(left);
             self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
+            let came = self.came();
+            let step = self.next.as_ref().map(|next| &next.step);
+            if matches!(step, Some(Step::Begin { owner: Some(_) })) {
+                self.out.twins = self.twins([came.key, came.seen, came.fresh], &[]);
+            }
         }
         let fresh = Fresh {
             version: saved.version(),
@@ -1001,6 +1136,10 @@ impl SessionStore {
             fresh: Some(fresh),
         };
         self.present(Presented::Session(Rc::new(held)));
+        if new_key {
+            // The others were over, or are now.
+            self.set_rivals(Vec::new());
+        }
         self.access = Access::Live;
         self.last_seen = envelope.saved_at;
     }
@@ -1109,8 +1248,14 @@ impl SessionStore {
     /// # });
     /// ```
     pub fn done_headers(&self) -> CommitHeaders {
-        let Out { key, seen, fresh } = &self.out;
-        let set_cookie: Vec<String> = [key, seen, fresh].into_iter().flatten().cloned().collect();
+        let Out {
+            twins,
+            key,
+            seen,
+            fresh,
+        } = &self.out;
+        let own = [key, seen, fresh].into_iter().flatten();
+        let set_cookie: Vec<String> = twins.iter().chain(own).cloned().collect();
         let depends_on_session = !set_cookie.is_empty() || self.accessed();
         CommitHeaders {
             set_cookie,
@@ -1176,59 +1321,120 @@ async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<()
     Ok(())
 }
 
-/// Finishes a logout that storage could not take when it was asked for.
-async fn finish_pending_logout(ctx: &Ctx, stone: Tombstone) -> Look {
-    let access = if is_finished(ctx, stone).await {
-        Access::Empty
-    } else {
-        Access::Detached
-    };
-    Look {
-        finding: Finding::nothing(Outcome::Revoked, access),
-        at: ctx.now(),
-        asked_at: None,
-        behind: false,
+/// Most sessions that one request ends: each costs two or three puts, and who fills a header with
+/// key cookies of his own decides how many there are.
+const ENDS_MAX: usize = 2 * RIVALS_MAX;
+/// Most sessions of one request whose end is asked for in one read, which takes a hundred keys.
+const ASKED_MAX: usize = 24;
+
+/// What a logout has not done.
+pub(crate) struct Left {
+    /// Tried and not stored.
+    failed: Vec<Tombstone>,
+    /// Over the number that one request ends.
+    untried: Vec<Tombstone>,
+    error: Option<SessionError>,
+}
+
+impl Left {
+    fn stones(self) -> Vec<Tombstone> {
+        self.failed.into_iter().chain(self.untried).collect()
+    }
+
+    fn has(&self, lineage: Id) -> bool {
+        let mut all = self.failed.iter().chain(&self.untried);
+        all.any(|stone| stone.lineage == lineage)
     }
 }
 
-/// True where all that the logout of `stone` owes is done, now if not before: each of its markers
-/// stands, and the record is gone where records are deleted at once.
-async fn is_finished(ctx: &Ctx, stone: Tombstone) -> bool {
-    let now = ctx.now();
-    let owed = markers_of(stone, now);
-    let record = ctx
-        .config()
-        .settings()
-        .purge()
-        .then(|| ctx.config().names().record(&stone.key()));
-    let names: Vec<String> = owed
-        .iter()
-        .map(|marker| marker.name(ctx.config()))
-        .collect();
-    let asked: Vec<&str> = names.iter().chain(&record).map(String::as_str).collect();
-    let options = Freshness::Store.options(ctx.config());
-    let found = ctx.read(&asked, options).await.ok();
-    let text = |place: usize| found.as_ref()?.get(place)?.as_deref();
-    // A rotation's marker is not the logout's.
-    let stands = |place: usize| text(place).is_some_and(is_revoked);
-    let missing: Vec<MarkerPut> = (0..owed.len())
-        .filter(|place| !stands(*place))
+/// What the end of one session takes.
+struct Owed {
+    stone: Tombstone,
+    markers: Vec<MarkerPut>,
+    /// The record, where records are deleted at once.
+    purge: Vec<String>,
+}
+
+impl Owed {
+    fn of(ctx: &Ctx, stone: Tombstone) -> Self {
+        Self {
+            stone,
+            markers: markers_of(stone, ctx.now()),
+            purge: if ctx.config().settings().purge() {
+                vec![ctx.config().names().record(&stone.key())]
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    fn names(&self, ctx: &Ctx) -> Vec<String> {
+        let markers = self.markers.iter().map(|marker| marker.name(ctx.config()));
+        markers.chain(self.purge.iter().cloned()).collect()
+    }
+
+    /// Leaves out what is done, by the values of its names.
+    fn leave_out(&mut self, values: &[Option<String>]) {
+        let value = |place: usize| values.get(place).and_then(|value| value.as_deref());
+        // A rotation's marker is not the logout's.
+        let stands = |place: usize| {
+            value(place).is_some_and(|text| Marker::decode(text).death == Death::Revoked)
+        };
+        if value(self.markers.len()).is_none() {
+            self.purge.clear();
+        }
         // One that stands says nothing of the others: a logout may have been stored in part.
-        .filter(|_| !(mutant!(half_stored_logout_taken_for_done) && stands(0)))
-        .map(|place| owed[place].clone())
-        .collect();
-    let purge: Vec<String> = record
-        .filter(|_| found.is_none() || text(owed.len()).is_some())
-        .into_iter()
-        .collect();
-    for marker in &owed {
+        let done = mutant!(half_stored_logout_taken_for_done) && stands(0);
+        let markers = std::mem::take(&mut self.markers).into_iter().enumerate();
+        self.markers = markers
+            .filter(|(place, _)| !stands(*place) && !done)
+            .map(|(_, marker)| marker)
+            .collect();
+    }
+
+    fn is_done(&self) -> bool {
+        self.markers.is_empty() && self.purge.is_empty()
+    }
+}
+
+/// Ends each of the sessions that `ends` names: every marker stands then, and the record is gone
+/// where records are deleted at once. `may_stand` looks at what is there first. Gives what is left.
+async fn end(ctx: &Ctx, ends: &[Tombstone], may_stand: bool) -> Option<Left> {
+    let mut owed: Vec<Owed> = ends.iter().map(|stone| Owed::of(ctx, *stone)).collect();
+    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    for marker in owed.iter().flat_map(|it| &it.markers) {
         marker.note(ctx);
     }
-    revoke(ctx, &missing, &purge).await.is_ok()
-}
-
-fn is_revoked(text: &str) -> bool {
-    Marker::decode(text).death == Death::Revoked
+    if may_stand {
+        let asked = owed.len().min(ASKED_MAX);
+        let names: Vec<Vec<String>> = owed.iter().take(asked).map(|it| it.names(ctx)).collect();
+        let flat: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        if let Ok(values) = ctx
+            .read(&flat, Freshness::Store.options(ctx.config()))
+            .await
+        {
+            let mut rest = &values[..];
+            for (owed, names) in owed.iter_mut().zip(&names) {
+                let (mine, others) = rest.split_at(names.len().min(rest.len()));
+                owed.leave_out(mine);
+                rest = others;
+            }
+        }
+        owed.retain(|it| !it.is_done());
+    }
+    let untried = owed.split_off(owed.len().min(ENDS_MAX));
+    let mut left = Left {
+        failed: Vec::new(),
+        untried: untried.into_iter().map(|it| it.stone).collect(),
+        error: None,
+    };
+    for it in owed {
+        if let Err(error) = revoke(ctx, &it.markers, &it.purge).await {
+            left.failed.push(it.stone);
+            left.error = Some(error);
+        }
+    }
+    (!left.failed.is_empty() || !left.untried.is_empty()).then_some(left)
 }
 
 fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {

@@ -28,7 +28,8 @@ use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
 use crate::protocol::keys::{Id, SessionKey, Token};
 use crate::protocol::outcome::{Access, Outcome};
 use crate::protocol::record::Envelope;
-use crate::session::presented::{Came, Identity, Presented, RequestHead};
+use crate::protocol::ticket::Tombstone;
+use crate::session::presented::{Beside, Came, Cookies, Held, Identity, Presented, RequestHead};
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
@@ -55,7 +56,7 @@ pub struct SessionStore {
     pub(crate) request: Rc<dyn RequestHead>,
     pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
-    cookies: OnceCell<(Presented, Came)>,
+    cookies: OnceCell<Cookies>,
     pub(crate) phase: Phase,
     pub(crate) outcome: Outcome,
     pub(crate) access: Access,
@@ -112,9 +113,13 @@ pub(crate) struct Next {
     pub(crate) retire: Vec<MarkerPut>,
 }
 
-/// What the answer says to the browser, by cookie: at most one header each.
+/// What the answer says to the browser, by cookie: at most one header each for the attributes that
+/// are in force.
 #[derive(Default)]
 pub(crate) struct Out {
+    /// Of cookies that an answer with other attributes has set. They come first: a browser that
+    /// does not know the attribute takes them for ours, which is set or removed after them.
+    pub(crate) twins: Vec<String>,
     pub(crate) key: Option<String>,
     pub(crate) seen: Option<String>,
     pub(crate) fresh: Option<String>,
@@ -986,7 +991,9 @@ impl SessionStore {
     #[must_use]
     pub fn needs_update(&self) -> bool {
         self.look_at();
-        let Out { key, seen, fresh } = &self.out;
+        let Out {
+            key, seen, fresh, ..
+        } = &self.out;
         let answered = key.is_some() || seen.is_some() || fresh.is_some();
         self.phase != Phase::Committed
             && (answered
@@ -1190,32 +1197,92 @@ impl SessionStore {
         self.shared.report(kind, self.now(), lineage, reason);
     }
 
-    fn cookies(&self) -> &(Presented, Came) {
-        self.cookies
-            .get_or_init(|| match self.request.header("cookie") {
-                Some(header) => {
-                    // It carries a token.
-                    let header = Zeroizing::new(header);
-                    let derive =
-                        |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
-                    Presented::read(&header, self.shared.config(), self.now(), &derive)
-                }
-                None => (Presented::Nothing, Came::default()),
-            })
+    fn cookies(&self) -> &Cookies {
+        self.cookies.get_or_init(|| match self.cookie_header() {
+            Some(header) => {
+                let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
+                Cookies::read(&header, self.shared.config(), self.now(), &derive)
+            }
+            None => Cookies::none(),
+        })
+    }
+
+    /// It carries a token.
+    fn cookie_header(&self) -> Option<Zeroizing<String>> {
+        self.request.header("cookie").map(Zeroizing::new)
     }
 
     pub(crate) fn presented(&self) -> &Presented {
-        &self.cookies().0
+        &self.cookies().presented
     }
 
     pub(crate) fn came(&self) -> Came {
-        self.cookies().1
+        self.cookies().came
+    }
+
+    /// Logouts that are not stored yet.
+    pub(crate) fn stones(&self) -> &[Tombstone] {
+        &self.cookies().beside.stones
+    }
+
+    /// Every session that is presented with proof; the chosen one first.
+    pub(crate) fn rivals(&self) -> Vec<Rc<Held>> {
+        let Cookies {
+            presented, beside, ..
+        } = self.cookies();
+        let chosen = match presented {
+            Presented::Session(held) => Some(Rc::clone(held)),
+            _ => None,
+        };
+        chosen
+            .into_iter()
+            .chain(beside.rivals.iter().cloned())
+            .collect()
+    }
+
+    /// Looks for what has to be ended in a header over its limits too, which no load does; false
+    /// where there is more of it than can be looked at.
+    pub(crate) fn read_whole(&mut self) -> bool {
+        if !matches!(self.presented(), Presented::TooLarge) {
+            return true;
+        }
+        let Some(header) = self.cookie_header() else {
+            return true;
+        };
+        let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
+        let beside = Beside::of_whole(&header, self.shared.config(), self.now(), &derive);
+        let whole = beside.is_some();
+        self.set_beside(beside.unwrap_or_default());
+        whole
     }
 
     /// From now on the browser has this.
     pub(crate) fn present(&mut self, presented: Presented) {
-        let came = self.came();
-        self.cookies = OnceCell::from((presented, came));
+        // Read before it is changed.
+        let _cookies = self.cookies();
+        if let Some(cookies) = self.cookies.get_mut() {
+            cookies.presented = presented;
+        }
+    }
+
+    pub(crate) fn set_rivals(&mut self, rivals: Vec<Rc<Held>>) {
+        if let Some(cookies) = self.cookies.get_mut() {
+            cookies.beside.rivals = rivals;
+        }
+    }
+
+    pub(crate) fn set_stones(&mut self, stones: Vec<Tombstone>) {
+        if let Some(cookies) = self.cookies.get_mut() {
+            cookies.beside.stones = stones;
+        }
+    }
+
+    /// And this beside it.
+    pub(crate) fn set_beside(&mut self, beside: Beside) {
+        let _cookies = self.cookies();
+        if let Some(cookies) = self.cookies.get_mut() {
+            cookies.beside = beside;
+        }
     }
 }
 

@@ -71,13 +71,58 @@ pub(crate) async fn look(
         });
     }
 
+    let reading = read(ctx, &held, freshness).await?;
+    ctx.count(Count::StoreLoads);
+    Ok(see(ctx, &held, reading, now))
+}
+
+/// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
+/// session that ended elsewhere it may not have heard.
+pub(crate) async fn look_among(
+    ctx: &Ctx,
+    rivals: &[Rc<Held>],
+    freshness: Freshness,
+) -> Result<Vec<Look>, SessionError> {
+    let now = ctx.now();
+    let names: Vec<_> = rivals
+        .iter()
+        .map(|held| names_of(ctx, held, true))
+        .collect();
+    let asked: Vec<&str> = names
+        .iter()
+        .flatten()
+        .flatten()
+        .map(String::as_str)
+        .collect();
+    let mut answer = ctx
+        .read(&asked, freshness.options(ctx.config()))
+        .await?
+        .into_iter();
+    ctx.count(Count::StoreLoads);
+    rivals
+        .iter()
+        .zip(&names)
+        .map(|(held, names)| {
+            Ok(see(
+                ctx,
+                held,
+                reading_of(ctx, held, names, &mut answer)?,
+                now,
+            ))
+        })
+        .collect()
+}
+
+/// What the store's answer means with all else that is known.
+fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
+    let key = held.identity.key;
     let Reading {
         mut markers,
         stored,
         at,
-    } = read(ctx, &held, freshness).await?;
-    note_deaths(ctx, &held, &markers, at);
-    let own = own_markers(ctx, &held, at);
+    } = reading;
+    note_deaths(ctx, held, &markers, at);
+    let own = own_markers(ctx, held, at);
     markers.add(own);
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
@@ -91,7 +136,7 @@ pub(crate) async fn look(
     let stored_version = stored
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
-    let finding = sight(ctx.config(), &held, [now, at], markers, stored, settled);
+    let finding = sight(ctx.config(), held, [now, at], markers, stored, settled);
 
     let unstored = held.fresh.as_ref().is_some_and(|fresh| {
         fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
@@ -105,13 +150,12 @@ pub(crate) async fn look(
     }
     // A put that is on its way already will do.
     let behind = (unstored || finding.conflict) && flying.is_empty();
-    ctx.count(Count::StoreLoads);
-    Ok(Look {
+    Look {
         finding,
         at,
         asked_at: Some(now),
         behind,
-    })
+    }
 }
 
 /// Whether this isolate has read the session's markers lately, and knows of all that the browser
@@ -183,19 +227,45 @@ struct Reading {
 
 /// Record and markers in one round trip.
 async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
-    let identity = &held.identity;
-    let key = identity.key;
+    let key = held.identity.key;
     let options = freshness.options(ctx.config());
-    let names = [
-        Some(identity.storage_key(ctx.config())),
-        Some(ctx.config().names().dead_key(key.derived)),
-        (!key.is_first()).then(|| ctx.config().names().dead_lineage(key.lineage)),
-        key.owner.map(|owner| ctx.config().names().owner(owner)),
-    ];
+    let names = names_of(ctx, held, false);
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut answer = ctx.read(&asked, options).await?.into_iter();
+    let mut reading = reading_of(ctx, held, &names, &mut answer)?;
+    // The first key of a session does not ask for the lineage: its own marker says as much,
+    // unless a location still shows the rotation that stood there before the logout.
+    let rotated = |marker: Marker| marker.death == Death::Rotated;
+    if key.is_first() && reading.markers.key.is_some_and(rotated) {
+        let name = ctx.config().names().dead_lineage(key.lineage);
+        let lineage = ctx.read(&[&name], options).await?.pop().flatten();
+        reading.markers.lineage = lineage.map(|text| Marker::decode(&text));
+        reading.at = ctx.now();
+    }
+    Ok(reading)
+}
+
+/// What there is to read of a session: its record, and the markers of its key, its lineage and its
+/// owner. A first key asks for its lineage only where `lineage_too` says so.
+fn names_of(ctx: &Ctx, held: &Held, lineage_too: bool) -> [Option<String>; 4] {
+    let key = held.identity.key;
+    let with_lineage = lineage_too || !key.is_first();
+    [
+        Some(held.identity.storage_key(ctx.config())),
+        Some(ctx.config().names().dead_key(key.derived)),
+        with_lineage.then(|| ctx.config().names().dead_lineage(key.lineage)),
+        key.owner.map(|owner| ctx.config().names().owner(owner)),
+    ]
+}
+
+/// Takes from `answer` one value for each of the `names` that were asked for, in their order.
+fn reading_of(
+    ctx: &Ctx,
+    held: &Held,
+    names: &[Option<String>; 4],
+    answer: &mut impl Iterator<Item = Option<String>>,
+) -> Result<Reading, SessionError> {
     let storage_key = names[0].as_deref().unwrap_or_default();
-    // One answer for each name that was asked for, in its order.
     let [record, dead_key, dead_lineage, owner] = names
         .each_ref()
         .map(|name| name.as_ref().and_then(|_| answer.next().flatten()));
@@ -207,20 +277,9 @@ async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, S
     if mutant!(lineage_ignored) {
         markers.lineage = None;
     }
-    // The first key of a session does not ask for the lineage: its own marker says as much,
-    // unless a location still shows the rotation that stood there before the logout.
-    if key.is_first()
-        && markers
-            .key
-            .is_some_and(|marker| marker.death == Death::Rotated)
-    {
-        let name = ctx.config().names().dead_lineage(key.lineage);
-        let lineage = ctx.read(&[&name], options).await?.pop().flatten();
-        markers.lineage = lineage.map(|text| Marker::decode(&text));
-    }
+    let keys = &held.identity.keys;
     let sealed = ctx.config().settings().seal();
-    let stored =
-        record.map(|text| Envelope::open(&text, &identity.keys.record, storage_key, sealed));
+    let stored = record.map(|text| Envelope::open(&text, &keys.record, storage_key, sealed));
     Ok(Reading {
         markers,
         stored,

@@ -319,6 +319,54 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     }
 }
 
+/// Which of several sessions that one browser presents is its session; `None` for a choice that
+/// only its user can make. What was found of each tells.
+///
+/// One whose session is over does not count, however that came about: a browser keeps the cookies
+/// of a Domain that was set before, and whoever may set cookies beside ours can add old ones. One
+/// that went on under a new key counts only where no other does. One that cannot be judged yet
+/// counts in full.
+pub(crate) fn choose(found: &[(Outcome, Access)]) -> Option<usize> {
+    if mutant!(dead_twin_counts) {
+        return None;
+    }
+    let of = |wanted: Standing| {
+        let places = found.iter().enumerate();
+        places
+            .filter(move |(_, (outcome, access))| Standing::of(*outcome, *access) == wanted)
+            .map(|(place, _)| place)
+    };
+    for standing in [Standing::Living, Standing::Leaving] {
+        let mut places = of(standing);
+        if let Some(place) = places.next() {
+            return places.next().is_none().then_some(place);
+        }
+    }
+    // All are over. One that ended just now keeps the browser from getting another by itself.
+    let quiet = |place: &usize| matches!(found[*place].1, Access::ReadOnly(_));
+    of(Standing::Over).find(quiet).or(of(Standing::Over).next())
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Living,
+    /// It goes on under a new key, and this one may be read for a while.
+    Leaving,
+    Over,
+}
+
+impl Standing {
+    fn of(outcome: Outcome, access: Access) -> Self {
+        match (outcome, access) {
+            (Outcome::Rotated, Access::Empty) => Self::Over,
+            (Outcome::Rotated, _) => Self::Leaving,
+            (Outcome::Revoked | Outcome::Gone | Outcome::Expired, _) => Self::Over,
+            // What does not open may open the next time.
+            _ => Self::Living,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -374,6 +422,46 @@ mod tests {
             key: Some(marker),
             ..Markers::default()
         }
+    }
+
+    #[test]
+    fn which_of_several_sessions() {
+        use Access::{Closed, Empty, Live, ReadOnly};
+        let live = (Outcome::Loaded, Live);
+        let stale = (Outcome::Stale, ReadOnly(ErrorCode::Stale));
+        let pending = (Outcome::Pending, Closed(ErrorCode::Pending));
+        let unknown = (Outcome::Unavailable, Closed(ErrorCode::Unavailable));
+        let leaving = (Outcome::Rotated, ReadOnly(ErrorCode::Rotated));
+        let unseen = (Outcome::Rotated, Closed(ErrorCode::Rotated));
+        let replaced = (Outcome::Rotated, Empty);
+        let ended = (Outcome::Revoked, ReadOnly(ErrorCode::Revoked));
+        let long_ended = (Outcome::Revoked, Empty);
+        let gone = (Outcome::Gone, Empty);
+        let expired = (Outcome::Expired, Empty);
+        let corrupt = (Outcome::Corrupt, Empty);
+        let over = [replaced, ended, long_ended, gone, expired];
+
+        for one in [live, stale, pending, unknown, corrupt] {
+            for other in over.iter().chain(&[leaving, unseen]) {
+                assert_eq!(choose(&[one, *other]), Some(0), "{one:?} {other:?}");
+                assert_eq!(choose(&[*other, one]), Some(1), "{other:?} {one:?}");
+            }
+            for other in [live, stale, pending, unknown, corrupt] {
+                assert_eq!(choose(&[one, other]), None, "{one:?} {other:?}");
+                assert_eq!(choose(&[gone, one, other, ended]), None);
+            }
+        }
+        for one in [leaving, unseen] {
+            for other in over {
+                assert_eq!(choose(&[other, one]), Some(1), "{other:?} {one:?}");
+            }
+            assert_eq!(choose(&[one, leaving]), None);
+        }
+        // Where all are over, the one that ended last keeps the answer quiet.
+        assert_eq!(choose(&[gone, expired]), Some(0));
+        assert_eq!(choose(&[gone, long_ended, ended]), Some(2));
+        assert_eq!(choose(&[live]), Some(0));
+        assert_eq!(choose(&[]), None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::protocol::config::Config;
-use crate::protocol::cookie::{self, CookieKind};
+use crate::protocol::cookie::{self, CookieKind, CookieLimits};
 use crate::protocol::keys::{Secret, SessionKey, Tag, Token, TokenKeys};
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
@@ -209,6 +209,15 @@ impl Held {
         }
     }
 
+    /// One whose companion cookies are left unread.
+    fn alone(identity: Identity) -> Rc<Self> {
+        Rc::new(Self {
+            identity,
+            seen: None,
+            fresh: None,
+        })
+    }
+
     /// The record that the fresh cookie carries, if it was sealed less than W before `now`. Where
     /// overlays are off none counts: whoever has the secret could make a session of one.
     pub(crate) fn overlay(&self, config: &Config, now: i64) -> Option<Envelope> {
@@ -229,6 +238,34 @@ pub(crate) struct Came {
     pub(crate) key: bool,
     pub(crate) seen: bool,
     pub(crate) fresh: bool,
+    /// More than one key cookie: a browser keeps one for each set of attributes.
+    pub(crate) several: bool,
+}
+
+/// Most sessions of one request that are judged; of more, none is chosen.
+pub(crate) const RIVALS_MAX: usize = 4;
+
+/// The longest header that a logout is looked for in, limits or not: all headers of a Worker's
+/// request together have as much
+/// (<https://developers.cloudflare.com/workers/platform/limits/#request-and-response-limits>).
+const WHOLE_HEADER_MAX: usize = 131_072;
+/// Most key cookies of such a header that are looked at: each costs a MAC.
+const WHOLE_KEYS_MAX: usize = 256;
+
+/// What a request presents with proof beside its session: all that a logout has to end.
+#[derive(Default)]
+pub(crate) struct Beside {
+    /// Other sessions, or all of them where none is chosen.
+    pub(crate) rivals: Vec<Rc<Held>>,
+    /// Logouts that still have to be stored.
+    pub(crate) stones: Vec<Tombstone>,
+}
+
+/// The session's cookies of one request.
+pub(crate) struct Cookies {
+    pub(crate) presented: Presented,
+    pub(crate) came: Came,
+    pub(crate) beside: Beside,
 }
 
 /// What the Cookie header amounts to.
@@ -244,50 +281,138 @@ pub(crate) enum Presented {
     Ended,
     /// Exactly one session.
     Session(Rc<Held>),
-    /// A logout that still has to be written.
+    /// A logout that still has to be stored, and no session.
     Tombstone(Tombstone),
-    /// Authentic key cookies of different sessions.
-    Ambiguous(Rc<[Identity]>),
+    /// Authentic key cookies of different sessions, of which none is chosen.
+    Ambiguous,
 }
 
-impl Presented {
-    pub(crate) fn read(
-        header: &str,
-        config: &Config,
-        now: i64,
-        derive: Derive<'_>,
-    ) -> (Self, Came) {
+impl Cookies {
+    pub(crate) fn none() -> Self {
+        Self {
+            presented: Presented::Nothing,
+            came: Came::default(),
+            beside: Beside::default(),
+        }
+    }
+
+    pub(crate) fn read(header: &str, config: &Config, now: i64, derive: Derive<'_>) -> Self {
         let limits = config.settings().cookie_limits();
         let found = match cookie::parse(header, config.cookies().names(), limits) {
             Ok(found) => found,
             // Any of them may be in it, and a logout has to take them from the browser.
             Err(cookie::TooLarge) => {
-                let came = Came {
-                    key: true,
-                    seen: true,
-                    fresh: true,
+                return Self {
+                    presented: Presented::TooLarge,
+                    came: Came {
+                        key: true,
+                        seen: true,
+                        fresh: true,
+                        several: true,
+                    },
+                    beside: Beside::default(),
                 };
-                return (Self::TooLarge, came);
             }
         };
         let came = Came {
             key: !found.key.is_empty(),
             seen: !found.seen.is_empty(),
             fresh: !found.fresh.is_empty(),
+            several: found.key.len() > 1,
         };
-        (Self::judge(&found, config, now, derive), came)
+        let (presented, beside) = Self::judge(&found, config, now, derive);
+        Self {
+            presented,
+            came,
+            beside,
+        }
     }
 
-    fn judge(found: &cookie::Found<'_>, config: &Config, now: i64, derive: Derive<'_>) -> Self {
-        let names = config.cookies().names();
+    fn judge(
+        found: &cookie::Found<'_>,
+        config: &Config,
+        now: i64,
+        derive: Derive<'_>,
+    ) -> (Presented, Beside) {
+        let Proven {
+            mut identities,
+            stones,
+            ended,
+            rejection,
+        } = Proven::of(found, config, now, derive);
+        let held = |identity| Rc::new(Held::new(identity, found, config));
+        let one = match identities.len() {
+            1 => identities.pop(),
+            _ => None,
+        };
+        let rivals: Vec<Rc<Held>> = if identities.len() > RIVALS_MAX {
+            identities.into_iter().map(Held::alone).collect()
+        } else {
+            identities.into_iter().map(held).collect()
+        };
+        let presented = match (one, stones.first(), rejection) {
+            (Some(one), ..) => Presented::Session(held(one)),
+            (None, ..) if !rivals.is_empty() => Presented::Ambiguous,
+            (None, Some(stone), _) => Presented::Tombstone(*stone),
+            (None, None, _) if ended => Presented::Ended,
+            (None, None, Some(why)) => Presented::Rejected(why),
+            (None, None, None) => Presented::Nothing,
+        };
+        (presented, Beside { rivals, stones })
+    }
+}
+
+impl Beside {
+    /// What a header over its limits has to end: a logout must not pass over it. `None` where
+    /// there is more of it than can be looked at.
+    pub(crate) fn of_whole(
+        header: &str,
+        config: &Config,
+        now: i64,
+        derive: Derive<'_>,
+    ) -> Option<Self> {
+        let limits = CookieLimits {
+            bytes: WHOLE_HEADER_MAX,
+            pairs: WHOLE_HEADER_MAX,
+        };
+        let found = cookie::parse(header, config.cookies().names(), limits).ok()?;
+        if found.key.len() > WHOLE_KEYS_MAX {
+            return None;
+        }
+        let Proven {
+            identities, stones, ..
+        } = Proven::of(&found, config, now, derive);
+        Some(Self {
+            rivals: identities.into_iter().map(Held::alone).collect(),
+            stones,
+        })
+    }
+}
+
+/// Key cookies by what they prove.
+struct Proven {
+    identities: Vec<Identity>,
+    stones: Vec<Tombstone>,
+    /// One that is authentic has reached its end.
+    ended: bool,
+    rejection: Option<Rejection>,
+}
+
+impl Proven {
+    fn of(found: &cookie::Found<'_>, config: &Config, now: i64, derive: Derive<'_>) -> Self {
+        let name = config.cookies().names().get(CookieKind::Key);
         let mut rejection = None;
         let mut ended = false;
         let mut tickets: Vec<(KeyTicket, Tag)> = Vec::new();
-        let mut tombstone = None;
+        let mut stones: Vec<Tombstone> = Vec::new();
         for text in found.get(CookieKind::Key) {
-            match KeyCookie::decode(text, config.ring(), names.get(CookieKind::Key)) {
+            match KeyCookie::decode(text, config.ring(), name) {
                 Err(why) => rejection = Some(why),
-                Ok(KeyCookie::Tombstone(stone)) if now < stone.hard_end => tombstone = Some(stone),
+                Ok(KeyCookie::Tombstone(stone)) if now < stone.hard_end => {
+                    if !stones.contains(&stone) && !mutant!(tombstone_not_honoured) {
+                        stones.push(stone);
+                    }
+                }
                 Ok(KeyCookie::Ticket(ticket, tag)) if now < ticket.end(config.age()) => {
                     // Two cookies of one token are one session.
                     let known = |(other, _): &(KeyTicket, Tag)| other.token.is(&ticket.token);
@@ -298,36 +423,20 @@ impl Presented {
                 Ok(_) => ended = true,
             }
         }
-        let tombstone = if mutant!(tombstone_not_honoured) {
-            None
-        } else {
-            tombstone
-        };
-        let mut identities = tickets
+        // The session of a logout that is still to be stored is over, though a cookie of other
+        // settings has its key.
+        let logged_out =
+            |ticket: &KeyTicket| stones.iter().any(|stone| stone.lineage == ticket.lineage);
+        let identities = tickets
             .into_iter()
+            .filter(|(ticket, _)| !logged_out(ticket))
             .filter_map(|(ticket, tag)| Identity::of(ticket, tag, config, derive))
-            .collect::<Vec<_>>();
-        match (identities.pop(), identities.is_empty()) {
-            (Some(one), true) => Self::Session(Rc::new(Held::new(one, found, config))),
-            (Some(one), false) => {
-                identities.push(one);
-                Self::Ambiguous(identities.into())
-            }
-            (None, _) => match (tombstone, ended, rejection) {
-                (Some(stone), ..) => Self::Tombstone(stone),
-                (None, true, _) => Self::Ended,
-                (None, false, Some(why)) => Self::Rejected(why),
-                (None, false, None) => Self::Nothing,
-            },
-        }
-    }
-
-    /// Every session that is presented with proof.
-    pub(crate) fn identities(&self) -> &[Identity] {
-        match self {
-            Self::Session(held) => std::slice::from_ref(&held.identity),
-            Self::Ambiguous(identities) => identities,
-            _ => &[],
+            .collect();
+        Self {
+            identities,
+            stones,
+            ended,
+            rejection,
         }
     }
 }

@@ -503,7 +503,8 @@ struct Cookie {
 /// The cookies of one browser for one site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jar {
-    cookies: BTreeMap<String, Cookie>,
+    /// By name, and by the attributes that a browser tells cookies of one name apart by.
+    cookies: BTreeMap<(String, String), Cookie>,
 }
 
 impl Jar {
@@ -520,10 +521,16 @@ impl Jar {
         for field in fields {
             let mut parts = field.split("; ");
             let (name, value) = parts.next().unwrap().split_once('=').expect("a pair");
-            assert!(names.insert(name), "{name} is set twice in one answer");
             assert!(name.len() + value.len() <= 4096, "{name} is too long");
             let mut max_age = None;
             let attributes: Vec<&str> = parts.collect();
+            let apart = |part: &&&str| part.starts_with("Domain=") || **part == "Partitioned";
+            let apart: Vec<&str> = attributes.iter().filter(apart).copied().collect();
+            let id = (name.to_owned(), apart.join("; "));
+            assert!(
+                names.insert(id.clone()),
+                "{name} is set twice in one answer"
+            );
             for attribute in &attributes {
                 if let Some(seconds) = attribute.strip_prefix("Max-Age=") {
                     max_age = Some(seconds.parse::<i64>().unwrap().min(34_560_000));
@@ -537,13 +544,13 @@ impl Jar {
             }
             match max_age {
                 Some(seconds) if seconds <= 0 => {
-                    self.cookies.remove(name);
+                    self.cookies.remove(&id);
                 }
                 _ => {
                     let expires_at = max_age.map(|seconds| now + seconds * SECOND);
                     let value = value.to_owned();
                     let cookie = Cookie { value, expires_at };
-                    self.cookies.insert(name.to_owned(), cookie);
+                    self.cookies.insert(id, cookie);
                 }
             }
         }
@@ -556,7 +563,7 @@ impl Jar {
             .iter()
             .filter(|(_, cookie)| cookie.expires_at.is_none_or(|end| now < end));
         let pairs: Vec<String> = live
-            .map(|(name, cookie)| format!("{name}={}", cookie.value))
+            .map(|((name, _), cookie)| format!("{name}={}", cookie.value))
             .collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
@@ -569,25 +576,34 @@ impl Jar {
     }
 
     pub fn value(&self, name: &str) -> Option<&str> {
-        Some(&self.cookies.get(name)?.value)
+        self.values(name).next()
+    }
+
+    /// Those of all attributes.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.cookies.iter().filter(move |((of, _), _)| of == name);
+        named.map(|(_, cookie)| &*cookie.value)
     }
 
     pub fn put(&mut self, name: &str, value: &str) {
         let value = value.to_owned();
         let expires_at = None;
-        self.cookies
-            .insert(name.to_owned(), Cookie { value, expires_at });
+        let id = (name.to_owned(), String::new());
+        self.cookies.insert(id, Cookie { value, expires_at });
     }
 
     /// A browser that ignores the age of a cookie.
     pub fn keep_forever(&mut self, name: &str) {
-        if let Some(cookie) = self.cookies.get_mut(name) {
+        let id = (name.to_owned(), String::new());
+        if let Some(cookie) = self.cookies.get_mut(&id) {
             cookie.expires_at = None;
         }
     }
 
     pub fn forget(&mut self, name: &str) -> bool {
-        self.cookies.remove(name).is_some()
+        let before = self.cookies.len();
+        self.cookies.retain(|(of, _), _| of != name);
+        self.cookies.len() < before
     }
 
     /// Cookies without an age go.
@@ -596,7 +612,15 @@ impl Jar {
     }
 
     pub fn names(&self) -> Vec<&str> {
-        self.cookies.keys().map(String::as_str).collect()
+        self.cookies.keys().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Takes the cookies of `other` too, as those of a host that sets them with other attributes.
+    pub fn add_twins(&mut self, other: &Self, apart: &str) {
+        for ((name, _), cookie) in &other.cookies {
+            let id = (name.clone(), apart.to_owned());
+            self.cookies.insert(id, cookie.clone());
+        }
     }
 }
 

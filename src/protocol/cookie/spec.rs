@@ -79,6 +79,10 @@ pub(crate) struct CookieSpec {
     /// The attributes that a cookie and its removal share, as they stand in the header. A removal
     /// that differs in one of them removes nothing.
     attributes: String,
+    /// The same of the cookies that a browser may have from other settings, as far as those are
+    /// known: without the Domain, and with `Partitioned` or without. The likeliest comes first. A
+    /// Domain that was set before and is not any more nobody knows.
+    twins: Vec<String>,
 }
 
 impl CookieSpec {
@@ -138,20 +142,37 @@ impl CookieSpec {
             ));
         }
 
-        let attributes = [
-            "; Path=",
-            path,
-            if domain.is_some() { "; Domain=" } else { "" },
-            domain.unwrap_or_default(),
-            if secure { "; Secure" } else { "" },
-            "; HttpOnly; SameSite=",
-            same_site.as_str(),
-            if partitioned { "; Partitioned" } else { "" },
-        ]
-        .concat();
+        let attributes = |domain: Option<&str>, partitioned: bool| {
+            [
+                "; Path=",
+                path,
+                if domain.is_some() { "; Domain=" } else { "" },
+                domain.unwrap_or_default(),
+                if secure { "; Secure" } else { "" },
+                "; HttpOnly; SameSite=",
+                same_site.as_str(),
+                if partitioned { "; Partitioned" } else { "" },
+            ]
+            .concat()
+        };
+        // Each browser keeps the four apart (RFC 6265bis, 5.7, and the draft on partitions).
+        let twins = [
+            (None, partitioned),
+            (domain, !partitioned),
+            (None, !partitioned),
+        ];
+        let mut others: Vec<String> = Vec::new();
+        for (twin, apart) in twins {
+            let twin = attributes(twin, apart);
+            let possible = secure || !apart;
+            if possible && twin != attributes(domain, partitioned) && !others.contains(&twin) {
+                others.push(twin);
+            }
+        }
         Ok(Self {
             names: CookieNames::new(name),
-            attributes,
+            attributes: attributes(domain, partitioned),
+            twins: others,
         })
     }
 
@@ -169,9 +190,18 @@ impl CookieSpec {
     /// the cookie until the browser closes. `value` is base64url text that [`fits`](Self::fits).
     #[must_use = "a cookie is set by appending it to a response"]
     pub(crate) fn set(&self, kind: CookieKind, value: &str, max_age: Option<u32>) -> String {
+        self.set_with(&self.attributes, kind, value, max_age)
+    }
+
+    fn set_with(
+        &self,
+        attributes: &str,
+        kind: CookieKind,
+        value: &str,
+        max_age: Option<u32>,
+    ) -> String {
         debug_assert!(value.bytes().all(is_cookie_octet), "not a cookie value");
-        let Self { names, attributes } = self;
-        let name = names.get(kind);
+        let name = self.names.get(kind);
         let age = max_age.map(|seconds| format!("; Max-Age={}", seconds.min(MAX_AGE)));
         // In one allocation: a text that grows leaves pieces of a token behind.
         [name, "=", value, age.as_deref().unwrap_or(""), attributes].concat()
@@ -180,9 +210,30 @@ impl CookieSpec {
     /// The text of the `Set-Cookie` field that makes a browser forget the cookie.
     #[must_use = "a cookie is removed by appending this to a response"]
     pub(crate) fn remove(&self, kind: CookieKind) -> String {
-        let Self { names, attributes } = self;
-        let name = names.get(kind);
+        self.remove_with(&self.attributes, kind)
+    }
+
+    fn remove_with(&self, attributes: &str, kind: CookieKind) -> String {
+        let name = self.names.get(kind);
         format!("{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}")
+    }
+
+    /// Sets or removes the cookies that a browser may have from other settings: the first ones get
+    /// `values`, with an age each, and the others are removed. In the order in which a browser has
+    /// to get them, before the cookie itself.
+    #[must_use = "a cookie is removed by appending this to a response"]
+    pub(crate) fn twins(&self, kind: CookieKind, values: &[(String, u32)]) -> Vec<String> {
+        let each = self.twins.iter().enumerate().rev();
+        each.map(|(place, attributes)| match values.get(place) {
+            Some((value, age)) => self.set_with(attributes, kind, value, Some(*age)),
+            None => self.remove_with(attributes, kind),
+        })
+        .collect()
+    }
+
+    /// How many there may be.
+    pub(crate) fn twin_count(&self) -> usize {
+        self.twins.len()
     }
 }
 
