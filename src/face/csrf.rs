@@ -9,8 +9,8 @@ use subtle::ConstantTimeEq as _;
 use crate::face::store::SessionStore;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::keys::{Purpose, Tag};
-use crate::protocol::outcome::Access;
 use crate::protocol::wire::{decode_text, encode_text};
+use crate::session::life::Base;
 use crate::session::presented::{Identity, Presented};
 
 const TAG: usize = size_of::<Tag>();
@@ -85,11 +85,12 @@ impl SessionStore {
 
     /// The session by the token that the browser has, or will have after the commit.
     fn identity(&self) -> Option<&Identity> {
-        if let Some(next) = &self.next {
+        let open = self.life.open()?;
+        if let Some(next) = &open.draft.key {
             return Some(&next.identity);
         }
-        match (self.presented(), self.access) {
-            (Presented::Session(held), Access::Live | Access::ReadOnly(ErrorCode::Stale)) => {
+        match (self.presented(), &open.base) {
+            (Presented::Session(held), Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale)) => {
                 Some(&held.identity)
             }
             _ => None,

@@ -8,12 +8,10 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 use crate::face::sessions::CommitHeaders;
-use crate::face::store::{Modified, Next, Out, Phase, SessionStore, committed};
+use crate::face::store::{Out, SessionStore};
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, Look, look, look_among};
-use crate::flow::save::{
-    MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
-};
+use crate::flow::save::{Saved, Source, Work, overlay_fits, perform, put_markers};
 use crate::flow::shared::Shared;
 use crate::flow::stats::Timing;
 use crate::port::error::{ErrorCode, SessionError};
@@ -26,6 +24,8 @@ use crate::protocol::record::Device;
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::{Fresh, Seen, Tombstone};
 use crate::protocol::wire::encode_text;
+use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step, committed, refusal};
+use crate::session::marker_put::MarkerPut;
 use crate::session::presented::{Beside, Held, Identity, Presented, RIVALS_MAX};
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
@@ -135,24 +135,19 @@ impl SessionStore {
     }
 
     fn found(&self) -> Result<Outcome, SessionError> {
-        match self.access {
-            Access::Closed(code) => Err(self.trouble.clone().unwrap_or_else(|| refusal(code))),
+        match self.life.open().map(|open| &open.base) {
+            Some(Base::Closed(error)) => Err(error.clone()),
             _ => Ok(self.outcome),
         }
-    }
-
-    fn loaded(&self) -> Result<Outcome, SessionError> {
-        self.found().map_err(|trouble| self.refuse(trouble))
     }
 
     /// The flow that loads; `None` where nothing has to be asked, and the session is as loaded as
     /// it will be.
     pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Looked>> {
-        let wanted = match freshness {
-            Freshness::Memory => self.phase == Phase::Unloaded,
-            Freshness::Store | Freshness::Shortest => {
-                self.phase != Phase::Committed && self.next.is_none() && !self.destroyed
-            }
+        let wanted = match (&self.life, freshness) {
+            (Life::Unloaded, _) => true,
+            (Life::Open(open), Freshness::Store | Freshness::Shortest) => open.draft.key.is_none(),
+            _ => false,
         };
         if !wanted {
             return None;
@@ -164,7 +159,7 @@ impl SessionStore {
             rivals.clear();
         }
         if stones.is_empty() && rivals.is_empty() {
-            self.take_finding(self.nothing());
+            self.take_finding(self.nothing(), false, None);
             return None;
         }
         Some(Flow::new(&self.shared, async move |ctx: Ctx| {
@@ -204,21 +199,22 @@ impl SessionStore {
 
     /// Takes over what the load has found, or why it found nothing.
     pub(crate) fn apply_load(&mut self, looked: Result<Looked, SessionError>) {
-        let finding = match looked {
+        match looked {
             Ok(Looked {
                 left: Some(left), ..
             }) => {
                 self.set_stones(left.stones());
-                Finding::nothing(Outcome::Revoked, Access::Detached)
+                let finding = Finding::nothing(Outcome::Revoked, Access::Detached);
+                self.take_finding(finding, false, None);
             }
             Ok(Looked { looks, rivals, .. }) => {
                 self.set_stones(Vec::new());
-                self.trouble = None;
-                if looks.is_empty() {
-                    self.nothing()
+                let (finding, behind) = if looks.is_empty() {
+                    (self.nothing(), false)
                 } else {
                     self.choose_among(looks, rivals)
-                }
+                };
+                self.take_finding(finding, behind, None);
             }
             Err(error) => {
                 let access = if mutant!(outage_mints) {
@@ -226,15 +222,15 @@ impl SessionStore {
                 } else {
                     Access::Closed(error.code())
                 };
-                self.trouble = Some(error);
-                Finding::nothing(Outcome::Unavailable, access)
+                let finding = Finding::nothing(Outcome::Unavailable, access);
+                self.take_finding(finding, false, Some(error));
             }
-        };
-        self.take_finding(finding);
+        }
     }
 
-    /// Chooses the session that is meant, by what was found of each.
-    fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> Finding {
+    /// Chooses the session that is meant, by what was found of each. Gives what was found of it,
+    /// and whether the store is behind.
+    fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> (Finding, bool) {
         let found: Vec<_> = looks
             .iter()
             .map(|look| (look.finding.outcome, look.finding.access))
@@ -246,7 +242,10 @@ impl SessionStore {
         let Some(place) = chosen.filter(|place| *place < looks.len().min(rivals.len())) else {
             self.present(Presented::Ambiguous);
             self.set_rivals(rivals);
-            return Finding::nothing(Outcome::Ambiguous, Access::Detached);
+            return (
+                Finding::nothing(Outcome::Ambiguous, Access::Detached),
+                false,
+            );
         };
         let held = rivals.swap_remove(place);
         self.present(Presented::Session(held));
@@ -260,41 +259,34 @@ impl SessionStore {
         if let Some(asked_at) = asked_at {
             self.read_at = asked_at;
         }
-        (self.loaded_at, self.behind) = (at, behind);
-        finding
+        self.loaded_at = at;
+        (finding, behind)
     }
 
-    fn take_finding(&mut self, finding: Finding) {
-        let Finding {
-            outcome,
-            access,
-            envelope,
-            conflict,
-            last_seen,
-            ..
-        } = finding;
-        self.phase = Phase::Loaded;
-        (self.outcome, self.access, self.last_seen) = (outcome, access, last_seen);
-        self.report_load(conflict);
-        let found = envelope
-            .as_ref()
-            .map(|envelope| envelope.data.clone())
-            .unwrap_or_default();
-        self.data = self.data.replay_onto(found);
-        self.base = envelope;
+    /// `error` is why the store could not be asked.
+    fn take_finding(&mut self, finding: Finding, behind: bool, error: Option<SessionError>) {
+        self.outcome = finding.outcome;
+        self.report_load(finding.conflict, error.as_ref());
+        let base = Base::of(finding, behind, error);
+        if let Life::Unloaded = self.life {
+            self.life = Life::Open(Open::default());
+        }
+        if let Life::Open(open) = &mut self.life {
+            open.reload(base);
+        }
     }
 
-    fn report_load(&self, conflict: bool) {
+    fn report_load(&self, conflict: bool, error: Option<&SessionError>) {
         self.shared.count_outcome(self.outcome);
         let lineage = match self.presented() {
             Presented::Session(held) => Some(held.identity.key.lineage),
             Presented::Tombstone(stone) => Some(stone.lineage),
             _ => None,
         };
-        let reason = match (self.presented(), &self.trouble) {
+        let reason = match (self.presented(), error) {
             (Presented::Rejected(why), _) => Some(why.as_str()),
             (Presented::TooLarge, _) => Some("header_size"),
-            (_, Some(trouble)) => Some(trouble.code().as_str()),
+            (_, Some(error)) => Some(error.code().as_str()),
             _ => None,
         };
         if let Some(kind) = self.outcome.event() {
@@ -340,23 +332,25 @@ impl SessionStore {
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
     pub fn create(&mut self) -> Result<(), SessionError> {
-        self.check_intent()?;
-        match self.access {
-            Access::Live | Access::Empty => {}
+        let refused = match &self.undecided()?.base {
+            Base::Live(_) | Base::Empty => None,
             // Its cookie would replace one that another answer has set, or will.
-            Access::ReadOnly(code) => return Err(self.refuse(refusal(code))),
-            Access::Closed(_) => return self.loaded().map(drop),
-            Access::Detached => return Ok(()),
+            Base::ReadOnly(_, code) => Some(refusal(*code)),
+            Base::Closed(error) => Some(error.clone()),
+            Base::Detached => return Ok(()),
+        };
+        if let Some(error) = refused {
+            return Err(self.refuse(error));
         }
         let identity = Identity::mint(self.shared.config(), self.new_token()?, self.now(), None);
-        if self.base.is_some() {
-            self.start_empty();
+        let open = self.undecided()?;
+        if open.continued().is_some() {
+            open.start_empty();
         }
-        let step = Step::Begin { owner: None };
-        self.next = Some(Next {
+        open.draft.key = Some(Next {
             identity,
-            step,
-            keep: false,
+            step: Step::Begin { owner: None },
+            continues: false,
             retire: Vec::new(),
         });
         Ok(())
@@ -384,29 +378,33 @@ impl SessionStore {
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
     pub fn cycle_key(&mut self) -> Result<(), SessionError> {
-        self.check_intent()?;
-        if self.next.is_some() {
+        let open = self.undecided()?;
+        if open.draft.key.is_some() {
             return Ok(());
         }
-        let (Presented::Session(held), Access::Live) = (self.presented(), self.access) else {
+        let owner = open.owner().map(str::to_owned);
+        let is_live = open.base.is_live();
+        let Presented::Session(held) = self.presented().clone() else {
             return self.create();
         };
+        if !is_live {
+            return self.create();
+        }
         let now = self.now();
-        let owner = self.base.as_ref().and_then(|base| base.bound.as_ref());
         let identity = held.identity.rotate(
             self.shared.config(),
             self.new_token()?,
             now,
-            owner.map(|it| &*it.owner),
+            owner.as_deref(),
         );
         let mut retire = vec![MarkerPut::rotated(&held.identity, now)];
         if mutant!(rotation_keeps_old_key) {
             retire.clear();
         }
-        self.next = Some(Next {
+        self.undecided()?.draft.key = Some(Next {
             identity,
             step: Step::Cycle,
-            keep: true,
+            continues: true,
             retire,
         });
         Ok(())
@@ -436,9 +434,9 @@ impl SessionStore {
     /// login.
     pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
         self.look_at();
-        match self.phase {
-            Phase::Loaded => {}
-            Phase::Unloaded | Phase::Committed => return self.check_intent(),
+        // A session that was ended here may be followed by a login.
+        if !self.life.is_ended() {
+            self.undecided()?;
         }
         if owner.is_empty() || owner.len() > OWNER_MAX {
             let actual = owner.len();
@@ -448,69 +446,52 @@ impl SessionStore {
         }
         // What an answer of the store says of the session before does not matter to a login; that
         // the store did not answer does.
-        if let Some(trouble) = &self.trouble
-            && trouble.connector_error().is_some()
+        if let Some(Base::Closed(error)) = self.life.open().map(|open| &open.base)
+            && error.connector_error().is_some()
         {
-            return Err(self.refuse(trouble.clone()));
+            return Err(self.refuse(error.clone()));
         }
-        if !self.stones().is_empty() {
+        let unstored = matches!(self.life, Life::Ended { stored: false, .. });
+        if unstored || !self.stones().is_empty() {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
         let now = self.now();
         let identity = Identity::mint(self.shared.config(), self.new_token()?, now, Some(owner));
-        let keep = keep && !self.destroyed && self.may_go_to(owner);
-        if !keep {
-            self.start_empty();
-        }
-        // A second bind in one request retires what the first would have.
-        let retire = match self.next.take() {
+        // A second login in one request retires what the first would have.
+        let before = self.life.open().and_then(|open| open.draft.key.as_ref());
+        let retire = match before {
             Some(Next {
                 step: Step::Begin { owner: Some(_) },
                 retire,
                 ..
-            }) => retire,
+            }) => retire.clone(),
             _ => {
                 let _whole = self.read_whole();
                 self.presented_markers(now)
             }
         };
-        self.destroyed = false;
-        let keep = keep && self.access == Access::Live;
-        if let Access::ReadOnly(_) | Access::Closed(_) = self.access {
-            // What came is left behind: what begins here is read and changed.
-            self.access = Access::Empty;
-            self.trouble = None;
+        if self.life.is_ended() {
+            self.life = Life::Open(Open::default());
         }
-        let step = Step::Begin {
-            owner: Some(owner.into()),
-        };
-        self.next = Some(Next {
+        let open = self.undecided()?;
+        let keep = keep && may_go_to(open, owner);
+        if !keep {
+            open.start_empty();
+        }
+        let continues = keep && open.base.is_live() && open.continued().is_some();
+        if let Base::ReadOnly(..) | Base::Closed(_) = open.base {
+            // What came is left behind: what begins here is read and changed.
+            open.base = Base::Empty;
+        }
+        open.draft.key = Some(Next {
             identity,
-            step,
-            keep,
+            step: Step::Begin {
+                owner: Some(owner.into()),
+            },
+            continues,
             retire,
         });
         Ok(())
-    }
-
-    /// Whether the data that this request holds may become `owner`'s.
-    fn may_go_to(&self, owner: &str) -> bool {
-        let bound = match &self.next {
-            Some(Next {
-                step: Step::Begin { owner },
-                ..
-            }) => owner.as_deref(),
-            _ => self
-                .base
-                .as_ref()
-                .and_then(|base| Some(&*base.bound.as_ref()?.owner)),
-        };
-        let readable = match self.access {
-            Access::Live | Access::Empty | Access::Detached => true,
-            Access::ReadOnly(code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
-            Access::Closed(_) => false,
-        };
-        readable && bound.is_none_or(|bound| bound == owner)
     }
 
     /// What a login puts an end to: every presented session that is somebody's with its lineage,
@@ -533,14 +514,13 @@ impl SessionStore {
                 continue;
             }
             // One that is dead stays as dead as it is; one that cannot be read is left alone.
-            let may_live = match self.access {
+            let may_live = match self.life.open().map(|open| &open.base) {
                 // Beside the one that was chosen the others are over.
                 _ if chosen && place > 0 => false,
-                Access::Live | Access::Detached => true,
-                Access::ReadOnly(code) | Access::Closed(code) => {
-                    matches!(code, ErrorCode::Stale | ErrorCode::Pending)
-                }
-                Access::Empty => false,
+                Some(Base::Live(_) | Base::Detached) => true,
+                Some(Base::ReadOnly(_, code)) => *code == ErrorCode::Stale,
+                Some(Base::Closed(error)) => error.code() == ErrorCode::Pending,
+                Some(Base::Empty) | None => false,
             };
             if may_live {
                 markers.push(MarkerPut::rotated(identity, now));
@@ -549,20 +529,13 @@ impl SessionStore {
         markers
     }
 
-    /// Forgets what the session holds, here and not in the store.
-    fn start_empty(&mut self) {
-        self.data = Data::default();
-        self.base = None;
-        self.expiry = None;
-    }
-
-    fn check_intent(&self) -> Result<(), SessionError> {
+    /// The session, where the application may still decide about it.
+    fn undecided(&mut self) -> Result<&mut Open, SessionError> {
         self.look_at();
-        if self.phase == Phase::Unloaded {
-            let message = "the session was not loaded; call load() first";
-            return Err(SessionError::new(ErrorCode::NotLoaded, message));
+        if let Err(error) = self.life.decide() {
+            return Err(self.refuse(error));
         }
-        self.check_open()
+        self.life.decide()
     }
 
     // --- ending ------------------------------------------------------------------------------
@@ -596,11 +569,11 @@ impl SessionStore {
         // An answer without cookies to remove is still one for this browser only: kept by a cache,
         // it would be given to somebody who has them.
         self.look_at();
-        if self.phase == Phase::Committed {
-            return Err(self.check_open().err().unwrap_or_else(committed));
+        if self.life.is_committed() {
+            return Err(committed());
         }
         let now = self.now();
-        if self.phase == Phase::Unloaded {
+        if self.life.is_unloaded() {
             self.loaded_at = now;
         }
         let whole = self.read_whole();
@@ -638,10 +611,7 @@ impl SessionStore {
             at: now,
         } = ending;
         let left = stored.map_err(|error| self.refuse(error))?;
-        self.start_empty();
-        self.next = None;
-        self.modified = Modified::default();
-        self.destroyed = true;
+        self.life.end(left.is_none());
         for held in &rivals {
             let lineage = held.identity.key.lineage;
             let kind = match &left {
@@ -664,8 +634,6 @@ impl SessionStore {
         let Some(left) = left else {
             self.present(Presented::Nothing);
             self.set_beside(Beside::default());
-            self.access = Access::Empty;
-            self.trouble = None;
             return Ok(());
         };
         let error = self.leave_tombstones(&left, now);
@@ -677,7 +645,6 @@ impl SessionStore {
             rivals: Vec::new(),
             stones,
         });
-        self.access = Access::Detached;
         Err(self.refuse(error))
     }
 
@@ -788,10 +755,7 @@ impl SessionStore {
 
     /// The values of the keys in `keep`, as far as they can be seen.
     pub(crate) fn kept(&self, keep: &[String]) -> Data {
-        let mut kept = match self.access {
-            Access::Closed(_) => Data::default(),
-            _ => self.data.clone(),
-        };
+        let mut kept = self.life.data().cloned().unwrap_or_default();
         kept.retain(keep);
         kept.restart();
         kept
@@ -799,9 +763,13 @@ impl SessionStore {
 
     /// Goes on anonymously after the end, with what was kept.
     pub(crate) fn begin_again(&mut self, kept: Data) {
-        self.destroyed = false;
-        self.phase = Phase::Loaded;
-        self.data = kept;
+        self.life = Life::Open(Open {
+            base: Base::Empty,
+            draft: Draft {
+                data: kept,
+                ..Draft::default()
+            },
+        });
     }
 
     // --- by session key ----------------------------------------------------------------------
@@ -867,12 +835,18 @@ impl SessionStore {
 
     /// True where the store holds this session, as far as is known.
     pub(crate) fn is_stored(&self) -> bool {
-        self.access == Access::Live && self.base.is_some() && self.next.is_none()
+        self.life
+            .open()
+            .is_some_and(|open| open.base.is_live() && open.draft.key.is_none())
     }
 
     /// True where `key` names the session of this request.
     pub(crate) fn is_this(&self, key: &SessionKey) -> bool {
-        self.key().as_ref() == Some(key) && self.next.is_none()
+        let keeps = self
+            .life
+            .open()
+            .is_some_and(|open| open.draft.key.is_none());
+        keeps && self.key().as_ref() == Some(key)
     }
 
     // --- saving ------------------------------------------------------------------------------
@@ -896,7 +870,7 @@ impl SessionStore {
     /// `pending`, `destroyed` as the load or the save finds; `too_large`; a storage error.
     /// The changes stay and can be saved again.
     pub async fn save(&mut self) -> Result<(), SessionError> {
-        self.check_intent()?;
+        self.undecided()?;
         self.persist().await
     }
 
@@ -941,11 +915,9 @@ impl SessionStore {
             self.report(kind, Some(lineage), None);
         }
         self.answer_save(&saved);
-        self.data = saved.envelope.data.clone();
-        self.base = Some(saved.envelope);
-        self.expiry = None;
-        self.next = None;
-        self.modified = Modified::default();
+        if let Life::Open(open) = &mut self.life {
+            open.saved(saved.envelope);
+        }
         let limited = owner.filter(|_| self.shared.config().settings().max_per_owner() > 0);
         Ok(limited.map(|owner| {
             Flow::new(&self.shared, async move |ctx: Ctx| {
@@ -964,7 +936,11 @@ impl SessionStore {
 
     /// True where the store lacks what was loaded, and nothing saved since has made up for it.
     pub(crate) fn is_behind(&self) -> bool {
-        self.behind && self.access == Access::Live && self.out.fresh.is_none()
+        let behind = |open: &Open| {
+            let live = matches!(&open.base, Base::Live(known) if known.behind);
+            live && open.continued().is_some()
+        };
+        self.out.fresh.is_none() && self.life.open().is_some_and(behind)
     }
 
     /// The flow that puts a record again that the store lacks, or that two savers have written
@@ -992,7 +968,9 @@ impl SessionStore {
         match saved {
             Ok(saved) => {
                 self.answer_save(&saved);
-                self.base = Some(saved.envelope);
+                if let Life::Open(open) = &mut self.life {
+                    open.base = Base::live(saved.envelope);
+                }
             }
             Err(error) => self.report_store_error(&error),
         }
@@ -1000,9 +978,10 @@ impl SessionStore {
 
     /// The session that a save begins with.
     fn source(&self) -> Option<Source> {
-        let (Presented::Session(held), Some(base)) = (self.presented(), &self.base) else {
+        let Presented::Session(held) = self.presented() else {
             return None;
         };
+        let base = self.life.open()?.continued()?;
         let now = self.now();
         Some(Source {
             // This request is a sign of life, though no cookie says so yet.
@@ -1022,27 +1001,28 @@ impl SessionStore {
         if !self.would_save() {
             return Ok(None);
         }
-        if self.next.is_none() {
-            match self.access {
-                Access::Live | Access::Detached => {}
-                Access::ReadOnly(code) => return Err(self.refuse(refusal(code))),
-                Access::Closed(_) => drop(self.loaded()?),
-                Access::Empty => self.create()?,
-            }
+        let Life::Open(open) = &self.life else {
+            return Ok(None);
+        };
+        match (&open.draft.key, &open.base) {
+            (Some(_), _) | (None, Base::Live(_) | Base::Detached) => {}
+            (None, Base::ReadOnly(_, code)) => return Err(self.refuse(refusal(*code))),
+            (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
+            (None, Base::Empty) => self.create()?,
         }
-        self.check_size()?;
-        let (source, target, step, retire) = match &self.next {
-            Some(next) => {
-                let source = if next.keep { self.source() } else { None };
-                (
-                    source,
-                    next.identity.clone(),
-                    next.step.clone(),
-                    next.retire.clone(),
-                )
-            }
+        let Life::Open(open) = &self.life else {
+            return Ok(None);
+        };
+        self.check_size(&open.draft.data)?;
+        let (source, target, step, retire) = match &open.draft.key {
+            Some(next) => (
+                self.source(),
+                next.identity.clone(),
+                next.step.clone(),
+                next.retire.clone(),
+            ),
             None => {
-                if self.expiry.is_none() {
+                if open.draft.limits.is_none() {
                     self.check_expiry()?;
                 }
                 let source = self
@@ -1056,8 +1036,8 @@ impl SessionStore {
             source,
             target,
             step,
-            data: self.data.clone(),
-            expiry: self.expiry,
+            data: open.draft.data.clone(),
+            expiry: open.draft.limits,
             device: self.device(),
             retire,
         }))
@@ -1065,21 +1045,27 @@ impl SessionStore {
 
     /// True where there is something to save that may be saved, or that is refused when it is.
     pub(crate) fn would_save(&self) -> bool {
-        match (&self.next, self.access) {
-            (Some(Next { step, .. }), access) => {
+        let Life::Open(open) = &self.life else {
+            return false;
+        };
+        let Draft {
+            data, key, save, ..
+        } = &open.draft;
+        match (key, &open.base) {
+            (Some(Next { step, .. }), base) => {
                 let is_login = matches!(step, Step::Begin { owner: Some(_) });
-                is_login || (access != Access::Detached && !self.cookie_was_withheld())
+                is_login || (!matches!(base, Base::Detached) && !self.cookie_was_withheld())
             }
-            (None, Access::Live | Access::ReadOnly(_) | Access::Closed(_)) => self.modified(),
-            (None, Access::Detached) => false,
-            (None, Access::Empty) => {
-                // An empty session is nobody's: it is made when it holds something.
-                let holds = match self.modified {
+            (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => open.is_modified(),
+            (None, Base::Detached) => false,
+            (None, Base::Empty) => {
+                // A session is made when it holds something.
+                let holds = match save {
                     Modified::Yes => true,
                     Modified::No => false,
-                    Modified::Changes => !self.data.is_empty() && self.data.is_pending(),
+                    Modified::Changes => !data.is_empty() && data.is_pending(),
                 };
-                holds && !self.destroyed && !self.cookie_was_withheld()
+                holds && !self.cookie_was_withheld()
             }
         }
     }
@@ -1111,8 +1097,7 @@ impl SessionStore {
             let max_age = (!browser_close).then_some(left);
             self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
             let came = self.came();
-            let step = self.next.as_ref().map(|next| &next.step);
-            if matches!(step, Some(Step::Begin { owner: Some(_) })) {
+            if matches!(saved.step, Step::Begin { owner: Some(_) }) {
                 self.out.twins = self.twins([came.key, came.seen, came.fresh], &[]);
             }
         }
@@ -1140,11 +1125,9 @@ impl SessionStore {
             // The others were over, or are now.
             self.set_rivals(Vec::new());
         }
-        self.access = Access::Live;
-        self.last_seen = envelope.saved_at;
     }
 
-    fn check_size(&self) -> Result<(), SessionError> {
+    fn check_size(&self, data: &Data) -> Result<(), SessionError> {
         let settings = self.shared.config().settings();
         let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
             Err(SessionError::new(
@@ -1152,11 +1135,11 @@ impl SessionStore {
                 format!("the session has {actual} {what}; {setting} allows {allowed}"),
             ))
         };
-        let keys = self.data.values.len() + self.data.flash.len();
+        let keys = data.values.len() + data.flash.len();
         if keys > settings.max_keys() as usize {
             return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
         }
-        let tables = [&self.data.values, &self.data.flash];
+        let tables = [&data.values, &data.flash];
         let bytes: usize = tables
             .iter()
             .flat_map(|table| table.iter())
@@ -1203,11 +1186,11 @@ impl SessionStore {
 
     /// Carries out what is pending and closes the session for changes.
     pub(crate) async fn commit(&mut self, status: u16) -> Result<CommitHeaders, SessionError> {
-        if self.phase == Phase::Committed {
-            return self.check_open().map(|()| CommitHeaders::default());
+        if self.life.is_committed() {
+            return Err(committed());
         }
         let mut result = Ok(());
-        if status < 500 && self.phase != Phase::Unloaded {
+        if status < 500 && !self.life.is_unloaded() {
             result = self.persist().await;
             // After a save that failed there is nothing to repair with: what it was to do would be
             // carried out after all, behind an answer that says it was not.
@@ -1230,7 +1213,7 @@ impl SessionStore {
         if saved.is_ok() && status < 500 && self.out.fresh.is_none() && self.seen_is_due() {
             self.slide();
         }
-        self.phase = Phase::Committed;
+        self.life.commit();
         saved.map(|()| self.done_headers())
     }
 
@@ -1266,18 +1249,22 @@ impl SessionStore {
 
     /// True where the seen cookie has to say that the browser was here.
     pub(crate) fn seen_is_due(&self) -> bool {
-        let (Access::Live, Some(base)) = (self.access, &self.base) else {
+        let Some(open) = self.life.open() else {
+            return false;
+        };
+        let (Base::Live(known), Some(base)) = (&open.base, open.continued()) else {
             return false;
         };
         let idle = base
             .expiry
             .idle_seconds(self.shared.config().settings().idle_timeout());
-        let since = self.loaded_at.saturating_sub(self.last_seen);
+        let since = self.loaded_at.saturating_sub(known.last_seen);
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
 
     fn slide(&mut self) {
-        let (Presented::Session(held), Some(base)) = (self.presented(), &self.base) else {
+        let continued = self.life.open().and_then(Open::continued);
+        let (Presented::Session(held), Some(base)) = (self.presented(), continued) else {
             return;
         };
         let ticket = &held.identity.ticket;
@@ -1439,6 +1426,16 @@ async fn end(ctx: &Ctx, ends: &[Tombstone], may_stand: bool) -> Option<Left> {
 
 fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
     MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
+}
+
+/// Whether the data that this request holds may become `owner`'s.
+fn may_go_to(open: &Open, owner: &str) -> bool {
+    let readable = match &open.base {
+        Base::Live(_) | Base::Empty | Base::Detached => true,
+        Base::ReadOnly(_, code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
+        Base::Closed(_) => false,
+    };
+    readable && open.owner().is_none_or(|bound| bound == owner)
 }
 
 /// Whole seconds until `end`, rounded up: the browser never forgets first.

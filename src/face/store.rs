@@ -17,7 +17,7 @@ use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::face::driver::Driver;
-use crate::flow::save::{MarkerPut, Step, expired, refusal};
+use crate::flow::save::expired;
 use crate::flow::shared::Shared;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
@@ -26,9 +26,10 @@ use crate::port::wait_until::WaitUntil;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
 use crate::protocol::keys::{Id, SessionKey, Token};
-use crate::protocol::outcome::{Access, Outcome};
+use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::Tombstone;
+use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
 use crate::session::presented::{Beside, Came, Cookies, Held, Identity, Presented, RequestHead};
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 
@@ -57,60 +58,16 @@ pub struct SessionStore {
     pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
     cookies: OnceCell<Cookies>,
-    pub(crate) phase: Phase,
+    /// What the load found.
     pub(crate) outcome: Outcome,
-    pub(crate) access: Access,
-    /// Why the store could not be asked.
-    pub(crate) trouble: Option<SessionError>,
-    /// The session as the store has it, as far as this request knows.
-    pub(crate) base: Option<Envelope>,
-    /// The same with what this request has changed.
-    pub(crate) data: Data,
-    /// An end that this request has set.
-    pub(crate) expiry: Option<OwnLimits>,
-    pub(crate) last_seen: i64,
+    pub(crate) life: Life,
     /// When this request read the store last.
     pub(crate) read_at: i64,
     /// When the session was loaded, from the store or the isolate's memory.
     pub(crate) loaded_at: i64,
-    /// The store is behind what the browser was told: this request puts it again.
-    pub(crate) behind: bool,
-    /// A new key that the commit puts this session under.
-    pub(crate) next: Option<Next>,
-    pub(crate) modified: Modified,
-    pub(crate) destroyed: bool,
     pub(crate) out: Out,
     accessed: Cell<bool>,
     refused: RefCell<Option<SessionError>>,
-}
-
-/// Where a session stands in its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
-    Unloaded,
-    Loaded,
-    Committed,
-}
-
-/// What the application said about saving, beside the changes themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum Modified {
-    /// Nothing: changes decide.
-    #[default]
-    Changes,
-    /// Save even if nothing changed.
-    Yes,
-    /// Leave what has changed so far unsaved.
-    No,
-}
-
-/// A new key for the session, decided and not yet stored.
-pub(crate) struct Next {
-    pub(crate) identity: Identity,
-    pub(crate) step: Step,
-    /// Whether the data of the session that came is carried over.
-    pub(crate) keep: bool,
-    pub(crate) retire: Vec<MarkerPut>,
 }
 
 /// What the answer says to the browser, by cookie: at most one header each for the attributes that
@@ -668,34 +625,21 @@ impl SessionStore {
     /// The data, if it can be trusted.
     fn view(&self) -> Result<&Data, SessionError> {
         self.look_at();
-        if self.phase == Phase::Unloaded {
-            return Err(self.refuse(not_loaded()));
-        }
-        if let Access::Closed(code) = self.access {
-            return Err(self.refuse(self.trouble.clone().unwrap_or_else(|| refusal(code))));
-        }
-        Ok(&self.data)
+        self.life.data().map_err(|error| self.refuse(error))
     }
 
     /// The data, if it may be changed.
     fn edit(&mut self) -> Result<&mut Data, SessionError> {
-        self.view()?;
-        self.check_open()?;
-        if self.modified == Modified::No {
-            self.modified = Modified::Changes;
-        }
-        Ok(&mut self.data)
+        Ok(&mut self.draft()?.data)
     }
 
-    /// Whether this session may still change in this request.
-    pub(crate) fn check_open(&self) -> Result<(), SessionError> {
-        if self.phase == Phase::Committed {
-            return Err(committed());
+    /// What the application wants, if it may change that.
+    fn draft(&mut self) -> Result<&mut Draft, SessionError> {
+        self.look_at();
+        if let Err(error) = self.life.edit() {
+            return Err(self.refuse(error));
         }
-        if self.destroyed {
-            return Err(self.refuse(refusal(ErrorCode::Destroyed)));
-        }
-        Ok(())
+        self.life.edit()
     }
 
     /// Looks at the session without that counting as access, or as a refusal.
@@ -775,13 +719,24 @@ impl SessionStore {
 
     /// The session by the key that it goes by in this request.
     fn named(&self) -> Option<&Identity> {
-        if let Some(next) = &self.next {
+        let open = self.life.open()?;
+        if let Some(next) = &open.draft.key {
             return Some(&next.identity);
         }
-        match (self.presented(), self.access) {
-            (Presented::Session(held), Access::Live | Access::ReadOnly(_)) => Some(&held.identity),
+        match (self.presented(), &open.base) {
+            (Presented::Session(held), Base::Live(_) | Base::ReadOnly(..)) => Some(&held.identity),
             _ => None,
         }
+    }
+
+    /// The stored session that this one continues.
+    fn continued(&self) -> Option<&Envelope> {
+        self.life.open()?.continued()
+    }
+
+    /// The key that the commit puts the session under, where that is a new one.
+    fn next(&self) -> Option<&Next> {
+        self.life.open()?.draft.key.as_ref()
     }
 
     /// True where the store does not hold this session yet; false where the load could not tell.
@@ -799,7 +754,9 @@ impl SessionStore {
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.look_at();
-        self.base.is_none() && !matches!(self.access, Access::Closed(_))
+        self.life
+            .open()
+            .is_none_or(|open| open.continued().is_none() && !matches!(open.base, Base::Closed(_)))
     }
 
     /// True where anything of the session was looked at: the answer depends on it then.
@@ -836,7 +793,7 @@ impl SessionStore {
     #[must_use]
     pub fn version(&self) -> u32 {
         self.look_at();
-        self.base.as_ref().map_or(0, |base| base.version.counter)
+        self.continued().map_or(0, |base| base.version.counter)
     }
 
     /// When the session began, in milliseconds since 1970-01-01 UTC.
@@ -854,7 +811,7 @@ impl SessionStore {
     #[must_use]
     pub fn created_at(&self) -> Option<i64> {
         self.look_at();
-        self.base.as_ref().map(|base| base.created_at)
+        self.continued().map(|base| base.created_at)
     }
 
     /// The user id that the session is bound to.
@@ -871,18 +828,7 @@ impl SessionStore {
     /// As [`get_json`](Self::get_json).
     pub fn owner(&self) -> Result<Option<&str>, SessionError> {
         self.view()?;
-        if let Some(Next {
-            step: Step::Begin { owner },
-            ..
-        }) = &self.next
-        {
-            return Ok(owner.as_deref());
-        }
-        Ok(self
-            .base
-            .as_ref()
-            .and_then(|base| base.bound.as_ref())
-            .map(|bound| &*bound.owner))
+        Ok(self.life.open().and_then(Open::owner))
     }
 
     /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
@@ -903,11 +849,11 @@ impl SessionStore {
             step: Step::Begin { owner },
             identity,
             ..
-        }) = &self.next
+        }) = self.next()
         {
             return Ok(owner.as_ref().map(|_| identity.ticket.minted_at));
         }
-        Ok(self.base.as_ref().and_then(|base| base.auth_time))
+        Ok(self.continued().and_then(|base| base.auth_time))
     }
 
     /// Refuses where the last login is more than `max_age` seconds old.
@@ -948,11 +894,7 @@ impl SessionStore {
     /// ```
     #[must_use]
     pub fn modified(&self) -> bool {
-        match self.modified {
-            Modified::Yes => true,
-            Modified::No => false,
-            Modified::Changes => self.data.is_pending() || self.expiry.is_some(),
-        }
+        self.life.open().is_some_and(Open::is_modified)
     }
 
     /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.
@@ -970,8 +912,7 @@ impl SessionStore {
     /// # Errors
     /// As [`remove`](Self::remove).
     pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
-        self.edit()?;
-        self.modified = if modified {
+        self.draft()?.save = if modified {
             Modified::Yes
         } else {
             Modified::No
@@ -995,10 +936,8 @@ impl SessionStore {
             key, seen, fresh, ..
         } = &self.out;
         let answered = key.is_some() || seen.is_some() || fresh.is_some();
-        self.phase != Phase::Committed
-            && (answered
-                || self.phase == Phase::Loaded
-                    && (self.would_save() || self.is_behind() || self.seen_is_due()))
+        !self.life.is_committed()
+            && (answered || self.would_save() || self.is_behind() || self.seen_is_due())
     }
 
     // --- expiry ------------------------------------------------------------------------------
@@ -1092,24 +1031,27 @@ impl SessionStore {
         let before = self.ends_with_browser(self.effective_expiry());
         self.edit()?;
         // Whether the key cookie outlives the browser is written in the key cookie alone.
-        if self.access == Access::Live && before != self.ends_with_browser(expiry) {
+        let live = self.life.open().is_some_and(|open| open.base.is_live());
+        if live && before != self.ends_with_browser(expiry) {
             self.cycle_key()?;
         }
-        let known = self.base.as_ref().map(|base| base.expiry);
-        self.expiry = (Some(expiry) != known || self.next.is_some()).then_some(expiry);
+        let known = self.continued().map(|base| base.expiry);
+        let changes = Some(expiry) != known || self.next().is_some();
+        self.draft()?.limits = changes.then_some(expiry);
         Ok(())
     }
 
     fn effective_expiry(&self) -> OwnLimits {
-        let stored = match &self.next {
+        let stored = match self.next() {
             // A new lineage begins with what the settings say.
             Some(Next {
                 step: Step::Begin { .. },
                 ..
             }) => None,
-            _ => self.base.as_ref().map(|base| base.expiry),
+            _ => self.continued().map(|base| base.expiry),
         };
-        self.expiry.or(stored).unwrap_or_default()
+        let set = self.life.open().and_then(|open| open.draft.limits);
+        set.or(stored).unwrap_or_default()
     }
 
     pub(crate) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
@@ -1119,10 +1061,11 @@ impl SessionStore {
     fn limits(&self) -> Limits {
         let now = self.now();
         let age = self.shared.config().age();
-        let (seen, end) = match (&self.next, self.presented(), &self.base) {
+        let known = self.life.open().and_then(|open| open.base.known());
+        let (seen, end) = match (self.next(), self.presented(), known) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
-            (None, Presented::Session(held), Some(_)) => (
-                self.last_seen.max(self.loaded_at),
+            (None, Presented::Session(held), Some(known)) => (
+                known.last_seen.max(self.loaded_at),
                 held.identity.ticket.end(age),
             ),
             _ => (now, now.saturating_add(age)),
@@ -1154,20 +1097,10 @@ impl SessionStore {
             request,
             wait_until: None,
             cookies: OnceCell::new(),
-            phase: Phase::Unloaded,
             outcome: Outcome::New,
-            access: Access::Empty,
-            trouble: None,
-            base: None,
-            data: Data::default(),
-            expiry: None,
-            last_seen: i64::MIN,
+            life: Life::Unloaded,
             read_at: i64::MIN,
             loaded_at: i64::MIN,
-            behind: false,
-            next: None,
-            modified: Modified::default(),
-            destroyed: false,
             out: Out::default(),
             accessed: Cell::new(false),
             refused: RefCell::new(None),
@@ -1292,29 +1225,18 @@ impl fmt::Debug for SessionStore {
         f.debug_struct("SessionStore")
             .field("session_key", &self.public_key())
             .field("outcome", &self.outcome.as_str())
-            .field("phase", &self.phase)
+            .field("state", &self.life.name())
             .field(
                 "version",
-                &self.base.as_ref().map(|base| base.version.counter),
+                &self.continued().map(|base| base.version.counter),
             )
-            .field("keys", &self.data.values.len())
+            .field(
+                "keys",
+                &self.life.data().map_or(0, |data| data.values.len()),
+            )
             .field("modified", &self.modified())
             .finish_non_exhaustive()
     }
-}
-
-fn not_loaded() -> SessionError {
-    SessionError::new(
-        ErrorCode::NotLoaded,
-        "the session was not loaded; call load() first, or use handle() instead of handle_lazy()",
-    )
-}
-
-pub(crate) fn committed() -> SessionError {
-    SessionError::new(
-        ErrorCode::Committed,
-        "the session was committed with the response: change it before that",
-    )
 }
 
 fn missing(key: &str) -> SessionError {

@@ -13,7 +13,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use crate::face::sessions::Sessions;
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, read_owner_marker};
-use crate::flow::save::{MarkerPut, put_markers};
+use crate::flow::save::put_markers;
 use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
@@ -22,6 +22,7 @@ use crate::protocol::keys::{Dead, Id, Secret, SessionKey};
 use crate::protocol::record::Envelope;
 use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
 use crate::protocol::wire::{Put as _, Reader, decode_text, encode_text};
+use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
 
 /// Format byte of sealed metadata.

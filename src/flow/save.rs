@@ -19,12 +19,14 @@ use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::{Limits, OwnLimits};
-use crate::protocol::keys::{Dead, Id, SessionKey};
+use crate::protocol::keys::SessionKey;
 use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::protocol::record::{Bound, Device, Envelope};
-use crate::protocol::revocation::{Death, Marker, marker_ttl, named_by_revocation};
+use crate::protocol::revocation::marker_ttl;
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
+use crate::session::life::{Step, refusal};
+use crate::session::marker_put::MarkerPut;
 use crate::session::presented::{Held, Identity};
 
 /// Everything that one save needs, owned.
@@ -54,26 +56,6 @@ pub(crate) struct Source {
     pub(crate) look_again: bool,
 }
 
-/// What kind of record the save makes.
-#[derive(Clone)]
-pub(crate) enum Step {
-    /// The next version of the source, under its own key.
-    Save,
-    /// The next version of the source, under a new key of the same lineage.
-    Cycle,
-    /// The first version of a new lineage; for an owner after a login.
-    Begin { owner: Option<Rc<str>> },
-}
-
-/// A marker and where it goes.
-#[derive(Clone)]
-pub(crate) struct MarkerPut {
-    dead: Dead,
-    marker: Marker,
-    /// When the session that it speaks of ends by itself, where that is known.
-    hard_end: Option<i64>,
-}
-
 /// A save that is done.
 pub(crate) struct Saved {
     pub(crate) identity: Identity,
@@ -87,44 +69,6 @@ pub(crate) struct Saved {
 }
 
 impl MarkerPut {
-    /// The session goes on under another key; nothing else of its lineage dies.
-    pub(crate) fn rotated(identity: &Identity, now: i64) -> Self {
-        Self {
-            dead: Dead::Key(identity.key.derived),
-            marker: Marker::rotated(now),
-            hard_end: Some(identity.ticket.hard_end),
-        }
-    }
-
-    /// The whole lineage is over. `hard_end` is that of `key`: after a rotation, which may bring it
-    /// down, the keys before it may have a later one.
-    pub(crate) fn revoked(key: &SessionKey, hard_end: Option<i64>, now: i64) -> Vec<Self> {
-        let (keys, lineage) = named_by_revocation(key);
-        let is_left_out =
-            |dead| matches!(dead, Dead::Lineage(_)) && mutant!(lineage_marker_not_written);
-        keys.into_iter()
-            .map(Dead::Key)
-            .chain([Dead::Lineage(lineage)])
-            .filter(|dead| !is_left_out(*dead))
-            .map(|dead| Self {
-                dead,
-                marker: Marker::revoked(now),
-                hard_end: hard_end.filter(|_| key.is_first() || dead == Dead::Key(key.derived)),
-            })
-            .collect()
-    }
-
-    /// The whole lineage is over, whichever of its keys it goes by: a load of the first key asks for
-    /// that key's marker, a load of any other for the lineage's. `hard_end` is that of the first.
-    pub(crate) fn lineage_revoked(lineage: Id, hard_end: Option<i64>, now: i64) -> Vec<Self> {
-        let first = SessionKey {
-            owner: None,
-            lineage,
-            derived: lineage,
-        };
-        Self::revoked(&first, hard_end, now)
-    }
-
     /// Lets this isolate know that it stands, for as long as a read may not show it.
     fn note_put(&self, ctx: &Ctx) {
         let until = ctx.now().saturating_add(ctx.config().staleness_bound());
@@ -134,27 +78,6 @@ impl MarkerPut {
     /// True where this isolate has put it, and a read may not show it yet.
     pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
         ctx.memory().was_dead_put(self.dead, ctx.now())
-    }
-
-    fn is_revocation(&self) -> bool {
-        self.marker.death == Death::Revoked
-    }
-
-    /// The key that it is put under.
-    pub(crate) fn name(&self, config: &Config) -> String {
-        config.names().dead(self.dead)
-    }
-
-    /// The same, of a death at another instant.
-    fn at(&self, now: i64) -> Self {
-        Self {
-            dead: self.dead,
-            marker: Marker {
-                at: now,
-                ..self.marker
-            },
-            hard_end: self.hard_end,
-        }
     }
 
     fn to_write(&self, ctx: &Ctx) -> Write {
@@ -586,22 +509,6 @@ pub(crate) fn expired() -> SessionError {
         ErrorCode::Expired,
         "the session has expired; set_expiry with a later end in this request keeps it",
     )
-}
-
-/// What a session says that cannot be saved, or not even read.
-pub(crate) fn refusal(code: ErrorCode) -> SessionError {
-    let message = match code {
-        ErrorCode::Pending => "the session cannot be seen from here yet; try again in a moment",
-        ErrorCode::Stale => {
-            "only an older copy of the session can be seen from here; try again in a moment"
-        }
-        ErrorCode::Rotated => "the session has a new key; this request came with the old one",
-        ErrorCode::Revoked => "the session was ended",
-        ErrorCode::Destroyed => "the session was destroyed earlier in this request",
-        ErrorCode::RevocationPending => "the logout could not be stored yet; it will be",
-        _ => "the session store did not answer as it should",
-    };
-    SessionError::new(code, message)
 }
 
 /// The version of what was saved, for the fresh cookie.

@@ -1,7 +1,11 @@
 //! One session as plain values.
 //!
 //! 1. `presented`: what a request's cookies prove.
-//! 2. `value`: an application's values as JSON, and back.
+//! 2. `life`: where the session stands in its request. `marker_put`: what a new key or an end leaves
+//!    to be put.
+//! 3. `value`: an application's values as JSON, and back.
 
+pub(crate) mod life;
+pub(crate) mod marker_put;
 pub(crate) mod presented;
 pub(crate) mod value;

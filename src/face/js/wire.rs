@@ -4,28 +4,32 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::face::sessions::CommitHeaders;
-use crate::face::store::{Phase, SessionStore};
+use crate::face::store::SessionStore;
 use crate::flow::stats::Stats;
 use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::data::Data;
 use crate::protocol::json;
-use crate::protocol::outcome::Access;
 use crate::protocol::settings::Settings;
+use crate::session::life::{Base, Life};
 
 /// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found;
 /// the [facts](Facts); the keys and the flash keys as JSON; then a line for each text, in the order
 /// of the keys.
 pub(super) fn state(store: &SessionStore) -> String {
-    let phase = match store.phase {
-        Phase::Unloaded => 'u',
-        Phase::Loaded => 'l',
-        Phase::Committed => 'c',
+    let phase = match store.life {
+        Life::Unloaded => 'u',
+        Life::Open(_) | Life::Ended { .. } => 'l',
+        Life::Committed(_) => 'c',
     };
-    let destroyed = if store.destroyed { '1' } else { '0' };
-    let tables = [&store.data.values, &store.data.flash];
+    let destroyed = if store.life.is_ended() { '1' } else { '0' };
+    let nothing = Data::default();
+    let open = store.life.open();
+    let data = open.map_or(&nothing, |open| &open.draft.data);
+    let tables = [&data.values, &data.flash];
     let texts = tables.iter().flat_map(|table| table.iter());
     let bytes: usize = texts.map(|(key, text)| key.len() + text.len() + 8).sum();
     let mut out = String::with_capacity(256 + bytes);
-    let closed = matches!(store.access, Access::Closed(_));
+    let closed = open.is_some_and(|open| matches!(open.base, Base::Closed(_)));
     out.push(phase);
     out.push(destroyed);
     out.push(if closed { '1' } else { '0' });

@@ -1,0 +1,350 @@
+//! Where a session stands in its request: what is known of the stored session, and what the
+//! application wants of it.
+//!
+//! Every method of a session asks a [`Life`] whether it may read or change, so that what each of
+//! them answers in each state is decided here and nowhere else:
+//!
+//! | state | reading | changing, `create`, `cycle_key`, `save` | `bind` | `destroy`, `flush` |
+//! |---|---|---|---|---|
+//! | unloaded | `not_loaded` | `not_loaded` | `not_loaded` | yes |
+//! | open, live | yes | yes | yes | yes |
+//! | open, read-only (`stale`, `rotated`, `revoked`) | yes | changes yes; the rest is the code | yes | yes |
+//! | open, closed (`pending`, `rotated`, `unavailable`, …) | the code | the code | yes, unless the store did not answer | yes |
+//! | open, empty or detached | yes | yes | yes | yes |
+//! | ended | empty | `destroyed` | yes, once the logout is stored | yes |
+//! | committed | yes | `committed` | `committed` | `committed` |
+//!
+//! `tests/refusals.rs` and `tests/package/refusals.test.mjs` walk every method through every state.
+
+use std::rc::Rc;
+
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::data::Data;
+use crate::protocol::expiry::OwnLimits;
+use crate::protocol::outcome::{Access, Finding};
+use crate::protocol::record::Envelope;
+use crate::session::marker_put::MarkerPut;
+use crate::session::presented::Identity;
+
+/// A session in its request.
+pub(crate) enum Life {
+    /// Nothing is known of it yet.
+    Unloaded,
+    /// It can be used.
+    Open(Open),
+    /// It was ended in this request. `stored` is false while the store lacks a marker of that.
+    Ended {
+        stored: bool,
+        /// What can be read of it.
+        nothing: Data,
+    },
+    /// The response is on its way. What was there can still be read.
+    Committed(Open),
+}
+
+/// A session that can be used.
+#[derive(Default)]
+pub(crate) struct Open {
+    pub(crate) base: Base,
+    pub(crate) draft: Draft,
+}
+
+/// What is known of the session that the request presents.
+#[derive(Default)]
+pub(crate) enum Base {
+    /// The store has it: it is read and saved.
+    Live(Known),
+    /// It is read as far as it is known; a save is the error of this code.
+    ReadOnly(Option<Known>, ErrorCode),
+    /// It cannot be trusted: every accessor is this error.
+    Closed(SessionError),
+    /// There is none. The first save makes a new session.
+    #[default]
+    Empty,
+    /// There is none to use. Changes last for this answer, and only a login makes a session.
+    Detached,
+}
+
+/// A stored session, as far as this request knows.
+#[derive(Clone)]
+pub(crate) struct Known {
+    pub(crate) envelope: Envelope,
+    /// When its browser was last here, in milliseconds since 1970-01-01 UTC.
+    pub(crate) last_seen: i64,
+    /// The store lacks what was loaded: this request puts it again.
+    pub(crate) behind: bool,
+}
+
+/// What the application wants.
+#[derive(Default)]
+pub(crate) struct Draft {
+    /// The data as the application sees it, with the changes that are pending.
+    pub(crate) data: Data,
+    /// Limits that this request has set.
+    pub(crate) limits: Option<OwnLimits>,
+    /// A new key that the commit puts the session under.
+    pub(crate) key: Option<Next>,
+    pub(crate) save: Modified,
+}
+
+/// A new key for the session, decided and not yet stored.
+pub(crate) struct Next {
+    pub(crate) identity: Identity,
+    pub(crate) step: Step,
+    /// Whether the stored session goes on under it.
+    pub(crate) continues: bool,
+    /// What the new key replaces.
+    pub(crate) retire: Vec<MarkerPut>,
+}
+
+/// What kind of record a save makes.
+#[derive(Clone)]
+pub(crate) enum Step {
+    /// The next version of the source, under its own key.
+    Save,
+    /// The next version of the source, under a new key of the same lineage.
+    Cycle,
+    /// The first version of a new lineage; for an owner after a login.
+    Begin { owner: Option<Rc<str>> },
+}
+
+/// What the application said about saving, beside the changes themselves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Modified {
+    /// Nothing: changes decide.
+    #[default]
+    Changes,
+    /// Save even if nothing changed.
+    Yes,
+    /// Leave what has changed so far unsaved.
+    No,
+}
+
+impl Life {
+    /// The data, where it can be read.
+    pub(crate) fn data(&self) -> Result<&Data, SessionError> {
+        match self {
+            Self::Unloaded => Err(not_loaded()),
+            Self::Open(open) | Self::Committed(open) => match &open.base {
+                Base::Closed(error) => Err(error.clone()),
+                _ => Ok(&open.draft.data),
+            },
+            Self::Ended { nothing, .. } => Ok(nothing),
+        }
+    }
+
+    /// What the application wants, where it may change that.
+    pub(crate) fn edit(&mut self) -> Result<&mut Draft, SessionError> {
+        self.data()?;
+        match self {
+            Self::Unloaded => Err(not_loaded()),
+            Self::Ended { .. } => Err(destroyed()),
+            Self::Committed(_) => Err(committed()),
+            Self::Open(open) => {
+                // A later change counts again.
+                if open.draft.save == Modified::No {
+                    open.draft.save = Modified::Changes;
+                }
+                Ok(&mut open.draft)
+            }
+        }
+    }
+
+    /// The session, where the application may still decide about it, whatever the load found.
+    pub(crate) fn decide(&mut self) -> Result<&mut Open, SessionError> {
+        match self {
+            Self::Unloaded => Err(not_loaded()),
+            Self::Ended { .. } => Err(destroyed()),
+            Self::Committed(_) => Err(committed()),
+            Self::Open(open) => Ok(open),
+        }
+    }
+
+    /// The session while it can be used, and after its commit.
+    pub(crate) fn open(&self) -> Option<&Open> {
+        match self {
+            Self::Open(open) | Self::Committed(open) => Some(open),
+            Self::Unloaded | Self::Ended { .. } => None,
+        }
+    }
+
+    /// Ends the session for this request.
+    pub(crate) fn end(&mut self, stored: bool) {
+        *self = Self::Ended {
+            stored,
+            nothing: Data::default(),
+        };
+    }
+
+    /// Closes the session for changes.
+    pub(crate) fn commit(&mut self) {
+        let open = match std::mem::replace(self, Self::Unloaded) {
+            Self::Open(open) | Self::Committed(open) => open,
+            Self::Unloaded | Self::Ended { .. } => Open::default(),
+        };
+        *self = Self::Committed(open);
+    }
+
+    /// The error of the state itself, for what needs an open session.
+    pub(crate) fn is_committed(&self) -> bool {
+        matches!(self, Self::Committed(_))
+    }
+
+    /// The name of the state, for `Debug`.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Unloaded => "unloaded",
+            Self::Open(_) => "open",
+            Self::Ended { .. } => "ended",
+            Self::Committed(_) => "committed",
+        }
+    }
+
+    pub(crate) fn is_unloaded(&self) -> bool {
+        matches!(self, Self::Unloaded)
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended { .. })
+    }
+}
+
+impl Open {
+    /// The stored session that the draft continues; `None` where it begins another.
+    pub(crate) fn continued(&self) -> Option<&Envelope> {
+        match &self.draft.key {
+            Some(next) if !next.continues => None,
+            _ => self.base.known().map(|known| &known.envelope),
+        }
+    }
+
+    /// The user that the draft makes the session's; otherwise whose it is.
+    pub(crate) fn owner(&self) -> Option<&str> {
+        match &self.draft.key {
+            Some(Next {
+                step: Step::Begin { owner },
+                ..
+            }) => owner.as_deref(),
+            _ => {
+                let known = self.base.known()?;
+                Some(&*known.envelope.bound.as_ref()?.owner)
+            }
+        }
+    }
+
+    /// True where the application has changed something, or said that it has.
+    pub(crate) fn is_modified(&self) -> bool {
+        let Draft {
+            data, limits, save, ..
+        } = &self.draft;
+        match save {
+            Modified::Yes => true,
+            Modified::No => false,
+            Modified::Changes => data.is_pending() || limits.is_some(),
+        }
+    }
+
+    /// Forgets what the application has put into the session.
+    pub(crate) fn start_empty(&mut self) {
+        self.draft.data = Data::default();
+        self.draft.limits = None;
+    }
+
+    /// Begins again on what a load has found; changes made in between stay.
+    pub(crate) fn reload(&mut self, base: Base) {
+        let found = base
+            .known()
+            .map(|known| known.envelope.data.clone())
+            .unwrap_or_default();
+        self.draft.data = self.draft.data.replay_onto(found);
+        self.base = base;
+    }
+
+    /// Goes on from a save: nothing is pending any more.
+    pub(crate) fn saved(&mut self, envelope: Envelope) {
+        self.draft = Draft {
+            data: envelope.data.clone(),
+            ..Draft::default()
+        };
+        self.base = Base::live(envelope);
+    }
+}
+
+impl Base {
+    /// What `finding` means; `error` is why the store could not be asked.
+    pub(crate) fn of(finding: Finding, behind: bool, error: Option<SessionError>) -> Self {
+        let Finding {
+            access,
+            envelope,
+            last_seen,
+            ..
+        } = finding;
+        let known = envelope.map(|envelope| Known {
+            envelope,
+            last_seen,
+            behind,
+        });
+        match (access, known) {
+            (Access::Live, Some(known)) => Self::Live(known),
+            (Access::ReadOnly(code), known) => Self::ReadOnly(known, code),
+            (Access::Closed(code), _) => Self::Closed(error.unwrap_or_else(|| refusal(code))),
+            (Access::Empty, _) | (Access::Live, None) => Self::Empty,
+            (Access::Detached, _) => Self::Detached,
+        }
+    }
+
+    /// A session that this request has just put.
+    pub(crate) fn live(envelope: Envelope) -> Self {
+        Self::Live(Known {
+            last_seen: envelope.saved_at,
+            behind: false,
+            envelope,
+        })
+    }
+
+    /// The stored session as far as it may be read.
+    pub(crate) fn known(&self) -> Option<&Known> {
+        match self {
+            Self::Live(known) | Self::ReadOnly(Some(known), _) => Some(known),
+            Self::ReadOnly(None, _) | Self::Closed(_) | Self::Empty | Self::Detached => None,
+        }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        matches!(self, Self::Live(_))
+    }
+}
+
+/// What a session says that cannot be saved, or not even read.
+pub(crate) fn refusal(code: ErrorCode) -> SessionError {
+    let message = match code {
+        ErrorCode::Pending => "the session cannot be seen from here yet; try again in a moment",
+        ErrorCode::Stale => {
+            "only an older copy of the session can be seen from here; try again in a moment"
+        }
+        ErrorCode::Rotated => "the session has a new key; this request came with the old one",
+        ErrorCode::Revoked => "the session was ended",
+        ErrorCode::Destroyed => "the session was destroyed earlier in this request",
+        ErrorCode::RevocationPending => "the logout could not be stored yet; it will be",
+        _ => "the session store did not answer as it should",
+    };
+    SessionError::new(code, message)
+}
+
+pub(crate) fn not_loaded() -> SessionError {
+    SessionError::new(
+        ErrorCode::NotLoaded,
+        "the session was not loaded; call load() first, or use handle() instead of handle_lazy()",
+    )
+}
+
+pub(crate) fn committed() -> SessionError {
+    SessionError::new(
+        ErrorCode::Committed,
+        "the session was committed with the response: change it before that",
+    )
+}
+
+fn destroyed() -> SessionError {
+    refusal(ErrorCode::Destroyed)
+}
