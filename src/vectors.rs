@@ -7,7 +7,7 @@ use crate::protocol::data::Slot;
 use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
 use crate::protocol::record::{Bound, Device, Envelope};
-use crate::protocol::revocation::{Marker, OwnerMarker};
+use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
 use crate::protocol::version::Version;
 use crate::protocol::wire::encode_text;
@@ -184,6 +184,7 @@ fn names_are_the_known_ones() {
     assert_eq!(names.dead_key(id), format!("app:k.{id}"));
     assert_eq!(names.dead_lineage(id), format!("app:l.{id}"));
     assert_eq!(names.owner(id), format!("app:o.{id}"));
+    assert_eq!(names.progress(id), format!("app:p.{id}"));
     assert_eq!(names.records_of(id), format!("app:s.{id}."));
     assert_eq!(names.session_key(&record_name()), Some(sample.rotated()));
 }
@@ -294,6 +295,23 @@ fn markers_are_the_known_ones() {
         owner(vec![lineage]),
         known("owner marker, one lineage spared")
     );
+}
+
+#[test]
+fn progress_is_the_known_one() {
+    let lineage = Sample::new().first().lineage;
+    for (name, spared) in [
+        ("progress", vec![]),
+        ("progress, one lineage spared", vec![lineage]),
+    ] {
+        let progress = Progress {
+            since: MINTED,
+            cursor: "page 2, é".into(),
+            spared,
+        };
+        assert_eq!(progress.encode(), known(name));
+        assert_eq!(Progress::decode(&known(name)), Some(progress));
+    }
 }
 
 #[test]

@@ -95,6 +95,8 @@ export function vectors() {
     "marker, revoked": format.marker("revoked", MINTED),
     "owner marker": format.ownerMarker(MINTED, []),
     "owner marker, one lineage spared": format.ownerMarker(MINTED, [lineage]),
+    "progress": format.progress(MINTED, "page 2, é", []),
+    "progress, one lineage spared": format.progress(MINTED, "page 2, é", [lineage]),
     "CSRF token": secret.csrfToken(second, range(0xa0, 16)),
     "session in an event": secret.eventName(lineage),
   };
