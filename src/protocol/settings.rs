@@ -697,6 +697,7 @@ mod tests {
             ("SESSION_KV_CACHE_TTL", "30"),
             ("SESSION_ISOLATE_CACHE_TTL", "10"),
             ("SESSION_PROPAGATION", "60"),
+            ("SESSION_STORE_TIMEOUT", "10"),
             ("SESSION_MAX_PER_OWNER", "0"),
             ("SESSION_MAX_RECORD_BYTES", "131072"),
             ("SESSION_MAX_KEYS", "1000"),
