@@ -299,16 +299,24 @@ fn markers_are_the_known_ones() {
 
 #[test]
 fn progress_is_the_known_one() {
-    let lineage = Sample::new().first().lineage;
-    for (name, spared) in [
-        ("progress", vec![]),
-        ("progress, one lineage spared", vec![lineage]),
+    let Sample { keys, .. } = Sample::new();
+    let [lineage, other] = keys.each_ref().map(|keys| keys.derived);
+    let first = Progress {
+        since: MINTED,
+        done: Some(lineage),
+        ..Progress::default()
+    };
+    let second = Progress {
+        since: MINTED,
+        cursor: Some("page 2, é".into()),
+        done: Some(other),
+        spared: vec![lineage],
+    };
+    for (progress, name) in [
+        (first, "progress, in the first page"),
+        (second, "progress, in the second page, one lineage spared"),
+        (Progress::default(), "progress, nothing left"),
     ] {
-        let progress = Progress {
-            since: MINTED,
-            cursor: "page 2, é".into(),
-            spared,
-        };
         assert_eq!(progress.encode(), known(name));
         assert_eq!(Progress::decode(&known(name)), Some(progress));
     }
