@@ -9,8 +9,6 @@
 //! sealed, plain JSON is not read: whoever can write to the namespace could otherwise put it there.
 //! The bytes are in `docs/wire-format.md`.
 
-mod plain;
-
 use std::rc::Rc;
 
 use chacha20poly1305::aead::{AeadInOut as _, KeyInit as _};
@@ -156,7 +154,7 @@ impl Envelope {
             return if sealed {
                 Err(Unreadable::Corrupt)
             } else {
-                plain::read(text)
+                super::plain::read(text)
             };
         }
         let mut bytes = decode_text(text).ok_or(Unreadable::Corrupt)?;
@@ -184,7 +182,7 @@ impl Envelope {
 
     /// The text to store without sealing.
     pub(crate) fn to_plain(&self) -> Option<String> {
-        plain::write(self)
+        super::plain::write(self)
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
