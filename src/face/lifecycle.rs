@@ -11,9 +11,8 @@ use crate::face::sessions::CommitHeaders;
 use crate::face::store::{Modified, Next, Out, Phase, SessionStore, committed};
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, Look, look};
-use crate::flow::save::{
-    MarkerPut, Saved, Source, Step, Work, overlay_fits, perform, put_markers, refusal,
-};
+use crate::flow::markers::{MarkerPut, put_markers};
+use crate::flow::save::{Saved, Source, Step, Work, overlay_fits, perform};
 use crate::flow::shared::Shared;
 use crate::flow::stats::Timing;
 use crate::port::error::{ErrorCode, SessionError};
@@ -27,6 +26,7 @@ use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::{Fresh, Seen, Tombstone};
 use crate::protocol::wire::encode_text;
 use crate::session::presented::{Held, Identity, Presented};
+use crate::session::refusals::refusal;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;

@@ -17,7 +17,8 @@ use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::face::driver::Driver;
-use crate::flow::save::{MarkerPut, Step, expired, refusal};
+use crate::flow::markers::MarkerPut;
+use crate::flow::save::Step;
 use crate::flow::shared::Shared;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
@@ -29,6 +30,7 @@ use crate::protocol::keys::{Id, SessionKey, Token};
 use crate::protocol::outcome::{Access, Outcome};
 use crate::protocol::record::Envelope;
 use crate::session::presented::{Came, Identity, Presented, RequestHead};
+use crate::session::refusals::{expired, refusal};
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
