@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
-use crate::flow::isolate::Remembered;
+use crate::flow::isolate::{FLIGHT, Remembered};
 use crate::flow::load::{Freshness, Look, look, own_markers, read_owner_marker};
 use crate::flow::markers::{MarkerPut, put_markers};
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
@@ -70,8 +70,8 @@ pub(crate) struct Saved {
     pub(crate) envelope: Envelope,
     /// The record's text as it was put.
     pub(crate) text: String,
-    /// The store kept asking for a pause: the record travels in the browser's overlay until its
-    /// next request puts it.
+    /// The store kept asking for a pause, or an earlier put that timed out may replace this one: a
+    /// request of the browser that finds the store behind puts it again.
     pub(crate) unstored: bool,
 }
 
@@ -127,18 +127,22 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         if let (Some(known), Some(key)) = (base.take(), &source_key) {
             base = Some(with_memory(&ctx, key, known));
         }
-        let envelope = work.next_version(&ctx, base.clone(), bound.clone())?;
+        // A put of this request that timed out may still arrive under the new key.
+        let at_target = (Some(target_key) != source_key)
+            .then(|| recalled(&ctx, &target_key))
+            .flatten();
+        let envelope = work.next_version(&ctx, base.clone(), at_target, bound.clone())?;
         let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
         let now = ctx.now();
         ctx.memory().fly(&target_key, &envelope, now);
         puts += 1;
         let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
         let now = ctx.now();
-        let unstored = match put {
+        let stored = match put {
             Ok(()) => {
                 let overtaken = ctx.memory().landed(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
-                overtaken && !until_stored(&ctx, &work.target).await
+                !overtaken || until_stored(&ctx, &work.target).await
             }
             // A key that the browser does not have yet must be in the store before it gets it.
             Err(error)
@@ -147,11 +151,11 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                     && overlay_fits(ctx.config(), &text) =>
             {
                 ctx.memory().grounded(&target_key, &envelope, now);
-                !until_stored(&ctx, &work.target).await
+                until_stored(&ctx, &work.target).await
             }
-            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
+            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => true,
             Err(error) if error.is_timeout() => {
-                ctx.memory().put_timed_out(&target_key, now);
+                note_timeout(&ctx, &target_key, &envelope);
                 return Err(error.into());
             }
             Err(error) => {
@@ -164,12 +168,13 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                 continue;
             }
         };
+        let at_risk = ctx.memory().is_at_risk(&target_key, ctx.now());
         break Saved {
             identity: work.target,
             step: work.step,
             envelope,
             text,
-            unstored,
+            unstored: !stored || at_risk,
         };
     };
     // Only now: a crash in between leaves the old session valid, never none.
@@ -206,24 +211,38 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         }
         let now = ctx.now();
         let Remembered {
-            settled, flying, ..
+            settled,
+            flying,
+            awaited,
+            ..
         } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
         let waited = looks >= LOOKS;
-        if !waited && (!flying.is_empty() || !ctx.memory().claim_put_again(key, now)) {
+        if !waited && (awaited || !ctx.memory().claim_put_again(key, now)) {
             looks += 1;
             ctx.sleep(LOOK_EVERY).await;
             continue;
         }
         // Where one takes too long, this one goes with what that one holds: the store may have taken
         // it already. Whoever has set off sees for itself, when it lands, whether it lacks anything.
-        let newest = flying.into_iter().fold(newest, Envelope::join);
+        let newest = if flying.is_empty() {
+            newest
+        } else {
+            let Ok(writer) = ctx.random() else {
+                return false;
+            };
+            // A version of its own: each of those holds less.
+            let joined = flying.into_iter().fold(newest, Envelope::join);
+            let version = joined.version.next(u32::from_be_bytes(writer));
+            Envelope { version, ..joined }
+        };
         puts += 1;
         let storage_key = identity.storage_key(ctx.config());
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
             return false;
         };
+        ctx.memory().fly(key, &newest, now);
         let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
         let now = ctx.now();
         ctx.memory().release_put_again(key, now);
@@ -239,15 +258,35 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
                     ctx.wait_for_next_write().await;
                 }
             }
-            Err(error) if puts >= PUTS || error.is_timeout() => return false,
-            Err(error) => match error.kind() {
-                ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
-                ConnectorErrorKind::Unavailable => {}
-                _ => return false,
-            },
+            Err(error) if error.is_timeout() => {
+                note_timeout(ctx, key, &newest);
+                return false;
+            }
+            Err(error) => {
+                ctx.memory().crashed(key, newest.version, now);
+                if puts >= PUTS {
+                    return false;
+                }
+                match error.kind() {
+                    ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
+                    ConnectorErrorKind::Unavailable => ctx.back_off(puts).await,
+                    _ => return false,
+                }
+            }
         }
     }
     true
+}
+
+/// The put of `envelope` was not answered: for as long as it may arrive, and from then on not be
+/// seen, loads look whether it has replaced a later one.
+fn note_timeout(ctx: &Ctx, key: &SessionKey, envelope: &Envelope) {
+    let now = ctx.now();
+    let until = now
+        .saturating_add(FLIGHT)
+        .saturating_add(ctx.config().window());
+    ctx.memory()
+        .put_timed_out(key, envelope.version, now, until);
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
@@ -255,27 +294,31 @@ fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
     }
-    let now = ctx.now();
+    recalled(ctx, key).into_iter().fold(known, Envelope::join)
+}
+
+/// What this isolate has saved under `key`, or is about to.
+fn recalled(ctx: &Ctx, key: &SessionKey) -> Option<Envelope> {
     let Remembered {
         settled, flying, ..
-    } = ctx.memory().recall(key, now, ctx.config().window());
-    settled
-        .into_iter()
-        .chain(flying)
-        .fold(known, Envelope::join)
+    } = ctx.memory().recall(key, ctx.now(), ctx.config().window());
+    settled.into_iter().chain(flying).reduce(Envelope::join)
 }
 
 impl Work {
-    /// The record to put: what is known, with the changes of this request.
+    /// The record to put: what is known, with the changes of this request. `at_target` is what may
+    /// stand under a new key already.
     fn next_version(
         &self,
         ctx: &Ctx,
         base: Option<Envelope>,
+        at_target: Option<Envelope>,
         bound: Option<Bound>,
     ) -> Result<Envelope, SessionError> {
         let now = ctx.now();
         let mut envelope = match (base, &self.step) {
             (Some(base), Step::Save | Step::Cycle) => {
+                let base = at_target.into_iter().fold(base, Envelope::join);
                 let data = self.data.replay_onto(base.data.clone());
                 Envelope { data, ..base }
             }
@@ -285,10 +328,12 @@ impl Work {
                     None => self.data.clone(),
                 };
                 data.restart();
-                Envelope {
-                    data,
-                    ..Envelope::begin(now, self.target.ticket.hard_end)
+                let mut envelope = Envelope::begin(now, self.target.ticket.hard_end);
+                if let Some(at_target) = at_target {
+                    data.outdate_others();
+                    envelope.version = at_target.version;
                 }
+                Envelope { data, ..envelope }
             }
         };
         if let Step::Begin { owner: Some(_) } = self.step {
