@@ -594,7 +594,9 @@ export class Sessions<T extends Shape<T> = AnyData> {
   revoke(owner: string, key: string): Promise<void>;
   /**
    * Ends every session of a user, but for that of the session key `except`. An `except` that is not
-   * a session key of this user is `not_found`, and nothing is ended.
+   * a session key of this user is `not_found`, and nothing is ended. Where the operations of one
+   * invocation do not suffice, it rejects with `quota`: all the sessions have ended by then, and a
+   * call in another request goes on with their markers from where it stopped.
    * ```js
    * await sessions.revokeAll(session.owner, { except: session.sessionKey });
    * ```

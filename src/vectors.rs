@@ -7,7 +7,7 @@ use crate::protocol::data::Slot;
 use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
 use crate::protocol::record::{Bound, Device, Envelope};
-use crate::protocol::revocation::{Marker, OwnerMarker};
+use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
 use crate::protocol::version::Version;
 use crate::protocol::wire::encode_text;
@@ -184,6 +184,7 @@ fn names_are_the_known_ones() {
     assert_eq!(names.dead_key(id), format!("app:k.{id}"));
     assert_eq!(names.dead_lineage(id), format!("app:l.{id}"));
     assert_eq!(names.owner(id), format!("app:o.{id}"));
+    assert_eq!(names.progress(id), format!("app:p.{id}"));
     assert_eq!(names.records_of(id), format!("app:s.{id}."));
     assert_eq!(names.session_key(&record_name()), Some(sample.rotated()));
 }
@@ -294,6 +295,31 @@ fn markers_are_the_known_ones() {
         owner(vec![lineage]),
         known("owner marker, one lineage spared")
     );
+}
+
+#[test]
+fn progress_is_the_known_one() {
+    let Sample { keys, .. } = Sample::new();
+    let [lineage, other] = keys.each_ref().map(|keys| keys.derived);
+    let first = Progress {
+        since: MINTED,
+        done: Some(lineage),
+        ..Progress::default()
+    };
+    let second = Progress {
+        since: MINTED,
+        cursor: Some("page 2, é".into()),
+        done: Some(other),
+        spared: vec![lineage],
+    };
+    for (progress, name) in [
+        (first, "progress, in the first page"),
+        (second, "progress, in the second page, one lineage spared"),
+        (Progress::default(), "progress, nothing left"),
+    ] {
+        assert_eq!(progress.encode(), known(name));
+        assert_eq!(Progress::decode(&known(name)), Some(progress));
+    }
 }
 
 #[test]

@@ -15,9 +15,8 @@
 use std::collections::BTreeSet;
 
 use browser::{Browser, Url};
-use cookie::{
-    CookieAttributes, CookieKind, CookieLimits, CookieNames, CookieSpec, SameSite, TooLarge, parse,
-};
+use cookie::names::CookieNames;
+use cookie::{CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite, TooLarge, parse};
 use proptest::prelude::*;
 
 #[path = "../src/protocol/cookie/mod.rs"]

@@ -1407,7 +1407,9 @@ impl<'c> Pair<'c> {
             Op::ExpiryFacts => {
                 let (seen, hard) = handle.limits(&self.store, now);
                 let own = handle.effective_own();
-                let age = (own.end(seen, hard) - now) / SECOND;
+                let left = own.end(seen, hard) - now;
+                // A fraction of a second left counts as one: only an end that is reached is 0.
+                let age = left.div_euclid(SECOND) + i64::from(left > 0 && left % SECOND > 0);
                 self.agree(session.get_expiry_age(), Ok(age))?;
                 self.agree(session.idle_expires_at(), Ok(own.idle_end(seen)))?;
                 let closes = own == Own::BrowserClose;

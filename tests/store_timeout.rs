@@ -6,7 +6,9 @@
 mod common;
 
 use common::*;
-use edge_session::{ErrorCode, Outcome, Settings};
+use edge_session::connector::ConnectorErrorKind;
+use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
+use futures_util::future::join;
 
 const TIMEOUT: i64 = 10 * SECOND;
 
@@ -57,11 +59,26 @@ fn a_save_that_is_not_answered_fails_in_time_and_keeps_its_changes() {
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
 }
 
-/// The store may take it after a later save, and would lose what that one wrote: so the later one
-/// writes both.
+/// What the next save puts on top of it, the store may lose when it takes the late one. The browser
+/// carries no copy here: this isolate alone knows.
+fn without_overlay() -> World {
+    World::with(Settings::default().with_overlay(false))
+}
+
+/// What the store itself holds, as anybody reads it when the browser's fresh cookie has ended.
+fn stored_at_last(world: &World, jar: &Jar) -> String {
+    world.advance(WINDOW + SECOND);
+    shown(&world.elsewhere().open(jar))
+}
+
+/// A page that looks at the session and changes nothing.
+fn read_only(session: &mut SessionStore) {
+    session.len().unwrap();
+}
+
 #[test]
 fn the_next_save_puts_what_is_on_its_way_too() {
-    let world = World::new();
+    let world = without_overlay();
     let mut jar = world.visitor();
     let mut slow = world.open(&jar);
     slow.set("slow", 1).unwrap();
@@ -69,16 +86,116 @@ fn the_next_save_puts_what_is_on_its_way_too() {
     world.try_commit(&mut slow, 200).unwrap_err();
 
     world.visit(&mut jar, |session| session.set("quick", 2).unwrap());
-    let stored = shown(&world.elsewhere().open(&jar));
-    assert_eq!(stored, "a=1 slow=1 quick=2");
+    assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
+}
 
+#[test]
+fn what_arrives_after_the_next_save_is_put_right_by_the_request_that_sees_it() {
+    for arrives_after in [5 * SECOND, 25 * SECOND] {
+        let world = without_overlay();
+        let mut jar = world.visitor();
+        let mut slow = world.open(&jar);
+        slow.set("slow", 1).unwrap();
+        world.store.hang(Kind::Put);
+        world.try_commit(&mut slow, 200).unwrap_err();
+        world.visit(&mut jar, |session| session.set("quick", 2).unwrap());
+        world.store.take_log();
+        world.visit(&mut jar, read_only);
+        assert_eq!(world.store.count(Kind::Put), 0, "nothing is amiss yet");
+
+        world.advance(arrives_after);
+        world.store.arrive();
+        world.visit(&mut jar, read_only);
+        world.visit(&mut jar, read_only);
+        assert_eq!(world.store.count(Kind::Put), 1, "once");
+        assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
+    }
+}
+
+/// Another isolate knows of it by the browser's cookies.
+#[test]
+fn another_isolate_puts_right_what_a_late_arrival_replaced() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut slow = world.open(&jar);
+    slow.set("slow", 1).unwrap();
+    world.store.hang(Kind::Put);
+    world.try_commit(&mut slow, 200).unwrap_err();
+    world.visit(&mut jar, |session| session.set("quick", 2).unwrap());
+    let there = world.elsewhere();
+    there.visit(&mut jar, read_only);
     world.store.arrive();
-    let mut session = world.elsewhere().open(&jar);
-    assert_eq!(shown(&session), "a=1 slow=1 quick=2");
-    session.set("later", 3).unwrap();
-    run(session.save()).unwrap();
-    let stored = shown(&world.elsewhere().open(&jar));
-    assert_eq!(stored, "a=1 slow=1 quick=2 later=3");
+    there.visit(&mut jar, read_only);
+    assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
+}
+
+/// The later save was answered before the earlier one timed out: no cookie tells of it.
+#[test]
+fn a_put_that_times_out_after_a_later_save_is_put_right_too() {
+    let world = without_overlay();
+    let mut jar = world.visitor();
+    let (mut slow, mut quick) = (world.open(&jar), world.open(&jar));
+    slow.set("slow", 1).unwrap();
+    quick.set("quick", 2).unwrap();
+    world.store.hang(Kind::Put);
+    let (slow, quick) = run(join(
+        world.sessions.commit(&mut slow, 200),
+        world.sessions.commit(&mut quick, 200),
+    ));
+    slow.unwrap_err();
+    jar.receive(world.now(), quick.unwrap().set_cookie());
+    world.store.arrive();
+    world.visit(&mut jar, read_only);
+    assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
+}
+
+/// The put that is tried again when the store has asked for a pause is on its way like any other.
+#[test]
+fn a_put_that_is_tried_again_and_times_out_is_under_way_too() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world
+        .store
+        .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
+    let mut session = world.open(&jar);
+    session.set("b", 2).unwrap();
+    let headers = {
+        let commit = world.sessions.commit(&mut session, 200);
+        world.store.hang_after(1, Kind::Put);
+        run(commit).unwrap()
+    };
+    jar.receive(world.now(), headers.set_cookie());
+    world.visit(&mut jar, |session| session.set("c", 3).unwrap());
+    world.store.arrive();
+    world.visit(&mut jar, read_only);
+    assert_eq!(stored_at_last(&world, &jar), "a=1 b=2 c=3");
+}
+
+/// A first save, and the first under a new key, that is tried again in its request.
+#[test]
+fn a_new_key_whose_first_put_timed_out_keeps_what_the_second_wrote() {
+    for begin in [
+        |session: &mut SessionStore| session.bind("ada", true).unwrap(),
+        |session: &mut SessionStore| session.cycle_key().unwrap(),
+    ] {
+        // Of two versions made without knowing of each other chance decides which is newer.
+        for seed in 0..8 {
+            let world = World::seeded(Settings::default().with_overlay(false), seed);
+            let mut jar = world.visitor();
+            let mut session = world.open(&jar);
+            session.set("gone", 1).unwrap();
+            begin(&mut session);
+            world.store.hang(Kind::Put);
+            run(session.save()).unwrap_err();
+            session.remove("gone").unwrap();
+            session.set("b", 2).unwrap();
+            let headers = world.commit(&mut session);
+            jar.receive(world.now(), headers.set_cookie());
+            world.store.arrive();
+            world.visit(&mut jar, read_only);
+            assert_eq!(stored_at_last(&world, &jar), "a=1 b=2");
+        }
+    }
 }
 
 #[test]

@@ -1611,10 +1611,9 @@ impl Truth {
                     || other
                         .tries_to_save
                         .is_some_and(|at| at >= done + self.rules.bound);
-                // The last put of it was answered with 429, and the browser did not come back. A
-                // request whose puts never reached the store takes nothing with it.
+                // It was answered with 429, and the browser did not come back.
                 let mine = other.place.isolate == isolate || n == written.request;
-                let grounded = mine && !operations.stored_last && operations.reached_the_store;
+                let grounded = mine && operations.grounded;
 
                 (later && !sure) || grounded
             });

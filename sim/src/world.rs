@@ -153,8 +153,8 @@ pub struct Operations {
     pub limited: u32,
     /// Its last put of a record was acknowledged.
     pub stored_last: bool,
-    /// One of its puts of a record reached the store, whatever the answer.
-    pub reached_the_store: bool,
+    /// A put of a record was answered with 429, and none was taken since.
+    pub grounded: bool,
     /// It retired a key before the record under the next one was acknowledged.
     pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
@@ -787,7 +787,12 @@ impl Connector {
                 it.puts_under_way -= u32::from(is_record);
                 if is_record {
                     it.stored_last = result.is_ok();
-                    it.reached_the_store |= !matches!(verdict.failure, Failure::Before(_));
+                    it.grounded = match &result {
+                        Ok(()) => false,
+                        Err(error) => {
+                            it.grounded || error.kind() == ConnectorErrorKind::RateLimited
+                        }
+                    };
                 }
                 match &result {
                     Ok(()) => it.acknowledged.push(Rc::clone(&name)),

@@ -11,7 +11,8 @@ use crate::face::sessions::CommitHeaders;
 use crate::face::store::{Out, SessionStore};
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, Look, look, look_among};
-use crate::flow::save::{Saved, Source, Work, overlay_fits, perform, put_markers};
+use crate::flow::markers::put_markers;
+use crate::flow::save::{Saved, Source, Work, overlay_fits, perform};
 use crate::flow::shared::Shared;
 use crate::flow::stats::Timing;
 use crate::port::error::{ErrorCode, SessionError};
@@ -24,9 +25,10 @@ use crate::protocol::record::Device;
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::{Fresh, Seen, Tombstone};
 use crate::protocol::wire::encode_text;
-use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step, committed, refusal};
+use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step, committed};
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::{Beside, Held, Identity, Presented, RIVALS_MAX};
+use crate::session::refusals::refusal;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;

@@ -1,6 +1,6 @@
 //! How applications reach it.
 //!
-//! 1. `sessions`: the sessions of a Worker. `store`: one session in one request, with its
+//! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in one request, with its
 //!    `lifecycle`, and `csrf` tokens for forms.
 //! 2. `driver`: carries out what flows ask for.
 //! 3. `connector`: Workers KV, and memory.
@@ -19,6 +19,8 @@ pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
 mod lifecycle;
+mod owned;
+mod problem;
 pub(crate) mod sessions;
 pub(crate) mod store;
 #[cfg(all(target_arch = "wasm32", feature = "deploy"))]

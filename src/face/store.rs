@@ -17,7 +17,6 @@ use serde::de::DeserializeOwned;
 use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::face::driver::Driver;
-use crate::flow::save::expired;
 use crate::flow::shared::Shared;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
@@ -31,6 +30,7 @@ use crate::protocol::record::Envelope;
 use crate::protocol::ticket::Tombstone;
 use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
 use crate::session::presented::{Beside, Came, Cookies, Held, Identity, Presented, RequestHead};
+use crate::session::refusals::expired;
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved

@@ -43,7 +43,7 @@ const SCOPES: usize = 256;
 /// oldest is the one that can be spared.
 const FLIGHTS: usize = 8;
 /// Milliseconds after which a put that was not answered is taken as one that never will be.
-const FLIGHT: i64 = 30_000;
+pub(crate) const FLIGHT: i64 = 30_000;
 
 /// The memory that the requests of one isolate share.
 ///
@@ -212,23 +212,41 @@ pub(crate) struct Remembered {
     pub(crate) settled: Option<Envelope>,
     /// Records whose puts are not answered yet, the oldest first.
     pub(crate) flying: Vec<Envelope>,
+    /// A request waits for the answer to one of these puts: it has not timed out.
+    pub(crate) awaited: bool,
     /// When the session's markers were last read and none was there.
     pub(crate) markers_read_at: Option<i64>,
+    /// A put that timed out may have replaced what is settled, or may yet: a load that finds the
+    /// store behind puts it again.
+    pub(crate) at_risk: bool,
 }
 
 #[derive(Default)]
 struct Session {
     settled: Option<Envelope>,
-    /// Puts that are not answered, each until when it may be.
-    flights: Vec<(Envelope, i64)>,
+    /// Puts that are not answered.
+    flights: Vec<Flight>,
     markers_read_at: Option<i64>,
     /// The store may hold less than what is settled: a put was refused, or two overlapped.
     unsure: bool,
+    /// Until when a put that timed out may turn out to have replaced what is settled.
+    at_risk_until: Option<i64>,
     /// Until when somebody is taken to be putting it again.
     put_again_until: Option<i64>,
     /// When this was last written or read.
     at: i64,
     bytes: usize,
+}
+
+/// A put that is not answered.
+struct Flight {
+    envelope: Envelope,
+    /// When it is taken as one that never will be.
+    deadline: i64,
+    /// Its request waits for it no longer.
+    timed_out: bool,
+    /// It began while no other was under way.
+    alone: bool,
 }
 
 impl Memory {
@@ -293,11 +311,13 @@ impl Memory {
                 return Remembered::default();
             }
             let flights = session.flights.iter();
-            let flying = flights.filter(|(_, deadline)| now < *deadline);
+            let flying = flights.filter(|flight| now < flight.deadline);
             Remembered {
                 settled: session.settled.clone(),
-                flying: flying.map(|(envelope, _)| envelope.clone()).collect(),
+                awaited: flying.clone().any(|flight| !flight.timed_out),
+                flying: flying.map(|flight| flight.envelope.clone()).collect(),
                 markers_read_at: session.markers_read_at,
+                at_risk: session.is_at_risk(now),
             }
         })
     }
@@ -321,7 +341,12 @@ impl Memory {
             if session.flights.len() >= FLIGHTS {
                 session.flights.remove(0);
             }
-            session.flights.push((envelope.clone(), deadline));
+            session.flights.push(Flight {
+                envelope: envelope.clone(),
+                deadline,
+                timed_out: false,
+                alone: session.flights.is_empty(),
+            });
         });
     }
 
@@ -330,7 +355,7 @@ impl Memory {
     pub(crate) fn landed(&self, key: &SessionKey, envelope: &Envelope, now: i64) -> bool {
         let horizon = self.horizon(now);
         self.change(key, now, |session| {
-            session.end_flight(envelope.version);
+            session.end_flight(envelope.version, true);
             let overtaken = session.knows_more_than(envelope, horizon);
             session.settle(envelope, horizon);
             session.unsure |= overtaken;
@@ -338,11 +363,14 @@ impl Memory {
         })
     }
 
-    /// A put of all that was settled was acknowledged, which began while no other was under way.
+    /// A put of all that was known was acknowledged, which began while no other was under way.
     /// Unless one has begun or landed since, the store holds it.
     pub(crate) fn landed_alone(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
-            session.unsure = session.knows_more_than(envelope, self.horizon(now));
+            let horizon = self.horizon(now);
+            session.end_flight(envelope.version, true);
+            session.unsure = session.knows_more_than(envelope, horizon);
+            session.settle(envelope, horizon);
         });
     }
 
@@ -357,7 +385,7 @@ impl Memory {
     /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
     pub(crate) fn grounded(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
-            session.end_flight(envelope.version);
+            session.end_flight(envelope.version, false);
             session.settle(envelope, self.horizon(now));
             session.unsure = true;
         });
@@ -369,15 +397,41 @@ impl Memory {
             return;
         }
         self.change(key, now, |session| {
-            session.end_flight(version);
+            session.end_flight(version, false);
             session.markers_read_at = None;
         });
     }
 
-    /// A put was not answered in time. It may still arrive: it stays under way, for other saves to
-    /// join, until it is too old, and the next load asks the store.
-    pub(crate) fn put_timed_out(&self, key: &SessionKey, now: i64) {
-        self.change(key, now, |session| session.markers_read_at = None);
+    /// The put of `version` was not answered in time. It may still arrive, on top of what was put
+    /// since: it stays under way, for other saves to join, until it is too old, and loads ask the
+    /// store until `until`.
+    pub(crate) fn put_timed_out(&self, key: &SessionKey, version: Version, now: i64, until: i64) {
+        self.change(key, now, |session| {
+            let mut flights = session.flights.iter_mut();
+            if let Some(flight) = flights.find(|flight| flight.envelope.version == version) {
+                flight.timed_out = true;
+            }
+            session.at_risk_until = session.at_risk_until.max(Some(until));
+            session.markers_read_at = None;
+        });
+    }
+
+    /// The store shows `version`: where that put had timed out, it has arrived.
+    pub(crate) fn arrived(&self, key: &SessionKey, version: Version) {
+        self.with(|state| {
+            if let Some(session) = state.sessions.get_mut(&self.of(*key)) {
+                let flights = &mut session.flights;
+                flights.retain(|it| !(it.timed_out && it.envelope.version == version));
+            }
+        });
+    }
+
+    /// True where a put that timed out may replace what is settled.
+    pub(crate) fn is_at_risk(&self, key: &SessionKey, now: i64) -> bool {
+        self.with(|state| {
+            let session = state.sessions.get(&self.of(*key));
+            session.is_some_and(|session| session.is_at_risk(now))
+        })
     }
 
     /// True for the one request that is to put the record again when the store takes the next
@@ -557,7 +611,7 @@ impl State {
         act: impl FnOnce(&mut Session) -> T,
     ) -> T {
         let session = self.sessions.get_or_insert(key, Session::default);
-        session.flights.retain(|(_, deadline)| now < *deadline);
+        session.flights.retain(|flight| now < flight.deadline);
         let done = act(session);
         session.at = now;
         let before = session.bytes;
@@ -605,7 +659,7 @@ impl Session {
 
     /// Everything that is settled or under way.
     fn known(&self) -> impl Iterator<Item = &Envelope> {
-        let flights = self.flights.iter().map(|(envelope, _)| envelope);
+        let flights = self.flights.iter().map(|flight| &flight.envelope);
         self.settled.iter().chain(flights)
     }
 
@@ -618,9 +672,21 @@ impl Session {
         })
     }
 
-    fn end_flight(&mut self, version: Version) {
-        self.flights
-            .retain(|(envelope, _)| envelope.version != version);
+    /// The put of `version` was answered. Where the store took it after all that had timed out,
+    /// nothing of that can replace it.
+    fn end_flight(&mut self, version: Version, taken: bool) {
+        let mut flights = self.flights.iter();
+        let place = flights.position(|flight| flight.envelope.version == version);
+        let Some(flight) = place.map(|place| self.flights.remove(place)) else {
+            return;
+        };
+        if taken && flight.alone && !self.flights.iter().any(|flight| flight.timed_out) {
+            self.at_risk_until = None;
+        }
+    }
+
+    fn is_at_risk(&self, now: i64) -> bool {
+        self.at_risk_until.is_some_and(|until| now < until)
     }
 
     fn weight(&self) -> usize {

@@ -124,23 +124,30 @@ fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
     note_deaths(ctx, held, &markers, at);
     let own = own_markers(ctx, held, at);
     markers.add(own);
+    let stored_version = stored
+        .as_ref()
+        .and_then(|stored| Some(stored.as_ref().ok()?.version));
+    if let Some(version) = stored_version {
+        ctx.memory().arrived(&key, version);
+    }
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
-        settled, flying, ..
+        settled,
+        flying,
+        at_risk,
+        ..
     } = ctx.memory().recall(&key, at, ctx.config().window());
+    let is_older = |version| stored_version.is_none_or(|stored| stored < version);
+    let replaced = at_risk && settled.as_ref().is_some_and(|it| is_older(it.version));
     let settled = if mutant!(flying_shown_to_loads) {
         flying.last().cloned().or(settled)
     } else {
         settled
     };
-    let stored_version = stored
-        .as_ref()
-        .and_then(|stored| Some(stored.as_ref().ok()?.version));
     let finding = sight(ctx.config(), held, [now, at], markers, stored, settled);
 
-    let unstored = held.fresh.as_ref().is_some_and(|fresh| {
-        fresh.unstored && stored_version.is_none_or(|stored| stored < fresh.version)
-    });
+    let fresh = held.fresh.as_ref();
+    let unstored = fresh.is_some_and(|fresh| fresh.unstored && is_older(fresh.version));
     match (&finding.envelope, finding.access) {
         (Some(envelope), Access::Live) => {
             ctx.memory().read(&key, envelope, now, at);
@@ -149,7 +156,7 @@ fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
         _ => {}
     }
     // A put that is on its way already will do.
-    let behind = (unstored || finding.conflict) && flying.is_empty();
+    let behind = (unstored || replaced || finding.conflict) && flying.is_empty();
     Look {
         finding,
         at,
@@ -170,6 +177,10 @@ fn may_skip_the_store(ctx: &Ctx, held: &Held, remembered: &Remembered, now: i64)
             .as_ref()
             .is_none_or(|fresh| settled.version >= fresh.version)
     });
+    // Somebody has to see whether the store still lacks it.
+    if remembered.at_risk || held.fresh.as_ref().is_some_and(|fresh| fresh.unstored) {
+        return false;
+    }
     (read_lately || (remembered.markers_read_at.is_some() && mutant!(memory_trusted_for_ever)))
         && (known || (remembered.settled.is_some() && mutant!(memory_behind_cookie_used)))
 }

@@ -3,11 +3,12 @@
 //! 1. `engine`: what a flow is, and how it is driven. `shared`: what it is handed.
 //! 2. `isolate`: what an isolate remembers. `stats`: what is counted.
 //! 3. `retry`: storage as the flows ask it.
-//! 4. `load`, `save` and `owner`: the flows.
+//! 4. `load`, `save` and `owner`: the flows. `markers`: putting what ends a session.
 
 pub(crate) mod engine;
 pub(crate) mod isolate;
 pub(crate) mod load;
+pub(crate) mod markers;
 pub(crate) mod owner;
 pub(crate) mod retry;
 pub(crate) mod save;

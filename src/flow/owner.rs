@@ -7,31 +7,19 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{XChaCha20Poly1305, XNonce};
-
-use crate::face::sessions::Sessions;
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, read_owner_marker};
-use crate::flow::save::put_markers;
+use crate::flow::markers::put_markers;
+use crate::flow::shared::Shared;
 use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::keys::{Dead, Id, Secret, SessionKey};
-use crate::protocol::record::Envelope;
+use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
-use crate::protocol::wire::{Put as _, Reader, decode_text, encode_text};
 use crate::session::marker_put::MarkerPut;
-use crate::session::presented::Identity;
 
-/// Format byte of sealed metadata.
-const FORMAT: u8 = 2;
-const NONCE: usize = 24;
-/// Bytes of a user agent in the metadata: with the rest it stays under the 1024 of Workers KV.
-const USER_AGENT_MAX: usize = 256;
-/// Bytes of a place in the metadata.
-const PLACE_MAX: usize = 32;
 /// Times that a 429 on an owner marker is waited out.
 const PAUSES: u32 = 5;
 /// Keys of one bulk read (Workers KV takes 100).
@@ -71,111 +59,6 @@ pub struct OwnedSession {
     pub place: Option<String>,
 }
 
-/// What a record's list metadata says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Listed {
-    created: i64,
-    last_written: i64,
-    bound_at: i64,
-    hard_end: i64,
-    user_agent: Option<String>,
-    place: Option<String>,
-}
-
-/// The list metadata of a record; `None` for a session that is nobody's.
-pub(crate) fn list_metadata(
-    ctx: &Ctx,
-    identity: &Identity,
-    envelope: &Envelope,
-    storage_key: &str,
-) -> Option<String> {
-    let bound = envelope.bound.as_ref()?;
-    let secret = ctx.config().ring().find(identity.ticket.secret)?;
-    // Without randomness the record would not have been sealed either.
-    let nonce = ctx.random::<NONCE>().ok()?;
-    let cut = |text: &Option<Rc<str>>, most| text.as_deref().map(|text| cut(text, most).to_owned());
-    let listed = Listed {
-        created: envelope.created_at,
-        last_written: envelope.saved_at,
-        bound_at: bound.at,
-        hard_end: envelope.hard_end,
-        user_agent: cut(&envelope.device.user_agent, USER_AGENT_MAX),
-        place: cut(&envelope.device.place, PLACE_MAX),
-    };
-    listed.seal(secret, nonce, storage_key)
-}
-
-impl Listed {
-    fn seal(&self, secret: &Secret, nonce: [u8; NONCE], storage_key: &str) -> Option<String> {
-        let mut plain = Vec::with_capacity(64);
-        for instant in [
-            self.created,
-            self.last_written,
-            self.bound_at,
-            self.hard_end,
-        ] {
-            plain.put_instant(instant);
-        }
-        for text in [&self.user_agent, &self.place] {
-            plain.put_block(text.as_deref().unwrap_or_default().as_bytes());
-        }
-        let associated = associated_data(storage_key);
-        let payload = Payload {
-            msg: &plain,
-            aad: &associated,
-        };
-        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
-        let sealed = cipher.encrypt(&XNonce::from(nonce), payload).ok()?;
-        let mut out = vec![FORMAT];
-        out.extend_from_slice(&nonce);
-        out.extend_from_slice(&sealed);
-        Some(encode_text(&out))
-    }
-
-    fn open(text: &str, secret: &Secret, storage_key: &str) -> Option<Self> {
-        let bytes = decode_text(text)?;
-        let mut reader = Reader::new(&bytes);
-        if reader.u8()? != FORMAT {
-            return None;
-        }
-        let nonce = XNonce::from(reader.array::<NONCE>()?);
-        let associated = associated_data(storage_key);
-        let payload = Payload {
-            msg: reader.rest(),
-            aad: &associated,
-        };
-        let cipher = XChaCha20Poly1305::new(secret.metadata_key().into());
-        let plain = cipher.decrypt(&nonce, payload).ok()?;
-        let mut reader = Reader::new(&plain);
-        let listed = Self {
-            created: reader.instant()?,
-            last_written: reader.instant()?,
-            bound_at: reader.instant()?,
-            hard_end: reader.instant()?,
-            user_agent: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
-            place: Some(reader.text()?.to_owned()).filter(|text| !text.is_empty()),
-        };
-        reader.is_empty().then_some(listed)
-    }
-}
-
-fn associated_data(storage_key: &str) -> Vec<u8> {
-    let mut out = Vec::with_capacity(16 + storage_key.len());
-    out.put_block(&[FORMAT]);
-    out.put_block(b"metadata");
-    out.put_block(storage_key.as_bytes());
-    out
-}
-
-/// At most `most` bytes of `text`, whole characters.
-fn cut(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 /// `sessions`, the one written last first.
 fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (SessionKey, Listed)> {
     let places = sessions.iter().enumerate();
@@ -186,40 +69,18 @@ fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (Se
     std::iter::from_fn(move || sessions[order.pop()?.1].take())
 }
 
-impl Sessions {
-    /// The live sessions of a user, one entry a lineage, the one written last first.
-    ///
-    /// The list is as eventually consistent as the store's: a login of the last minute may be
-    /// missing. What is known to have ended is left out.
-    ///
-    /// ```
-    /// # edge_session::doc::run(async |sessions| {
-    /// # use edge_session::CookieHeader;
-    /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
-    /// # let _ = sessions.commit(&mut session, 200).await?;
-    /// let devices = sessions.list("ada").await?;
-    /// assert_eq!(Some(&devices[0].key), session.session_key().as_ref());
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// `unsupported` where the connector cannot list; a storage error.
-    pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        let user = owner.to_owned();
-        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
-            let mut living = Vec::new();
-            let all = ctx.living(&user, |key, listed| living.push((key, listed)));
-            all.await?;
-            Ok(living)
-        });
-        let living = self.driver().drive(flow, None).await?;
-        let secrets: Vec<(Id, &Secret)> = self
-            .shared()
+/// The flow that lists the live sessions of `owner`, the newest first.
+pub(crate) fn begin_list(shared: &Rc<Shared>, owner: &str) -> Flow<Vec<OwnedSession>> {
+    let owner = owner.to_owned();
+    Flow::new(shared, async move |ctx: Ctx| {
+        let mut living = Vec::new();
+        let all = ctx.living(&owner, |key, listed| living.push((key, listed)));
+        all.await?;
+        let secrets: Vec<(Id, &Secret)> = ctx
             .config()
             .ring()
             .iter()
-            .map(|secret| (secret.owner_tag(owner), secret))
+            .map(|secret| (secret.owner_tag(&owner), secret))
             .collect();
         let public = |key: &SessionKey| {
             let mut secrets = secrets.iter();
@@ -237,79 +98,38 @@ impl Sessions {
                 })
             })
             .collect())
-    }
+    })
+}
 
-    /// Ends one session of a user: the device that is gone. Dead everywhere within
-    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
-    /// propagation is as assumed.
-    ///
-    /// ```
-    /// # edge_session::doc::run(async |sessions| {
-    /// # use edge_session::CookieHeader;
-    /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
-    /// # let _ = sessions.commit(&mut session, 200).await?;
-    /// let key = session.session_key().unwrap();
-    /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
-    /// sessions.revoke("ada", &key).await?;
-    /// assert!(sessions.list("ada").await?.is_empty());
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// `not_found` for a session key that is not this user's, for a text that is none, and for one
-    /// whose parts do not belong together: nothing is read or written then. A storage error.
-    pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
-        let shared = self.shared();
-        let key = shared.config().read_key_of(owner, key)?;
-        let flow = Flow::new(shared, async move |ctx: Ctx| {
-            let markers = MarkerPut::revoked(&key, None, ctx.now());
-            for marker in &markers {
-                marker.note(&ctx);
-            }
-            put_markers(&ctx, &markers).await
-        });
-        self.driver().drive(flow, None).await
-    }
+/// The flow that ends the session of `key`, which has to be one of `owner`'s.
+pub(crate) fn begin_revoke(
+    shared: &Rc<Shared>,
+    owner: &str,
+    key: &str,
+) -> Result<Flow<()>, SessionError> {
+    let key = shared.config().read_key_of(owner, key)?;
+    Ok(Flow::new(shared, async move |ctx: Ctx| {
+        let markers = MarkerPut::revoked(&key, None, ctx.now());
+        for marker in &markers {
+            marker.note(&ctx);
+        }
+        put_markers(&ctx, &markers).await
+    }))
+}
 
-    /// Ends every session of a user, but for the lineage of the session key `except`: "log out
-    /// everywhere". Call it after a change of password, then `bind` again to go on.
-    ///
-    /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
-    /// puts for each that has none yet. Of more sessions than the operations of one invocation
-    /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
-    /// this one came to.
-    ///
-    /// ```
-    /// # edge_session::doc::run(async |sessions| {
-    /// # use edge_session::CookieHeader;
-    /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
-    /// # let _ = sessions.commit(&mut session, 200).await?;
-    /// // Everywhere else:
-    /// sessions.revoke_all("ada", session.session_key().as_deref()).await?;
-    /// assert_eq!(sessions.list("ada").await?.len(), 1);
-    /// // Everywhere:
-    /// sessions.revoke_all("ada", None).await?;
-    /// assert!(sessions.list("ada").await?.is_empty());
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// `not_found` where `except` is not a session key of this user, or its parts do not belong
-    /// together: nothing is read or written then, because a session that was to be spared would be
-    /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
-    /// `except` or another, goes on from there.
-    pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let except = except.map(|key| self.shared().config().read_key_of(owner, key));
-        let except = except.transpose()?;
-        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
-        let owner = owner.to_owned();
-        let flow = Flow::new(self.shared(), async move |ctx: Ctx| {
-            ctx.revoke_all(&owner, &spared).await
-        });
-        self.driver().drive(flow, None).await
-    }
+/// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
+pub(crate) fn begin_revoke_all(
+    shared: &Rc<Shared>,
+    owner: &str,
+    except: Option<&str>,
+) -> Result<Flow<()>, SessionError> {
+    let except = except.map(|key| shared.config().read_key_of(owner, key));
+    let except = except.transpose()?;
+    let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
+    let owner = owner.to_owned();
+    Ok(Flow::new(shared, async move |ctx: Ctx| {
+        ctx.revoke_all(&owner, &spared).await
+    }))
 }
 
 impl Ctx {
@@ -733,73 +553,5 @@ impl Ctx {
             marker.note(self);
         }
         put_markers(self, &markers).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::keys::Ring;
-
-    fn listed() -> Listed {
-        Listed {
-            created: 1,
-            last_written: 2,
-            bound_at: 3,
-            hard_end: 4,
-            user_agent: Some("Mozilla/5.0 (é)".into()),
-            place: None,
-        }
-    }
-
-    #[test]
-    fn metadata_opens_at_its_place_with_its_secret() {
-        let ring = Ring::sample(
-            "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY,Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO",
-        );
-        let [one, two] = [0, 1].map(|n| ring.iter().nth(n).unwrap());
-        let text = listed().seal(one, [7; 24], "s.a").unwrap();
-        assert_eq!(Listed::open(&text, one, "s.a"), Some(listed()));
-        assert_eq!(Listed::open(&text, two, "s.a"), None);
-        assert_eq!(Listed::open(&text, one, "s.b"), None);
-    }
-
-    #[test]
-    fn the_longest_metadata_fits() {
-        let ring = Ring::sample("lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY");
-        let longest = Listed {
-            user_agent: Some(cut(&"é".repeat(999), USER_AGENT_MAX).into()),
-            place: Some(cut(&"x".repeat(999), PLACE_MAX).into()),
-            ..listed()
-        };
-        let text = longest.seal(ring.signer(), [7; 24], "s.a").unwrap();
-        assert!(text.len() + 2 <= 1_024, "{}", text.len());
-    }
-
-    #[test]
-    fn metadata_is_the_known_one() {
-        use crate::vectors::{HARD_END, MINTED, known, range, record_name, ring};
-        let listed = Listed {
-            created: MINTED,
-            last_written: MINTED + 5_000,
-            bound_at: MINTED + 1,
-            hard_end: HARD_END,
-            user_agent: Some("Mozilla/5.0 (é)".into()),
-            place: Some("CH".into()),
-        };
-        let (ring, name) = (ring(), record_name());
-        let text = listed.seal(ring.signer(), range(0x40), &name);
-        assert_eq!(text, Some(known("list metadata")));
-        assert_eq!(
-            Listed::open(&known("list metadata"), ring.signer(), &name),
-            Some(listed)
-        );
-    }
-
-    #[test]
-    fn texts_are_cut_between_characters() {
-        assert_eq!(cut("aé", 2), "a");
-        assert_eq!(cut("aé", 3), "aé");
-        assert_eq!(cut("", 3), "");
     }
 }

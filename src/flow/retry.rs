@@ -155,9 +155,14 @@ impl Ctx {
         if !may_help(&error) || *tries >= TRIES {
             return Err(error);
         }
-        self.count(Count::Retries);
-        self.sleep(self.backoff(*tries)).await;
+        self.back_off(*tries).await;
         Ok(())
+    }
+
+    /// Waits before another try, after so many that failed.
+    pub(crate) async fn back_off(&self, tries: u32) {
+        self.count(Count::Retries);
+        self.sleep(self.backoff(tries)).await;
     }
 
     /// Waits until one key may be written again.

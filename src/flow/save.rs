@@ -7,27 +7,25 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
-use crate::flow::isolate::Remembered;
+use crate::flow::isolate::{FLIGHT, Remembered};
 use crate::flow::load::{Freshness, Look, look, own_markers, read_owner_marker};
-use crate::flow::owner::list_metadata;
-use crate::flow::retry::Tries;
-use crate::flow::stats::Count;
+use crate::flow::markers::put_markers;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
-use crate::port::effect::Write;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::{Limits, OwnLimits};
 use crate::protocol::keys::SessionKey;
+use crate::protocol::list_metadata::list_metadata;
 use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::protocol::record::{Bound, Device, Envelope};
-use crate::protocol::revocation::marker_ttl;
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
-use crate::session::life::{Step, refusal};
+use crate::session::life::Step;
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::{Held, Identity};
+use crate::session::refusals::{expired, refusal};
 
 /// Everything that one save needs, owned.
 pub(crate) struct Work {
@@ -63,81 +61,9 @@ pub(crate) struct Saved {
     pub(crate) envelope: Envelope,
     /// The record's text as it was put.
     pub(crate) text: String,
-    /// The store kept asking for a pause: the record travels in the browser's overlay until its
-    /// next request puts it.
+    /// The store kept asking for a pause, or an earlier put that timed out may replace this one: a
+    /// request of the browser that finds the store behind puts it again.
     pub(crate) unstored: bool,
-}
-
-impl MarkerPut {
-    /// Lets this isolate know that it stands, for as long as a read may not show it.
-    fn note_put(&self, ctx: &Ctx) {
-        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
-        ctx.memory().note_dead_put(self.dead, until);
-    }
-
-    /// True where this isolate has put it, and a read may not show it yet.
-    pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
-        ctx.memory().was_dead_put(self.dead, ctx.now())
-    }
-
-    fn to_write(&self, ctx: &Ctx) -> Write {
-        Write::Put {
-            key: self.name(ctx.config()),
-            value: self.marker.encode(),
-            options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
-        }
-    }
-
-    /// Lets this isolate know for as long as others may not.
-    pub(crate) fn note(&self, ctx: &Ctx) {
-        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
-        ctx.memory().note_marker(self.dead, self.marker, until);
-    }
-}
-
-/// Puts `markers` side by side. A 429 means that another put of the same marker was taken within
-/// the second: it is tried once more and then taken as there.
-///
-/// # Errors
-/// The last failure, after all of them were tried.
-pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), SessionError> {
-    if mutant!(marker_not_written) {
-        return Ok(());
-    }
-    let mut failed = None;
-    let mut left: Vec<(&MarkerPut, Tries)> = markers
-        .iter()
-        .map(|marker| (marker, Tries::default()))
-        .collect();
-    while !left.is_empty() {
-        ctx.count_many(Count::Puts, left.len());
-        let writes = left.iter().map(|(marker, _)| marker.to_write(ctx));
-        let results = ctx.ask_write(writes.collect()).await;
-        let mut again = Vec::new();
-        let mut pause = 0;
-        for ((marker, mut tries), result) in left.into_iter().zip(results) {
-            let Err(error) = result else {
-                // Another of them may fail: what stands is not put again for that.
-                if marker.is_revocation() {
-                    marker.note_put(ctx);
-                }
-                continue;
-            };
-            match tries.next(ctx, &error) {
-                Some(milliseconds) => {
-                    pause = pause.max(milliseconds);
-                    again.push((marker, tries));
-                }
-                None if error.kind() == ConnectorErrorKind::RateLimited => {}
-                None => failed = Some(error),
-            }
-        }
-        if pause > 0 {
-            ctx.sleep(pause).await;
-        }
-        left = again;
-    }
-    failed.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Only a store that does not answer fails a login; what it answers about the session before does
@@ -192,18 +118,22 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         if let (Some(known), Some(key)) = (base.take(), &source_key) {
             base = Some(with_memory(&ctx, key, known));
         }
-        let envelope = work.next_version(&ctx, base.clone(), bound.clone())?;
+        // A put of this request that timed out may still arrive under the new key.
+        let at_target = (Some(target_key) != source_key)
+            .then(|| recalled(&ctx, &target_key))
+            .flatten();
+        let envelope = work.next_version(&ctx, base.clone(), at_target, bound.clone())?;
         let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
         let now = ctx.now();
         ctx.memory().fly(&target_key, &envelope, now);
         puts += 1;
         let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
         let now = ctx.now();
-        let unstored = match put {
+        let stored = match put {
             Ok(()) => {
                 let overtaken = ctx.memory().landed(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
-                overtaken && !until_stored(&ctx, &work.target).await
+                !overtaken || until_stored(&ctx, &work.target).await
             }
             // A key that the browser does not have yet must be in the store before it gets it.
             Err(error)
@@ -212,11 +142,11 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                     && overlay_fits(ctx.config(), &text) =>
             {
                 ctx.memory().grounded(&target_key, &envelope, now);
-                !until_stored(&ctx, &work.target).await
+                until_stored(&ctx, &work.target).await
             }
-            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => false,
+            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => true,
             Err(error) if error.is_timeout() => {
-                ctx.memory().put_timed_out(&target_key, now);
+                note_timeout(&ctx, &target_key, &envelope);
                 return Err(error.into());
             }
             Err(error) => {
@@ -229,20 +159,19 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                 continue;
             }
         };
+        let at_risk = ctx.memory().is_at_risk(&target_key, ctx.now());
         break Saved {
             identity: work.target,
             step: work.step,
             envelope,
             text,
-            unstored,
+            unstored: !stored || at_risk,
         };
     };
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
     let now = ctx.now();
-    let is_to_do = |marker: &&MarkerPut| {
-        !marker.is_revocation() || !ctx.memory().was_dead_put(marker.dead, now)
-    };
+    let is_to_do = |marker: &&MarkerPut| !marker.is_revocation() || !marker.was_put(&ctx);
     let retire = work.retire.iter().filter(is_to_do);
     let retire: Vec<_> = retire.map(|marker| marker.at(now)).collect();
     put_markers(&ctx, &retire).await?;
@@ -273,24 +202,38 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         }
         let now = ctx.now();
         let Remembered {
-            settled, flying, ..
+            settled,
+            flying,
+            awaited,
+            ..
         } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
         let waited = looks >= LOOKS;
-        if !waited && (!flying.is_empty() || !ctx.memory().claim_put_again(key, now)) {
+        if !waited && (awaited || !ctx.memory().claim_put_again(key, now)) {
             looks += 1;
             ctx.sleep(LOOK_EVERY).await;
             continue;
         }
         // Where one takes too long, this one goes with what that one holds: the store may have taken
         // it already. Whoever has set off sees for itself, when it lands, whether it lacks anything.
-        let newest = flying.into_iter().fold(newest, Envelope::join);
+        let newest = if flying.is_empty() {
+            newest
+        } else {
+            let Ok(writer) = ctx.random() else {
+                return false;
+            };
+            // A version of its own: each of those holds less.
+            let joined = flying.into_iter().fold(newest, Envelope::join);
+            let version = joined.version.next(u32::from_be_bytes(writer));
+            Envelope { version, ..joined }
+        };
         puts += 1;
         let storage_key = identity.storage_key(ctx.config());
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
             return false;
         };
+        ctx.memory().fly(key, &newest, now);
         let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
         let now = ctx.now();
         ctx.memory().release_put_again(key, now);
@@ -306,15 +249,35 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
                     ctx.wait_for_next_write().await;
                 }
             }
-            Err(error) if puts >= PUTS || error.is_timeout() => return false,
-            Err(error) => match error.kind() {
-                ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
-                ConnectorErrorKind::Unavailable => {}
-                _ => return false,
-            },
+            Err(error) if error.is_timeout() => {
+                note_timeout(ctx, key, &newest);
+                return false;
+            }
+            Err(error) => {
+                ctx.memory().crashed(key, newest.version, now);
+                if puts >= PUTS {
+                    return false;
+                }
+                match error.kind() {
+                    ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
+                    ConnectorErrorKind::Unavailable => ctx.back_off(puts).await,
+                    _ => return false,
+                }
+            }
         }
     }
     true
+}
+
+/// The put of `envelope` was not answered: for as long as it may arrive, and from then on not be
+/// seen, loads look whether it has replaced a later one.
+fn note_timeout(ctx: &Ctx, key: &SessionKey, envelope: &Envelope) {
+    let now = ctx.now();
+    let until = now
+        .saturating_add(FLIGHT)
+        .saturating_add(ctx.config().window());
+    ctx.memory()
+        .put_timed_out(key, envelope.version, now, until);
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
@@ -322,27 +285,31 @@ fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
     }
-    let now = ctx.now();
+    recalled(ctx, key).into_iter().fold(known, Envelope::join)
+}
+
+/// What this isolate has saved under `key`, or is about to.
+fn recalled(ctx: &Ctx, key: &SessionKey) -> Option<Envelope> {
     let Remembered {
         settled, flying, ..
-    } = ctx.memory().recall(key, now, ctx.config().window());
-    settled
-        .into_iter()
-        .chain(flying)
-        .fold(known, Envelope::join)
+    } = ctx.memory().recall(key, ctx.now(), ctx.config().window());
+    settled.into_iter().chain(flying).reduce(Envelope::join)
 }
 
 impl Work {
-    /// The record to put: what is known, with the changes of this request.
+    /// The record to put: what is known, with the changes of this request. `at_target` is what may
+    /// stand under a new key already.
     fn next_version(
         &self,
         ctx: &Ctx,
         base: Option<Envelope>,
+        at_target: Option<Envelope>,
         bound: Option<Bound>,
     ) -> Result<Envelope, SessionError> {
         let now = ctx.now();
         let mut envelope = match (base, &self.step) {
             (Some(base), Step::Save | Step::Cycle) => {
+                let base = at_target.into_iter().fold(base, Envelope::join);
                 let data = self.data.replay_onto(base.data.clone());
                 Envelope { data, ..base }
             }
@@ -352,10 +319,12 @@ impl Work {
                     None => self.data.clone(),
                 };
                 data.restart();
-                Envelope {
-                    data,
-                    ..Envelope::begin(now, self.target.ticket.hard_end)
+                let mut envelope = Envelope::begin(now, self.target.ticket.hard_end);
+                if let Some(at_target) = at_target {
+                    data.outdate_others();
+                    envelope.version = at_target.version;
                 }
+                Envelope { data, ..envelope }
             }
         };
         if let Step::Begin { owner: Some(_) } = self.step {
@@ -407,7 +376,12 @@ async fn put_record(
         .saturating_add(999)
         / 1_000;
     let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
-    options.metadata = list_metadata(ctx, identity, envelope, storage_key);
+    if let Some(secret) = ctx.config().ring().find(identity.ticket.secret) {
+        // Without randomness the record would not have been sealed either.
+        let nonce = ctx.random().ok();
+        options.metadata =
+            nonce.and_then(|nonce| list_metadata(secret, nonce, envelope, storage_key));
+    }
     ctx.put_once(storage_key, text, options).await
 }
 
@@ -502,13 +476,6 @@ fn seal(
         envelope.to_plain()
     };
     text.ok_or_else(|| SessionError::invalid("the session holds a value that is not JSON"))
-}
-
-pub(crate) fn expired() -> SessionError {
-    SessionError::new(
-        ErrorCode::Expired,
-        "the session has expired; set_expiry with a later end in this request keeps it",
-    )
 }
 
 /// The version of what was saved, for the fresh cookie.

@@ -9,7 +9,6 @@ use std::fmt;
 use std::rc::Rc;
 
 use crate::port::connector::{ConnectorError, ConnectorErrorKind};
-use crate::protocol::json;
 
 /// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
 /// the HTTP interface as `code` of its problem document.
@@ -287,20 +286,6 @@ impl SessionError {
         self.0.code == ErrorCode::Expired
     }
 
-    /// This error as a problem document (RFC 9457): the text of `application/problem+json`, with
-    /// the stable code as its member `code`.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// let error = session.require::<u32>("views").unwrap_err();
-    /// assert!(error.to_problem().contains(r#""code":"missing_key""#));
-    /// # Ok(()) });
-    /// ```
-    #[must_use]
-    pub fn to_problem(&self) -> String {
-        problem(self.code().as_str(), self.code().status(), self.message())
-    }
-
     /// The connector's failure behind this one, where there is one.
     ///
     /// ```
@@ -333,20 +318,6 @@ impl SessionError {
     pub(crate) fn invalid(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(ErrorCode::InvalidValue, message)
     }
-}
-
-/// A problem document of type `about:blank` (RFC 9457 section 4.2.1).
-pub(crate) fn problem(code: &str, status: u16, detail: &str) -> String {
-    let title = code.replace('_', " ");
-    let mut out = format!("{{\"type\":\"about:blank\",\"status\":{status}");
-    for (name, text) in [("title", &*title), ("detail", detail), ("code", code)] {
-        out.push_str(",\"");
-        out.push_str(name);
-        out.push_str("\":");
-        json::quote(&mut out, text);
-    }
-    out.push('}');
-    out
 }
 
 impl From<ConnectorError> for SessionError {

@@ -179,6 +179,11 @@ impl Data {
         self.flash.restart();
     }
 
+    /// From the next save on, nothing of an older copy counts beside this.
+    pub(crate) fn outdate_others(&mut self) {
+        self.cleared.pending = true;
+    }
+
     /// Keeps the named values only, and no flash.
     pub(crate) fn retain(&mut self, keep: &[String]) {
         self.flash = Table::default();

@@ -4,7 +4,7 @@
 //! 1. `cookie`: how cookies are found in a header and written. `ticket`: what they carry.
 //! 2. `keys`: the secrets, and what is derived from them.
 //! 3. `record`: what is stored of a session. `data`: its values, and how two copies are joined.
-//!    `version` orders copies.
+//!    `version` orders copies. `list_metadata`: what a list shows of it.
 //! 4. `revocation`: the markers that say what is dead.
 //! 5. `outcome`: the one function that decides what all of it means together.
 //! 6. `expiry`: when a session ends. `settings` and `config`: what a deployment decides.
@@ -16,6 +16,7 @@ pub(crate) mod data;
 pub(crate) mod expiry;
 pub(crate) mod json;
 pub(crate) mod keys;
+pub(crate) mod list_metadata;
 pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod revocation;

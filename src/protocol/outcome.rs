@@ -8,7 +8,7 @@ use crate::port::events::EventKind;
 use crate::protocol::expiry::Limits;
 use crate::protocol::keys::Id;
 use crate::protocol::record::{Envelope, Unreadable};
-use crate::protocol::revocation::{Death, Markers};
+use crate::protocol::revocation::{CLOCK_SKEW, Death, Markers};
 use crate::protocol::version::Version;
 
 /// What a load found.
@@ -172,9 +172,6 @@ impl Finding {
         }
     }
 }
-
-/// Milliseconds that clocks of two servers are taken to differ at most.
-pub(crate) const CLOCK_SKEW: i64 = 2_000;
 
 /// Windows that a tombstone of a removed key is kept: longer than any copy may lag.
 pub(crate) const TOMBSTONE_WINDOWS: i64 = 10;

@@ -13,8 +13,10 @@
 
 use crate::port::error::ErrorCode;
 use crate::protocol::keys::{Id, SessionKey};
-use crate::protocol::outcome::CLOCK_SKEW;
 use crate::protocol::wire::{decode_text, encode_text};
+
+/// Milliseconds that clocks of two servers are taken to differ at most.
+pub(crate) const CLOCK_SKEW: i64 = 2_000;
 
 /// What a marker holds, as text: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
 const FORMAT: &str = "2";

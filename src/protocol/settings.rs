@@ -360,7 +360,8 @@ settings! {
         = 10, Range(1, 60, "seconds");
 
     /// How many sessions one owner may have before the oldest is ended; 0 for no limit. On an
-    /// eventually consistent store the limit is reached eventually, not at once.
+    /// eventually consistent store the limit is reached eventually, not at once: a login ends at
+    /// most 100 sessions.
     "SESSION_MAX_PER_OWNER" "maxPerOwner" with_max_per_owner max_per_owner: u32
         = 0, Range(0, 10_000, "sessions; 0 for no limit");
 
@@ -696,6 +697,7 @@ mod tests {
             ("SESSION_KV_CACHE_TTL", "30"),
             ("SESSION_ISOLATE_CACHE_TTL", "10"),
             ("SESSION_PROPAGATION", "60"),
+            ("SESSION_STORE_TIMEOUT", "10"),
             ("SESSION_MAX_PER_OWNER", "0"),
             ("SESSION_MAX_RECORD_BYTES", "131072"),
             ("SESSION_MAX_KEYS", "1000"),

@@ -25,6 +25,7 @@ use crate::protocol::outcome::{Access, Finding};
 use crate::protocol::record::Envelope;
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
+use crate::session::refusals::refusal;
 
 /// A session in its request.
 pub(crate) enum Life {
@@ -313,22 +314,6 @@ impl Base {
     pub(crate) fn is_live(&self) -> bool {
         matches!(self, Self::Live(_))
     }
-}
-
-/// What a session says that cannot be saved, or not even read.
-pub(crate) fn refusal(code: ErrorCode) -> SessionError {
-    let message = match code {
-        ErrorCode::Pending => "the session cannot be seen from here yet; try again in a moment",
-        ErrorCode::Stale => {
-            "only an older copy of the session can be seen from here; try again in a moment"
-        }
-        ErrorCode::Rotated => "the session has a new key; this request came with the old one",
-        ErrorCode::Revoked => "the session was ended",
-        ErrorCode::Destroyed => "the session was destroyed earlier in this request",
-        ErrorCode::RevocationPending => "the logout could not be stored yet; it will be",
-        _ => "the session store did not answer as it should",
-    };
-    SessionError::new(code, message)
 }
 
 pub(crate) fn not_loaded() -> SessionError {

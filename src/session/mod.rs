@@ -4,8 +4,10 @@
 //! 2. `life`: where the session stands in its request. `marker_put`: what a new key or an end leaves
 //!    to be put.
 //! 3. `value`: an application's values as JSON, and back.
+//! 4. `refusals`: why a session refuses, in words.
 
 pub(crate) mod life;
 pub(crate) mod marker_put;
 pub(crate) mod presented;
+pub(crate) mod refusals;
 pub(crate) mod value;

@@ -194,7 +194,8 @@ pub struct TestStore {
     faults: Rc<RefCell<Vec<Fault>>>,
     picture: Rc<RefCell<Option<BTreeMap<String, String>>>>,
     ttls: Rc<RefCell<BTreeMap<String, Option<u32>>>>,
-    hangs: Rc<RefCell<Vec<Kind>>>,
+    /// Kind, and operations of it that are answered before.
+    hangs: Rc<RefCell<Vec<(Kind, usize)>>>,
     late: Rc<RefCell<Vec<(String, String)>>>,
 }
 
@@ -214,7 +215,12 @@ impl TestStore {
 
     /// The next operation of this kind is never answered.
     pub fn hang(&self, kind: Kind) {
-        self.hangs.borrow_mut().push(kind);
+        self.hang_after(0, kind);
+    }
+
+    /// The same after `after` that are answered.
+    pub fn hang_after(&self, after: usize, kind: Kind) {
+        self.hangs.borrow_mut().push((kind, after));
     }
 
     /// The puts that were never answered reach the store.
@@ -227,8 +233,18 @@ impl TestStore {
     async fn hang_if_told(&self, kind: Kind, put: Option<(&str, &str)>) {
         let hangs = {
             let mut hangs = self.hangs.borrow_mut();
-            let place = hangs.iter().position(|it| *it == kind);
-            place.map(|place| hangs.remove(place)).is_some()
+            let place = hangs.iter().position(|(of, _)| *of == kind);
+            match place {
+                Some(place) if hangs[place].1 == 0 => {
+                    hangs.remove(place);
+                    true
+                }
+                Some(place) => {
+                    hangs[place].1 -= 1;
+                    false
+                }
+                None => false,
+            }
         };
         if hangs {
             let put = put.map(|(key, value)| (key.to_owned(), value.to_owned()));

@@ -432,3 +432,5 @@ export function openMetadata(secret, name, stored) {
 
 export const marker = (death, at) => `2 ${{ rotated: "r", revoked: "x" }[death]} ${at}`;
 export const ownerMarker = (at, except) => ["2 o", at, ...except.map(b64)].join(" ");
+export const progress = (at, { cursor, done, spared = [] } = {}) =>
+  ["2 p", at, cursor === undefined ? "-" : b64(utf8(cursor)), done ? b64(done) : "-", ...spared.map(b64)].join(" ");

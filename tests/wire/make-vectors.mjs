@@ -95,6 +95,9 @@ export function vectors() {
     "marker, revoked": format.marker("revoked", MINTED),
     "owner marker": format.ownerMarker(MINTED, []),
     "owner marker, one lineage spared": format.ownerMarker(MINTED, [lineage]),
+    "progress, in the first page": format.progress(MINTED, { done: lineage }),
+    "progress, in the second page, one lineage spared": format.progress(MINTED, { cursor: "page 2, é", done: derived, spared: [lineage] }),
+    "progress, nothing left": format.progress(0),
     "CSRF token": secret.csrfToken(second, range(0xa0, 16)),
     "session in an event": secret.eventName(lineage),
   };

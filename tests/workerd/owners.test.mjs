@@ -84,9 +84,9 @@ describe("login", () => {
     await expectSession(put(browser, "secret", 1));
     await expectSession(show(copy), { owner: null, data: { cart: [1], n: 0 }, outcome: "rotated" });
     await expectProblem(put(copy, "n", 1), 503, "rotated");
-    // Nor does a login carry it over.
+    // A login with it goes on with as much, and no more.
     const other = copy.clone();
-    await expectSession(login(other, somebody()), { data: {} });
+    await expectSession(login(other, somebody()), { data: { cart: [1], n: 0 } });
     await world.advance(W);
     await expectAnonymous(show(copy));
     await expectSession(show(browser), { owner, data: { cart: [1], n: 0, secret: 1 } });

@@ -178,7 +178,7 @@ test("wire_a_record_of_another_place_version_or_form_is_not_read", async () => {
 
 test("wire_a_record_of_an_unknown_format_is_unavailable", async () => {
   const one = session({ values: [] });
-  await world.storage.write(one.name, format.b64(Buffer.concat([Buffer.of(2), randomBytes(80)])));
+  await world.storage.write(one.name, format.b64(Buffer.concat([Buffer.of(3), randomBytes(80)])));
   const { status, json } = await world.fetch("/api/session", { headers: { Cookie: one.cookie } });
   assert.deepEqual([status, json.code], [503, "unavailable"]);
 });

@@ -7,7 +7,8 @@ use ::worker::{Context, Env, Method, Request, Response};
 use futures_util::StreamExt as _;
 use wasm_bindgen::JsValue;
 
-use super::{Problem, guard};
+use super::guard;
+use super::problem::Problem;
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::port::error::SessionError;

@@ -2,7 +2,7 @@
 
 use ::worker::{Method, Request};
 
-use super::Problem;
+use super::problem::Problem;
 
 /// Allows a request that changes something where the browser says that our own page made it:
 /// `Sec-Fetch-Site` (<https://w3c.github.io/webappsec-fetch-metadata/>) is `same-origin`, or `none`

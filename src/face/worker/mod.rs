@@ -9,8 +9,6 @@ mod problem;
 
 use ::worker::{Context, Env, Request, Response, Result, event};
 
-use problem::Problem;
-
 /// Answers every request that is not an asset.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {

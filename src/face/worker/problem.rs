@@ -2,7 +2,8 @@
 
 use ::worker::{Response, Result};
 
-use crate::port::error::{SessionError, problem};
+use crate::face::problem::problem;
+use crate::port::error::SessionError;
 
 /// Why a request is answered with an error.
 pub(super) enum Problem {

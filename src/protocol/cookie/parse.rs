@@ -1,10 +1,6 @@
 //! Reading `Cookie`.
 
-use super::{CookieKind, CookieNames};
-
-/// The only white space that browsers trim off names and values (RFC 6265bis, 5.6): trimming more
-/// would turn a name that a sibling host may set into one that it may not.
-pub(super) const WHITE: [char; 2] = [' ', '\t'];
+use super::names::{CookieKind, CookieNames, WHITE};
 
 /// How much of a `Cookie` header is looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{CookieKind, CookieNames};
+use super::names::{CookieKind, CookieNames};
 use crate::port::error::{ErrorCode, SessionError};
 
 /// The longest life of a cookie in seconds, 400 days: browsers cut off what is over it

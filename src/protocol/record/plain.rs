@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use super::{Bound, Device, Envelope, Unreadable};
+use super::envelope::{Bound, Device, Envelope, Unreadable};
 use crate::protocol::data::{Data, Slot, Table};
 use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::json;
@@ -11,8 +11,14 @@ use crate::protocol::version::Version;
 
 const FORMAT: i64 = 2;
 
-/// `None` where a value is no JSON.
-pub(super) fn write(envelope: &Envelope) -> Option<String> {
+impl Envelope {
+    /// The text to store without sealing. `None` where a value is not JSON.
+    pub(crate) fn to_plain(&self) -> Option<String> {
+        write(self)
+    }
+}
+
+fn write(envelope: &Envelope) -> Option<String> {
     let mut out = format!("{{\"format\":{FORMAT}");
     field(&mut out, "version", &pair(envelope.version));
     instant(&mut out, "createdAt", Some(envelope.created_at));

@@ -8,7 +8,7 @@ use js_sys::{Array, Function, Map, Object, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use super::{MAX_BULK_KEYS, cache_ttl, classify, expiration_ttl};
+use super::rules::{MAX_BULK_KEYS, cache_ttl, classify, expiration_ttl};
 use crate::port::connector::{
     ConnectorError, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
 };

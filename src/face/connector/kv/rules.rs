@@ -6,28 +6,13 @@
 use crate::port::connector::ConnectorErrorKind;
 use crate::protocol::text;
 
-#[cfg(target_arch = "wasm32")]
-mod binding;
-
-#[cfg(target_arch = "wasm32")]
-#[allow(unused_imports)] // for the JavaScript face, which gives the same object back
-pub(crate) use binding::JsCause;
-#[cfg(target_arch = "wasm32")]
-pub use binding::KvConnector;
-
-/// The rules, for the JavaScript package, whose calls on the binding are its own.
-#[cfg(all(target_arch = "wasm32", feature = "js"))]
-pub(crate) mod rules {
-    pub(crate) use super::{cache_ttl, classify, expiration_ttl};
-}
-
 /// The runtime reads times as 32-bit integers and throws on anything larger
 /// (workerd, `src/workerd/api/kv.h`).
 const MAX_SECONDS: u32 = i32::MAX as u32;
 
 /// Keys of one bulk read (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
 #[cfg(target_arch = "wasm32")]
-const MAX_BULK_KEYS: usize = 100;
+pub(super) const MAX_BULK_KEYS: usize = 100;
 
 /// A time to live in seconds that KV accepts: at least 60, never less than asked for
 /// (<https://developers.cloudflare.com/kv/api/write-key-value-pairs/#expiring-keys>).

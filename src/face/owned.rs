@@ -1,0 +1,89 @@
+//! The sessions of one user: a list of devices, and logging them out.
+
+use crate::face::sessions::Sessions;
+use crate::flow::owner::{OwnedSession, begin_list, begin_revoke, begin_revoke_all};
+use crate::port::error::SessionError;
+
+impl Sessions {
+    /// The live sessions of a user, one entry a lineage, the one written last first.
+    ///
+    /// The list is as eventually consistent as the store's: a login of the last minute may be
+    /// missing. What is known to have ended is left out.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let devices = sessions.list("ada").await?;
+    /// assert_eq!(Some(&devices[0].key), session.session_key().as_ref());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `unsupported` where the connector cannot list; a storage error.
+    pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
+        self.driver()
+            .drive(begin_list(self.shared(), owner), None)
+            .await
+    }
+
+    /// Ends one session of a user: the device that is gone. Dead everywhere within
+    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
+    /// propagation is as assumed.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// let key = session.session_key().unwrap();
+    /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
+    /// sessions.revoke("ada", &key).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` for a session key that is not this user's, for a text that is none, and for one
+    /// whose parts do not belong together: nothing is read or written then. A storage error.
+    pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
+        let flow = begin_revoke(self.shared(), owner, key)?;
+        self.driver().drive(flow, None).await
+    }
+
+    /// Ends every session of a user, but for the lineage of the session key `except`: "log out
+    /// everywhere". Call it after a change of password, then `bind` again to go on.
+    ///
+    /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
+    /// puts for each that has none yet. Of more sessions than the operations of one invocation
+    /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
+    /// this one came to.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada", true)?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// // Everywhere else:
+    /// sessions.revoke_all("ada", session.session_key().as_deref()).await?;
+    /// assert_eq!(sessions.list("ada").await?.len(), 1);
+    /// // Everywhere:
+    /// sessions.revoke_all("ada", None).await?;
+    /// assert!(sessions.list("ada").await?.is_empty());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where `except` is not a session key of this user, or its parts do not belong
+    /// together: nothing is read or written then, because a session that was to be spared would be
+    /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
+    /// `except` or another, goes on from there.
+    pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
+        let flow = begin_revoke_all(self.shared(), owner, except)?;
+        self.driver().drive(flow, None).await
+    }
+}

@@ -1,0 +1,82 @@
+//! Putting the markers that say what is dead.
+
+use crate::flow::engine::Ctx;
+use crate::flow::retry::Tries;
+use crate::flow::stats::Count;
+use crate::port::connector::{ConnectorErrorKind, PutOptions};
+use crate::port::effect::Write;
+use crate::port::error::SessionError;
+use crate::protocol::revocation::marker_ttl;
+use crate::session::marker_put::MarkerPut;
+
+impl MarkerPut {
+    /// Lets this isolate know that it stands, for as long as a read may not show it.
+    fn note_put(&self, ctx: &Ctx) {
+        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
+        ctx.memory().note_dead_put(self.dead, until);
+    }
+
+    /// True where this isolate has put it, and a read may not show it yet.
+    pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
+        ctx.memory().was_dead_put(self.dead, ctx.now())
+    }
+
+    fn to_write(&self, ctx: &Ctx) -> Write {
+        Write::Put {
+            key: self.name(ctx.config()),
+            value: self.marker.encode(),
+            options: PutOptions::ttl(marker_ttl(self.hard_end, self.marker.at)),
+        }
+    }
+
+    /// Lets this isolate know for as long as others may not.
+    pub(crate) fn note(&self, ctx: &Ctx) {
+        let until = ctx.now().saturating_add(ctx.config().staleness_bound());
+        ctx.memory().note_marker(self.dead, self.marker, until);
+    }
+}
+
+/// Puts `markers` side by side. A 429 means that another put of the same marker was taken within
+/// the second: it is tried once more and then taken as there.
+///
+/// # Errors
+/// The last failure, after all of them were tried.
+pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), SessionError> {
+    if mutant!(marker_not_written) {
+        return Ok(());
+    }
+    let mut failed = None;
+    let mut left: Vec<(&MarkerPut, Tries)> = markers
+        .iter()
+        .map(|marker| (marker, Tries::default()))
+        .collect();
+    while !left.is_empty() {
+        ctx.count_many(Count::Puts, left.len());
+        let writes = left.iter().map(|(marker, _)| marker.to_write(ctx));
+        let results = ctx.ask_write(writes.collect()).await;
+        let mut again = Vec::new();
+        let mut pause = 0;
+        for ((marker, mut tries), result) in left.into_iter().zip(results) {
+            let Err(error) = result else {
+                // Another of them may fail: what stands is not put again for that.
+                if marker.is_revocation() {
+                    marker.note_put(ctx);
+                }
+                continue;
+            };
+            match tries.next(ctx, &error) {
+                Some(milliseconds) => {
+                    pause = pause.max(milliseconds);
+                    again.push((marker, tries));
+                }
+                None if error.kind() == ConnectorErrorKind::RateLimited => {}
+                None => failed = Some(error),
+            }
+        }
+        if pause > 0 {
+            ctx.sleep(pause).await;
+        }
+        left = again;
+    }
+    failed.map_or(Ok(()), |error| Err(error.into()))
+}
