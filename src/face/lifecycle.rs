@@ -480,7 +480,7 @@ impl SessionStore {
         self.expiry = None;
     }
 
-    fn check_intent(&self) -> Result<(), SessionError> {
+    pub(crate) fn check_intent(&self) -> Result<(), SessionError> {
         self.look_at();
         if self.phase == Phase::Unloaded {
             let message = "the session was not loaded; call load() first";
