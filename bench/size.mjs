@@ -53,7 +53,7 @@ const PARTS = [
   ["records, their data, JSON", /edge_session::(record|data|json|value|expiry)/],
   ["cookies, keys, settings, errors", /edge_session::(cookie|ticket|keys|wire|settings|error|csrf|events)/],
   ["the isolate's memory", /edge_session::(isolate|stats)|hashbrown|hash/],
-  ["functions that JavaScript calls, futures, and what they take in", /edge_session::js|wasm_bindgen|js_sys|externref|shim|^(realm|handle|memory)_|futures|^_*wb/],
+  ["functions that JavaScript calls, futures, and what they take in", /edge_session::js|wasm_bindgen|js_sys|externref|shim|^(begin|reply|configure|stats|vary|errorCodes|kept)\b|futures|^_*wb/],
   ["allocation", /talc|malloc|realloc|alloc_zeroed|__rust/],
   ["Rust's library: text, formatting, lists", /core|alloc|std|^<?[iu](8|16|32|64)/],
   ["all else", /./],

@@ -1,13 +1,12 @@
 // What keeps the sessions: Workers KV, memory, or a connector of the application's.
 
 import { sessionError } from "./errors.js";
-import { answer, finished, hold, later } from "./tasks.js";
 
 const METHODS = ["read", "put", "delete"];
 const KV_METHODS = ["get", "put", "delete", "list"];
 const has = (value, method) => typeof value?.[method] === "function";
 
-/** The port of `connector` that `src/face/js/connector.rs` calls; `name` is what an error calls it. */
+/** The port to `connector` that `js/driver.js` asks; `name` is what an error calls it. */
 export function portTo(connector, name) {
   if (connector === null || (typeof connector !== "object" && typeof connector !== "function")) {
     throw sessionError(
@@ -53,72 +52,48 @@ class Port {
     return connector;
   }
 
-  read(reply, keys, cacheTtl) {
-    answer(reply, () => this.connector.read(keys.split("\n"), { cacheTtl }), readValues);
+  async read(keys, cacheTtl) {
+    return readValues(await this.connector.read(keys, { cacheTtl }));
   }
 
-  put(reply, key, value, ttl, metadata) {
-    answer(reply, () => this.connector.put(key, value, { ttl, metadata }), nothing);
+  put(key, value, ttl, metadata) {
+    return this.connector.put(key, value, { ttl, metadata });
   }
 
-  delete(reply, key) {
-    answer(reply, () => this.connector.delete(key), nothing);
+  delete(key) {
+    return this.connector.delete(key);
   }
 
-  list(reply, prefix, cursor) {
-    const list = () => {
-      const connector = this.connector;
-      if (!has(connector, "list")) {
-        throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
-      }
-      return connector.list({ prefix, cursor });
-    };
-    answer(reply, list, (page) => {
-      if (!Array.isArray(page?.keys)) throw new Error("list answered with something without an array of keys");
-      return flat(page.cursor, page.keys);
-    });
-  }
-
-  sleep(reply, milliseconds) {
-    answer(reply, () => new Promise((resolve) => setTimeout(resolve, milliseconds)), nothing);
-  }
-
-  /** From where a request comes, and by what: a country and a user agent, a line each. */
-  sender(request) {
-    const country = request.cf?.country;
-    return `${typeof country === "string" ? country : ""}\n${request.headers.get("user-agent") ?? ""}`;
-  }
-
-  finished(task, value, isError) {
-    finished(task, value, isError);
-  }
-
-  waitUntil(context, task) {
-    context.waitUntil(later(task));
-  }
-
-  holdUntil(context, step) {
-    context.waitUntil(hold(step));
+  async list(prefix, cursor) {
+    const connector = this.connector;
+    if (!has(connector, "list")) {
+      throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
+    }
+    const page = await connector.list({ prefix, cursor });
+    if (!Array.isArray(page?.keys)) throw new Error("list must answer with an array of keys");
+    return texts(page.cursor, page.keys);
   }
 }
 
-const nothing = () => [];
-
 function readValues(values) {
-  if (!Array.isArray(values)) throw new Error("read answered with something that is no array");
+  if (!Array.isArray(values)) throw new Error("read must answer with an array");
   for (const value of values) {
     if (typeof value !== "string" && value !== null && value !== undefined) {
-      throw new Error("read answered with a value that is no text");
+      throw new Error("read must answer with a string, or null, for each key");
     }
   }
   return values;
 }
 
-/** A page's cursor, then name and metadata by turns; what is no text counts as absent. */
-const flat = (cursor, keys) =>
-  [cursor, ...keys.flatMap(({ name, metadata }) => [name, metadata])].map((text) =>
-    typeof text === "string" ? text : null,
-  );
+/** A page as the core reads it; what is not a string counts as absent. */
+function texts(cursor, keys) {
+  const text = (value) => (typeof value === "string" ? value : undefined);
+  const named = keys.map(({ name, metadata }) => {
+    if (typeof name !== "string") throw new Error("list must answer with the name of each key");
+    return { name, metadata: text(metadata) };
+  });
+  return { cursor: text(cursor), keys: named };
+}
 
 /** Keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */
 const BULK = 100;
@@ -131,19 +106,9 @@ class KvPort extends Port {
     return "kv";
   }
 
-  read(reply, keys, cacheTtl) {
-    const names = keys.split("\n");
+  async read(names, cacheTtl) {
     const options = { type: "text", cacheTtl };
-    if (names.length === 1) {
-      answer(reply, () => this.connector.get(names[0], options), (value) => readValues([value]));
-    } else if (names.length <= BULK) {
-      answer(reply, () => this.connector.get(names, options), (found) => valuesOf(names, found));
-    } else {
-      answer(reply, () => this.#readMany(names, options), readValues);
-    }
-  }
-
-  async #readMany(names, options) {
+    if (names.length === 1) return readValues([await this.connector.get(names[0], options)]);
     const values = [];
     for (let i = 0; i < names.length; i += BULK) {
       const some = names.slice(i, i + BULK);
@@ -152,20 +117,19 @@ class KvPort extends Port {
     return values;
   }
 
-  put(reply, key, value, expirationTtl, metadata) {
-    answer(reply, () => this.connector.put(key, value, { expirationTtl, metadata }), nothing);
+  put(key, value, expirationTtl, metadata) {
+    return this.connector.put(key, value, { expirationTtl, metadata });
   }
 
-  list(reply, prefix, cursor) {
-    answer(reply, () => this.connector.list({ prefix, cursor }), (page) => {
-      if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
-        throw new Error("KV list answered with something that is no page");
-      }
-      // Only `list_complete` says that this was the last page: an empty one may have a successor.
-      const next = page.list_complete ? null : page.cursor;
-      if (next !== null && !next) throw new Error("KV list answered with an unfinished page without a cursor");
-      return flat(next, page.keys);
-    });
+  async list(prefix, cursor) {
+    const page = await this.connector.list({ prefix, cursor });
+    if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
+      throw new Error("KV list answered with something that is not a page");
+    }
+    // Only `list_complete` says that this was the last page: an empty one may have a successor.
+    const next = page.list_complete ? undefined : page.cursor;
+    if (!page.list_complete && !next) throw new Error("KV list answered with an unfinished page without a cursor");
+    return texts(next, page.keys);
   }
 }
 

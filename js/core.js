@@ -1,9 +1,12 @@
-// The wasm core, once it is there.
+// The wasm core, once it is there, and what it is called with.
 
-import { Handle, Memory, Realm, errorCodes, generateSessionId, initSync } from "./glue.js";
+import * as glue from "./glue.js";
 import { SessionError, learnCodes } from "./errors.js";
 
 let ready = false;
+
+/** Tells of sessions that were never committed. */
+let forgotten;
 
 /**
  * Makes the package ready, where it is not by itself: a bundler or runtime without an entry of its
@@ -24,33 +27,81 @@ export function init(module) {
       "init takes the WebAssembly.Module of edge-session/session.wasm",
     );
   }
-  initSync({ module });
-  learnCodes(errorCodes());
+  glue.initSync({ module });
+  learnCodes(JSON.parse(glue.errorCodes()));
+  forgotten = new FinalizationRegistry(release);
   ready = true;
 }
 
-const check = () => {
+function check() {
   if (!ready) {
     throw new SessionError(
       "not_ready",
       "edge-session is not ready: call init(module) with the module of edge-session/session.wasm first",
     );
   }
-};
-
-export function newRealm(...args) {
-  check();
-  return new Realm(...args);
 }
 
-export function newMemory() {
-  check();
-  return new Memory();
+/** Numbers that the core need not keep any more. It is told with the next call. */
+const ended = [];
+
+/** Lets go of what the core keeps under `number`. */
+export function release(number) {
+  ended.push(number);
 }
 
+const released = () => (ended.length > 0 ? new Uint32Array(ended.splice(0)) : undefined);
+
+/** Releases `number` when `object` is gone, unless it is unwatched before. */
+export const watch = (object, number) => forgotten.register(object, number, object);
+export const unwatch = (object) => forgotten.unregister(object);
+
+/** A token, a nonce and what a retry needs, of the longest step there is. */
+const bytes = new Uint8Array(128);
+
+/** Random bytes for a step of the core; undefined where there are none, as at module scope. */
+export function dice() {
+  try {
+    return crypto.getRandomValues(bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+/** An answer of the core: the named JSON of its first line, and the `lines` behind it. */
+function read(text) {
+  const at = text.indexOf("\n");
+  if (at < 0) return JSON.parse(text);
+  const told = JSON.parse(text.slice(0, at));
+  told.lines = text.slice(at + 1).split("\n");
+  return told;
+}
+
+export function configure(input) {
+  check();
+  return read(glue.configure(JSON.stringify(input), released()));
+}
+
+export const begin = (realm, handle, operation, cookie, changes, now, dice) =>
+  read(glue.begin(realm, handle, JSON.stringify(operation), cookie, changes, now, dice, released()));
+
+export const reply = (handle, record, rest, now, dice) => read(glue.reply(handle, record, rest, now, dice, released()));
+
+export const stats = (realm) => JSON.parse(glue.stats(realm));
+
+export const { vary } = glue;
+
+/** A random id of 256 bits in base64url. */
 export function newSessionId() {
   check();
-  return generateSessionId();
+  let id;
+  try {
+    id = crypto.getRandomValues(new Uint8Array(32));
+  } catch {
+    throw new SessionError(
+      "not_ready",
+      "there is no randomness here: Workers give none at module scope, so make session ids inside the fetch handler",
+    );
+  }
+  return btoa(String.fromCharCode(...id)).replaceAll("+", "-").replaceAll("/", "_").replace("=", "");
 }
-
-export { Handle };

@@ -3,11 +3,11 @@
 // HTTP status, seconds to retry after, whether it is a refusal: by code, told by the core.
 let codes = {};
 
-export function learnCodes(text) {
-  codes = JSON.parse(text);
+export function learnCodes(told) {
+  codes = told;
 }
 
-const of = (code) => codes[code] ?? [500, 0, 0];
+const of = (code) => codes[code] ?? { status: 500 };
 
 /** A failure of this package, by its stable `code`. The message is for people and may change. */
 export class SessionError extends Error {
@@ -18,12 +18,12 @@ export class SessionError extends Error {
 
   /** The HTTP status that an answer with this code carries. */
   get status() {
-    return of(this.code)[0];
+    return of(this.code).status;
   }
 
   /** Seconds after which trying again makes sense; none where that cannot help. */
   get retryAfter() {
-    return of(this.code)[1] || undefined;
+    return of(this.code).retryAfter;
   }
 
   /** This error as a response: `application/problem+json` (RFC 9457). */
@@ -50,7 +50,7 @@ for (const type of [SessionError, SessionExpired]) {
 }
 
 /** True for what a session says of itself when it cannot be used. */
-export const isRefusal = (error) => error instanceof SessionError && of(error.code)[2] === 1;
+export const isRefusal = (error) => error instanceof SessionError && of(error.code).refusal === true;
 
 /** An error of this code. */
 export function sessionError(code, message, cause) {
@@ -58,17 +58,8 @@ export function sessionError(code, message, cause) {
   return code === "expired" ? new SessionExpired(message, options) : new SessionError(code, message, options);
 }
 
-/** What the core threw, as an error: its records are arrays of code, message and cause. */
-export const fromCore = (thrown) => (Array.isArray(thrown) ? sessionError(...thrown) : thrown);
-
-/** Calls the core. */
-export function call(step) {
-  try {
-    return step();
-  } catch (thrown) {
-    throw fromCore(thrown);
-  }
-}
+/** What the core tells of an error, as one. Of what the store threw it knows the number in `causes`. */
+export const fromCore = ({ code, message, cause }, causes = []) => sessionError(code, message, causes[cause]);
 
 /** Refuses what is no user id: text that the core would read as other text, too. */
 export function checkOwner(owner) {

@@ -113,7 +113,13 @@ export interface ContextLike {
   waitUntil(promise: Promise<unknown>): void;
 }
 
-/** One session in one request: an ordered dictionary of JSON values. */
+/**
+ * One session in one request: an ordered dictionary of JSON values.
+ *
+ * Calls take effect in the order in which they are made, awaited or not. What is decided while a
+ * step waits for the store (`bind`, `create`, …) is carried out when that step has ended; if it is
+ * refused then, the next step says so.
+ */
 export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pairs<T>> {
   /** A session on a connector, opened by a Cookie header or by nothing. */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions, cookieHeader?: string | null);

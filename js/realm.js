@@ -1,20 +1,13 @@
 // Configurations: one core object for each, however often `new Sessions` says the same.
 
-import { newMemory, newRealm } from "./core.js";
-import { call, sessionError } from "./errors.js";
+import { begin, configure, dice, release, stats } from "./core.js";
+import { drive, hear } from "./driver.js";
+import { fromCore, sessionError } from "./errors.js";
 import { MemoryConnector, portTo } from "./connector.js";
 
 // What is known of a connector goes with it.
 const known = new WeakMap();
 const byEnv = new WeakMap();
-
-// The order of `stats` in src/face/js/wire.rs.
-const COUNTS =
-  "requests tableLoads storeLoads reads keysRead puts deletes lists retries conflicts limitFailures tableEntries tableBytes wasmBytes".split(
-    " ",
-  );
-const OUTCOMES =
-  "new loaded rotated pending stale gone expired revoked rejected ambiguous corrupt unavailable".split(" ");
 
 /** Where `storage: "memory"` keeps sessions: for development, since each isolate has its own. */
 let isolateMemory;
@@ -33,29 +26,32 @@ let usedLast;
 let connectors = 0;
 let wasWarned = false;
 
-/** What the core remembers of one connector: made when it is needed, freed with the last realm's core. */
+/** What the core remembers of one connector, by its number: made with the first realm's core, freed with the last's. */
 class CoreMemory {
-  #memory;
+  #number = 0;
   #users = 0;
 
-  take() {
+  /** A core of this memory; `make` makes it, and the memory where there is none. */
+  take(make) {
+    const made = make(this.#number);
     if (this.#users === 0) connectors += 1;
     this.#users += 1;
-    return (this.#memory ??= newMemory());
+    this.#number = made.isolate;
+    return made;
   }
 
   leave() {
     this.#users -= 1;
     if (this.#users > 0) return;
     connectors -= 1;
-    this.#memory.free();
-    this.#memory = undefined;
+    release(this.#number);
+    this.#number = 0;
   }
 }
 
-/** The core object of a realm. */
+/** The core object of a realm, by its number. */
 class Core {
-  #object;
+  #number = 0;
   #memory;
   #realm;
 
@@ -64,30 +60,22 @@ class Core {
     this.#realm = new WeakRef(realm);
   }
 
-  /** The object; `make` makes it, at first and after it was dropped. */
+  /** The number; `make` makes the object, at first and after it was dropped. */
   get(make) {
-    if (!this.#object) {
-      const memory = this.#memory.take();
-      try {
-        this.#object = make(memory);
-      } catch (error) {
-        this.#memory.leave();
-        throw error;
-      }
-    }
+    if (this.#number === 0) this.#number = this.#memory.take(make).realm;
     if (usedLast !== this) {
       cores.delete(this);
       cores.add((usedLast = this));
       if (cores.size > MOST_CORES) cores.values().next().value.#drop();
     }
-    return this.#object;
+    return this.#number;
   }
 
   #drop() {
     cores.delete(this);
     // Sessions that are open have what they need of it.
-    this.#object.free();
-    this.#object = undefined;
+    release(this.#number);
+    this.#number = 0;
     this.#memory.leave();
     this.#realm.deref()?.unlist();
   }
@@ -100,24 +88,27 @@ class Realm {
   #listed;
   #clock;
 
-  constructor(connector, name, known, secret, settings, areVariables, clock) {
+  constructor(connector, name, known, secret, settings, variables, clock) {
     // Kept here, for as long as anything of this configuration is used.
     this.connector = connector;
     this.counts = known.counts;
+    this.port = portTo(connector, name);
     this.#clock = clock ?? Date;
     this.#listed = known.realms;
-    this.#make = (memory) =>
-      call(() => newRealm(portTo(connector, name), memory, secret, settings, areVariables, clock));
+    const { isKv, kind } = this.port;
+    this.#make = (isolate) => {
+      const told = hear(configure({ isolate, isKv, kind, secret, settings, variables }), this);
+      if (told.error) throw fromCore(told.error);
+      // What is to be known of the settings: `settings` of src/face/js/wire.rs. It stays the same.
+      if (this.nothing === undefined) Object.assign(this, told.done);
+      return told.done;
+    };
     this.#kept = new Core(known.memory, this);
-    const [maxDepth, maxKeyBytes, stalenessBound, ...flags] = JSON.parse(this.#core.facts());
-    const [disableWarnings, serverTiming] = flags.map((flag) => flag === 1);
-    this.limits = { maxDepth, maxKeyBytes };
-    this.stalenessBound = stalenessBound;
-    this.disableWarnings = disableWarnings;
-    this.serverTiming = serverTiming;
+    this.#kept.get(this.#make);
   }
 
-  get #core() {
+  /** The core's number for it. */
+  get core() {
     return this.#kept.get(this.#make);
   }
 
@@ -127,42 +118,41 @@ class Realm {
     if (place >= 0) this.#listed.splice(place, 1);
   }
 
+  /** The instant that the clock shows, which is refused where it is not one. */
   now() {
     return read(this.#clock);
   }
 
-  open(cookie, request, context, sink) {
-    this.#checkClock();
-    return this.#core.open(cookie ?? undefined, request ?? undefined, context ?? undefined, sink);
+  /** The same in the middle of a step, which a clock that fails does not stop. */
+  instant() {
+    try {
+      return this.now();
+    } catch {
+      return Date.now();
+    }
   }
 
   stats() {
-    const numbers = JSON.parse(this.#core.stats()).slice(1);
-    const read = (names) => Object.fromEntries(numbers.splice(0, names.length).map((number, i) => [names[i], number]));
-    const stats = { ...read(COUNTS), outcomes: read(OUTCOMES) };
-    stats.requests += this.counts.requests;
-    stats.outcomes.new += this.counts.new;
-    return stats;
+    const told = stats(this.core);
+    told.requests += this.counts.requests;
+    told.outcomes.new += this.counts.new;
+    return told;
   }
 
-  /** A clock of the application's is looked at before the core goes by it. */
-  #checkClock() {
-    if (this.#clock !== Date) read(this.#clock);
+  /** An operation that is not one of a session in a request: what it came to, or the promise of it. */
+  ask(operation, context) {
+    const world = { realm: this, context, causes: [], mints: true };
+    const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
+    const end = ({ error, done }) => {
+      if (error) throw fromCore(error, world.causes);
+      return done;
+    };
+    return told.ask ? drive(told, told.handle, world).then(end) : end(told);
   }
 
-  list(owner) {
-    this.#checkClock();
-    return this.#core.list(owner);
-  }
-
-  revoke(owner, key) {
-    this.#checkClock();
-    return this.#core.revoke(owner, key);
-  }
-
-  revokeAll(owner, except) {
-    this.#checkClock();
-    return this.#core.revokeAll(owner, except);
+  /** What is known now of a session that nobody has. */
+  nobody() {
+    return begin(this.core, 0, { op: "look", loaded: true }, undefined, undefined, this.now()).session;
   }
 }
 
@@ -180,7 +170,7 @@ function realm(connector, name, secret, settings, areVariables, clock) {
     portTo(connector, name); // before anything is kept under it
     known.set(connector, (entry = { memory: new CoreMemory(), realms: [], counts: { requests: 0, new: 0 } }));
   }
-  const key = `${areVariables}\n${secret}\n${settings.join("\n")}`;
+  const key = JSON.stringify([areVariables, secret, settings]);
   let found = entry.realms.find((known) => known.key === key && known.clock === clock);
   if (!found) {
     const made = new Realm(connector, name, entry, secret, settings, areVariables, clock);
@@ -215,7 +205,7 @@ export function realmOf(connector, options) {
   // Mostly it is what the last request said.
   const last = known.get(connector)?.last;
   if (last && saysTheSame(options, secret, clock, last)) return last.realm;
-  const [names, values, settings] = [[], [], []];
+  const [names, values, settings] = [[], [], {}];
   for (const name of Object.keys(options)) {
     if (OWN_OPTIONS.has(name)) continue;
     const value = options[name];
@@ -225,7 +215,7 @@ export function realmOf(connector, options) {
     if (value === null || typeof value === "object" || typeof value === "function") {
       throw sessionError("config", `${name}: give text, a number, true or false`);
     }
-    settings.push(name, String(value));
+    settings[name] = String(value);
   }
   if (clock !== undefined && typeof clock?.now !== "function") {
     throw sessionError("config", "clock: give an object with a method now(), in milliseconds");
@@ -265,10 +255,10 @@ export function realmOfEnv(env) {
   }
   let found = byEnv.get(env);
   if (!found) {
-    const settings = [];
+    const settings = {};
     for (const [name, value] of Object.entries(env)) {
       if (name.startsWith("SESSION_") && name !== "SESSION_SECRET" && typeof value === "string") {
-        settings.push(name, value);
+        settings[name] = value;
       }
     }
     const secret = ring(env.SESSION_SECRET, "the secret SESSION_SECRET");
@@ -279,19 +269,22 @@ export function realmOfEnv(env) {
   return found;
 }
 
-/** What the core tells events to, a line of JSON each, where `onEvent` is given. */
+/** What takes events, each an object, where `onEvent` is given. */
 export function sinkOf(onEvent) {
   if (onEvent === undefined || onEvent === null) return undefined;
   if (typeof onEvent !== "function") throw sessionError("config", "onEvent: give a function that takes an event");
-  return (line) => {
+  return (event) => {
     try {
-      onEvent(JSON.parse(line));
+      onEvent(event);
     } catch (error) {
       // It is no part of the request.
       console.warn(`edge-session: onEvent failed: ${error?.message ?? error}`);
     }
   };
 }
+
+/** Takes events where the settings have them on the console, a line of JSON each. */
+export const toConsole = (event) => console.log(JSON.stringify(event));
 
 const ownClock = (connector) =>
   connector instanceof MemoryConnector && connector.clock !== Date ? connector.clock : undefined;

@@ -1,25 +1,17 @@
 // SessionStore: a dictionary with a life cycle.
 //
-// The dictionary is here; the rules are in the core (`src/`), which is asked once for each step.
-// Steps that wait for storage follow each other, so that concurrent calls on one session are fine.
+// The dictionary is here; the rules are in the core (`src/`), which is asked once for each step and
+// tells what is known of the session with each answer. Calls follow each other in their order, so
+// that concurrent calls on one session are fine.
 
-import { newSessionId } from "./core.js";
-import { call, checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
+import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
+import { drive, hear } from "./driver.js";
+import { checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
 import { Table } from "./values.js";
-import { realmOf, sinkOf } from "./realm.js";
-import { atEnd } from "./tasks.js";
+import { realmOf, sinkOf, toConsole } from "./realm.js";
 
 /** Says that a session is opened by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
-
-const VALUES = ["+", "-"];
-const FLASH = ["!", "_"];
-
-/** What is known of a session that no cookie came for: the order of `Facts` in src/face/js/wire.rs. */
-const NOTHING = [null, 1, 0, null, null, null, null, null, 0, 0, 0];
-
-/** Changes to tell, where there are none. */
-const NOTHING_NEW = { text: "", confirm() {} };
 
 const committedError = () =>
   sessionError("committed", "the session was committed with the response: change it before that");
@@ -35,26 +27,26 @@ export class SessionStore {
   /** The Cookie header; undefined until it is looked for, where a request came. */
   #cookie;
   #sink;
-  /** The core's part, made when it is needed: a visitor without a cookie costs none. */
+  /** The core's number for this session, which has one when it is needed: a visitor without a cookie costs none. */
   #handle;
-  #released = false;
-
-  #phase = "u";
-  #outcome = "new";
-  #destroyed = false;
-  /** Why nothing can be read, where the load could not be trusted. */
-  #closed;
+  /** What the core has told of the session last: `session` of src/face/js/wire.rs. */
+  #known;
+  /** What the store has thrown. */
+  #causes = [];
+  /** True when this side has nothing left to do: what is read is what was known. */
+  #isCommitted = false;
+  #isReleased = false;
   #refusal;
   #accessed = false;
   #values;
   #flash;
-  /** What the core says of the session, or the JSON of it; undefined where it has to be asked. */
-  #facts;
+  /** True where something was to be changed since the core was told of changes. */
+  #edited = false;
   /** How many steps are under way, or wait for another; and the last of them. */
   #steps = 0;
   #last;
-  /** Intents that came while a step was under way. */
-  #deferred = [];
+  /** Why an intent failed that came while a step was under way: the next step says so. */
+  #trouble;
   /** Looks for changes after the commit; true where there is something to look at. */
   #watching = false;
 
@@ -71,11 +63,12 @@ export class SessionStore {
       this.#cookie = checkCookie(cookieHeader ?? null);
     }
     this.#realm.counts.requests += 1;
+    this.#known = this.#realm.unopened;
   }
 
   /** A random id of 256 bits in base64url, tied to no session. */
   static generateSessionId() {
-    return call(newSessionId);
+    return newSessionId();
   }
 
   // --- reading ---------------------------------------------------------------------------------
@@ -130,17 +123,18 @@ export class SessionStore {
   /** All values as one live object; changes in it, nested ones too, are noticed at the next save. */
   get data() {
     const view = this.#read().view();
-    return this.#phase === "c" ? late(view) : view;
+    return this.#isCommitted ? late(view) : view;
   }
 
   set data(values) {
     if (typeof values !== "object" || values === null || Array.isArray(values)) {
       throw sessionError("invalid_value", "data is an object of keys and values");
     }
-    const table = this.#edit();
+    const table = this.#tables();
     const written = Object.keys(values)
       .filter((key) => values[key] !== undefined)
       .map((key) => [key, values[key], table.write(key, values[key])]);
+    this.#edit();
     for (const key of table.keys()) if (values[key] === undefined || !Object.hasOwn(values, key)) table.delete(key);
     for (const row of written) table.put(...row);
   }
@@ -148,7 +142,8 @@ export class SessionStore {
   // --- changing --------------------------------------------------------------------------------
 
   set(key, value) {
-    this.#edit().set(key, value);
+    const text = this.#tables().write(key, value);
+    this.#edit().put(key, value, text);
     return this;
   }
 
@@ -176,11 +171,12 @@ export class SessionStore {
   }
 
   update(values) {
-    const table = this.#edit();
+    const table = this.#tables();
     const pairs = typeof values?.[Symbol.iterator] === "function" ? [...values] : Object.entries(values);
     const written = pairs
       .filter(([, value]) => value !== undefined)
       .map(([key, value]) => [key, value, table.write(key, value)]);
+    this.#edit();
     for (const row of written) table.put(...row);
     return this;
   }
@@ -193,14 +189,16 @@ export class SessionStore {
   setDefault(key, value) {
     const found = this.#read().get(key);
     if (found !== undefined) return found;
-    this.#edit().set(key, value);
+    this.set(key, value);
     return value;
   }
 
   /** Leaves a value that is read once, by a later request as a rule. */
   flash(key, value) {
+    this.#tables();
+    const text = this.#flash.write(key, value);
     this.#edit();
-    this.#flash.set(key, value);
+    this.#flash.put(key, value, text);
     return this;
   }
 
@@ -218,45 +216,44 @@ export class SessionStore {
 
   /** What the load found. */
   get outcome() {
-    this.#accessed = true;
-    return this.#outcome;
+    return this.#fact("outcome");
   }
 
   /** The public name of the session; null before `create` or the first save. */
   get sessionKey() {
-    return this.#fact(0);
+    return this.#fact("sessionKey") ?? null;
   }
 
   get isNew() {
-    return this.#fact(1) === 1;
+    return this.#fact("isNew") === true;
   }
 
   get version() {
-    return this.#fact(2);
+    return this.#fact("version");
   }
 
   get createdAt() {
-    return date(this.#fact(3));
+    return date(this.#fact("createdAt"));
   }
 
   get owner() {
     this.#read();
-    return this.#fact(4);
+    return this.#known.owner ?? null;
   }
 
   get authTime() {
     this.#read();
-    return date(this.#fact(5));
+    return date(this.#known.authTime);
   }
 
   get idleExpiresAt() {
     this.#read();
-    return date(this.#opened(7));
+    return date(this.#ends().idleEnd);
   }
 
   get expireAtBrowserClose() {
     this.#read();
-    return this.#opened(8) === 1;
+    return this.#ends().browserClose === true;
   }
 
   get accessed() {
@@ -280,22 +277,19 @@ export class SessionStore {
   }
 
   get modified() {
-    if (this.#phase !== "l") return false;
     this.#tell();
     // What this request has changed, by calls that are looks themselves.
-    return this.#known(9) === 1;
+    return this.#known.modified === true;
   }
 
   set modified(modified) {
-    this.#edit();
-    this.#intend((handle, changes) => handle.setModified(changes, Boolean(modified)));
+    this.#intend({ op: "modified", value: Boolean(modified) });
   }
 
   /** True where a commit would write to the store or set a cookie. */
   needsUpdate() {
-    if (this.#phase !== "l") return false;
     this.#tell();
-    return this.#fact(10) === 1;
+    return this.#fact("needsUpdate") === true && !this.#isCommitted;
   }
 
   getExpiryAge() {
@@ -306,54 +300,42 @@ export class SessionStore {
 
   getExpiryDate() {
     this.#read();
-    return new Date(this.#opened(6));
+    return new Date(this.#ends().end);
   }
 
   setExpiry(expiry) {
     const [kind, value] = readExpiry(expiry);
-    this.#edit();
-    this.#intend((handle, changes) => {
-      if (changes) handle.apply(changes);
-      handle.setExpiry(kind, value);
-    });
+    this.#read();
+    this.#intend({ op: "expiry", kind, value });
   }
 
   csrfToken() {
     this.#read();
-    if (this.#steps > 0) throw busy("csrfToken");
-    let token;
-    this.#intend((handle, changes) => (token = handle.csrfToken(changes)));
-    return token;
+    if (this.#steps > 1) throw busy("csrfToken");
+    return this.#take(this.#begin({ op: "csrf" }, this.#steps > 0 ? "" : this.#changes()));
   }
 
   verifyCsrf(token) {
     this.#read();
-    if (this.#steps > 0) throw busy("verifyCsrf");
-    this.#guard(() => this.#core().verifyCsrf(String(token)));
+    if (this.#steps > 1) throw busy("verifyCsrf");
+    this.#take(this.#begin({ op: "verify", token: String(token) }));
   }
 
   // --- intents ---------------------------------------------------------------------------------
 
   /** Begins a new session: new token, lineage and key; nothing is written before the commit. */
   create() {
-    this.#mayIntend();
-    this.#intend((handle, changes) => handle.create(changes));
+    this.#intend({ op: "create" });
   }
 
   /** Gives the session a new token and key; lineage and data stay. */
   cycleKey() {
-    this.#mayIntend();
-    this.#intend((handle, changes) => {
-      if (changes) handle.apply(changes);
-      handle.cycleKey();
-    });
+    this.#intend({ op: "cycle" });
   }
 
   /** Login: binds the session to a user, under a new lineage. */
   bind(owner, { keep = true } = {}) {
-    checkOwner(owner);
-    if (this.#phase !== "l") this.#mayIntend();
-    this.#intend((handle, changes) => handle.bind(changes, owner, keep));
+    this.#intend({ op: "bind", owner: checkOwner(owner), keep: Boolean(keep) });
   }
 
   // --- steps -----------------------------------------------------------------------------------
@@ -362,45 +344,34 @@ export class SessionStore {
   load({ fresh = false } = {}) {
     return this.#queue(async () => {
       await this.#load(fresh);
-      if (this.#closed) throw this.#refuse(this.#closed);
-      return this.#outcome;
+      this.#checkLoad();
+      return this.#known.outcome;
     });
   }
 
   /** Saves what has changed now, rather than with the commit. */
   save() {
-    return this.#queue(async () => {
-      this.#mayIntend();
-      const { text, confirm } = this.#changes();
-      const handle = this.#core();
-      try {
-        await this.#step(() => handle.save(text), confirm);
-      } finally {
-        this.#refresh();
-      }
-    });
+    return this.#queueTold({ op: "save" });
   }
 
   /** Logout: ends the session now, wherever it is used. */
   destroy() {
-    return this.#queue(() => this.#end((handle) => handle.destroy()));
+    return this.#queue(this.#ending({ op: "destroy" }));
   }
 
   /** Logout that goes on anonymously, with the values of the keys in `keep`. */
   flush({ keep = [] } = {}) {
+    const kept = [...keep].map(String);
+    let changes = "";
+    let problem;
+    try {
+      if (kept.length > 0) changes = this.#changes(new Set(kept));
+    } catch (error) {
+      problem = error; // told when the session has ended, which comes first
+    }
+    const end = this.#ending({ op: "flush", keep: kept }, changes);
     return this.#queue(async () => {
-      const kept = [...keep].map(String);
-      let problem;
-      if (this.#phase === "l" && !this.#destroyed && !this.#closed && kept.length > 0) {
-        try {
-          const { text, confirm } = this.#changes(new Set(kept));
-          this.#core().apply(text);
-          confirm();
-        } catch (error) {
-          problem = fromCore(error); // told when the session has ended, which comes first
-        }
-      }
-      await this.#end((handle) => handle.flush(kept), true);
+      await end();
       if (problem) throw problem;
     });
   }
@@ -408,22 +379,29 @@ export class SessionStore {
   /** True where a session is there and alive: this one, or that of a session key. */
   exists(key) {
     return this.#queue(async () => {
-      if (key !== undefined) return this.#aside((handle) => handle.exists(String(key)));
-      if (this.#phase === "u") {
-        await this.#load(false);
-        if (this.#closed) throw this.#refuse(this.#closed);
-      }
-      if (this.#released) return this.#fact(1) === 0 && !this.#destroyed;
-      return this.#step(() => this.#core().exists(undefined));
+      if (key !== undefined) return this.#aside({ op: "exists", key: String(key) });
+      await this.#load(false);
+      this.#checkLoad();
+      return this.#known.isStored === true;
     });
   }
 
   /** Ends a session at once: this one, or that of a session key. */
   delete(key) {
+    if (key === undefined) return this.destroy();
+    const text = String(key);
     return this.#queue(async () => {
-      if (key === undefined) return this.#end((handle) => handle.destroy());
-      if (this.#released) return this.#aside((handle) => handle.delete(String(key)));
-      return this.#end((handle) => handle.delete(String(key)));
+      if (!this.#handle) {
+        if (text === this.#known.sessionKey) throw committedError();
+        await this.#aside({ op: "deleteOther", key: text });
+        return;
+      }
+      try {
+        await this.#step({ op: "delete", key: text });
+      } finally {
+        // It was this one.
+        if (this.#known.edits) this.#abandon()?.reset([], []);
+      }
     });
   }
 
@@ -435,7 +413,7 @@ export class SessionStore {
   }
 
   toString() {
-    return `SessionStore(${this.#fact(0) ?? "no key"}, ${this.#outcome})`;
+    return `SessionStore(${this.sessionKey ?? "no key"}, ${this.#known.outcome})`;
   }
 
   get [Symbol.toStringTag]() {
@@ -443,62 +421,136 @@ export class SessionStore {
   }
 
   [Symbol.for("nodejs.util.inspect.custom")](_depth, options, inspect) {
-    const readable = this.#phase !== "u" && !this.#closed;
-    const shown = readable ? this.#values.view() : {};
+    const shown = this.#known.hides ? {} : this.#tables().view();
     return inspect ? `${this} ${inspect({ ...shown }, options)}` : this.toString();
   }
 
   // --- the doors -------------------------------------------------------------------------------
 
+  #mayRead() {
+    const { hides } = this.#known;
+    // Committed without a load: empty, as a new session is.
+    if (hides && !(this.#isCommitted && hides.code === "not_loaded")) throw this.#refused(hides);
+  }
+
+  /** Why the load cannot be trusted, if so. */
+  #checkLoad() {
+    const { hides } = this.#known;
+    if (hides && hides.code !== "not_loaded") throw this.#refused(hides);
+  }
+
   #read() {
     this.#accessed = true;
-    if (this.#phase === "u") throw notLoaded();
-    if (this.#closed) throw this.#refuse(this.#closed);
-    if (this.#watching && this.#released) this.#watching();
-    // Committed without a load: empty, as a new session is.
-    if (!this.#values) this.#makeTables();
-    return this.#values;
+    this.#mayRead();
+    if (this.#watching && this.#isReleased) this.#watching();
+    return this.#tables();
   }
 
   #edit() {
-    this.#read();
-    this.#mayIntend();
-    this.#facts = undefined;
+    const table = this.#read();
+    if (this.#isCommitted) throw committedError();
+    if (this.#known.edits) throw this.#refused(this.#known.edits);
+    this.#edited = true;
+    return table;
+  }
+
+  #tables() {
+    this.#values ??= new Table(this.#realm);
+    this.#flash ??= new Table(this.#realm);
     return this.#values;
   }
 
-  #mayIntend() {
-    if (this.#phase === "u") throw notLoaded();
-    if (this.#phase === "c") throw committedError();
-    if (this.#destroyed) {
-      throw this.#refuse(sessionError("destroyed", "the session was destroyed earlier in this request"));
-    }
+  /** An error that the core has told. */
+  #refused(told) {
+    return this.#noted(told.code === "not_loaded" ? notLoaded() : fromCore(told, this.#causes));
   }
 
-  #refuse(error) {
+  #noted(error) {
     if (isRefusal(error)) this.#refusal = error;
     return error;
   }
 
-  #guard(step) {
+  /** A fact for the application: an answer that is made of it is for this browser only. */
+  #fact(name) {
+    this.#accessed = true;
+    return this.#known[name];
+  }
+
+  /** When the session ends, as it is known now. */
+  #ends() {
+    if (this.#handle && !this.#isCommitted) this.#take(this.#begin({ op: "look" }));
+    const { nothing, unopened } = this.#realm;
+    return this.#known === nothing || this.#known === unopened ? this.#realm.nobody() : this.#known;
+  }
+
+  // --- the core --------------------------------------------------------------------------------
+
+  /** Begins an operation of the core. */
+  #begin(operation, changes) {
+    if (this.#isCommitted) throw committedError();
+    const realm = this.#realm;
+    const isFirst = this.#handle === undefined;
+    const isLoad = operation.op === "load";
+    let cookie;
+    if (isFirst) {
+      cookie = this.#readCookie() ?? undefined;
+      if (this.#listener) operation.reports = true;
+      // Without a cookie nothing was there to load, and nothing was asked.
+      if (this.#known === realm.nothing) {
+        operation.loaded = true;
+        realm.counts.new -= 1; // the core counts it now
+      }
+    }
+    // What a save reads of the request, which a load does not.
+    if (!isLoad && this.#request) operation.request = headOf(this.#request);
+    if (changes && this.#known.edits) changes = undefined;
+    const random = isLoad ? undefined : dice();
+    const told = begin(realm.core, this.#handle ?? 0, operation, cookie, changes || undefined, realm.now(), random);
+    if (!isLoad) this.#request = undefined;
+    if (told.handle !== undefined) watch(this, (this.#handle = told.handle));
+    return hear(told, { sink: this.#listener });
+  }
+
+  get #listener() {
+    return this.#sink ?? (this.#realm.events ? toConsole : undefined);
+  }
+
+  /** A step of the core: what it came to, or the promise of that where the store has to be asked. */
+  #step(operation, changes, context = this.#context) {
+    const told = this.#begin(operation, changes);
+    if (!told.ask) return this.#take(told);
+    const world = {
+      realm: this.#realm,
+      context,
+      sink: this.#listener,
+      causes: this.#causes,
+      mints: operation.op !== "load",
+    };
+    return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told));
+  }
+
+  /** Asks about another session, without touching this one. */
+  async #aside(operation) {
     try {
-      return step();
-    } catch (thrown) {
-      throw this.#refuse(fromCore(thrown));
+      return await this.#realm.ask(operation, this.#context);
+    } catch (error) {
+      throw this.#noted(error);
     }
   }
 
-  #core() {
-    if (this.#handle) return this.#handle;
-    if (this.#released) throw committedError();
-    const cookie = this.#readCookie();
-    this.#handle = this.#realm.open(cookie, this.#request, this.#context, this.#sink);
-    // Without a cookie nothing was there to load, and nothing was asked.
-    if (this.#phase === "l") {
-      this.#handle.load(false);
-      this.#realm.counts.new -= 1; // the core counts it now
+  /** Takes over what the core told when something was done. */
+  #take({ session, data, lines = [], error, done, isOver }) {
+    if (session) this.#known = session;
+    if (isOver) {
+      unwatch(this);
+      this.#handle = undefined;
     }
-    return this.#handle;
+    if (data) {
+      this.#tables().reset(data.values, lines);
+      this.#flash.reset(data.flash, lines.slice(data.values.length));
+    }
+    if (error) throw this.#refused(error);
+    return done;
   }
 
   /** The Cookie header, or null. A session that nobody looks at does not ask for it. */
@@ -512,96 +564,100 @@ export class SessionStore {
     return this.#cookie;
   }
 
-  /** All changes since the core was told last, of `only` these values if given. */
+  /**
+   * The changes since the core was told last, of `only` these values if given, for a call that
+   * tells them: `apply` in src/face/js/wire.rs reads them.
+   */
   #changes(only) {
-    if (this.#phase !== "l" || this.#closed || this.#destroyed) return NOTHING_NEW;
-    const values = this.#values.changes(VALUES, only);
-    const flash = this.#flash.changes(FLASH);
-    if (values === flash) return NOTHING_NEW; // neither has any
-    const lines = (values.cleared ? "\n*" : "") + values.lines + flash.lines;
-    const confirm = () => {
-      values.confirm();
-      flash.confirm();
-    };
-    return { text: lines.slice(1), confirm };
+    if (!this.#values || this.#known.hides || this.#known.edits) return "";
+    const values = this.#values.changes(only);
+    const flash = this.#flash.changes();
+    const head = {};
+    if (values.cleared || flash.cleared) head.clear = true;
+    if (values.removed.length > 0) head.remove = values.removed;
+    if (flash.removed.length > 0) head.take = flash.removed;
+    if (values.keys.length > 0) head.set = values.keys;
+    if (flash.keys.length > 0) head.flash = flash.keys;
+    const text = [JSON.stringify(head), ...values.texts, ...flash.texts].join("\n");
+    values.confirm();
+    flash.confirm();
+    const { isLeftUnsaved } = this.#known;
+    const isEdited = this.#edited;
+    this.#edited = false;
+    // To have changed nothing is a change only of what was to be left unsaved.
+    return text === "{}" && !(isEdited && isLeftUnsaved) ? "" : text;
   }
 
   /** Tells the core what has changed, where it can be told now. */
   #tell() {
-    if (this.#steps > 0) return;
-    const { text, confirm } = this.#changes();
-    if (!text) return;
-    this.#guard(() => this.#core().apply(text));
-    confirm();
-    this.#facts = undefined;
+    if (this.#steps > 0 || this.#isCommitted) return;
+    const changes = this.#changes();
+    if (changes) this.#take(this.#begin({ op: "tell" }, changes));
   }
 
-  /** Carries out what the core decides at once; after the step under way, if there is one. */
-  #intend(intent) {
+  // --- one call after the other ----------------------------------------------------------------
+
+  /** Carries out what the core decides at once; after the steps under way, if there are any. */
+  #intend(operation) {
     this.#accessed = true;
-    if (this.#steps > 0) {
-      this.#deferred.push(intent);
+    if (this.#isCommitted) throw committedError();
+    const changes = this.#changes();
+    if (this.#steps === 0) {
+      this.#step(operation, changes);
       return;
     }
-    this.#now(intent);
+    this.#after(() => {
+      try {
+        this.#step(operation, changes);
+      } catch (error) {
+        this.#trouble ??= error;
+      }
+    }, true);
   }
 
-  #now(intent) {
-    this.#guard(() => {
-      const { text, confirm } = this.#changes();
-      intent(this.#core(), text);
-      confirm();
-    });
-    this.#refresh();
-  }
-
-  /** A fact for the application: an answer that is made of it is for this browser only. */
-  #fact(index) {
-    this.#accessed = true;
-    return this.#known(index);
-  }
-
-  #known(index) {
-    if (this.#facts === undefined) {
-      if (!this.#handle) return NOTHING[index];
-      this.#facts = this.#handle.facts();
-    }
-    if (typeof this.#facts === "string") this.#facts = JSON.parse(this.#facts);
-    return this.#facts[index];
-  }
-
-  /** A fact that the core has to be opened for. */
-  #opened(index) {
-    if (!this.#released) this.#core();
-    return this.#fact(index);
-  }
-
-  /** One step of the application's after the other. */
+  /** A step of the application's, when those before it have ended. */
   #queue(step) {
     this.#accessed = true;
-    return (this.#last = this.#after(this.#last, step));
+    return this.#after(step);
   }
 
-  async #after(before, step) {
+  /** The same for a step that is told what has changed until now. */
+  #queueTold(operation) {
+    let changes;
+    let problem;
+    try {
+      changes = this.#changes();
+    } catch (error) {
+      problem = error;
+    }
+    return this.#queue(async () => {
+      if (problem) throw problem;
+      await this.#step(operation, changes);
+    });
+  }
+
+  #after(step, isIntent = false) {
+    return (this.#last = this.#begun(step, this.#last, isIntent));
+  }
+
+  async #begun(step, before, isIntent) {
     this.#steps += 1;
     try {
       if (this.#steps > 1) await before.then(nothing, nothing);
-      this.#undefer();
+      if (this.#trouble && !isIntent) {
+        const trouble = this.#trouble;
+        this.#trouble = undefined;
+        throw trouble;
+      }
       return await step();
     } finally {
       this.#steps -= 1;
     }
   }
 
-  /** Carries out the intents that came while a step was under way. */
-  #undefer() {
-    if (this.#deferred.length > 0) for (const intent of this.#deferred.splice(0)) this.#now(intent);
-  }
-
   /** The same for a step that may be done at once; then there is no promise. */
   #soon(step) {
-    if (this.#steps > 0) return this.#queue(step);
-    this.#undefer();
+    if (this.#steps > 0 || this.#trouble) return this.#queue(step);
     const result = step();
     if (!(result instanceof Promise)) return result;
     this.#steps += 1;
@@ -612,100 +668,33 @@ export class SessionStore {
     return (this.#last = result);
   }
 
-  /** A step of the core, and what is made of its answer: at once where the core need not wait. */
-  #step(step, before, after = same) {
-    let answer;
-    try {
-      answer = step();
-      before?.();
-    } catch (thrown) {
-      throw this.#refuse(fromCore(thrown));
-    }
-    return typeof answer === "number" ? this.#wait(answer, after) : after(answer);
+  /** A step that ends the session. What was set before it, and is not kept, ends with it. */
+  #ending(operation, changes) {
+    if (!this.#isCommitted) this.#abandon();
+    return async () => {
+      if (this.#isCommitted) throw committedError();
+      await this.#step(operation, changes);
+    };
   }
 
-  #wait(task, after) {
-    return new Promise((resolve, reject) => {
-      atEnd(task, (told, isError) => {
-        try {
-          if (isError) throw this.#refuse(fromCore(told));
-          resolve(after(told));
-        } catch (error) {
-          reject(error);
-        }
-      });
-    });
-  }
-
-  async #end(step, flushes = false) {
-    if (this.#phase === "c") throw committedError();
-    const handle = this.#core();
-    try {
-      await this.#step(() => step(handle));
-    } finally {
-      // What the core was not told yet ends with the session.
-      this.#refresh((destroyed) => flushes || destroyed);
-    }
-  }
-
-  /** Asks about another session, without touching this one. */
-  async #aside(step) {
-    const handle = this.#realm.open();
-    try {
-      return await this.#step(() => step(handle));
-    } finally {
-      handle.free();
-    }
+  #abandon() {
+    this.#flash?.abandon();
+    this.#values?.abandon();
+    return this.#values;
   }
 
   #load(fresh) {
-    if (this.#phase === "c" || (this.#phase === "l" && !fresh)) return undefined;
+    const { hides } = this.#known;
+    if (this.#isCommitted || (hides?.code !== "not_loaded" && !fresh)) return undefined;
     if (!this.#handle && this.#readCookie() === null) return this.#loadNothing();
-    const { text, confirm } = this.#changes();
-    const handle = this.#core();
-    if (text) handle.apply(text);
-    confirm();
-    return this.#step(() => handle.load(fresh), undefined, (told) => this.#take(told));
+    return this.#step({ op: "load", fresh });
   }
 
   /** There is nothing to load where no cookie came. */
   #loadNothing() {
-    if (this.#phase !== "l") this.#realm.counts.new += 1;
-    this.#phase = "l";
-    this.#makeTables();
-  }
-
-  #makeTables() {
-    this.#values ??= new Table(this.#realm.limits);
-    this.#flash ??= new Table(this.#realm.limits);
-  }
-
-  /** Takes over what a load told: the state, or why it cannot be trusted. */
-  #take(told) {
-    if (typeof told === "string") {
-      this.#apply(told);
-    } else {
-      this.#refresh();
-      this.#closed = fromCore(told);
-    }
-  }
-
-  #refresh(forgets) {
-    this.#apply(call(() => this.#handle.state()), forgets);
-  }
-
-  #apply(state, forgets) {
-    const lines = state.split("\n");
-    const head = lines[0];
-    this.#phase = head[0];
-    this.#destroyed = head[1] === "1";
-    if (head[2] === "0") this.#closed = undefined;
-    this.#outcome = head.slice(3);
-    this.#facts = lines[1];
-    const { limits } = this.#realm;
-    const forget = forgets?.(this.#destroyed);
-    const end = fill((this.#values ??= new Table(limits)), lines[2], lines, 4, forget);
-    fill((this.#flash ??= new Table(limits)), lines[3], lines, end, forget);
+    if (this.#known === this.#realm.nothing) return;
+    this.#realm.counts.new += 1;
+    this.#known = this.#realm.nothing;
   }
 
   // --- for Sessions ----------------------------------------------------------------------------
@@ -718,19 +707,15 @@ export class SessionStore {
       /** Commits: the Set-Cookie values, and whether the answer depends on the session. */
       commit(session, status, context) {
         // Nobody looked at it: there is nothing to decide.
-        if (!session.#handle && session.#steps === 0 && !session.#accessed && session.#phase !== "c") {
-          session.#phase = "c";
-          session.#released = true;
-          return NO_HEADERS;
+        if (!session.#handle && session.#steps === 0 && !session.#accessed && !session.#isCommitted) {
+          session.#isCommitted = session.#isReleased = true;
+          return session.#headers();
         }
-        return session.#soon(() => session.#commit(status, context));
+        return session.#soon(() => session.#commit(status, context ?? session.#context));
       },
 
       /** The headers for what was done already, where the commit failed. */
-      done(session) {
-        if (!session.#handle) return NO_HEADERS;
-        return session.#queue(() => session.#headers(call(() => session.#handle.done())));
-      },
+      done: (session) => (session.#steps > 0 ? session.#queue(() => session.#headers()) : session.#headers()),
 
       release: (session) => session.#release(),
       warn: (session, message) => {
@@ -740,57 +725,44 @@ export class SessionStore {
   }
 
   #commit(status, context) {
-    if (this.#phase === "c") throw committedError();
-    let text = "";
+    if (this.#isCommitted) throw committedError();
+    let changes = "";
     let problem;
-    if (status < 500) {
-      try {
-        text = this.#changes().text;
-        this.#watching = this.#phase === "l" && !this.#destroyed && this.#values.isShared;
-      } catch (error) {
-        problem = error; // nothing is put then
-      }
+    try {
+      changes = this.#changes();
+    } catch (error) {
+      if (status < 500) problem = error; // nothing is put then
     }
-    const timed = this.#realm.serverTiming && this.#accessed;
-    if (!text && !problem && !timed && this.#isDone()) {
-      this.#phase = "c";
-      this.#released = true;
-      return { cookies: [], depends: this.#accessed };
-    }
-    const handle = this.#core();
+    const { hides, edits, hasWork, timing } = this.#known;
+    this.#watching = status < 500 && !problem && !hides && !edits && this.#values?.isShared === true;
+    const isTimed = this.#realm.serverTiming && this.#accessed && timing === undefined;
+    const isDone = !changes && !problem && !isTimed && !(hasWork && status < 500);
+    let step;
+    if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, changes, context);
     // Whatever comes of it, it was the last step.
-    this.#phase = "c";
-    return this.#step(() => handle.commit(text, problem ? 500 : status, context ?? undefined), undefined, (told) => {
+    this.#isCommitted = true;
+    const end = () => {
       if (problem) throw problem;
-      return this.#headers(told);
-    });
+      return this.#headers();
+    };
+    return step instanceof Promise ? step.then(end) : end();
   }
 
-  /** True where a commit would do nothing, as the core has said before: it need not be asked again. */
-  #isDone() {
-    if (!this.#handle) return true;
-    const facts = this.#facts;
-    // The last of them is `needsUpdate`, and they are a text until somebody looks at one.
-    return typeof facts === "string" ? facts.endsWith(",0]") : facts?.at(-1) === 0;
-  }
-
-  #headers(told) {
-    const [depends, facts, timing, ...cookies] = told.split("\n");
-    if (facts) this.#facts = facts;
-    return { cookies, depends: depends === "1" || this.#accessed, timing };
+  #headers() {
+    const { cookies = [], timing } = this.#known;
+    return { cookies, depends: this.#accessed || cookies.length > 0, timing };
   }
 
   /** Lets go of the core's part: what can still be read is here. */
   #release() {
-    const handle = this.#handle;
-    this.#phase = "c";
+    this.#isCommitted = true;
     // A step that nobody waited for needs it still; it goes with the session then.
     if (this.#steps > 0) return;
-    this.#released = true;
-    if (handle) {
-      this.#facts ??= handle.facts();
+    this.#isReleased = true;
+    if (this.#handle !== undefined) {
+      unwatch(this);
+      release(this.#handle);
       this.#handle = undefined;
-      handle.free();
     }
     if (this.#watching && !this.#realm.disableWarnings) this.#watch();
     else this.#watching = false;
@@ -817,23 +789,22 @@ export class SessionStore {
 const LATE = 1000;
 
 const nothing = () => {};
-const same = (answer) => answer;
 
-/** Fills a table with the keys and, from the line `at` on, the texts that the core told. */
-function fill(table, keys, lines, at, forget) {
-  if (keys === "[]" && table.isUntouched) return at;
-  const names = JSON.parse(keys);
-  if (forget) table.forget();
-  table.reset(names, lines.slice(at, at + names.length));
-  return at + names.length;
+/** What a save reads of a request. One whose method is not known may be a form's. */
+function headOf({ method = "unknown", headers, cf }) {
+  const country = cf?.country;
+  return {
+    method,
+    site: headers.get("sec-fetch-site") ?? undefined,
+    userAgent: headers.get("user-agent") ?? undefined,
+    country: typeof country === "string" ? country : undefined,
+  };
 }
 
 function checkCookie(cookie) {
   if (cookie === null || typeof cookie === "string") return cookie;
   throw sessionError("invalid_value", "a session is opened by a Cookie header, which is text, or by nothing");
 }
-
-const NO_HEADERS = { cookies: [], depends: false };
 
 /** The view of a committed session: reading is allowed, a change is the error. */
 function late(value) {
@@ -854,16 +825,22 @@ function late(value) {
 
 function readExpiry(expiry) {
   if (expiry === null || expiry === undefined) return ["default", 0];
-  // The core rounds, so that no fraction becomes 0.
-  if (isNumber(expiry)) return ["after", expiry];
+  if (isNumber(expiry)) return ["after", thousandths(expiry)];
   if (expiry instanceof Date && !Number.isNaN(expiry.getTime())) return ["at", expiry.getTime()];
   const idle = expiry?.idle;
   if (idle === null) return ["idle", 0];
-  if (isNumber(idle) && idle >= 0) return ["idle", idle];
+  if (isNumber(idle) && idle >= 0) return ["idle", thousandths(idle)];
   throw sessionError(
     "invalid_value",
     "an expiry is a number of seconds, a Date, {idle: seconds}, {idle: null} for no idle limit, or null for the settings' own",
   );
+}
+
+/** Thousandths of a second, away from 0: the core rounds to seconds, so that no fraction becomes none. */
+function thousandths(seconds) {
+  const most = Number.MAX_SAFE_INTEGER;
+  const exact = seconds * 1000;
+  return Math.min(Math.max(exact < 0 ? Math.floor(exact) : Math.ceil(exact), -most), most);
 }
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
@@ -871,7 +848,7 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 /** A value in an error: its type where it is not a number, since it may be a secret. */
 const shown = (value) => (typeof value === "number" || value === undefined ? String(value) : `a ${typeof value}`);
 
-const date = (milliseconds) => (milliseconds === null ? null : new Date(milliseconds));
+const date = (milliseconds) => (milliseconds === undefined ? null : new Date(milliseconds));
 
 const missing = (key) => sessionError("missing_key", `the session has no key ${JSON.stringify(key)}`);
 

@@ -1,9 +1,9 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
-import { checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
+import { vary } from "./core.js";
+import { checkOwner, isRefusal, sessionError } from "./errors.js";
 import { realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
-import { later } from "./tasks.js";
 
 const BY_REALM = Symbol("realm");
 
@@ -58,7 +58,7 @@ export class Sessions {
 
   /** Carries out what the request decided, and gives the response with its headers. */
   async commit(session, response, ctx) {
-    return withHeaders(response, await this.#commit(session, response.status, ctx));
+    return this.#withHeaders(response, await this.#commit(session, response.status, ctx));
   }
 
   /** The same for frameworks that build their own response: the header fields to put on it. */
@@ -67,35 +67,31 @@ export class Sessions {
     if (!Number.isInteger(status) || status < 100 || status > 599) {
       throw sessionError("invalid_value", "status is that of the answer: a whole number from 100 to 599");
     }
-    write(headers, await this.#commit(session, status, ctx));
+    this.#write(headers, await this.#commit(session, status, ctx));
     return headers;
   }
 
   /** The live sessions of a user, the one written last first. */
   async list(owner) {
-    const flat = await ask(() => this.#realm.list(checkOwner(owner)));
-    const sessions = [];
-    for (let i = 0; i < flat.length; i += 5) {
-      const [key, created, lastWritten, userAgent, place] = flat.slice(i, i + 5);
-      sessions.push({
-        key,
-        created: new Date(created),
-        lastWritten: new Date(lastWritten),
-        userAgent: userAgent ?? null,
-        place: place ?? null,
-      });
-    }
-    return sessions;
+    const listed = await this.#realm.ask({ op: "list", owner: checkOwner(owner) });
+    return listed.map(({ key, created, lastWritten, userAgent = null, place = null }) => ({
+      key,
+      created: new Date(created),
+      lastWritten: new Date(lastWritten),
+      userAgent,
+      place,
+    }));
   }
 
   /** Ends one session of a user. */
   async revoke(owner, key) {
-    await ask(() => this.#realm.revoke(checkOwner(owner), String(key)));
+    await this.#realm.ask({ op: "revoke", owner: checkOwner(owner), key: String(key) });
   }
 
   /** Ends every session of a user, but for that of the session key `except`. */
   async revokeAll(owner, { except } = {}) {
-    await ask(() => this.#realm.revokeAll(checkOwner(owner), except ?? undefined));
+    const spared = except === undefined || except === null ? undefined : String(except);
+    await this.#realm.ask({ op: "revokeAll", owner: checkOwner(owner), except: spared });
   }
 
   #attach(request, context) {
@@ -129,7 +125,7 @@ export class Sessions {
       } catch (error) {
         // What failed after the session refused is answered with the refusal.
         if (!session.refusal) throw error;
-        return withHeaders(session.refusal.toResponse(), await internals.done(session));
+        return this.#withHeaders(session.refusal.toResponse(), await internals.done(session));
       }
       if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
       let headers;
@@ -139,52 +135,39 @@ export class Sessions {
       } catch (error) {
         if (typeof error?.toResponse !== "function") throw error;
         if (!isRefusal(error)) internals.warn(session, `the session could not be saved: ${error.message}`);
-        return withHeaders(error.toResponse(), await internals.done(session));
+        return this.#withHeaders(error.toResponse(), await internals.done(session));
       }
-      return withHeaders(response, headers);
+      return this.#withHeaders(response, headers);
     } finally {
       internals.release(session);
     }
   }
-}
 
-async function ask(step) {
-  try {
-    const told = step();
-    return typeof told === "number" ? await later(told) : told;
-  } catch (thrown) {
-    throw fromCore(thrown);
+  /** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
+  #withHeaders(response, commit) {
+    if (!commit.depends) return response;
+    try {
+      this.#write(response.headers, commit);
+      return response;
+    } catch (error) {
+      // Headers of a redirect or of a fetched response are immutable.
+      if (!(error instanceof TypeError)) throw error;
+    }
+    const copy = new Response(response.body, response);
+    this.#write(copy.headers, commit);
+    return copy;
   }
-}
 
-const NO_STORE = ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control"];
-
-/** Puts a commit's header fields on `headers`. */
-function write(headers, { cookies, depends, timing }) {
-  if (!depends && cookies.length === 0) return;
-  // The first of these is refused where the headers are immutable, before anything has changed.
-  for (const name of NO_STORE) headers.set(name, "no-store");
-  for (const cookie of cookies) headers.append("set-cookie", cookie);
-  if (timing) headers.append("server-timing", timing);
-  const vary = headers.get("vary")?.trim();
-  if (!vary) {
-    headers.set("vary", "Cookie");
-  } else if (!vary.split(",").some((field) => /^\s*(\*|cookie)\s*$/i.test(field))) {
-    headers.set("vary", `${vary}, Cookie`);
+  /** Puts a commit's header fields on `headers`. */
+  #write(headers, { cookies, depends, timing }) {
+    if (!depends) return;
+    const { cacheControl } = this.#realm;
+    // The first of these is refused where the headers are immutable, before anything has changed.
+    for (const name in cacheControl) headers.set(name, cacheControl[name]);
+    for (const cookie of cookies) headers.append("set-cookie", cookie);
+    if (timing) headers.append("server-timing", timing);
+    const existing = headers.get("vary");
+    const merged = existing === null ? "Cookie" : vary(existing);
+    if (merged !== undefined) headers.set("vary", merged);
   }
-}
-
-/** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
-function withHeaders(response, commit) {
-  if (commit.cookies.length === 0 && !commit.depends) return response;
-  try {
-    write(response.headers, commit);
-    return response;
-  } catch (error) {
-    // Headers of a redirect or of a fetched response are immutable.
-    if (!(error instanceof TypeError)) throw error;
-  }
-  const copy = new Response(response.body, response);
-  write(copy.headers, commit);
-  return copy;
 }

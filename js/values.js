@@ -119,16 +119,6 @@ function step(name, first = false) {
   return first ? name : `.${name}`;
 }
 
-/** True where two values that JSON can carry are the same, whatever the order of their keys. */
-function same(one, other) {
-  if (Object.is(one, other)) return true;
-  if (typeof one !== "object" || typeof other !== "object" || one === null || other === null) return false;
-  if (Array.isArray(one) !== Array.isArray(other)) return false;
-  const keys = Object.keys(one);
-  if (keys.length !== Object.keys(other).length) return false;
-  return keys.every((key) => Object.hasOwn(other, key) && same(one[key], other[key]));
-}
-
 const isObject = (value) => typeof value === "object" && value !== null;
 
 /** What stands under a key. */
@@ -138,6 +128,7 @@ class Row {
     this.text = text; // the value's text, undefined where it must be written anew
     this.value = value; // undefined until it is asked for
     this.last = undefined; // its text when it was last compared
+    this.isOver = false; // it ends with the session, unless it is set again
   }
 
   /** The value; parsed when first asked for. */
@@ -149,6 +140,12 @@ class Row {
     }
     return this.value;
   }
+
+  set(value, text) {
+    this.value = value;
+    this.text = isObject(value) ? undefined : text;
+    this.isOver = false;
+  }
 }
 
 /** What tables share while they are empty. Nothing may ever stand in it: it would be everybody's. */
@@ -157,13 +154,13 @@ const refuse = () => {
 };
 const NO_ROWS = Object.assign(new Map(), { set: refuse });
 const NO_KEYS = Object.assign(new Set(), { add: refuse });
-const NO_CHANGES = { cleared: false, lines: "", confirm() {} };
+const NO_CHANGES = { cleared: false, removed: [], keys: [], texts: [], confirm() {} };
 
 /** Keys in order of insertion, values parsed when asked for, and what has changed. */
 export class Table {
   /** Of its own when something is put into it: most requests leave one of a session's tables empty. */
   #rows = NO_ROWS;
-  /** Keys that the core still has and that were removed here. */
+  /** Keys that were removed here, of which the core was not told. */
   #removed = NO_KEYS;
   #cleared = false;
   /** The values as a live object, once somebody has asked for it. */
@@ -203,12 +200,8 @@ export class Table {
   put(key, value, text) {
     this.#look();
     const row = this.#rows.get(key);
-    if (row) {
-      row.value = value;
-      row.text = isObject(value) ? undefined : text;
-    } else {
-      this.#insert(key, new Row(undefined, isObject(value) ? undefined : text, value));
-    }
+    if (row) row.set(value, text);
+    else this.#insert(key, new Row(undefined, isObject(value) ? undefined : text, value));
     if (this.#view) this.#view[key] = value;
   }
 
@@ -216,13 +209,14 @@ export class Table {
     this.#look();
     const row = this.#rows.get(key);
     if (!row) return false;
-    this.#drop(key, row);
+    this.#drop(key);
     if (this.#view) delete this.#view[key];
     return true;
   }
 
   clear() {
     this.#look();
+    if (this.#rows.size === 0) return;
     this.#cleared = true;
     this.#removed.clear();
     this.#rows.clear();
@@ -286,11 +280,8 @@ export class Table {
     if (!view) return;
     for (const [key, row] of this.#rows) {
       const value = view[key];
-      if (value === undefined) this.#drop(key, row);
-      else if (!Object.is(value, row.value)) {
-        row.value = value;
-        row.text = undefined;
-      }
+      if (value === undefined) this.#drop(key);
+      else if (!Object.is(value, row.value)) row.set(value, undefined);
     }
     for (const key of Object.keys(view)) {
       if (view[key] !== undefined && !this.#rows.has(key)) {
@@ -299,8 +290,8 @@ export class Table {
     }
   }
 
-  #drop(key, row) {
-    if (row.base !== undefined) this.#remove(key);
+  #drop(key) {
+    this.#remove(key);
     this.#rows.delete(key);
   }
 
@@ -314,45 +305,50 @@ export class Table {
     this.#removed.add(key);
   }
 
-  /** The text of a row whose value differs from what the core has, else undefined. */
+  /**
+   * The text of a row that the core has otherwise, else undefined. Whether two texts mean the same
+   * is the core's to say, but for what JavaScript cannot tell apart: it would write the core's text
+   * like this, where that is 1.0.
+   */
   #changed(key, row) {
-    if (row.value === undefined) return undefined;
+    if (row.value === undefined || row.isOver) return undefined;
     const text = row.text ?? this.write(key, row.value);
     row.last = text;
     if (text === row.base) return undefined;
-    // The core's text may be written otherwise than ours, and mean the same.
-    if (row.base !== undefined && same(JSON.parse(text), JSON.parse(row.base))) return undefined;
+    if (row.base !== undefined && text === this.write(key, JSON.parse(row.base))) return undefined;
     return text;
   }
 
   /**
-   * What has changed since the core was told last, as the lines that `src/face/js/wire.rs` reads, and
-   * what to call when it has been told. `only` names the keys to tell, by default all.
+   * What has changed since the core was told last: whether all was cleared, the keys that were
+   * removed, and the keys that were set with their texts; and what to call when it is told. `only`
+   * names the keys to tell, by default all.
    */
-  changes([put, remove], only) {
+  changes(only) {
     if (this.isUntouched) return NO_CHANGES;
     this.#look();
-    let lines = "";
-    const told = [];
-    for (const key of this.#removed) lines += `\n${remove}${JSON.stringify(key)}`;
+    const [keys, texts, rows] = [[], [], []];
     for (const [key, row] of this.#rows) {
       if (only && !only.has(key)) continue;
       const text = this.#changed(key, row);
       if (text === undefined) continue;
-      lines += `\n${put}${JSON.stringify(key)}\n${text}`;
-      told.push(row, text);
+      keys.push(key);
+      texts.push(text);
+      rows.push(row);
     }
     const confirm = () => {
       this.#cleared = false;
       this.#removed.clear();
-      for (let i = 0; i < told.length; i += 2) told[i].base = told[i + 1];
+      rows.forEach((row, i) => (row.base = texts[i]));
     };
-    return { cleared: this.#cleared, lines, confirm };
+    return { cleared: this.#cleared, removed: [...this.#removed], keys, texts, confirm };
   }
 
-  /** Drops everything, as if there had been nothing: the session has ended. */
-  forget() {
-    this.clear();
+  /** All of it ends with the session; what is set from now on belongs to the next. */
+  abandon() {
+    this.#look();
+    for (const row of this.#rows.values()) row.isOver = true;
+    this.#removed.clear();
     this.#cleared = false;
   }
 
@@ -366,7 +362,7 @@ export class Table {
       const text = texts[i];
       const row = old.get(key);
       old.delete(key);
-      if (row && (row.base === text || this.#isLocal(key, row))) {
+      if (row && !row.isOver && (row.base === text || this.#isLocal(key, row))) {
         row.base = text;
         this.#rows.set(key, row);
       } else if (!row && (this.#removed.has(key) || this.#cleared)) {

@@ -46,22 +46,14 @@ function held({ __wbindgen_externrefs: table }) {
   return live;
 }
 
-// Objects of the package that live in wasm: made by these exports, ended by the free of their class.
-const MAKERS = /^(realm_new|memory_new|realm_open)$/;
-const FREE = /^__wbg_\w+_free$/;
-let objects = 0;
-
 /** Bytes of wasm memory, what is alive in it, and what has crossed since the last time. */
 export function census() {
   const { into, outOf } = counts;
   counts.into = {};
   counts.outOf = {};
-  for (const [name, count] of Object.entries(into)) {
-    if (MAKERS.test(name)) objects += count;
-    if (FREE.test(name)) objects -= count;
-  }
   return {
-    objects,
+    // Of the package: realms, sessions and what is remembered of a connector.
+    objects: instances.reduce((sum, { kept }) => sum + (kept?.() ?? 0), 0),
     held: instances.reduce((sum, exports) => sum + held(exports), 0),
     memory: instances.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0),
     into,

@@ -1,14 +1,11 @@
 //! A fetch handler's `Request` and context, as far as a session uses them: by functions of our own,
 //! each of which may throw without taking the instance down.
 
-#[cfg(feature = "worker")]
 use std::{cell::RefCell, rc::Rc};
 
-#[cfg(feature = "worker")]
 use futures_util::future::LocalBoxFuture;
 use wasm_bindgen::prelude::*;
 
-#[cfg(feature = "worker")]
 use crate::port::wait_until::WaitUntil;
 use crate::session::presented::RequestHead;
 
@@ -41,16 +38,13 @@ extern "C" {
     #[wasm_bindgen(method, catch)]
     fn get(this: &FetchHeaders, name: &str) -> Result<Option<String>, JsValue>;
 
-    #[cfg(feature = "worker")]
     #[wasm_bindgen(method, catch, js_name = get)]
     fn get_text(this: &FetchHeaders, name: &JsValue) -> Result<Option<String>, JsValue>;
 
-    #[cfg(feature = "worker")]
     #[wasm_bindgen(method, catch, js_name = set)]
     fn set_text(this: &FetchHeaders, name: &JsValue, value: &JsValue) -> Result<(), JsValue>;
 }
 
-#[cfg(feature = "worker")]
 impl FetchContext {
     /// Its `waitUntil`, for futures.
     pub(crate) fn into_wait_until(self) -> Rc<dyn WaitUntil> {
@@ -72,7 +66,6 @@ impl FetchHeaders {
     }
 }
 
-#[cfg(feature = "worker")]
 thread_local! {
     /// Texts that nearly every answer takes, as JavaScript's: decoding them anew is a good part of
     /// what a header costs.
@@ -80,7 +73,6 @@ thread_local! {
 }
 
 /// `text` as JavaScript's, made once.
-#[cfg(feature = "worker")]
 fn kept(text: &'static str) -> JsValue {
     TEXTS.with_borrow_mut(|texts| {
         let found = texts.iter().find(|(known, _)| *known == text);
@@ -93,7 +85,6 @@ fn kept(text: &'static str) -> JsValue {
     })
 }
 
-#[cfg(feature = "worker")]
 impl FetchHeaders {
     /// As [`text`](Self::text), of a header that each request is asked for.
     pub(crate) fn text_of_kept(&self, name: &'static str) -> Option<String> {

@@ -531,12 +531,24 @@ impl SessionStore {
         markers
     }
 
+    /// Whether the application may still decide about the session.
+    pub(crate) fn check_intent(&self) -> Result<(), SessionError> {
+        self.look_at();
+        self.life.check().map_err(|error| self.refuse(error))
+    }
+
+    /// Why the session cannot be changed any more.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn check_open(&self) -> Result<(), SessionError> {
+        match self.life {
+            Life::Unloaded => Ok(()),
+            _ => self.check_intent(),
+        }
+    }
+
     /// The session, where the application may still decide about it.
     fn undecided(&mut self) -> Result<&mut Open, SessionError> {
-        self.look_at();
-        if let Err(error) = self.life.decide() {
-            return Err(self.refuse(error));
-        }
+        self.check_intent()?;
         self.life.decide()
     }
 

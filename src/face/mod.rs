@@ -10,7 +10,7 @@
 pub(crate) mod connector;
 mod csrf;
 pub(crate) mod driver;
-#[cfg(all(target_arch = "wasm32", any(feature = "worker", feature = "js")))]
+#[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod fetch;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod handler;

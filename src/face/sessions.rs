@@ -317,6 +317,16 @@ impl Drop for CommitHeaders {
 }
 
 impl CommitHeaders {
+    /// What an answer that depends on its session carries at least.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn of_session() -> Self {
+        Self {
+            set_cookie: Vec::new(),
+            depends_on_session: true,
+            server_timing: None,
+        }
+    }
+
     /// Values for one `Set-Cookie` field each: append them, never join them.
     ///
     /// ```

@@ -653,6 +653,29 @@ impl SessionStore {
         seen
     }
 
+    /// The values and the flash values, for JavaScript's own dictionary.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn entries(&self) -> Option<[&crate::protocol::data::Table; 2]> {
+        let data = self.life.data().ok()?;
+        Some([&data.values, &data.flash])
+    }
+
+    /// True where what has changed so far is to be left unsaved.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn is_left_unsaved(&self) -> bool {
+        self.life
+            .open()
+            .is_some_and(|open| open.draft.save == Modified::No)
+    }
+
+    /// Counts so many milliseconds in which JavaScript waited for the store.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn waited(&self, milliseconds: i64) {
+        if let Some(timing) = self.shared.timing() {
+            timing.add_waited(milliseconds);
+        }
+    }
+
     /// Remembers a refusal: a closure that fails after it is answered with it.
     pub(crate) fn refuse(&self, error: SessionError) -> SessionError {
         if error.code().is_refusal() {

@@ -53,6 +53,23 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) const ALL: &[Self] = &[
+        Self::New,
+        Self::Loaded,
+        Self::Rotated,
+        Self::Pending,
+        Self::Stale,
+        Self::Gone,
+        Self::Expired,
+        Self::Revoked,
+        Self::Rejected,
+        Self::Ambiguous,
+        Self::Corrupt,
+        Self::Unavailable,
+    ];
+
     /// The stable text of this outcome.
     ///
     /// ```

@@ -137,27 +137,31 @@ impl Life {
     /// What the application wants, where it may change that.
     pub(crate) fn edit(&mut self) -> Result<&mut Draft, SessionError> {
         self.data()?;
+        let draft = &mut self.decide()?.draft;
+        // A later change counts again.
+        if draft.save == Modified::No {
+            draft.save = Modified::Changes;
+        }
+        Ok(draft)
+    }
+
+    /// Whether the application may still decide about the session, whatever the load found.
+    pub(crate) fn check(&self) -> Result<(), SessionError> {
         match self {
+            Self::Open(_) => Ok(()),
             Self::Unloaded => Err(not_loaded()),
-            Self::Ended { .. } => Err(destroyed()),
+            Self::Ended { .. } => Err(refusal(ErrorCode::Destroyed)),
             Self::Committed(_) => Err(committed()),
-            Self::Open(open) => {
-                // A later change counts again.
-                if open.draft.save == Modified::No {
-                    open.draft.save = Modified::Changes;
-                }
-                Ok(&mut open.draft)
-            }
         }
     }
 
-    /// The session, where the application may still decide about it, whatever the load found.
+    /// The session, where the application may still decide about it.
     pub(crate) fn decide(&mut self) -> Result<&mut Open, SessionError> {
+        self.check()?;
         match self {
-            Self::Unloaded => Err(not_loaded()),
-            Self::Ended { .. } => Err(destroyed()),
-            Self::Committed(_) => Err(committed()),
             Self::Open(open) => Ok(open),
+            // Refused above.
+            Self::Unloaded | Self::Ended { .. } | Self::Committed(_) => Err(not_loaded()),
         }
     }
 
@@ -186,7 +190,6 @@ impl Life {
         *self = Self::Committed(open);
     }
 
-    /// The error of the state itself, for what needs an open session.
     pub(crate) fn is_committed(&self) -> bool {
         matches!(self, Self::Committed(_))
     }
@@ -328,8 +331,4 @@ pub(crate) fn committed() -> SessionError {
         ErrorCode::Committed,
         "the session was committed with the response: change it before that",
     )
-}
-
-fn destroyed() -> SessionError {
-    refusal(ErrorCode::Destroyed)
 }

@@ -157,3 +157,73 @@ test("many requests at once, each with a session of its own", async () => {
   assert.ok(answers.every(({ status }) => status === 200));
   assert.equal((await browser.load()).size, 201, "disjoint keys all survive within one isolate");
 });
+
+test("the order of calls is the order of effects, awaited or not", async () => {
+  const stories = {
+    "save, login, set": (it, done) => [
+      it.set("a", 2) && done(it.save()),
+      it.bind("bob", { keep: false }),
+      it.set("x", 1),
+    ],
+    "save, login, set what is kept": (it, done) => [done(it.save()), it.bind("ada"), it.set("x", 1), it.remove("a")],
+    "login, save, login of another": (it, done) => [it.bind("ada"), done(it.save()), it.bind("bob"), it.set("b", 3)],
+    "flush, set": (it, done) => [it.set("gone", 1), done(it.flush({ keep: ["a"] })), it.set("x", 1)],
+    "destroy, login, set": (it, done) => [it.set("gone", 1), done(it.destroy()), it.bind("bob"), it.set("x", 1)],
+    "save, create, set": (it, done) => [done(it.save()), it.create(), it.set("x", 1)],
+    "set after a save, and one more save": (it, done) => [it.set("b", 1), done(it.save()), it.set("c", 2), done(it.save()), it.set("b", 3)],
+    "set to be left unsaved": (it, done) => [done(it.save()), it.set("x", 1), (it.modified = false)],
+    "an end": (it, done) => [it.set("b", 1), done(it.save()), it.setExpiry(60), it.cycleKey()],
+  };
+  for (const [name, story] of Object.entries(stories)) {
+    const results = [];
+    for (const waits of [true, false]) {
+      const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
+      await browser.ask((session) => session.set("a", 1));
+      const before = await browser.load();
+      const session = await browser.load();
+      // What is written after an `await` runs when the step has ended.
+      const steps = [];
+      if (waits) {
+        const calls = [];
+        const recorder = new Proxy(session, {
+          get: (target, key) => (...args) => (calls.push(() => target[key](...args)), recorder),
+          set: (target, key, value) => (calls.push(() => (target[key] = value)), true),
+        });
+        story(recorder, (step) => step);
+        for (const call of calls) await call();
+      } else {
+        story(session, (step) => steps.push(step));
+        await Promise.all(steps);
+      }
+      browser.keep(await sessions.commit(session, new Response()));
+      const after = await browser.load();
+      results.push({
+        outcome: after.outcome,
+        owner: after.owner,
+        isSameKey: after.sessionKey === before.sessionKey,
+        age: after.getExpiryAge(),
+        version: after.version,
+        data: [...after],
+        shown: [...session],
+      });
+    }
+    assert.deepEqual(results[1], results[0], name);
+  }
+});
+
+test("tokens of a form are given out while a save is under way", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const session = await sessions.load();
+  session.set("a", 1);
+  gate.close();
+  const saving = session.save();
+  const token = session.csrfToken();
+  session.verifyCsrf(token);
+  session.cycleKey();
+  assert.throws(() => session.csrfToken(), code("unavailable"), "of which key is not known yet");
+  gate.release();
+  await saving;
+  await session.save();
+  assert.throws(() => session.verifyCsrf(token), code("invalid_value"));
+});

@@ -498,3 +498,15 @@ test("a new session whose data was handed out can be read after the commit", asy
   assert.equal(session.get("late"), 1);
   assert.equal(warn.mock.callCount(), 1, "a change that comes too late is warned of");
 });
+
+test("a request whose method is not known may be a form of another site", async () => {
+  const { sessions } = world();
+  for (const [method, cookies] of [["GET", 2], ["POST", 0], [undefined, 0]]) {
+    const headers = { get: (name) => (name === "sec-fetch-site" ? "cross-site" : null) };
+    const response = await sessions.handle({ method, headers }, null, (session) => {
+      session.set("a", 1);
+      return new Response();
+    });
+    assert.equal(response.headers.getSetCookie().length, cookies, String(method));
+  }
+});

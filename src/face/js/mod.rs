@@ -1,588 +1,428 @@
-//! What the npm package's JavaScript (`js/`) calls: one crossing for each step of a session's life.
+//! What the npm package's JavaScript (`js/`) calls.
 //!
-//! The dictionary is JavaScript's; the rules are here. JavaScript gets the stored texts once, keeps
-//! values and changes, and hands the changes back before a save, as one text (`wire.rs`).
+//! JavaScript drives the core's flows (`js/driver.js`). [`begin`] begins a step of a session, or an
+//! operation on a user's sessions, and gives what the core asks the store for; [`reply`] hands over
+//! what the store answered, until the step is done. Each call gives one text: a line of named JSON
+//! and, behind it, a line for each large text that the first line names (`wire.rs`).
 //!
-//! A step that waits for storage takes the session out of its handle, so that nothing is borrowed
-//! meanwhile; JavaScript lets the steps of one session follow each other.
+//! Nothing here calls JavaScript. The time, random bytes and the few headers that the core reads
+//! come in as arguments; events and warnings come out with the text.
 
-mod connector;
-mod tasks;
+mod handle;
 #[cfg(test)]
 mod tests;
 mod wire;
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
-use js_sys::{Array, Function};
 use wasm_bindgen::prelude::*;
+use zeroize::Zeroizing;
 
-use crate::face::fetch::{FetchContext, FetchRequest};
-use crate::face::sessions::Sessions;
-use crate::face::store::SessionStore;
+use crate::face::sessions::{CommitHeaders, Sessions};
 use crate::flow::isolate::Isolate;
-use crate::flow::load::Freshness;
 use crate::port::connector::SessionConnector;
+use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
 use crate::port::error::{ErrorCode, SessionError};
-use crate::port::events::{ConsoleEvents, Event, EventSink};
-use crate::port::runtime::{PlatformRuntime, Runtime};
-use crate::protocol::expiry::Expiry;
-use crate::protocol::keys::Token;
+use crate::port::events::{Event, EventSink};
+use crate::port::runtime::Runtime;
 use crate::protocol::settings::Settings;
-use crate::protocol::wire::encode_text;
-use crate::session::presented::RequestHead;
 
-use connector::{Cause, JsConnector, Port, Sender};
-use wire::Facts;
+use handle::{Answer, Handle};
+use wire::{Named, Object};
 
-/// What the isolate remembers of one connector's sessions, under bounds that all of them share.
-#[wasm_bindgen]
-pub struct Memory(Isolate);
-
-#[wasm_bindgen]
-impl Memory {
-    /// Nothing yet.
-    #[wasm_bindgen(constructor)]
-    pub fn new() -> Self {
-        Self(Isolate::current().apart())
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
-    }
+/// What JavaScript holds by a number.
+enum Kept {
+    /// What the isolate remembers of one connector's sessions.
+    Isolate(Isolate),
+    Realm(Rc<Realm>),
+    Handle(Box<Handle>),
+    /// In use by the call under way.
+    Away,
 }
 
 /// Sessions of one configuration.
-#[wasm_bindgen]
-pub struct Realm {
+struct Realm {
     sessions: Sessions,
-    connector: Rc<JsConnector>,
+    /// The same, with events for whoever listens.
+    reported: Sessions,
+    /// The same, remembering and counting nothing of the isolate: for what is asked about a session
+    /// that nobody has.
+    blank: Sessions,
+    /// True where Workers KV is behind it, whose rules are kept here.
+    is_kv: bool,
 }
 
-#[wasm_bindgen]
-impl Realm {
-    /// Sessions kept by `port`. `settings` holds names and texts by turns: of options, or of
-    /// variables where `variables` is true.
-    ///
-    /// # Errors
-    /// `config`, as a record for `js/errors.js`.
-    #[wasm_bindgen(constructor)]
-    pub fn new(
-        port: Port,
-        memory: &Memory,
-        secret: &str,
-        settings: Vec<String>,
-        variables: bool,
-        clock: Option<Clock>,
-    ) -> Result<Self, JsValue> {
-        Self::build(port, memory, secret, &settings, variables, clock)
-            .map_err(|error| record(&error))
-    }
+/// What is kept, by numbers from 1, which are used again.
+struct Slab {
+    entries: Vec<Option<Kept>>,
+    free: Vec<u32>,
+}
 
-    fn build(
-        port: Port,
-        memory: &Memory,
-        secret: &str,
-        settings: &[String],
-        variables: bool,
-        clock: Option<Clock>,
-    ) -> Result<Self, SessionError> {
-        let pairs = settings.chunks_exact(2).map(|pair| (&pair[0], &pair[1]));
-        let settings = if variables {
-            Settings::from_vars(pairs)
-        } else {
-            Settings::from_options(pairs)
-        }?;
-        let connector = Rc::new(JsConnector::new(port));
-        let storage: Rc<dyn SessionConnector> = connector.clone();
-        let runtime = Rc::new(JsRuntime {
-            clock,
-            connector: Rc::clone(&connector),
-        });
-        let secrets = memory.0.ring(secret)?;
-        let sessions = Sessions::with_runtime(storage, secrets, settings, runtime)?;
-        let sessions = sessions.with_isolate(&memory.0, "");
-        let events = sessions.settings().events();
-        Ok(Self {
-            sessions: if events {
-                sessions.with_events(ConsoleEvents)
-            } else {
-                sessions
-            },
-            connector,
-        })
-    }
-
-    /// What JavaScript has to know of the settings, as JSON.
-    pub fn facts(&self) -> String {
-        wire::settings(self.sessions.settings())
-    }
-
-    /// As [`Sessions::stats`], as JSON.
-    pub fn stats(&self) -> String {
-        wire::stats(&self.sessions.stats())
-    }
-
-    /// As [`Sessions::list`], flat: key, created, last written, user agent and place by turns.
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn list(&self, owner: String) -> Outcome {
-        let sessions = self.sessions.clone();
-        self.start(async move {
-            let flat = Array::new();
-            for session in sessions.list(&owner).await? {
-                flat.push(&session.key.into());
-                flat.push(&JsValue::from_f64(session.created as f64));
-                flat.push(&JsValue::from_f64(session.last_written as f64));
-                flat.push(&session.user_agent.into());
-                flat.push(&session.place.into());
-            }
-            Ok(flat.into())
-        })
-    }
-
-    /// As [`Sessions::revoke`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn revoke(&self, owner: String, key: String) -> Outcome {
-        let sessions = self.sessions.clone();
-        self.start(async move {
-            sessions.revoke(&owner, &key).await?;
-            Ok(JsValue::UNDEFINED)
-        })
-    }
-
-    /// As [`Sessions::revoke_all`].
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = revokeAll)]
-    pub fn revoke_all(&self, owner: String, except: Option<String>) -> Outcome {
-        let sessions = self.sessions.clone();
-        self.start(async move {
-            sessions.revoke_all(&owner, except.as_deref()).await?;
-            Ok(JsValue::UNDEFINED)
-        })
-    }
-
-    /// The session that a Cookie header presents, unloaded. `sink` takes its events, each as a
-    /// line of JSON.
-    pub fn open(
-        &self,
-        cookie: Option<String>,
-        request: Option<FetchRequest>,
-        context: Option<FetchContext>,
-        sink: Option<Function>,
-    ) -> Handle {
-        let mut sessions = self.sessions.clone();
-        if let Some(sink) = sink {
-            sessions = sessions.with_events(JsEvents(sink));
+impl Slab {
+    fn insert(&mut self, entry: Kept) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self.put(number, entry);
+            return number;
         }
-        // JavaScript counts its requests: not each of them comes here.
-        let mut store = sessions.open_uncounted(Head {
-            cookie,
-            request,
-            connector: Rc::clone(&self.connector),
-            sender: OnceCell::new(),
-        });
-        store.wait_until = context.map(|context| self.connector.wait_until(context));
-        Handle(Rc::new(Slot {
-            connector: Rc::clone(&self.connector),
-            store: RefCell::new(Some(store)),
-            facts: RefCell::default(),
-        }))
-    }
-}
-
-impl Realm {
-    fn start(
-        &self,
-        step: impl Future<Output = Result<JsValue, SessionError>> + 'static,
-    ) -> Outcome {
-        self.connector.start(Box::pin(step))
-    }
-}
-
-/// One session in one request.
-#[wasm_bindgen]
-pub struct Handle(Rc<Slot>);
-
-struct Slot {
-    connector: Rc<JsConnector>,
-    /// Empty while a step is under way.
-    store: RefCell<Option<SessionStore>>,
-    /// What was known when that step began.
-    facts: RefCell<Option<Facts>>,
-}
-
-type Outcome = Result<JsValue, JsValue>;
-
-// Steps answer at once where nothing has to be waited for, otherwise with the number of a task.
-#[wasm_bindgen]
-impl Handle {
-    /// Loads: the [state](Self::state), or an error record where the load cannot be trusted.
-    ///
-    /// # Errors
-    /// None but those of a handle in use.
-    pub fn load(&self, fresh: bool) -> Outcome {
-        self.step(async move |store| {
-            let freshness = if fresh {
-                Freshness::Shortest
-            } else {
-                Freshness::Memory
-            };
-            // Who has looked at what is known on the other side.
-            Ok(match store.load_unseen(freshness).await {
-                Ok(_) => wire::state(store).into(),
-                Err(error) => record(&error),
-            })
-        })
+        self.entries.push(Some(entry));
+        self.entries.len() as u32
     }
 
-    /// Applies `changes` and saves.
-    ///
-    /// # Errors
-    /// As [`SessionStore::save`], as an error record.
-    pub fn save(&self, changes: String) -> Outcome {
-        self.step(async move |store| {
-            wire::apply(store, &changes)?;
-            store.save().await?;
-            Ok(JsValue::UNDEFINED)
-        })
+    fn place(&mut self, number: u32) -> Option<&mut Option<Kept>> {
+        self.entries.get_mut((number as usize).checked_sub(1)?)
     }
 
-    /// Applies `changes` and commits: the [headers](Self::done).
-    ///
-    /// # Errors
-    /// What the save failed with, as an error record.
-    pub fn commit(&self, changes: String, status: u16, context: Option<FetchContext>) -> Outcome {
-        let wait_until = context.map(|context| self.0.connector.wait_until(context));
-        self.step(async move |store| {
-            if wait_until.is_some() {
-                store.wait_until = wait_until;
-            }
-            // Refused or not, the session is closed with this.
-            let applied = wire::apply(store, &changes);
-            let committed = store
-                .commit(if applied.is_ok() { status } else { 500 })
-                .await;
-            applied?;
-            committed.map(|headers| wire::committed(&headers, store).into())
-        })
-    }
-
-    /// As [`SessionStore::destroy`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn destroy(&self) -> Outcome {
-        self.step(async move |store| store.destroy().await.map(|()| JsValue::UNDEFINED))
-    }
-
-    /// As [`SessionStore::flush`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn flush(&self, keep: Vec<String>) -> Outcome {
-        self.step(async move |store| store.flush(keep).await.map(|()| JsValue::UNDEFINED))
-    }
-
-    /// As [`SessionStore::exists`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn exists(&self, key: Option<String>) -> Outcome {
-        self.step(async move |store| store.exists(key.as_deref()).await.map(JsValue::from_bool))
-    }
-
-    /// As [`SessionStore::delete`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn delete(&self, key: Option<String>) -> Outcome {
-        self.step(async move |store| {
-            store
-                .delete(key.as_deref())
-                .await
-                .map(|()| JsValue::UNDEFINED)
-        })
-    }
-
-    /// As [`SessionStore::create`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn create(&self, changes: &str) -> Result<(), JsValue> {
-        self.change(changes, SessionStore::create)
-    }
-
-    /// As [`SessionStore::cycle_key`].
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = cycleKey)]
-    pub fn cycle_key(&self) -> Result<(), JsValue> {
-        self.change("", SessionStore::cycle_key)
-    }
-
-    /// As [`SessionStore::bind`].
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn bind(&self, changes: &str, owner: &str, keep: bool) -> Result<(), JsValue> {
-        self.change(changes, |store| store.bind(owner, keep))
-    }
-
-    /// As [`SessionStore::set_expiry`]: `kind` is `after`, `at` (milliseconds), `idle` or
-    /// `default`.
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = setExpiry)]
-    pub fn set_expiry(&self, kind: &str, value: f64) -> Result<(), JsValue> {
-        let expiry = match kind {
-            "after" => Expiry::after_seconds(value),
-            // A Date holds whole milliseconds.
-            "at" => Some(Expiry::At(value as i64)),
-            "idle" => Expiry::idle_seconds(value),
-            _ => Some(Expiry::Default),
-        };
-        self.change("", |store| {
-            // JavaScript has refused what is not a number.
-            let expiry =
-                expiry.ok_or_else(|| SessionError::invalid("the expiry is not a number"))?;
-            store.set_expiry(expiry)
-        })
-    }
-
-    /// As [`SessionStore::csrf_token`].
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = csrfToken)]
-    pub fn csrf_token(&self, changes: &str) -> Result<String, JsValue> {
-        let mut token = String::new();
-        self.change(changes, |store| {
-            token = store.csrf_token()?;
-            Ok(())
-        })?;
-        Ok(token)
-    }
-
-    /// As [`SessionStore::verify_csrf`].
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = verifyCsrf)]
-    pub fn verify_csrf(&self, token: &str) -> Result<(), JsValue> {
-        self.see(|store| store.verify_csrf(token))?
-            .map_err(|error| record(&error))
-    }
-
-    /// As [`SessionStore::set_modified`].
-    ///
-    /// # Errors
-    /// As an error record.
-    #[wasm_bindgen(js_name = setModified)]
-    pub fn set_modified(&self, changes: &str, modified: bool) -> Result<(), JsValue> {
-        self.change(changes, |store| store.set_modified(modified))
-    }
-
-    /// Applies `changes`.
-    ///
-    /// # Errors
-    /// As an error record.
-    pub fn apply(&self, changes: &str) -> Result<(), JsValue> {
-        self.change(changes, |_| Ok(()))
-    }
-
-    /// Where the session stands, with its texts.
-    ///
-    /// # Errors
-    /// Of a handle in use.
-    pub fn state(&self) -> Result<String, JsValue> {
-        self.see(wire::state)
-    }
-
-    /// What is known of the session, as JSON; while a step is under way, what was known before.
-    pub fn facts(&self) -> String {
-        match &*self.0.store.borrow() {
-            Some(store) => Facts::of(store).to_json(),
-            None => self
-                .0
-                .facts
-                .borrow()
-                .as_ref()
-                .map(Facts::to_json)
-                .unwrap_or_default(),
+    fn put(&mut self, number: u32, entry: Kept) {
+        if let Some(place) = self.place(number) {
+            *place = Some(entry);
         }
     }
 
-    /// The headers for what was done already.
-    ///
-    /// # Errors
-    /// Of a handle in use.
-    pub fn done(&self) -> Result<String, JsValue> {
-        self.see(|store| wire::committed(&store.done_headers(), store))
+    /// What `number` stands for, until it is [put](Self::put) back.
+    fn take(&mut self, number: u32) -> Option<Kept> {
+        self.place(number)?
+            .as_mut()
+            .map(|entry| std::mem::replace(entry, Kept::Away))
+    }
+
+    fn remove(&mut self, number: u32) -> Option<Kept> {
+        let entry = self.place(number)?.take()?;
+        self.free.push(number);
+        Some(entry)
+    }
+
+    fn realm(&self, number: u32) -> Option<Rc<Realm>> {
+        match self.entries.get((number as usize).checked_sub(1)?)? {
+            Some(Kept::Realm(realm)) => Some(Rc::clone(realm)),
+            _ => None,
+        }
     }
 }
 
-impl Handle {
-    fn see<T>(&self, look: impl FnOnce(&SessionStore) -> T) -> Result<T, JsValue> {
-        self.0.store.borrow().as_ref().map(look).ok_or_else(in_use)
-    }
+/// What comes in with a call, and what goes out with its answer.
+#[derive(Default)]
+struct World {
+    now: Cell<i64>,
+    dice: RefCell<Zeroizing<Vec<u8>>>,
+    events: RefCell<Vec<String>>,
+    warnings: RefCell<Vec<String>>,
+}
 
-    fn change(
-        &self,
-        changes: &str,
-        change: impl FnOnce(&mut SessionStore) -> Result<(), SessionError>,
-    ) -> Result<(), JsValue> {
-        let mut store = self.0.store.borrow_mut();
-        let store = store.as_mut().ok_or_else(in_use)?;
-        wire::apply(store, changes)
-            .and_then(|()| change(store))
-            .map_err(|error| record(&error))
-    }
+thread_local! {
+    static KEPT: RefCell<Slab> = const { RefCell::new(Slab { entries: Vec::new(), free: Vec::new() }) };
+    static WORLD: World = World::default();
+}
 
-    fn step<S>(&self, step: S) -> Outcome
-    where
-        S: AsyncFnOnce(&mut SessionStore) -> Result<JsValue, SessionError> + 'static,
+/// Takes in what a call brings; releases what `ended` names.
+fn enter(now: f64, dice: Option<Vec<u8>>, ended: Option<Vec<u32>>) {
+    WORLD.with(|world| {
+        world.now.set(now as i64);
+        world.dice.replace(Zeroizing::new(dice.unwrap_or_default()));
+    });
+    for number in ended.unwrap_or_default() {
+        drop(KEPT.with_borrow_mut(|kept| kept.remove(number)));
+    }
+}
+
+/// Puts what goes out with an answer into its head.
+fn leave(head: &mut Object) {
+    WORLD.with(|world| {
+        world.dice.take();
+        let events = world.events.take();
+        if !events.is_empty() {
+            head.raw("events", &wire::array(events.into_iter()));
+        }
+        let warnings = world.warnings.take();
+        if !warnings.is_empty() {
+            head.texts("warnings", &warnings);
+        }
+    });
+}
+
+/// Makes a configuration: `input` names the connector's `kind`, whether it `isKv`, the `secret`, the
+/// `settings` as an object of texts, whether these are `variables`, and the `isolate` that the same
+/// connector's sessions had before. Gives the number of the `realm` and of its `isolate`, and what
+/// JavaScript has to know of the settings.
+///
+/// `ended` holds numbers that nobody uses any more, here and in every other call.
+#[wasm_bindgen]
+pub fn configure(input: String, ended: Option<Vec<u32>>) -> String {
+    // It carries the secret.
+    let input = Zeroizing::new(input);
+    enter(0.0, None, ended);
+    let mut head = Object::new();
+    match Named::read(&input)
+        .ok_or_else(garbled)
+        .and_then(|input| make_realm(&input))
     {
-        let mut store = self.0.store.borrow_mut().take().ok_or_else(in_use)?;
-        *self.0.facts.borrow_mut() = Some(Facts::of(&store));
-        let slot = Rc::clone(&self.0);
-        self.0.connector.start(Box::pin(async move {
-            let result = step(&mut store).await;
-            *slot.store.borrow_mut() = Some(store);
-            result
-        }))
+        Ok(done) => head.raw("done", &done.end()),
+        Err(error) => head.raw("error", &wire::error(&error)),
+    }
+    leave(&mut head);
+    head.end()
+}
+
+fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
+    let pairs = input.object("settings").ok_or_else(garbled)?.texts();
+    let settings = if input.flag("variables") {
+        Settings::from_vars(pairs)
+    } else {
+        Settings::from_options(pairs)
+    }?;
+    let number = input.number("isolate") as u32;
+    let isolate = match KEPT.with_borrow_mut(|kept| kept.take(number)) {
+        Some(Kept::Isolate(isolate)) => {
+            KEPT.with_borrow_mut(|kept| kept.put(number, Kept::Isolate(isolate.clone())));
+            isolate
+        }
+        _ => Isolate::current().apart(),
+    };
+    let store = Rc::new(JsStore(input.text("kind")));
+    let secret = Zeroizing::new(input.text("secret"));
+    let ring = isolate.ring(&secret)?;
+    let blank = Sessions::with_runtime(store, ring, settings, Rc::new(JsRuntime))?;
+    let sessions = blank.clone().with_isolate(&isolate, "");
+    let mut done = Object::new();
+    wire::settings(&mut done, sessions.settings());
+    for (name, is_loaded) in [("unopened", false), ("nothing", true)] {
+        done.raw(name, &handle::nobody(&blank, is_loaded));
+    }
+    let realm = Kept::Realm(Rc::new(Realm {
+        reported: sessions.clone().with_events(JsEvents),
+        sessions,
+        blank,
+        is_kv: input.flag("isKv"),
+    }));
+    KEPT.with_borrow_mut(|kept| {
+        done.number("realm", kept.insert(realm).into());
+        let isolate = if number > 0 {
+            number
+        } else {
+            kept.insert(Kept::Isolate(isolate))
+        };
+        done.number("isolate", isolate.into());
+    });
+    Ok(done)
+}
+
+/// Begins `operation`, named JSON whose `op` says what: on the session `handle`; on a new one, with
+/// its Cookie header, where that is 0; or on none. `changes` are the dictionary's since it was told
+/// last. `dice` are random bytes, for what may need some.
+///
+/// Gives what is asked of the store, or what the operation came to. A number is in the answer where
+/// there is more to ask of what was begun.
+#[wasm_bindgen]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "each is optional, and one text for all would be parsed"
+)]
+pub fn begin(
+    realm: u32,
+    handle: u32,
+    operation: &str,
+    cookie: Option<String>,
+    changes: Option<String>,
+    now: f64,
+    dice: Option<Vec<u8>>,
+    ended: Option<Vec<u32>>,
+) -> String {
+    let cookie = cookie.map(Zeroizing::new);
+    enter(now, dice, ended);
+    let Some(operation) = Named::read(operation) else {
+        return refused(&garbled());
+    };
+    let found = if handle == 0 {
+        let realm = KEPT.with_borrow(|kept| kept.realm(realm));
+        realm.map(|realm| {
+            let number = KEPT.with_borrow_mut(|kept| kept.insert(Kept::Away));
+            (number, Box::new(Handle::open(realm, &operation, cookie)))
+        })
+    } else {
+        take(handle).map(|it| (handle, it))
+    };
+    let Some((number, mut it)) = found else {
+        return refused(&gone());
+    };
+    let answer = it.begin(&operation, changes.as_deref().unwrap_or_default());
+    tell(number, it, answer, handle == 0)
+}
+
+/// Goes on with what [`begin`] began. `record` is the first of the values that were read; `rest` is
+/// JSON of everything else: the other values where any is there, what became of each write where
+/// one failed, a page of keys, or an `error`. Without both, what was asked was done.
+#[wasm_bindgen]
+pub fn reply(
+    handle: u32,
+    record: Option<String>,
+    rest: Option<String>,
+    now: f64,
+    dice: Option<Vec<u8>>,
+    ended: Option<Vec<u32>>,
+) -> String {
+    enter(now, dice, ended);
+    let Some(mut it) = take(handle) else {
+        return refused(&gone());
+    };
+    let answer = it.reply(record, rest.as_deref());
+    tell(handle, it, answer, false)
+}
+
+fn take(number: u32) -> Option<Box<Handle>> {
+    match KEPT.with_borrow_mut(|kept| kept.take(number))? {
+        Kept::Handle(handle) => Some(handle),
+        other => {
+            KEPT.with_borrow_mut(|kept| kept.put(number, other));
+            None
+        }
     }
 }
 
-/// Every error code with its HTTP status, `Retry-After` and whether it is a refusal, as JSON.
+/// Writes an answer; keeps what goes on and releases what does not.
+fn tell(number: u32, it: Box<Handle>, answer: Answer, is_new: bool) -> String {
+    let mut head = Object::new();
+    let lives = it.lives();
+    if is_new && lives {
+        head.number("handle", number.into());
+    }
+    head.flag("isOver", !is_new && !lives);
+    let lines = it.tell(answer, &mut head);
+    KEPT.with_borrow_mut(|kept| {
+        if lives {
+            kept.put(number, Kept::Handle(it));
+        } else {
+            drop(kept.remove(number));
+        }
+    });
+    leave(&mut head);
+    head.end() + &lines
+}
+
+fn refused(error: &SessionError) -> String {
+    let mut head = Object::new();
+    head.raw("error", &wire::error(error));
+    leave(&mut head);
+    head.end()
+}
+
+/// What was counted of the sessions of `realm`, as JSON.
+#[wasm_bindgen]
+pub fn stats(realm: u32) -> String {
+    let realm = KEPT.with_borrow(|kept| kept.realm(realm));
+    realm.map_or_else(
+        || "{}".to_owned(),
+        |realm| wire::stats(&realm.sessions.stats()),
+    )
+}
+
+/// The value for `Vary` of an answer that depends on its session and has this one; none where that
+/// will do.
+#[wasm_bindgen]
+pub fn vary(existing: &str) -> Option<String> {
+    CommitHeaders::of_session().vary(Some(existing))
+}
+
+/// Every error code with its HTTP `status`, `retryAfter` and whether it is a `refusal`, as JSON.
 #[wasm_bindgen(js_name = errorCodes)]
 pub fn error_codes() -> String {
     wire::error_codes()
 }
 
-/// As [`SessionStore::generate_session_id`].
-///
-/// # Errors
-/// `not_ready`, as an error record.
-#[wasm_bindgen(js_name = generateSessionId)]
-pub fn generate_session_id() -> Result<String, JsValue> {
-    Token::random(&PlatformRuntime)
-        .map(|token| encode_text(token.bytes()))
-        .map_err(|error| record(&error))
-}
-
-/// The request that a session belongs to, its Cookie header read already.
-struct Head {
-    cookie: Option<String>,
-    request: Option<FetchRequest>,
-    connector: Rc<JsConnector>,
-    sender: OnceCell<Sender>,
-}
-
-impl Head {
-    fn sender(&self) -> Option<&Sender> {
-        let request = self.request.as_ref()?;
-        Some(self.sender.get_or_init(|| self.connector.sender(request)))
-    }
-}
-
-impl RequestHead for Head {
-    fn header(&self, name: &str) -> Option<String> {
-        match name {
-            "cookie" => self.cookie.clone(),
-            "user-agent" => self.sender()?.user_agent.clone(),
-            _ => self.request.as_ref()?.header(name),
-        }
-    }
-
-    fn method(&self) -> String {
-        match &self.request {
-            Some(request) => request.method(),
-            None => "GET".to_owned(),
-        }
-    }
-
-    fn place(&self) -> Option<String> {
-        self.sender()?.place.clone()
-    }
-}
-
-/// A function of the application's that is told what happens to sessions.
-struct JsEvents(Function);
-
-impl EventSink for JsEvents {
-    fn event(&self, event: &Event) {
-        // What it throws is caught, and told, on the other side.
-        let _ = self.0.call1(&JsValue::UNDEFINED, &event.to_json().into());
-    }
-}
-
+/// How many numbers are taken: for tests, which look for what is never released.
 #[wasm_bindgen]
-extern "C" {
-    /// A clock of the application's: `{ now() }`, in milliseconds.
-    pub type Clock;
-
-    #[wasm_bindgen(method, catch)]
-    fn now(this: &Clock) -> Result<f64, JsValue>;
+pub fn kept() -> u32 {
+    KEPT.with_borrow(|kept| (kept.entries.len() - kept.free.len()) as u32)
 }
 
-/// The platform, where JavaScript answers, with a clock of the application's if it has one.
-struct JsRuntime {
-    clock: Option<Clock>,
-    connector: Rc<JsConnector>,
-}
+/// The platform, as far as a call brings it along.
+struct JsRuntime;
 
 impl Runtime for JsRuntime {
     fn now(&self) -> i64 {
-        match &self.clock {
-            // It may be moved at any time. One that fails, or shows what is not a number, was refused
-            // when the session was opened; a session must not live for ever by it.
-            Some(clock) => clock
-                .now()
-                .ok()
-                .filter(|now| now.is_finite())
-                .map_or_else(|| PlatformRuntime.now(), |now| now as i64),
-            None => tasks::now(|| PlatformRuntime.now()),
-        }
+        WORLD.with(|world| world.now.get())
     }
 
     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
-        PlatformRuntime.fill_random(out)
+        WORLD.with(|world| {
+            let mut dice = world.dice.borrow_mut();
+            let left = dice.len().checked_sub(out.len()).ok_or_else(|| {
+                SessionError::new(
+                    ErrorCode::NotReady,
+                    "there is no randomness here: Workers give none at module scope, so make new \
+                     sessions inside the fetch handler",
+                )
+            })?;
+            out.copy_from_slice(&dice[left..]);
+            // Nobody gets them again; they are wiped with the call's end.
+            dice.truncate(left);
+            Ok(())
+        })
     }
 
-    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        let connector = Rc::clone(&self.connector);
-        Box::pin(async move { connector.sleep(milliseconds).await })
+    /// Pauses are JavaScript's: a flow asks for them.
+    fn sleep(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        Box::pin(std::future::ready(()))
+    }
+
+    fn warn(&self, message: &str) {
+        WORLD.with(|world| world.warnings.borrow_mut().push(message.to_owned()));
     }
 }
 
-/// What `js/errors.js` makes an error of: code, message, cause.
-#[cold]
-fn record(error: &SessionError) -> JsValue {
-    let cause = error.connector_error().and_then(Cause::of);
-    Array::of3(
-        &JsValue::from_str(error.code().as_str()),
-        &JsValue::from_str(error.message()),
-        &cause.unwrap_or(JsValue::UNDEFINED),
-    )
-    .into()
+/// Tells events to JavaScript, with the answer of the call in which they happened.
+struct JsEvents;
+
+impl EventSink for JsEvents {
+    fn event(&self, event: &Event) {
+        WORLD.with(|world| world.events.borrow_mut().push(event.to_json()));
+    }
+}
+
+/// The store that JavaScript asks: here is only what kind it is.
+struct JsStore(String);
+
+type Answered<'a, T> = LocalBoxFuture<'a, Result<T, ConnectorError>>;
+
+impl JsStore {
+    fn not_here<'a, T: 'a>() -> Answered<'a, T> {
+        let error =
+            ConnectorError::new(ConnectorErrorKind::Unavailable, "asked by JavaScript alone");
+        Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+impl SessionConnector for JsStore {
+    fn kind(&self) -> &str {
+        &self.0
+    }
+
+    fn read<'a>(&'a self, _: &'a [&'a str], _: ReadOptions) -> Answered<'a, Vec<Option<String>>> {
+        Self::not_here()
+    }
+
+    fn put<'a>(&'a self, _: &'a str, _: &'a str, _: PutOptions) -> Answered<'a, ()> {
+        Self::not_here()
+    }
+
+    fn delete<'a>(&'a self, _: &'a str) -> Answered<'a, ()> {
+        Self::not_here()
+    }
+
+    fn list<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> Answered<'a, Page> {
+        Self::not_here()
+    }
 }
 
 #[cold]
-fn in_use() -> JsValue {
-    record(&SessionError::new(
+fn garbled() -> SessionError {
+    SessionError::invalid("the package's JavaScript and its wasm do not belong together")
+}
+
+#[cold]
+fn gone() -> SessionError {
+    SessionError::new(
         ErrorCode::Unavailable,
-        "another step of this session is under way",
-    ))
+        "the session is in use or was released",
+    )
 }

@@ -1,63 +1,343 @@
-//! The texts that cross: lines, because no JSON text needs a line break.
+//! The texts that cross: named JSON and, behind it, lines of texts that are large. No JSON text
+//! needs a line break, and no record has one.
 
 use std::fmt::Write as _;
-use std::rc::Rc;
 
+use crate::face::connector::kv::rules as kv_rules;
 use crate::face::sessions::CommitHeaders;
 use crate::face::store::SessionStore;
+use crate::flow::owner::OwnedSession;
 use crate::flow::stats::Stats;
+use crate::port::effect::{Effect, Write};
 use crate::port::error::{ErrorCode, SessionError};
-use crate::protocol::data::Data;
 use crate::protocol::json;
+use crate::protocol::outcome::Outcome;
 use crate::protocol::settings::Settings;
-use crate::session::life::{Base, Life};
 
-/// Phase, whether it is destroyed, whether it is closed to every accessor, and what the load found;
-/// the [facts](Facts); the keys and the flash keys as JSON; then a line for each text, in the order
-/// of the keys.
-pub(super) fn state(store: &SessionStore) -> String {
-    let phase = match store.life {
-        Life::Unloaded => 'u',
-        Life::Open(_) | Life::Ended { .. } => 'l',
-        Life::Committed(_) => 'c',
-    };
-    let destroyed = if store.life.is_ended() { '1' } else { '0' };
-    let nothing = Data::default();
-    let open = store.life.open();
-    let data = open.map_or(&nothing, |open| &open.draft.data);
-    let tables = [&data.values, &data.flash];
-    let texts = tables.iter().flat_map(|table| table.iter());
-    let bytes: usize = texts.map(|(key, text)| key.len() + text.len() + 8).sum();
-    let mut out = String::with_capacity(256 + bytes);
-    let closed = open.is_some_and(|open| matches!(open.base, Base::Closed(_)));
-    out.push(phase);
-    out.push(destroyed);
-    out.push(if closed { '1' } else { '0' });
-    out.push_str(store.outcome.as_str());
-    out.push('\n');
-    Facts::of(store).write(&mut out);
-    for table in tables {
-        out.push('\n');
-        let mut mark = '[';
-        for (key, _) in table.iter() {
-            out.push(mark);
-            json::quote(&mut out, key);
-            mark = ',';
-        }
-        out.push_str(if mark == '[' { "[]" } else { "]" });
+use super::garbled;
+use super::handle::Cause;
+
+/// A JSON object, written member by member. What is not there, and `false`, is left out.
+pub(super) struct Object(String);
+
+impl Object {
+    pub(super) fn new() -> Self {
+        Self(String::from("{"))
     }
-    for table in tables {
-        for (_, text) in table.iter() {
-            out.push('\n');
-            // A line break in a JSON text stands between its parts, where a space does as well.
-            if has_line_break(text) {
-                out.push_str(&text.replace('\n', " "));
-            } else {
-                out.push_str(text);
+
+    fn name(&mut self, name: &str) -> &mut String {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+        &mut self.0
+    }
+
+    /// A member whose value is the JSON `text`.
+    pub(super) fn raw(&mut self, name: &str, text: &str) {
+        self.name(name).push_str(text);
+    }
+
+    fn text(&mut self, name: &str, text: &str) {
+        json::quote(self.name(name), text);
+    }
+
+    pub(super) fn number(&mut self, name: &str, number: i64) {
+        // Writing to a String does not fail.
+        let _ = write!(self.name(name), "{number}");
+    }
+
+    pub(super) fn flag(&mut self, name: &str, flag: bool) {
+        if flag {
+            self.raw(name, "true");
+        }
+    }
+
+    fn optional_text(&mut self, name: &str, text: Option<&str>) {
+        if let Some(text) = text {
+            self.text(name, text);
+        }
+    }
+
+    fn optional_number(&mut self, name: &str, number: Option<i64>) {
+        if let Some(number) = number {
+            self.number(name, number);
+        }
+    }
+
+    pub(super) fn texts<T: AsRef<str>>(&mut self, name: &str, texts: impl IntoIterator<Item = T>) {
+        let out = self.name(name);
+        out.push('[');
+        for (place, text) in texts.into_iter().enumerate() {
+            if place > 0 {
+                out.push(',');
             }
+            json::quote(out, text.as_ref());
+        }
+        out.push(']');
+    }
+
+    pub(super) fn end(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// `text` as JSON.
+pub(super) fn text(text: &str) -> String {
+    let mut out = String::new();
+    json::quote(&mut out, text);
+    out
+}
+
+pub(super) fn array(items: impl Iterator<Item = String>) -> String {
+    let mut out = String::from("[");
+    for item in items {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        out.push_str(&item);
+    }
+    out.push(']');
+    out
+}
+
+/// A JSON object that came, its values not taken apart.
+pub(super) struct Named<'a>(Vec<(&'a str, &'a str)>);
+
+impl<'a> Named<'a> {
+    pub(super) fn read(text: &'a str) -> Option<Self> {
+        json::members(text).map(Self)
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let is_it = |quoted: &str| quoted.trim_matches('"') == name;
+        self.0
+            .iter()
+            .find(|(known, _)| is_it(known))
+            .map(|(_, value)| *value)
+    }
+
+    /// A text of ours, which needs no escapes; empty where there is none.
+    pub(super) fn word(&self, name: &str) -> &'a str {
+        self.value(name).unwrap_or_default().trim_matches('"')
+    }
+
+    pub(super) fn optional_text(&self, name: &str) -> Option<String> {
+        json::unquote(self.value(name)?)
+    }
+
+    pub(super) fn text(&self, name: &str) -> String {
+        self.optional_text(name).unwrap_or_default()
+    }
+
+    pub(super) fn flag(&self, name: &str) -> bool {
+        self.value(name) == Some("true")
+    }
+
+    /// A whole number; 0 where there is none.
+    pub(super) fn number(&self, name: &str) -> i64 {
+        self.value(name)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn object(&self, name: &str) -> Option<Self> {
+        Self::read(self.value(name)?)
+    }
+
+    pub(super) fn objects(&self, name: &str) -> Vec<Option<Self>> {
+        objects(self.value(name).unwrap_or_default())
+    }
+
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
+        let all = optional_texts(self.value(name).unwrap_or_default());
+        all.into_iter().flatten().collect()
+    }
+
+    /// Names and texts.
+    pub(super) fn texts(&self) -> Vec<(String, String)> {
+        let text = |text: &str| json::unquote(text).unwrap_or_default();
+        self.0
+            .iter()
+            .map(|(name, value)| (text(name), text(value)))
+            .collect()
+    }
+}
+
+/// The texts of a JSON array, and what is not one.
+pub(super) fn optional_texts(text: &str) -> Vec<Option<String>> {
+    let elements = json::elements(text).unwrap_or_default();
+    elements
+        .into_iter()
+        .map(|text| text.starts_with('"').then(|| json::unquote(text)).flatten())
+        .collect()
+}
+
+/// The objects of a JSON array, and what is not one.
+pub(super) fn objects(text: &str) -> Vec<Option<Named<'_>>> {
+    let elements = json::elements(text).unwrap_or_default();
+    elements.into_iter().map(Named::read).collect()
+}
+
+/// Applies the changes that `js/values.js` wrote: the keys that were `remove`d, `take`n, `set` and
+/// `flash`ed, whether all was `clear`ed before, and a line for each text that is set.
+///
+/// What JavaScript's dictionary had and has no longer is a change, though it was never told here:
+/// the same as in a Rust application, where each change comes here.
+pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), SessionError> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let (head, lines) = changes.split_once('\n').unwrap_or((changes, ""));
+    let named = Named::read(head).ok_or_else(garbled)?;
+    // The door is passed, whatever comes through it.
+    store.update_json(Vec::<(&str, String)>::new())?;
+    if named.flag("clear") {
+        if store.is_empty()? {
+            store.put_json("", "null".to_owned())?;
+        }
+        store.clear()?;
+    }
+    for key in named.list("remove") {
+        if store.take_json(&key)?.is_none() {
+            store.put_json(&key, "null".to_owned())?;
+            store.take_json(&key)?;
         }
     }
-    out
+    for key in named.list("take") {
+        store.flash_json(&key, "null".to_owned())?;
+        store.take_flash_json(&key)?;
+    }
+    let mut lines = lines.split('\n');
+    for key in named.list("set") {
+        store.put_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
+    }
+    for key in named.list("flash") {
+        store.flash_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
+    }
+    Ok(())
+}
+
+/// What is asked of the store. The values to put are lines, by their numbers from 1.
+pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: bool) {
+    let mut ask = Object::new();
+    match effect {
+        Effect::Read { keys, options } => {
+            let mut read = Object::new();
+            read.texts("keys", &keys);
+            let seconds = options.cache_ttl;
+            let seconds = seconds.map(|it| if is_kv { kv_rules::cache_ttl(it) } else { it });
+            read.optional_number("cacheTtl", seconds.map(i64::from));
+            ask.raw("read", &read.end());
+        }
+        Effect::Write(writes) => {
+            let mut count = 0;
+            let writes = writes.into_iter().map(|write| {
+                let mut out = Object::new();
+                match write {
+                    Write::Delete { key } => out.text("delete", &key),
+                    Write::Put {
+                        key,
+                        value,
+                        options,
+                    } => {
+                        out.text("put", &key);
+                        let seconds = options.ttl;
+                        let seconds = seconds.map(|it| {
+                            if is_kv {
+                                kv_rules::expiration_ttl(it)
+                            } else {
+                                it
+                            }
+                        });
+                        out.optional_number("ttl", seconds.map(i64::from));
+                        out.optional_text("metadata", options.metadata.as_deref());
+                        count += 1;
+                        out.number("line", count);
+                        lines.push('\n');
+                        lines.push_str(&value);
+                    }
+                }
+                out.end()
+            });
+            let writes = array(writes);
+            ask.raw("write", &writes);
+        }
+        Effect::List { prefix, cursor } => {
+            let mut list = Object::new();
+            list.text("prefix", &prefix);
+            list.optional_text("cursor", cursor.as_deref());
+            ask.raw("list", &list.end());
+        }
+        Effect::Sleep { milliseconds } => ask.number("sleep", milliseconds.into()),
+    }
+    head.raw("ask", &ask.end());
+}
+
+/// What is known of a session beside its data.
+pub(super) fn session(store: &SessionStore) -> String {
+    store.peek(|store| {
+        let mut out = Object::new();
+        out.text("outcome", store.outcome().as_str());
+        // Why it cannot be read, and why not be changed.
+        if let Err(error) = store.is_empty() {
+            out.raw("hides", &self::error(&error));
+        }
+        if let Err(error) = store.check_open() {
+            out.raw("edits", &self::error(&error));
+        }
+        out.optional_text("sessionKey", store.public_key().as_deref());
+        out.flag("isNew", store.is_new());
+        out.number("version", store.version().into());
+        out.optional_number("createdAt", store.created_at());
+        out.optional_text("owner", store.owner().ok().flatten());
+        out.optional_number("authTime", store.auth_time().ok().flatten());
+        out.optional_number("end", store.get_expiry_date().ok());
+        out.optional_number("idleEnd", store.idle_expires_at().ok().flatten());
+        let closes = store.get_expire_at_browser_close();
+        out.flag("browserClose", closes.unwrap_or_default());
+        out.flag("modified", store.modified());
+        let needs_update = store.needs_update();
+        out.flag("needsUpdate", needs_update);
+        let headers = store.done_headers();
+        let cookies = headers.set_cookie();
+        // Cookies that are made already need no further step.
+        let has_work = store.would_save() || store.is_behind() || store.seen_is_due();
+        out.flag("hasWork", needs_update && (cookies.is_empty() || has_work));
+        out.flag("isStored", store.is_stored());
+        out.flag("isLeftUnsaved", store.is_left_unsaved());
+        if !cookies.is_empty() {
+            out.texts("cookies", cookies);
+        }
+        out.optional_text("timing", headers.server_timing.as_deref());
+        out.end()
+    })
+}
+
+/// The keys, and a line for the text of each, values first.
+pub(super) fn data(head: &mut Object, lines: &mut String, store: &SessionStore) {
+    // Where nothing can be read, there is nothing to tell.
+    let Some([values, flash]) = store.entries() else {
+        return;
+    };
+    let mut data = Object::new();
+    data.texts("values", values.iter().map(|(key, _)| key));
+    data.texts("flash", flash.iter().map(|(key, _)| key));
+    head.raw("data", &data.end());
+    let texts = || values.iter().chain(flash.iter()).map(|(_, text)| text);
+    lines.reserve(texts().map(|text| text.len() + 1).sum());
+    for text in texts() {
+        lines.push('\n');
+        // A line break in a JSON text stands between its parts, where a space does as well.
+        if has_line_break(text) {
+            lines.push_str(&text.replace('\n', " "));
+        } else {
+            lines.push_str(text);
+        }
+    }
 }
 
 /// Looks at every byte, sixteen at a time, where stopping at the first would take them by eights.
@@ -66,187 +346,84 @@ fn has_line_break(text: &str) -> bool {
         .fold(false, |found, byte| found | (byte == b'\n'))
 }
 
-/// Applies what `js/values.js` wrote: `*` for a clear; `-` and `_` before a key to remove, `+` and
-/// `!` before a key to set and the line of its text, among the values and the flash values.
-pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), SessionError> {
-    if changes.is_empty() {
-        return Ok(());
-    }
-    let garbled = || SessionError::invalid("the changes of the session are garbled");
-    let mut lines = changes.split('\n');
-    while let Some(line) = lines.next() {
-        let mut rest = line.chars();
-        let kind = rest.next().ok_or_else(garbled)?;
-        if kind == '*' {
-            store.clear()?;
-            continue;
-        }
-        let key = json::unquote(rest.as_str()).ok_or_else(garbled)?;
-        match kind {
-            '-' => drop(store.take_json(&key)?),
-            '_' => store.take_flash_json(&key)?,
-            '+' => store.put_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?,
-            '!' => store.flash_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?,
-            _ => return Err(garbled()),
-        }
-    }
-    Ok(())
-}
-
-/// Whether the answer depends on the session; what is known of it, where that has changed; what the
-/// request has measured, where that is asked for; a line for each Set-Cookie.
-pub(super) fn committed(headers: &CommitHeaders, store: &SessionStore) -> String {
-    let cookies = headers.set_cookie();
-    let mut out = String::with_capacity(if cookies.is_empty() { 64 } else { 1024 });
-    out.push(if headers.depends_on_session() {
-        '1'
-    } else {
-        '0'
+/// What `js/errors.js` makes an error of.
+#[cold]
+pub(super) fn error(error: &SessionError) -> String {
+    let mut out = Object::new();
+    out.text("code", error.code().as_str());
+    out.text("message", error.message());
+    let cause = error.connector_error().and_then(|cause| {
+        let source = std::error::Error::source(cause)?;
+        Some(source.downcast_ref::<Cause>()?.0)
     });
-    out.push('\n');
-    // Nothing is saved, or slid, without a cookie.
-    if !cookies.is_empty() {
-        Facts::of(store).write(&mut out);
-    }
-    out.push('\n');
-    // Whether anything was looked at is known on the other side.
-    out.push_str(headers.server_timing.as_deref().unwrap_or_default());
-    for cookie in cookies {
-        out.push('\n');
-        out.push_str(cookie);
-    }
-    out
-}
-
-/// What is known of a session beside its data.
-pub(super) struct Facts {
-    key: Option<String>,
-    is_new: bool,
-    version: u32,
-    created_at: Option<i64>,
-    owner: Option<Rc<str>>,
-    auth_time: Option<i64>,
-    end: Option<i64>,
-    idle_end: Option<i64>,
-    browser_close: bool,
-    modified: bool,
-    needs_update: bool,
-}
-
-impl Facts {
-    pub(super) fn of(store: &SessionStore) -> Self {
-        store.peek(|store| Self {
-            key: store.public_key(),
-            is_new: store.is_new(),
-            version: store.version(),
-            created_at: store.created_at(),
-            owner: store.owner().ok().flatten().map(Rc::from),
-            auth_time: store.auth_time().ok().flatten(),
-            end: store.get_expiry_date().ok(),
-            idle_end: store.idle_expires_at().ok().flatten(),
-            browser_close: store.get_expire_at_browser_close().unwrap_or_default(),
-            modified: store.modified(),
-            needs_update: store.needs_update(),
-        })
-    }
-
-    pub(super) fn to_json(&self) -> String {
-        let mut out = String::new();
-        self.write(&mut out);
-        out
-    }
-
-    /// An array, in the order that `js/session-store.js` reads it.
-    fn write(&self, out: &mut String) {
-        out.push('[');
-        match &self.key {
-            // Writing to a String does not fail.
-            Some(key) => drop(write!(out, "\"{key}\"")),
-            None => out.push_str("null"),
-        }
-        flag(out, self.is_new);
-        number(out, Some(i64::from(self.version)));
-        number(out, self.created_at);
-        out.push(',');
-        text(out, self.owner.as_deref());
-        number(out, self.auth_time);
-        number(out, self.end);
-        number(out, self.idle_end);
-        flag(out, self.browser_close);
-        flag(out, self.modified);
-        flag(out, self.needs_update);
-        out.push(']');
-    }
-}
-
-fn text(out: &mut String, value: Option<&str>) {
-    match value {
-        Some(value) => json::quote(out, value),
-        None => out.push_str("null"),
-    }
-}
-
-fn flag(out: &mut String, value: bool) {
-    out.push_str(if value { ",1" } else { ",0" });
-}
-
-fn number(out: &mut String, value: Option<i64>) {
-    match value {
-        // Writing to a String does not fail.
-        Some(value) => {
-            let _ = write!(out, ",{value}");
-        }
-        None => out.push_str(",null"),
-    }
+    out.optional_number("cause", cause.map(i64::from));
+    out.end()
 }
 
 /// What JavaScript has to know of the settings.
-pub(super) fn settings(settings: &Settings) -> String {
-    format!(
-        "[{},{},{},{},{}]",
-        settings.max_depth(),
-        settings.max_key_bytes(),
-        settings.staleness_bound(),
-        u8::from(settings.disable_warnings()),
-        u8::from(settings.server_timing()),
-    )
+pub(super) fn settings(out: &mut Object, settings: &Settings) {
+    out.number("maxDepth", settings.max_depth().into());
+    out.number("maxKeyBytes", settings.max_key_bytes().into());
+    out.number("stalenessBound", settings.staleness_bound().into());
+    out.number("storeTimeout", settings.store_timeout().into());
+    out.flag("disableWarnings", settings.disable_warnings());
+    out.flag("serverTiming", settings.server_timing());
+    out.flag("events", settings.events());
+    let mut uncached = Object::new();
+    for (name, value) in CommitHeaders::of_session().cache_control() {
+        uncached.text(name, value);
+    }
+    out.raw("cacheControl", &uncached.end());
 }
 
-/// What was counted, in the order that `js/realm.js` reads it.
 pub(super) fn stats(stats: &Stats) -> String {
-    let counts = [
-        stats.requests,
-        stats.table_loads,
-        stats.store_loads,
-        stats.reads,
-        stats.keys_read,
-        stats.puts,
-        stats.deletes,
-        stats.lists,
-        stats.retries,
-        stats.conflicts,
-        stats.limit_failures,
-        stats.table_entries,
-        stats.table_bytes,
-        stats.wasm_bytes,
-    ];
-    let mut out = String::from("[0");
-    for count in counts.iter().chain(&stats.outcomes) {
-        number(&mut out, Some(*count as i64));
+    let mut out = Object::new();
+    for (name, count) in [
+        ("requests", stats.requests),
+        ("tableLoads", stats.table_loads),
+        ("storeLoads", stats.store_loads),
+        ("reads", stats.reads),
+        ("keysRead", stats.keys_read),
+        ("puts", stats.puts),
+        ("deletes", stats.deletes),
+        ("lists", stats.lists),
+        ("retries", stats.retries),
+        ("conflicts", stats.conflicts),
+        ("limitFailures", stats.limit_failures),
+        ("tableEntries", stats.table_entries),
+        ("tableBytes", stats.table_bytes),
+        ("wasmBytes", stats.wasm_bytes),
+    ] {
+        out.number(name, count as i64);
     }
-    out.push(']');
-    out
+    let mut outcomes = Object::new();
+    for outcome in Outcome::ALL {
+        outcomes.number(outcome.as_str(), stats.outcome(*outcome) as i64);
+    }
+    out.raw("outcomes", &outcomes.end());
+    out.end()
 }
 
-/// `code: [status, seconds to retry after or 0, 1 for a refusal]`.
+pub(super) fn listed(sessions: &[OwnedSession]) -> String {
+    array(sessions.iter().map(|session| {
+        let mut out = Object::new();
+        out.text("key", &session.key);
+        out.number("created", session.created);
+        out.number("lastWritten", session.last_written);
+        out.optional_text("userAgent", session.user_agent.as_deref());
+        out.optional_text("place", session.place.as_deref());
+        out.end()
+    }))
+}
+
 pub(super) fn error_codes() -> String {
-    let mut out = String::with_capacity(1024);
+    let mut out = Object::new();
     for code in ErrorCode::ALL {
-        out.push(if out.is_empty() { '{' } else { ',' });
-        let retry = code.retry_after().unwrap_or(0);
-        let refusal = u8::from(code.is_refusal());
-        let _ = write!(out, "\"{code}\":[{},{retry},{refusal}]", code.status());
+        let mut about = Object::new();
+        about.number("status", code.status().into());
+        about.optional_number("retryAfter", code.retry_after().map(i64::from));
+        about.flag("refusal", code.is_refusal());
+        out.raw(code.as_str(), &about.end());
     }
-    out.push('}');
-    out
+    out.end()
 }

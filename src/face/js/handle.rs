@@ -1,0 +1,643 @@
+//! One session in one request, or one operation on a user's sessions, and the flow that is under
+//! way for it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use zeroize::Zeroizing;
+
+use crate::face::connector::kv::rules as kv_rules;
+use crate::face::lifecycle::{Ending, Left, Looked};
+use crate::face::sessions::Sessions;
+use crate::face::store::SessionStore;
+use crate::flow::engine::{Flow, Step};
+use crate::flow::load::Freshness;
+use crate::flow::owner::{self, OwnedSession};
+use crate::flow::save::Saved;
+use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
+use crate::port::effect::{Effect, Random, Reply};
+use crate::port::error::SessionError;
+use crate::port::runtime::Runtime as _;
+use crate::protocol::data::Data;
+use crate::protocol::expiry::Expiry;
+use crate::session::presented::RequestHead;
+
+use super::wire::{self, Named, Object};
+use super::{JsRuntime, KEPT, Kept, Realm, garbled, gone};
+
+/// What JavaScript holds a number of.
+pub(super) struct Handle {
+    realm: Rc<Realm>,
+    /// None for an operation that is not one of a session in a request.
+    session: Option<Session>,
+    running: Option<Running>,
+    /// What the flow waits for, and since when.
+    asked: Asked,
+    since: i64,
+    /// True when the last step of the session was taken.
+    is_over: bool,
+}
+
+struct Session {
+    store: SessionStore,
+    head: Rc<Head>,
+}
+
+/// A flow, and what its end means.
+enum Running {
+    Load(Flow<Looked>),
+    /// With the status of the answer where it is part of a commit.
+    Save(Flow<Saved>, Option<u16>),
+    Repair(Flow<Saved>, u16),
+    /// With what the session goes on with.
+    End(Flow<Option<Left>>, Ending, Option<Data>),
+    Exists(Flow<bool>),
+    List(Flow<Vec<OwnedSession>>),
+    Other(Flow<()>),
+}
+
+/// What an [`Effect`] was that has not been answered.
+#[derive(Clone, Copy)]
+enum Asked {
+    Nothing,
+    Read(usize),
+    Write(usize),
+    List,
+    Sleep,
+}
+
+/// What a call comes to.
+pub(super) enum Answer {
+    Ask(Effect),
+    End {
+        /// JSON.
+        result: Result<String, SessionError>,
+        /// Whether the data may be another now.
+        has_data: bool,
+        /// A flow of its own that nobody has to wait for.
+        later: Option<Flow<()>>,
+    },
+}
+
+impl Answer {
+    fn end(result: Result<String, SessionError>) -> Self {
+        Self::End {
+            result,
+            has_data: false,
+            later: None,
+        }
+    }
+
+    /// The same, of a step after which the data may be another.
+    fn with_data(result: Result<String, SessionError>) -> Self {
+        Self::End {
+            result,
+            has_data: true,
+            later: None,
+        }
+    }
+}
+
+fn nothing<T>(_: T) -> String {
+    "true".to_owned()
+}
+
+impl Handle {
+    /// A handle for `operation`: of a session, which is not loaded yet, or of none.
+    pub(super) fn open(
+        realm: Rc<Realm>,
+        operation: &Named<'_>,
+        cookie: Option<Zeroizing<String>>,
+    ) -> Self {
+        let has_session = !matches!(
+            operation.word("op"),
+            "list" | "revoke" | "revokeAll" | "exists" | "deleteOther"
+        );
+        let session = has_session.then(|| {
+            let sessions = if operation.word("op") == "look" {
+                &realm.blank
+            } else if operation.flag("reports") {
+                &realm.reported
+            } else {
+                &realm.sessions
+            };
+            let mut session = Session::open(sessions, cookie);
+            if operation.flag("loaded") {
+                // No cookie came, so that nothing has to be asked.
+                drop(session.store.begin_load(Freshness::Memory));
+            }
+            session
+        });
+        Self {
+            realm,
+            session,
+            running: None,
+            asked: Asked::Nothing,
+            since: 0,
+            is_over: operation.word("op") == "look",
+        }
+    }
+
+    /// True while there is more to ask of it.
+    pub(super) fn lives(&self) -> bool {
+        self.running.is_some() || (self.session.is_some() && !self.is_over)
+    }
+
+    pub(super) fn begin(&mut self, operation: &Named<'_>, changes: &str) -> Answer {
+        let Some(session) = &mut self.session else {
+            return match begin_apart(&self.realm, operation) {
+                Ok(running) => self.run(running, None),
+                Err(error) => Answer::end(Err(error)),
+            };
+        };
+        if let Some(request) = operation.object("request") {
+            session.head.request.replace(Request::read(&request));
+        }
+        let store = &mut session.store;
+        let op = operation.word("op");
+        // A flow owns its plan: the session can be looked at meanwhile.
+        match op {
+            "look" => return Answer::end(Ok(nothing(()))),
+            "csrf" => {
+                let token = wire::apply(store, changes).and_then(|()| store.csrf_token());
+                return Answer::end(token.map(|token| wire::text(&token)));
+            }
+            "verify" => {
+                let verified = store.verify_csrf(&operation.text("token"));
+                return Answer::end(verified.map(nothing));
+            }
+            _ if self.running.is_some() => return Answer::end(Err(gone())),
+            _ => {}
+        }
+        match op {
+            "load" => {
+                let freshness = if operation.flag("fresh") {
+                    Freshness::Shortest
+                } else {
+                    Freshness::Memory
+                };
+                match store.begin_load(freshness) {
+                    Some(flow) => self.run(Running::Load(flow), None),
+                    None => Answer::with_data(Ok(nothing(()))),
+                }
+            }
+            "save" => {
+                let ready = store
+                    .check_intent()
+                    .and_then(|()| wire::apply(store, changes));
+                match ready {
+                    Ok(()) => self.save(None),
+                    Err(error) => Answer::end(Err(error)),
+                }
+            }
+            "commit" => {
+                let status = operation.number("status") as u16;
+                let applied = wire::apply(store, changes);
+                match applied {
+                    Ok(()) if status < 500 => self.save(Some(status)),
+                    applied => self.close(500, Ok(()), applied),
+                }
+            }
+            "destroy" => self.end(None),
+            "flush" => {
+                // What cannot be told ends with the session: that comes first.
+                let applied = wire::apply(store, changes);
+                drop(applied);
+                let kept = store.kept(&operation.list("keep"));
+                self.end(Some(kept))
+            }
+            "delete" => {
+                let shared = Rc::clone(self.realm.sessions.shared());
+                match shared.config().read_key(&operation.text("key")) {
+                    Err(error) => Answer::end(Err(error)),
+                    Ok(key) if store.is_this(&key) => self.end(None),
+                    Ok(key) => self.run(Running::Other(shared.begin_delete(key)), None),
+                }
+            }
+            _ => {
+                let changed =
+                    wire::apply(store, changes).and_then(|()| change(store, op, operation));
+                // A new lineage may begin without what there was before.
+                if matches!(op, "create" | "bind") {
+                    Answer::with_data(changed.map(nothing))
+                } else {
+                    Answer::end(changed.map(nothing))
+                }
+            }
+        }
+    }
+
+    /// Goes on with the flow under way; with one that was not stepped yet, begins it.
+    pub(super) fn reply(&mut self, record: Option<String>, rest: Option<&str>) -> Answer {
+        let reply = match self.asked {
+            Asked::Nothing => None,
+            asked => Some(self.read_reply(asked, record, rest)),
+        };
+        let waited = JsRuntime.now().saturating_sub(self.since);
+        if reply.is_some()
+            && let Some(session) = &self.session
+        {
+            session.store.waited(waited);
+        }
+        match self.running.take() {
+            Some(running) => self.run(running, reply),
+            None => Answer::end(Err(gone())),
+        }
+    }
+
+    /// Steps a flow; takes over what it came to where that was the last.
+    fn run(&mut self, running: Running, reply: Option<Reply>) -> Answer {
+        match running {
+            Running::Load(mut flow) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::Load(flow), effect),
+                Step::Done(looked) => self.with_store(|store| {
+                    store.apply_load(looked);
+                    Answer::with_data(Ok(nothing(())))
+                }),
+            },
+            Running::Save(mut flow, commit) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::Save(flow, commit), effect),
+                Step::Done(saved) => {
+                    let Some(session) = &mut self.session else {
+                        return Answer::end(Err(gone()));
+                    };
+                    let applied = session.store.apply_save(saved);
+                    self.saved(applied, commit)
+                }
+            },
+            Running::Repair(mut flow, status) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::Repair(flow, status), effect),
+                Step::Done(saved) => {
+                    if let Some(session) = &mut self.session {
+                        session.store.apply_repair(saved);
+                    }
+                    self.close(status, Ok(()), Ok(()))
+                }
+            },
+            Running::End(mut flow, ending, kept) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::End(flow, ending, kept), effect),
+                Step::Done(stored) => self.with_store(|store| {
+                    let ended = store.apply_end(ending, stored);
+                    if let (Ok(()), Some(kept)) = (&ended, kept) {
+                        store.begin_again(kept);
+                    }
+                    Answer::with_data(ended.map(nothing))
+                }),
+            },
+            Running::Exists(mut flow) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::Exists(flow), effect),
+                Step::Done(found) => Answer::end(found.map(|found| found.to_string())),
+            },
+            Running::List(mut flow) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::List(flow), effect),
+                Step::Done(listed) => Answer::end(listed.map(|listed| wire::listed(&listed))),
+            },
+            Running::Other(mut flow) => match step(&mut flow, reply) {
+                Step::Ask(effect) => self.ask(Running::Other(flow), effect),
+                Step::Done(result) => Answer::end(result.map(nothing)),
+            },
+        }
+    }
+
+    fn ask(&mut self, running: Running, effect: Effect) -> Answer {
+        self.running = Some(running);
+        self.asked = match &effect {
+            Effect::Read { keys, .. } => Asked::Read(keys.len()),
+            Effect::Write(writes) => Asked::Write(writes.len()),
+            Effect::List { .. } => Asked::List,
+            Effect::Sleep { .. } => Asked::Sleep,
+        };
+        self.since = JsRuntime.now();
+        Answer::Ask(effect)
+    }
+
+    fn with_store(&mut self, act: impl FnOnce(&mut SessionStore) -> Answer) -> Answer {
+        match &mut self.session {
+            Some(session) => act(&mut session.store),
+            None => Answer::end(Err(gone())),
+        }
+    }
+
+    fn save(&mut self, commit: Option<u16>) -> Answer {
+        let Some(session) = &mut self.session else {
+            return Answer::end(Err(gone()));
+        };
+        match session.store.begin_save() {
+            Ok(Some(flow)) => self.run(Running::Save(flow, commit), None),
+            Ok(None) => self.saved(Ok(None), commit),
+            Err(error) => self.saved(Err(error), commit),
+        }
+    }
+
+    /// After a save: `commit` is the status of the answer where that is next.
+    fn saved(
+        &mut self,
+        saved: Result<Option<Flow<()>>, SessionError>,
+        commit: Option<u16>,
+    ) -> Answer {
+        let (saved, later) = match saved {
+            Ok(later) => (Ok(()), later),
+            Err(error) => (Err(error), None),
+        };
+        let mut answer = match (commit, &mut self.session) {
+            (None, _) => Answer::End {
+                has_data: saved.is_ok(),
+                result: saved.map(nothing),
+                later: None,
+            },
+            (Some(status), session) => {
+                let repair = session.as_ref().filter(|_| saved.is_ok());
+                match repair.and_then(|session| session.store.begin_repair()) {
+                    Some(flow) => self.run(Running::Repair(flow, status), None),
+                    None => self.close(status, saved, Ok(())),
+                }
+            }
+        };
+        // There is nothing to repair after a login.
+        if let Answer::End { later: place, .. } = &mut answer {
+            *place = later;
+        }
+        answer
+    }
+
+    /// The last step: of a commit that saved as `saved` says, and was told what `applied` says.
+    fn close(
+        &mut self,
+        status: u16,
+        saved: Result<(), SessionError>,
+        applied: Result<(), SessionError>,
+    ) -> Answer {
+        self.is_over = true;
+        self.with_store(|store| {
+            let closed = store.close(status, saved).map(nothing);
+            Answer::end(applied.and(closed))
+        })
+    }
+
+    fn end(&mut self, kept: Option<Data>) -> Answer {
+        let Some(session) = &mut self.session else {
+            return Answer::end(Err(gone()));
+        };
+        match session.store.begin_end() {
+            Ok((flow, ending)) => self.run(Running::End(flow, ending, kept), None),
+            Err(error) => Answer::end(Err(error)),
+        }
+    }
+
+    /// Writes `answer` into `head`. Gives the lines of texts behind it.
+    pub(super) fn tell(&self, answer: Answer, head: &mut Object) -> String {
+        let mut lines = String::new();
+        match answer {
+            Answer::Ask(effect) => wire::ask(head, &mut lines, effect, self.realm.is_kv),
+            Answer::End {
+                result,
+                has_data,
+                later,
+            } => {
+                match result {
+                    Ok(done) => head.raw("done", &done),
+                    Err(error) => head.raw("error", &wire::error(&error)),
+                }
+                if let Some(session) = &self.session {
+                    head.raw("session", &wire::session(&session.store));
+                    if has_data {
+                        wire::data(head, &mut lines, &session.store);
+                    }
+                }
+                if let Some(flow) = later {
+                    let apart = Self {
+                        realm: Rc::clone(&self.realm),
+                        session: None,
+                        running: Some(Running::Other(flow)),
+                        asked: Asked::Nothing,
+                        since: 0,
+                        is_over: false,
+                    };
+                    let apart = Kept::Handle(Box::new(apart));
+                    let number = KEPT.with_borrow_mut(|kept| kept.insert(apart));
+                    head.number("later", number.into());
+                }
+            }
+        }
+        lines
+    }
+
+    fn read_reply(&self, asked: Asked, record: Option<String>, rest: Option<&str>) -> Reply {
+        let named = rest.and_then(Named::read);
+        let failed = named.as_ref().and_then(|it| it.object("error"));
+        let failed = failed.map(|error| self.failure(&error));
+        match asked {
+            Asked::Read(count) => Reply::Read(match failed {
+                Some(error) => Err(error),
+                None => {
+                    let mut values = Vec::with_capacity(count);
+                    values.push(record);
+                    match rest {
+                        Some(rest) => values.extend(wire::optional_texts(rest)),
+                        None => values.resize(count, None),
+                    }
+                    Ok(values)
+                }
+            }),
+            Asked::Write(count) => Reply::Write(match rest {
+                Some(rest) => wire::objects(rest)
+                    .into_iter()
+                    .map(|error| error.map_or(Ok(()), |error| Err(self.failure(&error))))
+                    .collect(),
+                None => (0..count).map(|_| Ok(())).collect(),
+            }),
+            Asked::List => Reply::List(match (failed, named) {
+                (Some(error), _) => Err(error),
+                (None, Some(page)) => Ok(Page {
+                    cursor: page.optional_text("cursor"),
+                    keys: page
+                        .objects("keys")
+                        .into_iter()
+                        .flatten()
+                        .map(|key| ListedKey {
+                            name: key.text("name"),
+                            metadata: key.optional_text("metadata"),
+                        })
+                        .collect(),
+                }),
+                (None, None) => Ok(Page::default()),
+            }),
+            Asked::Sleep | Asked::Nothing => Reply::Sleep,
+        }
+    }
+
+    /// A failure of the store. The object that was thrown stays in JavaScript, by a number.
+    #[cold]
+    fn failure(&self, error: &Named<'_>) -> ConnectorError {
+        let message = error.text("message");
+        let failure = if error.flag("timeout") {
+            ConnectorError::timeout(self.realm.sessions.settings().store_timeout())
+        } else if self.realm.is_kv {
+            ConnectorError::new(kv_rules::classify(&message), message)
+        } else {
+            ConnectorError::new(kind_of(&error.text("code")), message)
+        };
+        failure.with_source(Cause(error.number("cause") as u32))
+    }
+}
+
+fn step<T>(flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
+    flow.step(reply, JsRuntime.now(), Random::fresh(&JsRuntime))
+}
+
+/// What is not about the session of a request.
+fn begin_apart(realm: &Realm, operation: &Named<'_>) -> Result<Running, SessionError> {
+    let sessions = &realm.sessions;
+    let (user, key) = (operation.text("owner"), operation.text("key"));
+    Ok(match operation.word("op") {
+        "list" => Running::List(owner::begin_list(sessions.shared(), &user)),
+        "revoke" => Running::Other(owner::begin_revoke(sessions.shared(), &user, &key)?),
+        "revokeAll" => {
+            let except = operation.optional_text("except");
+            Running::Other(owner::begin_revoke_all(
+                sessions.shared(),
+                &user,
+                except.as_deref(),
+            )?)
+        }
+        "exists" => Running::Exists(match sessions.shared().begin_exists(&key) {
+            Some(flow) => flow,
+            None => Flow::new(sessions.shared(), async |_| Ok(false)),
+        }),
+        "deleteOther" => {
+            let key = sessions.shared().config().read_key(&key)?;
+            Running::Other(sessions.shared().begin_delete(key))
+        }
+        _ => return Err(garbled()),
+    })
+}
+
+/// Carries out what the core decides at once.
+fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(), SessionError> {
+    match op {
+        "tell" => Ok(()),
+        "create" => store.create(),
+        "cycle" => store.cycle_key(),
+        "bind" => store.bind(&operation.text("owner"), operation.flag("keep")),
+        "modified" => store.set_modified(operation.flag("value")),
+        "expiry" => {
+            // Seconds in thousandths, rounded away from 0, so that no fraction becomes none.
+            let value = operation.number("value");
+            let seconds = value as f64 / 1_000.0;
+            let expiry = match operation.word("kind") {
+                "after" => Expiry::after_seconds(seconds),
+                // A Date holds whole milliseconds.
+                "at" => Some(Expiry::At(value)),
+                "idle" => Expiry::idle_seconds(seconds),
+                _ => Some(Expiry::Default),
+            };
+            // JavaScript has refused what is not a number.
+            store.set_expiry(expiry.ok_or_else(garbled)?)
+        }
+        _ => Err(garbled()),
+    }
+}
+
+/// What is known of a session that no cookie came for: the facts, as JSON.
+pub(super) fn nobody(sessions: &Sessions, is_loaded: bool) -> String {
+    let mut session = Session::open(sessions, None);
+    if is_loaded {
+        drop(session.store.begin_load(Freshness::Memory));
+    }
+    wire::session(&session.store)
+}
+
+impl Session {
+    fn open(sessions: &Sessions, cookie: Option<Zeroizing<String>>) -> Self {
+        let head = Rc::new(Head {
+            cookie: Cell::new(cookie),
+            request: RefCell::default(),
+        });
+        Self {
+            // JavaScript counts its requests: not each of them comes here.
+            store: sessions.open_uncounted(Rc::clone(&head)),
+            head,
+        }
+    }
+}
+
+/// The head of the request that a session belongs to.
+struct Head {
+    /// Read once.
+    cookie: Cell<Option<Zeroizing<String>>>,
+    request: RefCell<Request>,
+}
+
+/// What a save reads of a request; told before the first.
+#[derive(Default)]
+struct Request {
+    method: String,
+    site: Option<String>,
+    user_agent: Option<String>,
+    country: Option<String>,
+}
+
+impl Request {
+    fn read(told: &Named<'_>) -> Self {
+        Self {
+            method: told.text("method"),
+            site: told.optional_text("site"),
+            user_agent: told.optional_text("userAgent"),
+            country: told.optional_text("country"),
+        }
+    }
+}
+
+impl RequestHead for Rc<Head> {
+    fn header(&self, name: &str) -> Option<String> {
+        match name {
+            "cookie" => self
+                .cookie
+                .take()
+                .map(|mut cookie| std::mem::take(&mut *cookie)),
+            "sec-fetch-site" => self.request.borrow().site.clone(),
+            "user-agent" => self.request.borrow().user_agent.clone(),
+            _ => None,
+        }
+    }
+
+    fn method(&self) -> String {
+        let method = self.request.borrow().method.clone();
+        if method.is_empty() {
+            "GET".to_owned()
+        } else {
+            method
+        }
+    }
+
+    fn place(&self) -> Option<String> {
+        self.request.borrow().country.clone()
+    }
+}
+
+/// What was thrown behind a failure, by its number in JavaScript.
+pub(super) struct Cause(pub(super) u32);
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an error of JavaScript")
+    }
+}
+
+impl fmt::Debug for Cause {
+    /// Nothing of it: what JavaScript would print belongs into no log of ours.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Cause")
+    }
+}
+
+impl std::error::Error for Cause {}
+
+fn kind_of(code: &str) -> ConnectorErrorKind {
+    use ConnectorErrorKind::{Quota, RateLimited, TooLarge, Unavailable, Unsupported};
+    [RateLimited, Quota, TooLarge, Unsupported]
+        .into_iter()
+        .find(|kind| kind.as_str() == code)
+        .unwrap_or(Unavailable)
+}

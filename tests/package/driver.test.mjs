@@ -1,0 +1,185 @@
+// How the package asks the store: what it waits for and for how long, how many writes at a time, and
+// what is left behind when a request has ended.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { MemoryConnector, Sessions } from "../../pkg/node.js";
+import { kept } from "../../pkg/glue.js";
+import { SECRET, code, world } from "./support/world.mjs";
+
+const never = () => new Promise(() => {});
+
+/** A connector over memory whose operations can be replaced. */
+function over(memory, replaced) {
+  const connector = { kind: "memory" };
+  for (const name of ["read", "put", "delete", "list"]) connector[name] = (...args) => memory[name](...args);
+  return Object.assign(connector, replaced);
+}
+
+/** Lets everything go on that can. */
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test("a read that does not answer is unavailable in time, and is not asked again", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { browser, memory, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  let reads = 0;
+  const connector = over(memory, { read: () => ((reads += 1), never()) });
+  const sessions = new Sessions(connector, { secret: SECRET, clock, storeTimeout: 2 });
+  const visit = browser.visit((session) => session.get("a"), { sessions });
+  t.mock.timers.tick(1_999);
+  await turn();
+  assert.equal(await Promise.race([visit, "waiting"]), "waiting");
+  t.mock.timers.tick(1);
+  const { response } = await visit;
+  assert.equal((await response.json()).code, "unavailable");
+  assert.equal(reads, 1);
+
+  // A page that does not look at its session gets its answer.
+  const page = browser.visit(() => "page", { sessions });
+  await turn();
+  t.mock.timers.tick(2_000);
+  assert.equal((await page).response.status, 200);
+
+  const session = sessions.open(browser.request());
+  const loading = session.load();
+  t.mock.timers.tick(2_000);
+  await assert.rejects(loading, (error) => code("unavailable")(error) && /within 2 seconds/.test(error.cause.message));
+  const listing = new Sessions(over(memory, { list: never }), { secret: SECRET, clock }).list("ada");
+  t.mock.timers.tick(10_000);
+  await assert.rejects(listing, code("unavailable"));
+});
+
+test("a write that does not answer has an unknown fate, and fails the save", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const { browser, memory, clock } = world();
+  let puts = 0;
+  // It arrives, and is never told so.
+  const connector = over(memory, {
+    put(...args) {
+      puts += 1;
+      memory.put(...args);
+      return never();
+    },
+  });
+  const sessions = new Sessions(connector, { secret: SECRET, clock });
+  const waited = [];
+  const visit = sessions.handle(browser.request(), { waitUntil: (promise) => waited.push(promise) }, (session) => {
+    session.set("a", 1);
+    return new Response();
+  });
+  await turn();
+  assert.equal(waited.length, 1);
+  t.mock.timers.tick(10_000);
+  const response = await visit;
+  assert.equal(response.status, 503);
+  assert.equal((await response.json()).code, "unavailable");
+  assert.equal(puts, 1);
+  assert.deepEqual(await Promise.all(waited), [undefined]);
+});
+
+test("no timer is left behind", async () => {
+  const timers = () => process.getActiveResourcesInfo().filter((name) => name === "Timeout").length;
+  const before = timers();
+  const { browser } = world({ settings: { isolateCacheTtl: 0 } });
+  await browser.ask((session) => session.bind("ada"));
+  await browser.ask((session) => session.owner);
+  assert.equal(timers(), before);
+});
+
+test("only what writes is handed to waitUntil", async () => {
+  const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
+  await browser.ask((session) => session.set("a", 1));
+  const waited = [];
+  const ctx = { waitUntil: (promise) => waited.push(promise) };
+  const page = (change) =>
+    sessions.handle(browser.request(), ctx, (session) => {
+      change(session);
+      return new Response();
+    });
+  await page((session) => session.get("a"));
+  assert.equal(waited.length, 0);
+  await page((session) => session.set("a", 2));
+  assert.equal(waited.length, 1);
+});
+
+test("six writes at a time, whatever there is to write", async () => {
+  const memory = new MemoryConnector();
+  let writing = 0;
+  let most = 0;
+  const connector = over(memory, {
+    async put(...args) {
+      writing += 1;
+      most = Math.max(most, writing);
+      await turn();
+      writing -= 1;
+      return memory.put(...args);
+    },
+  });
+  const sessions = new Sessions(connector, { secret: SECRET });
+  for (let i = 0; i < 20; i += 1) {
+    const session = await sessions.load();
+    session.bind("ada");
+    await sessions.commitHeaders(session);
+  }
+  assert.equal((await sessions.list("ada")).length, 20);
+  most = 0;
+  await sessions.revokeAll("ada");
+  assert.equal(most, 6);
+  assert.deepEqual(await sessions.list("ada"), []);
+});
+
+test("no two puts of a session share a nonce, those of a retry neither", async () => {
+  const memory = new MemoryConnector();
+  const values = [];
+  const connector = over(memory, {
+    async put(key, value, options) {
+      // Markers are not sealed.
+      if (key.startsWith("s.")) values.push([value, options.metadata]);
+      if (values.length % 2) throw new Error("down");
+      return memory.put(key, value, options);
+    },
+  });
+  const sessions = new Sessions(connector, { secret: SECRET });
+  const session = await sessions.load();
+  for (let i = 0; i < 5; i += 1) {
+    session.set("a", i);
+    if (i === 2) session.bind("ada");
+    await session.save();
+  }
+  // The nonce follows the first byte, which is the format.
+  const nonces = values.flat().filter(Boolean).map((text) => Buffer.from(text, "base64url").subarray(1, 25).toString("hex"));
+  assert.ok(nonces.length > 10);
+  assert.equal(new Set(nonces).size, nonces.length);
+});
+
+test("what the core keeps of a session goes with its commit, or with the call after", async () => {
+  const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
+  const before = kept();
+  const page = (change) =>
+    sessions.handle(browser.request(), null, async (session) => {
+      await change(session);
+      return new Response();
+    }).then((response) => browser.keep(response));
+  await page((session) => session.set("a", 1));
+  assert.equal(kept(), before, "a commit that was carried out");
+  for (let i = 0; i < 5; i += 1) {
+    await page((session) => session.get("a"));
+    assert.equal(kept(), before + 1, "a read is released by the call after it");
+  }
+  await page((session) => session.set("a", 2));
+  assert.equal(kept(), before);
+  await page((session) => session.destroy());
+  await page((session) => session.set("a", 1));
+  await page((session) => Promise.all([session.exists("odd"), sessions.list("ada"), session.exists(session.sessionKey)]));
+  await page((session) => session.set("a", 3));
+  await assert.rejects(
+    page((session) => {
+      session.set("a", 4);
+      throw new Error("own");
+    }),
+  );
+  await page((session) => session.set("a", 5));
+  assert.equal(kept(), before);
+});
