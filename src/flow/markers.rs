@@ -18,6 +18,8 @@ pub(crate) struct MarkerPut {
     marker: Marker,
     /// When the session that it speaks of ends by itself, where that is known.
     hard_end: Option<i64>,
+    /// The key that goes on under another, of a rotation.
+    rotates: Option<SessionKey>,
 }
 
 impl MarkerPut {
@@ -27,6 +29,7 @@ impl MarkerPut {
             dead: Dead::Key(identity.key.derived),
             marker: Marker::rotated(now),
             hard_end: Some(identity.ticket.hard_end),
+            rotates: Some(identity.key),
         }
     }
 
@@ -44,6 +47,7 @@ impl MarkerPut {
                 dead,
                 marker: Marker::revoked(now),
                 hard_end: hard_end.filter(|_| key.is_first() || dead == Dead::Key(key.derived)),
+                rotates: None,
             })
             .collect()
     }
@@ -88,6 +92,25 @@ impl MarkerPut {
                 ..self.marker
             },
             hard_end: self.hard_end,
+            rotates: self.rotates,
+        }
+    }
+
+    /// What is to be put, by what this isolate knows of the session by now. A rotation must not
+    /// replace a revocation, which may not be stored yet; and put again, the grace of the old key
+    /// would begin again.
+    pub(crate) fn as_known(&self, ctx: &Ctx) -> Vec<Self> {
+        let Some(key) = self.rotates else {
+            return vec![self.clone()];
+        };
+        let known = [Dead::Key(key.derived), Dead::Lineage(key.lineage)]
+            .into_iter()
+            .filter_map(|dead| ctx.memory().marker(dead, ctx.now()))
+            .reduce(Marker::or_earlier);
+        match known.map(|marker| marker.death) {
+            Some(Death::Revoked) => Self::revoked(&key, self.hard_end, ctx.now()),
+            Some(Death::Rotated) => Vec::new(),
+            None => vec![self.clone()],
         }
     }
 
