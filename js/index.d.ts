@@ -458,7 +458,7 @@ export interface SessionOptions {
   isolateCacheTtl?: number;
   /** Time that a write is assumed to need to every location. By default 60. */
   propagation?: number;
-  /** Time after which a store that has not answered counts as `unavailable`. By default 10. */
+  /** Time after which a store that has not answered counts as `unavailable`, 1 to 15. By default 10. */
   storeTimeout?: number;
   /** Sessions that one owner may have before a login ends the oldest; 0 for no limit. */
   maxPerOwner?: number;

@@ -791,10 +791,14 @@ impl Handle {
             }) => *owner,
             _ => self.base.as_ref().and_then(|base| base.owner),
         };
-        let keep = keep
-            && !self.destroyed
-            && !matches!(self.access, Access::Dead(_))
-            && bound.is_none_or(|bound| bound == owner);
+        // What can be read can be kept.
+        let readable = match self.access {
+            Access::Dead(code) => code == ErrorCode::Rotated,
+            Access::Closed => false,
+            Access::Live | Access::Empty => true,
+        };
+        let own = bound.is_none_or(|bound| bound == owner);
+        let keep = keep && readable && own && !self.destroyed;
         if !keep {
             self.start_empty();
         }
@@ -814,7 +818,7 @@ impl Handle {
         let next = self.next.as_mut().unwrap();
         next.keep = keep && self.access == Access::Live;
         next.retire = retire;
-        if let Access::Dead(_) = self.access {
+        if let Access::Dead(_) | Access::Closed = self.access {
             self.access = Access::Empty;
         }
     }
@@ -871,27 +875,14 @@ impl Handle {
             (None, Some(token), _) => Some(token),
             _ => None,
         };
-        if let Some(token) = source {
-            let there = &store.tokens[token];
-            let seen = self.last_seen.max(self.loaded_at);
-            let known = self.effective_own();
-            let own_passed = next.is_none() && now >= known.end(seen, there.hard_end);
-            if (self.own.is_none() && own_passed) || now >= there.hard_end {
-                return Err(ErrorCode::Expired);
+        if let Some(token) = source
+            && let Err(code) = self.still_there(store, token, next, now)
+        {
+            // A login takes what this request holds of it.
+            if !next.is_some_and(|next| matches!(next.step, Step::Begin(Some(_)))) {
+                return Err(code);
             }
-            let is_login = next.is_some_and(|next| matches!(next.step, Step::Begin(Some(_))));
-            match store.death(token) {
-                // A login takes what this request holds of it.
-                Some(Death::Revoked(_)) if is_login => source = None,
-                Some(Death::Revoked(_)) => return Err(ErrorCode::Revoked),
-                Some(Death::Rotated(_)) => return Err(ErrorCode::Rotated),
-                None => {}
-            }
-            let seen = seen.max(there.stored.saved_at);
-            let passed = now >= there.stored.own.end(seen, there.hard_end);
-            if passed && self.own.is_none() && source.is_some() {
-                return Err(ErrorCode::Expired);
-            }
+            source = None;
         }
         let hard_end = match (next, self.presented) {
             (Some(next), _) => next.hard_end,
@@ -931,6 +922,34 @@ impl Handle {
             return Err(ErrorCode::Expired);
         }
         Ok(Some(stored))
+    }
+
+    /// Whether the session of `token`, from which a save takes what is stored, is alive.
+    fn still_there(
+        &self,
+        store: &Store,
+        token: usize,
+        next: Option<&Next>,
+        now: i64,
+    ) -> Refused<()> {
+        let there = &store.tokens[token];
+        let seen = self.last_seen.max(self.loaded_at);
+        let known = self.effective_own();
+        let own_passed = next.is_none() && now >= known.end(seen, there.hard_end);
+        if (self.own.is_none() && own_passed) || now >= there.hard_end {
+            return Err(ErrorCode::Expired);
+        }
+        match store.death(token) {
+            Some(Death::Revoked(_)) => return Err(ErrorCode::Revoked),
+            Some(Death::Rotated(_)) => return Err(ErrorCode::Rotated),
+            None => {}
+        }
+        let seen = seen.max(there.stored.saved_at);
+        let passed = now >= there.stored.own.end(seen, there.hard_end);
+        if passed && self.own.is_none() {
+            return Err(ErrorCode::Expired);
+        }
+        Ok(())
     }
 
     /// Plans a save; a session that is nobody's gets its key with that, and keeps it.

@@ -866,3 +866,30 @@ fn a_logout_whose_markers_were_applied_though_reported_failed_is_done() {
     assert_eq!(shown(&world.open(&jar)), "b=2");
     assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
 }
+
+/// A login that keeps nothing does not look at the session before once more: what this isolate
+/// knows of it counts all the same.
+#[test]
+fn a_login_without_its_data_does_not_replace_a_logout_by_a_rotation() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut thief = jar.clone();
+    world
+        .elsewhere()
+        .visit(&mut thief, |session| session.cycle_key().unwrap());
+    world.store.remove(&world.store.names_of("k.")[0]);
+
+    let mut login = world.open(&jar);
+    login.bind("ada", false).unwrap();
+    let mut logout = world.open(&jar);
+    world.store.outage();
+    destroy(&mut logout).unwrap_err();
+    jar.receive(world.now(), logout.done_headers().set_cookie());
+    world.store.mend();
+    let headers = world.commit(&mut login);
+    jar.receive(world.now(), headers.set_cookie());
+
+    world.advance(WINDOW);
+    assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+    assert_eq!(world.elsewhere().open(&jar).owner().unwrap(), Some("ada"));
+}

@@ -230,3 +230,58 @@ fn a_logout_that_is_not_answered_is_finished_by_the_next_request() {
     let there = world.elsewhere();
     assert_eq!(there.open(&thief).outcome(), Outcome::Revoked);
 }
+
+#[test]
+fn writes_that_are_asked_for_together_have_one_deadline() {
+    let world = World::new();
+    for _ in 0..4 {
+        world.member("ada");
+    }
+    // The owner's own marker is put first.
+    for _ in 0..8 {
+        world.store.hang_after(1, Kind::Put);
+    }
+    let began = world.now();
+    let ended = run(world.sessions.revoke_all("ada", None));
+    assert!(ended.is_err());
+    assert_eq!(world.now() - began, TIMEOUT, "eight writes, six at a time");
+    world.store.answer_again();
+}
+
+#[test]
+fn all_tries_of_a_request_take_fifteen_seconds() {
+    let world = World::new();
+    let jar = world.visitor();
+    for (takes, tries, seconds) in [(8, 2, 16), (7, 3, 15)] {
+        let mut session = world.open(&jar);
+        session.set("b", takes).unwrap();
+        world.store.take_log();
+        world.store.fail_slowly(Kind::Put, 2, takes * SECOND);
+        if tries == 3 {
+            world.store.hang_after(2, Kind::Put);
+        }
+        let began = world.now();
+        let error = run(session.save()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unavailable);
+        assert_eq!(world.store.count(Kind::Put), tries);
+        assert_eq!((world.now() - began) / SECOND, seconds);
+        // What is on its way for longer is taken as lost.
+        world.advance(30 * SECOND);
+    }
+}
+
+#[test]
+fn the_longest_timeout_is_that_of_all_tries() {
+    assert!(
+        Settings::default()
+            .with_store_timeout(15)
+            .validate()
+            .is_ok()
+    );
+    assert!(
+        Settings::default()
+            .with_store_timeout(16)
+            .validate()
+            .is_err()
+    );
+}

@@ -1,7 +1,8 @@
 //! Drives flows with a connector and a runtime: carries out what a flow asks for, until it ends.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -10,7 +11,7 @@ use futures_util::future::{LocalBoxFuture, join, join3};
 use crate::flow::engine::{Flow, Step};
 use crate::flow::shared::Shared;
 use crate::flow::stats::Timing;
-use crate::port::connector::{ConnectorError, ConnectorErrorKind, SessionConnector};
+use crate::port::connector::{ConnectorError, SessionConnector};
 use crate::port::effect::{Effect, Random, Reply, Write};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::runtime::Runtime;
@@ -49,7 +50,7 @@ impl Driver {
                 (Effect::Write(_), Some(wait_until)) => {
                     return see_through(self.clone(), flow, effect, &**wait_until).await;
                 }
-                _ => reply = Some(self.carry_out(effect, flow.shared()).await),
+                _ => reply = Some(self.carry_out(effect, flow.shared(), flow.limit()).await),
             }
         }
     }
@@ -58,23 +59,32 @@ impl Driver {
         flow.step(reply, self.runtime.now(), Random::fresh(&*self.runtime))
     }
 
-    async fn carry_out(&self, effect: Effect, shared: &Shared) -> Reply {
+    /// `limit` is how many milliseconds the store may take.
+    async fn carry_out(&self, effect: Effect, shared: &Shared, limit: u32) -> Reply {
         let _waiting = shared
             .timing()
             .map(|timing| Waiting::new(timing, &*self.runtime));
-        let timeout = shared.config().settings().store_timeout();
+        let late = || ConnectorError::timeout(limit / 1_000);
         match effect {
             Effect::Read { keys, options } => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                Reply::Read(
-                    self.in_time(self.connector.read(&keys, options), timeout)
-                        .await,
+                let answer = self.in_time(self.connector.read(&keys, options), limit);
+                Reply::Read(answer.await.unwrap_or_else(|| Err(late())))
+            }
+            Effect::Write(writes) => {
+                let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
+                self.in_time(self.write_all(&writes, &results), limit).await;
+                let results = results.into_iter().map(Cell::into_inner);
+                Reply::Write(
+                    results
+                        .map(|it| it.unwrap_or_else(|| Err(late())))
+                        .collect(),
                 )
             }
-            Effect::Write(writes) => Reply::Write(self.write_all(&writes, timeout).await),
             Effect::List { prefix, cursor } => {
                 let list = self.connector.list(&prefix, cursor.as_deref());
-                Reply::List(self.in_time(list, timeout).await)
+                let answer = self.in_time(list, limit);
+                Reply::List(answer.await.unwrap_or_else(|| Err(late())))
             }
             Effect::Sleep { milliseconds } => {
                 self.runtime.sleep(milliseconds).await;
@@ -85,60 +95,48 @@ impl Driver {
 
     /// Six writes at a time: a Worker's invocation waits for no more answers at once
     /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
-    async fn write_all(&self, writes: &[Write], timeout: u32) -> Vec<Result<(), ConnectorError>> {
-        if let [write] = writes {
-            return vec![self.write(write, timeout).await];
-        }
+    async fn write_all(
+        &self,
+        writes: &[Write],
+        results: &[Cell<Option<Result<(), ConnectorError>>>],
+    ) {
         let next = Cell::new(0);
-        let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
         let lane = async || {
             while let Some(write) = writes.get(next.get()) {
                 let place = next.replace(next.get() + 1);
-                let result = self.write(write, timeout).await;
+                let result = self.write(write).await;
                 results[place].set(Some(result));
             }
         };
+        if writes.len() == 1 {
+            return lane().await;
+        }
         let half = async || join3(lane(), lane(), lane()).await;
         join(half(), half()).await;
-        let unanswered =
-            || ConnectorError::new(ConnectorErrorKind::Unavailable, "a write was not answered");
-        results
-            .into_iter()
-            .map(|result| result.into_inner().unwrap_or_else(|| Err(unanswered())))
-            .collect()
     }
 
-    async fn write(&self, write: &Write, timeout: u32) -> Result<(), ConnectorError> {
+    async fn write(&self, write: &Write) -> Result<(), ConnectorError> {
         match write {
             Write::Put {
                 key,
                 value,
                 options,
-            } => {
-                let put = self.connector.put(key, value, options.clone());
-                self.in_time(put, timeout).await
-            }
-            Write::Delete { key } => self.in_time(self.connector.delete(key), timeout).await,
+            } => self.connector.put(key, value, options.clone()).await,
+            Write::Delete { key } => self.connector.delete(key).await,
         }
     }
 
-    /// The store's answer, or the error that it did not come in time. What is answered at once
-    /// needs no timer.
-    async fn in_time<T>(
-        &self,
-        mut answer: LocalBoxFuture<'_, Result<T, ConnectorError>>,
-        seconds: u32,
-    ) -> Result<T, ConnectorError> {
+    /// The store's answer, `None` where it did not come within `limit` milliseconds. What is
+    /// answered at once needs no timer.
+    async fn in_time<T>(&self, answer: impl Future<Output = T>, limit: u32) -> Option<T> {
+        let mut answer = pin!(answer);
         let mut deadline = None;
         poll_fn(|context| {
             if let Poll::Ready(answer) = answer.as_mut().poll(context) {
-                return Poll::Ready(answer);
+                return Poll::Ready(Some(answer));
             }
-            let deadline = deadline.get_or_insert_with(|| self.runtime.deadline(seconds * 1_000));
-            deadline
-                .as_mut()
-                .poll(context)
-                .map(|()| Err(ConnectorError::timeout(seconds)))
+            let deadline = deadline.get_or_insert_with(|| self.runtime.deadline(limit));
+            deadline.as_mut().poll(context).map(|()| None)
         })
         .await
     }
@@ -173,7 +171,7 @@ async fn see_through<T: 'static>(
     let mut rest: LocalBoxFuture<'static, ()> = Box::pin(async move {
         let mut effect = effect;
         loop {
-            let reply = driver.carry_out(effect, flow.shared()).await;
+            let reply = driver.carry_out(effect, flow.shared(), flow.limit()).await;
             match driver.step(&mut flow, Some(reply)) {
                 Step::Ask(next) => effect = next,
                 Step::Done(result) => return slot.set(Some(result)),

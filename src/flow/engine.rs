@@ -25,11 +25,23 @@ use crate::port::events::{Event, EventKind};
 use crate::protocol::config::Config;
 use crate::protocol::keys::Id;
 
+/// Milliseconds that all tries of a flow take together, from the first that fails on.
+const ALL_TRIES: i64 = 15_000;
+/// The least milliseconds that the store is given for an answer.
+const LEAST_LIMIT: i64 = 1_000;
+
+/// Milliseconds that are left for more tries at `now`.
+fn time_left(trouble_since: i64, now: i64) -> i64 {
+    ALL_TRIES.saturating_sub(now.saturating_sub(trouble_since))
+}
+
 /// What passes between a flow and whoever drives it.
 struct Slot {
     effect: Cell<Option<Effect>>,
     reply: Cell<Option<Reply>>,
     now: Cell<i64>,
+    /// When the first effect that failed was asked for.
+    trouble_since: Cell<Option<i64>>,
     random: RefCell<Random>,
     /// What is to be told after this step.
     events: RefCell<Vec<Event>>,
@@ -118,6 +130,12 @@ impl Ctx {
         }
     }
 
+    /// Whether there is time for another try after `pause` milliseconds.
+    pub(crate) fn may_try_after(&self, pause: u32) -> bool {
+        let since = self.slot.trouble_since.get();
+        since.is_none_or(|since| time_left(since, self.now()) > i64::from(pause))
+    }
+
     pub(crate) async fn sleep(&self, milliseconds: u32) {
         let _slept = self.ask(Effect::Sleep { milliseconds }).await;
     }
@@ -183,6 +201,7 @@ impl<T> Flow<T> {
             effect: Cell::new(None),
             reply: Cell::new(None),
             now: Cell::new(0),
+            trouble_since: Cell::new(None),
             random: RefCell::new(Random::none()),
             events: RefCell::default(),
         });
@@ -202,9 +221,25 @@ impl<T> Flow<T> {
         &self.shared
     }
 
+    /// Milliseconds that the store may take for what the flow asks for.
+    pub(crate) fn limit(&self) -> u32 {
+        let timeout = self.shared.config().settings().store_timeout() * 1_000;
+        match self.slot.trouble_since.get() {
+            None => timeout,
+            Some(since) => {
+                let left = time_left(since, self.slot.now.get()).max(LEAST_LIMIT);
+                u32::try_from(left).map_or(timeout, |left| left.min(timeout))
+            }
+        }
+    }
+
     /// Goes on until the flow asks for something or ends. `reply` answers what it asked for last,
     /// `now` is the time in milliseconds since 1970-01-01 UTC.
     pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {
+        if self.slot.trouble_since.get().is_none() && reply.as_ref().is_some_and(Reply::has_failed)
+        {
+            self.slot.trouble_since.set(Some(self.slot.now.get()));
+        }
         self.slot.reply.set(reply);
         self.slot.now.set(now);
         self.slot.random.replace(random);

@@ -6,7 +6,8 @@ use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, PutOptions};
 use crate::port::effect::Write;
 use crate::port::error::SessionError;
-use crate::protocol::revocation::marker_ttl;
+use crate::protocol::keys::Dead;
+use crate::protocol::revocation::{Death, Marker, marker_ttl};
 use crate::session::marker_put::MarkerPut;
 
 impl MarkerPut {
@@ -19,6 +20,24 @@ impl MarkerPut {
     /// True where this isolate has put it, and a read may not show it yet.
     pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
         ctx.memory().was_dead_put(self.dead, ctx.now())
+    }
+
+    /// What is to be put, by what this isolate knows of the session by now. A rotation must not
+    /// replace a revocation, which may not be stored yet; and put again, the grace of the old key
+    /// would begin again.
+    pub(crate) fn as_known(&self, ctx: &Ctx) -> Vec<Self> {
+        let Some(key) = self.rotates else {
+            return vec![self.clone()];
+        };
+        let known = [Dead::Key(key.derived), Dead::Lineage(key.lineage)]
+            .into_iter()
+            .filter_map(|dead| ctx.memory().marker(dead, ctx.now()))
+            .reduce(Marker::or_earlier);
+        match known.map(|marker| marker.death) {
+            Some(Death::Revoked) => Self::revoked(&key, self.hard_end, ctx.now()),
+            Some(Death::Rotated) => Vec::new(),
+            None => vec![self.clone()],
+        }
     }
 
     fn to_write(&self, ctx: &Ctx) -> Write {

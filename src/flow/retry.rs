@@ -30,11 +30,11 @@ impl Tries {
     /// Milliseconds to wait before the next try after `error`; `None` where there is none.
     pub(crate) fn next(&mut self, ctx: &Ctx, error: &ConnectorError) -> Option<u32> {
         let pause = match error.kind() {
-            ConnectorErrorKind::RateLimited if !self.limited => {
+            ConnectorErrorKind::RateLimited if !self.limited && ctx.may_try_after(NEXT_WRITE) => {
                 self.limited = true;
                 ctx.next_write()
             }
-            _ if may_help(error) && self.failed + 1 < TRIES => {
+            _ if may_help(error) && self.failed + 1 < TRIES && ctx.may_try_after(0) => {
                 self.failed += 1;
                 ctx.backoff(self.failed)
             }
@@ -152,7 +152,7 @@ impl Ctx {
         tries: &mut u32,
     ) -> Result<(), ConnectorError> {
         *tries += 1;
-        if !may_help(&error) || *tries >= TRIES {
+        if !may_help(&error) || *tries >= TRIES || !self.may_try_after(0) {
             return Err(error);
         }
         self.back_off(*tries).await;

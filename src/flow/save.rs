@@ -151,7 +151,10 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             }
             Err(error) => {
                 ctx.memory().crashed(&target_key, envelope.version, now);
-                if error.kind() == ConnectorErrorKind::RateLimited && puts < PUTS {
+                if error.kind() == ConnectorErrorKind::RateLimited
+                    && puts < PUTS
+                    && ctx.may_try_after(0)
+                {
                     ctx.wait_for_next_write().await;
                 } else {
                     ctx.wait_or_give_up(error, &mut tries).await?;
@@ -171,9 +174,12 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
     let now = ctx.now();
-    let is_to_do = |marker: &&MarkerPut| !marker.is_revocation() || !marker.was_put(&ctx);
-    let retire = work.retire.iter().filter(is_to_do);
-    let retire: Vec<_> = retire.map(|marker| marker.at(now)).collect();
+    let is_to_do = |marker: &MarkerPut| !marker.is_revocation() || !marker.was_put(&ctx);
+    let retire = work.retire.iter().flat_map(|it| it.as_known(&ctx));
+    let retire: Vec<_> = retire
+        .filter(is_to_do)
+        .map(|marker| marker.at(now))
+        .collect();
     put_markers(&ctx, &retire).await?;
     for marker in &retire {
         marker.note(&ctx);
@@ -197,7 +203,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     ctx.wait_for_next_write().await;
     let (mut looks, mut puts) = (0, 0);
     while !ctx.memory().is_sure(key) {
-        if puts >= PUTS {
+        if puts >= PUTS || !ctx.may_try_after(0) {
             return false;
         }
         let now = ctx.now();

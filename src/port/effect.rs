@@ -47,6 +47,18 @@ pub(crate) enum Reply {
     Sleep,
 }
 
+impl Reply {
+    /// True where the store has not done all that it was asked for.
+    pub(crate) fn has_failed(&self) -> bool {
+        match self {
+            Self::Read(values) => values.is_err(),
+            Self::Write(results) => results.iter().any(Result::is_err),
+            Self::List(page) => page.is_err(),
+            Self::Sleep => false,
+        }
+    }
+}
+
 /// Random bytes for one step: enough for a writer id, the nonces of a record and of its list
 /// metadata, and a retry's jitter.
 pub(crate) struct Random {

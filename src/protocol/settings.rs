@@ -357,7 +357,7 @@ settings! {
     /// Seconds after which a store that has not answered counts as `unavailable`. A write may still
     /// arrive after that. What timed out is not tried again in the same request.
     "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: u32
-        = 10, Range(1, 60, "seconds");
+        = 10, Range(1, 15, "seconds");
 
     /// How many sessions one owner may have before the oldest is ended; 0 for no limit. On an
     /// eventually consistent store the limit is reached eventually, not at once: a login ends at

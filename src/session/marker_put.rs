@@ -13,6 +13,8 @@ pub(crate) struct MarkerPut {
     pub(crate) marker: Marker,
     /// When the session that it speaks of ends by itself, where that is known.
     pub(crate) hard_end: Option<i64>,
+    /// The key that goes on under another, of a rotation.
+    pub(crate) rotates: Option<SessionKey>,
 }
 
 impl MarkerPut {
@@ -22,6 +24,7 @@ impl MarkerPut {
             dead: Dead::Key(identity.key.derived),
             marker: Marker::rotated(now),
             hard_end: Some(identity.ticket.hard_end),
+            rotates: Some(identity.key),
         }
     }
 
@@ -39,6 +42,7 @@ impl MarkerPut {
                 dead,
                 marker: Marker::revoked(now),
                 hard_end: hard_end.filter(|_| key.is_first() || dead == Dead::Key(key.derived)),
+                rotates: None,
             })
             .collect()
     }
@@ -72,6 +76,7 @@ impl MarkerPut {
                 ..self.marker
             },
             hard_end: self.hard_end,
+            rotates: self.rotates,
         }
     }
 }

@@ -182,6 +182,8 @@ struct Fault {
     error: ConnectorErrorKind,
     /// Carried out all the same, and reported failed.
     applied: bool,
+    /// Milliseconds until it is reported.
+    takes: i64,
 }
 
 /// A [`MemoryConnector`] that writes down what is asked of it, fails when told to, and can show
@@ -189,6 +191,7 @@ struct Fault {
 #[derive(Clone)]
 pub struct TestStore {
     inner: MemoryConnector,
+    clock: ManualClock,
     log: Rc<RefCell<Vec<(Kind, String)>>>,
     calls: Rc<RefCell<BTreeMap<Kind, usize>>>,
     faults: Rc<RefCell<Vec<Fault>>>,
@@ -202,7 +205,8 @@ pub struct TestStore {
 impl TestStore {
     pub fn new(clock: ManualClock) -> Self {
         Self {
-            inner: MemoryConnector::with_clock(clock),
+            inner: MemoryConnector::with_clock(clock.clone()),
+            clock,
             log: Rc::default(),
             calls: Rc::default(),
             faults: Rc::default(),
@@ -266,6 +270,7 @@ impl TestStore {
             left: times,
             error,
             applied: false,
+            takes: 0,
         });
     }
 
@@ -277,7 +282,25 @@ impl TestStore {
             left: times,
             error: ConnectorErrorKind::Unavailable,
             applied: true,
+            takes: 0,
         });
+    }
+
+    /// The next `times` operations of this kind fail after `takes` milliseconds.
+    pub fn fail_slowly(&self, kind: Kind, times: usize, takes: i64) {
+        self.faults.borrow_mut().push(Fault {
+            kind,
+            after: 0,
+            left: times,
+            error: ConnectorErrorKind::Unavailable,
+            applied: false,
+            takes,
+        });
+    }
+
+    /// What was told never to be answered is answered.
+    pub fn answer_again(&self) {
+        self.hangs.borrow_mut().clear();
     }
 
     /// Reads and writes fail until [`mend`](Self::mend).
@@ -301,6 +324,7 @@ impl TestStore {
             return None;
         }
         fault.left -= 1;
+        self.clock.advance(fault.takes);
         Some(*fault)
     }
 
@@ -649,6 +673,16 @@ pub struct World {
     pub runtime: Rc<TestRuntime>,
     pub store: TestStore,
     pub sessions: Sessions,
+}
+
+/// A test that told the store not to answer, and did not ask it, has tested nothing.
+impl Drop for TestStore {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.hangs) == 1 && !std::thread::panicking() {
+            let left = self.hangs.take();
+            assert!(left.is_empty(), "never asked for: {left:?}");
+        }
+    }
 }
 
 impl World {

@@ -258,7 +258,7 @@ test("js_has_no_hidden_state", async () => {
   });
   // Whatever it was asked for, and after its commit: what it knows is in private fields.
   assert.deepEqual(Reflect.ownKeys(session), []);
-  assert.deepEqual((await browser.load()).keys().toArray(), ["a", "b", "c"]);
+  assert.deepEqual([...(await browser.load()).keys()], ["a", "b", "c"]);
 });
 
 test("js_pop", async () => {
