@@ -22,6 +22,7 @@ use crate::flow::save::Step;
 use crate::flow::shared::Shared;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
+use crate::port::request::RequestHead;
 use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::data::Data;
@@ -29,7 +30,7 @@ use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
 use crate::protocol::keys::{Id, SessionKey, Token};
 use crate::protocol::outcome::{Access, Outcome};
 use crate::protocol::record::Envelope;
-use crate::session::presented::{Came, Identity, Presented, RequestHead};
+use crate::session::presented::{Came, Identity, Presented};
 use crate::session::refusals::{expired, refusal};
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 

@@ -18,10 +18,10 @@ use crate::flow::save::Saved;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
 use crate::port::effect::{Effect, Random, Reply};
 use crate::port::error::SessionError;
+use crate::port::request::RequestHead;
 use crate::port::runtime::Runtime as _;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::Expiry;
-use crate::session::presented::RequestHead;
 
 use super::wire::{self, Named, Object};
 use super::{JsRuntime, KEPT, Kept, Realm, garbled, gone};

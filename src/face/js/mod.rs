@@ -20,7 +20,8 @@ use futures_util::future::LocalBoxFuture;
 use wasm_bindgen::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::headers::CommitHeaders;
+use crate::face::sessions::Sessions;
 use crate::flow::isolate::Isolate;
 use crate::port::connector::SessionConnector;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::face::connector::kv::rules as kv_rules;
-use crate::face::sessions::CommitHeaders;
+use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
 use crate::flow::owner::OwnedSession;
 use crate::flow::stats::Stats;
