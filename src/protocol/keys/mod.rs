@@ -1,0 +1,16 @@
+//! The secrets, and everything that is derived from them.
+//!
+//! A token is the browser's secret; a secret is the Worker's. What names a session is derived from
+//! both and opens nothing; what opens a record is derived from both and is stored nowhere. So the
+//! namespace without a token is unreadable, even to whoever holds the secret.
+//!
+//! 1. `token`: the browser's secret, and the key of a record. `id`: 16 bytes that name something.
+//! 2. `session_key`: what names a session. `names`: the names in a namespace.
+//! 3. `secret`: the ring of the Worker's secrets, and all derivations.
+
+mod secret;
+
+pub use secret::SecretRing;
+pub(crate) use secret::{
+    Dead, Id, KeyId, Names, Purpose, RecordKey, Ring, Secret, SessionKey, Tag, Token, TokenKeys,
+};
