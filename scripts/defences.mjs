@@ -52,7 +52,7 @@ const DEFENCES = [
     "Update::update(mac, &(field.len() as u32).to_be_bytes());", "", "lib", "fields_cannot_be_shifted_into_each_other"],
   ["a tag names its purpose", "src/protocol/keys/secret.rs",
     "absorb(&mut mac, purpose.text());", "let _ = purpose.text();", "lib", "a_tag_of_one_purpose_is_none_of_another"],
-  ["tokens and keys of records are wiped", "src/protocol/keys/secret.rs",
+  ["tokens and keys of records are wiped", "src/protocol/keys/token.rs",
     /Zeroizing(<\[u8; 32\]>>\);|::new\(\[0; 32\]\)\);\n {8}if let Some\(place\))/g, "Box$1", "tests/workerd/memory.test.mjs", "memory_holds_no_token_and_no_record_key_that_is_done_with", 2],
   ["a cookie's tag is checked", "src/protocol/ticket.rs",
     "if !secret.verify(purpose, &fields, &tag) {", "if false {", "lib", "every_changed_character_is_refused"],
@@ -115,9 +115,9 @@ const DEFENCES = [
     "self.runtime().fill_random(&mut mask)?;", "", "security_cookies", "a_csrf_token_belongs_to_one_token_and_is_masked_anew"],
   ["a user ends only their own sessions", "src/protocol/config.rs",
     "if key.owner.is_some_and(|tag| tags.contains(&tag)) {", "if key.owner.is_some_and(|tag| tags.contains(&tag) || true) {", "security_owner", "a_user_ends_one_session_by_its_public_key_and_only_his_own"],
-  ["failed randomness stops", "src/protocol/keys/secret.rs",
-    "Pinned::filled(|bytes| runtime.fill_random(bytes))",
-    "Pinned::filled(|bytes| { let _ = runtime.fill_random(bytes); Ok::<(), SessionError>(()) })", "security_tokens", "randomness_that_fails_at_any_draw_makes_no_token_and_no_record"],
+  ["failed randomness stops", "src/protocol/keys/token.rs",
+    "SecretBytes::filled(|bytes| runtime.fill_random(bytes))",
+    "SecretBytes::filled(|bytes| { let _ = runtime.fill_random(bytes); Ok::<(), SessionError>(()) })", "security_tokens", "randomness_that_fails_at_any_draw_makes_no_token_and_no_record"],
 ];
 
 const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${file}\` | \`${test}\` |`);

@@ -8,9 +8,15 @@
 //! 2. `session_key`: what names a session. `names`: the names in a namespace.
 //! 3. `secret`: the ring of the Worker's secrets, and all derivations.
 
+mod id;
+mod names;
 mod secret;
+mod session_key;
+mod token;
 
+pub(crate) use id::{Id, KeyId, Tag};
+pub(crate) use names::Names;
 pub use secret::SecretRing;
-pub(crate) use secret::{
-    Dead, Id, KeyId, Names, Purpose, RecordKey, Ring, Secret, SessionKey, Tag, Token, TokenKeys,
-};
+pub(crate) use secret::{Purpose, Ring, Secret};
+pub(crate) use session_key::{Dead, SessionKey};
+pub(crate) use token::{RecordKey, Token, TokenKeys};
