@@ -14,8 +14,7 @@ use crate::protocol::json;
 use crate::protocol::outcome::Outcome;
 use crate::protocol::settings::Settings;
 
-use super::garbled;
-use super::handle::Cause;
+use super::world::{Cause, garbled};
 
 /// A JSON object, written member by member. What is not there, and `false`, is left out.
 pub(super) struct Object(String);
