@@ -11,6 +11,7 @@ import { buildPackage } from "./build-package.mjs";
 import { buildWorker, cargoWasm } from "./build.mjs";
 import { ensureCargoDeny, ensureComponents, ensureWasmClippy } from "./cargo-tools.mjs";
 import { checkDefences } from "./defences.mjs";
+import { checkFloors } from "./floors.mjs";
 import { checkLab } from "./lab.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -31,6 +32,7 @@ const checks = {
   "names in JavaScript": namesInJavaScript,
   "every test has its kind": everyTestHasItsKind,
   "defences are in place": checkDefences,
+  floors: () => checkFloors(),
   "lab histories": checkLab,
   "simulated histories": simulatedHistories,
   "simulated mutants": simulatedMutants,

@@ -116,21 +116,22 @@ pub mod connector {
 pub use face::http;
 pub use port::runtime;
 
-pub use face::sessions::{CommitHeaders, Sessions};
+#[cfg(target_arch = "wasm32")]
+pub use face::console::ConsoleEvents;
+pub use face::headers::CommitHeaders;
+pub use face::sessions::Sessions;
 pub use face::store::SessionStore;
 pub use flow::isolate::Isolate;
 pub use flow::owner::OwnedSession;
 pub use flow::stats::Stats;
 pub use port::error::{ErrorCode, SessionError};
-#[cfg(target_arch = "wasm32")]
-pub use port::events::ConsoleEvents;
 pub use port::events::{Event, EventKind, EventSink};
+pub use port::request::{CookieHeader, RequestHead};
 pub use protocol::cookie::SameSite;
 pub use protocol::expiry::Expiry;
 pub use protocol::keys::SecretRing;
 pub use protocol::outcome::Outcome;
 pub use protocol::settings::{Settings, Storage};
-pub use session::presented::{CookieHeader, RequestHead};
 
 /// Of the package and of the deployed Worker, not of a Worker that depends on this crate: half the
 /// code of the standard library's, and less time for the few hundred small things that a save makes.

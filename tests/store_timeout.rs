@@ -238,8 +238,9 @@ fn writes_that_are_asked_for_together_have_one_deadline() {
         world.member("ada");
     }
     // The owner's own marker is put first.
-    for _ in 0..8 {
-        world.store.hang_after(1, Kind::Put);
+    world.store.hang_after(1, Kind::Put);
+    for _ in 1..8 {
+        world.store.hang(Kind::Put);
     }
     let began = world.now();
     let ended = run(world.sessions.revoke_all("ada", None));

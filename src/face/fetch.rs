@@ -6,8 +6,8 @@ use std::{cell::RefCell, rc::Rc};
 use futures_util::future::LocalBoxFuture;
 use wasm_bindgen::prelude::*;
 
+use crate::port::request::RequestHead;
 use crate::port::wait_until::WaitUntil;
-use crate::session::presented::RequestHead;
 
 #[wasm_bindgen]
 extern "C" {

@@ -9,17 +9,18 @@ use worker::{Context, Env, Headers, Request, Response};
 
 use crate::face::connector::kv::KvConnector;
 use crate::face::connector::memory::MemoryConnector;
+use crate::face::console::ConsoleEvents;
 use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
-use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::headers::CommitHeaders;
+use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::port::connector::SessionConnector;
 use crate::port::error::{ErrorCode, SessionError};
-use crate::port::events::ConsoleEvents;
+use crate::port::request::RequestHead;
 use crate::port::runtime::PlatformRuntime;
 use crate::protocol::settings::{Settings, Storage};
-use crate::session::presented::RequestHead;
 
 thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.

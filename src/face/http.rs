@@ -23,12 +23,13 @@ use worker::Context;
 use worker::send::{SendFuture, SendWrapper};
 
 use crate::face::fetch::FetchContext;
-use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::headers::CommitHeaders;
+use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::flow::load::Freshness;
 use crate::port::error::SessionError;
+use crate::port::request::RequestHead;
 use crate::port::wait_until::WaitUntil;
-use crate::session::presented::RequestHead;
 
 /// Gives every request of a router its session, and commits it with the answer.
 ///

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::face::sessions::CommitHeaders;
+use crate::face::headers::CommitHeaders;
 use crate::face::store::{Out, SessionStore};
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::load::{Freshness, Look, look, look_among};

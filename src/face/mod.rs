@@ -1,19 +1,22 @@
 //! How applications reach it.
 //!
 //! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in one request, with its
-//!    `lifecycle`, and `csrf` tokens for forms.
+//!    `lifecycle`, the `headers` of its commit, and `csrf` tokens for forms.
 //! 2. `driver`: carries out what flows ask for.
-//! 3. `connector`: Workers KV, and memory.
+//! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`.
 //! 5. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;
+#[cfg(target_arch = "wasm32")]
+pub(crate) mod console;
 mod csrf;
 pub(crate) mod driver;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod fetch;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 mod handler;
+pub(crate) mod headers;
 #[cfg(all(target_arch = "wasm32", feature = "http"))]
 pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]

@@ -20,6 +20,7 @@ use crate::face::driver::Driver;
 use crate::flow::shared::Shared;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
+use crate::port::request::RequestHead;
 use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::data::Data;
@@ -29,7 +30,7 @@ use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::Tombstone;
 use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
-use crate::session::presented::{Beside, Came, Cookies, Held, Identity, Presented, RequestHead};
+use crate::session::presented::{Beside, Came, Cookies, Held, Identity, Presented};
 use crate::session::refusals::expired;
 use crate::session::value::{from_entries, from_json, to_entries, to_json};
 

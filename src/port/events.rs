@@ -197,35 +197,5 @@ pub trait EventSink {
     fn event(&self, event: &Event);
 }
 
-/// Writes each event to the console, as one line of JSON.
-///
-/// ```no_run
-/// use edge_session::{ConsoleEvents, SessionError, Sessions};
-///
-/// fn sessions(env: &worker::Env) -> Result<Sessions, SessionError> {
-///     // What `SESSION_EVENTS=true` does.
-///     Ok(Sessions::from_env(env)?.with_events(ConsoleEvents))
-/// }
-/// ```
-#[cfg(target_arch = "wasm32")]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ConsoleEvents;
-
-#[cfg(target_arch = "wasm32")]
-impl EventSink for ConsoleEvents {
-    fn event(&self, event: &Event) {
-        use wasm_bindgen::prelude::*;
-
-        #[wasm_bindgen]
-        extern "C" {
-            #[wasm_bindgen(js_namespace = console, catch)]
-            fn log(line: &str) -> Result<(), JsValue>;
-        }
-
-        // A console that cannot be written to is no reason to fail a request.
-        let _ = log(&event.to_json());
-    }
-}
-
 /// A sink that can be shared.
 pub(crate) type Sink = Rc<dyn EventSink>;

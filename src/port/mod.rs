@@ -6,11 +6,13 @@
 //! 3. `runtime`: clock, randomness and timers.
 //! 4. `effect`: what a flow asks for, and the answers, as values.
 //! 5. `events`: what is told to whoever listens.
-//! 6. `wait_until`: the platform's promise to let work end.
+//! 6. `request`: what a session reads of its request.
+//! 7. `wait_until`: the platform's promise to let work end.
 
 pub(crate) mod connector;
 pub(crate) mod effect;
 pub(crate) mod error;
 pub(crate) mod events;
+pub(crate) mod request;
 pub mod runtime;
 pub(crate) mod wait_until;

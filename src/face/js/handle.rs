@@ -2,7 +2,6 @@
 //! way for it.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::rc::Rc;
 
 use zeroize::Zeroizing;
@@ -12,19 +11,20 @@ use crate::face::lifecycle::{Ending, Left, Looked};
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::flow::engine::{Flow, Step};
+use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::flow::owner::{self, OwnedSession};
 use crate::flow::save::Saved;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
 use crate::port::effect::{Effect, Random, Reply};
 use crate::port::error::SessionError;
+use crate::port::request::RequestHead;
 use crate::port::runtime::Runtime as _;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::Expiry;
-use crate::session::presented::RequestHead;
 
 use super::wire::{self, Named, Object};
-use super::{JsRuntime, KEPT, Kept, Realm, garbled, gone};
+use super::world::{Cause, JsRuntime, Realm, garbled, gone};
 
 /// What JavaScript holds a number of.
 pub(super) struct Handle {
@@ -616,28 +616,71 @@ impl RequestHead for Rc<Head> {
     }
 }
 
-/// What was thrown behind a failure, by its number in JavaScript.
-pub(super) struct Cause(pub(super) u32);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an error of JavaScript")
-    }
-}
-
-impl fmt::Debug for Cause {
-    /// Nothing of it: what JavaScript would print belongs into no log of ours.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Cause")
-    }
-}
-
-impl std::error::Error for Cause {}
-
 fn kind_of(code: &str) -> ConnectorErrorKind {
     use ConnectorErrorKind::{Quota, RateLimited, TooLarge, Unavailable, Unsupported};
     [RateLimited, Quota, TooLarge, Unsupported]
         .into_iter()
         .find(|kind| kind.as_str() == code)
         .unwrap_or(Unavailable)
+}
+
+/// What JavaScript holds by a number.
+pub(super) enum Kept {
+    /// What the isolate remembers of one connector's sessions.
+    Isolate(Isolate),
+    Realm(Rc<Realm>),
+    Handle(Box<Handle>),
+    /// In use by the call under way.
+    Away,
+}
+
+/// What is kept, by numbers from 1, which are used again.
+pub(super) struct Slab {
+    pub(super) entries: Vec<Option<Kept>>,
+    pub(super) free: Vec<u32>,
+}
+
+impl Slab {
+    pub(super) fn insert(&mut self, entry: Kept) -> u32 {
+        if let Some(number) = self.free.pop() {
+            self.put(number, entry);
+            return number;
+        }
+        self.entries.push(Some(entry));
+        self.entries.len() as u32
+    }
+
+    pub(super) fn place(&mut self, number: u32) -> Option<&mut Option<Kept>> {
+        self.entries.get_mut((number as usize).checked_sub(1)?)
+    }
+
+    pub(super) fn put(&mut self, number: u32, entry: Kept) {
+        if let Some(place) = self.place(number) {
+            *place = Some(entry);
+        }
+    }
+
+    /// What `number` stands for, until it is [put](Self::put) back.
+    pub(super) fn take(&mut self, number: u32) -> Option<Kept> {
+        self.place(number)?
+            .as_mut()
+            .map(|entry| std::mem::replace(entry, Kept::Away))
+    }
+
+    pub(super) fn remove(&mut self, number: u32) -> Option<Kept> {
+        let entry = self.place(number)?.take()?;
+        self.free.push(number);
+        Some(entry)
+    }
+
+    pub(super) fn realm(&self, number: u32) -> Option<Rc<Realm>> {
+        match self.entries.get((number as usize).checked_sub(1)?)? {
+            Some(Kept::Realm(realm)) => Some(Rc::clone(realm)),
+            _ => None,
+        }
+    }
+}
+
+thread_local! {
+    pub(super) static KEPT: RefCell<Slab> = const { RefCell::new(Slab { entries: Vec::new(), free: Vec::new() }) };
 }

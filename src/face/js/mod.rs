@@ -12,108 +12,22 @@ mod handle;
 #[cfg(test)]
 mod tests;
 mod wire;
+mod world;
 
-use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use futures_util::future::LocalBoxFuture;
 use wasm_bindgen::prelude::*;
 use zeroize::Zeroizing;
 
-use crate::face::sessions::{CommitHeaders, Sessions};
+use crate::face::headers::CommitHeaders;
+use crate::face::sessions::Sessions;
 use crate::flow::isolate::Isolate;
-use crate::port::connector::SessionConnector;
-use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions};
-use crate::port::error::{ErrorCode, SessionError};
-use crate::port::events::{Event, EventSink};
-use crate::port::runtime::Runtime;
+use crate::port::error::SessionError;
 use crate::protocol::settings::Settings;
 
-use handle::{Answer, Handle};
+use handle::{Answer, Handle, KEPT, Kept};
 use wire::{Named, Object};
-
-/// What JavaScript holds by a number.
-enum Kept {
-    /// What the isolate remembers of one connector's sessions.
-    Isolate(Isolate),
-    Realm(Rc<Realm>),
-    Handle(Box<Handle>),
-    /// In use by the call under way.
-    Away,
-}
-
-/// Sessions of one configuration.
-struct Realm {
-    sessions: Sessions,
-    /// The same, with events for whoever listens.
-    reported: Sessions,
-    /// The same, remembering and counting nothing of the isolate: for what is asked about a session
-    /// that nobody has.
-    blank: Sessions,
-    /// True where Workers KV is behind it, whose rules are kept here.
-    is_kv: bool,
-}
-
-/// What is kept, by numbers from 1, which are used again.
-struct Slab {
-    entries: Vec<Option<Kept>>,
-    free: Vec<u32>,
-}
-
-impl Slab {
-    fn insert(&mut self, entry: Kept) -> u32 {
-        if let Some(number) = self.free.pop() {
-            self.put(number, entry);
-            return number;
-        }
-        self.entries.push(Some(entry));
-        self.entries.len() as u32
-    }
-
-    fn place(&mut self, number: u32) -> Option<&mut Option<Kept>> {
-        self.entries.get_mut((number as usize).checked_sub(1)?)
-    }
-
-    fn put(&mut self, number: u32, entry: Kept) {
-        if let Some(place) = self.place(number) {
-            *place = Some(entry);
-        }
-    }
-
-    /// What `number` stands for, until it is [put](Self::put) back.
-    fn take(&mut self, number: u32) -> Option<Kept> {
-        self.place(number)?
-            .as_mut()
-            .map(|entry| std::mem::replace(entry, Kept::Away))
-    }
-
-    fn remove(&mut self, number: u32) -> Option<Kept> {
-        let entry = self.place(number)?.take()?;
-        self.free.push(number);
-        Some(entry)
-    }
-
-    fn realm(&self, number: u32) -> Option<Rc<Realm>> {
-        match self.entries.get((number as usize).checked_sub(1)?)? {
-            Some(Kept::Realm(realm)) => Some(Rc::clone(realm)),
-            _ => None,
-        }
-    }
-}
-
-/// What comes in with a call, and what goes out with its answer.
-#[derive(Default)]
-struct World {
-    now: Cell<i64>,
-    dice: RefCell<Zeroizing<Vec<u8>>>,
-    events: RefCell<Vec<String>>,
-    warnings: RefCell<Vec<String>>,
-}
-
-thread_local! {
-    static KEPT: RefCell<Slab> = const { RefCell::new(Slab { entries: Vec::new(), free: Vec::new() }) };
-    static WORLD: World = World::default();
-}
+use world::{JsEvents, JsRuntime, JsStore, Realm, WORLD, garbled, gone};
 
 /// Takes in what a call brings; releases what `ended` names.
 fn enter(now: f64, dice: Option<Vec<u8>>, ended: Option<Vec<u32>>) {
@@ -333,96 +247,4 @@ pub fn error_codes() -> String {
 #[wasm_bindgen]
 pub fn kept() -> u32 {
     KEPT.with_borrow(|kept| (kept.entries.len() - kept.free.len()) as u32)
-}
-
-/// The platform, as far as a call brings it along.
-struct JsRuntime;
-
-impl Runtime for JsRuntime {
-    fn now(&self) -> i64 {
-        WORLD.with(|world| world.now.get())
-    }
-
-    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
-        WORLD.with(|world| {
-            let mut dice = world.dice.borrow_mut();
-            let left = dice.len().checked_sub(out.len()).ok_or_else(|| {
-                SessionError::new(
-                    ErrorCode::NotReady,
-                    "there is no randomness here: Workers give none at module scope, so make new \
-                     sessions inside the fetch handler",
-                )
-            })?;
-            out.copy_from_slice(&dice[left..]);
-            // Nobody gets them again; they are wiped with the call's end.
-            dice.truncate(left);
-            Ok(())
-        })
-    }
-
-    /// Pauses are JavaScript's: a flow asks for them.
-    fn sleep(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        Box::pin(std::future::ready(()))
-    }
-
-    fn warn(&self, message: &str) {
-        WORLD.with(|world| world.warnings.borrow_mut().push(message.to_owned()));
-    }
-}
-
-/// Tells events to JavaScript, with the answer of the call in which they happened.
-struct JsEvents;
-
-impl EventSink for JsEvents {
-    fn event(&self, event: &Event) {
-        WORLD.with(|world| world.events.borrow_mut().push(event.to_json()));
-    }
-}
-
-/// The store that JavaScript asks: here is only what kind it is.
-struct JsStore(String);
-
-type Answered<'a, T> = LocalBoxFuture<'a, Result<T, ConnectorError>>;
-
-impl JsStore {
-    fn not_here<'a, T: 'a>() -> Answered<'a, T> {
-        let error =
-            ConnectorError::new(ConnectorErrorKind::Unavailable, "asked by JavaScript alone");
-        Box::pin(std::future::ready(Err(error)))
-    }
-}
-
-impl SessionConnector for JsStore {
-    fn kind(&self) -> &str {
-        &self.0
-    }
-
-    fn read<'a>(&'a self, _: &'a [&'a str], _: ReadOptions) -> Answered<'a, Vec<Option<String>>> {
-        Self::not_here()
-    }
-
-    fn put<'a>(&'a self, _: &'a str, _: &'a str, _: PutOptions) -> Answered<'a, ()> {
-        Self::not_here()
-    }
-
-    fn delete<'a>(&'a self, _: &'a str) -> Answered<'a, ()> {
-        Self::not_here()
-    }
-
-    fn list<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> Answered<'a, Page> {
-        Self::not_here()
-    }
-}
-
-#[cold]
-fn garbled() -> SessionError {
-    SessionError::invalid("the package's JavaScript and its wasm do not belong together")
-}
-
-#[cold]
-fn gone() -> SessionError {
-    SessionError::new(
-        ErrorCode::Unavailable,
-        "the session is in use or was released",
-    )
 }

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::face::connector::kv::rules as kv_rules;
-use crate::face::sessions::CommitHeaders;
+use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
 use crate::flow::owner::OwnedSession;
 use crate::flow::stats::Stats;
@@ -14,8 +14,7 @@ use crate::protocol::json;
 use crate::protocol::outcome::Outcome;
 use crate::protocol::settings::Settings;
 
-use super::garbled;
-use super::handle::Cause;
+use super::world::{Cause, garbled};
 
 /// A JSON object, written member by member. What is not there, and `false`, is left out.
 pub(super) struct Object(String);

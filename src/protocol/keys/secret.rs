@@ -1,8 +1,4 @@
-//! The secret ring and everything that is derived from it.
-//!
-//! A token is the browser's secret; a secret is the Worker's. What names a session is derived from
-//! both and opens nothing; what opens a record is derived from both and is stored nowhere. So the
-//! namespace without a token is unreadable, even to whoever holds the secret.
+//! The ring of secrets, and all derivations.
 //!
 //! Derivations are HKDF-SHA256 (RFC 5869) with one `info` text for each purpose; authentication is
 //! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
@@ -12,7 +8,6 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
 use hkdf::Hkdf;
@@ -22,15 +17,12 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
+use super::id::{Id, KeyId, Tag};
+use super::session_key::SessionKey;
+use super::token::{RecordKey, SecretBytes, Token, TokenKeys};
 use crate::port::error::SessionError;
-use crate::port::runtime::Runtime;
 use crate::protocol::text;
-use crate::protocol::wire::{decode_text, push_text};
-
-/// Names a secret of the ring inside a cookie.
-pub(crate) type KeyId = [u8; 4];
-/// A truncated HMAC-SHA256.
-pub(crate) type Tag = [u8; 16];
+use crate::protocol::wire::push_text;
 
 /// What a tag vouches for: the first field of everything that is authenticated, so that a tag
 /// given out for one thing is never taken for another.
@@ -73,249 +65,6 @@ const SAMPLE_WORDS: [&str; 9] = [
     // That of docs/wire-format.md.
     "secret of the vectors",
 ];
-
-/// 16 bytes that name something: a derived key, a lineage or an owner tag.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Id(pub(crate) [u8; 16]);
-
-impl Id {
-    /// Characters of an id's text.
-    pub(crate) const TEXT: usize = 22;
-
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        if text.len() != Self::TEXT {
-            return None;
-        }
-        decode_text(text)?.try_into().ok().map(Self)
-    }
-}
-
-impl Id {
-    fn push_to(&self, out: &mut String) {
-        push_text(out, &self.0);
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::with_capacity(Self::TEXT);
-        self.push_to(&mut text);
-        f.write_str(&text)
-    }
-}
-
-impl fmt::Debug for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Id({self})")
-    }
-}
-
-/// 32 bytes that stand in one place however often their holder is moved or cloned, and are wiped
-/// when the last one is dropped: what is moved by value leaves copies behind.
-#[derive(Clone)]
-struct Pinned(Rc<Zeroizing<[u8; 32]>>);
-
-impl Pinned {
-    /// Filled in its place by `fill`.
-    fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
-        let mut bytes = Rc::new(Zeroizing::new([0; 32]));
-        if let Some(place) = Rc::get_mut(&mut bytes) {
-            fill(place)?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-/// The secret that only the browser holds: 256 random bits. No `Debug`, no `Display`.
-#[derive(Clone)]
-pub(crate) struct Token(Pinned);
-
-impl Token {
-    pub(crate) const BYTES: usize = 32;
-
-    pub(crate) fn random(runtime: &dyn Runtime) -> Result<Self, SessionError> {
-        Pinned::filled(|bytes| runtime.fill_random(bytes)).map(Self)
-    }
-
-    /// `None` for any other number of bytes.
-    pub(crate) fn from_bytes(from: &[u8]) -> Option<Self> {
-        let copy = |bytes: &mut [u8; 32]| {
-            let from: &[u8; 32] = from.try_into().map_err(drop)?;
-            bytes.copy_from_slice(from);
-            Ok::<(), ()>(())
-        };
-        Pinned::filled(copy).ok().map(Self)
-    }
-
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0.0
-    }
-
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        self.bytes().ct_eq(other.bytes()).into()
-    }
-}
-
-/// The key that seals one session's record.
-#[derive(Clone)]
-pub(crate) struct RecordKey(Pinned);
-
-impl RecordKey {
-    pub(crate) fn bytes(&self) -> &[u8; 32] {
-        &self.0.0
-    }
-}
-
-/// What a token becomes under a secret.
-#[derive(Clone)]
-pub(crate) struct TokenKeys {
-    /// Names the record.
-    pub(crate) derived: Id,
-    /// Opens it.
-    pub(crate) record: RecordKey,
-}
-
-/// What names a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
-///
-/// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
-/// for the three: [`Secret::public_key`] writes that text and [`Ring::session_key`] reads it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SessionKey {
-    pub(crate) owner: Option<Id>,
-    pub(crate) lineage: Id,
-    pub(crate) derived: Id,
-}
-
-impl SessionKey {
-    /// The three parts that a record's name ends with.
-    fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('.');
-        let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() {
-            return None;
-        }
-        let owner = if owner == "-" {
-            None
-        } else {
-            Some(Id::parse(owner)?)
-        };
-        Some(Self {
-            owner,
-            lineage: Id::parse(lineage)?,
-            derived: Id::parse(derived)?,
-        })
-    }
-
-    /// Characters of the text, at most.
-    const TEXT: usize = 3 * Id::TEXT + 2;
-
-    fn push_to(&self, out: &mut String) {
-        match &self.owner {
-            Some(owner) => owner.push_to(out),
-            None => out.push('-'),
-        }
-        for id in [&self.lineage, &self.derived] {
-            out.push('.');
-            id.push_to(out);
-        }
-    }
-
-    /// The tag of the public text under `secret`.
-    fn tag(&self, secret: &Secret) -> Tag {
-        let owner = self.owner.as_ref().map_or(&[][..], |owner| &owner.0);
-        let fields = [owner, &self.lineage.0, &self.derived.0];
-        secret.tag(Purpose::SessionKey, &fields)
-    }
-
-    /// True before the first rotation: the first key *is* the lineage.
-    pub(crate) fn is_first(&self) -> bool {
-        self.derived == self.lineage
-    }
-}
-
-impl Hash for SessionKey {
-    /// The derived key tells sessions apart, with or without the rest.
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.derived.hash(state);
-    }
-}
-
-/// What a `k.` or an `l.` marker says is dead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Dead {
-    /// This derived key.
-    Key(Id),
-    /// Every key of this lineage.
-    Lineage(Id),
-}
-
-/// The names that this module uses in a namespace.
-#[derive(Clone, Debug)]
-pub(crate) struct Names {
-    prefix: Rc<str>,
-}
-
-impl Names {
-    pub(crate) fn new(prefix: &str) -> Self {
-        Self {
-            prefix: Rc::from(prefix),
-        }
-    }
-
-    pub(crate) fn record(&self, key: &SessionKey) -> String {
-        let mut name = self.begin("s.", SessionKey::TEXT);
-        key.push_to(&mut name);
-        name
-    }
-
-    /// What the names of an owner's records begin with.
-    pub(crate) fn records_of(&self, owner: Id) -> String {
-        format!("{}s.{owner}.", self.prefix)
-    }
-
-    /// The session key in a record's name.
-    pub(crate) fn session_key(&self, name: &str) -> Option<SessionKey> {
-        SessionKey::parse(name.strip_prefix(&*self.prefix)?.strip_prefix("s.")?)
-    }
-
-    pub(crate) fn dead_key(&self, derived: Id) -> String {
-        self.of_id("k.", derived)
-    }
-
-    pub(crate) fn dead_lineage(&self, lineage: Id) -> String {
-        self.of_id("l.", lineage)
-    }
-
-    /// The name of the marker that says so.
-    pub(crate) fn dead(&self, dead: Dead) -> String {
-        match dead {
-            Dead::Key(derived) => self.dead_key(derived),
-            Dead::Lineage(lineage) => self.dead_lineage(lineage),
-        }
-    }
-
-    pub(crate) fn owner(&self, owner: Id) -> String {
-        self.of_id("o.", owner)
-    }
-
-    /// Where a call that ends all of an owner's sessions keeps how far it has come.
-    pub(crate) fn progress(&self, owner: Id) -> String {
-        self.of_id("p.", owner)
-    }
-
-    fn of_id(&self, kind: &str, id: Id) -> String {
-        let mut name = self.begin(kind, Id::TEXT);
-        id.push_to(&mut name);
-        name
-    }
-
-    fn begin(&self, kind: &str, more: usize) -> String {
-        let mut name = String::with_capacity(self.prefix.len() + kind.len() + more);
-        name.push_str(&self.prefix);
-        name.push_str(kind);
-        name
-    }
-}
 
 /// HMAC-SHA256, of the kind that can be finished in its place. The other kind is finished by value,
 /// and the copy that is left behind holds the end of what was authenticated: a token, often.
@@ -404,8 +153,17 @@ impl Secret {
         let mut text = String::with_capacity(SessionKey::TEXT + 1 + Id::TEXT);
         key.push_to(&mut text);
         text.push('.');
-        push_text(&mut text, &key.tag(self));
+        push_text(&mut text, &self.session_key_tag(key));
         text
+    }
+
+    /// The tag of a public session key.
+    fn session_key_tag(&self, key: &SessionKey) -> Tag {
+        let owner = key.owner.as_ref().map_or(&[][..], |owner| &owner.0);
+        self.tag(
+            Purpose::SessionKey,
+            &[owner, &key.lineage.0, &key.derived.0],
+        )
     }
 
     pub(crate) fn metadata_key(&self) -> &[u8; 32] {
@@ -424,7 +182,7 @@ impl Secret {
         let mut block = Zeroizing::new([0; 32]);
         first_block(&mut expand, b"edge-session/v2 derived key", &mut block);
         let derived = truncate(&block);
-        let record = Pinned::filled(|record| {
+        let record = SecretBytes::filled(|record| {
             first_block(&mut expand, b"edge-session/v2 record key", record);
             Ok::<(), std::convert::Infallible>(())
         });
@@ -560,7 +318,7 @@ impl Ring {
         let (parts, tag) = text.rsplit_once('.')?;
         let key = SessionKey::parse(parts)?;
         let tag = Id::parse(tag)?.0;
-        let vouches = |secret: &Secret| bool::from(key.tag(secret).ct_eq(&tag));
+        let vouches = |secret: &Secret| bool::from(secret.session_key_tag(&key).ct_eq(&tag));
         self.iter().any(vouches).then_some(key)
     }
 
