@@ -72,11 +72,16 @@
 //!
 //! # Inside
 //!
-//! The core knows no clock, no randomness and no runtime of its own. What the cookies carry is in
-//! `ticket`, how they are found and written in `cookie`; what is stored in `record` and `data`;
-//! what kills a session in `revocation`. `outcome` is the one pure function that decides what all
-//! of it means together; `load` and `save` are the I/O around it, `isolate` the memory that
-//! requests share.
+//! Five folders, each a floor that imports only from those before it (`npm run check` looks):
+//!
+//! 1. `port`: what the world must offer: errors, storage, clock, and what is asked of them.
+//! 2. `protocol`: values and rules, pure. Cookies, keys, records, markers, and the one function,
+//!    `judge`, that decides what all of it means together.
+//! 3. `session`: one session as plain values.
+//! 4. `flow`: the only floor that waits. Loads, saves, logouts and lists, and what an isolate
+//!    remembers.
+//! 5. `face`: how applications reach it. [`SessionStore`] and [`Sessions`], connectors, the crate
+//!    `worker`, axum, JavaScript.
 
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]

@@ -1,5 +1,7 @@
-//! What the world must offer, and how it is asked. The lowest floor: everything above speaks of
-//! errors and of what a store takes and answers.
+//! What the world must offer, and how it is asked.
+//!
+//! The lowest floor: a rule of the protocol may fail, and says so with an error of this floor, while
+//! nothing here knows what is asked for or why.
 //!
 //! 1. `error`: whatever fails, with a stable code.
 //! 2. `connector`: storage, as an application implements it.
