@@ -7,7 +7,7 @@
 // it, and giving on is none. Comments and `#[cfg(test)]` modules are not read.
 
 import { readFileSync, readdirSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { dirname, join } from "node:path";
 import { Stop, inRoot, main } from "./run.mjs";
 
 /** The floors from the bottom up; what lies in src/ itself is above them all. */
@@ -182,7 +182,7 @@ function tellLines() {
   }
 }
 
-if (basename(process.argv[1]) === "floors.mjs") {
+if (process.argv[1] === inRoot("scripts", "floors.mjs")) {
   await main(async () => {
     if (process.argv.includes("--lines")) tellLines();
     else checkFloors();
