@@ -12,8 +12,10 @@ use common::*;
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
-use edge_session::{ErrorCode, Event, EventSink, Isolate, Outcome, SecretRing, Sessions, Settings};
-use futures_util::future::LocalBoxFuture;
+use edge_session::{
+    ErrorCode, Event, EventSink, Isolate, Outcome, SecretRing, SessionError, Sessions, Settings,
+};
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 
 fn outcome(world: &World, jar: &Jar) -> Outcome {
     world.elsewhere().open(jar).outcome()
@@ -694,6 +696,64 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
         Outcome::Revoked,
         "by the later one"
     );
+}
+
+#[test]
+fn an_owner_marker_that_lands_late_over_a_later_one_is_put_right() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let marker = world.session_key(&jar).owner_marker();
+    world.store.hang(Kind::Put);
+    let first = run(world.sessions.revoke_all("ada", None));
+    assert_eq!(code(first), Some(ErrorCode::Unavailable));
+    world.advance(SECOND);
+    run(world.sessions.revoke_all("ada", None)).unwrap();
+    let later = world.store.get(&marker);
+    world.store.arrive();
+    assert_ne!(world.store.get(&marker), later, "the first lands over it");
+    world.member("ada");
+    assert_eq!(world.store.get(&marker), later);
+    // A store that holds it is left alone.
+    world.store.take_log();
+    world.visit(&mut Jar::new(), |session| {
+        session.bind("ada", false).unwrap()
+    });
+    let puts = world.store.keys_of(Kind::Put);
+    assert!(!puts.contains(&marker), "{puts:?}");
+}
+
+#[test]
+fn ending_sessions_goes_on_when_the_browser_goes_away() {
+    let world = World::new();
+    let works: Rc<RefCell<Vec<LocalBoxFuture<'static, ()>>>> = Rc::default();
+    let registered = Rc::clone(&works);
+    let sessions = world.sessions.clone();
+    let sessions = sessions.with_wait_until(move |work| registered.borrow_mut().push(work));
+    // Each is dropped while it waits for the second try of its first put.
+    let is_cut_off = |call: LocalBoxFuture<'_, Result<(), SessionError>>| {
+        world
+            .store
+            .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
+        assert!(call.now_or_never().is_none());
+        for work in works.take() {
+            run(work);
+        }
+    };
+    let jars: Vec<Jar> = (0..3).map(|_| world.member("ada")).collect();
+    let keys = [0, 1, 2].map(|n| world.session_key(&jars[n]));
+    let key = &keys[0];
+    is_cut_off(sessions.revoke("ada", &key.text()).boxed_local());
+    assert_eq!(outcome(&world, &jars[0]), Outcome::Revoked);
+    assert!(world.store.get(&key.dead_key()).is_some());
+
+    let mut session = run(sessions.load(jars[1].head(world.now())));
+    is_cut_off(session.destroy().boxed_local());
+    assert!(world.store.get(&keys[1].dead_key()).is_some());
+
+    is_cut_off(sessions.revoke_all("ada", None).boxed_local());
+    for name in [keys[2].owner_marker(), keys[2].dead_lineage()] {
+        assert!(world.store.get(&name).is_some(), "{name}");
+    }
 }
 
 // --- a limit that could not be enforced ----------------------------------------------------------

@@ -20,6 +20,7 @@ use crate::port::connector::SessionConnector;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::request::RequestHead;
 use crate::port::runtime::PlatformRuntime;
+use crate::port::wait_until::WaitUntil;
 use crate::protocol::settings::{Settings, Storage};
 
 thread_local! {
@@ -238,15 +239,31 @@ impl Sessions {
         with_headers(response, &headers)
     }
 
+    /// These sessions for the request that ends with `ctx`: `ctx.waitUntil` carries the writes of
+    /// [`revoke`](Self::revoke) and [`revoke_all`](Self::revoke_all) to their end though the browser
+    /// goes away. Sessions of [`handle`](Self::handle) have its own context without this.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionError, Sessions};
+    /// use worker::Context;
+    ///
+    /// async fn log_out_everywhere(sessions: Sessions, ctx: &Context) -> Result<(), SessionError> {
+    ///     sessions.with_context(ctx).revoke_all("ada", None).await
+    /// }
+    /// ```
+    #[must_use]
+    pub fn with_context(self, ctx: &Context) -> Self {
+        self.registered_with(wait_until_of(ctx))
+    }
+
     fn attach(&self, request: &Request, ctx: Option<&Context>) -> SessionStore {
         let mut session = self.open(Head {
             request: JsValue::from(request.inner()).unchecked_into(),
             headers: JsValue::from(&request.headers().0).unchecked_into(),
         });
-        session.wait_until = ctx.map(|ctx| {
-            let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
-            ctx.into_wait_until()
-        });
+        if let Some(ctx) = ctx {
+            session.wait_until = Some(wait_until_of(ctx));
+        }
         session
     }
 
@@ -273,6 +290,11 @@ impl Sessions {
         };
         answered.map_err(E::from)
     }
+}
+
+fn wait_until_of(ctx: &Context) -> Rc<dyn WaitUntil> {
+    let ctx: FetchContext = JsValue::from(ctx.as_ref()).unchecked_into();
+    ctx.into_wait_until()
 }
 
 /// The crate `worker` has a request's headers at hand already.

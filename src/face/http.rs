@@ -132,7 +132,9 @@ where
             wait_until,
         } = self.layer.0.0.clone();
         let mut store = sessions.open(Head::of(&request));
-        store.wait_until = wait_until;
+        if wait_until.is_some() {
+            store.wait_until = wait_until;
+        }
         let session = Session(Arc::new(SendWrapper(Mutex::new(store))));
         request.extensions_mut().insert(session.clone());
         let answer = self.inner.call(request);

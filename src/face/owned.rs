@@ -24,9 +24,7 @@ impl Sessions {
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        self.driver()
-            .drive(begin_list(self.shared(), owner), None)
-            .await
+        self.drive(begin_list(self.shared(), owner)).await
     }
 
     /// Ends one session of a user: the device that is gone. Dead everywhere within
@@ -51,7 +49,7 @@ impl Sessions {
     /// whose parts do not belong together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
         let flow = begin_revoke(self.shared(), owner, key)?;
-        self.driver().drive(flow, None).await
+        self.drive(flow).await
     }
 
     /// Ends every session of a user, but for the lineage of the session key `except`: "log out
@@ -61,6 +59,9 @@ impl Sessions {
     /// puts for each that has none yet. Of more sessions than the operations of one invocation
     /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
     /// this one came to.
+    ///
+    /// A browser that goes away cuts this off, unless these sessions know the request:
+    /// [`with_wait_until`](Self::with_wait_until), or `with_context` in a Worker.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -84,6 +85,6 @@ impl Sessions {
     /// `except` or another, goes on from there.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
         let flow = begin_revoke_all(self.shared(), owner, except)?;
-        self.driver().drive(flow, None).await
+        self.drive(flow).await
     }
 }

@@ -2,9 +2,12 @@
 
 use std::rc::Rc;
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::face::driver::Driver;
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
+use crate::flow::engine::Flow;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::Freshness;
 use crate::flow::shared::Shared;
@@ -14,6 +17,7 @@ use crate::port::error::SessionError;
 use crate::port::events::EventSink;
 use crate::port::request::RequestHead;
 use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
 use crate::protocol::outcome::TOMBSTONE_WINDOWS;
@@ -42,6 +46,8 @@ use crate::protocol::settings::Settings;
 pub struct Sessions {
     shared: Rc<Shared>,
     driver: Driver,
+    /// Of the request that these are for, where it was handed over.
+    wait_until: Option<Rc<dyn WaitUntil>>,
 }
 
 impl Sessions {
@@ -102,6 +108,7 @@ impl Sessions {
         Ok(Self {
             shared: Rc::new(Shared::new(config, memory)),
             driver: Driver::new(connector, runtime),
+            wait_until: None,
         })
     }
 
@@ -109,8 +116,9 @@ impl Sessions {
         &self.shared
     }
 
-    pub(crate) fn driver(&self) -> &Driver {
-        &self.driver
+    /// Sees `flow` through, registered with the platform where that was handed over.
+    pub(crate) async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
+        self.driver.drive(flow, self.wait_until.as_ref()).await
     }
 
     /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
@@ -164,6 +172,38 @@ impl Sessions {
         self.change(|shared| shared.set_events(Rc::new(sink)))
     }
 
+    /// The same for one request, whose `ctx.waitUntil` is `wait_until`: the writes of
+    /// [`revoke`](Self::revoke) and [`revoke_all`](Self::revoke_all), and of every session that is
+    /// opened by these, are carried to their end though the browser goes away. Do not keep them for
+    /// another request.
+    ///
+    /// In a Worker, `with_context(&ctx)` does this.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// let sessions = sessions.with_wait_until(|work| {
+    ///     // `platform.wait_until(work)`
+    /// #   drop(work);
+    /// });
+    /// sessions.revoke_all("ada", None).await?;
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn with_wait_until(
+        mut self,
+        wait_until: impl Fn(LocalBoxFuture<'static, ()>) + 'static,
+    ) -> Self {
+        self.wait_until = Some(Rc::new(wait_until));
+        self
+    }
+
+    /// The same with a platform's own.
+    #[cfg(all(target_arch = "wasm32", feature = "worker"))]
+    pub(crate) fn registered_with(mut self, wait_until: Rc<dyn WaitUntil>) -> Self {
+        self.wait_until = Some(wait_until);
+        self
+    }
+
     fn change(mut self, change: impl FnOnce(&mut Shared)) -> Self {
         change(Rc::make_mut(&mut self.shared));
         self
@@ -202,7 +242,9 @@ impl Sessions {
         if self.settings().server_timing() {
             sessions = sessions.change(|shared| shared.set_timing(Rc::default()));
         }
-        SessionStore::open(sessions.shared, sessions.driver, Rc::new(request))
+        let mut store = SessionStore::open(sessions.shared, sessions.driver, Rc::new(request));
+        store.wait_until = sessions.wait_until;
+        store
     }
 
     /// The session that this request presents, loaded: one read where its key cookie is authentic,

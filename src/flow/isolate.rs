@@ -80,6 +80,8 @@ struct State {
     /// put or read again.
     dead_put: Lru<(ScopeId, Dead), i64>,
     owners_put: Lru<(ScopeId, Id), i64>,
+    /// Until when a put of theirs that was not answered may land over a later one.
+    owners_unsure: Lru<(ScopeId, Id), i64>,
     /// How far such calls have come, until an instant.
     progress: Lru<(ScopeId, Id), (Progress, i64)>,
     /// By the tag of the key cookie that a token came in: no token outlives its request. A tag was
@@ -541,6 +543,23 @@ impl Memory {
         });
     }
 
+    /// A put of a marker of `owner` was not answered in time: until an instant it may still land
+    /// over a later one.
+    pub(crate) fn note_owner_timeout(&self, owner: Id, until: i64) {
+        self.with(|state| {
+            *state.owners_unsure.get_or_insert(self.of(owner), || until) = until;
+            state.owners_unsure.shrink_to(MARKERS_PUT);
+        });
+    }
+
+    /// True where the store may hold an older marker of `owner` than this isolate has put.
+    pub(crate) fn is_owner_unsure(&self, owner: Id, now: i64) -> bool {
+        self.with(|state| {
+            let until = state.owners_unsure.get(&self.of(owner));
+            until.is_some_and(|until| now < *until)
+        })
+    }
+
     /// True where this isolate has put a marker of `owner` lately.
     pub(crate) fn was_owner_put(&self, owner: Id, now: i64) -> bool {
         self.with(|state| {
@@ -600,6 +619,8 @@ impl State {
         self.owners.retain(|(scope, _)| !gone.contains(scope));
         self.dead_put.retain(|(scope, _)| !gone.contains(scope));
         self.owners_put.retain(|(scope, _)| !gone.contains(scope));
+        self.owners_unsure
+            .retain(|(scope, _)| !gone.contains(scope));
         self.progress.retain(|(scope, _)| !gone.contains(scope));
         self.weigh();
     }

@@ -352,7 +352,12 @@ impl Ctx {
                     pauses += 1;
                     self.wait_for_next_write().await;
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    if error.is_timeout() {
+                        self.memory().note_owner_timeout(tag, until);
+                    }
+                    return Err(error.into());
+                }
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::protocol::keys::SessionKey;
 use crate::protocol::list_metadata::list_metadata;
 use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::protocol::record::{Bound, Device, Envelope};
+use crate::protocol::revocation::MARKER_MAX_TTL;
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
 use crate::session::life::Step;
@@ -448,15 +449,23 @@ async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, Se
     let mut at = ctx.now();
     if let Some(tag) = target.ticket.owner {
         let own = ctx.memory().owner(tag, at);
+        let is_unsure = ctx.memory().is_owner_unsure(tag, at);
+        let name = ctx.config().names().owner(tag);
         // After an end to all sessions in this request there is nothing new to read.
-        let stored = if own.is_some() && ctx.memory().was_owner_put(tag, at) {
+        let stored = if own.is_some() && ctx.memory().was_owner_put(tag, at) && !is_unsure {
             None
         } else {
-            let name = ctx.config().names().owner(tag);
             let options = Freshness::Store.options(ctx.config());
             let stored = ctx.read(&[&name], options).await?.pop().flatten();
             stored.map(|text| read_owner_marker(&text)).transpose()?
         };
+        if let Some(own) = own.as_ref().filter(|_| is_unsure)
+            && own.is_later_than(stored.as_ref())
+        {
+            // An older one has landed over it. A login does not fail for what came before it.
+            let options = PutOptions::ttl(MARKER_MAX_TTL);
+            let _put = ctx.put_once(&name, &own.encode(), options).await;
+        }
         for marker in stored.into_iter().chain(own) {
             if mutant!(bound_at_not_raised) {
                 break;

@@ -149,6 +149,11 @@ impl OwnerMarker {
         }
     }
 
+    /// True where the store, which shows `stored`, lacks it.
+    pub(crate) fn is_later_than(&self, stored: Option<&Self>) -> bool {
+        stored.is_none_or(|stored| stored.at < self.at)
+    }
+
     /// Of two markers of one owner the one that counts: the later, for all that it does not except.
     pub(crate) fn latest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {

@@ -64,7 +64,7 @@ pub(super) async fn route(
         | Action::Login => read_body(&mut request).await?,
         _ => String::new(),
     };
-    let sessions = Sessions::from_env(env)?;
+    let sessions = Sessions::from_env(env)?.with_context(ctx);
     sessions
         .handle(
             request,
