@@ -216,7 +216,7 @@ fn tenants(sessions_each: usize, value: &str) -> Stats {
     let isolate = Isolate::new();
     let mut stats = Stats::default();
     for tenant in 0..200 {
-        let settings = Settings::default().with_key_prefix(&format!("tenant-{tenant}."));
+        let settings = Settings::default().with_key_prefix(format!("tenant-{tenant}."));
         let here = world.reconfigured(SECRET, settings);
         let sessions = here.sessions.clone().with_isolate(&isolate, "SESSIONS");
         let here = World { sessions, ..here };

@@ -4,6 +4,7 @@
 //! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
 
 use std::cmp::Reverse;
+use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
@@ -224,8 +225,8 @@ impl Ctx {
         let mut names: Vec<String> = vec![self.config().names().owner(tag)];
         for (key, _) in &records {
             for dead in [Dead::Key(key.derived), Dead::Lineage(key.lineage)] {
-                if !places.contains_key(&dead) {
-                    places.insert(dead, names.len());
+                if let Entry::Vacant(place) = places.entry(dead) {
+                    place.insert(names.len());
                     names.push(self.config().names().dead(dead));
                 }
             }
