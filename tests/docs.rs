@@ -272,3 +272,67 @@ fn every_public_item_has_an_example() {
     }
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+/// What stands in backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// A page for whoever changes the code goes out of date with every file that moves.
+#[test]
+fn every_file_and_name_that_a_page_for_contributors_gives_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        ".ci/",
+        "bench/",
+        "docs/",
+        "examples/",
+        "fuzz/",
+        "js/",
+        "scripts/",
+        "sim/",
+        "src/",
+        "tests/",
+        "tools/",
+        "www/",
+    ];
+    let (mut files, mut names, mut missing) = (0, 0, Vec::new());
+    for page in [
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "scripts/README.md",
+    ] {
+        let text = fs::read_to_string(root.join(page)).unwrap();
+        for line in text.lines() {
+            for path in quoted(line) {
+                let is_path = folders.iter().any(|folder| path.starts_with(folder));
+                if !is_path || path.contains([' ', '*']) {
+                    continue;
+                }
+                files += 1;
+                if !root.join(path).exists() {
+                    missing.push(format!("{page}: {path}"));
+                }
+            }
+            // A row that ends in a file and in names of it.
+            let mut cells = line.trim().trim_matches('|').rsplit('|').map(str::trim);
+            let (Some(last), Some(file)) = (cells.next(), cells.next()) else {
+                continue;
+            };
+            let source = fs::read_to_string(root.join(file.trim_matches('`'))).unwrap_or_default();
+            if source.is_empty() {
+                continue;
+            }
+            for name in quoted(last) {
+                names += 1;
+                for part in name.split("::") {
+                    if !source.contains(part) {
+                        missing.push(format!("{page}: {file} has no {name}"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(files > 100 && names > 60, "{files} files, {names} names");
+    assert!(missing.is_empty(), "{}", missing.join("\n"));
+}

@@ -11,7 +11,7 @@ import { cargoWasm } from "../../scripts/build.mjs";
 import { exec, inRoot, run } from "../../scripts/run.mjs";
 
 const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
-const documents = ["README.md", "js/README.md", ...pages.map((name) => `docs/${name}`)];
+const documents = ["README.md", "CONTRIBUTING.md", "js/README.md", ...pages.map((name) => `docs/${name}`)];
 const textOf = new Map(documents.map((name) => [name, readFileSync(inRoot(name), "utf8")]));
 
 /** Fenced blocks, those in a list too: `{ where, language, code }`. */
