@@ -1,7 +1,8 @@
 //! The life cycle of a session: load, create, cycle, bind, save, destroy, flush, commit.
 //!
-//! Decisions are made on plain values; what has to be put travels as an owned job (`save.rs`), and
-//! its result is applied afterwards. No borrow of the session lives across an await.
+//! Decisions are made on plain values; what has to be put goes into a flow that owns its plan
+//! (`Work` in `src/flow/save.rs`), and its result is applied afterwards. No borrow of the session
+//! lives across an await.
 
 use std::rc::Rc;
 

@@ -1,10 +1,11 @@
 //! How applications reach it.
 //!
-//! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in one request, with its
-//!    `lifecycle`, the `headers` of its commit, and `csrf` tokens for forms.
+//! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in
+//!    one request, with its `lifecycle`, the `headers` of its commit, and `csrf` tokens for forms.
 //! 2. `driver`: carries out what flows ask for.
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
-//! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`.
+//! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
+//!    problem documents.
 //! 5. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;

@@ -1,4 +1,4 @@
-//! The port to storage, and the adapters that come with it.
+//! The port to storage. The adapters that come with the crate are in `src/face/connector`.
 //!
 //! [`SessionConnector`] is what a session needs of a key-value namespace: read some keys at once,
 //! put one, delete one, list by prefix. It asks for no consistency: last writer wins, reads may be

@@ -7,6 +7,10 @@
 //!
 //! Nothing here calls JavaScript. The time, random bytes and the few headers that the core reads
 //! come in as arguments; events and warnings come out with the text.
+//!
+//! 1. `handle`: one session, or one operation on a user's sessions, and the flow under way for it.
+//! 2. `world`: what a call brings along, and what goes out with its answer.
+//! 3. `wire`: the texts that cross.
 
 mod handle;
 #[cfg(test)]

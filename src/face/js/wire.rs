@@ -181,7 +181,7 @@ pub(super) fn objects(text: &str) -> Vec<Option<Named<'_>>> {
     elements.into_iter().map(Named::read).collect()
 }
 
-/// Applies the changes that `js/values.js` wrote: the keys that were `remove`d, `take`n, `set` and
+/// Applies the changes that `#changes` of `js/session-store.js` wrote: the keys that were `remove`d, `take`n, `set` and
 /// `flash`ed, whether all was `clear`ed before, and a line for each text that is set.
 ///
 /// What JavaScript's dictionary had and has no longer is a change, though it was never told here:

@@ -2,6 +2,9 @@
 //!
 //! Built with the feature `deploy` only, so that a Worker that depends on the crate exports
 //! nothing of this.
+//!
+//! 1. `api`: the routes. `guard`: which requests may change a session.
+//! 2. `problem`: errors as answers.
 
 mod api;
 mod guard;

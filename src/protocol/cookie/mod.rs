@@ -3,7 +3,7 @@
 //! A session keeps three cookies, all derived from one base name, so that each has one kind of
 //! writer: see [`CookieKind`]. [`CookieSpec`] is the one place that knows their names and
 //! attributes: it writes a cookie, removes it and says which name to look for, so the three cannot
-//! disagree. [`parse()`] finds them in a request.
+//! disagree (`spec`, with the `names`). [`parse()`] finds them in a request.
 //!
 //! Rules are those of RFC 6265bis (draft-ietf-httpbis-rfc6265bis-22), and for the prefixes
 //! `__Http-` and `__Host-Http-` those of draft-ietf-httpbis-layered-cookies.
