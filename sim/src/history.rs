@@ -14,7 +14,7 @@ use crate::fault::Fault;
 use crate::jar::Jar;
 use crate::request::{Answer, KEYS, Op, Spec, View, serve};
 use crate::transcript;
-use crate::truth::{Place, Rules, SKEW, Truth};
+use crate::truth::{Place, Rules, SKEW, Truth, record_name};
 use crate::watch::Sight;
 use crate::world::{Connector, Machine, RequestId, World};
 
@@ -70,7 +70,6 @@ struct Trust {
     content: BTreeMap<String, u32>,
     removed: BTreeSet<&'static str>,
     since: Ms,
-    until: Ms,
 }
 
 /// How answers travel, in times out of a thousand.
@@ -374,9 +373,16 @@ impl Sim {
         if !same || truth.is_tainted(&trust.name) || request.place.far {
             return;
         }
-        // Answered with 429, it is the browser's for W; after that the store may have lost it.
-        let stored = self.world.operations(trust.request).stored_last;
-        if !stored && self.world.now() > trust.until + self.rules.window - SKEW {
+        // Answered with 429, it is the browser's for W; after that the store may have lost it. So it
+        // may where a put that an earlier request had given up on has reached the store since.
+        let record = record_name(&trust.name);
+        let replaced = (0..truth.requests.len()).any(|it| {
+            let operations = self.world.operations(it);
+            let mut late = operations.late.iter();
+            late.any(|(name, at)| **name == *record && *at >= trust.since)
+        });
+        let stored = self.world.operations(trust.request).stored_last && !replaced;
+        if !stored && self.world.now() > trust.since + self.rules.window - SKEW {
             return;
         }
         // An isolate remembers for W what a parallel save has lost in the store.
@@ -584,7 +590,6 @@ impl Sim {
             content,
             removed,
             since,
-            until: now,
         });
     }
 

@@ -14,7 +14,7 @@ use crate::Ms;
 use crate::jar;
 use crate::request::{Answer, Ending, OWNERS, Op, Spec, View};
 use crate::tally::{Class, Tally};
-use crate::world::{Operations, RequestId, World};
+use crate::world::{Operations, RequestId, TIMEOUT, World};
 
 /// Clocks of a history differ by less than this.
 pub const SKEW: Ms = 2_000;
@@ -78,13 +78,11 @@ impl Lineage {
     }
 }
 
-/// `SESSION_STORE_TIMEOUT` of every history, by default.
-const TIMEOUT: Ms = 10_000;
 /// For how long a put that was not answered in time counts as under way.
 const FLIGHT: Ms = 30_000;
 
 /// The name of the record of a session key: the key without its tag.
-fn record_name(key: &str) -> String {
+pub fn record_name(key: &str) -> String {
     format!("s.{}", key.rsplit_once('.').map_or(key, |(parts, _)| parts))
 }
 
@@ -1611,9 +1609,11 @@ impl Truth {
                     || other
                         .tries_to_save
                         .is_some_and(|at| at >= done + self.rules.bound);
-                // It was answered with 429, and the browser did not come back.
+                // It was answered with 429, or had to be put again and the store refused: the browser
+                // carries it, and did not come back.
                 let mine = other.place.isolate == isolate || n == written.request;
-                let grounded = mine && operations.grounded;
+                let refused_again = !operations.stored_last && !operations.taken.is_empty();
+                let grounded = mine && (operations.grounded || refused_again);
 
                 (later && !sure) || grounded
             });

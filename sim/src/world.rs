@@ -138,6 +138,9 @@ impl Task {
     }
 }
 
+/// `SESSION_STORE_TIMEOUT` of every history, by default.
+pub const TIMEOUT: Ms = 10_000;
+
 /// What the requests of a history have asked of the store.
 #[derive(Clone, Debug, Default)]
 pub struct Operations {
@@ -159,6 +162,8 @@ pub struct Operations {
     pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
+    /// Puts of records that reached the store after their request had given up on them: name, when.
+    pub late: Vec<(Rc<str>, Ms)>,
     pub in_flight: u32,
     /// It was shown a record that was not the store's newest.
     pub shown_old: bool,
@@ -763,6 +768,7 @@ impl Connector {
             it.puts_under_way += u32::from(is_record);
         });
         let location = self.location;
+        let asked = self.world.now();
         self.world.operation(kind, is_record, verdict.latency, move |world| {
             let now = world.now();
             let result = match verdict.failure {
@@ -774,7 +780,12 @@ impl Connector {
                 failure => {
                     world.kv.borrow_mut().write(&name, write, now);
                     if is_record {
-                        world.count(request, |it| it.taken.push((Rc::clone(&name), now)));
+                        world.count(request, |it| {
+                            it.taken.push((Rc::clone(&name), now));
+                            if now - asked >= TIMEOUT {
+                                it.late.push((Rc::clone(&name), now));
+                            }
+                        });
                     }
                     if failure == Failure::After {
                         Err(failed(ConnectorErrorKind::Unavailable))

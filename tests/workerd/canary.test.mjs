@@ -109,6 +109,8 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   }
   const other = world.browser();
   await request("PATCH", "/api/session/data", { who: "other" }, { as: other });
+  const both = `${COOKIE}=${value}; ${COOKIE}=${other.get(COOKIE).value}`;
+  await request("GET", "/api/session", undefined, { headers: { Cookie: both } });
   const { json } = await request("GET", "/api/session", undefined, { as: other });
   await world.advance(200);
   await world.storage.write(keyParts(json.key).record, "damaged");
