@@ -41,7 +41,7 @@ pub enum Expiry {
 impl Expiry {
     /// Seconds from now, a fraction rounded away from now: what lies ahead does not end at once,
     /// and what is over stays over. 0 is at browser close. `None` for what is not a number.
-    #[cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
+    #[cfg(any(test, feature = "js", feature = "deploy"))]
     pub(crate) fn after_seconds(seconds: f64) -> Option<Self> {
         if !seconds.is_finite() {
             return None;
@@ -57,7 +57,7 @@ impl Expiry {
 
     /// An idle time of so many seconds, a fraction rounded up; 0 is no idle limit. `None` for what
     /// is not a number, or below 0.
-    #[cfg_attr(not(any(test, target_arch = "wasm32")), allow(dead_code))]
+    #[cfg(any(test, feature = "js", feature = "deploy"))]
     pub(crate) fn idle_seconds(seconds: f64) -> Option<Self> {
         let is_time = seconds.is_finite() && seconds >= 0.0;
         // `as` saturates.
