@@ -32,7 +32,7 @@ const NOTE_EVERY: usize = 100;
 /// Seconds that a call which was cut short can be gone on with.
 const PROGRESS_TTL: u32 = 86_400;
 
-/// One session of an owner, as [`Sessions::list`] shows it.
+/// One session of an owner, as [`Sessions::list`](crate::Sessions::list) shows it.
 ///
 /// ```
 /// # edge_session::doc::run(async |sessions| {
@@ -48,7 +48,7 @@ const PROGRESS_TTL: u32 = 86_400;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OwnedSession {
-    /// The session key, for [`Sessions::revoke`].
+    /// The session key, for [`Sessions::revoke`](crate::Sessions::revoke).
     pub key: String,
     /// When the session began, in milliseconds since 1970-01-01 UTC.
     pub created: i64,
