@@ -54,7 +54,7 @@ struct Lineage {
     made: (Ms, Ms),
     owner: Option<String>,
     /// Where its data may come from.
-    parent: Option<usize>,
+    parents: Vec<usize>,
     revoked_maybe: Option<Ms>,
     revoked: Vec<(Ms, Isolate)>,
     /// By an owner's marker, which a later one replaces.
@@ -686,6 +686,13 @@ impl Truth {
         }
     }
 
+    /// True where `lineage` is `ancestor`, or began with what was kept of it.
+    fn descends(&self, lineage: usize, ancestor: usize) -> bool {
+        // A lineage is younger than its parents, so this ends.
+        let parents = &self.lineages[lineage].parents;
+        lineage == ancestor || parents.iter().any(|it| self.descends(*it, ancestor))
+    }
+
     fn check_value(&mut self, world: &World, id: RequestId, lineage: usize, key: &str, write: u32) {
         let Some(written) = self.written.get(write as usize) else {
             self.fail("INV-2", || {
@@ -700,11 +707,8 @@ impl Truth {
             _ => None,
         });
         let from = ticket.map(|ticket| self.tickets[ticket].lineage);
-        let mut at = Some(lineage);
-        while at.is_some() && at != from && from.is_some() {
-            at = at.and_then(|at| self.lineages[at].parent);
-        }
-        if written.key != key || (from.is_some() && at.is_none()) {
+        let is_foreign = from.is_some_and(|from| !self.descends(lineage, from));
+        if written.key != key || is_foreign {
             self.fail("INV-2, INV-7", || {
                 format!("#{id} reads {write} under {key}, which #{by} wrote in another session")
             });
@@ -1265,14 +1269,16 @@ impl Truth {
             None => {
                 let keeps = spec.does(|op| matches!(op, Op::Flush { keep: true }))
                     || spec.does(|op| matches!(op, Op::Bind { keep: true, .. }));
-                let parent = came.first().map(|it| self.tickets[*it].lineage);
-                let parent = parent.filter(|it| {
+                // Of several sessions it is not known here whose data was kept.
+                let parents = came.iter().map(|it| self.tickets[*it].lineage);
+                let parents = parents.filter(|it| {
                     let theirs = &self.lineages[*it].owner;
                     keeps
                         && (theirs.is_none()
                             || *theirs == owner
                             || spec.does(|op| matches!(op, Op::Flush { .. })))
                 });
+                let parents = parents.collect();
                 let binds = spec.does(|op| matches!(op, Op::Bind { .. })) && owner.is_some();
                 for ticket in &presented {
                     let at = self.tickets[*ticket].lineage;
@@ -1328,7 +1334,7 @@ impl Truth {
                 self.lineages.push(Lineage {
                     made: (began, now),
                     owner,
-                    parent,
+                    parents,
                     revoked_maybe,
                     revoked: Vec::new(),
                     ended_as_owned: Vec::new(),
