@@ -26,7 +26,7 @@ use crate::face::fetch::FetchContext;
 use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
-use crate::flow::load::Freshness;
+use crate::flow::freshness::Freshness;
 use crate::port::error::SessionError;
 use crate::port::request::RequestHead;
 use crate::port::wait_until::WaitUntil;

@@ -1,7 +1,7 @@
 //! How applications reach it.
 //!
 //! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in
-//!    one request, with its `lifecycle`, the `headers` of its commit, and `csrf` tokens for forms.
+//!    one request. `headers`: what its commit wants on the answer.
 //! 2. `driver`: carries out what flows ask for.
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
@@ -11,7 +11,6 @@
 pub(crate) mod connector;
 #[cfg(target_arch = "wasm32")]
 pub(crate) mod console;
-mod csrf;
 pub(crate) mod driver;
 #[cfg(all(target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod fetch;
@@ -22,7 +21,6 @@ pub(crate) mod headers;
 pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
-mod lifecycle;
 mod owned;
 mod problem;
 pub(crate) mod sessions;

@@ -3,9 +3,9 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
+use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Remembered;
 use crate::flow::stats::Count;
-use crate::port::connector::ReadOptions;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
 use crate::protocol::keys::Dead;
@@ -13,30 +13,6 @@ use crate::protocol::outcome::{Access, Finding, Outcome, Sight, judge};
 use crate::protocol::record::{Envelope, Unreadable};
 use crate::protocol::revocation::{Death, Marker, Markers, OwnerMarker};
 use crate::session::presented::Held;
-
-/// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
-/// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
-const FRESH_CACHE_TTL: u32 = 30;
-
-/// Where a load may take its answer from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Freshness {
-    /// The isolate's memory, or the store.
-    Memory,
-    /// The store.
-    Store,
-    /// The store, with the shortest cache time it has.
-    Shortest,
-}
-
-impl Freshness {
-    pub(crate) fn options(self, config: &Config) -> ReadOptions {
-        ReadOptions::cache_ttl(match self {
-            Self::Shortest => FRESH_CACHE_TTL,
-            Self::Memory | Self::Store => config.settings().kv_cache_ttl(),
-        })
-    }
-}
 
 /// What looking for a session gave.
 pub(crate) struct Look {

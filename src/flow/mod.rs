@@ -2,10 +2,12 @@
 //!
 //! 1. `engine`: what a flow is, and how it is driven. `shared`: what it is handed.
 //! 2. `isolate`: what an isolate remembers. `stats`: what is counted.
-//! 3. `retry`: storage as the flows ask it.
-//! 4. `load`, `save` and `owner`: the flows. `markers`: putting what ends a session.
+//! 3. `retry`: storage as the flows ask it. `freshness`: how fresh its answer has to be.
+//! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: putting what ends a session.
 
+pub(crate) mod end;
 pub(crate) mod engine;
+pub(crate) mod freshness;
 pub(crate) mod isolate;
 pub(crate) mod load;
 pub(crate) mod markers;

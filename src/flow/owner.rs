@@ -9,7 +9,8 @@ use std::collections::{BinaryHeap, HashMap};
 use std::rc::Rc;
 
 use crate::flow::engine::{Ctx, Flow};
-use crate::flow::load::{Freshness, read_owner_marker};
+use crate::flow::freshness::Freshness;
+use crate::flow::load::read_owner_marker;
 use crate::flow::markers::put_markers;
 use crate::flow::shared::Shared;
 use crate::flow::stats::Count;

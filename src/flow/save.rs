@@ -7,8 +7,9 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
+use crate::flow::freshness::Freshness;
 use crate::flow::isolate::{FLIGHT, Remembered};
-use crate::flow::load::{Freshness, Look, look, own_markers, read_owner_marker};
+use crate::flow::load::{Look, look, own_markers, read_owner_marker};
 use crate::flow::markers::put_markers;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};

@@ -7,12 +7,12 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 use crate::face::connector::kv::rules as kv_rules;
-use crate::face::lifecycle::{Ending, Left, Looked};
 use crate::face::sessions::Sessions;
-use crate::face::store::SessionStore;
+use crate::face::store::{Ending, Looked, SessionStore};
+use crate::flow::end::Left;
 use crate::flow::engine::{Flow, Step};
+use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
-use crate::flow::load::Freshness;
 use crate::flow::owner::{self, OwnedSession};
 use crate::flow::save::Saved;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};

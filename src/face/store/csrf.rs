@@ -6,12 +6,13 @@
 
 use subtle::ConstantTimeEq as _;
 
-use crate::face::store::SessionStore;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::keys::{Purpose, Tag};
 use crate::protocol::wire::{decode_text, encode_text};
 use crate::session::life::Base;
 use crate::session::presented::{Identity, Presented};
+
+use super::SessionStore;
 
 const TAG: usize = size_of::<Tag>();
 

@@ -1,0 +1,336 @@
+//! Changing the dictionary.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::port::error::{ErrorCode, SessionError};
+use crate::session::value::{from_json, to_entries, to_json};
+
+use super::SessionStore;
+use super::read::missing;
+
+impl SessionStore {
+    /// Puts `value` under `key`. An equal value is no modification.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple", "pear"])?;
+    /// let refused = session.set("ratio", [0.5, f64::NAN]).unwrap_err();
+    /// assert_eq!(refused.message(), "ratio[1] cannot be stored: JSON has no NaN");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `invalid_value` for what JSON cannot carry, with the path to it; `too_large` for a key over
+    /// `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` when the session is over in this
+    /// request; otherwise as [`get_json`](Self::get_json).
+    pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
+        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
+        self.put_json(key, text)
+    }
+
+    /// Removes `key`; tells whether it was there.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// assert!(session.remove("cart")?);
+    /// assert!(!session.remove("cart")?);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), but for those about the value.
+    pub fn remove(&mut self, key: &str) -> Result<bool, SessionError> {
+        Ok(self.take_json(key)?.is_some())
+    }
+
+    /// Removes `key` and gives back what stood there.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("step", 3)?;
+    /// assert_eq!(session.pop::<u8>("step")?, 3);
+    /// assert_eq!(session.pop::<u8>("step").unwrap_err().code().as_str(), "missing_key");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `missing_key` where it is not there; `wrong_type` where it is no `T` (it stays then);
+    /// otherwise as [`remove`](Self::remove).
+    pub fn pop<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, SessionError> {
+        let value = self.require(key)?;
+        self.remove(key)?;
+        Ok(value)
+    }
+
+    /// As [`pop`](Self::pop), with `default` for a key that is not there: nothing is modified then.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.pop_or("step", 1)?, 1);
+    /// assert!(!session.modified());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`pop`](Self::pop), but for `missing_key`.
+    pub fn pop_or<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+        default: T,
+    ) -> Result<T, SessionError> {
+        if self.contains_key(key)? {
+            self.pop(key)
+        } else {
+            Ok(default)
+        }
+    }
+
+    /// Removes the key that was inserted last and gives back its JSON text.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("first", 1), ("last", 2)])?;
+    /// let (key, text) = session.popitem()?;
+    /// assert_eq!((&*key, &*text), ("last", "2"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `missing_key` where the session has no key; otherwise as [`remove`](Self::remove).
+    pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
+        let last = self.view()?.values.last();
+        let key = last.ok_or_else(|| {
+            SessionError::new(
+                ErrorCode::MissingKey,
+                "the session is empty: nothing to pop",
+            )
+        })?;
+        let text = self.take_json(&key)?.ok_or_else(|| missing(&key))?;
+        Ok((key.to_string(), text))
+    }
+
+    /// Sets every pair of `values`, in their order.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("width", 3), ("height", 4)])?;
+    /// assert_eq!(session.len()?, 2);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set); nothing is changed then.
+    pub fn update<K: AsRef<str>, V: Serialize>(
+        &mut self,
+        values: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<(), SessionError> {
+        let depth = self.shared.config().settings().max_depth();
+        let texts = values
+            .into_iter()
+            .map(|(key, value)| {
+                let text = to_json(key.as_ref(), &value, depth)?;
+                Ok((key, text))
+            })
+            .collect::<Result<Vec<_>, SessionError>>()?;
+        self.update_json(texts)
+    }
+
+    /// Makes the values those of `data`, a struct or a map: sets the keys whose value is another
+    /// than before and removes those that `data` does not have. Flash values stay.
+    ///
+    /// Where other code keeps keys of its own beside yours, catch them in a field
+    /// `#[serde(flatten)] rest: BTreeMap<String, serde_json::Value>`, or use
+    /// [`update`](Self::update), which removes nothing.
+    ///
+    /// ```
+    /// use std::collections::BTreeMap;
+    /// # edge_session::doc::with_session(|session| {
+    /// session.update([("a", 1), ("b", 2)])?;
+    /// session.set_data(&BTreeMap::from([("b", 2), ("c", 3)]))?;
+    /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["b", "c"]);
+    ///
+    /// let refused = session.set_data(&BTreeMap::from([("lens", [f64::NAN])])).unwrap_err();
+    /// assert!(refused.message().starts_with("lens[0] cannot be stored"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set), and `invalid_value` for what is no object; nothing is changed then.
+    pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
+        let entries = to_entries(data, self.shared.config().settings().max_depth())?;
+        for (key, _) in &entries.0 {
+            self.check_key(key)?;
+        }
+        let now = self.now();
+        let values = &mut self.edit()?.values;
+        let absent = |key: &Rc<str>| entries.0.iter().all(|(name, _)| **name != **key);
+        let gone: Vec<Rc<str>> = values
+            .iter()
+            .map(|(key, _)| Rc::clone(key))
+            .filter(absent)
+            .collect();
+        for key in gone {
+            values.remove(&key, now);
+        }
+        for (key, text) in &entries.0 {
+            values.set(key, text.get().into());
+        }
+        Ok(())
+    }
+
+    /// Removes every value and every flash value.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// session.clear()?;
+    /// assert!(session.is_empty()?);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn clear(&mut self) -> Result<(), SessionError> {
+        self.edit()?.clear();
+        Ok(())
+    }
+
+    /// The value of `key`, which is set to `default` where it is not there.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.setdefault("theme", "light".to_owned())?, "light");
+    /// assert_eq!(session.setdefault("theme", "dark".to_owned())?, "light");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`set`](Self::set).
+    pub fn setdefault<T: Serialize + DeserializeOwned>(
+        &mut self,
+        key: &str,
+        default: T,
+    ) -> Result<T, SessionError> {
+        if let Some(value) = self.get(key)? {
+            return Ok(value);
+        }
+        self.set(key, &default)?;
+        Ok(default)
+    }
+
+    /// Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.flash("notice", "Saved.")?;
+    /// assert_eq!(session.take_flash::<String>("notice")?.as_deref(), Some("Saved."));
+    /// assert_eq!(session.take_flash::<String>("notice")?, None);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`set`](Self::set).
+    pub fn flash<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
+        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
+        self.flash_json(key, text)
+    }
+
+    /// Takes a flash value: it is gone with that.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.flash("notice", "Saved.")?;
+    /// let notice: Option<String> = session.take_flash("notice")?;
+    /// assert_eq!(notice.as_deref(), Some("Saved."));
+    /// assert_eq!(session.take_flash::<String>("notice")?, None);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get) and [`remove`](Self::remove).
+    pub fn take_flash<T: DeserializeOwned>(
+        &mut self,
+        key: &str,
+    ) -> Result<Option<T>, SessionError> {
+        let Some(value) = self.view()?.flash.get(key).map(|text| from_json(key, text)) else {
+            return Ok(None);
+        };
+        let (value, now) = (value?, self.now());
+        self.edit()?.flash.remove(key, now);
+        Ok(Some(value))
+    }
+
+    /// As [`update`](Self::update), with JSON texts.
+    pub(crate) fn update_json<K: AsRef<str>>(
+        &mut self,
+        texts: Vec<(K, String)>,
+    ) -> Result<(), SessionError> {
+        for (key, _) in &texts {
+            self.check_key(key.as_ref())?;
+        }
+        self.edit()?;
+        for (key, text) in texts {
+            self.put_json(key.as_ref(), text)?;
+        }
+        Ok(())
+    }
+
+    /// As [`pop`](Self::pop), the JSON text.
+    #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+    pub(crate) fn pop_json(&mut self, key: &str) -> Result<Rc<str>, SessionError> {
+        let text = self.get_json(key)?.ok_or_else(|| missing(key))?;
+        self.remove(key)?;
+        Ok(text)
+    }
+
+    /// As [`take_flash`](Self::take_flash), the JSON text.
+    #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
+    pub(crate) fn pop_flash_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
+        let found = self.view()?.flash.get(key).cloned();
+        if found.is_some() {
+            let now = self.now();
+            self.edit()?.flash.remove(key, now);
+        }
+        Ok(found)
+    }
+
+    pub(crate) fn put_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
+        self.check_key(key)?;
+        self.edit()?.values.set(key, text.into());
+        Ok(())
+    }
+
+    pub(crate) fn flash_json(&mut self, key: &str, text: String) -> Result<(), SessionError> {
+        self.check_key(key)?;
+        self.edit()?.flash.set(key, text.into());
+        Ok(())
+    }
+
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn take_flash_json(&mut self, key: &str) -> Result<(), SessionError> {
+        let now = self.now();
+        self.edit()?.flash.remove(key, now);
+        Ok(())
+    }
+
+    pub(crate) fn take_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
+        let now = self.now();
+        Ok(self.edit()?.values.remove(key, now))
+    }
+
+    fn check_key(&self, key: &str) -> Result<(), SessionError> {
+        let most = self.shared.config().settings().max_key_bytes() as usize;
+        if key.len() > most {
+            let actual = key.len();
+            return Err(SessionError::new(
+                ErrorCode::TooLarge,
+                format!("the key is {actual} bytes long; SESSION_MAX_KEY_BYTES allows {most}"),
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,111 @@
+//! Committing: what is pending is carried out, and the session is closed for changes.
+
+use crate::face::headers::CommitHeaders;
+use crate::flow::stats::Timing;
+use crate::port::error::SessionError;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::ticket::Seen;
+use crate::session::life::{Base, Open, committed};
+use crate::session::presented::Presented;
+
+use super::{Out, SessionStore, seconds_until};
+
+/// The idle time is slid when this part of it has passed.
+const SEEN_FRACTION: i64 = 20;
+
+impl SessionStore {
+    /// Carries out what is pending and closes the session for changes.
+    pub(crate) async fn commit(&mut self, status: u16) -> Result<CommitHeaders, SessionError> {
+        if self.life.is_committed() {
+            return Err(committed());
+        }
+        let mut result = Ok(());
+        if status < 500 && !self.life.is_unloaded() {
+            result = self.persist().await;
+            // After a save that failed there is nothing to repair with: what it was to do would be
+            // carried out after all, behind an answer that says it was not.
+            if result.is_ok()
+                && let Some(repair) = self.begin_repair()
+            {
+                let saved = self.drive(repair).await;
+                self.apply_repair(saved);
+            }
+        }
+        self.close(status, result)
+    }
+
+    /// The last step of a commit: slides the idle time where that is due, and closes the session.
+    pub(crate) fn close(
+        &mut self,
+        status: u16,
+        saved: Result<(), SessionError>,
+    ) -> Result<CommitHeaders, SessionError> {
+        if saved.is_ok() && status < 500 && self.out.fresh.is_none() && self.seen_is_due() {
+            self.slide();
+        }
+        self.life.commit();
+        saved.map(|()| self.done_headers())
+    }
+
+    /// The headers for what was done already, by `destroy`, `flush` or an explicit `save`: for an
+    /// answer that is sent instead of one whose commit failed.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// // Were the commit to fail, the answer would still carry the cookies of that save.
+    /// assert_eq!(session.done_headers().set_cookie().len(), 2);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    pub fn done_headers(&self) -> CommitHeaders {
+        let Out {
+            twins,
+            key,
+            seen,
+            fresh,
+        } = &self.out;
+        let own = [key, seen, fresh].into_iter().flatten();
+        let set_cookie: Vec<String> = twins.iter().chain(own).cloned().collect();
+        let depends_on_session = !set_cookie.is_empty() || self.accessed();
+        CommitHeaders {
+            set_cookie,
+            depends_on_session,
+            server_timing: self.shared.timing().map(Timing::header),
+        }
+    }
+
+    /// True where the seen cookie has to say that the browser was here.
+    pub(crate) fn seen_is_due(&self) -> bool {
+        let Some(open) = self.life.open() else {
+            return false;
+        };
+        let (Base::Live(known), Some(base)) = (&open.base, open.continued()) else {
+            return false;
+        };
+        let idle = base
+            .expiry
+            .idle_seconds(self.shared.config().settings().idle_timeout());
+        let since = self.loaded_at.saturating_sub(known.last_seen);
+        idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
+    }
+
+    fn slide(&mut self) {
+        let continued = self.life.open().and_then(Open::continued);
+        let (Presented::Session(held), Some(base)) = (self.presented(), continued) else {
+            return;
+        };
+        let ticket = &held.identity.ticket;
+        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
+            return;
+        };
+        let spec = self.shared.config().cookies();
+        let name = spec.names().get(CookieKind::Seen);
+        let value = Seen { at: self.loaded_at }.encode(secret, name, &ticket.token);
+        let left = seconds_until(ticket.end(self.shared.config().age()), self.loaded_at);
+        let max_age = (!self.ends_with_browser(base.expiry)).then_some(left);
+        self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
+    }
+}

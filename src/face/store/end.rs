@@ -1,0 +1,316 @@
+//! Ending: logout, and what is done where it cannot be stored; and sessions by their session key.
+
+use std::rc::Rc;
+
+use crate::flow::end::{ENDS_MAX, Left, end};
+use crate::flow::engine::{Ctx, Flow};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::EventKind;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::data::Data;
+use crate::protocol::ticket::Tombstone;
+use crate::session::life::{Base, Draft, Life, Open, committed};
+use crate::session::presented::{Beside, Held, Identity, Presented};
+
+use super::{Out, SessionStore, seconds_until};
+
+/// A logout under way: what it ends, and what the browser keeps where the store does not take it.
+pub(crate) struct Ending {
+    rivals: Vec<Rc<Held>>,
+    /// All of the Cookie header was looked at.
+    whole: bool,
+    at: i64,
+}
+
+impl SessionStore {
+    /// Logout: ends the session now, wherever it is used, and removes its cookies with the commit.
+    /// Acts when called, under every outcome with an authentic key cookie, and stays done whatever
+    /// happens to the request.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.destroy().await?;
+    /// assert_eq!(session.set("views", 2).unwrap_err().code().as_str(), "destroyed");
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
+    /// finishes it with its next request, and is logged out all the same. `committed`.
+    pub async fn destroy(&mut self) -> Result<(), SessionError> {
+        let (flow, ending) = self.begin_end()?;
+        let stored = self.drive(flow).await;
+        self.apply_end(ending, stored)
+    }
+
+    /// The flow that ends what this request presents, and what it is about.
+    pub(crate) fn begin_end(&mut self) -> Result<(Flow<Option<Left>>, Ending), SessionError> {
+        // An answer without cookies to remove is still one for this browser only: kept by a cache,
+        // it would be given to somebody who has them.
+        self.look_at();
+        if self.life.is_committed() {
+            return Err(committed());
+        }
+        let now = self.now();
+        if self.life.is_unloaded() {
+            self.loaded_at = now;
+        }
+        let whole = self.read_whole();
+        let mut ends = self.stones().to_vec();
+        let rivals = self.rivals();
+        for held in &rivals {
+            let Identity { ticket, key, .. } = &held.identity;
+            let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
+            if !ends.contains(&stone) {
+                ends.push(stone);
+            }
+        }
+        // Where there are more than one request ends, some may have been ended before.
+        let may_stand = ends.len() > ENDS_MAX;
+        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
+            Ok(end(&ctx, &ends, may_stand).await)
+        });
+        let ending = Ending {
+            rivals,
+            whole,
+            at: now,
+        };
+        Ok((flow, ending))
+    }
+
+    /// Takes over that the session has ended, `stored` or not.
+    pub(crate) fn apply_end(
+        &mut self,
+        ending: Ending,
+        stored: Result<Option<Left>, SessionError>,
+    ) -> Result<(), SessionError> {
+        let Ending {
+            rivals,
+            whole,
+            at: now,
+        } = ending;
+        let left = stored.map_err(|error| self.refuse(error))?;
+        self.life.end(left.is_none());
+        for held in &rivals {
+            let lineage = held.identity.key.lineage;
+            let kind = match &left {
+                Some(left) if left.has(lineage) => EventKind::RevocationPending,
+                _ => EventKind::Destroyed,
+            };
+            self.report(kind, Some(lineage), None);
+        }
+        let (came, any) = (self.came(), !rivals.is_empty());
+        let here = [came.key || any, came.seen, came.fresh || any];
+        self.out = self.removals(here);
+        if !whole {
+            self.out = Out::default();
+            return Err(self.refuse(SessionError::new(
+                ErrorCode::TooLarge,
+                "the Cookie header is too large to look for the session that is to be ended, and \
+                 nothing was ended; send fewer cookies",
+            )));
+        }
+        let Some(left) = left else {
+            self.present(Presented::Nothing);
+            self.set_beside(Beside::default());
+            return Ok(());
+        };
+        let error = self.leave_tombstones(&left, now);
+        let stones = left.stones();
+        if let Some(stone) = stones.first() {
+            self.present(Presented::Tombstone(*stone));
+        }
+        self.set_beside(Beside {
+            rivals: Vec::new(),
+            stones,
+        });
+        Err(self.refuse(error))
+    }
+
+    /// Takes the cookies of these kinds from the browser, and where several key cookies came those
+    /// too that other settings have left behind.
+    fn removals(&self, [key, seen, fresh]: [bool; 3]) -> Out {
+        let spec = self.shared.config().cookies();
+        let remove = |here: bool, kind| here.then(|| spec.remove(kind));
+        Out {
+            twins: self.twins([key, seen, fresh], &[]),
+            key: remove(key, CookieKind::Key),
+            seen: remove(seen, CookieKind::Seen),
+            fresh: remove(fresh, CookieKind::Fresh),
+        }
+    }
+
+    /// The fields that take the twins of these kinds from a browser that sent several key cookies;
+    /// the first twins of the key cookie get `values` instead.
+    pub(super) fn twins(&self, here: [bool; 3], values: &[(String, u32)]) -> Vec<String> {
+        if !self.came().several {
+            return Vec::new();
+        }
+        let spec = self.shared.config().cookies();
+        let kinds = CookieKind::ALL.into_iter().zip(here);
+        kinds
+            .filter(|(_, here)| *here)
+            .flat_map(|(kind, _)| match kind {
+                CookieKind::Key => spec.twins(kind, values),
+                CookieKind::Seen | CookieKind::Fresh => spec.twins(kind, &[]),
+            })
+            .collect()
+    }
+
+    /// A logout that is not stored: each session that is left gets a tombstone in a cookie of its
+    /// own, ours or a twin. The browser keeps what it has where that cannot be done for all.
+    fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
+        let name = self.shared.config().cookies().names().get(CookieKind::Key);
+        let values: Vec<(String, u32)> = left
+            .failed
+            .iter()
+            .filter_map(|stone| {
+                let secret = self.shared.config().ring().find(stone.secret)?;
+                Some((
+                    stone.encode(secret, name),
+                    seconds_until(stone.hard_end, now),
+                ))
+            })
+            .collect();
+        let places = match self.came().several {
+            true => 1 + self.shared.config().cookies().twin_count(),
+            false => 1,
+        };
+        if !left.untried.is_empty() || values.len() > places {
+            self.out = Out::default();
+            let count = left.failed.len() + left.untried.len();
+            let message = format!(
+                "the Cookie header has more sessions than one logout can end; {count} of them are \
+                 left, and the browser keeps its cookies: log out again"
+            );
+            return SessionError::new(ErrorCode::RevocationPending, message);
+        }
+        if let Some(((own, age), others)) = values.split_first() {
+            let (seen, fresh) = (self.out.seen.is_some(), self.out.fresh.is_some());
+            self.out.twins = self.twins([true, seen, fresh], others);
+            let cookie = self
+                .shared
+                .config()
+                .cookies()
+                .set(CookieKind::Key, own, Some(*age));
+            self.out.key = Some(cookie);
+        }
+        let message = "the logout could not be stored yet; the browser's next request finishes it";
+        match &left.error {
+            Some(error) => SessionError::caused_by(ErrorCode::RevocationPending, message, error),
+            None => SessionError::new(ErrorCode::RevocationPending, message),
+        }
+    }
+
+    /// Logout that goes on anonymously: [`destroy`](Self::destroy), then a new session with the
+    /// values of the keys in `keep`, as far as they can be seen; without any, the session is made
+    /// when something is put into it.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.update([("theme", "dark"), ("cart", "apple")])?;
+    /// session.flush(["theme"]).await?;
+    /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["theme"]);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); the session stays destroyed then.
+    pub async fn flush<K: AsRef<str>>(
+        &mut self,
+        keep: impl IntoIterator<Item = K>,
+    ) -> Result<(), SessionError> {
+        let keep: Vec<String> = keep
+            .into_iter()
+            .map(|key| key.as_ref().to_owned())
+            .collect();
+        let kept = self.kept(&keep);
+        self.destroy().await?;
+        self.begin_again(kept);
+        Ok(())
+    }
+
+    /// The values of the keys in `keep`, as far as they can be seen.
+    pub(crate) fn kept(&self, keep: &[String]) -> Data {
+        let mut kept = self.life.data().cloned().unwrap_or_default();
+        kept.retain(keep);
+        kept.restart();
+        kept
+    }
+
+    /// Goes on anonymously after the end, with what was kept.
+    pub(crate) fn begin_again(&mut self, kept: Data) {
+        self.life = Life::Open(Open {
+            base: Base::Empty,
+            draft: Draft {
+                data: kept,
+                ..Draft::default()
+            },
+        });
+    }
+
+    /// True where a session is there and alive: this one, or that of a session key, for
+    /// administrators: no ownership is asked. False for a text that is no session key, or whose
+    /// parts do not belong together; nothing is read then.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// let key = session.session_key().unwrap();
+    /// assert!(session.exists(Some(&key)).await?);
+    /// session.delete(Some(&key)).await?;
+    /// assert!(!session.exists(Some(&key)).await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// A storage error.
+    pub async fn exists(&mut self, key: Option<&str>) -> Result<bool, SessionError> {
+        let Some(key) = key else {
+            self.load().await?;
+            return Ok(self.is_stored());
+        };
+        match self.shared.begin_exists(key) {
+            Some(flow) => self.drive(flow).await,
+            None => Ok(false),
+        }
+    }
+
+    /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
+    /// key, for administrators: no ownership is asked.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.delete(None).await?;
+    /// assert!(!session.exists(None).await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a text that is no
+    /// session key or whose parts do not belong together: nothing is read or written then.
+    pub async fn delete(&mut self, key: Option<&str>) -> Result<(), SessionError> {
+        let Some(key) = key else {
+            return self.destroy().await;
+        };
+        let key = self.shared.config().read_key(key)?;
+        if self.is_this(&key) {
+            return self.destroy().await;
+        }
+        let flow = self.shared.begin_delete(key);
+        self.drive(flow).await
+    }
+}

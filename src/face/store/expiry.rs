@@ -1,0 +1,155 @@
+//! When the session ends by itself.
+
+use crate::port::error::SessionError;
+use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
+use crate::session::life::{Next, Step};
+use crate::session::presented::Presented;
+use crate::session::refusals::expired;
+
+use super::SessionStore;
+
+impl SessionStore {
+    /// Seconds until the session ends, by whichever limit comes first; 0 or negative when it has.
+    /// A fraction of a second left counts as one.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(600)?;
+    /// assert!((595..=600).contains(&session.get_expiry_age()?));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
+        Ok(seconds_left(self.get_expiry_date()?, self.now()))
+    }
+
+    /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(edge_session::Expiry::At(4_000_000_000_000))?;
+    /// // The hard end of the lineage comes first.
+    /// assert!(session.get_expiry_date()? < 4_000_000_000_000);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expiry_date(&self) -> Result<i64, SessionError> {
+        self.view()?;
+        Ok(self.limits().end())
+    }
+
+    /// When the session ends if the browser does not come back; `None` without an idle limit.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(session.idle_expires_at()? < Some(session.get_expiry_date()? + 1));
+    /// session.set_expiry(edge_session::Expiry::Idle(60))?;
+    /// assert!(session.idle_expires_at()?.is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn idle_expires_at(&self) -> Result<Option<i64>, SessionError> {
+        self.view()?;
+        Ok(self.limits().idle_end)
+    }
+
+    /// True where the cookies end with the browser.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.get_expire_at_browser_close()?);
+    /// session.set_expiry(0)?;
+    /// assert!(session.get_expire_at_browser_close()?);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn get_expire_at_browser_close(&self) -> Result<bool, SessionError> {
+        self.view()?;
+        Ok(self.ends_with_browser(self.effective_expiry()))
+    }
+
+    /// Sets when the session ends: seconds from now (`i64`; 0 is at browser close, negative is
+    /// over), an instant ([`Expiry::At`], `SystemTime`), an idle time (`Duration`, a fraction of a
+    /// second rounded up), or `None` for what the settings say. It replaces what an earlier call
+    /// has set. The hard end never moves.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_expiry(600)?;
+    /// assert_eq!(session.get_expiry_age()?, 600);
+    /// session.set_expiry(Duration::from_secs(900))?;
+    /// assert_eq!(session.get_expiry_age()?, 900);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn set_expiry(&mut self, expiry: impl Into<Expiry>) -> Result<(), SessionError> {
+        let expiry = OwnLimits::new(expiry.into(), self.now());
+        let before = self.ends_with_browser(self.effective_expiry());
+        self.edit()?;
+        // Whether the key cookie outlives the browser is written in the key cookie alone.
+        let live = self.life.open().is_some_and(|open| open.base.is_live());
+        if live && before != self.ends_with_browser(expiry) {
+            self.cycle_key()?;
+        }
+        let known = self.continued().map(|base| base.expiry);
+        let changes = Some(expiry) != known || self.next().is_some();
+        self.draft()?.limits = changes.then_some(expiry);
+        Ok(())
+    }
+
+    fn effective_expiry(&self) -> OwnLimits {
+        let stored = match self.next() {
+            // A new lineage begins with what the settings say.
+            Some(Next {
+                step: Step::Begin { .. },
+                ..
+            }) => None,
+            _ => self.continued().map(|base| base.expiry),
+        };
+        let set = self.life.open().and_then(|open| open.draft.limits);
+        set.or(stored).unwrap_or_default()
+    }
+
+    pub(crate) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
+        expiry.ends_with_browser(self.shared.config().settings().expire_at_browser_close())
+    }
+
+    fn limits(&self) -> Limits {
+        let now = self.now();
+        let age = self.shared.config().age();
+        let known = self.life.open().and_then(|open| open.base.known());
+        let (seen, end) = match (self.next(), self.presented(), known) {
+            (Some(next), ..) => (now, next.identity.ticket.end(age)),
+            (None, Presented::Session(held), Some(known)) => (
+                known.last_seen.max(self.loaded_at),
+                held.identity.ticket.end(age),
+            ),
+            _ => (now, now.saturating_add(age)),
+        };
+        Limits::new(
+            self.effective_expiry(),
+            self.shared.config().settings().idle_timeout(),
+            seen,
+            end,
+        )
+    }
+
+    /// Whether the session has passed its end since it was loaded.
+    pub(crate) fn check_expiry(&self) -> Result<(), SessionError> {
+        if self.limits().passed(self.now()) {
+            return Err(self.refuse(expired()));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,284 @@
+//! What is known of the session beside its data.
+
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::keys::SessionKey;
+use crate::protocol::outcome::Outcome;
+use crate::protocol::record::Envelope;
+use crate::session::life::{Base, Modified, Next, Open, Step};
+use crate::session::presented::{Identity, Presented};
+
+use super::{Out, SessionStore};
+
+impl SessionStore {
+    /// What the load found.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Outcome;
+    /// assert_eq!(session.outcome(), Outcome::New);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn outcome(&self) -> Outcome {
+        self.look_at();
+        self.outcome
+    }
+
+    /// The public name of the session, safe to log: none before `create` or the first save.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.session_key(), None);
+    /// session.create()?;
+    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn session_key(&self) -> Option<String> {
+        self.look_at();
+        self.public_key()
+    }
+
+    pub(crate) fn public_key(&self) -> Option<String> {
+        self.named()?.public_key(self.shared.config())
+    }
+
+    pub(crate) fn key(&self) -> Option<SessionKey> {
+        self.named().map(|identity| identity.key)
+    }
+
+    /// The session by the key that it goes by in this request.
+    fn named(&self) -> Option<&Identity> {
+        let open = self.life.open()?;
+        if let Some(next) = &open.draft.key {
+            return Some(&next.identity);
+        }
+        match (self.presented(), &open.base) {
+            (Presented::Session(held), Base::Live(_) | Base::ReadOnly(..)) => Some(&held.identity),
+            _ => None,
+        }
+    }
+
+    /// The stored session that this one continues.
+    pub(super) fn continued(&self) -> Option<&Envelope> {
+        self.life.open()?.continued()
+    }
+
+    /// The key that the commit puts the session under, where that is a new one.
+    pub(super) fn next(&self) -> Option<&Next> {
+        self.life.open()?.draft.key.as_ref()
+    }
+
+    /// True where the store does not hold this session yet; false where the load could not tell.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// assert!(session.is_new());
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert!(!session.is_new());
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn is_new(&self) -> bool {
+        self.look_at();
+        self.life
+            .open()
+            .is_none_or(|open| open.continued().is_none() && !matches!(open.base, Base::Closed(_)))
+    }
+
+    /// Counts the saves of this session; 0 before the first.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert_eq!(session.version(), 1);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.look_at();
+        self.continued().map_or(0, |base| base.version.counter)
+    }
+
+    /// When the session began, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// assert_eq!(session.created_at(), None);
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert!(session.created_at().is_some());
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn created_at(&self) -> Option<i64> {
+        self.look_at();
+        self.continued().map(|base| base.created_at)
+    }
+
+    /// The user id that the session is bound to.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.owner()?, None);
+    /// session.bind("ada", true)?;
+    /// assert_eq!(session.owner()?, Some("ada"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn owner(&self) -> Result<Option<&str>, SessionError> {
+        self.view()?;
+        Ok(self.life.open().and_then(Open::owner))
+    }
+
+    /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.auth_time()?, None);
+    /// session.bind("ada", true)?;
+    /// assert!(session.auth_time()?.is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
+        self.view()?;
+        if let Some(Next {
+            step: Step::Begin { owner },
+            identity,
+            ..
+        }) = self.next()
+        {
+            return Ok(owner.as_ref().map(|_| identity.ticket.minted_at));
+        }
+        Ok(self.continued().and_then(|base| base.auth_time))
+    }
+
+    /// Refuses where the last login is more than `max_age` seconds old.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
+    /// session.bind("ada", true)?;
+    /// session.require_recent_auth(300)?;
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `reauth_required` where it is, or where nobody is logged in; otherwise as
+    /// [`auth_time`](Self::auth_time).
+    pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
+        let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
+        match age {
+            Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
+            _ => Err(SessionError::new(
+                ErrorCode::ReauthRequired,
+                format!("this needs a login within the last {max_age} seconds"),
+            )),
+        }
+    }
+
+    /// True where a commit would save: something changed, or was said to have.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.set("views", 1)?;
+    /// assert!(!session.modified(), "it was 1 before");
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[must_use]
+    pub fn modified(&self) -> bool {
+        self.life.open().is_some_and(Open::is_modified)
+    }
+
+    /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("draft", "…")?;
+    /// session.set_modified(false)?;
+    /// assert!(!session.modified());
+    /// session.set("draft", "text")?;
+    /// assert!(session.modified(), "a later change counts again");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
+        self.draft()?.save = if modified {
+            Modified::Yes
+        } else {
+            Modified::No
+        };
+        Ok(())
+    }
+
+    /// True where a commit would write to the store or set a cookie.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.needs_update());
+    /// session.set("views", 1)?;
+    /// assert!(session.needs_update());
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn needs_update(&self) -> bool {
+        self.look_at();
+        let Out {
+            key, seen, fresh, ..
+        } = &self.out;
+        let answered = key.is_some() || seen.is_some() || fresh.is_some();
+        !self.life.is_committed()
+            && (answered || self.would_save() || self.is_behind() || self.seen_is_due())
+    }
+
+    /// True where what has changed so far is to be left unsaved.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn is_left_unsaved(&self) -> bool {
+        self.life
+            .open()
+            .is_some_and(|open| open.draft.save == Modified::No)
+    }
+
+    /// True where the store holds this session, as far as is known.
+    pub(crate) fn is_stored(&self) -> bool {
+        self.life
+            .open()
+            .is_some_and(|open| open.base.is_live() && open.draft.key.is_none())
+    }
+
+    /// True where `key` names the session of this request.
+    pub(crate) fn is_this(&self, key: &SessionKey) -> bool {
+        let keeps = self
+            .life
+            .open()
+            .is_some_and(|open| open.draft.key.is_none());
+        keeps && self.key().as_ref() == Some(key)
+    }
+
+    /// Counts so many milliseconds in which JavaScript waited for the store.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn waited(&self, milliseconds: i64) {
+        if let Some(timing) = self.shared.timing() {
+            timing.add_waited(milliseconds);
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! Loading: what the flow is told, and what its end means for the session.
+
+use std::rc::Rc;
+
+use crate::flow::end::{Left, end};
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::freshness::Freshness;
+use crate::flow::load::{Look, look, look_among};
+use crate::port::error::SessionError;
+use crate::port::events::EventKind;
+use crate::protocol::outcome::{Access, Finding, Outcome, choose};
+use crate::session::life::{Base, Life, Open};
+use crate::session::presented::{Held, Presented, RIVALS_MAX};
+
+use super::SessionStore;
+
+/// What a load has looked for.
+pub(crate) struct Looked {
+    /// Logouts that still cannot be stored.
+    left: Option<Left>,
+    /// One for each of the rivals.
+    looks: Vec<Look>,
+    rivals: Vec<Rc<Held>>,
+}
+
+impl SessionStore {
+    /// Loads the session: one read where its key cookie is authentic, none otherwise. A second
+    /// call does nothing.
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let mut session = sessions.open(CookieHeader::none());
+    /// assert_eq!(session.get::<u32>("views").unwrap_err().code().as_str(), "not_loaded");
+    /// assert_eq!(session.load().await?, Outcome::New);
+    /// assert_eq!(session.get::<u32>("views")?, None);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// What every accessor says after it, where the load cannot be trusted: `unavailable`,
+    /// `quota`, `pending`, `rotated`.
+    pub async fn load(&mut self) -> Result<Outcome, SessionError> {
+        self.look_at();
+        let found = self.load_unseen(Freshness::Memory).await;
+        found.map_err(|trouble| self.refuse(trouble))
+    }
+
+    /// Loads the session with the shortest cache time that the store has, again if it was loaded
+    /// before; changes made in between are kept.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// // Before something that a session which was just ended elsewhere must not do:
+    /// session.load_fresh().await?;
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
+        self.look_at();
+        let found = self.load_unseen(Freshness::Shortest).await;
+        found.map_err(|trouble| self.refuse(trouble))
+    }
+
+    /// Loads for a caller that tells the application nothing of it: the session counts as
+    /// untouched, and as having refused nothing.
+    pub(crate) async fn load_unseen(
+        &mut self,
+        freshness: Freshness,
+    ) -> Result<Outcome, SessionError> {
+        if let Some(flow) = self.begin_load(freshness) {
+            let looked = self.drive(flow).await;
+            self.apply_load(looked);
+        }
+        self.found()
+    }
+
+    fn found(&self) -> Result<Outcome, SessionError> {
+        match self.life.open().map(|open| &open.base) {
+            Some(Base::Closed(error)) => Err(error.clone()),
+            _ => Ok(self.outcome),
+        }
+    }
+
+    /// The flow that loads; `None` where nothing has to be asked, and the session is as loaded as
+    /// it will be.
+    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Looked>> {
+        let wanted = match (&self.life, freshness) {
+            (Life::Unloaded, _) => true,
+            (Life::Open(open), Freshness::Store | Freshness::Shortest) => open.draft.key.is_none(),
+            _ => false,
+        };
+        if !wanted {
+            return None;
+        }
+        self.loaded_at = self.now();
+        let stones = self.stones().to_vec();
+        let mut rivals = self.rivals();
+        if rivals.len() > RIVALS_MAX {
+            rivals.clear();
+        }
+        if stones.is_empty() && rivals.is_empty() {
+            self.take_finding(self.nothing(), false, None);
+            return None;
+        }
+        Some(Flow::new(&self.shared, async move |ctx: Ctx| {
+            let left = if stones.is_empty() {
+                None
+            } else {
+                end(&ctx, &stones, true).await
+            };
+            let looks = match &rivals[..] {
+                // As long as a logout is not stored, nothing of the browser is shown.
+                _ if left.is_some() => Vec::new(),
+                [] => Vec::new(),
+                [held] => vec![look(&ctx, Rc::clone(held), freshness).await?],
+                several => look_among(&ctx, several, freshness).await?,
+            };
+            Ok(Looked {
+                left,
+                looks,
+                rivals,
+            })
+        }))
+    }
+
+    /// What a load finds where it has nothing to look for.
+    fn nothing(&self) -> Finding {
+        let (outcome, access) = match self.presented() {
+            Presented::Nothing | Presented::Session(_) => (Outcome::New, Access::Empty),
+            Presented::Rejected(_) => (Outcome::Rejected, Access::Empty),
+            // Our cookie may be in it: whoever fills the header must not log the user out.
+            Presented::TooLarge => (Outcome::Rejected, Access::Detached),
+            Presented::Ended => (Outcome::Expired, Access::Empty),
+            Presented::Tombstone(_) => (Outcome::Revoked, Access::Empty),
+            Presented::Ambiguous => (Outcome::Ambiguous, Access::Detached),
+        };
+        Finding::nothing(outcome, access)
+    }
+
+    /// Takes over what the load has found, or why it found nothing.
+    pub(crate) fn apply_load(&mut self, looked: Result<Looked, SessionError>) {
+        match looked {
+            Ok(Looked {
+                left: Some(left), ..
+            }) => {
+                self.set_stones(left.stones());
+                let finding = Finding::nothing(Outcome::Revoked, Access::Detached);
+                self.take_finding(finding, false, None);
+            }
+            Ok(Looked { looks, rivals, .. }) => {
+                self.set_stones(Vec::new());
+                let (finding, behind) = if looks.is_empty() {
+                    (self.nothing(), false)
+                } else {
+                    self.choose_among(looks, rivals)
+                };
+                self.take_finding(finding, behind, None);
+            }
+            Err(error) => {
+                let access = if mutant!(outage_mints) {
+                    Access::Empty
+                } else {
+                    Access::Closed(error.code())
+                };
+                let finding = Finding::nothing(Outcome::Unavailable, access);
+                self.take_finding(finding, false, Some(error));
+            }
+        }
+    }
+
+    /// Chooses the session that is meant, by what was found of each. Gives what was found of it,
+    /// and whether the store is behind.
+    fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> (Finding, bool) {
+        let found: Vec<_> = looks
+            .iter()
+            .map(|look| (look.finding.outcome, look.finding.access))
+            .collect();
+        let chosen = match found[..] {
+            [_] => Some(0),
+            _ => choose(&found),
+        };
+        let Some(place) = chosen.filter(|place| *place < looks.len().min(rivals.len())) else {
+            self.present(Presented::Ambiguous);
+            self.set_rivals(rivals);
+            return (
+                Finding::nothing(Outcome::Ambiguous, Access::Detached),
+                false,
+            );
+        };
+        let held = rivals.swap_remove(place);
+        self.present(Presented::Session(held));
+        self.set_rivals(rivals);
+        let Look {
+            finding,
+            at,
+            asked_at,
+            behind,
+        } = looks.swap_remove(place);
+        if let Some(asked_at) = asked_at {
+            self.read_at = asked_at;
+        }
+        self.loaded_at = at;
+        (finding, behind)
+    }
+
+    /// `error` is why the store could not be asked.
+    fn take_finding(&mut self, finding: Finding, behind: bool, error: Option<SessionError>) {
+        self.outcome = finding.outcome;
+        self.report_load(finding.conflict, error.as_ref());
+        let base = Base::of(finding, behind, error);
+        if let Life::Unloaded = self.life {
+            self.life = Life::Open(Open::default());
+        }
+        if let Life::Open(open) = &mut self.life {
+            open.reload(base);
+        }
+    }
+
+    fn report_load(&self, conflict: bool, error: Option<&SessionError>) {
+        self.shared.count_outcome(self.outcome);
+        let lineage = match self.presented() {
+            Presented::Session(held) => Some(held.identity.key.lineage),
+            Presented::Tombstone(stone) => Some(stone.lineage),
+            _ => None,
+        };
+        let reason = match (self.presented(), error) {
+            (Presented::Rejected(why), _) => Some(why.as_str()),
+            (Presented::TooLarge, _) => Some("header_size"),
+            (_, Some(error)) => Some(error.code().as_str()),
+            _ => None,
+        };
+        if let Some(kind) = self.outcome.event() {
+            self.report(kind, lineage, reason);
+        }
+        if conflict {
+            self.shared.count(crate::flow::stats::Count::Conflicts);
+            self.report(EventKind::Conflict, lineage, None);
+        }
+    }
+}

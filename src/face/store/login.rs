@@ -1,0 +1,255 @@
+//! A new key: `create`, `cycle_key`, and `bind`, which is a login.
+
+use crate::flow::end::{ENDS_MAX, markers_of};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::wire::encode_text;
+use crate::session::life::{Base, Life, Next, Open, Step};
+use crate::session::marker_put::MarkerPut;
+use crate::session::presented::{Identity, Presented};
+use crate::session::refusals::refusal;
+
+use super::SessionStore;
+
+/// Bytes of a user id.
+const OWNER_MAX: usize = 1_024;
+
+impl SessionStore {
+    /// A random id of 256 bits in base64url, tied to no session.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// let id = session.generate_session_id()?;
+    /// assert_eq!(id.len(), 43);
+    /// assert_ne!(id, session.generate_session_id()?);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_ready` where there is no randomness, as at module scope.
+    pub fn generate_session_id(&self) -> Result<String, SessionError> {
+        Ok(encode_text(self.new_token()?.bytes()))
+    }
+
+    /// Begins a new session: new token, lineage and key, known at once; nothing is read, and
+    /// nothing written before the commit. A session that is new already keeps its data; one that
+    /// was loaded is left as it is, and this one begins empty (to end the old one: `flush`).
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.session_key(), None);
+    /// session.create()?;
+    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
+    /// `not_ready`; what the load found.
+    pub fn create(&mut self) -> Result<(), SessionError> {
+        let refused = match &self.undecided()?.base {
+            Base::Live(_) | Base::Empty => None,
+            // Its cookie would replace one that another answer has set, or will.
+            Base::ReadOnly(_, code) => Some(refusal(*code)),
+            Base::Closed(error) => Some(error.clone()),
+            Base::Detached => return Ok(()),
+        };
+        if let Some(error) = refused {
+            return Err(self.refuse(error));
+        }
+        let identity = Identity::mint(self.shared.config(), self.new_token()?, self.now(), None);
+        let open = self.undecided()?;
+        if open.continued().is_some() {
+            open.start_empty();
+        }
+        open.draft.key = Some(Next {
+            identity,
+            step: Step::Begin { owner: None },
+            continues: false,
+            retire: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// Gives the session a new token and key and keeps its lineage and data. The old key stops
+    /// writing with the commit and reading W later. Call it whenever what the session may do
+    /// changes.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("role", "user")?;
+    /// session.save().await?;
+    /// let before = session.session_key();
+    ///
+    /// session.cycle_key()?;
+    /// session.set("role", "admin")?;
+    /// assert_ne!(session.session_key(), before);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
+    /// `not_ready`; what the load found.
+    pub fn cycle_key(&mut self) -> Result<(), SessionError> {
+        let open = self.undecided()?;
+        if open.draft.key.is_some() {
+            return Ok(());
+        }
+        let owner = open.owner().map(str::to_owned);
+        let is_live = open.base.is_live();
+        let Presented::Session(held) = self.presented().clone() else {
+            return self.create();
+        };
+        if !is_live {
+            return self.create();
+        }
+        let now = self.now();
+        let identity = held.identity.rotate(
+            self.shared.config(),
+            self.new_token()?,
+            now,
+            owner.as_deref(),
+        );
+        let mut retire = vec![MarkerPut::rotated(&held.identity, now)];
+        if mutant!(rotation_keeps_old_key) {
+            retire.clear();
+        }
+        self.undecided()?.draft.key = Some(Next {
+            identity,
+            step: Step::Cycle,
+            continues: true,
+            retire,
+        });
+        Ok(())
+    }
+
+    /// Login: binds the session to the user `owner` under a new lineage, so that no token known
+    /// before reads what comes after. `keep` carries over the data of an anonymous session, or of
+    /// one of the same owner, as far as this request can read it: of a `stale` or `rotated` one
+    /// the copy that it was shown. Everything else begins empty.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("cart", ["apple"])?;
+    /// session.bind("ada", true)?;
+    /// assert_eq!(session.owner()?, Some("ada"));
+    /// assert!(session.contains_key("cart")?);
+    ///
+    /// session.bind("bob", true)?;
+    /// assert!(session.is_empty()?, "nothing of ada's is bob's");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// A storage error of the load; `revocation_pending` while a logout of this browser is not
+    /// stored; `invalid_value` for an empty or overlong user id; `not_loaded`, `committed`,
+    /// `not_ready`. What else the load found, or the commit finds of the session before, fails no
+    /// login.
+    pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
+        self.look_at();
+        // A session that was ended here may be followed by a login.
+        if !self.life.is_ended() {
+            self.undecided()?;
+        }
+        if owner.is_empty() || owner.len() > OWNER_MAX {
+            let actual = owner.len();
+            return Err(SessionError::invalid(format!(
+                "a user id has 1 to {OWNER_MAX} bytes; this one has {actual}"
+            )));
+        }
+        // What an answer of the store says of the session before does not matter to a login; that
+        // the store did not answer does.
+        if let Some(Base::Closed(error)) = self.life.open().map(|open| &open.base)
+            && error.connector_error().is_some()
+        {
+            return Err(self.refuse(error.clone()));
+        }
+        let unstored = matches!(self.life, Life::Ended { stored: false, .. });
+        if unstored || !self.stones().is_empty() {
+            return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
+        }
+        let now = self.now();
+        let identity = Identity::mint(self.shared.config(), self.new_token()?, now, Some(owner));
+        // A second login in one request retires what the first would have.
+        let before = self.life.open().and_then(|open| open.draft.key.as_ref());
+        let retire = match before {
+            Some(Next {
+                step: Step::Begin { owner: Some(_) },
+                retire,
+                ..
+            }) => retire.clone(),
+            _ => {
+                let _whole = self.read_whole();
+                self.presented_markers(now)
+            }
+        };
+        if self.life.is_ended() {
+            self.life = Life::Open(Open::default());
+        }
+        let open = self.undecided()?;
+        let keep = keep && may_go_to(open, owner);
+        if !keep {
+            open.start_empty();
+        }
+        let continues = keep && open.base.is_live() && open.continued().is_some();
+        if let Base::ReadOnly(..) | Base::Closed(_) = open.base {
+            // What came is left behind: what begins here is read and changed.
+            open.base = Base::Empty;
+        }
+        open.draft.key = Some(Next {
+            identity,
+            step: Step::Begin {
+                owner: Some(owner.into()),
+            },
+            continues,
+            retire,
+        });
+        Ok(())
+    }
+
+    /// What a login puts an end to: every presented session that is somebody's with its lineage,
+    /// and the key of an anonymous one that may be there.
+    fn presented_markers(&self, now: i64) -> Vec<MarkerPut> {
+        let mut markers = Vec::new();
+        if mutant!(login_keeps_old_session) {
+            return markers;
+        }
+        // Under a header over its limits no load has finished them.
+        for stone in self.stones().iter().take(ENDS_MAX) {
+            markers.extend(markers_of(*stone, now));
+        }
+        let chosen = matches!(self.presented(), Presented::Session(_));
+        for (place, held) in self.rivals().iter().take(ENDS_MAX).enumerate() {
+            let identity = &held.identity;
+            if identity.key.owner.is_some() {
+                let end = Some(identity.ticket.hard_end);
+                markers.extend(MarkerPut::revoked(&identity.key, end, now));
+                continue;
+            }
+            // One that is dead stays as dead as it is; one that cannot be read is left alone.
+            let may_live = match self.life.open().map(|open| &open.base) {
+                // Beside the one that was chosen the others are over.
+                _ if chosen && place > 0 => false,
+                Some(Base::Live(_) | Base::Detached) => true,
+                Some(Base::ReadOnly(_, code)) => *code == ErrorCode::Stale,
+                Some(Base::Closed(error)) => error.code() == ErrorCode::Pending,
+                Some(Base::Empty) | None => false,
+            };
+            if may_live {
+                markers.push(MarkerPut::rotated(identity, now));
+            }
+        }
+        markers
+    }
+}
+
+/// Whether the data that this request holds may become `owner`'s.
+fn may_go_to(open: &Open, owner: &str) -> bool {
+    let readable = match &open.base {
+        Base::Live(_) | Base::Empty | Base::Detached => true,
+        Base::ReadOnly(_, code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
+        Base::Closed(_) => false,
+    };
+    readable && open.owner().is_none_or(|bound| bound == owner)
+}

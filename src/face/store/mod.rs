@@ -1,0 +1,208 @@
+//! `SessionStore`: one session in one request, a dictionary with a life cycle.
+//!
+//! 1. `cookies`: what the request presents. `load`: what that is.
+//! 2. `access`: whether the session may be read or changed now. `read` and `change`: the dictionary.
+//! 3. `facts`: what is known of the session beside its data. `expiry`: when it ends by itself.
+//! 4. `login`: a new key. `csrf`: tokens for its forms. `end`: logout.
+//! 5. `save`: what is written. `commit`: what the answer carries.
+//!
+//! Each of them decides on plain values. What has to wait for the store is a flow that owns its plan;
+//! its result is applied afterwards, so that no borrow of the session lives across an await.
+//!
+//! The fields belong to this folder; everything else goes through methods.
+
+mod access;
+mod change;
+mod commit;
+mod cookies;
+mod csrf;
+mod end;
+mod expiry;
+mod facts;
+mod load;
+mod login;
+mod read;
+mod save;
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::fmt;
+use std::rc::Rc;
+
+use futures_util::future::LocalBoxFuture;
+use zeroize::Zeroize as _;
+
+use crate::face::driver::Driver;
+use crate::flow::engine::Flow;
+use crate::flow::shared::Shared;
+use crate::port::error::SessionError;
+use crate::port::events::EventKind;
+use crate::port::request::RequestHead;
+use crate::port::runtime::Runtime;
+use crate::port::wait_until::WaitUntil;
+use crate::protocol::keys::{Id, Token};
+use crate::protocol::outcome::Outcome;
+use crate::session::life::Life;
+use crate::session::presented::Cookies;
+
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+pub(crate) use end::Ending;
+#[cfg(all(target_arch = "wasm32", feature = "js"))]
+pub(crate) use load::Looked;
+
+/// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
+/// to the store.
+///
+/// Made by [`Sessions`](crate::Sessions). Values are parsed when asked for; changes are kept here
+/// until the commit. Keys are in order of insertion.
+///
+/// ```
+/// use edge_session::{SessionError, SessionStore};
+///
+/// fn page(session: &mut SessionStore) -> Result<String, SessionError> {
+///     let views = session.get::<u32>("views")?.unwrap_or(0) + 1;
+///     session.set("views", views)?;
+///     Ok(format!("You were here {views} times."))
+/// }
+/// # edge_session::doc::with_session(|session| {
+/// # assert_eq!(page(session)?, "You were here 1 times.");
+/// # Ok(()) });
+/// ```
+pub struct SessionStore {
+    pub(crate) shared: Rc<Shared>,
+    pub(crate) driver: Driver,
+    pub(crate) request: Rc<dyn RequestHead>,
+    pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
+    /// What the Cookie header amounts to, read when it is first asked for.
+    cookies: OnceCell<Cookies>,
+    /// What the load found.
+    pub(crate) outcome: Outcome,
+    pub(crate) life: Life,
+    /// When this request read the store last.
+    pub(crate) read_at: i64,
+    /// When the session was loaded, from the store or the isolate's memory.
+    pub(crate) loaded_at: i64,
+    pub(crate) out: Out,
+    accessed: Cell<bool>,
+    refused: RefCell<Option<SessionError>>,
+}
+
+/// What the answer says to the browser, by cookie: at most one header each for the attributes that
+/// are in force.
+#[derive(Default)]
+pub(crate) struct Out {
+    /// Of cookies that an answer with other attributes has set. They come first: a browser that
+    /// does not know the attribute takes them for ours, which is set or removed after them.
+    pub(crate) twins: Vec<String>,
+    pub(crate) key: Option<String>,
+    pub(crate) seen: Option<String>,
+    pub(crate) fresh: Option<String>,
+}
+
+/// One of them carries a token.
+impl Drop for Out {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl SessionStore {
+    /// Opens what `request` presents. Nothing of it is looked at yet: most answers of a page leave
+    /// the session alone.
+    pub(crate) fn open(shared: Rc<Shared>, driver: Driver, request: Rc<dyn RequestHead>) -> Self {
+        Self {
+            shared,
+            driver,
+            request,
+            wait_until: None,
+            cookies: OnceCell::new(),
+            outcome: Outcome::New,
+            life: Life::Unloaded,
+            read_at: i64::MIN,
+            loaded_at: i64::MIN,
+            out: Out::default(),
+            accessed: Cell::new(false),
+            refused: RefCell::new(None),
+        }
+    }
+
+    /// Hands over what the platform offers for work that outlives the answer (`ctx.waitUntil`).
+    /// Without it such work is awaited.
+    ///
+    /// [`Sessions::handle`](crate::Sessions) does this by itself; it is for frameworks that open,
+    /// load and commit by hand.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set_wait_until(|work| {
+    ///     // `platform.wait_until(work)`
+    /// #   drop(work);
+    /// });
+    /// # Ok(()) });
+    /// ```
+    pub fn set_wait_until(&mut self, wait_until: impl Fn(LocalBoxFuture<'static, ()>) + 'static) {
+        self.wait_until = Some(Rc::new(wait_until));
+    }
+
+    pub(crate) fn runtime(&self) -> &dyn Runtime {
+        self.driver.runtime()
+    }
+
+    /// Milliseconds since 1970-01-01 UTC.
+    pub(crate) fn now(&self) -> i64 {
+        self.runtime().now()
+    }
+
+    pub(crate) fn new_token(&self) -> Result<Token, SessionError> {
+        Token::random(self.runtime())
+    }
+
+    /// Reports `kind` of the session of `lineage`.
+    pub(crate) fn report(
+        &self,
+        kind: EventKind,
+        lineage: Option<Id>,
+        reason: Option<&'static str>,
+    ) {
+        self.shared.report(kind, self.now(), lineage, reason);
+    }
+
+    /// Sees `flow` through. A browser that goes away does not cut its writes short.
+    async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
+        self.driver.drive(flow, self.wait_until.as_ref()).await
+    }
+
+    /// Leaves `flow` to `waitUntil`; sees it through where there is none.
+    async fn later(&self, flow: Flow<()>) {
+        let driver = self.driver.clone();
+        let work = async move { drop(driver.drive(flow, None).await) };
+        match &self.wait_until {
+            Some(wait_until) => wait_until.leave(Box::pin(work)),
+            None => work.await,
+        }
+    }
+}
+
+/// Never the token, nor a value.
+impl fmt::Debug for SessionStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionStore")
+            .field("session_key", &self.public_key())
+            .field("outcome", &self.outcome.as_str())
+            .field("state", &self.life.name())
+            .field(
+                "version",
+                &self.continued().map(|base| base.version.counter),
+            )
+            .field(
+                "keys",
+                &self.life.data().map_or(0, |data| data.values.len()),
+            )
+            .field("modified", &self.modified())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whole seconds until `end`, rounded up: the browser never forgets first.
+fn seconds_until(end: i64, now: i64) -> u32 {
+    u32::try_from(end.saturating_sub(now).max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
+}

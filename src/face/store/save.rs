@@ -1,0 +1,358 @@
+//! Saving: what is to be written, and what the browser is told when it is.
+
+use std::rc::Rc;
+
+use zeroize::Zeroizing;
+
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::save::{Saved, Source, Work, overlay_fits, perform};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::events::EventKind;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::data::Data;
+use crate::protocol::record::Device;
+use crate::protocol::ticket::Fresh;
+use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
+use crate::session::presented::{Held, Presented};
+use crate::session::refusals::refusal;
+
+use super::{SessionStore, seconds_until};
+
+/// A save looks at the store again unless this request did so less than this many milliseconds ago.
+const LOOK_AGAIN_AFTER: i64 = 1_000;
+
+/// Characters of a user agent that are kept for the list of an owner's sessions.
+const USER_AGENT_MAX: usize = 200;
+
+impl SessionStore {
+    /// Saves what has changed now, rather than with the commit. Nothing is written where nothing
+    /// changed.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// assert_eq!(session.version(), 1);
+    /// assert!(!session.modified());
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// `expired` where the end of the session has passed; `stale`, `rotated`, `revoked`,
+    /// `pending`, `destroyed` as the load or the save finds; `too_large`; a storage error.
+    /// The changes stay and can be saved again.
+    pub async fn save(&mut self) -> Result<(), SessionError> {
+        self.undecided()?;
+        self.persist().await
+    }
+
+    pub(super) async fn persist(&mut self) -> Result<(), SessionError> {
+        let Some(flow) = self.begin_save()? else {
+            return Ok(());
+        };
+        let saved = self.drive(flow).await;
+        if let Some(limit) = self.apply_save(saved)? {
+            self.later(limit).await;
+        }
+        Ok(())
+    }
+
+    /// The flow that saves; `None` where nothing has to be saved.
+    pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
+        let work = self.plan()?;
+        Ok(work.map(|work| Flow::new(&self.shared, |ctx| perform(ctx, work))))
+    }
+
+    /// Takes over what a save has done, or why it did not. Gives what may be left to `waitUntil`:
+    /// the login stands whether or not older sessions could be ended.
+    pub(crate) fn apply_save(
+        &mut self,
+        saved: Result<Saved, SessionError>,
+    ) -> Result<Option<Flow<()>>, SessionError> {
+        let saved = match saved {
+            Ok(saved) => saved,
+            Err(error) => {
+                self.report_store_error(&error);
+                return Err(self.refuse(error));
+            }
+        };
+        let lineage = saved.identity.key.lineage;
+        let (kind, owner) = match &saved.step {
+            Step::Begin { owner: None } => (Some(EventKind::Created), None),
+            Step::Begin { owner } => (Some(EventKind::Bound), owner.clone()),
+            Step::Cycle => (Some(EventKind::Cycled), None),
+            Step::Save => (None, None),
+        };
+        if let Some(kind) = kind {
+            self.report(kind, Some(lineage), None);
+        }
+        self.answer_save(&saved);
+        if let Life::Open(open) = &mut self.life {
+            open.saved(saved.envelope);
+        }
+        let limited = owner.filter(|_| self.shared.config().settings().max_per_owner() > 0);
+        Ok(limited.map(|owner| {
+            Flow::new(&self.shared, async move |ctx: Ctx| {
+                ctx.enforce_limit(&owner, lineage).await;
+                Ok(())
+            })
+        }))
+    }
+
+    fn report_store_error(&self, error: &SessionError) {
+        if error.connector_error().is_some() {
+            self.shared
+                .report_trouble(self.now(), self.key().map(|key| key.lineage), error.code());
+        }
+    }
+
+    /// True where the store lacks what was loaded, and nothing saved since has made up for it.
+    pub(crate) fn is_behind(&self) -> bool {
+        let behind = |open: &Open| {
+            let live = matches!(&open.base, Base::Live(known) if known.behind);
+            live && open.continued().is_some()
+        };
+        self.out.fresh.is_none() && self.life.open().is_some_and(behind)
+    }
+
+    /// The flow that puts a record again that the store lacks, or that two savers have written
+    /// without knowing of each other; `None` where nothing is amiss. It writes what was loaded and
+    /// never what this request has changed, which the application may have said not to save.
+    pub(crate) fn begin_repair(&self) -> Option<Flow<Saved>> {
+        if !self.is_behind() {
+            return None;
+        }
+        let source = self.source()?;
+        let work = Work {
+            target: source.held.identity.clone(),
+            data: source.base.data.clone(),
+            source: Some(source),
+            step: Step::Save,
+            expiry: None,
+            device: self.device(),
+            retire: Vec::new(),
+        };
+        Some(Flow::new(&self.shared, |ctx| perform(ctx, work)))
+    }
+
+    /// Takes over what a repair has done. The request did not ask for it: a failure is not its own.
+    pub(crate) fn apply_repair(&mut self, saved: Result<Saved, SessionError>) {
+        match saved {
+            Ok(saved) => {
+                self.answer_save(&saved);
+                if let Life::Open(open) = &mut self.life {
+                    open.base = Base::live(saved.envelope);
+                }
+            }
+            Err(error) => self.report_store_error(&error),
+        }
+    }
+
+    /// The session that a save begins with.
+    fn source(&self) -> Option<Source> {
+        let Presented::Session(held) = self.presented() else {
+            return None;
+        };
+        let base = self.life.open()?.continued()?;
+        let now = self.now();
+        Some(Source {
+            // This request is a sign of life, though no cookie says so yet.
+            held: Rc::new(Held {
+                identity: held.identity.clone(),
+                seen: held.seen.max(Some(self.loaded_at)),
+                fresh: held.fresh.clone(),
+            }),
+            base: base.clone(),
+            base_at: self.loaded_at.max(base.saved_at),
+            look_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
+        })
+    }
+
+    /// What has to be written, if anything.
+    fn plan(&mut self) -> Result<Option<Work>, SessionError> {
+        if !self.would_save() {
+            return Ok(None);
+        }
+        let Life::Open(open) = &self.life else {
+            return Ok(None);
+        };
+        match (&open.draft.key, &open.base) {
+            (Some(_), _) | (None, Base::Live(_) | Base::Detached) => {}
+            (None, Base::ReadOnly(_, code)) => return Err(self.refuse(refusal(*code))),
+            (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
+            (None, Base::Empty) => self.create()?,
+        }
+        let Life::Open(open) = &self.life else {
+            return Ok(None);
+        };
+        self.check_size(&open.draft.data)?;
+        let (source, target, step, retire) = match &open.draft.key {
+            Some(next) => (
+                self.source(),
+                next.identity.clone(),
+                next.step.clone(),
+                next.retire.clone(),
+            ),
+            None => {
+                if open.draft.limits.is_none() {
+                    self.check_expiry()?;
+                }
+                let source = self
+                    .source()
+                    .ok_or_else(|| refusal(ErrorCode::Unavailable))?;
+                let target = source.held.identity.clone();
+                (Some(source), target, Step::Save, Vec::new())
+            }
+        };
+        Ok(Some(Work {
+            source,
+            target,
+            step,
+            data: open.draft.data.clone(),
+            expiry: open.draft.limits,
+            device: self.device(),
+            retire,
+        }))
+    }
+
+    /// True where there is something to save that may be saved, or that is refused when it is.
+    pub(crate) fn would_save(&self) -> bool {
+        let Life::Open(open) = &self.life else {
+            return false;
+        };
+        let Draft {
+            data, key, save, ..
+        } = &open.draft;
+        match (key, &open.base) {
+            (Some(Next { step, .. }), base) => {
+                let is_login = matches!(step, Step::Begin { owner: Some(_) });
+                is_login || (!matches!(base, Base::Detached) && !self.cookie_was_withheld())
+            }
+            (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => open.is_modified(),
+            (None, Base::Detached) => false,
+            (None, Base::Empty) => {
+                // A session is made when it holds something.
+                let holds = match save {
+                    Modified::Yes => true,
+                    Modified::No => false,
+                    Modified::Changes => !data.is_empty() && data.is_pending(),
+                };
+                holds && !self.cookie_was_withheld()
+            }
+        }
+    }
+
+    /// Tells the browser what was saved, and goes on as if it had come with that.
+    fn answer_save(&mut self, saved: &Saved) {
+        let new_key = !matches!(saved.step, Step::Save);
+        let Saved {
+            identity,
+            envelope,
+            text,
+            ..
+        } = saved;
+        let mut identity = identity.clone();
+        let now = self.now();
+        // W runs from here: a put may take its time, and until it was answered it was seen nowhere.
+        if new_key {
+            identity.ticket.minted_at = identity.ticket.minted_at.max(now);
+        }
+        let ticket = &identity.ticket;
+        let spec = self.shared.config().cookies();
+        let browser_close = self.ends_with_browser(envelope.expiry);
+        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
+            return;
+        };
+        if new_key {
+            let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
+            let left = seconds_until(ticket.end(self.shared.config().age()), now);
+            let max_age = (!browser_close).then_some(left);
+            self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
+            let came = self.came();
+            if matches!(saved.step, Step::Begin { owner: Some(_) }) {
+                self.out.twins = self.twins([came.key, came.seen, came.fresh], &[]);
+            }
+        }
+        let fresh = Fresh {
+            version: saved.version(),
+            saved_at: envelope.saved_at.max(now),
+            unstored: saved.unstored,
+            overlay: overlay_fits(self.shared.config(), text).then(|| text.clone()),
+        };
+        let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), &ticket.token);
+        let window = self.shared.config().settings().window();
+        self.out.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
+
+        let seen = match self.presented() {
+            Presented::Session(held) if !new_key => held.seen,
+            _ => None,
+        };
+        let held = Held {
+            identity: identity.clone(),
+            seen,
+            fresh: Some(fresh),
+        };
+        self.present(Presented::Session(Rc::new(held)));
+        if new_key {
+            // The others were over, or are now.
+            self.set_rivals(Vec::new());
+        }
+    }
+
+    fn check_size(&self, data: &Data) -> Result<(), SessionError> {
+        let settings = self.shared.config().settings();
+        let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
+            Err(SessionError::new(
+                ErrorCode::TooLarge,
+                format!("the session has {actual} {what}; {setting} allows {allowed}"),
+            ))
+        };
+        let keys = data.values.len() + data.flash.len();
+        if keys > settings.max_keys() as usize {
+            return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
+        }
+        let tables = [&data.values, &data.flash];
+        let bytes: usize = tables
+            .iter()
+            .flat_map(|table| table.iter())
+            .map(|(key, text)| key.len() + text.len())
+            .sum();
+        if bytes > settings.max_record_bytes() as usize {
+            let allowed = settings.max_record_bytes();
+            return refuse(bytes, "bytes of data", allowed, "SESSION_MAX_RECORD_BYTES");
+        }
+        Ok(())
+    }
+
+    /// True where no key cookie came and the browser may have one that it did not send (RFC
+    /// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
+    /// the user out that way.
+    fn cookie_was_withheld(&self) -> bool {
+        use crate::protocol::cookie::SameSite;
+        if mutant!(withheld_cookie_overwritten) {
+            return false;
+        }
+        if self.came().key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site")
+        {
+            return false;
+        }
+        match self.shared.config().settings().cookie_same_site() {
+            SameSite::None => false,
+            SameSite::Strict => true,
+            SameSite::Lax => !matches!(self.request.method().as_str(), "GET" | "HEAD"),
+        }
+    }
+
+    fn device(&self) -> Device {
+        let cut = |text: String| text.chars().take(USER_AGENT_MAX).collect::<String>();
+        Device {
+            user_agent: self
+                .request
+                .header("user-agent")
+                .map(|text| cut(text).into()),
+            place: self.request.place().map(|text| cut(text).into()),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! Ending sessions: what is owed to the store, and what is left of it.
+
+use std::rc::Rc;
+
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::freshness::Freshness;
+use crate::flow::markers::put_markers;
+use crate::flow::shared::Shared;
+use crate::port::error::SessionError;
+use crate::protocol::keys::{Id, SessionKey};
+use crate::protocol::revocation::{Death, Marker};
+use crate::protocol::ticket::Tombstone;
+use crate::session::marker_put::MarkerPut;
+use crate::session::presented::RIVALS_MAX;
+
+/// Most sessions that one request ends: each costs two or three puts, and who fills a header with
+/// key cookies of his own decides how many there are.
+pub(crate) const ENDS_MAX: usize = 2 * RIVALS_MAX;
+
+/// Most sessions of one request whose end is asked for in one read, which takes a hundred keys.
+const ASKED_MAX: usize = 24;
+
+/// What a logout has not done.
+pub(crate) struct Left {
+    /// Tried and not stored.
+    pub(crate) failed: Vec<Tombstone>,
+    /// Over the number that one request ends.
+    pub(crate) untried: Vec<Tombstone>,
+    pub(crate) error: Option<SessionError>,
+}
+
+impl Left {
+    pub(crate) fn stones(self) -> Vec<Tombstone> {
+        self.failed.into_iter().chain(self.untried).collect()
+    }
+
+    pub(crate) fn has(&self, lineage: Id) -> bool {
+        let mut all = self.failed.iter().chain(&self.untried);
+        all.any(|stone| stone.lineage == lineage)
+    }
+}
+
+impl Shared {
+    /// The flow that looks for the session of a session key; `None` where `key` is not one.
+    pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
+        let key = self.config().read_key(key).ok()?;
+        Some(Flow::new(self, async move |ctx: Ctx| ctx.exists(key).await))
+    }
+
+    /// The flow that ends the session of `key`.
+    pub(crate) fn begin_delete(self: &Rc<Self>, key: SessionKey) -> Flow<()> {
+        Flow::new(self, async move |ctx: Ctx| {
+            let markers = MarkerPut::revoked(&key, None, ctx.now());
+            let record = ctx
+                .config()
+                .settings()
+                .purge()
+                .then(|| ctx.config().names().record(&key));
+            let purge: Vec<String> = record.into_iter().collect();
+            revoke(&ctx, &markers, &purge).await
+        })
+    }
+}
+
+/// Ends each of the sessions that `ends` names: every marker stands then, and the record is gone
+/// where records are deleted at once. `may_stand` looks at what is there first. Gives what is left.
+pub(crate) async fn end(ctx: &Ctx, ends: &[Tombstone], may_stand: bool) -> Option<Left> {
+    let mut owed: Vec<Owed> = ends.iter().map(|stone| Owed::of(ctx, *stone)).collect();
+    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    for marker in owed.iter().flat_map(|it| &it.markers) {
+        marker.note(ctx);
+    }
+    if may_stand {
+        let asked = owed.len().min(ASKED_MAX);
+        let names: Vec<Vec<String>> = owed.iter().take(asked).map(|it| it.names(ctx)).collect();
+        let flat: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+        if let Ok(values) = ctx
+            .read(&flat, Freshness::Store.options(ctx.config()))
+            .await
+        {
+            let mut rest = &values[..];
+            for (owed, names) in owed.iter_mut().zip(&names) {
+                let (mine, others) = rest.split_at(names.len().min(rest.len()));
+                owed.leave_out(mine);
+                rest = others;
+            }
+        }
+        owed.retain(|it| !it.is_done());
+    }
+    let untried = owed.split_off(owed.len().min(ENDS_MAX));
+    let mut left = Left {
+        failed: Vec::new(),
+        untried: untried.into_iter().map(|it| it.stone).collect(),
+        error: None,
+    };
+    for it in owed {
+        if let Err(error) = revoke(ctx, &it.markers, &it.purge).await {
+            left.failed.push(it.stone);
+            left.error = Some(error);
+        }
+    }
+    (!left.failed.is_empty() || !left.untried.is_empty()).then_some(left)
+}
+
+/// What the end of one session takes.
+struct Owed {
+    stone: Tombstone,
+    markers: Vec<MarkerPut>,
+    /// The record, where records are deleted at once.
+    purge: Vec<String>,
+}
+
+impl Owed {
+    fn of(ctx: &Ctx, stone: Tombstone) -> Self {
+        Self {
+            stone,
+            markers: markers_of(stone, ctx.now()),
+            purge: if ctx.config().settings().purge() {
+                vec![ctx.config().names().record(&stone.key())]
+            } else {
+                Vec::new()
+            },
+        }
+    }
+
+    fn names(&self, ctx: &Ctx) -> Vec<String> {
+        let markers = self.markers.iter().map(|marker| marker.name(ctx.config()));
+        markers.chain(self.purge.iter().cloned()).collect()
+    }
+
+    /// Leaves out what is done, by the values of its names.
+    fn leave_out(&mut self, values: &[Option<String>]) {
+        let value = |place: usize| values.get(place).and_then(|value| value.as_deref());
+        // A rotation's marker is not the logout's.
+        let stands = |place: usize| {
+            value(place).is_some_and(|text| Marker::decode(text).death == Death::Revoked)
+        };
+        if value(self.markers.len()).is_none() {
+            self.purge.clear();
+        }
+        // One that stands says nothing of the others: a logout may have been stored in part.
+        let done = mutant!(half_stored_logout_taken_for_done) && stands(0);
+        let markers = std::mem::take(&mut self.markers).into_iter().enumerate();
+        self.markers = markers
+            .filter(|(place, _)| !stands(*place) && !done)
+            .map(|(_, marker)| marker)
+            .collect();
+    }
+
+    fn is_done(&self) -> bool {
+        self.markers.is_empty() && self.purge.is_empty()
+    }
+}
+
+/// Puts the markers of a revocation, and removes records where that is asked for.
+async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<(), SessionError> {
+    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    for marker in markers {
+        marker.note(ctx);
+    }
+    put_markers(ctx, markers).await?;
+    for record in purge {
+        ctx.delete(record).await?;
+    }
+    Ok(())
+}
+
+pub(crate) fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
+    MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
+}

@@ -1,0 +1,28 @@
+//! How fresh an answer of the store has to be.
+
+use crate::port::connector::ReadOptions;
+use crate::protocol::config::Config;
+
+/// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
+/// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
+const FRESH_CACHE_TTL: u32 = 30;
+
+/// Where a load may take its answer from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// The isolate's memory, or the store.
+    Memory,
+    /// The store.
+    Store,
+    /// The store, with the shortest cache time it has.
+    Shortest,
+}
+
+impl Freshness {
+    pub(crate) fn options(self, config: &Config) -> ReadOptions {
+        ReadOptions::cache_ttl(match self {
+            Self::Shortest => FRESH_CACHE_TTL,
+            Self::Memory | Self::Store => config.settings().kv_cache_ttl(),
+        })
+    }
+}
