@@ -65,6 +65,7 @@ type NotJson =
   | bigint
   | symbol
   | ((...args: never[]) => unknown)
+  | (abstract new (...args: never[]) => unknown)
   | Date
   | RegExp
   | Promise<unknown>
@@ -72,28 +73,59 @@ type NotJson =
   | ArrayBufferView
   | ReadonlyMap<unknown, unknown>
   | ReadonlySet<unknown>
-  | WeakKey & { readonly [Symbol.toStringTag]: string };
+  | object & { readonly [Symbol.toStringTag]: string };
 
-/** `T` where JSON carries it, `never` in the places where it does not. */
+type Primitive = string | number | boolean | null | undefined;
+
+/** JSON throughout. A recursive JSON type is this: it is compared as a whole and never expanded. */
+type JsonData = Primitive | readonly JsonData[] | { readonly [key: string]: JsonData; readonly [key: symbol]: never };
+
+/** True where one member of the union `T` is `object` or `{}`: such a type says nothing to check. */
+type AdmitsAnyObject<T> = T extends unknown
+  ? object extends T
+    ? [keyof T] extends [never]
+      ? true
+      : never
+    : never
+  : never;
+
+/**
+ * `T` where JSON carries it, `never` in the places where it does not. What `unknown`, `any` or
+ * `object` stands for is checked at run time alone.
+ */
 export type Json<T> = unknown extends T
   ? T
-  : T extends string | number | boolean | null | undefined
+  : [T] extends [JsonData]
     ? T
-    : T extends NotJson
-      ? never
+    : true extends AdmitsAnyObject<T>
+      ? T
+      : JsonMember<T>;
+
+/** The members of the union `T`. An array is compared by its elements alone, which are looked at late. */
+type JsonMember<T> = T extends JsonData
+  ? T
+  : T extends NotJson
+    ? never
+    : T extends readonly unknown[]
+      ? { readonly [index: number]: Json<T[number]> }
       : T extends object
-        ? { [K in keyof T]: Json<T[K]> }
+        ? { [K in keyof T]: K extends symbol ? never : Json<T[K]> }
         : never;
 
+/** The dictionaries of the union `T`: `Json` of Supabase, say, is a text or a list too. */
+type Dictionary<T> = T extends Primitive | readonly unknown[] ? never : T;
+
 /** A shape that a session's data can have: an interface or type of JSON values. */
-export type Shape<T> = { [K in keyof T]: Json<T[K]> };
+export type Shape<T> = { [K in keyof T]: T extends readonly unknown[] ? T[K] : Json<T[K]> };
 
-/** Data of any shape. */
-export type AnyData = { [key: string]: any };
+/** Data of any shape, unchecked. A function that takes a `SessionStore` takes one of every shape. */
+export type AnyData = any;
 
-type Key<T> = keyof T & string;
-type Pairs<T> = { [K in Key<T>]: [K, T[K]] }[Key<T>];
-type Value<T, K extends keyof T> = Exclude<T[K], undefined>;
+type Key<T> = keyof Dictionary<T> & string;
+type Member<T, K extends Key<T>> = Dictionary<T>[K];
+type Value<T, K extends Key<T>> = Exclude<Member<T, K>, undefined>;
+type Pairs<T> = { [K in Key<T>]: [K, Member<T, K>] }[Key<T>];
+type Data<T> = Partial<Dictionary<T>>;
 
 /**
  * When a session ends: a number of seconds from now (0: when the browser closes; negative: over), a
@@ -133,7 +165,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * const views = session.get("views", 0);
    * ```
    */
-  get<K extends Key<T>>(key: K): T[K] | undefined;
+  get<K extends Key<T>>(key: K): Member<T, K> | undefined;
   get<K extends Key<T>, D>(key: K, fallback: D): Value<T, K> | D;
   /** The value of a key that has to be there, else the error `missing_key`. */
   require<K extends Key<T>>(key: K): Value<T, K>;
@@ -146,7 +178,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** In order of insertion, integer-like keys too. */
   keys(): IterableIterator<Key<T>>;
   /** In the order of `keys()`. */
-  values(): IterableIterator<T[Key<T>]>;
+  values(): IterableIterator<Member<T, Key<T>>>;
   /** Keys and values, in the order of `keys()`. */
   entries(): IterableIterator<Pairs<T>>;
   /** As `entries()`: `for (const [key, value] of session)`. */
@@ -160,8 +192,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * session.data.cart.push("apple");
    * ```
    */
-  get data(): Partial<T>;
-  set data(values: Partial<T>);
+  get data(): Data<T>;
+  set data(values: Data<T>);
 
   /**
    * Puts a value; an equal one is no modification.
@@ -188,7 +220,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * session.update({ theme: "dark", cart: [] });
    * ```
    */
-  update(values: Partial<T> | Iterable<Pairs<T>>): this;
+  update(values: Data<T> | Iterable<Pairs<T>>): this;
   /** Removes every value and every flash value. */
   clear(): void;
   /** The value of `key`, which is set to `value` where it is not there. */
@@ -287,12 +319,13 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   csrfToken(): string;
   /**
-   * Refuses with `invalid_value` a token that is not this session's.
+   * Refuses with `invalid_value` a token that is not this session's. It takes what a form's field or
+   * a header gave: `null` or a file is refused like a wrong text.
    * ```js
    * session.verifyCsrf((await request.formData()).get("csrf"));
    * ```
    */
-  verifyCsrf(token: string): void;
+  verifyCsrf(token: unknown): void;
 
   /**
    * One read where the key cookie is authentic, none otherwise; a second call does nothing but with
@@ -330,7 +363,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   delete(key?: string): Promise<void>;
 
   /** The data only. */
-  toJSON(): Partial<T>;
+  toJSON(): Data<T>;
   /** The session key and what the load found: never the token, never a value. */
   toString(): string;
 }
@@ -426,7 +459,10 @@ export interface SessionOptions {
    * populations of users on one namespace want two names and two values of `keyPrefix`.
    */
   cookieName?: string;
-  /** Absolute lifetime, at most 400 days: nothing moves the hard end. By default 604800. */
+  /**
+   * Ends the session, not only its cookie: so long after it began it is over, however busy it is, and
+   * nothing moves that end. At most 400 days. By default 604800.
+   */
   cookieAge?: number;
   /** Time without a request after which a session ends; 0 for none. By default 86400. */
   idleTimeout?: number;
@@ -586,7 +622,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
   /**
    * The live sessions of a user, the one written last first.
    * ```js
-   * const devices = await sessions.list(session.owner);
+   * const devices = session.owner === null ? [] : await sessions.list(session.owner);
    * ```
    */
   list(owner: string): Promise<OwnedSession[]>;
@@ -594,7 +630,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * Ends one session of a user. Another's key is `not_found`, and so is a text that is no session
    * key or whose parts do not belong together; nothing is read or written for it.
    * ```js
-   * await sessions.revoke(session.owner, devices[1].key);
+   * if (session.owner !== null) await sessions.revoke(session.owner, devices[1].key);
    * ```
    */
   revoke(owner: string, key: string): Promise<void>;
@@ -604,7 +640,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * invocation do not suffice, it rejects with `quota`: all the sessions have ended by then, and a
    * call in another request goes on with their markers from where it stopped.
    * ```js
-   * await sessions.revokeAll(session.owner, { except: session.sessionKey });
+   * if (session.owner !== null) await sessions.revokeAll(session.owner, { except: session.sessionKey });
    * ```
    */
   revokeAll(owner: string, options?: { except?: string | null }): Promise<void>;

@@ -274,8 +274,8 @@ settings! {
     "SESSION_COOKIE_NAME" "cookieName" with_cookie_name cookie_name: String
         = "__Host-session", Any;
 
-    /// Seconds from the first token of a session to its hard end, which no activity moves. At most
-    /// 400 days, where browsers cut the life of a cookie (RFC 6265bis, 5.5).
+    /// Ends the session, not only its cookie: seconds from its first token to its hard end, which no
+    /// activity moves. At most 400 days, where browsers cut the life of a cookie (RFC 6265bis, 5.5).
     "SESSION_COOKIE_AGE" "cookieAge" with_cookie_age cookie_age: u32
         = 604_800, Range(1, MAX_AGE, "seconds; at most the 400 days that browsers keep a cookie");
 

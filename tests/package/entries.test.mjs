@@ -77,6 +77,16 @@ test("every setting is a typed option", () => {
   assert.deepEqual(typed.filter((name) => !["secret", "onEvent", "clock"].includes(name)), settings);
 });
 
+test("cookieAge says first that it ends the session", () => {
+  for (const [file, start] of [
+    ["js/index.d.ts", / \/\*\*\s+\* (.*)(\n\s+\*.*)+\n {2}cookieAge\?:/],
+    ["docs/settings.md", /^\| `SESSION_COOKIE_AGE` \|(?:[^|]+\|){3} (.*) \|$/m],
+    ["src/protocol/settings.rs", /\n\n {4}\/\/\/ (.*)(?:\n {4}\/\/\/.*)*\n {4}"SESSION_COOKIE_AGE" /],
+  ]) {
+    assert.match(readFileSync(join(root, file), "utf8").match(start)?.[1] ?? "", /^Ends the session, not only its cookie/, file);
+  }
+});
+
 test("the default entry is not ready before init", () => {
   // In a process of its own: the entries share the core's modules.
   const script = `

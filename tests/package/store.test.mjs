@@ -908,6 +908,10 @@ test("js_csrf", async () => {
     session.verifyCsrf(token);
     session.verifyCsrf(session.csrfToken());
     assert.throws(() => session.verifyCsrf("forged"), code("invalid_value"));
+    // What a form gives that lacks the field, or that holds a file in it.
+    for (const field of [new FormData().get("csrf"), undefined, "", new File([token], token)]) {
+      assert.throws(() => session.verifyCsrf(field), code("invalid_value"));
+    }
   });
 });
 

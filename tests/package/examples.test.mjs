@@ -1,0 +1,102 @@
+// The examples in the comments of the types, each compiled by `tsc --strict` as it stands, for a
+// session of a shape and for one of any.
+
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = fileURLToPath(new URL("../../", import.meta.url));
+const pkg = join(root, "pkg");
+// Inside the repository, so that Hono is found.
+const out = join(root, "target", "types-examples");
+
+/** What the examples take as given. */
+const PRELUDE = `
+import { ManualClock, MemoryConnector, SessionStore, Sessions } from "edge-session";
+import type { KvNamespace, OwnedSession } from "edge-session";
+interface Shop {
+  views: number;
+  cart: string[];
+  theme: string;
+  step: number;
+  next: string;
+  name: string;
+  role: string;
+  seen: boolean;
+}
+declare const session: SessionStore<SHAPE>;
+declare const sessions: Sessions<SHAPE>;
+declare const request: Request;
+declare const ctx: { waitUntil(promise: Promise<unknown>): void };
+declare const url: URL;
+declare const secret: string;
+declare const env: {
+  SESSIONS: KvNamespace;
+  SESSION_SECRET: string;
+  ANALYTICS: { writeDataPoint(point: { blobs: string[]; doubles: number[] }): void };
+};
+declare const devices: OwnedSession[];
+declare const reply: { headers: Headers };
+declare function about(): Response;
+declare function page(session: SessionStore<SHAPE>): Response;
+declare function greet(name: string | undefined): void;
+`;
+
+/** Every example of a file of types: `{ where, code }`. */
+function examples(file) {
+  const found = [];
+  let open = null;
+  for (const [i, line] of readFileSync(join(pkg, file), "utf8").split("\n").entries()) {
+    const text = line.replace(/^\s*\* ?/, "");
+    if (/^```(js|ts)$/.test(text) && !open) open = { where: `${file}:${i + 1}`, code: "" };
+    else if (text === "```" && open) {
+      found.push(open);
+      open = null;
+    } else if (open) open.code += `${text}\n`;
+  }
+  assert.equal(open, null, `${file}: an example has no end`);
+  return found;
+}
+
+/** What tsc says against examples; nothing where all is well. */
+function errorsOf(blocks) {
+  // One with imports is a module as it stands; any other is the body of a function, which can await
+  // and return.
+  const isModule = ({ code }) => /^import /m.test(code);
+  const bodies = blocks.filter((block) => !isModule(block));
+  const text = bodies.map(({ where, code }) => `// ${where}\nvoid async function () {\n${code}};\n`).join("");
+  const sources = [
+    ...["Shop", "any"].map((shape) => PRELUDE.replaceAll("SHAPE", shape) + text),
+    ...blocks.filter(isModule).map(({ where, code }) => `// ${where}\n${code}`),
+  ];
+  const files = sources.map((source, i) => {
+    writeFileSync(join(out, `${i}.ts`), source);
+    return `${i}.ts`;
+  });
+  const compilerOptions = {
+    ...{ target: "es2024", module: "esnext", moduleResolution: "bundler", lib: ["es2024", "dom", "dom.iterable"] },
+    ...{ strict: true, noEmit: true, types: [] },
+    paths: { "edge-session": [join(pkg, "index.d.ts")], "edge-session/hono": [join(pkg, "hono.d.ts")] },
+  };
+  writeFileSync(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
+  const tsc = join(root, "node_modules/typescript/bin/tsc");
+  const { status, stdout } = spawnSync(process.execPath, [tsc, "-p", out], { encoding: "utf8" });
+  return status === 0 ? "" : stdout;
+}
+
+before(() => mkdirSync(out, { recursive: true }));
+after(() => rmSync(out, { recursive: true, force: true }));
+
+test("the examples in the types compile under --strict", () => {
+  const blocks = ["index.d.ts", "hono.d.ts"].flatMap(examples);
+  assert.ok(blocks.length > 25, `${blocks.length} examples`);
+  assert.equal(errorsOf(blocks), "");
+});
+
+test("an example that is wrong does not compile", () => {
+  const wrong = errorsOf([{ where: "nowhere", code: "await sessions.list(session.owner);\n" }]);
+  assert.match(wrong, /string \| null/);
+});
