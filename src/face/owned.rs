@@ -1,7 +1,7 @@
 //! The sessions of one user: a list of devices, and logging them out.
 
 use crate::face::sessions::Sessions;
-use crate::flow::owner::{OwnedSession, begin_list, begin_revoke, begin_revoke_all};
+use crate::flow::owner::OwnedSession;
 use crate::port::error::SessionError;
 
 impl Sessions {
@@ -24,7 +24,7 @@ impl Sessions {
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        self.drive(begin_list(self.shared(), owner)).await
+        self.drive(self.shared().begin_list(owner)).await
     }
 
     /// Ends one session of a user: the device that is gone. Dead everywhere within
@@ -48,7 +48,7 @@ impl Sessions {
     /// `not_found` for a session key that is not this user's, for a text that is none, and for one
     /// whose parts do not belong together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
-        let flow = begin_revoke(self.shared(), owner, key)?;
+        let flow = self.shared().begin_revoke(owner, key)?;
         self.drive(flow).await
     }
 
@@ -84,7 +84,7 @@ impl Sessions {
     /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
     /// `except` or another, goes on from there.
     pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let flow = begin_revoke_all(self.shared(), owner, except)?;
+        let flow = self.shared().begin_revoke_all(owner, except)?;
         self.drive(flow).await
     }
 }

@@ -47,6 +47,15 @@ impl Shared {
         Some(Flow::new(self, async move |ctx: Ctx| ctx.exists(key).await))
     }
 
+    /// The flow that ends each of the sessions that `ends` names. Gives what is left.
+    pub(crate) fn begin_end(self: &Rc<Self>, ends: Vec<Tombstone>) -> Flow<Option<Left>> {
+        // Where there are more than one request ends, some may have been ended before.
+        let may_stand = ends.len() > ENDS_MAX;
+        Flow::new(self, async move |ctx: Ctx| {
+            Ok(end(&ctx, &ends, may_stand).await)
+        })
+    }
+
     /// The flow that ends the session of `key`.
     pub(crate) fn begin_delete(self: &Rc<Self>, key: SessionKey) -> Flow<()> {
         Flow::new(self, async move |ctx: Ctx| {

@@ -193,7 +193,7 @@ pub(crate) enum Step<T> {
 
 impl<T> Flow<T> {
     /// The flow that `work` is. Nothing of it happens before the first step.
-    pub(crate) fn new<F>(shared: &Rc<Shared>, work: impl FnOnce(Ctx) -> F) -> Self
+    pub(super) fn new<F>(shared: &Rc<Shared>, work: impl FnOnce(Ctx) -> F) -> Self
     where
         F: Future<Output = Result<T, SessionError>> + 'static,
     {

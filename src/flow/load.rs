@@ -2,9 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::flow::engine::Ctx;
+use crate::flow::end::{Left, end};
+use crate::flow::engine::{Ctx, Flow};
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Remembered;
+use crate::flow::shared::Shared;
 use crate::flow::stats::Count;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
@@ -12,6 +14,7 @@ use crate::protocol::keys::Dead;
 use crate::protocol::outcome::{Access, Finding, Outcome, Sight, judge};
 use crate::protocol::record::{Envelope, Unreadable};
 use crate::protocol::revocation::{Death, Marker, Markers, OwnerMarker};
+use crate::protocol::ticket::Tombstone;
 use crate::session::presented::Held;
 
 /// What looking for a session gave.
@@ -23,6 +26,46 @@ pub(crate) struct Look {
     pub(crate) asked_at: Option<i64>,
     /// The store is behind what the browser was told: somebody has to put it again.
     pub(crate) behind: bool,
+}
+
+/// What a load has looked for.
+pub(crate) struct Looked {
+    /// Logouts that still cannot be stored.
+    pub(crate) left: Option<Left>,
+    /// One for each of the rivals.
+    pub(crate) looks: Vec<Look>,
+    pub(crate) rivals: Vec<Rc<Held>>,
+}
+
+impl Shared {
+    /// The flow that loads: first the logouts that are not stored yet, then the sessions that are
+    /// presented.
+    pub(crate) fn begin_load(
+        self: &Rc<Self>,
+        stones: Vec<Tombstone>,
+        rivals: Vec<Rc<Held>>,
+        freshness: Freshness,
+    ) -> Flow<Looked> {
+        Flow::new(self, async move |ctx: Ctx| {
+            let left = if stones.is_empty() {
+                None
+            } else {
+                end(&ctx, &stones, true).await
+            };
+            let looks = match &rivals[..] {
+                // As long as a logout is not stored, nothing of the browser is shown.
+                _ if left.is_some() => Vec::new(),
+                [] => Vec::new(),
+                [held] => vec![look(&ctx, Rc::clone(held), freshness).await?],
+                several => look_among(&ctx, several, freshness).await?,
+            };
+            Ok(Looked {
+                left,
+                looks,
+                rivals,
+            })
+        })
+    }
 }
 
 /// Looks for the session of `held`.
@@ -54,7 +97,7 @@ pub(crate) async fn look(
 
 /// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
 /// session that ended elsewhere it may not have heard.
-pub(crate) async fn look_among(
+async fn look_among(
     ctx: &Ctx,
     rivals: &[Rc<Held>],
     freshness: Freshness,

@@ -71,67 +71,78 @@ fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (Se
     std::iter::from_fn(move || sessions[order.pop()?.1].take())
 }
 
-/// The flow that lists the live sessions of `owner`, the newest first.
-pub(crate) fn begin_list(shared: &Rc<Shared>, owner: &str) -> Flow<Vec<OwnedSession>> {
-    let owner = owner.to_owned();
-    Flow::new(shared, async move |ctx: Ctx| {
-        let mut living = Vec::new();
-        let all = ctx.living(&owner, |key, listed| living.push((key, listed)));
-        all.await?;
-        let secrets: Vec<(Id, &Secret)> = ctx
-            .config()
-            .ring()
-            .iter()
-            .map(|secret| (secret.owner_tag(&owner), secret))
-            .collect();
-        let public = |key: &SessionKey| {
-            let mut secrets = secrets.iter();
-            let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
-            Some(secret.public_key(key))
-        };
-        Ok(newest_first(living)
-            .filter_map(|(key, listed)| {
-                Some(OwnedSession {
-                    key: public(&key)?,
-                    created: listed.created,
-                    last_written: listed.last_written,
-                    user_agent: listed.user_agent,
-                    place: listed.place,
+impl Shared {
+    /// The flow that lists the live sessions of `owner`, the newest first.
+    pub(crate) fn begin_list(self: &Rc<Self>, owner: &str) -> Flow<Vec<OwnedSession>> {
+        let owner = owner.to_owned();
+        Flow::new(self, async move |ctx: Ctx| {
+            let mut living = Vec::new();
+            let all = ctx.living(&owner, |key, listed| living.push((key, listed)));
+            all.await?;
+            let secrets: Vec<(Id, &Secret)> = ctx
+                .config()
+                .ring()
+                .iter()
+                .map(|secret| (secret.owner_tag(&owner), secret))
+                .collect();
+            let public = |key: &SessionKey| {
+                let mut secrets = secrets.iter();
+                let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
+                Some(secret.public_key(key))
+            };
+            Ok(newest_first(living)
+                .filter_map(|(key, listed)| {
+                    Some(OwnedSession {
+                        key: public(&key)?,
+                        created: listed.created,
+                        last_written: listed.last_written,
+                        user_agent: listed.user_agent,
+                        place: listed.place,
+                    })
                 })
-            })
-            .collect())
-    })
-}
+                .collect())
+        })
+    }
 
-/// The flow that ends the session of `key`, which has to be one of `owner`'s.
-pub(crate) fn begin_revoke(
-    shared: &Rc<Shared>,
-    owner: &str,
-    key: &str,
-) -> Result<Flow<()>, SessionError> {
-    let key = shared.config().read_key_of(owner, key)?;
-    Ok(Flow::new(shared, async move |ctx: Ctx| {
-        let markers = MarkerPut::revoked(&key, None, ctx.now());
-        for marker in &markers {
-            marker.note(&ctx);
-        }
-        put_markers(&ctx, &markers).await
-    }))
-}
+    /// The flow that ends the session of `key`, which has to be one of `owner`'s.
+    pub(crate) fn begin_revoke(
+        self: &Rc<Self>,
+        owner: &str,
+        key: &str,
+    ) -> Result<Flow<()>, SessionError> {
+        let key = self.config().read_key_of(owner, key)?;
+        Ok(Flow::new(self, async move |ctx: Ctx| {
+            let markers = MarkerPut::revoked(&key, None, ctx.now());
+            for marker in &markers {
+                marker.note(&ctx);
+            }
+            put_markers(&ctx, &markers).await
+        }))
+    }
 
-/// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
-pub(crate) fn begin_revoke_all(
-    shared: &Rc<Shared>,
-    owner: &str,
-    except: Option<&str>,
-) -> Result<Flow<()>, SessionError> {
-    let except = except.map(|key| shared.config().read_key_of(owner, key));
-    let except = except.transpose()?;
-    let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
-    let owner = owner.to_owned();
-    Ok(Flow::new(shared, async move |ctx: Ctx| {
-        ctx.revoke_all(&owner, &spared).await
-    }))
+    /// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
+    pub(crate) fn begin_revoke_all(
+        self: &Rc<Self>,
+        owner: &str,
+        except: Option<&str>,
+    ) -> Result<Flow<()>, SessionError> {
+        let except = except.map(|key| self.config().read_key_of(owner, key));
+        let except = except.transpose()?;
+        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
+        let owner = owner.to_owned();
+        Ok(Flow::new(self, async move |ctx: Ctx| {
+            ctx.revoke_all(&owner, &spared).await
+        }))
+    }
+
+    /// The flow that ends the oldest sessions of `owner` where they are more than the settings allow;
+    /// `newest` is the lineage that has just begun.
+    pub(crate) fn begin_limit(self: &Rc<Self>, owner: Rc<str>, newest: Id) -> Flow<()> {
+        Flow::new(self, async move |ctx: Ctx| {
+            ctx.enforce_limit(&owner, newest).await;
+            Ok(())
+        })
+    }
 }
 
 impl Ctx {
@@ -520,7 +531,7 @@ impl Ctx {
 
     /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
     /// The login stands whether or not that succeeds.
-    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) {
+    async fn enforce_limit(&self, owner: &str, newest: Id) {
         if let Err(error) = self.end_oldest(owner, newest).await {
             self.count(Count::LimitFailures);
             let reason = Some(error.code().as_str());

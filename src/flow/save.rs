@@ -6,11 +6,12 @@
 
 use std::rc::Rc;
 
-use crate::flow::engine::Ctx;
+use crate::flow::engine::{Ctx, Flow};
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::{FLIGHT, Remembered};
 use crate::flow::load::{Look, look, own_markers, read_owner_marker};
 use crate::flow::markers::put_markers;
+use crate::flow::shared::Shared;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
@@ -78,8 +79,15 @@ fn fails_login(error: &SessionError) -> bool {
 /// Times that a record is put in all before the request gives up.
 const PUTS: u32 = 3;
 
+impl Shared {
+    /// The flow that carries `work` out.
+    pub(crate) fn begin_save(self: &Rc<Self>, work: Work) -> Flow<Saved> {
+        Flow::new(self, |ctx| perform(ctx, work))
+    }
+}
+
 /// Carries `work` out.
-pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
+async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {

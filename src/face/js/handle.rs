@@ -8,12 +8,13 @@ use zeroize::Zeroizing;
 
 use crate::face::connector::kv::rules as kv_rules;
 use crate::face::sessions::Sessions;
-use crate::face::store::{Ending, Looked, SessionStore};
+use crate::face::store::{Ending, SessionStore};
 use crate::flow::end::Left;
 use crate::flow::engine::{Flow, Step};
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
-use crate::flow::owner::{self, OwnedSession};
+use crate::flow::load::Looked;
+use crate::flow::owner::OwnedSession;
 use crate::flow::save::Saved;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
 use crate::port::effect::{Effect, Random, Reply};
@@ -147,7 +148,9 @@ impl Handle {
     pub(super) fn begin(&mut self, operation: &Named<'_>, changes: &str) -> Answer {
         let Some(session) = &mut self.session else {
             return match begin_apart(&self.realm, operation) {
-                Ok(running) => self.run(running, None),
+                Ok(Some(running)) => self.run(running, None),
+                // A text that is not a session key names no session.
+                Ok(None) => Answer::end(Ok(false.to_string())),
                 Err(error) => Answer::end(Err(error)),
             };
         };
@@ -487,30 +490,27 @@ fn step<T>(flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
 }
 
 /// What is not about the session of a request.
-fn begin_apart(realm: &Realm, operation: &Named<'_>) -> Result<Running, SessionError> {
+fn begin_apart(realm: &Realm, operation: &Named<'_>) -> Result<Option<Running>, SessionError> {
     let sessions = &realm.sessions;
     let (user, key) = (operation.text("owner"), operation.text("key"));
-    Ok(match operation.word("op") {
-        "list" => Running::List(owner::begin_list(sessions.shared(), &user)),
-        "revoke" => Running::Other(owner::begin_revoke(sessions.shared(), &user, &key)?),
+    Ok(Some(match operation.word("op") {
+        "list" => Running::List(sessions.shared().begin_list(&user)),
+        "revoke" => Running::Other(sessions.shared().begin_revoke(&user, &key)?),
         "revokeAll" => {
             let except = operation.optional_text("except");
-            Running::Other(owner::begin_revoke_all(
-                sessions.shared(),
-                &user,
-                except.as_deref(),
-            )?)
+            Running::Other(
+                sessions
+                    .shared()
+                    .begin_revoke_all(&user, except.as_deref())?,
+            )
         }
-        "exists" => Running::Exists(match sessions.shared().begin_exists(&key) {
-            Some(flow) => flow,
-            None => Flow::new(sessions.shared(), async |_| Ok(false)),
-        }),
+        "exists" => return Ok(sessions.shared().begin_exists(&key).map(Running::Exists)),
         "deleteOther" => {
             let key = sessions.shared().config().read_key(&key)?;
             Running::Other(sessions.shared().begin_delete(key))
         }
         _ => return Err(garbled()),
-    })
+    }))
 }
 
 /// Carries out what the core decides at once.

@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use crate::flow::end::{ENDS_MAX, Left, end};
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::end::Left;
+use crate::flow::engine::Flow;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::cookie::CookieKind;
@@ -69,11 +69,7 @@ impl SessionStore {
                 ends.push(stone);
             }
         }
-        // Where there are more than one request ends, some may have been ended before.
-        let may_stand = ends.len() > ENDS_MAX;
-        let flow = Flow::new(&self.shared, async move |ctx: Ctx| {
-            Ok(end(&ctx, &ends, may_stand).await)
-        });
+        let flow = self.shared.begin_end(ends);
         let ending = Ending {
             rivals,
             whole,

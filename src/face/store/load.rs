@@ -2,10 +2,9 @@
 
 use std::rc::Rc;
 
-use crate::flow::end::{Left, end};
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::engine::Flow;
 use crate::flow::freshness::Freshness;
-use crate::flow::load::{Look, look, look_among};
+use crate::flow::load::{Look, Looked};
 use crate::port::error::SessionError;
 use crate::port::events::EventKind;
 use crate::protocol::outcome::{Access, Finding, Outcome, choose};
@@ -13,15 +12,6 @@ use crate::session::life::{Base, Life, Open};
 use crate::session::presented::{Held, Presented, RIVALS_MAX};
 
 use super::SessionStore;
-
-/// What a load has looked for.
-pub(crate) struct Looked {
-    /// Logouts that still cannot be stored.
-    left: Option<Left>,
-    /// One for each of the rivals.
-    looks: Vec<Look>,
-    rivals: Vec<Rc<Held>>,
-}
 
 impl SessionStore {
     /// Loads the session: one read where its key cookie is authentic, none otherwise. A second
@@ -107,25 +97,7 @@ impl SessionStore {
             self.take_finding(self.nothing(), false, None);
             return None;
         }
-        Some(Flow::new(&self.shared, async move |ctx: Ctx| {
-            let left = if stones.is_empty() {
-                None
-            } else {
-                end(&ctx, &stones, true).await
-            };
-            let looks = match &rivals[..] {
-                // As long as a logout is not stored, nothing of the browser is shown.
-                _ if left.is_some() => Vec::new(),
-                [] => Vec::new(),
-                [held] => vec![look(&ctx, Rc::clone(held), freshness).await?],
-                several => look_among(&ctx, several, freshness).await?,
-            };
-            Ok(Looked {
-                left,
-                looks,
-                rivals,
-            })
-        }))
+        Some(self.shared.begin_load(stones, rivals, freshness))
     }
 
     /// What a load finds where it has nothing to look for.

@@ -46,8 +46,6 @@ use crate::session::presented::Cookies;
 
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 pub(crate) use end::Ending;
-#[cfg(all(target_arch = "wasm32", feature = "js"))]
-pub(crate) use load::Looked;
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::flow::engine::{Ctx, Flow};
-use crate::flow::save::{Saved, Source, Work, overlay_fits, perform};
+use crate::flow::engine::Flow;
+use crate::flow::save::{Saved, Source, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::cookie::CookieKind;
@@ -62,7 +62,7 @@ impl SessionStore {
     /// The flow that saves; `None` where nothing has to be saved.
     pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
         let work = self.plan()?;
-        Ok(work.map(|work| Flow::new(&self.shared, |ctx| perform(ctx, work))))
+        Ok(work.map(|work| self.shared.begin_save(work)))
     }
 
     /// Takes over what a save has done, or why it did not. Gives what may be left to `waitUntil`:
@@ -93,12 +93,7 @@ impl SessionStore {
             open.saved(saved.envelope);
         }
         let limited = owner.filter(|_| self.shared.config().settings().max_per_owner() > 0);
-        Ok(limited.map(|owner| {
-            Flow::new(&self.shared, async move |ctx: Ctx| {
-                ctx.enforce_limit(&owner, lineage).await;
-                Ok(())
-            })
-        }))
+        Ok(limited.map(|owner| self.shared.begin_limit(owner, lineage)))
     }
 
     fn report_store_error(&self, error: &SessionError) {
@@ -134,7 +129,7 @@ impl SessionStore {
             device: self.device(),
             retire: Vec::new(),
         };
-        Some(Flow::new(&self.shared, |ctx| perform(ctx, work)))
+        Some(self.shared.begin_save(work))
     }
 
     /// Takes over what a repair has done. The request did not ask for it: a failure is not its own.
