@@ -33,13 +33,15 @@ export function init(module) {
   ready = true;
 }
 
+let advice = "edge-session is not ready: call init(module) with the module of edge-session/session.wasm first";
+
+/** What to say where the package is used and not ready: an entry may know more. */
+export function advise(message) {
+  advice = message;
+}
+
 function check() {
-  if (!ready) {
-    throw new SessionError(
-      "not_ready",
-      "edge-session is not ready: call init(module) with the module of edge-session/session.wasm first",
-    );
-  }
+  if (!ready) throw new SessionError("not_ready", advice);
 }
 
 /** Numbers that the core need not keep any more. It is told with the next call. */

@@ -446,7 +446,7 @@ export interface Stats {
   readonly wasmBytes: number;
 }
 
-/** The settings: each a variable `SESSION_…` too, see docs/settings.md. Times in seconds. */
+/** The settings: each a variable `SESSION_…` too, as the README lists them. Times in seconds. */
 export interface SessionOptions {
   /** At least 32 random bytes; several, the signer first, while a secret is replaced. */
   secret: string | readonly string[];
@@ -720,7 +720,7 @@ export class MemoryConnector implements SessionConnector {
 }
 
 /**
- * Makes the package ready where it is not by itself. In Workers and in Node.js it is; elsewhere,
- * give it the `WebAssembly.Module` of `edge-session/session.wasm`.
+ * Makes the package ready where it is not by itself. In Workers and in Node.js it is, bundled or not;
+ * elsewhere, give it the `WebAssembly.Module` of `edge-session/session.wasm`.
  */
 export function init(module: object): void;

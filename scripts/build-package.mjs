@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync
 import { copyFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { gzipSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { bindgen, bindgenTool, cargoWasm, wasmOpt } from "./build.mjs";
 import { inRoot, main, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -49,6 +49,7 @@ export async function buildPackage() {
     await wasmOpt(join(work, "glue_bg.wasm"));
     await rename(join(work, "glue_bg.wasm"), join(work, "session.wasm"));
     trimGlue(join(work, "glue.js"));
+    inlineWasm(join(work, "session.wasm"), join(work, "wasm-inline.js"));
     for (const file of sources) await copyFile(file, join(work, file.slice(inRoot("js").length + 1)));
     for (const name of ["LICENSE-MIT", "LICENSE-APACHE"]) {
       if (existsSync(inRoot(name))) await copyFile(inRoot(name), join(work, name));
@@ -106,6 +107,12 @@ function trimGlue(file) {
   writeFileSync(file, `${glue.slice(0, start)}${glue.slice(end, last)}export { initSync };\n`);
 }
 
+/** The wasm as text in a module, for the entry of Node.js. */
+function inlineWasm(wasm, file) {
+  const text = brotliCompressSync(readFileSync(wasm)).toString("base64");
+  writeFileSync(file, `// session.wasm, compressed with brotli, in base64.\n\nexport default "${text}";\n`);
+}
+
 function manifest() {
   const crate = readFileSync(inRoot("Cargo.toml"), "utf8");
   const field = (name) => crate.match(new RegExp(`^${name} = "(.*)"$`, "m"))[1];
@@ -120,17 +127,24 @@ function manifest() {
     license: field("license"),
     type: "module",
     exports: {
-      ".": { types: "./index.d.ts", ...entry("workerd.js"), node: "./node.js", default: "./default.js" },
+      ".": {
+        types: "./index.d.ts",
+        // A bundle of a Worker may be told `browser` too: what comes first counts.
+        ...entry("workerd.js"),
+        node: "./node.js",
+        browser: "./browser.js",
+        default: "./default.js",
+      },
       "./hono": { types: "./hono.d.ts", default: "./hono.js" },
       "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
       "./package.json": "./package.json",
     },
     types: "./index.d.ts",
-    sideEffects: ["./workerd.js", "./node.js"],
+    sideEffects: ["./workerd.js", "./node.js", "./browser.js"],
     peerDependencies: { hono: ">=4.0.0" },
     peerDependenciesMeta: { hono: { optional: true } },
     engines: { node: ">=20" },
-    keywords: ["session", "cookie", "cloudflare", "workers", "kv", "hono"],
+    keywords: ["session", "sessions", "cookie", "login", "csrf", "cloudflare", "cloudflare-workers", "workers", "kv", "hono"],
   };
 }
 

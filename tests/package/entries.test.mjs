@@ -3,13 +3,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { brotliDecompressSync } from "node:zlib";
 
+import { build } from "esbuild";
 import * as nodeEntry from "../../pkg/node.js";
 import { errorCodes } from "../../pkg/glue.js";
 import { sizes } from "../../scripts/build-package.mjs";
@@ -121,12 +123,22 @@ test("a runtime without FinalizationRegistry is told so at import", () => {
   assert.match(output, /compatibility_date to 2025-05-05 or later/);
 });
 
-test("sizes", async (t) => {
-  // What they may be is in scripts/size-budget.json.
-  for (const [what, { raw, gzip }] of Object.entries(await sizes())) {
+test("what the package adds to a Worker is within its budget", async (t) => {
+  const budget = JSON.parse(readFileSync(join(root, "scripts/size-budget.json"), "utf8"));
+  const { wasm, javascript, total } = await sizes();
+  for (const [what, { raw, gzip }] of Object.entries({ wasm, javascript, total })) {
     t.diagnostic(`${what}: ${raw} bytes, ${gzip} gzipped`);
-    assert.ok(0 < gzip && gzip < raw, what);
   }
+  assert.equal(wasm.raw, statSync(join(pkg, "session.wasm")).size);
+  assert.ok(wasm.gzip <= budget["pkg/session.wasm"].gzip);
+  // The glue in it and the rest of the JavaScript; the wasm in the entry for Node.js would be 160 kB.
+  assert.ok(budget["pkg/glue.js"].gzip < javascript.gzip && javascript.gzip < 4 * budget["pkg/glue.js"].gzip);
+  assert.deepEqual(total, { raw: wasm.raw + javascript.raw, gzip: wasm.gzip + javascript.gzip });
+});
+
+test("the entry for Node.js holds the bytes of session.wasm", async () => {
+  const { default: text } = await import("../../pkg/wasm-inline.js");
+  assert.deepEqual(brotliDecompressSync(Buffer.from(text, "base64")), readFileSync(join(pkg, "session.wasm")));
 });
 
 test("what is not released by handle is released by the collector", () => {
@@ -179,10 +191,102 @@ describe("the tarball", () => {
     assert.deepEqual(unknown, []);
   });
 
-  test("works in Node.js", () => {
-    const script = 'import { SessionStore } from "edge-session"; console.log(SessionStore.generateSessionId().length)';
-    writeFileSync(join(project, "node.mjs"), script);
-    assert.equal(execFileSync(process.execPath, ["node.mjs"], { cwd: project, encoding: "utf8" }), "43\n");
+  /** Two requests of one browser, one of them through Hono; prints what the second reads. */
+  const ROUND_TRIP = `
+    async function roundTrip() {
+      const sessions = new Sessions(new MemoryConnector(), { secret: SessionStore.generateSessionId() });
+      const app = new Hono();
+      app.use(sessionMiddleware({ sessions }));
+      app.get("/", (c) => c.text(c.get("session").get("name", "nobody")));
+      const first = await sessions.handle(new Request("https://x/"), null, (session) => {
+        session.set("name", "Ada");
+        return new Response();
+      });
+      const cookie = first.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
+      console.log(await (await app.request("https://x/", { headers: { cookie } })).text());
+    }
+    roundTrip();
+  `;
+  const IMPORTS = `
+    import { MemoryConnector, SessionStore, Sessions } from "edge-session";
+    import { sessionMiddleware } from "edge-session/hono";
+    import { Hono } from "hono";
+  `;
+  const REQUIRES = IMPORTS.replaceAll(/import (.*) from (.*);/g, "const $1 = require($2);");
+  const node = (file, cwd) => execFileSync(process.execPath, [file], { cwd, encoding: "utf8" });
+
+  test("works in Node.js, imported and required", () => {
+    writeFileSync(join(project, "node.mjs"), IMPORTS + ROUND_TRIP);
+    assert.equal(node("node.mjs", project), "Ada\n");
+    writeFileSync(join(project, "node.cjs"), REQUIRES + ROUND_TRIP);
+    assert.equal(node("node.cjs", project), "Ada\n");
+  });
+
+  /** A bundle of `source`, written with a package that is installed in `project`, alone in a folder. */
+  async function bundle(source, file, options) {
+    const alone = join(project, "bundled");
+    rmSync(alone, { recursive: true, force: true });
+    mkdirSync(alone);
+    const outfile = join(alone, file);
+    const stdin = { contents: source, resolveDir: project };
+    await build({ stdin, outfile, bundle: true, logLevel: "silent", ...options });
+    return outfile;
+  }
+
+  for (const [name, source, file, options] of [
+    ["an ES module", IMPORTS, "out.mjs", { format: "esm" }],
+    ["an ES module, minified", IMPORTS, "out.mjs", { format: "esm", minify: true }],
+    ["CommonJS", IMPORTS, "out.cjs", { format: "cjs" }],
+    ["CommonJS, of sources that require", REQUIRES, "out.cjs", { format: "cjs" }],
+  ]) {
+    test(`works in Node.js, bundled as ${name}`, async () => {
+      const out = await bundle(source + ROUND_TRIP, file, { platform: "node", ...options });
+      // Where no package is, and no file but this one.
+      const elsewhere = mkdtempSync(join(tmpdir(), "edge-session-bundle-"));
+      try {
+        cpSync(out, join(elsewhere, file));
+        assert.equal(node(file, elsewhere), "Ada\n");
+      } finally {
+        rmSync(elsewhere, { recursive: true, force: true });
+      }
+    });
+  }
+
+  test("a Worker's bundle imports session.wasm and does not hold it", async () => {
+    const { default: text } = await import("../../pkg/wasm-inline.js");
+    const worker = { format: "esm", external: ["*.wasm"] };
+    const conditions = [
+      ["workerd", "worker", "browser"], // wrangler's
+      ["worker"],
+      ["worker", "node"],
+    ];
+    for (const names of conditions) {
+      const out = readFileSync(await bundle(IMPORTS + ROUND_TRIP, "out.mjs", { ...worker, conditions: names }), "utf8");
+      assert.match(out, /from "\.\/session\.wasm"/);
+      assert.ok(!out.includes(text.slice(0, 100)), names.join());
+    }
+  });
+
+  test("a bundle for browsers says that sessions are for the server", async () => {
+    const source = `
+      import { MemoryConnector, SessionError, SessionStore, Sessions, init } from "edge-session";
+      import { readFileSync } from "node:fs";
+      const secret = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
+      for (const use of [() => new Sessions(new MemoryConnector(), { secret }), () => SessionStore.generateSessionId()]) {
+        try {
+          use();
+        } catch (error) {
+          console.log(error instanceof SessionError, error.code, error.message);
+        }
+      }
+      init(new WebAssembly.Module(readFileSync(${JSON.stringify(join(pkg, "session.wasm"))})));
+      console.log(SessionStore.generateSessionId().length);
+    `;
+    const out = await bundle(source, "out.mjs", { format: "esm", platform: "browser", external: ["node:*"] });
+    const lines = node(out, project).split("\n");
+    assert.match(lines[0], /^true not_ready edge-session runs on the server.*import it in server code only/);
+    assert.equal(lines[1], lines[0]);
+    assert.equal(lines[2], "43");
   });
 
   for (const [name, source] of [

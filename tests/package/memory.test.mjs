@@ -80,7 +80,8 @@ test("a connector that is wrapped anew for each request takes bounded memory, an
     open.set("b", 1);
     await first.commitHeaders(open);
     await visit(first, cookie);
-    assert.ok(first.stats.tableEntries <= 1);
+    // Its table was dropped with those of the other connectors; it holds what was read since then.
+    assert.equal(first.stats.tableEntries, 1);
     assert.deepEqual(await wrapped().stats.tableEntries, 0);
   });
   assert.equal(said.length, 1);
