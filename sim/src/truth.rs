@@ -650,12 +650,13 @@ impl Truth {
         let stood = world.kv.borrow().last_stood(&name, looked).unwrap_or(0);
         let saved = self.last_activity(world, ticket.lineage, id, true);
         let Rules { window, bound, .. } = self.rules;
-        // An isolate remembers what it has seen in the last W.
+        // An isolate remembers what it has seen in the last W, also of a session that was judged
+        // beside another.
         let isolate = self.requests[id].place.isolate;
         let remembers = self.requests.iter().enumerate().any(|(n, other)| {
             n != id
                 && other.place.isolate == isolate
-                && other.outcome == Some(Outcome::Loaded)
+                && matches!(other.outcome, Some(Outcome::Loaded | Outcome::Ambiguous))
                 && other.touches(ticket.lineage, &self.tickets)
                 && other.last >= looked - window
         });
