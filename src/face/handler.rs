@@ -262,7 +262,7 @@ impl Sessions {
             headers: JsValue::from(&request.headers().0).unchecked_into(),
         });
         if let Some(ctx) = ctx {
-            session.wait_until = Some(wait_until_of(ctx));
+            session.register_with(wait_until_of(ctx));
         }
         session
     }

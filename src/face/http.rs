@@ -132,8 +132,8 @@ where
             wait_until,
         } = self.layer.0.0.clone();
         let mut store = sessions.open(Head::of(&request));
-        if wait_until.is_some() {
-            store.wait_until = wait_until;
+        if let Some(wait_until) = wait_until {
+            store.register_with(wait_until);
         }
         let session = Session(Arc::new(SendWrapper(Mutex::new(store))));
         request.extensions_mut().insert(session.clone());

@@ -242,9 +242,13 @@ impl Sessions {
         if self.settings().server_timing() {
             sessions = sessions.change(|shared| shared.set_timing(Rc::default()));
         }
-        let mut store = SessionStore::open(sessions.shared, sessions.driver, Rc::new(request));
-        store.wait_until = sessions.wait_until;
-        store
+        let request = Rc::new(request);
+        SessionStore::open(
+            sessions.shared,
+            sessions.driver,
+            request,
+            sessions.wait_until,
+        )
     }
 
     /// The session that this request presents, loaded: one read where its key cookie is authentic,

@@ -23,13 +23,33 @@ const ASKED_MAX: usize = 24;
 /// What a logout has not done.
 pub(crate) struct Left {
     /// Tried and not stored.
-    pub(crate) failed: Vec<Tombstone>,
+    failed: Vec<Tombstone>,
     /// Over the number that one request ends.
-    pub(crate) untried: Vec<Tombstone>,
-    pub(crate) error: Option<SessionError>,
+    untried: Vec<Tombstone>,
+    error: Option<SessionError>,
 }
 
 impl Left {
+    /// The logouts that were tried and not stored.
+    pub(crate) fn failed(&self) -> &[Tombstone] {
+        &self.failed
+    }
+
+    /// True where there were more than one request ends.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        !self.untried.is_empty()
+    }
+
+    /// How many sessions are left.
+    pub(crate) fn count(&self) -> usize {
+        self.failed.len() + self.untried.len()
+    }
+
+    /// Why the last of them was not stored.
+    pub(crate) fn error(&self) -> Option<&SessionError> {
+        self.error.as_ref()
+    }
+
     pub(crate) fn stones(self) -> Vec<Tombstone> {
         self.failed.into_iter().chain(self.untried).collect()
     }

@@ -66,7 +66,7 @@ impl SessionStore {
 
     /// Something of the session is about to be known outside of it: an answer that is made of
     /// that is for this browser only.
-    pub(crate) fn look_at(&self) {
+    pub(super) fn look_at(&self) {
         self.accessed.set(true);
     }
 
@@ -82,7 +82,7 @@ impl SessionStore {
     }
 
     /// Remembers a refusal: a closure that fails after it is answered with it.
-    pub(crate) fn refuse(&self, error: SessionError) -> SessionError {
+    pub(super) fn refuse(&self, error: SessionError) -> SessionError {
         if error.code().is_refusal() {
             *self.refused.borrow_mut() = Some(error.clone());
         }

@@ -25,21 +25,21 @@ impl SessionStore {
         self.request.header("cookie").map(Zeroizing::new)
     }
 
-    pub(crate) fn presented(&self) -> &Presented {
+    pub(super) fn presented(&self) -> &Presented {
         &self.cookies().presented
     }
 
-    pub(crate) fn came(&self) -> Came {
+    pub(super) fn came(&self) -> Came {
         self.cookies().came
     }
 
     /// Logouts that are not stored yet.
-    pub(crate) fn stones(&self) -> &[Tombstone] {
+    pub(super) fn stones(&self) -> &[Tombstone] {
         &self.cookies().beside.stones
     }
 
     /// Every session that is presented with proof; the chosen one first.
-    pub(crate) fn rivals(&self) -> Vec<Rc<Held>> {
+    pub(super) fn rivals(&self) -> Vec<Rc<Held>> {
         let Cookies {
             presented, beside, ..
         } = self.cookies();
@@ -55,7 +55,7 @@ impl SessionStore {
 
     /// Looks for what has to be ended in a header over its limits too, which no load does; false
     /// where there is more of it than can be looked at.
-    pub(crate) fn read_whole(&mut self) -> bool {
+    pub(super) fn read_whole(&mut self) -> bool {
         if !matches!(self.presented(), Presented::TooLarge) {
             return true;
         }
@@ -70,7 +70,7 @@ impl SessionStore {
     }
 
     /// From now on the browser has this.
-    pub(crate) fn present(&mut self, presented: Presented) {
+    pub(super) fn present(&mut self, presented: Presented) {
         // Read before it is changed.
         let _cookies = self.cookies();
         if let Some(cookies) = self.cookies.get_mut() {
@@ -78,20 +78,20 @@ impl SessionStore {
         }
     }
 
-    pub(crate) fn set_rivals(&mut self, rivals: Vec<Rc<Held>>) {
+    pub(super) fn set_rivals(&mut self, rivals: Vec<Rc<Held>>) {
         if let Some(cookies) = self.cookies.get_mut() {
             cookies.beside.rivals = rivals;
         }
     }
 
-    pub(crate) fn set_stones(&mut self, stones: Vec<Tombstone>) {
+    pub(super) fn set_stones(&mut self, stones: Vec<Tombstone>) {
         if let Some(cookies) = self.cookies.get_mut() {
             cookies.beside.stones = stones;
         }
     }
 
     /// And this beside it.
-    pub(crate) fn set_beside(&mut self, beside: Beside) {
+    pub(super) fn set_beside(&mut self, beside: Beside) {
         let _cookies = self.cookies();
         if let Some(cookies) = self.cookies.get_mut() {
             cookies.beside = beside;

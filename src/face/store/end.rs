@@ -162,7 +162,7 @@ impl SessionStore {
     fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
         let name = self.shared.config().cookies().names().get(CookieKind::Key);
         let values: Vec<(String, u32)> = left
-            .failed
+            .failed()
             .iter()
             .filter_map(|stone| {
                 let secret = self.shared.config().ring().find(stone.secret)?;
@@ -176,9 +176,9 @@ impl SessionStore {
             true => 1 + self.shared.config().cookies().twin_count(),
             false => 1,
         };
-        if !left.untried.is_empty() || values.len() > places {
+        if left.is_cut_short() || values.len() > places {
             self.out = Out::default();
-            let count = left.failed.len() + left.untried.len();
+            let count = left.count();
             let message = format!(
                 "the Cookie header has more sessions than one logout can end; {count} of them are \
                  left, and the browser keeps its cookies: log out again"
@@ -196,7 +196,7 @@ impl SessionStore {
             self.out.key = Some(cookie);
         }
         let message = "the logout could not be stored yet; the browser's next request finishes it";
-        match &left.error {
+        match left.error() {
             Some(error) => SessionError::caused_by(ErrorCode::RevocationPending, message, error),
             None => SessionError::new(ErrorCode::RevocationPending, message),
         }

@@ -121,7 +121,7 @@ impl SessionStore {
         set.or(stored).unwrap_or_default()
     }
 
-    pub(crate) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
+    pub(super) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {
         expiry.ends_with_browser(self.shared.config().settings().expire_at_browser_close())
     }
 
@@ -146,7 +146,7 @@ impl SessionStore {
     }
 
     /// Whether the session has passed its end since it was loaded.
-    pub(crate) fn check_expiry(&self) -> Result<(), SessionError> {
+    pub(super) fn check_expiry(&self) -> Result<(), SessionError> {
         if self.limits().passed(self.now()) {
             return Err(self.refuse(expired()));
         }

@@ -43,7 +43,7 @@ impl SessionStore {
         self.named()?.public_key(self.shared.config())
     }
 
-    pub(crate) fn key(&self) -> Option<SessionKey> {
+    pub(super) fn key(&self) -> Option<SessionKey> {
         self.named().map(|identity| identity.key)
     }
 

@@ -66,20 +66,20 @@ pub(crate) use end::Ending;
 /// # Ok(()) });
 /// ```
 pub struct SessionStore {
-    pub(crate) shared: Rc<Shared>,
-    pub(crate) driver: Driver,
-    pub(crate) request: Rc<dyn RequestHead>,
-    pub(crate) wait_until: Option<Rc<dyn WaitUntil>>,
+    shared: Rc<Shared>,
+    driver: Driver,
+    request: Rc<dyn RequestHead>,
+    wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
     cookies: OnceCell<Cookies>,
     /// What the load found.
-    pub(crate) outcome: Outcome,
-    pub(crate) life: Life,
+    outcome: Outcome,
+    life: Life,
     /// When this request read the store last.
-    pub(crate) read_at: i64,
+    read_at: i64,
     /// When the session was loaded, from the store or the isolate's memory.
-    pub(crate) loaded_at: i64,
-    pub(crate) out: Out,
+    loaded_at: i64,
+    out: Out,
     accessed: Cell<bool>,
     refused: RefCell<Option<SessionError>>,
 }
@@ -106,12 +106,17 @@ impl Drop for Out {
 impl SessionStore {
     /// Opens what `request` presents. Nothing of it is looked at yet: most answers of a page leave
     /// the session alone.
-    pub(crate) fn open(shared: Rc<Shared>, driver: Driver, request: Rc<dyn RequestHead>) -> Self {
+    pub(crate) fn open(
+        shared: Rc<Shared>,
+        driver: Driver,
+        request: Rc<dyn RequestHead>,
+        wait_until: Option<Rc<dyn WaitUntil>>,
+    ) -> Self {
         Self {
             shared,
             driver,
             request,
-            wait_until: None,
+            wait_until,
             cookies: OnceCell::new(),
             outcome: Outcome::New,
             life: Life::Unloaded,
@@ -138,29 +143,29 @@ impl SessionStore {
     /// # Ok(()) });
     /// ```
     pub fn set_wait_until(&mut self, wait_until: impl Fn(LocalBoxFuture<'static, ()>) + 'static) {
-        self.wait_until = Some(Rc::new(wait_until));
+        self.register_with(Rc::new(wait_until));
     }
 
-    pub(crate) fn runtime(&self) -> &dyn Runtime {
+    /// The same with a platform's own.
+    pub(crate) fn register_with(&mut self, wait_until: Rc<dyn WaitUntil>) {
+        self.wait_until = Some(wait_until);
+    }
+
+    fn runtime(&self) -> &dyn Runtime {
         self.driver.runtime()
     }
 
     /// Milliseconds since 1970-01-01 UTC.
-    pub(crate) fn now(&self) -> i64 {
+    fn now(&self) -> i64 {
         self.runtime().now()
     }
 
-    pub(crate) fn new_token(&self) -> Result<Token, SessionError> {
+    fn new_token(&self) -> Result<Token, SessionError> {
         Token::random(self.runtime())
     }
 
     /// Reports `kind` of the session of `lineage`.
-    pub(crate) fn report(
-        &self,
-        kind: EventKind,
-        lineage: Option<Id>,
-        reason: Option<&'static str>,
-    ) {
+    fn report(&self, kind: EventKind, lineage: Option<Id>, reason: Option<&'static str>) {
         self.shared.report(kind, self.now(), lineage, reason);
     }
 
