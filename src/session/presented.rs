@@ -167,18 +167,18 @@ const WHOLE_KEYS_MAX: usize = 256;
 
 /// What a request presents with proof beside its session: all that a logout has to end.
 #[derive(Default)]
-pub(crate) struct Beside {
+struct Beside {
     /// Other sessions, or all of them where none is chosen.
-    pub(crate) rivals: Vec<Rc<Held>>,
+    rivals: Vec<Rc<Held>>,
     /// Logouts that still have to be stored.
-    pub(crate) stones: Vec<Tombstone>,
+    stones: Vec<Tombstone>,
 }
 
-/// The session's cookies of one request.
+/// The session's cookies of one request, and from the first answer on what the browser has instead.
 pub(crate) struct Cookies {
-    pub(crate) presented: Presented,
-    pub(crate) came: Came,
-    pub(crate) beside: Beside,
+    presented: Presented,
+    came: Came,
+    beside: Beside,
 }
 
 /// What the Cookie header amounts to.
@@ -241,6 +241,78 @@ impl Cookies {
         }
     }
 
+    /// Looks for what has to be ended in a header over its limits too, which no load does; false
+    /// where there is more of it than can be looked at.
+    pub(crate) fn read_whole(
+        &mut self,
+        header: &str,
+        config: &Config,
+        now: i64,
+        derive: Derive<'_>,
+    ) -> bool {
+        let beside = Beside::of_whole(header, config, now, derive);
+        let whole = beside.is_some();
+        self.beside = beside.unwrap_or_default();
+        whole
+    }
+
+    pub(crate) fn presented(&self) -> &Presented {
+        &self.presented
+    }
+
+    pub(crate) fn came(&self) -> Came {
+        self.came
+    }
+
+    /// Logouts that are not stored yet.
+    pub(crate) fn stones(&self) -> &[Tombstone] {
+        &self.beside.stones
+    }
+
+    /// Every session that is presented with proof; the chosen one first.
+    pub(crate) fn rivals(&self) -> Vec<Rc<Held>> {
+        let chosen = match &self.presented {
+            Presented::Session(held) => Some(Rc::clone(held)),
+            _ => None,
+        };
+        chosen
+            .into_iter()
+            .chain(self.beside.rivals.iter().cloned())
+            .collect()
+    }
+
+    /// Of the sessions that are presented, this is the one; `None` where none can be chosen.
+    pub(crate) fn choose(&mut self, chosen: Option<Rc<Held>>, rivals: Vec<Rc<Held>>) {
+        self.presented = chosen.map_or(Presented::Ambiguous, Presented::Session);
+        self.beside.rivals = rivals;
+    }
+
+    /// From now on the browser has this session, as an answer has told it.
+    pub(crate) fn replace(&mut self, held: Held) {
+        self.presented = Presented::Session(Rc::new(held));
+    }
+
+    /// The sessions beside the one that is presented are over.
+    pub(crate) fn forget_rivals(&mut self) {
+        self.beside.rivals = Vec::new();
+    }
+
+    /// Of the logouts these are not stored yet.
+    pub(crate) fn set_stones(&mut self, stones: Vec<Tombstone>) {
+        self.beside.stones = stones;
+    }
+
+    /// Every session that was presented is over; of the logouts these are not stored yet.
+    pub(crate) fn end(&mut self, stones: Vec<Tombstone>) {
+        self.presented = stones
+            .first()
+            .map_or(Presented::Nothing, |stone| Presented::Tombstone(*stone));
+        self.beside = Beside {
+            rivals: Vec::new(),
+            stones,
+        };
+    }
+
     fn judge(
         found: &cookie::Found<'_>,
         config: &Config,
@@ -278,12 +350,7 @@ impl Cookies {
 impl Beside {
     /// What a header over its limits has to end: a logout must not pass over it. `None` where
     /// there is more of it than can be looked at.
-    pub(crate) fn of_whole(
-        header: &str,
-        config: &Config,
-        now: i64,
-        derive: Derive<'_>,
-    ) -> Option<Self> {
+    fn of_whole(header: &str, config: &Config, now: i64, derive: Derive<'_>) -> Option<Self> {
         let limits = CookieLimits {
             bytes: WHOLE_HEADER_MAX,
             pairs: WHOLE_HEADER_MAX,

@@ -61,32 +61,24 @@ impl SessionStore {
     /// ```
     #[must_use]
     pub fn accessed(&self) -> bool {
-        self.accessed.get()
+        self.accessed.is_marked()
     }
 
     /// Something of the session is about to be known outside of it: an answer that is made of
     /// that is for this browser only.
     pub(super) fn look_at(&self) {
-        self.accessed.set(true);
+        self.accessed.mark();
     }
 
     /// Looks at the session without that counting as access, or as a refusal.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
-        let accessed = self.accessed.get();
-        let refused = self.refused.borrow().clone();
-        let seen = look(self);
-        self.accessed.set(accessed);
-        *self.refused.borrow_mut() = refused;
-        seen
+        self.accessed.unnoticed(|| look(self))
     }
 
     /// Remembers a refusal: a closure that fails after it is answered with it.
     pub(super) fn refuse(&self, error: SessionError) -> SessionError {
-        if error.code().is_refusal() {
-            *self.refused.borrow_mut() = Some(error.clone());
-        }
-        error
+        self.accessed.refuse(error)
     }
 
     /// The last refusal of this session, if there was one.
@@ -103,6 +95,6 @@ impl SessionStore {
     #[must_use]
     pub fn refusal(&self) -> Option<SessionError> {
         self.look_at();
-        self.refused.borrow().clone()
+        self.accessed.refusal()
     }
 }

@@ -1,14 +1,14 @@
 //! Committing: what is pending is carried out, and the session is closed for changes.
 
+use std::rc::Rc;
+
 use crate::face::headers::CommitHeaders;
 use crate::flow::stats::Timing;
 use crate::port::error::SessionError;
-use crate::protocol::cookie::CookieKind;
-use crate::protocol::ticket::Seen;
 use crate::session::life::{Base, Open, committed};
 use crate::session::presented::Presented;
 
-use super::{Out, SessionStore, seconds_until};
+use super::SessionStore;
 
 /// The idle time is slid when this part of it has passed.
 const SEEN_FRACTION: i64 = 20;
@@ -40,7 +40,7 @@ impl SessionStore {
         status: u16,
         saved: Result<(), SessionError>,
     ) -> Result<CommitHeaders, SessionError> {
-        if saved.is_ok() && status < 500 && self.out.fresh.is_none() && self.seen_is_due() {
+        if saved.is_ok() && status < 500 && !self.answer.has_fresh() && self.seen_is_due() {
             self.slide();
         }
         self.life.commit();
@@ -61,14 +61,7 @@ impl SessionStore {
     /// # });
     /// ```
     pub fn done_headers(&self) -> CommitHeaders {
-        let Out {
-            twins,
-            key,
-            seen,
-            fresh,
-        } = &self.out;
-        let own = [key, seen, fresh].into_iter().flatten();
-        let set_cookie: Vec<String> = twins.iter().chain(own).cloned().collect();
+        let set_cookie: Vec<String> = self.answer.fields().cloned().collect();
         let depends_on_session = !set_cookie.is_empty() || self.accessed();
         CommitHeaders {
             set_cookie,
@@ -97,15 +90,13 @@ impl SessionStore {
         let (Presented::Session(held), Some(base)) = (self.presented(), continued) else {
             return;
         };
+        let (held, expiry) = (Rc::clone(held), base.expiry);
         let ticket = &held.identity.ticket;
-        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
-            return;
-        };
-        let spec = self.shared.config().cookies();
-        let name = spec.names().get(CookieKind::Seen);
-        let value = Seen { at: self.loaded_at }.encode(secret, name, &ticket.token);
-        let left = seconds_until(ticket.end(self.shared.config().age()), self.loaded_at);
-        let max_age = (!self.ends_with_browser(base.expiry)).then_some(left);
-        self.out.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
+        let ends_with_browser = self.ends_with_browser(expiry);
+        let config = self.shared.config();
+        if let Some(secret) = config.ring().find(ticket.secret) {
+            self.answer
+                .set_seen(config, secret, ticket, ends_with_browser, self.loaded_at);
+        }
     }
 }

@@ -4,8 +4,7 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::protocol::ticket::Tombstone;
-use crate::session::presented::{Beside, Came, Cookies, Held, Presented};
+use crate::session::presented::{Came, Cookies, Presented};
 
 use super::SessionStore;
 
@@ -26,31 +25,11 @@ impl SessionStore {
     }
 
     pub(super) fn presented(&self) -> &Presented {
-        &self.cookies().presented
+        self.cookies().presented()
     }
 
     pub(super) fn came(&self) -> Came {
-        self.cookies().came
-    }
-
-    /// Logouts that are not stored yet.
-    pub(super) fn stones(&self) -> &[Tombstone] {
-        &self.cookies().beside.stones
-    }
-
-    /// Every session that is presented with proof; the chosen one first.
-    pub(super) fn rivals(&self) -> Vec<Rc<Held>> {
-        let Cookies {
-            presented, beside, ..
-        } = self.cookies();
-        let chosen = match presented {
-            Presented::Session(held) => Some(Rc::clone(held)),
-            _ => None,
-        };
-        chosen
-            .into_iter()
-            .chain(beside.rivals.iter().cloned())
-            .collect()
+        self.cookies().came()
     }
 
     /// Looks for what has to be ended in a header over its limits too, which no load does; false
@@ -62,39 +41,18 @@ impl SessionStore {
         let Some(header) = self.cookie_header() else {
             return true;
         };
-        let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
-        let beside = Beside::of_whole(&header, self.shared.config(), self.now(), &derive);
-        let whole = beside.is_some();
-        self.set_beside(beside.unwrap_or_default());
-        whole
+        let (shared, now) = (Rc::clone(&self.shared), self.now());
+        let derive = |tag, secret: &_, token: &_| shared.derive(tag, secret, token);
+        let cookies = self.cookies.get_mut();
+        cookies.is_none_or(|it| it.read_whole(&header, shared.config(), now, &derive))
     }
 
-    /// From now on the browser has this.
-    pub(super) fn present(&mut self, presented: Presented) {
-        // Read before it is changed.
+    /// From now on the browser has something else.
+    pub(super) fn change_cookies(&mut self, change: impl FnOnce(&mut Cookies)) {
+        // Read before they are changed.
         let _cookies = self.cookies();
         if let Some(cookies) = self.cookies.get_mut() {
-            cookies.presented = presented;
-        }
-    }
-
-    pub(super) fn set_rivals(&mut self, rivals: Vec<Rc<Held>>) {
-        if let Some(cookies) = self.cookies.get_mut() {
-            cookies.beside.rivals = rivals;
-        }
-    }
-
-    pub(super) fn set_stones(&mut self, stones: Vec<Tombstone>) {
-        if let Some(cookies) = self.cookies.get_mut() {
-            cookies.beside.stones = stones;
-        }
-    }
-
-    /// And this beside it.
-    pub(super) fn set_beside(&mut self, beside: Beside) {
-        let _cookies = self.cookies();
-        if let Some(cookies) = self.cookies.get_mut() {
-            cookies.beside = beside;
+            change(cookies);
         }
     }
 }

@@ -6,13 +6,13 @@ use crate::flow::end::Left;
 use crate::flow::engine::Flow;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
-use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
 use crate::protocol::ticket::Tombstone;
+use crate::session::answer::Answer;
 use crate::session::life::{Base, Draft, Life, Open, committed};
-use crate::session::presented::{Beside, Held, Identity, Presented};
+use crate::session::presented::{Held, Identity};
 
-use super::{Out, SessionStore, seconds_until};
+use super::SessionStore;
 
 /// A logout under way: what it ends, and what the browser keeps where the store does not take it.
 pub(crate) struct Ending {
@@ -60,8 +60,8 @@ impl SessionStore {
             self.loaded_at = now;
         }
         let whole = self.read_whole();
-        let mut ends = self.stones().to_vec();
-        let rivals = self.rivals();
+        let mut ends = self.cookies().stones().to_vec();
+        let rivals = self.cookies().rivals();
         for held in &rivals {
             let Identity { ticket, key, .. } = &held.identity;
             let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
@@ -101,9 +101,9 @@ impl SessionStore {
         }
         let (came, any) = (self.came(), !rivals.is_empty());
         let here = [came.key || any, came.seen, came.fresh || any];
-        self.out = self.removals(here);
+        self.answer = Answer::removals(self.shared.config(), came, here);
         if !whole {
-            self.out = Out::default();
+            self.answer = Answer::default();
             return Err(self.refuse(SessionError::new(
                 ErrorCode::TooLarge,
                 "the Cookie header is too large to look for the session that is to be ended, and \
@@ -111,89 +111,31 @@ impl SessionStore {
             )));
         }
         let Some(left) = left else {
-            self.present(Presented::Nothing);
-            self.set_beside(Beside::default());
+            self.change_cookies(|cookies| cookies.end(Vec::new()));
             return Ok(());
         };
         let error = self.leave_tombstones(&left, now);
-        let stones = left.stones();
-        if let Some(stone) = stones.first() {
-            self.present(Presented::Tombstone(*stone));
-        }
-        self.set_beside(Beside {
-            rivals: Vec::new(),
-            stones,
-        });
+        self.change_cookies(|cookies| cookies.end(left.stones()));
         Err(self.refuse(error))
-    }
-
-    /// Takes the cookies of these kinds from the browser, and where several key cookies came those
-    /// too that other settings have left behind.
-    fn removals(&self, [key, seen, fresh]: [bool; 3]) -> Out {
-        let spec = self.shared.config().cookies();
-        let remove = |here: bool, kind| here.then(|| spec.remove(kind));
-        Out {
-            twins: self.twins([key, seen, fresh], &[]),
-            key: remove(key, CookieKind::Key),
-            seen: remove(seen, CookieKind::Seen),
-            fresh: remove(fresh, CookieKind::Fresh),
-        }
-    }
-
-    /// The fields that take the twins of these kinds from a browser that sent several key cookies;
-    /// the first twins of the key cookie get `values` instead.
-    pub(super) fn twins(&self, here: [bool; 3], values: &[(String, u32)]) -> Vec<String> {
-        if !self.came().several {
-            return Vec::new();
-        }
-        let spec = self.shared.config().cookies();
-        let kinds = CookieKind::ALL.into_iter().zip(here);
-        kinds
-            .filter(|(_, here)| *here)
-            .flat_map(|(kind, _)| match kind {
-                CookieKind::Key => spec.twins(kind, values),
-                CookieKind::Seen | CookieKind::Fresh => spec.twins(kind, &[]),
-            })
-            .collect()
     }
 
     /// A logout that is not stored: each session that is left gets a tombstone in a cookie of its
     /// own, ours or a twin. The browser keeps what it has where that cannot be done for all.
     fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
-        let name = self.shared.config().cookies().names().get(CookieKind::Key);
-        let values: Vec<(String, u32)> = left
-            .failed()
-            .iter()
-            .filter_map(|stone| {
-                let secret = self.shared.config().ring().find(stone.secret)?;
-                Some((
-                    stone.encode(secret, name),
-                    seconds_until(stone.hard_end, now),
-                ))
-            })
-            .collect();
-        let places = match self.came().several {
-            true => 1 + self.shared.config().cookies().twin_count(),
-            false => 1,
-        };
-        if left.is_cut_short() || values.len() > places {
-            self.out = Out::default();
+        let came = self.came();
+        let config = self.shared.config();
+        let are_left = !left.is_cut_short()
+            && self
+                .answer
+                .leave_tombstones(config, came, left.failed(), now);
+        if !are_left {
+            self.answer = Answer::default();
             let count = left.count();
             let message = format!(
                 "the Cookie header has more sessions than one logout can end; {count} of them are \
                  left, and the browser keeps its cookies: log out again"
             );
             return SessionError::new(ErrorCode::RevocationPending, message);
-        }
-        if let Some(((own, age), others)) = values.split_first() {
-            let (seen, fresh) = (self.out.seen.is_some(), self.out.fresh.is_some());
-            self.out.twins = self.twins([true, seen, fresh], others);
-            let cookie = self
-                .shared
-                .config()
-                .cookies()
-                .set(CookieKind::Key, own, Some(*age));
-            self.out.key = Some(cookie);
         }
         let message = "the logout could not be stored yet; the browser's next request finishes it";
         match left.error() {

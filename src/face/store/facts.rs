@@ -7,7 +7,7 @@ use crate::protocol::record::Envelope;
 use crate::session::life::{Base, Modified, Next, Open, Step};
 use crate::session::presented::{Identity, Presented};
 
-use super::{Out, SessionStore};
+use super::SessionStore;
 
 impl SessionStore {
     /// What the load found.
@@ -242,12 +242,11 @@ impl SessionStore {
     #[must_use]
     pub fn needs_update(&self) -> bool {
         self.look_at();
-        let Out {
-            key, seen, fresh, ..
-        } = &self.out;
-        let answered = key.is_some() || seen.is_some() || fresh.is_some();
         !self.life.is_committed()
-            && (answered || self.would_save() || self.is_behind() || self.seen_is_due())
+            && (self.answer.has_cookie()
+                || self.would_save()
+                || self.is_behind()
+                || self.seen_is_due())
     }
 
     /// True where what has changed so far is to be left unsaved.

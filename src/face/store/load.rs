@@ -88,8 +88,8 @@ impl SessionStore {
             return None;
         }
         self.loaded_at = self.now();
-        let stones = self.stones().to_vec();
-        let mut rivals = self.rivals();
+        let stones = self.cookies().stones().to_vec();
+        let mut rivals = self.cookies().rivals();
         if rivals.len() > RIVALS_MAX {
             rivals.clear();
         }
@@ -120,12 +120,12 @@ impl SessionStore {
             Ok(Looked {
                 left: Some(left), ..
             }) => {
-                self.set_stones(left.stones());
+                self.change_cookies(|cookies| cookies.set_stones(left.stones()));
                 let finding = Finding::nothing(Outcome::Revoked, Access::Detached);
                 self.take_finding(finding, false, None);
             }
             Ok(Looked { looks, rivals, .. }) => {
-                self.set_stones(Vec::new());
+                self.change_cookies(|cookies| cookies.set_stones(Vec::new()));
                 let (finding, behind) = if looks.is_empty() {
                     (self.nothing(), false)
                 } else {
@@ -157,16 +157,14 @@ impl SessionStore {
             _ => choose(&found),
         };
         let Some(place) = chosen.filter(|place| *place < looks.len().min(rivals.len())) else {
-            self.present(Presented::Ambiguous);
-            self.set_rivals(rivals);
+            self.change_cookies(|cookies| cookies.choose(None, rivals));
             return (
                 Finding::nothing(Outcome::Ambiguous, Access::Detached),
                 false,
             );
         };
         let held = rivals.swap_remove(place);
-        self.present(Presented::Session(held));
-        self.set_rivals(rivals);
+        self.change_cookies(|cookies| cookies.choose(Some(held), rivals));
         let Look {
             finding,
             at,

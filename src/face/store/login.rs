@@ -166,7 +166,7 @@ impl SessionStore {
             return Err(self.refuse(error.clone()));
         }
         let unstored = matches!(self.life, Life::Ended { stored: false, .. });
-        if unstored || !self.stones().is_empty() {
+        if unstored || !self.cookies().stones().is_empty() {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
         let now = self.now();
@@ -216,11 +216,11 @@ impl SessionStore {
             return markers;
         }
         // Under a header over its limits no load has finished them.
-        for stone in self.stones().iter().take(ENDS_MAX) {
+        for stone in self.cookies().stones().iter().take(ENDS_MAX) {
             markers.extend(markers_of(*stone, now));
         }
         let chosen = matches!(self.presented(), Presented::Session(_));
-        for (place, held) in self.rivals().iter().take(ENDS_MAX).enumerate() {
+        for (place, held) in self.cookies().rivals().iter().take(ENDS_MAX).enumerate() {
             let identity = &held.identity;
             if identity.key.owner.is_some() {
                 let end = Some(identity.ticket.hard_end);

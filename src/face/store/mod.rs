@@ -24,12 +24,11 @@ mod login;
 mod read;
 mod save;
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
-use zeroize::Zeroize as _;
 
 use crate::face::driver::Driver;
 use crate::flow::engine::Flow;
@@ -41,6 +40,8 @@ use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::keys::{Id, Token};
 use crate::protocol::outcome::Outcome;
+use crate::session::accessed::Accessed;
+use crate::session::answer::Answer;
 use crate::session::life::Life;
 use crate::session::presented::Cookies;
 
@@ -79,28 +80,8 @@ pub struct SessionStore {
     read_at: i64,
     /// When the session was loaded, from the store or the isolate's memory.
     loaded_at: i64,
-    out: Out,
-    accessed: Cell<bool>,
-    refused: RefCell<Option<SessionError>>,
-}
-
-/// What the answer says to the browser, by cookie: at most one header each for the attributes that
-/// are in force.
-#[derive(Default)]
-pub(crate) struct Out {
-    /// Of cookies that an answer with other attributes has set. They come first: a browser that
-    /// does not know the attribute takes them for ours, which is set or removed after them.
-    pub(crate) twins: Vec<String>,
-    pub(crate) key: Option<String>,
-    pub(crate) seen: Option<String>,
-    pub(crate) fresh: Option<String>,
-}
-
-/// One of them carries a token.
-impl Drop for Out {
-    fn drop(&mut self) {
-        self.key.zeroize();
-    }
+    answer: Answer,
+    accessed: Accessed,
 }
 
 impl SessionStore {
@@ -122,9 +103,8 @@ impl SessionStore {
             life: Life::Unloaded,
             read_at: i64::MIN,
             loaded_at: i64::MIN,
-            out: Out::default(),
-            accessed: Cell::new(false),
-            refused: RefCell::new(None),
+            answer: Answer::default(),
+            accessed: Accessed::default(),
         }
     }
 
@@ -203,9 +183,4 @@ impl fmt::Debug for SessionStore {
             .field("modified", &self.modified())
             .finish_non_exhaustive()
     }
-}
-
-/// Whole seconds until `end`, rounded up: the browser never forgets first.
-fn seconds_until(end: i64, now: i64) -> u32 {
-    u32::try_from(end.saturating_sub(now).max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }

@@ -2,13 +2,10 @@
 
 use std::rc::Rc;
 
-use zeroize::Zeroizing;
-
 use crate::flow::engine::Flow;
 use crate::flow::save::{Saved, Source, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
-use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
 use crate::protocol::record::Device;
 use crate::protocol::ticket::Fresh;
@@ -16,7 +13,7 @@ use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
 use crate::session::presented::{Held, Presented};
 use crate::session::refusals::refusal;
 
-use super::{SessionStore, seconds_until};
+use super::SessionStore;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
@@ -109,7 +106,7 @@ impl SessionStore {
             let live = matches!(&open.base, Base::Live(known) if known.behind);
             live && open.continued().is_some()
         };
-        self.out.fresh.is_none() && self.life.open().is_some_and(behind)
+        !self.answer.has_fresh() && self.life.open().is_some_and(behind)
     }
 
     /// The flow that puts a record again that the store lacks, or that two savers have written
@@ -255,31 +252,26 @@ impl SessionStore {
             identity.ticket.minted_at = identity.ticket.minted_at.max(now);
         }
         let ticket = &identity.ticket;
-        let spec = self.shared.config().cookies();
-        let browser_close = self.ends_with_browser(envelope.expiry);
-        let Some(secret) = self.shared.config().ring().find(ticket.secret) else {
+        let came = self.came();
+        let ends_with_browser = self.ends_with_browser(envelope.expiry);
+        let config = self.shared.config();
+        let Some(secret) = config.ring().find(ticket.secret) else {
             return;
         };
         if new_key {
-            let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
-            let left = seconds_until(ticket.end(self.shared.config().age()), now);
-            let max_age = (!browser_close).then_some(left);
-            self.out.key = Some(spec.set(CookieKind::Key, &value, max_age));
-            let came = self.came();
+            self.answer
+                .set_key(config, secret, ticket, ends_with_browser, now);
             if matches!(saved.step, Step::Begin { owner: Some(_) }) {
-                self.out.twins = self.twins([came.key, came.seen, came.fresh], &[]);
+                self.answer.remove_twins(config, came);
             }
         }
         let fresh = Fresh {
             version: saved.version(),
             saved_at: envelope.saved_at.max(now),
             unstored: saved.unstored,
-            overlay: overlay_fits(self.shared.config(), text).then(|| text.clone()),
+            overlay: overlay_fits(config, text).then(|| text.clone()),
         };
-        let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), &ticket.token);
-        let window = self.shared.config().settings().window();
-        self.out.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
-
+        self.answer.set_fresh(config, secret, &ticket.token, &fresh);
         let seen = match self.presented() {
             Presented::Session(held) if !new_key => held.seen,
             _ => None,
@@ -289,11 +281,13 @@ impl SessionStore {
             seen,
             fresh: Some(fresh),
         };
-        self.present(Presented::Session(Rc::new(held)));
-        if new_key {
-            // The others were over, or are now.
-            self.set_rivals(Vec::new());
-        }
+        self.change_cookies(|cookies| {
+            cookies.replace(held);
+            if new_key {
+                // The others were over, or are now.
+                cookies.forget_rivals();
+            }
+        });
     }
 
     fn check_size(&self, data: &Data) -> Result<(), SessionError> {

@@ -1,0 +1,169 @@
+//! What an answer says to the browser: which of the session's cookies it sets or removes.
+
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::protocol::config::Config;
+use crate::protocol::cookie::CookieKind;
+use crate::protocol::keys::{Secret, Token};
+use crate::protocol::ticket::{Fresh, KeyTicket, Seen, Tombstone};
+use crate::session::presented::Came;
+
+/// The `Set-Cookie` fields of an answer: at most one for each cookie with the attributes that are
+/// in force.
+#[derive(Default)]
+pub(crate) struct Answer {
+    /// Of cookies that an answer with other attributes has set. They come first: a browser that
+    /// does not know the attribute takes them for ours, which is set or removed after them.
+    twins: Vec<String>,
+    key: Option<String>,
+    seen: Option<String>,
+    fresh: Option<String>,
+}
+
+/// One of them carries a token.
+impl Drop for Answer {
+    fn drop(&mut self) {
+        self.key.zeroize();
+    }
+}
+
+impl Answer {
+    /// Takes the cookies of these kinds from the browser, and where several key cookies came those
+    /// too that other settings have left behind.
+    pub(crate) fn removals(config: &Config, came: Came, [key, seen, fresh]: [bool; 3]) -> Self {
+        let spec = config.cookies();
+        let remove = |here: bool, kind| here.then(|| spec.remove(kind));
+        Self {
+            twins: twins(config, came, [key, seen, fresh], &[]),
+            key: remove(key, CookieKind::Key),
+            seen: remove(seen, CookieKind::Seen),
+            fresh: remove(fresh, CookieKind::Fresh),
+        }
+    }
+
+    /// The fields, in the order in which they are sent.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &String> {
+        let own = [&self.key, &self.seen, &self.fresh];
+        self.twins.iter().chain(own.into_iter().flatten())
+    }
+
+    /// True where it sets or removes a cookie.
+    pub(crate) fn has_cookie(&self) -> bool {
+        self.key.is_some() || self.seen.is_some() || self.fresh.is_some()
+    }
+
+    /// True where it tells of a save, or removes what an earlier answer has told.
+    pub(crate) fn has_fresh(&self) -> bool {
+        self.fresh.is_some()
+    }
+
+    /// Gives the browser the key cookie of `ticket`.
+    pub(crate) fn set_key(
+        &mut self,
+        config: &Config,
+        secret: &Secret,
+        ticket: &KeyTicket,
+        ends_with_browser: bool,
+        now: i64,
+    ) {
+        let spec = config.cookies();
+        let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
+        let left = seconds_until(ticket.end(config.age()), now);
+        let max_age = (!ends_with_browser).then_some(left);
+        self.key = Some(spec.set(CookieKind::Key, &value, max_age));
+    }
+
+    /// Takes what came beside our cookies from the browser: a login leaves no other session there.
+    pub(crate) fn remove_twins(&mut self, config: &Config, came: Came) {
+        self.twins = twins(config, came, [came.key, came.seen, came.fresh], &[]);
+    }
+
+    /// Tells the browser what was saved.
+    pub(crate) fn set_fresh(
+        &mut self,
+        config: &Config,
+        secret: &Secret,
+        token: &Token,
+        fresh: &Fresh,
+    ) {
+        let spec = config.cookies();
+        let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), token);
+        let window = config.settings().window();
+        self.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
+    }
+
+    /// Tells the browser that it was here at `at`: the idle time begins again.
+    pub(crate) fn set_seen(
+        &mut self,
+        config: &Config,
+        secret: &Secret,
+        ticket: &KeyTicket,
+        ends_with_browser: bool,
+        at: i64,
+    ) {
+        let spec = config.cookies();
+        let name = spec.names().get(CookieKind::Seen);
+        let value = Seen { at }.encode(secret, name, &ticket.token);
+        let left = seconds_until(ticket.end(config.age()), at);
+        let max_age = (!ends_with_browser).then_some(left);
+        self.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
+    }
+
+    /// Leaves a tombstone for each of these logouts, in a cookie of its own, ours or a twin. False
+    /// where there are more of them than the browser has key cookies; nothing is changed then.
+    pub(crate) fn leave_tombstones(
+        &mut self,
+        config: &Config,
+        came: Came,
+        stones: &[Tombstone],
+        now: i64,
+    ) -> bool {
+        let spec = config.cookies();
+        let name = spec.names().get(CookieKind::Key);
+        let values: Vec<(String, u32)> = stones
+            .iter()
+            .filter_map(|stone| {
+                let secret = config.ring().find(stone.secret)?;
+                Some((
+                    stone.encode(secret, name),
+                    seconds_until(stone.hard_end, now),
+                ))
+            })
+            .collect();
+        let places = match came.several {
+            true => 1 + spec.twin_count(),
+            false => 1,
+        };
+        if values.len() > places {
+            return false;
+        }
+        if let Some(((own, age), others)) = values.split_first() {
+            let here = [true, self.seen.is_some(), self.fresh.is_some()];
+            self.twins = twins(config, came, here, others);
+            self.key = Some(spec.set(CookieKind::Key, own, Some(*age)));
+        }
+        true
+    }
+}
+
+/// The fields that take the twins of these kinds from a browser that sent several key cookies;
+/// the first twins of the key cookie get `values` instead.
+fn twins(config: &Config, came: Came, here: [bool; 3], values: &[(String, u32)]) -> Vec<String> {
+    if !came.several {
+        return Vec::new();
+    }
+    let spec = config.cookies();
+    let kinds = CookieKind::ALL.into_iter().zip(here);
+    kinds
+        .filter(|(_, here)| *here)
+        .flat_map(|(kind, _)| match kind {
+            CookieKind::Key => spec.twins(kind, values),
+            CookieKind::Seen | CookieKind::Fresh => spec.twins(kind, &[]),
+        })
+        .collect()
+}
+
+/// Whole seconds until `end`, rounded up: the browser never forgets first.
+fn seconds_until(end: i64, now: i64) -> u32 {
+    u32::try_from(end.saturating_sub(now).max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
+}
