@@ -724,3 +724,6 @@ export class MemoryConnector implements SessionConnector {
  * elsewhere, give it the `WebAssembly.Module` of `edge-session/session.wasm`.
  */
 export function init(module: object): void;
+
+// What has no `export` above is no part of the interface; without this line all of it would be.
+export {};

@@ -3,6 +3,8 @@
 
 import { Sessions, SessionStore, type Shape } from "edge-session";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
+// @ts-expect-error what the types are made of is not exported
+import type { Dictionary } from "edge-session";
 import { Hono } from "hono";
 import type { JSONArray, JSONObject, JSONValue } from "hono/utils/types";
 
