@@ -1,0 +1,167 @@
+//! The records of sessions: what was read, what is being put and what has become of it.
+
+use crate::protocol::keys::SessionKey;
+use crate::protocol::record::Envelope;
+use crate::protocol::version::Version;
+
+use super::Memory;
+use super::record::{FLIGHT, FLIGHTS, Flight, Remembered};
+
+impl Memory {
+    /// What is remembered of the record of `key`, no older than `age` milliseconds.
+    pub(crate) fn recall(&self, key: &SessionKey, now: i64, age: i64) -> Remembered {
+        let key = self.of(*key);
+        self.with(|state| {
+            let Some(session) = state.sessions.get(&key) else {
+                return Remembered::default();
+            };
+            if now.saturating_sub(session.at) > age {
+                state.forget(&key);
+                return Remembered::default();
+            }
+            let flights = session.flights.iter();
+            let flying = flights.filter(|flight| now < flight.deadline);
+            Remembered {
+                settled: session.settled.clone(),
+                awaited: flying.clone().any(|flight| !flight.timed_out),
+                flying: flying.map(|flight| flight.envelope.clone()).collect(),
+                markers_read_at: session.markers_read_at,
+                at_risk: session.is_at_risk(now),
+            }
+        })
+    }
+
+    /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
+    /// nothing of the time since.
+    pub(crate) fn read(&self, key: &SessionKey, envelope: &Envelope, asked_at: i64, now: i64) {
+        self.change(key, now, |session| {
+            session.settle(envelope, self.horizon(now));
+            session.markers_read_at = session.markers_read_at.max(Some(asked_at));
+        });
+    }
+
+    /// Remembers a record whose put is about to begin.
+    pub(crate) fn fly(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+        let deadline = now.saturating_add(FLIGHT);
+        self.change(key, now, |session| {
+            if mutant!(one_flight_at_a_time) {
+                session.flights.clear();
+            }
+            if session.flights.len() >= FLIGHTS {
+                session.flights.remove(0);
+            }
+            session.flights.push(Flight {
+                envelope: envelope.clone(),
+                deadline,
+                timed_out: false,
+                alone: session.flights.is_empty(),
+            });
+        });
+    }
+
+    /// The put of `envelope` was acknowledged. True where it lacks something that was put
+    /// meanwhile: the store may have taken the two in either order.
+    pub(crate) fn landed(&self, key: &SessionKey, envelope: &Envelope, now: i64) -> bool {
+        let horizon = self.horizon(now);
+        self.change(key, now, |session| {
+            session.end_flight(envelope.version, true);
+            let overtaken = session.knows_more_than(envelope, horizon);
+            session.settle(envelope, horizon);
+            session.unsure |= overtaken;
+            overtaken
+        })
+    }
+
+    /// A put of all that was known was acknowledged, which began while no other was under way.
+    /// Unless one has begun or landed since, the store holds it.
+    pub(crate) fn landed_alone(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+        self.change(key, now, |session| {
+            let horizon = self.horizon(now);
+            session.end_flight(envelope.version, true);
+            session.unsure = session.knows_more_than(envelope, horizon);
+            session.settle(envelope, horizon);
+        });
+    }
+
+    /// True where the store holds all that is settled here, as far as this isolate can know.
+    pub(crate) fn is_sure(&self, key: &SessionKey) -> bool {
+        self.with(|state| {
+            let session = state.sessions.get(&self.of(*key));
+            session.is_none_or(|session| !session.unsure)
+        })
+    }
+
+    /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
+    pub(crate) fn grounded(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+        self.change(key, now, |session| {
+            session.end_flight(envelope.version, false);
+            session.settle(envelope, self.horizon(now));
+            session.unsure = true;
+        });
+    }
+
+    /// The put of `version` failed. It may have been applied all the same: the next load asks.
+    pub(crate) fn crashed(&self, key: &SessionKey, version: Version, now: i64) {
+        if mutant!(flight_never_withdrawn) {
+            return;
+        }
+        self.change(key, now, |session| {
+            session.end_flight(version, false);
+            session.markers_read_at = None;
+        });
+    }
+
+    /// The put of `version` was not answered in time. It may still arrive, on top of what was put
+    /// since: it stays under way, for other saves to join, until it is too old, and loads ask the
+    /// store until `until`.
+    pub(crate) fn put_timed_out(&self, key: &SessionKey, version: Version, now: i64, until: i64) {
+        self.change(key, now, |session| {
+            let mut flights = session.flights.iter_mut();
+            if let Some(flight) = flights.find(|flight| flight.envelope.version == version) {
+                flight.timed_out = true;
+            }
+            session.at_risk_until = session.at_risk_until.max(Some(until));
+            session.markers_read_at = None;
+        });
+    }
+
+    /// The store shows `version`: where that put had timed out, it has arrived.
+    pub(crate) fn arrived(&self, key: &SessionKey, version: Version) {
+        self.with(|state| {
+            if let Some(session) = state.sessions.get_mut(&self.of(*key)) {
+                let flights = &mut session.flights;
+                flights.retain(|it| !(it.timed_out && it.envelope.version == version));
+            }
+        });
+    }
+
+    /// True where a put that timed out may replace what is settled.
+    pub(crate) fn is_at_risk(&self, key: &SessionKey, now: i64) -> bool {
+        self.with(|state| {
+            let session = state.sessions.get(&self.of(*key));
+            session.is_some_and(|session| session.is_at_risk(now))
+        })
+    }
+
+    /// True for the one request that is to put the record again when the store takes the next
+    /// write; the others leave it to that one, for as long as it may take.
+    pub(crate) fn claim_put_again(&self, key: &SessionKey, now: i64) -> bool {
+        self.change(key, now, |session| {
+            let claimed = session.put_again_until.is_some_and(|until| now < until);
+            if !claimed {
+                session.put_again_until = Some(now.saturating_add(FLIGHT));
+            }
+            !claimed
+        })
+    }
+
+    /// The request that claimed it is done.
+    pub(crate) fn release_put_again(&self, key: &SessionKey, now: i64) {
+        self.change(key, now, |session| session.put_again_until = None);
+    }
+
+    /// Forgets the record of `key`.
+    pub(crate) fn forget(&self, key: &SessionKey) {
+        self.with(|state| state.forget(&self.of(*key)));
+    }
+}

@@ -1,0 +1,261 @@
+use super::*;
+use crate::protocol::record::Envelope;
+use crate::protocol::version::Version;
+
+fn envelope(counter: u32) -> Envelope {
+    let mut envelope = Envelope::begin(0, 1_000_000);
+    envelope.version = Version {
+        counter,
+        writer: counter,
+    };
+    envelope.data.values.set(&format!("k{counter}"), "1".into());
+    envelope.data.settle(envelope.version, 0);
+    envelope
+}
+
+fn key(number: u8) -> SessionKey {
+    let [lineage, derived] = [Id([number; 16]); 2];
+    SessionKey {
+        owner: None,
+        lineage,
+        derived,
+    }
+}
+
+/// Sessions and bytes of records that are remembered.
+fn size(memory: &Memory) -> (usize, usize) {
+    memory.with(|state| (state.sessions.slots.len(), state.bytes))
+}
+
+fn memory() -> Memory {
+    Isolate::new().memory("test", "", 1_000)
+}
+
+#[test]
+fn a_record_in_flight_is_for_saves_until_it_lands() {
+    let memory = memory();
+    memory.fly(&key(1), &envelope(1), 0);
+    let recalled = memory.recall(&key(1), 0, 1_000);
+    assert!(recalled.settled.is_none() && recalled.flying.len() == 1);
+    assert!(!memory.landed(&key(1), &envelope(1), 5));
+    let recalled = memory.recall(&key(1), 5, 1_000);
+    assert!(recalled.settled.is_some() && recalled.flying.is_empty());
+    assert_eq!(recalled.markers_read_at, None);
+}
+
+#[test]
+fn a_put_that_failed_or_never_ended_is_taken_out() {
+    let memory = memory();
+    memory.fly(&key(1), &envelope(1), 0);
+    memory.crashed(&key(1), envelope(1).version, 1);
+    assert!(memory.recall(&key(1), 1, 1_000).flying.is_empty());
+    memory.fly(&key(1), &envelope(2), 1);
+    assert_eq!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.len(), 1);
+    assert!(
+        memory
+            .recall(&key(1), 1 + FLIGHT, i64::MAX)
+            .flying
+            .is_empty()
+    );
+}
+
+#[test]
+fn an_overtaken_put_is_noticed() {
+    let memory = memory();
+    let newer = envelope(2).join(envelope(1));
+    memory.fly(&key(1), &envelope(1), 0);
+    memory.fly(&key(1), &newer, 0);
+    assert!(memory.landed(&key(1), &envelope(1), 1));
+    assert_eq!(memory.recall(&key(1), 1, 1_000).flying.len(), 1);
+    assert!(!memory.landed(&key(1), &newer, 1));
+}
+
+#[test]
+fn puts_are_known_side_by_side_and_their_number_is_bounded() {
+    let memory = memory();
+    for n in 1..=3 {
+        memory.fly(&key(1), &envelope(n), 0);
+    }
+    memory.crashed(&key(1), envelope(2).version, 1);
+    let versions = || {
+        let flying = memory.recall(&key(1), 1, 1_000).flying;
+        let counters = flying.iter().map(|envelope| envelope.version.counter);
+        counters.collect::<Vec<_>>()
+    };
+    assert_eq!(versions(), [1, 3]);
+    for n in 4..=20 {
+        memory.fly(&key(1), &envelope(n), 1);
+    }
+    assert_eq!(versions(), (13..=20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_put_that_lacks_what_another_wrote_is_noticed_whichever_is_newer() {
+    for (first, second) in [(1, 2), (2, 1)] {
+        let memory = memory();
+        memory.fly(&key(1), &envelope(first), 0);
+        memory.fly(&key(1), &envelope(second), 0);
+        memory.landed(&key(1), &envelope(first), 1);
+        assert!(memory.landed(&key(1), &envelope(second), 2));
+        assert!(!memory.is_sure(&key(1)));
+        let settled = memory.recall(&key(1), 2, 1_000).settled.unwrap();
+        memory.landed_alone(&key(1), &settled, 3);
+        assert!(memory.is_sure(&key(1)));
+    }
+}
+
+#[test]
+fn removed_keys_are_forgotten_when_their_time_is_over() {
+    let memory = memory();
+    for n in 1..=100 {
+        let now = i64::from(n) * 100;
+        let mut envelope = envelope(n);
+        let gone = format!("k{n}");
+        envelope.data.values.remove(&gone, now);
+        envelope.data.settle(envelope.version, 0);
+        memory.read(&key(1), &envelope, now, now);
+    }
+    let settled = memory.recall(&key(1), 10_000, 1_000).settled.unwrap();
+    assert_eq!(settled.data.values.settled().count(), 11);
+}
+
+#[test]
+fn one_request_puts_again_for_all_and_not_for_ever() {
+    let memory = memory();
+    assert!(memory.claim_put_again(&key(1), 0));
+    assert!(!memory.claim_put_again(&key(1), FLIGHT - 1));
+    assert!(memory.claim_put_again(&key(1), FLIGHT));
+    memory.release_put_again(&key(1), FLIGHT + 1);
+    assert!(memory.claim_put_again(&key(1), FLIGHT + 1));
+}
+
+#[test]
+fn namespaces_and_prefixes_do_not_mix() {
+    let isolate = Isolate::new();
+    isolate.memory("a", "", 0).read(&key(1), &envelope(1), 0, 0);
+    for other in [isolate.memory("b", "", 0), isolate.memory("a", "x", 0)] {
+        assert!(other.recall(&key(1), 0, 1_000).settled.is_none());
+    }
+    assert!(
+        isolate
+            .memory("a", "", 0)
+            .recall(&key(1), 0, 1_000)
+            .settled
+            .is_some()
+    );
+}
+
+#[test]
+fn memory_is_bounded_and_what_was_used_last_stays() {
+    let memory = memory();
+    let mut big = envelope(1);
+    big.data
+        .values
+        .set("big", format!("\"{}\"", "x".repeat(100_000)).into());
+    big.data.settle(big.version, 0);
+    for n in 0..200 {
+        memory.read(&key(n), &big, 0, 0);
+        memory.recall(&key(0), 0, 1_000);
+    }
+    let (sessions, bytes) = size(&memory);
+    assert!(
+        bytes <= RECORD_BYTES && (30..50).contains(&sessions),
+        "{sessions} {bytes}"
+    );
+    assert!(memory.recall(&key(0), 0, 1_000).settled.is_some());
+    assert!(memory.recall(&key(1), 0, 1_000).settled.is_none());
+}
+
+#[test]
+fn records_are_bounded_in_number_and_their_table_does_not_grow() {
+    let memory = memory();
+    let small = Envelope::begin(0, 1_000_000);
+    let mut ids = (0u64..).map(|n| {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        SessionKey {
+            owner: None,
+            lineage: Id(id),
+            derived: Id(id),
+        }
+    });
+    let room = || memory.with(|state| state.sessions.index.capacity());
+    let mut fill = |count| {
+        for key in ids.by_ref().take(count) {
+            memory.read(&key, &small, 0, 0);
+            assert!(size(&memory).0 <= RECORDS);
+        }
+    };
+    fill(RECORDS);
+    let full = room();
+    fill(2 * RECORDS);
+    assert_eq!(room(), full);
+}
+
+#[test]
+fn prefixes_are_bounded_in_number_and_what_is_in_use_stays() {
+    let isolate = Isolate::new();
+    let memory = |n: usize| isolate.memory("a", &format!("tenant-{n}."), 0);
+    let in_use = memory(0);
+    for n in 0..10 * SCOPES {
+        memory(n).read(&key(1), &envelope(1), 0, 0);
+        memory(n).note_marker(Dead::Key(Id([1; 16])), Marker::revoked(0), 9);
+        memory(n).note_owner(
+            Id([1; 16]),
+            OwnerMarker {
+                at: 0,
+                except: Vec::new(),
+            },
+            9,
+        );
+    }
+    assert!(in_use.recall(&key(1), 0, 1_000).settled.is_some());
+    let (sessions, bytes) = size(&in_use);
+    assert!((SCOPES / 2..=SCOPES).contains(&sessions), "{sessions}");
+    let (scopes, markers, owners) = in_use.with(|state| {
+        let [markers, owners] = [state.markers.slots.len(), state.owners.slots.len()];
+        (state.scopes.len(), markers, owners)
+    });
+    assert_eq!((scopes, markers, owners), (sessions, sessions, sessions));
+    assert_eq!(isolate.stats().table_bytes, bytes as u64);
+    // What goes and comes again begins anew.
+    assert!(memory(1).recall(&key(1), 0, 1_000).settled.is_none());
+}
+
+#[test]
+fn what_counts_apart_shares_the_bounds_and_nothing_else() {
+    let isolate = Isolate::new();
+    let (one, other) = (isolate.apart(), isolate.apart());
+    one.memory("", "", 0).read(&key(1), &envelope(1), 0, 0);
+    let there = other.memory("", "", 0);
+    assert!(there.recall(&key(1), 0, 1_000).settled.is_none());
+    let held = [&one, &other, &isolate].map(|it| it.stats().table_entries);
+    assert_eq!(held, [1, 0, 0]);
+    let small = Envelope::begin(0, 1_000_000);
+    for n in 0..2 * RECORDS {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_be_bytes());
+        let [lineage, derived] = [Id(id); 2];
+        let owner = None;
+        let key = SessionKey {
+            owner,
+            lineage,
+            derived,
+        };
+        there.read(&key, &small, 0, 0);
+    }
+    assert!(size(&there).0 <= RECORDS);
+    assert_eq!(one.stats().table_entries, 0, "used longest ago");
+}
+
+#[test]
+fn markers_are_kept_for_their_time() {
+    let memory = memory();
+    memory.note_marker(Dead::Key(Id([1; 16])), Marker::rotated(5), 100);
+    memory.note_marker(Dead::Key(Id([1; 16])), Marker::revoked(9), 50);
+    assert_eq!(
+        memory.marker(Dead::Key(Id([1; 16])), 99),
+        Some(Marker::revoked(9))
+    );
+    assert_eq!(memory.marker(Dead::Key(Id([1; 16])), 100), None);
+}
