@@ -312,15 +312,19 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   bind(owner: string, options?: { keep?: boolean }): void;
   /**
-   * A token for this session's forms, other text in each call.
+   * A token for the forms of this page, other text in each call. It makes no session, changes none
+   * and asks no storage, and it is given under every outcome; a page without a session gets a cookie
+   * with it that names nothing. Ask for it after `bind`, `cycleKey` or `create` where the request
+   * calls one of them. `invalid_value` where the request came from another site and the browser may
+   * have withheld its cookies: answer it with a redirect to the page that shows the form.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```
    */
   csrfToken(): string;
   /**
-   * Refuses with `invalid_value` a token that is not this session's. It takes what a form's field or
-   * a header gave: `null` or a file is refused like a wrong text.
+   * Refuses with `invalid_value` a token that is not this browser's, or one from before a login. It
+   * takes what a form's field or a header gave: `null` or a file is refused like a wrong text.
    * ```js
    * session.verifyCsrf((await request.formData()).get("csrf"));
    * ```

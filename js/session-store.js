@@ -310,15 +310,20 @@ export class SessionStore {
   }
 
   csrfToken() {
-    this.#read();
-    if (this.#steps > 1) throw busy("csrfToken");
-    return this.#take(this.#begin({ op: "csrf" }, this.#steps > 0 ? "" : this.#changes()));
+    return this.#form("csrfToken", { op: "csrf" });
   }
 
   verifyCsrf(token) {
-    this.#read();
-    if (this.#steps > 1) throw busy("verifyCsrf");
-    this.#take(this.#begin({ op: "verify", token: String(token) }));
+    this.#form("verifyCsrf", { op: "verify", token: String(token) });
+  }
+
+  /** What is about a form, which can be shown and sent though the session itself cannot be read. */
+  #form(method, operation) {
+    this.#accessed = true;
+    const { hides } = this.#known;
+    if (!this.#isCommitted && hides?.code === "not_loaded") throw this.#refused(hides);
+    if (this.#steps > 1) throw busy(method);
+    return this.#take(this.#begin(operation));
   }
 
   // --- intents ---------------------------------------------------------------------------------

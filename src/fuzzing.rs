@@ -5,6 +5,7 @@
 use crate::protocol::cookie::{
     self, CookieAttributes, CookieKind, CookieLimits, CookieSpec, SameSite,
 };
+use crate::protocol::form::Form;
 use crate::protocol::json;
 use crate::protocol::keys::{Purpose, Ring, Secret, SecretRing, Token};
 use crate::protocol::record::Envelope;
@@ -22,6 +23,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("key_cookie", key_cookie),
     ("seen_cookie", seen_cookie),
     ("fresh_cookie", fresh_cookie),
+    ("form_cookie", form_cookie),
     ("record", record),
     ("json", json),
     ("settings", settings),
@@ -147,6 +149,19 @@ pub fn fresh_cookie(data: &[u8]) {
         }
         if let Ok(fresh) = Fresh::decode(&text, ring, NAME, &token) {
             assert_eq!(fresh.encode(ring.signer(), NAME, &token), text);
+        }
+    });
+}
+
+/// As [`key_cookie`].
+pub fn form_cookie(data: &[u8]) {
+    RING.with(|ring| {
+        let text = String::from_utf8_lossy(data);
+        assert!(Form::decode(&text, ring, NAME).is_err());
+        let text = sealed(ring.signer(), Purpose::FormCookie, data, &[NAME.as_bytes()]);
+        if let Ok(form) = Form::decode(&text, ring, NAME) {
+            assert_eq!(form.encode(ring.signer(), NAME), text);
+            assert!(form.tag(ring).is_some());
         }
     });
 }

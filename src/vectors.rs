@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::protocol::data::Slot;
 use crate::protocol::expiry::{Idle, OwnLimits};
+use crate::protocol::form::Form;
 use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
 use crate::protocol::record::{Bound, Device, Envelope};
 use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
@@ -331,6 +332,17 @@ fn tags_for_pages_and_logs_are_the_known_ones() {
     let masked: Vec<u8> = tag.iter().zip(mask).map(|(tag, mask)| tag ^ mask).collect();
     let csrf = encode_text(&[&mask[..], &masked].concat());
     assert_eq!(csrf, known("CSRF token"));
+
+    let name = "__Host-session-form";
+    let form = Form::decode(&known("form cookie"), &sample.ring, name)
+        .ok()
+        .unwrap();
+    assert_eq!(form.encode(secret, name), known("form cookie"));
+    let tag = form.tag(&sample.ring).unwrap();
+    let masked: Vec<u8> = tag.iter().zip(mask).map(|(tag, mask)| tag ^ mask).collect();
+    let csrf = encode_text(&[&mask[..], &masked].concat());
+    assert_eq!(csrf, known("CSRF token of the form cookie"));
+
     let event = secret.tag(Purpose::Event, &[&sample.first().lineage.0]);
     assert_eq!(encode_text(&event[..9]), known("session in an event"));
 }

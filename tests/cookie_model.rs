@@ -260,14 +260,14 @@ fn spec(name: &str) -> CookieSpec {
     CookieSpec::new(CookieAttributes { name, ..HOST }).expect("legal")
 }
 
-/// The lists of the three kinds.
-fn find(header: &str, names: &CookieNames) -> [Vec<String>; 3] {
+/// The lists of the four kinds.
+fn find(header: &str, names: &CookieNames) -> [Vec<String>; 4] {
     let found = parse(header, names, HUGE).unwrap_or_default();
     CookieKind::ALL.map(|kind| found.get(kind).iter().map(ToString::to_string).collect())
 }
 
 /// The same, written without regard to speed.
-fn find_slowly(header: &str, names: &CookieNames) -> [Vec<String>; 3] {
+fn find_slowly(header: &str, names: &CookieNames) -> [Vec<String>; 4] {
     CookieKind::ALL.map(|kind| {
         let mut values = BTreeSet::new();
         for pair in header.split(';') {
@@ -290,6 +290,7 @@ fn near_name() -> impl Strategy<Value = String> {
         Just("__Host-id"),
         Just("__Host-id-seen"),
         Just("__Host-id-fresh"),
+        Just("__Host-id-form"),
         Just("__host-id"),
         Just("__HOST-ID"),
         Just("__Host-Http-id"),
@@ -447,12 +448,12 @@ proptest! {
         for text in &after {
             browser.receive(sibling, text);
         }
-        let expected = [vec!["k1".to_owned()], vec!["s1".to_owned()], vec![]];
+        let expected = [vec!["k1".to_owned()], vec!["s1".to_owned()], vec![], vec![]];
         prop_assert_eq!(find(&browser.send(US), spec.names()), expected);
     }
 
     /// Attributes that pass the check are those that a browser keeps, to the letter; setting again
-    /// replaces, removing removes, and the other two cookies stay.
+    /// replaces, removing removes, and the other cookies stay.
     #[test]
     fn what_is_accepted_is_kept_replaced_and_removed(
         name in prop_oneof!["(__(Secure|Host|Http|Host-Http|host|SECURE)-)?[!-~]{0,6}", any::<String>()],
@@ -476,7 +477,7 @@ proptest! {
         for other in CookieKind::ALL {
             browser.receive(url, &spec.set(other, "other", None));
         }
-        prop_assert_eq!(browser.jar.len(), 3, "{:?}", given);
+        prop_assert_eq!(browser.jar.len(), 4, "{:?}", given);
 
         browser.receive(url, &spec.set(kind, "mine", max_age));
         let expected = browser::Cookie {
@@ -491,13 +492,13 @@ proptest! {
             partitioned,
             max_age: max_age.map(|seconds| i64::from(seconds.min(34_560_000))),
         };
-        prop_assert_eq!(browser.jar.len(), 3);
+        prop_assert_eq!(browser.jar.len(), 4);
         prop_assert!(browser.jar.contains(&expected), "{:?}", browser.jar);
         let found = find(&browser.send(url), spec.names());
         prop_assert_eq!(&found[kind as usize], &["mine".to_owned()]);
 
         browser.receive(url, &spec.remove(kind));
-        prop_assert_eq!(browser.jar.len(), 2);
+        prop_assert_eq!(browser.jar.len(), 3);
         prop_assert!(find(&browser.send(url), spec.names())[kind as usize].is_empty());
     }
 

@@ -445,7 +445,7 @@ const STATES: &[(&str, Setup)] = &[
     }),
     ("rejected", || head(format!("{KEY}=forged"))),
     ("header too large", || {
-        head(format!("{KEY}=forged; x={}", "x".repeat(40_000)))
+        head(format!("{KEY}=forged; x={}", "x".repeat(70_000)))
     }),
     ("ambiguous", || {
         let (mut stage, mut both) = (Stage::new(Settings::default()), Vec::new());

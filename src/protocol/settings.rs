@@ -268,9 +268,9 @@ macro_rules! settings {
 }
 
 settings! {
-    /// The key cookie's name; the two others add `-seen` and `-fresh`. A token of RFC 9110, 5.6.2.
-    /// With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite it. Two
-    /// populations of users, each with a cookie name of its own, want two key prefixes, too.
+    /// The key cookie's name; the others add `-seen`, `-fresh` and `-form`. A token of RFC 9110,
+    /// 5.6.2. With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite
+    /// it. Two populations of users, each with a cookie name of its own, want two key prefixes, too.
     "SESSION_COOKIE_NAME" "cookieName" with_cookie_name cookie_name: String
         = "__Host-session", Any;
 
@@ -390,7 +390,7 @@ settings! {
     /// The most pairs of a `Cookie` header that is looked at. A request over it counts as one
     /// without a session.
     "SESSION_MAX_COOKIE_PAIRS" "maxCookiePairs" with_max_cookie_pairs max_cookie_pairs: u32
-        = 200, Range(3, 10_000, "pairs; a session has three");
+        = 200, Range(4, 10_000, "pairs; a session has up to four");
 
     /// Whether console warnings are silenced.
     "SESSION_DISABLE_WARNINGS" "disableWarnings" with_disable_warnings disable_warnings: bool
@@ -881,7 +881,7 @@ mod tests {
             (
                 "SESSION_MAX_COOKIE_PAIRS",
                 |n| Settings::default().with_max_cookie_pairs(n),
-                3,
+                4,
                 10_000,
             ),
         ];

@@ -1,4 +1,4 @@
-//! What the three cookies carry, and how each proves that we wrote it.
+//! What a session's three cookies carry, and how each proves that we wrote it.
 //!
 //! * the **key cookie** says *who*: token, lineage, owner tag, minted-at, hard end; or, after a
 //!   logout that storage could not take, a **tombstone**: owner tag, lineage and derived key, no
@@ -326,7 +326,7 @@ pub(crate) fn end_of(overlay: Option<&str>) -> Option<&[u8]> {
 }
 
 /// The text of `body` with its tag behind it. `context` is authenticated and not carried.
-fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> String {
+pub(super) fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> String {
     let mut body = Zeroizing::new(body);
     let mut fields = Vec::with_capacity(context.len() + 1);
     fields.push(&body[..]);
@@ -337,7 +337,7 @@ fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> 
 }
 
 /// The body of an authentic value, and its tag.
-fn open(
+pub(super) fn open(
     text: &str,
     max: usize,
     ring: &Ring,

@@ -158,7 +158,7 @@ fn twins(config: &Config, came: Came, here: [bool; 3], values: &[(String, u32)])
         .filter(|(_, here)| *here)
         .flat_map(|(kind, _)| match kind {
             CookieKind::Key => spec.twins(kind, values),
-            CookieKind::Seen | CookieKind::Fresh => spec.twins(kind, &[]),
+            CookieKind::Seen | CookieKind::Fresh | CookieKind::Form => spec.twins(kind, &[]),
         })
         .collect()
 }

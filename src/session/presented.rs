@@ -2,8 +2,11 @@
 
 use std::rc::Rc;
 
+use zeroize::Zeroizing;
+
 use crate::protocol::config::Config;
 use crate::protocol::cookie::{self, CookieKind, CookieLimits};
+use crate::protocol::form::Form;
 use crate::protocol::keys::{Secret, SessionKey, Tag, Token, TokenKeys};
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
@@ -151,6 +154,7 @@ pub(crate) struct Came {
     pub(crate) key: bool,
     pub(crate) seen: bool,
     pub(crate) fresh: bool,
+    pub(crate) form: bool,
     /// More than one key cookie: a browser keeps one for each set of attributes.
     pub(crate) several: bool,
 }
@@ -162,8 +166,12 @@ pub(crate) const RIVALS_MAX: usize = 4;
 /// request together have as much
 /// (<https://developers.cloudflare.com/workers/platform/limits/#request-and-response-limits>).
 const WHOLE_HEADER_MAX: usize = 131_072;
-/// Most key cookies of such a header that are looked at: each costs a MAC.
-const WHOLE_KEYS_MAX: usize = 256;
+const WHOLE: CookieLimits = CookieLimits {
+    bytes: WHOLE_HEADER_MAX,
+    pairs: WHOLE_HEADER_MAX,
+};
+/// Most cookies of one kind in such a header that are looked at: each costs a MAC.
+const WHOLE_COOKIES_MAX: usize = 256;
 
 /// What a request presents with proof beside its session: all that a logout has to end.
 #[derive(Default)]
@@ -179,7 +187,14 @@ pub(crate) struct Cookies {
     presented: Presented,
     came: Came,
     beside: Beside,
+    /// The values of form cookies, unread until a form is shown or sent: most requests do neither.
+    forms: Vec<String>,
+    /// A header over its limits, for what is looked for in it all the same.
+    whole: Option<Zeroizing<String>>,
 }
+
+/// Most authentic form cookies of one request that count.
+const FORMS_MAX: usize = 4;
 
 /// What the Cookie header amounts to.
 #[derive(Clone)]
@@ -206,7 +221,34 @@ impl Cookies {
             presented: Presented::Nothing,
             came: Came::default(),
             beside: Beside::default(),
+            forms: Vec::new(),
+            whole: None,
         }
+    }
+
+    /// The authentic form cookies that came, in an order that the header does not decide; of more
+    /// than 4 the first.
+    pub(crate) fn forms(&self, config: &Config) -> Vec<Form> {
+        let names = config.cookies().names();
+        let name = names.get(CookieKind::Form);
+        let read = |value: &str| Form::decode(value, config.ring(), name).ok();
+        match &self.whole {
+            None => {
+                let forms = self.forms.iter().filter_map(|value| read(value));
+                forms.take(FORMS_MAX).collect()
+            }
+            Some(header) => {
+                let found = cookie::parse(header, names, WHOLE).unwrap_or_default();
+                let values = found.get(CookieKind::Form).iter().take(WHOLE_COOKIES_MAX);
+                let forms = values.filter_map(|value| read(value));
+                forms.take(FORMS_MAX).collect()
+            }
+        }
+    }
+
+    /// More than one form cookie came, each of other attributes.
+    pub(crate) fn several_forms(&self) -> bool {
+        self.forms.len() > 1
     }
 
     pub(crate) fn read(header: &str, config: &Config, now: i64, derive: Derive<'_>) -> Self {
@@ -221,9 +263,12 @@ impl Cookies {
                         key: true,
                         seen: true,
                         fresh: true,
+                        form: true,
                         several: true,
                     },
                     beside: Beside::default(),
+                    forms: Vec::new(),
+                    whole: Some(Zeroizing::new(header.to_owned())),
                 };
             }
         };
@@ -231,6 +276,7 @@ impl Cookies {
             key: !found.key.is_empty(),
             seen: !found.seen.is_empty(),
             fresh: !found.fresh.is_empty(),
+            form: !found.form.is_empty(),
             several: found.key.len() > 1,
         };
         let (presented, beside) = Self::judge(&found, config, now, derive);
@@ -238,18 +284,17 @@ impl Cookies {
             presented,
             came,
             beside,
+            forms: found.form.iter().map(ToString::to_string).collect(),
+            whole: None,
         }
     }
 
     /// Looks for what has to be ended in a header over its limits too, which no load does; false
     /// where there is more of it than can be looked at.
-    pub(crate) fn read_whole(
-        &mut self,
-        header: &str,
-        config: &Config,
-        now: i64,
-        derive: Derive<'_>,
-    ) -> bool {
+    pub(crate) fn read_whole(&mut self, config: &Config, now: i64, derive: Derive<'_>) -> bool {
+        let Some(header) = &self.whole else {
+            return true;
+        };
         let beside = Beside::of_whole(header, config, now, derive);
         let whole = beside.is_some();
         self.beside = beside.unwrap_or_default();
@@ -351,12 +396,8 @@ impl Beside {
     /// What a header over its limits has to end: a logout must not pass over it. `None` where
     /// there is more of it than can be looked at.
     fn of_whole(header: &str, config: &Config, now: i64, derive: Derive<'_>) -> Option<Self> {
-        let limits = CookieLimits {
-            bytes: WHOLE_HEADER_MAX,
-            pairs: WHOLE_HEADER_MAX,
-        };
-        let found = cookie::parse(header, config.cookies().names(), limits).ok()?;
-        if found.key.len() > WHOLE_KEYS_MAX {
+        let found = cookie::parse(header, config.cookies().names(), WHOLE).ok()?;
+        if found.key.len() > WHOLE_COOKIES_MAX {
             return None;
         }
         let Proven {

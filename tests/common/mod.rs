@@ -44,6 +44,7 @@ pub const WINDOW: i64 = 102 * SECOND;
 pub const KEY: &str = "__Host-session";
 pub const SEEN: &str = "__Host-session-seen";
 pub const FRESH: &str = "__Host-session-fresh";
+pub const FORM: &str = "__Host-session-form";
 /// What every cookie of the default settings carries besides its age.
 pub const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 

@@ -367,7 +367,7 @@ const STATES = {
     },
   },
   rejected: { first: (stage) => (stage.cookie = `${KEY}=forged`) },
-  "header too large": { first: (stage) => (stage.cookie = `${KEY}=forged; x=${"x".repeat(40_000)}`) },
+  "header too large": { first: (stage) => (stage.cookie = `${KEY}=forged; x=${"x".repeat(70_000)}`) },
   ambiguous: {
     async first(stage) {
       const both = [];

@@ -112,6 +112,12 @@ export class Secret {
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
   }
 
+  /** The same of a form cookie's number, for a page without a session. */
+  formToken(nonce, mask) {
+    const tag = this.tag("form-csrf", nonce);
+    return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
+  }
+
   /** The public session key: the parts that name a record, and a tag over them. */
   sessionKey(key) {
     const tag = this.tag("session-key", key.owner ?? Buffer.alloc(0), key.lineage, key.derived);
@@ -224,6 +230,17 @@ export function openFreshCookie(secret, name, token, value) {
   const opened = { version: reader.version(), savedAt: reader.instant(), unstored: reader.u8() === 1, overlay };
   reader.end();
   return opened;
+}
+
+export function formCookie(secret, name, nonce) {
+  return sealValue(secret, "form", Buffer.concat([Buffer.of(FORMAT), secret.id, nonce]), utf8(name));
+}
+
+export function openFormCookie(secret, name, value) {
+  const reader = openValue(secret, "form", value, utf8(name));
+  const nonce = reader.take(32);
+  reader.end();
+  return nonce;
 }
 
 // --- XChaCha20-Poly1305 (draft-irtf-cfrg-xchacha-03) ---------------------------------------------

@@ -86,6 +86,7 @@ export function vectors() {
     "seen cookie": format.seenCookie(secret, seenName, second, MINTED + 60_000),
     "fresh cookie": format.freshCookie(secret, freshName, second, fresh),
     "fresh cookie, unstored, with overlay": format.freshCookie(secret, freshName, second, { ...fresh, unstored: true, overlay }),
+    "form cookie": format.formCookie(secret, `${NAME}-form`, first),
     "sealed record": overlay,
     "sealed record, empty": format.sealRecord(secret.recordKey(first), nonce, bareName, bare),
     "plain record": format.plainRecord(record),
@@ -99,6 +100,7 @@ export function vectors() {
     "progress, in the second page, one lineage spared": format.progress(MINTED, { cursor: "page 2, é", done: derived, spared: [lineage] }),
     "progress, nothing left": format.progress(0),
     "CSRF token": secret.csrfToken(second, range(0xa0, 16)),
+    "CSRF token of the form cookie": secret.formToken(first, range(0xa0, 16)),
     "session in an event": secret.eventName(lineage),
   };
 }

@@ -218,7 +218,7 @@ test("wire_a_value_of_one_purpose_or_name_is_none_of_another", async () => {
   await reads(format.keyCookie(new format.Secret(`${SECRET}x`, { prefix: "p:" }), COOKIE, opened));
   await reads(format.seenCookie(secret, COOKIE, token, world.now()));
   const body = Buffer.from(key, "base64url").subarray(0, -16);
-  for (const purpose of ["seen", "fresh", "csrf", "event", ""]) {
+  for (const purpose of ["seen", "fresh", "form", "csrf", "form-csrf", "event", ""]) {
     await reads(format.b64(Buffer.concat([body, secret.tag(purpose, body, Buffer.from(COOKIE))])));
   }
   await expectSession(world.fetch("/api/session", { headers: { Cookie: cookie } }), { data: { a: 1 } });

@@ -61,7 +61,8 @@ impl SessionStore {
     /// # });
     /// ```
     pub fn done_headers(&self) -> CommitHeaders {
-        let set_cookie: Vec<String> = self.answer.fields().cloned().collect();
+        let all = self.answer.fields().chain(self.form.fields());
+        let set_cookie: Vec<String> = all.cloned().collect();
         let depends_on_session = !set_cookie.is_empty() || self.accessed();
         CommitHeaders {
             set_cookie,

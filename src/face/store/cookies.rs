@@ -38,13 +38,10 @@ impl SessionStore {
         if !matches!(self.presented(), Presented::TooLarge) {
             return true;
         }
-        let Some(header) = self.cookie_header() else {
-            return true;
-        };
         let (shared, now) = (Rc::clone(&self.shared), self.now());
         let derive = |tag, secret: &_, token: &_| shared.derive(tag, secret, token);
         let cookies = self.cookies.get_mut();
-        cookies.is_none_or(|it| it.read_whole(&header, shared.config(), now, &derive))
+        cookies.is_none_or(|it| it.read_whole(shared.config(), now, &derive))
     }
 
     /// From now on the browser has something else.

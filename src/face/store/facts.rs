@@ -244,6 +244,7 @@ impl SessionStore {
         self.look_at();
         !self.life.is_committed()
             && (self.answer.has_cookie()
+                || self.form.has_cookie()
                 || self.would_save()
                 || self.is_behind()
                 || self.seen_is_due())

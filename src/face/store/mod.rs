@@ -45,6 +45,7 @@ use crate::session::answer::Answer;
 use crate::session::life::Life;
 use crate::session::presented::Cookies;
 
+use csrf::FormAnswer;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 pub(crate) use end::Ending;
 
@@ -81,6 +82,8 @@ pub struct SessionStore {
     /// When the session was loaded, from the store or the isolate's memory.
     loaded_at: i64,
     answer: Answer,
+    /// What the answer says of the form cookie.
+    form: FormAnswer,
     accessed: Accessed,
 }
 
@@ -104,6 +107,7 @@ impl SessionStore {
             read_at: i64::MIN,
             loaded_at: i64::MIN,
             answer: Answer::default(),
+            form: FormAnswer::default(),
             accessed: Accessed::default(),
         }
     }

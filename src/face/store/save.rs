@@ -86,6 +86,9 @@ impl SessionStore {
             self.report(kind, Some(lineage), None);
         }
         self.answer_save(&saved);
+        if owner.is_some() {
+            self.void_forms();
+        }
         if let Life::Open(open) = &mut self.life {
             open.saved(saved.envelope);
         }
@@ -318,7 +321,7 @@ impl SessionStore {
     /// True where no key cookie came and the browser may have one that it did not send (RFC
     /// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
     /// the user out that way.
-    fn cookie_was_withheld(&self) -> bool {
+    pub(super) fn cookie_was_withheld(&self) -> bool {
         use crate::protocol::cookie::SameSite;
         if mutant!(withheld_cookie_overwritten) {
             return false;

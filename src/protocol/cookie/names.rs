@@ -1,10 +1,10 @@
-//! The three cookies and their names.
+//! The four cookies and their names.
 
 /// The only white space that browsers trim off names and values (RFC 6265bis, 5.6): trimming more
 /// would turn a name that a sibling host may set into one that it may not.
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
-/// Which of the session's three cookies.
+/// Which of our four cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CookieKind {
     /// Who: written when a token is minted or cycled.
@@ -13,10 +13,12 @@ pub(crate) enum CookieKind {
     Seen,
     /// What was just saved: written by saves.
     Fresh,
+    /// What the forms of a page without a session are signed by: written by pages that show one.
+    Form,
 }
 
 impl CookieKind {
-    pub(crate) const ALL: [Self; 3] = [Self::Key, Self::Seen, Self::Fresh];
+    pub(crate) const ALL: [Self; 4] = [Self::Key, Self::Seen, Self::Fresh, Self::Form];
 
     /// What this kind adds to the base name.
     const fn suffix(self) -> &'static str {
@@ -24,15 +26,16 @@ impl CookieKind {
             Self::Key => "",
             Self::Seen => "-seen",
             Self::Fresh => "-fresh",
+            Self::Form => "-form",
         }
     }
 }
 
-/// The names of the three cookies: a base name, and the base name with a suffix.
+/// The names of the four cookies: a base name, and the base name with a suffix.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CookieNames {
     /// In the order of [`CookieKind::ALL`].
-    names: [String; 3],
+    names: [String; 4],
 }
 
 impl CookieNames {

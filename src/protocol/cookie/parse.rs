@@ -25,6 +25,7 @@ pub(crate) struct Found<'h> {
     pub(crate) key: Vec<&'h str>,
     pub(crate) seen: Vec<&'h str>,
     pub(crate) fresh: Vec<&'h str>,
+    pub(crate) form: Vec<&'h str>,
 }
 
 impl<'h> Found<'h> {
@@ -34,6 +35,7 @@ impl<'h> Found<'h> {
             CookieKind::Key => &self.key,
             CookieKind::Seen => &self.seen,
             CookieKind::Fresh => &self.fresh,
+            CookieKind::Form => &self.form,
         }
     }
 
@@ -42,6 +44,7 @@ impl<'h> Found<'h> {
             CookieKind::Key => &mut self.key,
             CookieKind::Seen => &mut self.seen,
             CookieKind::Fresh => &mut self.fresh,
+            CookieKind::Form => &mut self.form,
         }
     }
 }
@@ -228,11 +231,13 @@ mod tests {
     fn each_kind_has_its_own_list() {
         let names = names();
         let header = "__Host-id=k; __Host-id-seen=s; __Host-id-fresh=f; __Host-id-seen=t; \
-                      __Host-id-fres=x; __Host-id-freshh=x; __Host-id-=x; __Host-id-SEEN=x";
+                      __Host-id-fres=x; __Host-id-freshh=x; __Host-id-=x; __Host-id-SEEN=x; \
+                      __Host-id-form=o; __Host-id-forms=x";
         let found = parse(header, &names, ROOMY).unwrap_or_default();
         assert_eq!(found.get(CookieKind::Key), ["k"]);
         assert_eq!(found.get(CookieKind::Seen), ["s", "t"]);
         assert_eq!(found.get(CookieKind::Fresh), ["f"]);
+        assert_eq!(found.get(CookieKind::Form), ["o"]);
     }
 
     #[test]

@@ -31,7 +31,9 @@ pub(crate) enum Purpose {
     KeyCookie,
     SeenCookie,
     FreshCookie,
+    FormCookie,
     Csrf,
+    FormToken,
     Event,
     SessionKey,
 }
@@ -42,7 +44,9 @@ impl Purpose {
             Self::KeyCookie => b"key",
             Self::SeenCookie => b"seen",
             Self::FreshCookie => b"fresh",
+            Self::FormCookie => b"form",
             Self::Csrf => b"csrf",
+            Self::FormToken => b"form-csrf",
             Self::Event => b"event",
             Self::SessionKey => b"session-key",
         }
@@ -506,7 +510,9 @@ mod tests {
             Purpose::KeyCookie,
             Purpose::SeenCookie,
             Purpose::FreshCookie,
+            Purpose::FormCookie,
             Purpose::Csrf,
+            Purpose::FormToken,
             Purpose::Event,
             Purpose::SessionKey,
         ];
