@@ -1,7 +1,7 @@
 // The wasm core, once it is there, and what it is called with.
 
 import * as glue from "./glue.js";
-import { SessionError, learnCodes } from "./errors.js";
+import { SessionError, learn } from "./errors.js";
 
 let ready = false;
 
@@ -28,7 +28,7 @@ export function init(module) {
     );
   }
   glue.initSync({ module });
-  learnCodes(JSON.parse(glue.errorCodes()));
+  learn(JSON.parse(glue.errorCodes()), glue.complain);
   forgotten = new FinalizationRegistry(release);
   ready = true;
 }

@@ -3,9 +3,17 @@
 // HTTP status, seconds to retry after, whether it is a refusal: by code, told by the core.
 let codes = {};
 
-export function learnCodes(told) {
+/** The line for the console about a failure; undefined where there was one just now. */
+let complain = (cause) => `edge-session: ${cause}`;
+
+/** What the core tells when it is there. */
+export function learn(told, complaint) {
   codes = told;
+  complain = complaint;
 }
+
+/** Errors whose cause the core has told the console. */
+const told = new WeakSet();
 
 const of = (code) => codes[code] ?? { status: 500 };
 
@@ -26,14 +34,26 @@ export class SessionError extends Error {
     return of(this.code).retryAfter;
   }
 
-  /** This error as a response: `application/problem+json` (RFC 9457). */
+  /**
+   * This error as a response: `application/problem+json` (RFC 9457). One that the application or its
+   * settings are to blame for is told the console too, since nobody else sees it then.
+   */
   toResponse() {
     const { code, status, message, retryAfter } = this;
+    if (status === 500 || (code === "unavailable" && !told.has(this))) {
+      const line = complain(`${code}: ${message}`, Date.now());
+      if (line !== undefined) console.error(line, this);
+    }
     const headers = { "content-type": "application/problem+json", "cache-control": "no-store" };
     if (retryAfter) headers["retry-after"] = String(retryAfter);
     const title = code.replaceAll("_", " ");
     const problem = { type: "about:blank", title, status, detail: message, code };
     return new Response(JSON.stringify(problem), { status, headers });
+  }
+
+  /** The same, by the name under which Hono looks for it. */
+  getResponse() {
+    return this.toResponse();
   }
 }
 
@@ -59,7 +79,31 @@ export function sessionError(code, message, cause) {
 }
 
 /** What the core tells of an error, as one. Of what the store threw it knows the number in `causes`. */
-export const fromCore = ({ code, message, cause }, causes = []) => sessionError(code, message, causes[cause]);
+export function fromCore({ code, message, cause }, causes = []) {
+  const error = sessionError(code, message, causes[cause]);
+  if (cause !== undefined) told.add(error);
+  return error;
+}
+
+/** Errors that are looked at behind one. */
+const MOST_BEHIND = 50;
+
+/** The SessionError that `thrown` is or was caused by, the nearest; undefined where there is none. */
+export function sessionErrorIn(thrown) {
+  // It grows while it is walked. A set holds what leads back to itself once.
+  const behind = new Set([thrown]);
+  try {
+    for (const one of behind) {
+      if (one instanceof SessionError) return one;
+      if (typeof one !== "object" || one === null || behind.size > MOST_BEHIND) continue;
+      behind.add(one.cause);
+      if (one instanceof AggregateError) for (const each of one.errors) behind.add(each);
+    }
+  } catch {
+    // A getter of an exotic error may itself throw: it is not one of ours.
+  }
+  return undefined;
+}
 
 /** Refuses what is no user id: text that the core would read as other text, too. */
 export function checkOwner(owner) {

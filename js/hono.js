@@ -2,27 +2,66 @@
 
 import { Sessions } from "edge-session";
 
+/** `handle`, with a say in what becomes of an error; and what finds the error of ours behind another. */
+const { run, sessionErrorIn } = Sessions[Symbol.for("edge-session.adapter")];
+
+/** Headers that describe a body: an error that takes its place has its own. */
+const OF_BODY =
+  /^(?:content-(?:type|length|encoding|language|location|disposition|range|digest)|transfer-encoding|etag|last-modified|accept-ranges|location)$/;
+
+/** The request that a context's outermost middleware was given. */
+const requests = new WeakMap();
+
 /**
- * Loads the session of each request into `c.get("session")` and commits it with the response.
+ * Loads the session of each request into `c.get("session")` and commits it with the response, below
+ * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
+ * refuses is an error for `app.onError`.
+ *
  * `options` are those of `new Sessions`, or a function from the context to `Sessions`; without them
  * the environment says it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
  */
 export function sessionMiddleware({ sessions = (c) => Sessions.fromEnv(c.env), lazy = false } = {}) {
   return async (c, next) => {
     const ours = typeof sessions === "function" ? sessions(c) : sessions;
-    const ctx = executionContext(c);
-    const response = await (lazy ? ours.handleLazy : ours.handle).call(ours, c.req.raw, ctx, async (session) => {
+    const handler = async (session) => {
       c.set("session", session);
-      await next();
-      // Hono has turned what a handler threw into a response of its own.
-      if (c.error && session.refusal) throw c.error;
+      try {
+        await next();
+      } catch (thrown) {
+        // Hono answers errors itself, and leaves a response that was thrown to us.
+        if (!(thrown instanceof Response)) throw thrown;
+        c.res = thrown;
+        throw c.res;
+      }
+      // An error of ours behind another is ours, unless the application has answered it.
+      const error = c.error && sessionErrorIn(c.error);
+      if (error && error !== c.error && c.res.status === 500) throw error;
       return c.res;
-    });
-    if (response !== c.res) {
-      c.res = undefined; // or Hono copies headers of the old one onto it
-      c.res = response;
-    }
+    };
+    const refuse = (error, put) => {
+      const headers = new Headers(c.res.headers);
+      for (const name of [...headers.keys()]) if (OF_BODY.test(name)) headers.delete(name);
+      replace(c, put(new Response(null, { headers })));
+      throw error;
+    };
+    const response = await run(ours, requestOf(c), executionContext(c), handler, { loads: !lazy, refuse });
+    if (response !== c.res) replace(c, response);
   };
+}
+
+/** Hono copies the headers of a response onto the one that takes its place, unless there was none. */
+function replace(c, response) {
+  c.res = undefined;
+  c.res = response;
+}
+
+/** What middleware has put in place of the request is the same one, where the same cookies came. */
+function requestOf(c) {
+  const { raw } = c.req;
+  const first = requests.get(c);
+  if (first && first.headers.get("cookie") === raw.headers.get("cookie")) return first;
+  requests.set(c, raw);
+  return raw;
 }
 
 function executionContext(c) {

@@ -35,8 +35,14 @@ export class SessionError extends Error {
   readonly status: number;
   /** Seconds after which trying again makes sense. */
   readonly retryAfter: number | undefined;
-  /** This error as `application/problem+json` (RFC 9457). */
+  /**
+   * This error as `application/problem+json` (RFC 9457). One with the status 500, which the
+   * application or its settings are to blame for, is written to the console too: the first time, and
+   * then at most once a minute.
+   */
   toResponse(): Response;
+  /** As `toResponse`, by the name under which Hono looks for it. */
+  getResponse(): Response;
 }
 
 /** The session's own end has passed: the code `expired`. */
@@ -145,6 +151,8 @@ export interface ContextLike {
   waitUntil(promise: Promise<unknown>): void;
 }
 
+declare const shape: unique symbol;
+
 /**
  * One session in one request: an ordered dictionary of JSON values.
  *
@@ -153,6 +161,8 @@ export interface ContextLike {
  * refused then, the next step says so.
  */
 export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pairs<T>> {
+  /** The shape of the data. It is there for the compiler only: no session has it. */
+  readonly [shape]?: { [K in keyof T]: T[K] };
   /** A session on a connector, opened by a Cookie header or by nothing. */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions, cookieHeader?: string | null);
 
@@ -268,7 +278,10 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   readonly expireAtBrowserClose: boolean;
   /** True where anything of the session was looked at. */
   readonly accessed: boolean;
-  /** What this session refused last: a handler that fails after it is answered with it. */
+  /**
+   * What this session refused last. `handle` answers with a refusal only where it is what the handler
+   * failed with.
+   */
   readonly refusal: SessionError | undefined;
   /** True where a commit would save. Set it to save all the same, or to leave changes unsaved. */
   modified: boolean;
@@ -571,6 +584,13 @@ export class Sessions<T extends Shape<T> = AnyData> {
    *   return new Response(`${session.get("views")}`);
    * });
    * ```
+   * A `Response` that is thrown is an answer: below 400 it is committed and returned like one that is
+   * returned; from 400 on the changes are dropped. A `SessionError` that is thrown, or that is behind
+   * what is thrown (`cause`, the `errors` of an `AggregateError`), is answered with its own status,
+   * and the changes are dropped. Any other error comes out as it is.
+   *
+   * Inside another handler of the same request object, with the same configuration, `handler` gets the
+   * session of that one, and the outermost `handle` commits. A copy of a request is another request.
    */
   handle<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
@@ -634,20 +654,22 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * Ends one session of a user. Another's key is `not_found`, and so is a text that is no session
    * key or whose parts do not belong together; nothing is read or written for it.
    * ```js
-   * if (session.owner !== null) await sessions.revoke(session.owner, devices[1].key);
+   * if (session.owner !== null) await sessions.revoke(session.owner, devices[1].key, { ctx });
    * ```
+   * With `ctx` the writes are carried to their end though the browser goes away.
    */
-  revoke(owner: string, key: string): Promise<void>;
+  revoke(owner: string, key: string, options?: { ctx?: ContextLike | null }): Promise<void>;
   /**
    * Ends every session of a user, but for that of the session key `except`. An `except` that is not
    * a session key of this user is `not_found`, and nothing is ended. Where the operations of one
    * invocation do not suffice, it rejects with `quota`: all the sessions have ended by then, and a
    * call in another request goes on with their markers from where it stopped.
    * ```js
-   * if (session.owner !== null) await sessions.revokeAll(session.owner, { except: session.sessionKey });
+   * if (session.owner !== null) await sessions.revokeAll(session.owner, { except: session.sessionKey, ctx });
    * ```
+   * With `ctx` the writes are carried to their end though the browser goes away.
    */
-  revokeAll(owner: string, options?: { except?: string | null }): Promise<void>;
+  revokeAll(owner: string, options?: { except?: string | null; ctx?: ContextLike | null }): Promise<void>;
 }
 
 /** The part of a Workers KV namespace that is used. */

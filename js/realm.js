@@ -83,6 +83,8 @@ class Core {
 
 /** One configuration of sessions on one connector. */
 class Realm {
+  /** The session of each request that a handler is under way for. */
+  underWay = new WeakMap();
   #kept;
   #make;
   #listed;

@@ -719,12 +719,24 @@ export class SessionStore {
         return session.#soon(() => session.#commit(status, context ?? session.#context));
       },
 
-      /** The headers for what was done already, where the commit failed. */
-      done: (session) => (session.#steps > 0 ? session.#queue(() => session.#headers()) : session.#headers()),
+      /** The headers for what was done already, where nothing is committed. */
+      async done(session) {
+        if (session.#steps > 0) await session.#last.then(nothing, nothing);
+        return session.#headers();
+      },
+
+      /** True for a session that this request presents. One that nobody has looked at yet is. */
+      isOf: (session, request) =>
+        session.#cookie === undefined || session.#cookie === (request.headers?.get("cookie") ?? null),
+
+      /** An inner handler of the same request brings its context along. */
+      join(session, context) {
+        session.#context ??= context;
+      },
 
       release: (session) => session.#release(),
-      warn: (session, message) => {
-        if (!session.#realm.disableWarnings) console.warn(`edge-session: ${message}`);
+      warn: (session, message, ...more) => {
+        if (!session.#realm.disableWarnings) console.warn(`edge-session: ${message}`, ...more);
       },
     };
   }

@@ -1,11 +1,20 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
 import { vary } from "./core.js";
-import { checkOwner, isRefusal, sessionError } from "./errors.js";
+import { checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
 import { realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
 const BY_REALM = Symbol("realm");
+
+/**
+ * Where the adapters of this package find what is not public. They import its public entry alone, so
+ * that there is one copy of everything however it is bundled.
+ */
+const ADAPTER = Symbol.for("edge-session.adapter");
+
+/** What `handle` makes of an error that is its own: `put` puts the session's headers on a response. */
+const toProblem = (error, put) => put(error.toResponse());
 
 /** The sessions of a Worker: a KV namespace or a connector, secrets and settings. */
 export class Sessions {
@@ -34,14 +43,17 @@ export class Sessions {
     return this.#realm.stalenessBound;
   }
 
-  /** Loads the session of `request`, runs `handler` whatever was found, and commits. */
+  /**
+   * Loads the session of `request`, runs `handler` whatever was found, and commits. Inside another
+   * handler of the same request it is that one's session, and the outermost commits.
+   */
   handle(request, ctx, handler) {
-    return this.#run(request, ctx, handler, true);
+    return this.#run(request, ctx, handler);
   }
 
   /** As `handle`, with a session that is not loaded: untouched, it costs no storage operation. */
   handleLazy(request, ctx, handler) {
-    return this.#run(request, ctx, handler, false);
+    return this.#run(request, ctx, handler, { loads: false });
   }
 
   /** The session that `request`, or a Cookie header, presents: unloaded, no I/O. */
@@ -84,14 +96,14 @@ export class Sessions {
   }
 
   /** Ends one session of a user. */
-  async revoke(owner, key) {
-    await this.#realm.ask({ op: "revoke", owner: checkOwner(owner), key: String(key) });
+  async revoke(owner, key, { ctx } = {}) {
+    await this.#realm.ask({ op: "revoke", owner: checkOwner(owner), key: String(key) }, ctx);
   }
 
   /** Ends every session of a user, but for that of the session key `except`. */
-  async revokeAll(owner, { except } = {}) {
+  async revokeAll(owner, { except, ctx } = {}) {
     const spared = except === undefined || except === null ? undefined : String(except);
-    await this.#realm.ask({ op: "revokeAll", owner: checkOwner(owner), except: spared });
+    await this.#realm.ask({ op: "revokeAll", owner: checkOwner(owner), except: spared }, ctx);
   }
 
   #attach(request, context) {
@@ -112,8 +124,22 @@ export class Sessions {
     }
   }
 
-  async #run(request, ctx, handler, loads) {
+  async #run(request, ctx, handler, { loads = true, refuse = toProblem } = {}) {
+    const { underWay } = this.#realm;
+    const outer = underWay.get(request);
+    if (outer && internals.isOf(outer, request)) {
+      // What this handler throws is for the outermost to answer, which drops the changes then.
+      internals.join(outer, ctx);
+      if (loads) await internals.load(outer);
+      return checkResponse(await handler(outer, request));
+    }
     const session = this.#attach(request, ctx);
+    const isShared = typeof request === "object" && request !== null;
+    if (isShared) underWay.set(request, session);
+    const drop = async (error) => {
+      const done = await internals.done(session);
+      return refuse(error, (response) => this.#withHeaders(response, done));
+    };
     try {
       if (loads) {
         const loading = internals.load(session);
@@ -121,26 +147,43 @@ export class Sessions {
       }
       let response;
       try {
-        response = await handler(session, request);
-      } catch (error) {
-        // What failed after the session refused is answered with the refusal.
-        if (!session.refusal) throw error;
-        return this.#withHeaders(session.refusal.toResponse(), await internals.done(session));
+        response = checkResponse(await handler(session, request));
+      } catch (thrown) {
+        if (isResponse(thrown)) {
+          // A redirect is an answer like one that is returned; an error page saves nothing.
+          if (thrown.status >= 400) return this.#withHeaders(thrown, await internals.done(session));
+          response = thrown;
+        } else {
+          const error = sessionErrorIn(thrown);
+          if (!error) throw thrown;
+          if (error !== thrown) internals.warn(session, `answered with ${error.code}, which is behind this error:`, thrown);
+          return await drop(error);
+        }
       }
-      if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
       let headers;
       try {
         headers = internals.commit(session, response.status);
         if (headers instanceof Promise) headers = await headers;
       } catch (error) {
-        if (typeof error?.toResponse !== "function") throw error;
-        if (!isRefusal(error)) internals.warn(session, `the session could not be saved: ${error.message}`);
-        return this.#withHeaders(error.toResponse(), await internals.done(session));
+        if (!sessionErrorIn(error)) throw error;
+        if (!isRefusal(error) && !error.cause) internals.warn(session, `the session could not be saved: ${error.message}`);
+        return await drop(error);
       }
       return this.#withHeaders(response, headers);
     } finally {
+      if (isShared) {
+        if (outer) underWay.set(request, outer);
+        else underWay.delete(request);
+      }
       internals.release(session);
     }
+  }
+
+  static {
+    this[ADAPTER] = {
+      run: (sessions, ...rest) => sessions.#run(...rest),
+      sessionErrorIn,
+    };
   }
 
   /** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
@@ -170,4 +213,19 @@ export class Sessions {
     const merged = existing === null ? "Cookie" : vary(existing);
     if (merged !== undefined) headers.set("vary", merged);
   }
+}
+
+function checkResponse(response) {
+  if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
+  return response;
+}
+
+/**
+ * True for a response that was thrown, of another realm or a framework's own too. The error of an HTTP
+ * client may look like one, and is none.
+ */
+function isResponse(thrown) {
+  if (thrown instanceof Response) return true;
+  if (Object.prototype.toString.call(thrown) === "[object Error]" || thrown instanceof Error) return false;
+  return Number.isInteger(thrown?.status) && typeof thrown.headers?.append === "function";
 }

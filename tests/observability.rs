@@ -90,6 +90,55 @@ fn server_timing_is_the_time_that_was_waited_pauses_included() {
 }
 
 #[test]
+fn a_store_that_fails_leaves_a_line_on_the_console_and_then_one_a_minute() {
+    let world = timed();
+    let jar = world.visitor();
+    let fail = || {
+        world
+            .store
+            .fail(Kind::Read, 3, ConnectorErrorKind::Unavailable);
+        let mut session = world.open(&jar);
+        assert!(session.get::<i32>("a").is_err());
+    };
+    fail();
+    let lines = world.runtime.take_warnings();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(
+        lines[0].starts_with("edge-session: unavailable: "),
+        "{lines:?}"
+    );
+    for _ in 0..2 {
+        fail();
+    }
+    assert!(world.runtime.take_warnings().is_empty());
+    world.advance(60_000);
+    fail();
+    let again = format!("{} (2 more since the last line about this)", lines[0]);
+    assert_eq!(world.runtime.take_warnings(), [again]);
+
+    // Whoever asks for something that is not about a session in a request, too.
+    world.store.fail(Kind::List, 1, ConnectorErrorKind::Quota);
+    assert!(run(world.sessions.list("ada")).is_err());
+    let lines = world.runtime.take_warnings();
+    assert!(lines[0].starts_with("edge-session: quota: "), "{lines:?}");
+
+    // What a second try makes good is no failure.
+    world
+        .store
+        .fail(Kind::Read, 1, ConnectorErrorKind::Unavailable);
+    assert!(world.open(&jar).get::<i32>("a").is_ok());
+    assert!(world.runtime.take_warnings().is_empty());
+}
+
+#[test]
+fn nothing_is_said_of_a_failure_where_warnings_are_disabled() {
+    let world = World::with(Settings::default().with_disable_warnings(true));
+    world.store.fail(Kind::List, 1, ConnectorErrorKind::Quota);
+    assert!(run(world.sessions.list("ada")).is_err());
+    assert!(world.runtime.take_warnings().is_empty());
+}
+
+#[test]
 fn an_answer_that_does_not_depend_on_the_session_has_no_server_timing() {
     let world = timed();
     let jar = world.visitor();

@@ -221,6 +221,9 @@ impl Runtime for Steady {
             _ => 50 << (milliseconds / 50).max(1).ilog2(),
         })
     }
+
+    /// Failures are made here on purpose.
+    fn warn(&self, _: &str) {}
 }
 
 /// A store that writes down what it is asked.

@@ -1037,6 +1037,9 @@ impl Runtime for Machine {
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         Box::pin(self.world.timer(Ms::from(milliseconds)))
     }
+
+    /// Failures are made here on purpose.
+    fn warn(&self, _: &str) {}
 }
 
 /// A spread from the dice: how a write gets around within `propagation` milliseconds.

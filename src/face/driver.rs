@@ -56,7 +56,14 @@ impl Driver {
     }
 
     fn step<T>(&self, flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
-        flow.step(reply, self.runtime.now(), Random::fresh(&*self.runtime))
+        let now = self.runtime.now();
+        let step = flow.step(reply, now, Random::fresh(&*self.runtime));
+        if matches!(step, Step::Done(_))
+            && let Some(line) = flow.complaint(now)
+        {
+            self.runtime.warn(&line);
+        }
+        step
     }
 
     /// `limit` is how many milliseconds the store may take.

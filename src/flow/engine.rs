@@ -183,6 +183,8 @@ pub(crate) struct Flow<T> {
     work: Pin<Box<dyn Future<Output = Result<T, SessionError>>>>,
     shared: Rc<Shared>,
     slot: Rc<Slot>,
+    /// How the last thing that it asked of the store failed, if it did.
+    failure: Option<ConnectorError>,
 }
 
 /// What a step came to.
@@ -213,6 +215,7 @@ impl<T> Flow<T> {
             work: Box::pin(work(ctx)),
             shared: Rc::clone(shared),
             slot,
+            failure: None,
         }
     }
 
@@ -236,8 +239,12 @@ impl<T> Flow<T> {
     /// Goes on until the flow asks for something or ends. `reply` answers what it asked for last,
     /// `now` is the time in milliseconds since 1970-01-01 UTC.
     pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {
-        if self.slot.trouble_since.get().is_none() && reply.as_ref().is_some_and(Reply::has_failed)
-        {
+        match &reply {
+            // After a pause it tries again what failed.
+            None | Some(Reply::Sleep) => {}
+            Some(reply) => self.failure = reply.failure().cloned(),
+        }
+        if self.slot.trouble_since.get().is_none() && self.failure.is_some() {
             self.slot.trouble_since.set(Some(self.slot.now.get()));
         }
         self.slot.reply.set(reply);
@@ -253,7 +260,10 @@ impl<T> Flow<T> {
             self.shared.send(&event);
         }
         match (polled, self.slot.effect.take()) {
-            (Poll::Ready(result), _) => Step::Done(result),
+            (Poll::Ready(result), _) => {
+                self.end(result.as_ref().err());
+                Step::Done(result)
+            }
             (Poll::Pending, Some(effect)) => Step::Ask(effect),
             // It awaits something that is not the world, which nobody will ever wake.
             (Poll::Pending, None) => {
@@ -264,5 +274,26 @@ impl<T> Flow<T> {
                 )))
             }
         }
+    }
+
+    /// Keeps the failure that the flow ended with. A store that asked for fewer writes is none where
+    /// the flow did its work all the same: it knew what that meant.
+    fn end(&mut self, error: Option<&SessionError>) {
+        let last = self.failure.take();
+        self.failure = match error {
+            Some(error) => error.connector_error().cloned(),
+            None => last.filter(|last| last.kind() != ConnectorErrorKind::RateLimited),
+        };
+    }
+
+    /// What the console is to say of the failure that the flow has ended with, if that was not said
+    /// lately.
+    pub(crate) fn complaint(&mut self, now: i64) -> Option<String> {
+        let failure = self.failure.take()?;
+        if self.shared.config().settings().disable_warnings() {
+            return None;
+        }
+        let isolate = self.shared.memory().isolate();
+        isolate.complain(&failure.to_string(), now)
     }
 }

@@ -21,6 +21,7 @@ use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
+use crate::flow::complaints::Complaints;
 use crate::flow::stats::{Stats, Tally};
 use crate::protocol::keys::{Dead, Id, SessionKey, Tag, TokenKeys};
 use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
@@ -86,6 +87,7 @@ struct State {
     /// verified with the keys of one configuration and is none in any other, so that what was
     /// derived in one is never found in another.
     derived: Lru<Tag, TokenKeys>,
+    complaints: Complaints,
     #[cfg(target_arch = "wasm32")]
     rings: Vec<(String, crate::protocol::keys::SecretRing)>,
 }
@@ -170,6 +172,12 @@ impl Isolate {
         }
     }
 
+    /// The line for the console about a failure with this `cause`; `None` where the last one is less
+    /// than a minute old.
+    pub(crate) fn complain(&self, cause: &str, now: i64) -> Option<String> {
+        self.0.borrow_mut().complaints.line(cause, now)
+    }
+
     /// The ring of `text`, parsed once in an isolate's life.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn ring(
@@ -207,6 +215,11 @@ pub(crate) struct Memory {
 impl Memory {
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         act(&mut self.isolate.0.borrow_mut())
+    }
+
+    /// The isolate that it is a part of.
+    pub(crate) fn isolate(&self) -> &Isolate {
+        &self.isolate
     }
 
     /// `key` in this namespace.

@@ -1,10 +1,12 @@
 //! The only floor that waits.
 //!
 //! 1. `engine`: what a flow is, and how it is driven. `shared`: what it is handed.
-//! 2. `isolate`: what an isolate remembers. `stats`: what is counted.
+//! 2. `isolate`: what an isolate remembers. `stats`: what is counted. `complaints`: what the console
+//!    is told of failures.
 //! 3. `retry`: storage as the flows ask it. `freshness`: how fresh its answer has to be.
 //! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: putting what ends a session.
 
+pub(crate) mod complaints;
 pub(crate) mod end;
 pub(crate) mod engine;
 pub(crate) mod freshness;

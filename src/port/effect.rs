@@ -48,13 +48,13 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// True where the store has not done all that it was asked for.
-    pub(crate) fn has_failed(&self) -> bool {
+    /// Why the store has not done all that it was asked for.
+    pub(crate) fn failure(&self) -> Option<&ConnectorError> {
         match self {
-            Self::Read(values) => values.is_err(),
-            Self::Write(results) => results.iter().any(Result::is_err),
-            Self::List(page) => page.is_err(),
-            Self::Sleep => false,
+            Self::Read(values) => values.as_ref().err(),
+            Self::Write(results) => results.iter().find_map(|it| it.as_ref().err()),
+            Self::List(page) => page.as_ref().err(),
+            Self::Sleep => None,
         }
     }
 }

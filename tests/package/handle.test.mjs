@@ -33,8 +33,8 @@ test("untouched, it costs nothing and leaves the response as it is", async () =>
 test("an unloaded session is not read by mistake", async () => {
   const { browser, sessions } = world();
   await browser.ask((session) => session.set("a", 1));
-  const answer = sessions.handleLazy(browser.request(), null, (session) => new Response(session.get("a")));
-  await assert.rejects(answer, code("not_loaded"));
+  const answer = await sessions.handleLazy(browser.request(), null, (session) => new Response(session.get("a")));
+  assert.deepEqual([answer.status, (await answer.json()).code], [500, "not_loaded"]);
   const response = await sessions.handleLazy(browser.request(), null, async (session) => {
     await session.load();
     return new Response(session.get("a"));
@@ -161,7 +161,7 @@ test("a destroy stays done, whatever the handler does next", async () => {
   }
 });
 
-test("what fails after a refusal is answered with the refusal", async () => {
+test("an error that the session threw is answered with its own status", async () => {
   const { browser } = world();
   await browser.ask((session) => session.set("a", 1));
   const { response } = await browser.visit(async (session) => {
@@ -171,6 +171,296 @@ test("what fails after a refusal is answered with the refusal", async () => {
   assert.equal(response.status, 409);
   assert.equal((await response.json()).code, "destroyed");
   assert.equal(browser.cookie, null, "and the cookies are gone");
+});
+
+test("an error that the session caused is found behind others", async (t) => {
+  t.mock.method(console, "warn", () => {});
+  const { browser, sessions } = world();
+  const missing = (session) => {
+    try {
+      return session.require("nothing");
+    } catch (error) {
+      return error;
+    }
+  };
+  const around = {
+    "a cause": (error) => new Error("outer", { cause: error }),
+    "a cause of a cause": (error) => new TypeError("outer", { cause: new Error("middle", { cause: error }) }),
+    "one of several": (error) => new AggregateError([new Error("other"), error]),
+    "behind one of several": (error) => new AggregateError([new Error("other", { cause: error })]),
+    "in a circle": (error) => {
+      const circle = new AggregateError([], "circle");
+      circle.cause = new Error("around", { cause: circle });
+      circle.errors.push(circle, error);
+      return circle;
+    },
+  };
+  for (const [name, wrap] of Object.entries(around)) {
+    const response = await sessions.handle(browser.request(), null, (session) => {
+      throw wrap(missing(session));
+    });
+    assert.deepEqual([response.status, (await response.json()).code], [404, "missing_key"], name);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+  }
+  const logged = console.warn.mock.calls.map(({ arguments: [, error] }) => error.constructor.name);
+  assert.deepEqual(logged, ["Error", "TypeError", "AggregateError", "AggregateError", "AggregateError"], "nothing is lost");
+
+  const endless = new Error("0");
+  Object.defineProperty(endless, "cause", { get: () => Object.create(endless) });
+  const trap = Object.defineProperty(new Error("1"), "cause", {
+    get() {
+      throw new Error("a getter");
+    },
+  });
+  for (const thrown of [endless, trap, { cause: null }, Object.assign(() => {}, { cause: 1 })]) {
+    const answer = sessions.handle(browser.request(), null, () => {
+      throw thrown;
+    });
+    await answer.then(assert.fail, (error) => assert.equal(error, thrown));
+  }
+});
+
+test("what fails after a refusal comes out as it is", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const down = new Sessions(broken(new Error("down, and unrelated")), { secret: SECRET, clock: world().clock, disableWarnings: true });
+  const own = new TypeError("own");
+  const visit = browser.visit(
+    (session) => {
+      assert.throws(() => session.get("a"), code("unavailable"));
+      assert.equal(session.refusal.code, "unavailable");
+      throw own;
+    },
+    { sessions: down },
+  );
+  await visit.then(assert.fail, (error) => assert.equal(error, own));
+});
+
+test("a thrown response below 400 is an answer: committed, and returned with its cookies", async () => {
+  const like = (status) => ({ status, headers: new Headers({ "x-own": "1" }) });
+  for (const thrown of [Response.redirect("https://example.com/home", 303), new Response("page"), like(302)]) {
+    const { browser, sessions } = world();
+    const request = browser.request();
+    const response = await sessions.handle(request, null, (session) => {
+      session.bind("ada");
+      throw thrown;
+    });
+    assert.equal(response.status, thrown.status);
+    assert.equal(response.headers.get("location"), thrown.headers.get("location"));
+    browser.keep(response);
+    assert.equal((await browser.load()).owner, "ada");
+  }
+});
+
+test("a thrown response from 400 on drops the changes, and keeps what was done", async () => {
+  for (const status of [400, 403, 404, 500]) {
+    const refuse = () => {
+      throw new Response("no", { status });
+    };
+    const { browser } = world();
+    await browser.ask((session) => session.set("a", 1));
+    const changed = await browser.visit((session) => {
+      session.set("a", 2);
+      session.bind("ada");
+      refuse();
+    });
+    assert.deepEqual([changed.response.status, await changed.response.text()], [status, "no"]);
+    assert.deepEqual(changed.response.headers.getSetCookie(), []);
+    const session = await browser.load();
+    assert.deepEqual([session.get("a"), session.owner], [1, null]);
+
+    const saved = await browser.visit(async (session) => {
+      await session.set("a", 3).save();
+      session.set("a", 4);
+      refuse();
+    });
+    assert.ok(saved.response.headers.getSetCookie().length > 0, "of the save");
+    assert.equal((await browser.load()).get("a"), 3);
+
+    const thief = browser.clone();
+    await browser.visit(async (session) => {
+      await session.destroy();
+      refuse();
+    });
+    assert.equal(browser.cookie, null);
+    assert.equal((await thief.load()).outcome, "revoked");
+  }
+});
+
+test("an error of an HTTP client, which looks like a response, is none", async () => {
+  const { browser, sessions } = world();
+  const error = Object.assign(new Error("upstream"), { status: 302, headers: new Headers() });
+  const answer = sessions.handle(browser.request(), null, () => {
+    throw error;
+  });
+  await answer.then(assert.fail, (thrown) => assert.equal(thrown, error));
+});
+
+test("within one request there is one session, however often it is asked for", async () => {
+  /** What the store is asked by one handler that does all of it. */
+  const alone = async () => {
+    const { browser, memory } = world();
+    await browser.ask((session) => session.set("a", 1));
+    memory.resetOperations();
+    await browser.ask((session) => {
+      session.bind("ada");
+      session.set("b", 2);
+    });
+    return memory.operations;
+  };
+  for (const [outer, inner] of [["handle", "handle"], ["handle", "handleLazy"], ["handleLazy", "handle"]]) {
+    const { browser, sessions, memory, clock } = world();
+    await browser.ask((session) => session.set("a", 1));
+    memory.resetOperations();
+    // As `Sessions.fromEnv` makes one for each call.
+    const same = new Sessions(memory, { secret: SECRET, clock });
+    const request = browser.request();
+    const requests = sessions.stats.requests;
+    const response = await sessions[outer](request, null, async (session) => {
+      const first = await same[inner](request, null, async (it) => {
+        assert.equal(it, session);
+        assert.equal(it.get("a"), 1, "it is loaded");
+        it.bind("ada");
+        return new Response("inner");
+      });
+      assert.deepEqual(first.headers.getSetCookie(), [], "the outermost commits");
+      assert.equal(session.owner, "ada");
+      await sessions[inner](request, null, (it) => new Response(`${it.set("b", 2).size}`));
+      return first;
+    });
+    assert.equal(await response.text(), "inner");
+    assert.equal(sessions.stats.requests - requests, 1);
+    assert.deepEqual(memory.operations, await alone());
+    browser.keep(response);
+    const session = await browser.load();
+    assert.deepEqual([session.outcome, session.owner, session.get("b")], ["loaded", "ada", 2]);
+    // When it is over, the same request is one of its own again.
+    const again = await sessions.handle(request, null, (it) => new Response(`${it !== session} ${it.outcome}`));
+    assert.match(await again.text(), /^true /);
+  }
+});
+
+test("what an inner handler throws is the outermost's to answer", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const nested = (throwing) => {
+    const request = browser.request();
+    return sessions.handle(request, null, (session) => {
+      session.set("a", 2);
+      return sessions.handle(request, null, throwing);
+    });
+  };
+  const own = new Error("own");
+  await nested(() => Promise.reject(own)).then(assert.fail, (error) => assert.equal(error, own));
+  const refused = await nested((session) => session.require("nothing"));
+  assert.equal(refused.status, 404);
+  assert.equal((await browser.load()).get("a"), 1, "nothing is saved");
+  const redirect = await nested(() => Promise.reject(Response.redirect("https://example.com/", 302)));
+  browser.keep(redirect);
+  assert.equal(redirect.status, 302);
+  assert.equal((await browser.load()).get("a"), 2);
+  await assert.rejects(nested(() => {}), /the handler returned no Response/);
+});
+
+test("another request, other cookies or other sessions are a session of their own", async () => {
+  const { browser, sessions, memory, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const request = new Request(browser.request());
+  const others = new Sessions(memory, { secret: SECRET, clock, keyPrefix: "other:", cookieName: "__Host-other" });
+  await sessions.handle(request, null, async (session) => {
+    session.get("a");
+    const isOther = (of, by) => of.handle(by, null, (it) => new Response(String(it !== session)));
+    assert.equal(await (await isOther(sessions, request)).text(), "false");
+    assert.equal(await (await isOther(others, request)).text(), "true");
+    assert.equal(await (await isOther(sessions, new Request(request))).text(), "true");
+    request.headers.set("cookie", "a=b");
+    assert.equal(await (await isOther(sessions, request)).text(), "true");
+    return new Response();
+  });
+});
+
+test("a context that an inner handler brings is used", async () => {
+  const { browser, sessions } = world();
+  const request = browser.request();
+  const waited = [];
+  await sessions.handle(request, null, (session) =>
+    sessions.handle(request, { waitUntil: (promise) => waited.push(promise) }, () => {
+      session.set("a", 1);
+      return new Response();
+    }),
+  );
+  assert.ok(waited.length > 0);
+});
+
+test("revoke and revokeAll hand their writes to a context", async () => {
+  const { browser, sessions, memory } = world();
+  await browser.ask((session) => session.bind("ada"));
+  const { key } = (await sessions.list("ada"))[0];
+  const waited = [];
+  const ctx = { waitUntil: (promise) => void waited.push(promise) };
+  memory.resetOperations();
+  await sessions.revoke("ada", key, { ctx });
+  assert.ok(waited.length > 0 && memory.operations.puts > 0);
+  await Promise.all(waited.splice(0));
+  await browser.ask((session) => session.bind("ada"));
+  await sessions.revokeAll("ada", { ctx });
+  assert.ok(waited.length > 0);
+  await Promise.all(waited);
+  assert.equal((await browser.load()).outcome, "revoked");
+});
+
+test("a store that fails leaves a line on the console: at once, then one a minute with the count", async (t) => {
+  const warned = t.mock.method(console, "warn", () => {});
+  const { browser, memory, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  let message = "KV GET failed: 401 Unauthorized";
+  const fail = () => Promise.reject(new Error(message));
+  const connector = { kind: "memory", read: fail, put: fail, delete: fail, list: fail };
+  const sessions = new Sessions(connector, { secret: SECRET, clock });
+  const ask = async (handler = (session) => session.get("a"), over = sessions) =>
+    (await browser.visit(handler, { sessions: over })).response.status;
+  warned.mock.resetCalls();
+  const line = "edge-session: unavailable: KV GET failed: 401 Unauthorized";
+  assert.equal(await ask(), 503);
+  assert.deepEqual(warned.mock.calls.map(({ arguments: [line] }) => line), [line]);
+  warned.mock.resetCalls();
+  // Whether or not the page needed its session.
+  for (let i = 0; i < 3; i += 1) await ask(() => undefined);
+  await assert.rejects(sessions.list("ada"));
+  assert.equal(warned.mock.callCount(), 0);
+  clock.advance(60_000);
+  await ask();
+  assert.equal(warned.mock.calls[0].arguments[0], `${line} (4 more since the last line about this)`);
+  message = "KV GET failed: 500\nand more";
+  await ask();
+  assert.equal(warned.mock.calls[1].arguments[0], "edge-session: unavailable: KV GET failed: 500 and more");
+  warned.mock.resetCalls();
+  // One that works at the second try is no failure, and whoever wants no lines gets none.
+  let tries = 0;
+  const flaky = { ...connector, read: (...args) => (tries++ ? memory.read(...args) : fail()) };
+  message = "once";
+  assert.equal(await ask(undefined, new Sessions(flaky, { secret: SECRET, clock })), 200);
+  message = "silenced";
+  assert.equal(await ask(undefined, new Sessions({ ...connector }, { secret: SECRET, clock, disableWarnings: true })), 503);
+  assert.equal(warned.mock.callCount(), 0);
+});
+
+test("an answer that only the application is to blame for is told the console", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("a", 1));
+  for (let i = 0; i < 2; i += 1) {
+    const response = await sessions.handleLazy(browser.request(), null, (session) => session.owner);
+    assert.equal(response.status, 500);
+  }
+  const lines = logged.mock.calls.map(({ arguments: [line] }) => line);
+  assert.ok(lines.length <= 1, "the same is not said again within a minute");
+  new SessionError("config", "of this test").toResponse();
+  assert.deepEqual(logged.mock.calls.at(-1).arguments.slice(0, 1), ["edge-session: config: of this test"]);
+  assert.ok(logged.mock.calls.at(-1).arguments[1] instanceof SessionError);
+  const { length } = logged.mock.calls;
+  for (const one of ["missing_key", "pending", "reauth_required"]) new SessionError(one, "no trouble").toResponse();
+  assert.equal(logged.mock.calls.length, length);
 });
 
 test("while storage is down, a page that needs no session works", async () => {

@@ -486,7 +486,14 @@ impl Handle {
 }
 
 fn step<T>(flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
-    flow.step(reply, JsRuntime.now(), Random::fresh(&JsRuntime))
+    let now = JsRuntime.now();
+    let step = flow.step(reply, now, Random::fresh(&JsRuntime));
+    if matches!(step, Step::Done(_))
+        && let Some(line) = flow.complaint(now)
+    {
+        JsRuntime.warn(&line);
+    }
+    step
 }
 
 /// What is not about the session of a request.

@@ -247,6 +247,13 @@ pub fn error_codes() -> String {
     wire::error_codes()
 }
 
+/// The line for the console about a failure with this `cause`; none where the last one is less than a
+/// minute old.
+#[wasm_bindgen]
+pub fn complain(cause: &str, now: f64) -> Option<String> {
+    Isolate::current().complain(cause, now as i64)
+}
+
 /// How many numbers are taken: for tests, which look for what is never released.
 #[wasm_bindgen]
 pub fn kept() -> u32 {
