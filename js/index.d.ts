@@ -527,7 +527,7 @@ export interface SessionOptions {
   maxCookieHeaderBytes?: number;
   /** Most pairs in it. By default 200. */
   maxCookiePairs?: number;
-  /** Silence warnings on the console. */
+  /** Silence warnings on the console, and the line about a store that fails. */
   disableWarnings?: boolean;
   /** Write what happens to sessions to the console, one line of JSON each. */
   events?: boolean;

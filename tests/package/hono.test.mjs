@@ -77,6 +77,22 @@ for (const [name, first, second] of [
   });
 }
 
+test("an app that is mounted with the same request has the same session", async () => {
+  const { visit } = start((app, sessions) => {
+    const old = new Hono();
+    old.use(sessionMiddleware({ sessions }));
+    old.get("/old/login", (c) => {
+      c.get("session").bind("ada");
+      return c.text("in");
+    });
+    app.use(sessionMiddleware({ sessions }));
+    app.get("/", (c) => c.text(c.get("session").owner));
+    app.mount("/old", old.fetch, { replaceRequest: (request) => request });
+  });
+  assert.equal(await (await visit("/old/login")).text(), "in");
+  assert.equal(await (await visit("/")).text(), "ada");
+});
+
 test("middleware that replaces the request, between the two, changes nothing", async () => {
   const { visit } = start((app, sessions) => {
     app.use(sessionMiddleware({ sessions }));

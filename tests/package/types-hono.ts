@@ -1,6 +1,6 @@
 // What must compile and what must not, with Hono: checked by `tsc --strict --noEmit`, never run.
 
-import type { SessionError, SessionStore } from "edge-session";
+import { SessionError, type SessionStore } from "edge-session";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
 import { Hono, type Context } from "hono";
 
@@ -88,9 +88,8 @@ shop.get("/", async (c) => {
 // --- errors
 
 shop.onError((error, c) => {
-  if (!("code" in error)) throw error;
-  const { code, status, retryAfter } = error as SessionError;
-  const answer: Response = (error as SessionError).getResponse();
+  if (!(error instanceof SessionError)) return c.text(error.message, 500);
+  const { code, status, retryAfter } = error;
   void [status, retryAfter];
-  return code === "reauth_required" ? c.redirect("/login") : answer;
+  return code === "reauth_required" ? c.redirect("/login") : error.getResponse();
 });

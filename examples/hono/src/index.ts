@@ -13,19 +13,19 @@ const app = new Hono<{ Variables: SessionVariables<MySession> }>();
 app.use(sessionMiddleware());
 
 app.get("/", (c) => {
-  const session = c.get("session");
+  const { session } = c.var;
   session.set("views", (session.get("views") ?? 0) + 1);
   return c.json({ views: session.get("views"), owner: session.owner });
 });
 
 app.post("/login", async (c) => {
   // Check a password or a passkey before this line.
-  c.get("session").bind(await c.req.text());
+  c.var.session.bind(await c.req.text());
   return c.redirect("/", 303);
 });
 
 app.post("/logout", async (c) => {
-  await c.get("session").flush();
+  await c.var.session.flush();
   return c.redirect("/", 303);
 });
 
