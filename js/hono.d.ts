@@ -23,6 +23,8 @@ type OfAnyShape<S> = S extends { readonly [M in Marker]?: infer T }
       : never
   : S;
 
+type Dictionary = { [key: string]: any };
+
 /**
  * The session of an app that does not say the shape of its sessions. `c.var` is the intersection of
  * this and of the app's own variables. Where these name a shape, the methods here do not apply, and
@@ -36,16 +38,16 @@ export interface ContextSession extends Omit<SessionStore, Shaped | symbol> {
   values(this: OfAnyShape<this>): IterableIterator<any>;
   entries(this: OfAnyShape<this>): IterableIterator<[string, any]>;
   [Symbol.iterator](this: OfAnyShape<this>): IterableIterator<[string, any]>;
-  data: AnyData;
+  data: Dictionary;
   set(this: OfAnyShape<this>, key: string, value: any): this;
   remove(this: OfAnyShape<this>, key: string): boolean;
   pop(this: OfAnyShape<this>, key: string, fallback?: unknown): any;
   popItem(this: OfAnyShape<this>): [string, any];
-  update(this: OfAnyShape<this>, values: AnyData | Iterable<[string, any]>): this;
+  update(this: OfAnyShape<this>, values: Dictionary | Iterable<[string, any]>): this;
   setDefault(this: OfAnyShape<this>, key: string, value: any): any;
   flash(key: string, value: unknown): this;
   flush(this: OfAnyShape<this>, options?: { keep?: Iterable<string> }): Promise<void>;
-  toJSON(this: OfAnyShape<this>): AnyData;
+  toJSON(this: OfAnyShape<this>): Dictionary;
 }
 
 declare module "hono" {
@@ -71,3 +73,6 @@ export interface SessionMiddlewareOptions<T extends Shape<T> = AnyData> {
 export function sessionMiddleware<T extends Shape<T> = AnyData>(
   options?: SessionMiddlewareOptions<T>,
 ): MiddlewareHandler<{ Variables: SessionVariables<any> }>;
+
+// What has no `export` above is no part of the interface; without this line all of it would be.
+export {};
