@@ -136,6 +136,8 @@ function manifest() {
         default: "./default.js",
       },
       "./hono": { types: "./hono.d.ts", default: "./hono.js" },
+      // For Workers alone: no other runtime has Durable Objects.
+      "./durable-object": { types: "./durable-object.d.ts", default: "./durable-object.js" },
       "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
       "./package.json": "./package.json",
     },

@@ -146,6 +146,11 @@ export function buildExample(name) {
   return build(inRoot("build", "examples", name), { crate: `example-${name}` });
 }
 
+/** Builds the Durable Object in Rust that the tests speak to (tests/object/rust). */
+export function buildTestObject() {
+  return build(inRoot("build", "object"), { crate: "test-session-object" });
+}
+
 /** Builds the Workers in Rust that the bench measures: with sessions (bench/rust-worker), and without. */
 export async function buildBenchWorkers() {
   for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), { crate: `bench-${name}` });

@@ -22,7 +22,7 @@ const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
 const RUN_NOTHING = `target.wasm32-unknown-unknown.runner=${JSON.stringify([process.execPath, "-e", ""])}`;
 // Workers as users write them: for wasm32 only.
-const EXAMPLES = ["example-axum", "example-rust-worker", "bench-rust-bare", "bench-rust-worker"];
+const EXAMPLES = ["example-axum", "example-rust-worker", "bench-rust-bare", "bench-rust-worker", "test-session-object"];
 const native = { env: { CARGO_TARGET_DIR: inRoot("target") } };
 
 const checks = {
@@ -53,6 +53,7 @@ const checks = {
     ),
   "clippy, wasm32, Rust crate": () => wasmClippy("--no-default-features", "--features", "worker"),
   "clippy, wasm32, axum": () => wasmClippy("--features", "http"),
+  "clippy, wasm32, Durable Object": () => wasmClippy("--no-default-features", "--features", "durable-object"),
   "clippy, wasm32, Worker": () => wasmClippy("--no-default-features", "--features", "deploy"),
   "clippy, wasm32, npm package": () => wasmClippy("--no-default-features", "--features", "js"),
   "clippy, wasm32, examples": () => wasmClippy(...EXAMPLES.flatMap((name) => ["--package", name])),

@@ -9,7 +9,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
-import { bindgenTool, buildWorker, cargoWasm } from "./build.mjs";
+import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, ask, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -18,6 +18,7 @@ const kinds = {
   native: { what: "the core and its simulator, by cargo test", run: native },
   wasm: { what: "wasm-bindgen tests, in workerd and in Chromium", run: wasm },
   http: { what: "the built Worker in workerd, over HTTP", run: http },
+  object: { what: "the Durable Object in JavaScript and in Rust, in workerd", run: object },
   browser: { what: "the console, in Chromium", run: browser },
   scripts: { what: "npm start on wrangler's own KV, and the Worker's entry module", run: scriptTests },
   package: { what: "the npm package and its types", run: packageTests },
@@ -129,6 +130,11 @@ async function wasm(counts) {
 async function http(counts) {
   await buildWorker();
   await nodeTest("tests/workerd", counts, BUILT);
+}
+
+async function object(counts) {
+  await buildTestObject();
+  await nodeTest("tests/object", counts, BUILT);
 }
 
 async function browser(counts) {

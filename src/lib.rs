@@ -119,6 +119,11 @@ pub mod connector {
 }
 #[cfg(all(target_arch = "wasm32", feature = "http"))]
 pub use face::http;
+/// The Durable Object that holds sessions, for [`session_object!`].
+#[cfg(all(target_arch = "wasm32", feature = "durable-object"))]
+pub mod object {
+    pub use crate::face::object::rows::SessionRows;
+}
 pub use port::runtime;
 
 #[cfg(target_arch = "wasm32")]

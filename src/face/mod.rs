@@ -6,7 +6,8 @@
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
 //!    problem documents.
-//! 5. `js`: the core of the npm package. `worker`: the Worker of this repository.
+//! 5. `object`: the Durable Object that holds rows.
+//! 6. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;
 #[cfg(target_arch = "wasm32")]
@@ -21,6 +22,8 @@ pub(crate) mod headers;
 pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
+#[cfg(all(target_arch = "wasm32", feature = "durable-object"))]
+pub mod object;
 mod owned;
 mod problem;
 pub(crate) mod sessions;

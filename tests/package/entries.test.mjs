@@ -314,6 +314,46 @@ describe("the tarball", () => {
       }
     });
   }
+
+  test("a Worker exports the class of the Durable Object, under wrangler dev", { timeout: 120_000 }, async () => {
+    const source = `
+      export { SessionObject } from "edge-session/durable-object";
+      export default {
+        async fetch(request, env) {
+          const stub = env.SESSION_OBJECTS.get(env.SESSION_OBJECTS.idFromName("one"));
+          const ask = async (operation, body) => {
+            const response = await stub.fetch("https://object/v1/" + operation, { method: "POST", body: JSON.stringify(body) });
+            return response.json();
+          };
+          const put = { key: "a", value: "v", revision: "1", expiresAt: Date.now() + 60_000 };
+          const done = await ask("transact", { checks: [{ absent: "a" }], writes: [{ put }] });
+          const { rows } = await ask("read", { keys: ["a", "b"] });
+          return Response.json({ done, values: rows.map((row) => row && row.value) });
+        },
+      };`;
+    writeFileSync(join(project, "object.js"), source);
+    writeFileSync(
+      join(project, "wrangler.toml"),
+      `name = "object"
+main = "object.js"
+compatibility_date = "2026-11-01"
+
+[[durable_objects.bindings]]
+name = "SESSION_OBJECTS"
+class_name = "SessionObject"
+
+[exports.SessionObject]
+type = "durable-object"
+storage = "sqlite"
+`,
+    );
+    const wrangler = await start(project);
+    try {
+      assert.deepEqual(await (await fetch(wrangler.url)).json(), { done: { done: true }, values: ["v", null] });
+    } finally {
+      await wrangler.stop();
+    }
+  });
 });
 
 /** `wrangler dev` in a project; settles when it answers. */

@@ -15,6 +15,7 @@ import {
   type SessionEvent,
   type Stats,
 } from "edge-session";
+import { SessionObject } from "edge-session/durable-object";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
 import module from "edge-session/session.wasm";
 import { Hono } from "hono";
@@ -187,3 +188,14 @@ new Sessions<{ nested: { f: () => void } }>(memory, { secret });
 new Sessions<{ big: bigint }>(memory, { secret });
 // @ts-expect-error codes are a closed list
 new SessionError("oops", "");
+
+// A Worker makes one by exporting it; a subclass may have more.
+class Mine extends SessionObject {
+  override fetch(request: Request): Promise<Response> {
+    return super.fetch(request);
+  }
+}
+const mine: SessionObject = new Mine({}, {});
+mine.alarm() satisfies Promise<void>;
+// @ts-expect-error: it is asked by requests
+mine.read(["key"]);

@@ -77,7 +77,7 @@ function collectModules(directory, folder) {
 }
 
 /** The `compatibility_date` and flags that production gets. */
-function compatibility() {
+export function compatibility() {
   const file = join(root, "wrangler.toml");
   const text = existsSync(file) ? readFileSync(file, "utf8") : "";
   const date = /^compatibility_date\s*=\s*"([^"]+)"/m.exec(text)?.[1];
@@ -135,7 +135,7 @@ function socket(name, service) {
   return `(name = ${JSON.stringify(name)}, address = "127.0.0.1:0", ${http}, service = ${service})`;
 }
 
-function workerdBinary() {
+export function workerdBinary() {
   // The package of the runtime knows which of its platform packages is installed.
   return createRequire(import.meta.url)("workerd").default;
 }
