@@ -91,7 +91,7 @@ export const reply = (handle, record, rest, now, dice) => read(glue.reply(handle
 
 export const stats = (realm) => JSON.parse(glue.stats(realm));
 
-export const { vary } = glue;
+export const { keepsCacheControl, vary } = glue;
 
 /** A random id of 256 bits in base64url. */
 export function newSessionId() {

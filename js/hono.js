@@ -1,6 +1,6 @@
 // Sessions for Hono (https://hono.dev): a middleware that puts the session at c.get("session").
 
-import { Sessions } from "edge-session";
+import { SessionError, Sessions } from "edge-session";
 
 /** `handle`, with a say in what becomes of an error; and what finds the error of ours behind another. */
 const { run, sessionErrorIn } = Sessions[Symbol.for("edge-session.adapter")];
@@ -17,10 +17,22 @@ const requests = new WeakMap();
  * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
  * refuses is an error for `app.onError`.
  *
- * `options` are those of `new Sessions`, or a function from the context to `Sessions`; without them
- * the environment says it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
+ * `sessions` is a `Sessions`, or a function from the context to one; without it the environment says
+ * it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
  */
-export function sessionMiddleware({ sessions = (c) => Sessions.fromEnv(c.env), lazy = false } = {}) {
+export function sessionMiddleware(options = {}) {
+  const { sessions = (c) => Sessions.fromEnv(c.env), lazy = false, ...others } = options;
+  const [unknown] = Object.keys(others);
+  if (unknown !== undefined) {
+    throw new SessionError(
+      "config",
+      `sessionMiddleware has no option ${unknown}, only sessions and lazy; settings are variables, or options of ` +
+        "the Sessions that you give as sessions",
+    );
+  }
+  if (typeof sessions !== "function" && typeof sessions?.handle !== "function") {
+    throw new SessionError("config", "sessionMiddleware: sessions is neither a Sessions nor a function that gives one");
+  }
   return async (c, next) => {
     const ours = typeof sessions === "function" ? sessions(c) : sessions;
     const handler = async (session) => {

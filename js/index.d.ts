@@ -465,15 +465,18 @@ export interface Stats {
 
 /** The settings: each a variable `SESSION_…` too, as the README lists them. Times in seconds. */
 export interface SessionOptions {
-  /** At least 32 random bytes; several, the signer first, while a secret is replaced. */
+  /**
+   * At least 32 random bytes, as `openssl rand -base64 32` prints them; several, the signer first,
+   * while a secret is replaced.
+   */
   secret: string | readonly string[];
   /** Takes what happens to sessions, instead of the console. */
   onEvent?: EventListener;
   /** A clock for tests; that of a `MemoryConnector` is used without this. */
   clock?: { now(): number };
   /**
-   * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`. Two
-   * populations of users on one namespace want two names and two values of `keyPrefix`.
+   * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`, or
+   * `session` with `cookieSecure: false`. Two populations of users on one namespace want two names and two values of `keyPrefix`.
    */
   cookieName?: string;
   /**
@@ -487,7 +490,10 @@ export interface SessionOptions {
   cookiePath?: string;
   /** Sends the cookies to this domain and all its hosts; not with a `__Host-` name. */
   cookieDomain?: string;
-  /** Send over https only, as by default. `false` is for development on plain http. */
+  /**
+   * Send over https only, as by default. `false` is for development on plain http, as Safari needs it
+   * on localhost too; a `cookieName` with a prefix is refused then.
+   */
   cookieSecure?: boolean;
   /** Which requests from other sites carry the cookies. By default `Lax`. */
   cookieSameSite?: "Strict" | "Lax" | "None";
@@ -495,6 +501,11 @@ export interface SessionOptions {
   cookiePartitioned?: boolean;
   /** Forget the key cookie when the browser closes. */
   expireAtBrowserClose?: boolean;
+  /**
+   * Keep the application's own `Cache-Control` where it has `private`, instead of `no-store`. The risk:
+   * the browser keeps the page and may show it after the logout, to the next person who uses it too.
+   */
+  allowPrivateCache?: boolean;
   /** Which connector, where none is passed in. `memory` is for development. */
   storage?: "kv" | "memory";
   /** What every key in the namespace begins with. */
@@ -557,7 +568,8 @@ export class Sessions<T extends Shape<T> = AnyData> {
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });
 
   /**
-   * As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_….
+   * As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_… (text,
+   * numbers or booleans). Settings are not among the `options`: those are for `new Sessions`.
    * ```js
    * const sessions = Sessions.fromEnv(env, {
    *   onEvent: ({ event }) => env.ANALYTICS.writeDataPoint({ blobs: [event], doubles: [1] }),

@@ -90,7 +90,7 @@ class Realm {
   #listed;
   #clock;
 
-  constructor(connector, name, known, secret, settings, variables, clock) {
+  constructor(connector, name, known, secret, { settings, kinds }, variables, clock) {
     // Kept here, for as long as anything of this configuration is used.
     this.connector = connector;
     this.counts = known.counts;
@@ -99,7 +99,7 @@ class Realm {
     this.#listed = known.realms;
     const { isKv, kind } = this.port;
     this.#make = (isolate) => {
-      const told = hear(configure({ isolate, isKv, kind, secret, settings, variables }), this);
+      const told = hear(configure({ isolate, isKv, kind, secret, settings, kinds, variables }), this);
       if (told.error) throw fromCore(told.error);
       // What is to be known of the settings: `settings` of src/face/js/wire.rs. It stays the same.
       if (this.nothing === undefined) Object.assign(this, told.done);
@@ -166,16 +166,16 @@ function read(clock) {
   throw sessionError("invalid_value", `the clock's now() answered ${what}: give milliseconds as a number`);
 }
 
-function realm(connector, name, secret, settings, areVariables, clock) {
+function realm(connector, name, secret, given, areVariables, clock) {
   let entry = known.get(connector);
   if (!entry) {
     portTo(connector, name); // before anything is kept under it
     known.set(connector, (entry = { memory: new CoreMemory(), realms: [], counts: { requests: 0, new: 0 } }));
   }
-  const key = JSON.stringify([areVariables, secret, settings]);
+  const key = JSON.stringify([areVariables, secret, given]);
   let found = entry.realms.find((known) => known.key === key && known.clock === clock);
   if (!found) {
-    const made = new Realm(connector, name, entry, secret, settings, areVariables, clock);
+    const made = new Realm(connector, name, entry, secret, given, areVariables, clock);
     entry.realms.push((found = { key, clock, realm: made }));
     warnOfConnectors(made);
   }
@@ -194,6 +194,40 @@ function warnOfConnectors({ disableWarnings }) {
   );
 }
 
+/** What a setting can be given as; what it is, for an error, where it is something else. */
+const SCALARS = new Set(["string", "number", "boolean", "bigint"]);
+
+function kindOf(value) {
+  if (value === null) return "null";
+  if (Array.isArray(value)) return "an array";
+  if (typeof value !== "object") return `a ${typeof value}`;
+  // What is bound to a Worker has a class; JSON of `[vars]` has none.
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null ? "an object" : "a binding";
+}
+
+/** Settings as the core takes them: as texts, and what those are that cannot be. */
+class Given {
+  settings = {};
+  kinds = undefined;
+
+  add(name, value) {
+    if (SCALARS.has(typeof value)) this.settings[name] = String(value);
+    else (this.kinds ??= {})[name] = kindOf(value);
+  }
+}
+
+/** Refuses what a function with these `names` of options would ignore; `advice` says where it belongs. */
+export function checkOptions(options, names, what, advice) {
+  if (typeof options !== "object" || options === null || Array.isArray(options)) {
+    throw sessionError("config", `${what}: the options are ${typeof options === "string" ? "text" : kindOf(options)}; give an object`);
+  }
+  const unknown = Object.keys(options).find((name) => !names.includes(name) && options[name] !== undefined);
+  if (unknown !== undefined) {
+    throw sessionError("config", `${what} has no option ${unknown}, only ${names.join(" and ")}; ${advice}`);
+  }
+}
+
 /** Options that are no settings. A sink of events is for each request anew. */
 const OWN_OPTIONS = new Set(["secret", "clock", "onEvent"]);
 
@@ -207,17 +241,13 @@ export function realmOf(connector, options) {
   // Mostly it is what the last request said.
   const last = known.get(connector)?.last;
   if (last && saysTheSame(options, secret, clock, last)) return last.realm;
-  const [names, values, settings] = [[], [], {}];
+  const [names, values, given] = [[], [], new Given()];
   for (const name of Object.keys(options)) {
     if (OWN_OPTIONS.has(name)) continue;
     const value = options[name];
     names.push(name);
     values.push(value);
-    if (value === undefined) continue;
-    if (value === null || typeof value === "object" || typeof value === "function") {
-      throw sessionError("config", `${name}: give text, a number, true or false`);
-    }
-    settings[name] = String(value);
+    if (value !== undefined) given.add(name, value);
   }
   if (clock !== undefined && typeof clock?.now !== "function") {
     throw sessionError("config", "clock: give an object with a method now(), in milliseconds");
@@ -225,8 +255,8 @@ export function realmOf(connector, options) {
   const found = realm(
     connector,
     "the KV namespace or connector (the first argument, usually env.SESSIONS)",
-    ring(secret, "the option secret"),
-    settings,
+    ring(secret, "secret", "pass env.SESSION_SECRET, and "),
+    given,
     false,
     clock ?? ownClock(connector),
   );
@@ -257,15 +287,14 @@ export function realmOfEnv(env) {
   }
   let found = byEnv.get(env);
   if (!found) {
-    const settings = {};
+    const given = new Given();
     for (const [name, value] of Object.entries(env)) {
-      if (name.startsWith("SESSION_") && name !== "SESSION_SECRET" && typeof value === "string") {
-        settings[name] = value;
-      }
+      // The core knows which of these are settings, or were meant to be: `SESION_SEAL`.
+      if (/^ses/i.test(name) && name !== "SESSION_SECRET" && value !== undefined) given.add(name, value);
     }
-    const secret = ring(env.SESSION_SECRET, "the secret SESSION_SECRET");
+    const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
     const connector = env.SESSION_STORAGE === "memory" ? (isolateMemory ??= new MemoryConnector()) : env.SESSIONS;
-    found = realm(connector, "SESSIONS", secret, settings, true, undefined);
+    found = realm(connector, "SESSIONS", secret, given, true, undefined);
     byEnv.set(env, found);
   }
   return found;
@@ -291,16 +320,20 @@ export const toConsole = (event) => console.log(JSON.stringify(event));
 const ownClock = (connector) =>
   connector instanceof MemoryConnector && connector.clock !== Date ? connector.clock : undefined;
 
-function ring(secret, name) {
+/** The text of a ring of secrets, given as `name`: an array as an option only. */
+function ring(secret, name, advice) {
   if (secret === undefined || secret === null) {
     throw sessionError(
       "missing_binding",
-      `${name} is not set: put one with \`npx wrangler secret put SESSION_SECRET\`, or locally into .dev.vars`,
+      `${name}: the secret is not set; ${advice}make one with \`openssl rand -base64 32\`, and put it with ` +
+        "`npx wrangler secret put SESSION_SECRET`, or locally into .dev.vars",
     );
   }
-  const secrets = Array.isArray(secret) ? secret : [secret];
+  const isOption = name === "secret";
+  const secrets = isOption && Array.isArray(secret) ? secret : [secret];
   if (!secrets.every((one) => typeof one === "string")) {
-    throw sessionError("config", `${name} is no text`);
+    const instead = isOption ? "text, or an array of texts" : "text, several secrets separated by commas";
+    throw sessionError("config", `${name}: it is not text; give ${instead}`);
   }
   return secrets.join(",");
 }

@@ -1,8 +1,8 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
-import { vary } from "./core.js";
+import { keepsCacheControl, vary } from "./core.js";
 import { checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
-import { realmOf, realmOfEnv, sinkOf } from "./realm.js";
+import { checkOptions, realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
 const BY_REALM = Symbol("realm");
@@ -29,8 +29,9 @@ export class Sessions {
   }
 
   /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
-  static fromEnv(env, { onEvent } = {}) {
-    return new this(BY_REALM, realmOfEnv(env), onEvent);
+  static fromEnv(env, options = {}) {
+    checkOptions(options, ["onEvent"], "Sessions.fromEnv", "settings are variables there, or options of new Sessions");
+    return new this(BY_REALM, realmOfEnv(env), options.onEvent);
   }
 
   /** What this isolate has counted of the sessions on this connector. */
@@ -204,9 +205,13 @@ export class Sessions {
   /** Puts a commit's header fields on `headers`. */
   #write(headers, { cookies, depends, timing }) {
     if (!depends) return;
-    const { cacheControl } = this.#realm;
+    const { cacheControl, allowPrivateCache = false } = this.#realm;
+    const own = headers.get("cache-control");
+    const isKept = own !== null && keepsCacheControl(own, allowPrivateCache && cookies.length === 0);
     // The first of these is refused where the headers are immutable, before anything has changed.
-    for (const name in cacheControl) headers.set(name, cacheControl[name]);
+    for (const name in cacheControl) {
+      if (!isKept || name !== "cache-control") headers.set(name, cacheControl[name]);
+    }
     for (const cookie of cookies) headers.append("set-cookie", cookie);
     if (timing) headers.append("server-timing", timing);
     const existing = headers.get("vary");

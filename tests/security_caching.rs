@@ -89,7 +89,7 @@ const SILENT: &[(&str, &str)] = &[
 #[track_caller]
 fn assert_marked(headers: &CommitHeaders, what: &str) {
     assert!(headers.depends_on_session(), "{what}");
-    let no_store = headers.cache_control();
+    let no_store = headers.cache_control(None);
     for name in [
         "cache-control",
         "cdn-cache-control",
@@ -180,7 +180,7 @@ fn an_untouched_session_marks_nothing() {
     for jar in [Jar::new(), world.visitor()] {
         let headers = world.commit(&mut world.open(&jar));
         assert!(headers.is_empty(), "{headers:?}");
-        assert!(headers.cache_control().is_empty());
+        assert!(headers.cache_control(None).is_empty());
         assert_eq!(headers.vary(None), None);
     }
 }
@@ -205,4 +205,56 @@ fn no_call_is_forgotten() {
     let looks = LOOKS.iter().map(|(name, _)| *name);
     let silent = SILENT.iter().map(|(name, _)| *name);
     assert_eq!(public, looks.chain(silent).collect());
+}
+
+#[test]
+fn a_stricter_cache_control_stays_and_a_weaker_one_needs_the_setting() {
+    let all = [
+        "cache-control",
+        "cdn-cache-control",
+        "cloudflare-cdn-cache-control",
+    ];
+    let replaced = |headers: &CommitHeaders, own: &str| -> Vec<&str> {
+        let fields = headers.cache_control(Some(own)).iter();
+        fields
+            .map(|(name, value)| (*name, assert_eq!(*value, "no-store")).0)
+            .collect()
+    };
+    let allowing = edge_session::Settings::default().with_allow_private_cache(true);
+    for (world, may_be_private) in [(World::new(), false), (World::with(allowing), true)] {
+        let mut session = world.open(&world.visitor());
+        session.get::<i32>("a").unwrap();
+        let headers = world.commit(&mut session);
+        assert!(headers.set_cookie().is_empty());
+        for own in [
+            "no-store",
+            "private, no-store, max-age=0",
+            "Max-Age=0, NO-STORE",
+        ] {
+            assert_eq!(replaced(&headers, own), all[1..], "{own}");
+        }
+        for own in ["private, no-cache", "private", "max-age=60, private"] {
+            let expected = if may_be_private { &all[1..] } else { &all };
+            assert_eq!(replaced(&headers, own), expected, "{own}");
+        }
+        for own in [
+            "no-cache",
+            "max-age=60",
+            "public, max-age=60",
+            "private, public",
+            "private=\"set-cookie\"",
+            "must-understand, no-store",
+            "x=\"no-store, private\"",
+            "",
+        ] {
+            assert_eq!(replaced(&headers, own), all, "{own}");
+        }
+        // What sets a cookie is stored nowhere.
+        let mut session = world.open(&world.visitor());
+        session.set("a", 2).unwrap();
+        let headers = world.commit(&mut session);
+        assert!(!headers.set_cookie().is_empty());
+        assert_eq!(replaced(&headers, "private, no-cache"), all);
+        assert_eq!(replaced(&headers, "private, no-store"), all[1..]);
+    }
 }

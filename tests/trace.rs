@@ -408,7 +408,7 @@ impl Story {
             self.tape.say(format!("  {line}"));
         }
         if headers.depends_on_session() {
-            for (name, value) in headers.cache_control() {
+            for (name, value) in headers.cache_control(None) {
                 self.tape.say(format!("  {name}: {value}"));
             }
             let vary = headers.vary(None).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Number, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Context, Env, Headers, Request, Response};
 
@@ -21,7 +21,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::request::RequestHead;
 use crate::port::runtime::PlatformRuntime;
 use crate::port::wait_until::WaitUntil;
-use crate::protocol::settings::{Settings, Storage};
+use crate::protocol::settings::{BINDING as A_BINDING, Naming, Settings, Storage, may_be_ours};
 
 thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
@@ -34,12 +34,10 @@ thread_local! {
 
 /// Says once in an isolate's life what an operator should not have left on.
 fn warn_once(settings: &Settings) {
-    let silent = settings.cookie_secure() || settings.disable_warnings();
-    if !silent && !WARNED.replace(true) {
-        worker::console_warn!(
-            "SESSION_COOKIE_SECURE=false: session cookies travel over plain HTTP too, where anybody \
-             on the way can take them"
-        );
+    if let Some(warning) = settings.warning(Naming::Variables) {
+        if !WARNED.replace(true) {
+            worker::console_warn!("edge-session: {warning}");
+        }
     }
 }
 
@@ -86,21 +84,30 @@ impl Sessions {
     }
 
     fn make(env: &JsValue) -> Result<Self, SessionError> {
-        let settings = Settings::from_vars(variables(env))?;
-        let secret = text(env, SECRET).ok_or_else(|| {
-            SessionError::new(
-                ErrorCode::MissingBinding,
-                "the secret SESSION_SECRET is not set: put one with `npx wrangler secret put \
-                 SESSION_SECRET`, or locally into .dev.vars",
-            )
-        })?;
+        let settings = Settings::from_vars(variables(env)?)?;
+        let secret = match Given::read(env, SECRET) {
+            Given::Text(secret) => secret,
+            Given::Nothing => {
+                return Err(SessionError::new(
+                    ErrorCode::MissingBinding,
+                    "SESSION_SECRET: the secret is not set; make one with `openssl rand -base64 \
+                     32`, and put it with `npx wrangler secret put SESSION_SECRET`, or locally \
+                     into .dev.vars",
+                ));
+            }
+            Given::Scalar(_) | Given::Other(_) => {
+                return Err(SessionError::config(
+                    "SESSION_SECRET: it is not text; give text, several secrets separated by commas",
+                ));
+            }
+        };
         let connector: Rc<dyn SessionConnector> = match settings.storage() {
             Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
             Storage::Memory => Rc::new(MEMORY.with(Clone::clone)),
         };
         warn_once(&settings);
         let isolate = Isolate::current();
-        let secrets = isolate.ring(&secret)?;
+        let secrets = isolate.ring(&secret, SECRET)?;
         let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;
         let sessions = sessions.with_isolate(&isolate, BINDING);
         let events = sessions.settings().events();
@@ -386,7 +393,8 @@ fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()
         headers.append("set-cookie", cookie)?;
     }
     let kept: &FetchHeaders = headers.0.unchecked_ref();
-    for (name, value) in commit.cache_control() {
+    let own = kept.text_of_kept("cache-control");
+    for (name, value) in commit.cache_control(own.as_deref()) {
         kept.set_kept(name, value)?;
     }
     match commit.vary(kept.text_of_kept("vary").as_deref()).as_deref() {
@@ -407,24 +415,66 @@ fn runtime(error: worker::Error) -> SessionError {
     )
 }
 
-/// The variables of the environment that are text.
-fn variables(env: &JsValue) -> Vec<(String, String)> {
+/// The variables of the environment that may be settings, as text.
+fn variables(env: &JsValue) -> Result<Vec<(String, String)>, SessionError> {
     let Some(object) = env.dyn_ref::<Object>() else {
-        return Vec::new();
+        return Ok(Vec::new());
     };
-    let names = Object::keys(object);
-    names
-        .iter()
-        .filter_map(|name| name.as_string())
-        .filter(|name| name.starts_with("SESSION_"))
-        .filter_map(|name| text(env, &name).map(|value| (name, value)))
-        .collect()
+    let names = Object::keys(object).into_iter();
+    let names = names.filter_map(|name| name.as_string());
+    let mut found = Vec::new();
+    for name in names.filter(|name| may_be_ours(name) && name != SECRET) {
+        match Given::read(env, &name) {
+            Given::Text(text) | Given::Scalar(text) => found.push((name, text)),
+            Given::Other(kind) => Settings::refuse_kind(Naming::Variables, &name, kind)?,
+            Given::Nothing => {}
+        }
+    }
+    Ok(found)
 }
 
-fn text(env: &JsValue, name: &str) -> Option<String> {
-    Reflect::get(env, &JsValue::from_str(name))
-        .ok()?
-        .as_string()
+/// What a variable of the environment is. `[vars]` in `wrangler.toml` can be any JSON.
+pub(crate) enum Given {
+    Nothing,
+    Text(String),
+    /// A number or a truth value, as text.
+    Scalar(String),
+    /// What it is, for an error.
+    Other(&'static str),
+}
+
+impl Given {
+    pub(crate) fn read(env: &JsValue, name: &str) -> Self {
+        let value = Reflect::get(env, &JsValue::from_str(name)).unwrap_or(JsValue::UNDEFINED);
+        if value.is_undefined() {
+            return Self::Nothing;
+        }
+        if let Some(text) = value.as_string() {
+            return Self::Text(text);
+        }
+        if let Some(number) = value.dyn_ref::<Number>() {
+            // In the decimal system this does not fail.
+            let text = number.to_string_with_radix(10).map(String::from);
+            return Self::Scalar(text.unwrap_or_default());
+        }
+        if let Some(truth) = value.as_bool() {
+            return Self::Scalar(truth.to_string());
+        }
+        Self::Other(if value.is_null() {
+            "null"
+        } else if Array::is_array(&value) {
+            "an array"
+        } else if is_plain(&value) {
+            "an object"
+        } else {
+            A_BINDING
+        })
+    }
+}
+
+/// True for an object as JSON makes it: what is bound has a class.
+fn is_plain(value: &JsValue) -> bool {
+    value.is_object() && Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new())
 }
 
 #[cfg(test)]
@@ -466,6 +516,7 @@ mod tests {
         let commit = CommitHeaders {
             set_cookie: vec!["a=1".to_owned()],
             depends_on_session: true,
+            allows_private_cache: false,
             server_timing: None,
         };
         let to = worker::Url::parse("https://shop.example/").unwrap();
@@ -482,6 +533,7 @@ mod tests {
         let commit = CommitHeaders {
             set_cookie: vec!["a=1".to_owned(), "b=2".to_owned()],
             depends_on_session: true,
+            allows_private_cache: false,
             server_timing: Some("session;dur=0".to_owned()),
         };
         let response = Response::ok("page").unwrap();

@@ -2,6 +2,8 @@
 
 use zeroize::Zeroize as _;
 
+use crate::protocol::cache_control;
+
 /// The header fields that a commit wants on the response.
 ///
 /// ```
@@ -12,7 +14,7 @@ use zeroize::Zeroize as _;
 /// let headers = sessions.commit(&mut session, 200).await?;
 /// assert!(headers.set_cookie().is_empty(), "nothing was saved");
 /// assert!(headers.depends_on_session(), "but something was looked at");
-/// assert_eq!(headers.cache_control()[0], ("cache-control", "no-store"));
+/// assert_eq!(headers.cache_control(None)[0], ("cache-control", "no-store"));
 /// assert_eq!(headers.vary(Some("Accept")).as_deref(), Some("Accept, Cookie"));
 /// # Ok(()) });
 /// ```
@@ -21,9 +23,19 @@ use zeroize::Zeroize as _;
 pub struct CommitHeaders {
     pub(crate) set_cookie: Vec<String>,
     pub(crate) depends_on_session: bool,
+    /// `SESSION_ALLOW_PRIVATE_CACHE`.
+    pub(crate) allows_private_cache: bool,
     /// What the request has measured; said only where the answer depends on the session.
     pub(crate) server_timing: Option<String>,
 }
+
+const NO_STORE: &[(&str, &str)] = &[
+    ("cache-control", "no-store"),
+    ("cdn-cache-control", "no-store"),
+    ("cloudflare-cdn-cache-control", "no-store"),
+];
+/// The same without `Cache-Control`, which caches of a CDN look at last.
+const CDN_NO_STORE: &[(&str, &str)] = NO_STORE.split_at(1).1;
 
 /// One of them carries a token.
 impl Drop for CommitHeaders {
@@ -36,11 +48,9 @@ impl CommitHeaders {
     /// What an answer that depends on its session carries at least.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn of_session() -> Self {
-        Self {
-            set_cookie: Vec::new(),
-            depends_on_session: true,
-            server_timing: None,
-        }
+        let mut headers = Self::default();
+        headers.depends_on_session = true;
+        headers
     }
 
     /// Values for one `Set-Cookie` field each: append them, never join them.
@@ -105,8 +115,11 @@ impl CommitHeaders {
         (!covered).then(|| format!("{existing}, Cookie"))
     }
 
-    /// Fields that keep every cache from storing the answer, the CDN's included; they replace what
-    /// the response says.
+    /// Fields that keep every cache from storing the answer, the CDN's included, given the
+    /// `Cache-Control` that the response has; they replace what it says. That one stays out of them
+    /// where the response can keep its own: where it has `no-store`, and with
+    /// [`SESSION_ALLOW_PRIVATE_CACHE`](crate::Settings::with_allow_private_cache) where it has
+    /// `private` and no cookie is set.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -114,19 +127,25 @@ impl CommitHeaders {
     /// # let mut session = sessions.load(CookieHeader::none()).await;
     /// session.set("views", 1)?;
     /// let headers = sessions.commit(&mut session, 200).await?;
-    /// assert!(headers.cache_control().contains(&("cdn-cache-control", "no-store")));
+    /// let no_store = [
+    ///     ("cache-control", "no-store"),
+    ///     ("cdn-cache-control", "no-store"),
+    ///     ("cloudflare-cdn-cache-control", "no-store"),
+    /// ];
+    /// assert_eq!(headers.cache_control(None), no_store);
+    /// assert_eq!(headers.cache_control(Some("private, no-cache")), no_store);
+    /// assert_eq!(headers.cache_control(Some("private, no-store, max-age=0")), &no_store[1..]);
     /// # Ok(()) });
     /// ```
     #[must_use]
-    pub fn cache_control(&self) -> &'static [(&'static str, &'static str)] {
-        if self.depends_on_session {
-            &[
-                ("cache-control", "no-store"),
-                ("cdn-cache-control", "no-store"),
-                ("cloudflare-cdn-cache-control", "no-store"),
-            ]
-        } else {
-            &[]
+    pub fn cache_control(&self, existing: Option<&str>) -> &'static [(&'static str, &'static str)] {
+        if !self.depends_on_session {
+            return &[];
+        }
+        let may_be_private = self.allows_private_cache && self.set_cookie.is_empty();
+        match existing {
+            Some(own) if cache_control::keeps(own, may_be_private) => CDN_NO_STORE,
+            _ => NO_STORE,
         }
     }
 
@@ -194,6 +213,7 @@ mod tests {
     fn vary_is_merged() {
         let headers = CommitHeaders {
             depends_on_session: true,
+            allows_private_cache: false,
             set_cookie: Vec::new(),
             server_timing: None,
         };
@@ -215,6 +235,7 @@ mod tests {
         let headers = CommitHeaders {
             set_cookie,
             depends_on_session: true,
+            allows_private_cache: false,
             server_timing: None,
         };
         let text = format!("{headers:?}");

@@ -284,7 +284,11 @@ fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Respons
     {
         headers.append(SET_COOKIE, cookie);
     }
-    for (name, text) in commit.cache_control() {
+    // Fields of one name are one list (RFC 9110, 5.3).
+    let own = headers.get_all(CACHE_CONTROL).iter();
+    let own = own.map(|value| value.to_str().unwrap_or_default());
+    let own = own.collect::<Vec<_>>().join(", ");
+    for (name, text) in commit.cache_control(Some(&own)) {
         headers.insert(
             HeaderName::from_static(name),
             HeaderValue::from_static(text),

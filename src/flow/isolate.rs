@@ -178,11 +178,13 @@ impl Isolate {
         self.0.borrow_mut().complaints.line(cause, now)
     }
 
-    /// The ring of `text`, parsed once in an isolate's life.
+    /// The ring of `text`, parsed once in an isolate's life. An error says that it was given as
+    /// `name`.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn ring(
         &self,
         text: &str,
+        name: &str,
     ) -> Result<crate::protocol::keys::SecretRing, crate::port::error::SessionError> {
         if let Some((_, ring)) = self
             .0
@@ -193,7 +195,7 @@ impl Isolate {
         {
             return Ok(ring.clone());
         }
-        let ring = crate::protocol::keys::SecretRing::parse(text)?;
+        let ring = crate::protocol::keys::SecretRing::parse_named(text, name)?;
         let mut state = self.0.borrow_mut();
         // A deployment has one ring, two while it changes.
         if state.rings.len() >= 4 {

@@ -29,6 +29,7 @@ impl Config {
         kind: &str,
     ) -> Result<Rc<Self>, SessionError> {
         settings.validate()?;
+        let settings = settings.in_force();
         Ok(Rc::new(Self {
             cookies: settings.cookie_spec()?,
             ring: secrets.bind(kind, settings.key_prefix()),

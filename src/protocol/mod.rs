@@ -9,8 +9,10 @@
 //! 4. `revocation`: the markers that say what is dead.
 //! 5. `outcome`: the one function that decides what all of it means together.
 //! 6. `expiry`: when a session ends. `settings` and `config`: what a deployment decides.
-//! 7. `wire`, `json` and `text`: bytes and texts.
+//! 7. `cache_control`: what an answer says to caches.
+//! 8. `wire`, `json` and `text`: bytes and texts.
 
+pub(crate) mod cache_control;
 pub(crate) mod config;
 pub(crate) mod cookie;
 pub(crate) mod data;

@@ -4,8 +4,11 @@
 //! `wrangler.toml`, the options of JavaScript and [`Settings::list`] are all made of it, so none of
 //! them can know a setting that another does not.
 
+mod names;
+
 use std::fmt;
 
+pub(crate) use self::names::{Naming, may_be_ours};
 use crate::port::error::SessionError;
 use crate::protocol::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AGE, SameSite};
 
@@ -141,6 +144,8 @@ unruled!(Storage, Storage, "kv or memory", text => {
 struct Setting {
     name: &'static str,
     option: &'static str,
+    /// The method that sets it in Rust.
+    builder: &'static str,
     /// Sets the value from its text; false where the text is not legal.
     read: fn(&mut Settings, &str) -> bool,
     show: fn(&Settings) -> String,
@@ -149,10 +154,10 @@ struct Setting {
 }
 
 impl Setting {
-    fn refuse(&self, given_as: &str, value: &str) -> SessionError {
-        let (value, allowed) = (excerpt(value), (self.allowed)());
+    fn refuse(&self, naming: Naming, value: &str) -> SessionError {
+        let (name, value, allowed) = (naming.of(self), excerpt(value), (self.allowed)());
         SessionError::config(format!(
-            "{given_as}: \"{value}\" is not allowed; give {allowed}"
+            "{name}: \"{value}\" is not allowed; give {allowed}"
         ))
     }
 }
@@ -213,7 +218,7 @@ macro_rules! settings {
         /// assert_eq!(settings.cookie_age(), 28_800);
         ///
         /// let refused = settings.with_cookie_domain("example.com").validate().unwrap_err();
-        /// assert!(refused.to_string().contains("SESSION_COOKIE_DOMAIN"));
+        /// assert!(refused.to_string().contains("with_cookie_domain"));
         /// # Ok::<(), edge_session::SessionError>(())
         /// ```
         #[derive(Clone, Debug, PartialEq, Eq)]
@@ -254,6 +259,7 @@ macro_rules! settings {
             Setting {
                 name: $name,
                 option: $option,
+                builder: stringify!($with),
                 read: |settings, text| {
                     let Some(value) = <$type as Value>::read(text) else { return false };
                     settings.$get = value;
@@ -295,7 +301,8 @@ settings! {
         = "", Any;
 
     /// Whether the cookies travel over HTTPS alone (RFC 6265bis, 4.1.2.5). `false` is for
-    /// development on plain HTTP and is refused with a prefixed name.
+    /// development on plain HTTP: the default name loses its prefix with it (`session`), any other
+    /// name with a prefix is refused.
     "SESSION_COOKIE_SECURE" "cookieSecure" with_cookie_secure cookie_secure: bool
         = true, Any;
 
@@ -313,6 +320,15 @@ settings! {
     /// 4.1.2.2). Browsers that restore tabs restore such cookies too; the hard end holds anyway.
     "SESSION_EXPIRE_AT_BROWSER_CLOSE" "expireAtBrowserClose"
         with_expire_at_browser_close expire_at_browser_close: bool
+        = false, Any;
+
+    /// Whether an answer that depends on its session keeps a `Cache-Control` of the application's
+    /// that has `private`, such as `private, no-cache`, instead of becoming `no-store`. The risk: the
+    /// browser keeps the page on disk and may show it again after the logout, to the next person who
+    /// uses it too. An answer that sets a cookie of the session is `no-store` anyway, and shared caches
+    /// are told `no-store`.
+    "SESSION_ALLOW_PRIVATE_CACHE" "allowPrivateCache"
+        with_allow_private_cache allow_private_cache: bool
         = false, Any;
 
     /// Which connector keeps the sessions where none is passed in.
@@ -406,10 +422,15 @@ settings! {
 }
 
 /// What the name of a variable of ours starts with. The KV binding `SESSIONS` does not.
+#[cfg(test)]
 const PREFIX: &str = "SESSION_";
 
 /// Read by the secret ring, not here.
 const SECRET: &str = "SESSION_SECRET";
+
+/// The kind of a variable that is a KV namespace, a service or the like.
+#[cfg(any(target_arch = "wasm32", test))]
+pub(crate) const BINDING: &str = "a binding";
 
 const DAY: u32 = 86_400;
 
@@ -422,18 +443,20 @@ const KV_KEY_BYTES: usize = 512;
 impl Settings {
     /// The settings of these variables, the defaults for the others.
     ///
-    /// Takes all variables of a Worker: names that do not start with `SESSION_` are skipped, and so
-    /// is `SESSION_SECRET`. The result is [validated](Self::validate).
+    /// Takes all variables of a Worker: `SESSION_SECRET` is skipped, and so is a variable that is
+    /// the application's own, though it begins with `SESSION_`. One that looks like a setting and is
+    /// none is an error: a typing error, or the name that another library has for a setting. The
+    /// result is [validated](Self::validate).
     ///
     /// # Errors
-    /// [`ErrorCode::Config`](crate::ErrorCode::Config) for a name that is no setting (with the
-    /// nearest that is one), a value that is not legal, and an illegal combination.
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) for a name that looks like a setting (with the
+    /// one that is meant), a value that is not legal, and an illegal combination.
     ///
     /// ```
     /// use edge_session::Settings;
     ///
-    /// let settings = Settings::from_vars([("SESSION_COOKIE_AGE", "3600"), ("DEMO", "1")])?;
-    /// assert_eq!(settings.cookie_age(), 3600);
+    /// let vars = [("SESSION_COOKIE_AGE", "3600"), ("SESSION_QUEUE", "mail"), ("DEMO", "1")];
+    /// assert_eq!(Settings::from_vars(vars)?.cookie_age(), 3600);
     ///
     /// let misspelt = Settings::from_vars([("SESSION_COKIE_AGE", "3600")]).unwrap_err();
     /// assert!(misspelt.to_string().contains("did you mean SESSION_COOKIE_AGE?"));
@@ -446,9 +469,9 @@ impl Settings {
     {
         let ours = vars.into_iter().filter(|(name, _)| {
             let name = name.as_ref();
-            name.starts_with(PREFIX) && name != SECRET
+            may_be_ours(name) && name != SECRET
         });
-        Self::from_named(ours, |setting| setting.name)
+        Self::from_named(ours, Naming::Variables)
     }
 
     /// The settings of these JavaScript options, each value as the text that JavaScript's `String`
@@ -470,12 +493,12 @@ impl Settings {
         N: AsRef<str>,
         V: AsRef<str>,
     {
-        Self::from_named(options, |setting| setting.option)
+        Self::from_named(options, Naming::Options)
     }
 
     fn from_named<N, V>(
         values: impl IntoIterator<Item = (N, V)>,
-        name_of: fn(&Setting) -> &'static str,
+        naming: Naming,
     ) -> Result<Self, SessionError>
     where
         N: AsRef<str>,
@@ -484,23 +507,45 @@ impl Settings {
         let mut settings = Self::default();
         for (name, value) in values {
             let (name, value) = (name.as_ref(), value.as_ref());
-            let Some(setting) = TABLE.iter().find(|setting| name_of(setting) == name) else {
-                return Err(unknown(name, TABLE.iter().map(name_of)));
+            let Some(setting) = naming.find(name) else {
+                names::unknown(naming, name).map_or(Ok(()), Err)?;
+                continue;
             };
             if !(setting.read)(&mut settings, value) {
-                return Err(setting.refuse(name, value));
+                return Err(setting.refuse(naming, value));
             }
         }
-        settings.validate()?;
+        settings.check(naming)?;
         Ok(settings)
+    }
+
+    /// Refuses a setting whose value is neither text nor a number nor a truth value, but `kind`: "an
+    /// object".
+    ///
+    /// # Errors
+    /// As [`from_vars`](Self::from_vars) and [`from_options`](Self::from_options). What is
+    /// [`BINDING`] is something of the application's own, unless it has the very name of a setting.
+    #[cfg(any(target_arch = "wasm32", test))]
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn refuse_kind(naming: Naming, name: &str, kind: &str) -> Result<(), SessionError> {
+        let refused = match naming.find(name) {
+            Some(setting) => Some(SessionError::config(format!(
+                "{name}: it is {kind}; give {}",
+                (setting.allowed)()
+            ))),
+            None if kind == BINDING => None,
+            None => names::unknown(naming, name),
+        };
+        refused.map_or(Ok(()), Err)
     }
 
     /// Checks every value, and what belongs together against each other. Whoever is given settings
     /// by hand calls it before using them.
     ///
     /// # Errors
-    /// [`ErrorCode::Config`](crate::ErrorCode::Config) with the setting to change, the reason and
-    /// what to do.
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) with the setting to change, by the name of the
+    /// method that sets it, the reason and what to do.
     ///
     /// ```
     /// use edge_session::{SameSite, Settings};
@@ -509,12 +554,18 @@ impl Settings {
     /// assert!(open.with_cookie_same_site(SameSite::None).validate().is_err());
     /// ```
     pub fn validate(&self) -> Result<(), SessionError> {
+        self.check(Naming::Builder)
+    }
+
+    fn check(&self, naming: Naming) -> Result<(), SessionError> {
         for setting in TABLE {
             if !(setting.obeys)(self) {
-                return Err(setting.refuse(setting.name, &(setting.show)(self)));
+                return Err(setting.refuse(naming, &(setting.show)(self)));
             }
         }
-        self.cookie_spec()?;
+        // No value stands in these errors, only names.
+        self.cookie_spec()
+            .map_err(|error| SessionError::config(naming.translate(error.message())))?;
         let most = KV_KEY_BYTES - LONGEST_KEY;
         let printable = self
             .key_prefix
@@ -522,8 +573,9 @@ impl Settings {
             .all(|byte| (b' '..=b'~').contains(&byte));
         if !printable || self.key_prefix.len() > most {
             return Err(SessionError::config(format!(
-                "SESSION_KEY_PREFIX: \"{}\" is not allowed because keys are ASCII without control \
-                 characters and of at most {KV_KEY_BYTES} bytes; give at most {most} of them",
+                "{}: \"{}\" is not allowed because keys are ASCII without control characters and \
+                 of at most {KV_KEY_BYTES} bytes; give at most {most} of them",
+                naming.translate("SESSION_KEY_PREFIX"),
                 excerpt(&self.key_prefix),
             )));
         }
@@ -600,13 +652,39 @@ impl Settings {
         self.seal && self.overlay
     }
 
+    /// What an operator should not have left on, as the caller calls it.
+    #[cfg(target_arch = "wasm32")]
+    pub(crate) fn warning(&self, naming: Naming) -> Option<String> {
+        let is_silent = self.cookie_secure || self.disable_warnings;
+        let text = "SESSION_COOKIE_SECURE is false: session cookies travel over plain HTTP too, \
+                    where anybody on the way can take them";
+        (!is_silent).then(|| naming.translate(text))
+    }
+
+    /// The default name has a prefix that browsers accept on `Secure` cookies only. Without `Secure`
+    /// it goes without the prefix, so that one setting is enough for plain HTTP.
+    fn cookie_name_in_force(&self) -> &str {
+        let default = self.cookie_name == "__Host-session";
+        if default && !self.cookie_secure {
+            "session"
+        } else {
+            &self.cookie_name
+        }
+    }
+
+    /// These settings with the cookie name that is in force.
+    pub(crate) fn in_force(mut self) -> Self {
+        self.cookie_name = self.cookie_name_in_force().to_owned();
+        self
+    }
+
     /// The cookies that these settings describe.
     ///
     /// # Errors
     /// [`ErrorCode::Config`](crate::ErrorCode::Config) where browsers would not keep them.
     pub(crate) fn cookie_spec(&self) -> Result<CookieSpec, SessionError> {
         CookieSpec::new(CookieAttributes {
-            name: &self.cookie_name,
+            name: self.cookie_name_in_force(),
             path: &self.cookie_path,
             domain: (!self.cookie_domain.is_empty()).then_some(&*self.cookie_domain),
             secure: self.cookie_secure,
@@ -637,34 +715,6 @@ fn excerpt(value: &str) -> String {
     shown
 }
 
-/// The value is left out: what was misspelt may be the secret.
-#[cold]
-fn unknown(name: &str, known: impl Iterator<Item = &'static str>) -> SessionError {
-    let nearest = known
-        .min_by_key(|candidate| distance(name, candidate))
-        .unwrap_or_default();
-    let name = excerpt(name);
-    SessionError::config(format!(
-        "{name}: there is no such setting; did you mean {nearest}?"
-    ))
-}
-
-/// How many letters to insert, remove or replace to make one name the other, whatever their case
-/// (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let replaced = diagonal + usize::from(!x.eq_ignore_ascii_case(&y));
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(diagonal + 1).min(row[j] + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -689,6 +739,7 @@ mod tests {
             ("SESSION_COOKIE_SAMESITE", "Lax"),
             ("SESSION_COOKIE_PARTITIONED", "false"),
             ("SESSION_EXPIRE_AT_BROWSER_CLOSE", "false"),
+            ("SESSION_ALLOW_PRIVATE_CACHE", "false"),
             ("SESSION_STORAGE", "kv"),
             ("SESSION_KEY_PREFIX", ""),
             ("SESSION_SEAL", "true"),
@@ -772,6 +823,11 @@ mod tests {
             ("SESSION_SECRET", "x"),
             ("DEMO", "1"),
             ("session_x", "1"),
+            ("SESSION_QUEUE", "1"),
+            ("SESSION_STORE", "1"),
+            ("SESSION_EVENTS_DATASET", "1"),
+            ("SESSION_API_URL", "1"),
+            ("SESSION_", "1"),
         ];
         assert_eq!(Settings::from_vars(vars).unwrap(), Settings::default());
     }
@@ -784,6 +840,11 @@ mod tests {
             ("SESSION_IDLE_TIMOUT", "SESSION_IDLE_TIMEOUT"),
             ("SESSION_COOKIE_SAME_SITE", "SESSION_COOKIE_SAMESITE"),
             ("SESSION_purge", "SESSION_PURGE"),
+            ("SESSION_SAEL", "SESSION_SEAL"),
+            ("SESSION_IDLE_TIMEOUT_SECONDS", "SESSION_IDLE_TIMEOUT"),
+            ("SESION_COOKIE_AGE", "SESSION_COOKIE_AGE"),
+            ("SESSIONS_PURGE", "SESSION_PURGE"),
+            ("session_cookie_age", "SESSION_COOKIE_AGE"),
         ] {
             let message = refusal(misspelt, "hunter2");
             assert!(message.starts_with(misspelt), "{message}");
@@ -798,7 +859,10 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(message.ends_with("did you mean cookieAge?"), "{message}");
-        assert!(!refusal(&format!("SESSION_\n{}", "x".repeat(1000)), "").contains('\n'));
+        let odd = format!("{}\n\u{1b}", "x".repeat(1000));
+        let message = Settings::from_options([(odd, "1")]).unwrap_err();
+        assert!(!message.to_string().contains(['\n', '\u{1b}']), "{message}");
+        assert!(message.to_string().len() < 200, "{message}");
     }
 
     #[test]
@@ -929,8 +993,31 @@ mod tests {
             ("SESSION_COOKIE_SECURE", "0"),
         ];
         assert!(Settings::from_vars(vars).is_ok());
-        assert!(refusal("SESSION_COOKIE_SECURE", "0").starts_with("SESSION_COOKIE_SECURE: "));
+        let prefixed = [
+            ("SESSION_COOKIE_NAME", "__Secure-sid"),
+            ("SESSION_COOKIE_SECURE", "0"),
+        ];
+        let message = Settings::from_vars(prefixed).unwrap_err().to_string();
+        assert!(message.contains("SESSION_COOKIE_SECURE: "), "{message}");
         assert!(refusal("SESSION_COOKIE_DOMAIN", "a.b").starts_with("SESSION_COOKIE_DOMAIN: "));
+    }
+
+    #[test]
+    fn a_value_of_another_kind_is_refused_where_the_name_is_meant_for_us() {
+        let refused = |name, kind| {
+            Settings::refuse_kind(Naming::Variables, name, kind)
+                .err()
+                .map(|error| error.message().to_owned())
+        };
+        let expected = "SESSION_SEAL: it is an object; give true, false, 1 or 0";
+        assert_eq!(
+            refused("SESSION_SEAL", "an object").as_deref(),
+            Some(expected)
+        );
+        assert!(refused("SESSION_SEAL", BINDING).is_some());
+        assert!(refused("SESSION_SEALS", "an array").is_some());
+        assert_eq!(refused("SESSION_SEALS", BINDING), None);
+        assert_eq!(refused("SESSION_QUEUE", "an object"), None);
     }
 
     #[test]
@@ -964,13 +1051,5 @@ mod tests {
             spec.names().get(crate::protocol::cookie::CookieKind::Fresh),
             "sid-fresh"
         );
-    }
-
-    #[test]
-    fn distance_counts_letters() {
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", "abc"), 0);
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("a", ""), 1);
     }
 }

@@ -24,6 +24,15 @@ for (const [what, options, code, word] of [
   ["text in the namespace's place", { binding: "OTHER", vars: { SESSIONS: "kv" } }, "missing_binding", "SESSIONS"],
   ["a misspelt setting", { vars: { SESSION_COKIE_AGE: "60" } }, "config", "SESSION_COOKIE_AGE"],
   ["a setting that is no number", { vars: { SESSION_COOKIE_AGE: "a week" } }, "config", "SESSION_COOKIE_AGE"],
+  ["a misspelt setting that is a number", { vars: { SESSION_IDLE_TIMEOUTT: 900 } }, "config", "SESSION_IDLE_TIMEOUT?"],
+  ["a number that is not allowed", { vars: { SESSION_IDLE_TIMEOUT: 900.5 } }, "config", "SESSION_IDLE_TIMEOUT"],
+  ["an object", { vars: { SESSION_SEAL: { a: 1 } } }, "config", "SESSION_SEAL: it is an object"],
+  ["an array", { vars: { SESSION_SEAL: [true] } }, "config", "SESSION_SEAL: it is an array"],
+  ["null", { vars: { SESSION_SEAL: null } }, "config", "SESSION_SEAL: it is null"],
+  ["a misspelt setting that is an object", { vars: { SESSION_SEALS: {} } }, "config", "SESSION_SEAL?"],
+  ["a secret that is a number", { vars: { SESSION_SECRET: 12345 } }, "config", "SESSION_SECRET: it is not text"],
+  ["an old secret beside the secret", { vars: { SESSION_SECRET_OLD: "hunter2" } }, "config", "SESSION_SECRET, separated by commas"],
+  ["the name of another library", { vars: { SESSION_MAX_AGE: 60 } }, "config", "SESSION_COOKIE_AGE"],
   ["a prefix and a Domain", { vars: { SESSION_COOKIE_DOMAIN: "example.com" } }, "config", "SESSION_COOKIE_DOMAIN"],
 ]) {
   test(`${what}: 500 that names it, and no secret in the answer`, () =>
@@ -40,6 +49,40 @@ for (const [what, options, code, word] of [
       assert.equal((await world.fetch("/healthz")).status, 200);
     }));
 }
+
+test("settings that are numbers and booleans are taken, and variables of the application left alone", () =>
+  withWorld(
+    {
+      vars: {
+        SESSION_COOKIE_AGE: 7200,
+        SESSION_IDLE_TIMEOUT: 900,
+        SESSION_SEAL: false,
+        SESSION_FOO: "x",
+        SESSION_QUEUE: { name: "mail" },
+        SESSIONS_API: null,
+        DEMO: true,
+      },
+    },
+    async (world) => {
+      const browser = world.browser();
+      const { outcome } = await expectSession(browser.send("PUT", "/api/session/data/a", "to be seen"));
+      assert.equal(outcome, "new", "DEMO is on");
+      assert.equal(browser.get("__Host-session").attributes["max-age"], "7200");
+      const stored = Object.values(await world.storage.dump()).map(({ value }) => value);
+      assert.ok(stored.some((value) => value.includes("to be seen")), "nothing is sealed");
+      world.advance(901);
+      await expectSession(browser.fetch("/api/session"), { data: {}, outcome: "expired" });
+    },
+  ));
+
+test("one setting is enough for plain http", () =>
+  withWorld({ vars: { SESSION_COOKIE_SECURE: false } }, async (world) => {
+    const browser = world.browser();
+    await expectSession(browser.send("PUT", "/api/session/data/a", 1));
+    assert.deepEqual(browser.names, ["session", "session-fresh"]);
+    for (const name of browser.names) assert.equal("secure" in browser.get(name).attributes, false);
+    await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
+  }));
 
 test("cookies have the name and the lifetime of the settings", () =>
   withWorld({ vars: { SESSION_COOKIE_NAME: "__Secure-sid", SESSION_COOKIE_AGE: "7200" } }, async (world) => {

@@ -18,6 +18,7 @@ mod tests;
 mod wire;
 mod world;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
@@ -27,7 +28,9 @@ use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
 use crate::flow::isolate::Isolate;
 use crate::port::error::SessionError;
-use crate::protocol::settings::Settings;
+use crate::port::runtime::Runtime as _;
+use crate::protocol::cache_control;
+use crate::protocol::settings::{Naming, Settings};
 
 use handle::{Answer, Handle, KEPT, Kept};
 use wire::{Named, Object};
@@ -60,8 +63,9 @@ fn leave(head: &mut Object) {
 }
 
 /// Makes a configuration: `input` names the connector's `kind`, whether it `isKv`, the `secret`, the
-/// `settings` as an object of texts, whether these are `variables`, and the `isolate` that the same
-/// connector's sessions had before. Gives the number of the `realm` and of its `isolate`, and what
+/// `settings` as an object of texts, which settings are something else (`kinds`, an object of what
+/// they are), whether these are `variables`, and the `isolate` that the same connector's sessions
+/// had before. Gives the number of the `realm` and of its `isolate`, and what
 /// JavaScript has to know of the settings.
 ///
 /// `ended` holds numbers that nobody uses any more, here and in every other call.
@@ -82,13 +86,30 @@ pub fn configure(input: String, ended: Option<Vec<u32>>) -> String {
     head.end()
 }
 
+thread_local! {
+    /// Whether the isolate was warned of its settings.
+    static WARNED: Cell<bool> = const { Cell::new(false) };
+}
+
 fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
     let pairs = input.object("settings").ok_or_else(garbled)?.texts();
-    let settings = if input.flag("variables") {
-        Settings::from_vars(pairs)
+    let (naming, secret_name) = if input.flag("variables") {
+        (Naming::Variables, "SESSION_SECRET")
     } else {
-        Settings::from_options(pairs)
+        (Naming::Options, "secret")
+    };
+    for (name, kind) in input.object("kinds").iter().flat_map(Named::texts) {
+        Settings::refuse_kind(naming, &name, &kind)?;
+    }
+    let settings = match naming {
+        Naming::Variables => Settings::from_vars(pairs),
+        _ => Settings::from_options(pairs),
     }?;
+    if let Some(warning) = settings.warning(naming) {
+        if !WARNED.replace(true) {
+            JsRuntime.warn(&format!("edge-session: {warning}"));
+        }
+    }
     let number = input.number("isolate") as u32;
     let isolate = match KEPT.with_borrow_mut(|kept| kept.take(number)) {
         Some(Kept::Isolate(isolate)) => {
@@ -99,7 +120,7 @@ fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
     };
     let store = Rc::new(JsStore(input.text("kind")));
     let secret = Zeroizing::new(input.text("secret"));
-    let ring = isolate.ring(&secret)?;
+    let ring = isolate.ring(&secret, secret_name)?;
     let blank = Sessions::with_runtime(store, ring, settings, Rc::new(JsRuntime))?;
     let sessions = blank.clone().with_isolate(&isolate, "");
     let mut done = Object::new();
@@ -239,6 +260,13 @@ pub fn stats(realm: u32) -> String {
 #[wasm_bindgen]
 pub fn vary(existing: &str) -> Option<String> {
     CommitHeaders::of_session().vary(Some(existing))
+}
+
+/// True where an answer that depends on its session can keep this `Cache-Control` of its own.
+/// `may_be_private` is whether one is enough that has `private`.
+#[wasm_bindgen(js_name = keepsCacheControl)]
+pub fn keeps_cache_control(existing: &str, may_be_private: bool) -> bool {
+    cache_control::keeps(existing, may_be_private)
 }
 
 /// Every error code with its HTTP `status`, `retryAfter` and whether it is a `refusal`, as JSON.

@@ -368,8 +368,9 @@ pub(super) fn settings(out: &mut Object, settings: &Settings) {
     out.flag("disableWarnings", settings.disable_warnings());
     out.flag("serverTiming", settings.server_timing());
     out.flag("events", settings.events());
+    out.flag("allowPrivateCache", settings.allow_private_cache());
     let mut uncached = Object::new();
-    for (name, value) in CommitHeaders::of_session().cache_control() {
+    for (name, value) in CommitHeaders::of_session().cache_control(None) {
         uncached.text(name, value);
     }
     out.raw("cacheControl", &uncached.end());

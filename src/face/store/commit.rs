@@ -67,6 +67,7 @@ impl SessionStore {
         CommitHeaders {
             set_cookie,
             depends_on_session,
+            allows_private_cache: self.shared.config().settings().allow_private_cache(),
             server_timing: self.shared.timing().map(Timing::header),
         }
     }

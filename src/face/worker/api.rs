@@ -9,6 +9,7 @@ use wasm_bindgen::JsValue;
 
 use super::guard;
 use super::problem::Problem;
+use crate::face::handler::Given;
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::port::error::SessionError;
@@ -448,10 +449,10 @@ fn decode(segment: &str) -> Result<String, Problem> {
 }
 
 fn is_demo(env: &Env) -> bool {
-    let demo = ::worker::js_sys::Reflect::get(env.as_ref(), &JsValue::from_str("DEMO"));
-    demo.ok()
-        .and_then(|demo| demo.as_string())
-        .is_some_and(|demo| demo == "true" || demo == "1")
+    match Given::read(env.as_ref(), "DEMO") {
+        Given::Text(demo) | Given::Scalar(demo) => demo == "true" || demo == "1",
+        Given::Nothing | Given::Other(_) => false,
+    }
 }
 
 fn iso(milliseconds: i64) -> String {

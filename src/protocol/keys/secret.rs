@@ -248,20 +248,31 @@ impl SecretRing {
     /// `config` where a secret is empty, short, a pattern or a documentation sample, or where two
     /// have the same key id.
     pub fn parse(text: &str) -> Result<Self, SessionError> {
+        Self::parse_named(text, "SecretRing::parse")
+    }
+
+    /// The same; an error says that the text was given as `name`.
+    pub(crate) fn parse_named(text: &str, name: &str) -> Result<Self, SessionError> {
+        let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut ring: Vec<Root> = Vec::new();
-        for (index, secret) in text.split(',').map(str::trim).enumerate() {
-            let at = index + 1;
+        for (index, secret) in secrets.iter().enumerate() {
+            let refuse = |why: &str| {
+                let which = match secrets.len() {
+                    1 => "the secret".to_owned(),
+                    count => format!("secret {} of {count}", index + 1),
+                };
+                SessionError::config(format!("{name}: {which} {why}"))
+            };
             refuse_weak(secret).map_err(|why| {
-                SessionError::config(format!(
-                    "SESSION_SECRET: secret {at} of the ring {why}; `npm run secret` prints a good one"
+                refuse(&format!(
+                    "{why}; `openssl rand -base64 32` prints a good one, to be used as it is"
                 ))
             })?;
             let secret = Root::new(secret.as_bytes());
             if ring.iter().any(|other| other.id == secret.id) {
-                return Err(SessionError::config(format!(
-                    "SESSION_SECRET: secret {at} of the ring has the key id of an earlier one; \
-                     remove one of the two"
-                )));
+                return Err(refuse(
+                    "has the key id of an earlier one; remove one of the two",
+                ));
             }
             ring.push(secret);
         }

@@ -28,8 +28,8 @@ const ONE_ISOLATE = { main: "here" };
  *
  * @param {object} options
  * @param {string} options.directory  the build: `index.js` and what it imports, all in one folder
- * @param {object} [options.vars]     text bindings, besides a random SESSION_SECRET; undefined
- *                                    takes one away
+ * @param {object} [options.vars]     variables besides a random SESSION_SECRET, as text, or as JSON
+ *                                    where they are something else; undefined takes one away
  * @param {object} [options.isolates] name of an isolate to the location it stands in
  * @param {string} [options.binding]  the name of the KV binding
  * @param {object} [options.analytics] name of an Analytics Engine binding to the Worker beside this
@@ -97,7 +97,10 @@ function config({ app, bindings, isolates, binding, analytics, others }) {
   const to = (kind) => ([name, service]) => `(name = ${text(name)}, ${kind} = ${text(service)})`;
   const variables = Object.entries(bindings)
     .filter(([, value]) => value !== undefined)
-    .map(([name, value]) => `(name = ${text(name)}, text = ${text(String(value))})`);
+    .map(([name, value]) => {
+      const given = typeof value === "string" ? `text = ${text(value)}` : `json = ${text(text(value))}`;
+      return `(name = ${text(name)}, ${given})`;
+    });
 
   const services = [`(name = "storage", worker = ${worker(["storage-worker.mjs"], [])})`];
   const sockets = [socket("storage", `(name = "storage", entrypoint = "Control")`)];

@@ -1,0 +1,303 @@
+//! Settings that are misspelt, of another library, or illegal: what the error says, and what is left
+//! to the application.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests"
+)]
+
+mod common;
+
+use common::*;
+use edge_session::{ErrorCode, SameSite, SecretRing, SessionError, Settings};
+
+fn message(result: Result<impl std::fmt::Debug, SessionError>) -> String {
+    let error = result.expect_err("should be refused");
+    assert_eq!(error.code(), ErrorCode::Config);
+    error.message().to_owned()
+}
+
+fn of_variable(name: &str) -> String {
+    message(Settings::from_vars([(name, "1")]))
+}
+
+fn of_option(name: &str) -> String {
+    message(Settings::from_options([(name, "1")]))
+}
+
+/// Name in another library, as an option and as a variable, and the settings that do it here.
+const FOREIGN: &[(&str, &str, &[(&str, &str)])] = &[
+    ("maxAge", "SESSION_MAX_AGE", AGES),
+    ("ttl", "SESSION_TTL", AGES),
+    ("lifetime", "SESSION_LIFETIME", AGES),
+    ("expires", "SESSION_EXPIRES", AGES),
+    ("cookieMaxAge", "SESSION_COOKIE_MAX_AGE", AGES),
+    ("ttlSeconds", "SESSION_TTL_SECONDS", AGES),
+    ("timeout", "SESSION_TIMEOUT", &[IDLE]),
+    ("idle", "SESSION_IDLE", &[IDLE]),
+    ("rolling", "SESSION_ROLLING", &[IDLE, AGE]),
+    ("saveEveryRequest", "SESSION_SAVE_EVERY_REQUEST", &[IDLE]),
+    (
+        "domain",
+        "SESSION_DOMAIN",
+        &[("cookieDomain", "SESSION_COOKIE_DOMAIN")],
+    ),
+    ("name", "SESSION_NAME", &[NAME]),
+    (
+        "path",
+        "SESSION_PATH",
+        &[("cookiePath", "SESSION_COOKIE_PATH")],
+    ),
+    ("secure", "SESSION_SECURE", &[SECURE]),
+    ("secureCookie", "SESSION_SECURE_COOKIE", &[SECURE]),
+    (
+        "sameSite",
+        "SESSION_SAME_SITE",
+        &[("cookieSameSite", "SESSION_COOKIE_SAMESITE")],
+    ),
+    (
+        "prefix",
+        "SESSION_PREFIX",
+        &[("keyPrefix", "SESSION_KEY_PREFIX")],
+    ),
+    (
+        "httpOnly",
+        "SESSION_HTTP_ONLY",
+        &[("always HttpOnly", "always HttpOnly")],
+    ),
+    (
+        "cookieHttpOnly",
+        "SESSION_COOKIE_HTTPONLY",
+        &[("always HttpOnly", "always HttpOnly")],
+    ),
+    ("cookie", "SESSION_COOKIE", &[NAME, AGE, SECURE]),
+    (
+        "secrets",
+        "SESSION_SECRETS",
+        &[("secret takes an array", "SESSION_SECRET,")],
+    ),
+];
+const AGE: (&str, &str) = ("cookieAge", "SESSION_COOKIE_AGE");
+const IDLE: (&str, &str) = ("idleTimeout", "SESSION_IDLE_TIMEOUT");
+const NAME: (&str, &str) = ("cookieName", "SESSION_COOKIE_NAME");
+const SECURE: (&str, &str) = ("cookieSecure", "SESSION_COOKIE_SECURE");
+const AGES: &[(&str, &str)] = &[AGE, IDLE];
+
+#[test]
+fn names_of_other_libraries_lead_to_ours() {
+    for (option, variable, ours) in FOREIGN {
+        let (by_option, by_variable) = (of_option(option), of_variable(variable));
+        assert!(by_option.starts_with(&format!("{option}: ")), "{by_option}");
+        assert!(
+            by_variable.starts_with(&format!("{variable}: ")),
+            "{by_variable}"
+        );
+        assert!(!by_option.contains("SESSION_"), "{by_option}");
+        for (as_option, as_variable) in *ours {
+            assert!(by_option.contains(as_option), "{by_option}");
+            assert!(by_variable.contains(as_variable), "{by_variable}");
+        }
+        for text in [by_option, by_variable] {
+            assert!(
+                !text.contains("did you mean") || text.contains("econds"),
+                "{text}"
+            );
+        }
+    }
+    for (option, words) in [
+        ("password", "it is called secret"),
+        ("keys", "it is called secret"),
+        ("store", "the first argument"),
+        ("saveUninitialized", "is not stored"),
+    ] {
+        assert!(of_option(option).contains(words), "{option}");
+    }
+}
+
+#[test]
+fn a_typing_error_is_told_what_was_meant_and_nothing_else_is() {
+    for (option, meant) in [
+        ("cookieAges", "cookieAge"),
+        ("idleTimout", "idleTimeout"),
+        ("cookie_age", "cookieAge"),
+        ("SESSION_COOKIE_AGE", "cookieAge"),
+        ("sessionCookieAge", "cookieAge"),
+        ("onEvents", "onEvent"),
+        ("secert", "secret"),
+    ] {
+        let text = of_option(option);
+        assert!(
+            text.ends_with(&format!("; did you mean {meant}?")),
+            "{text}"
+        );
+    }
+    for option in ["saml", "colour", "genid", "unset", "x", "", "ä"] {
+        let text = of_option(option);
+        assert!(text.ends_with(": there is no such setting"), "{text}");
+    }
+    for (variable, meant) in [
+        ("SESSION_IDLE_TIMEOUTT", "SESSION_IDLE_TIMEOUT"),
+        ("SESSION_KV_CHACHE_TTL", "SESSION_KV_CACHE_TTL"),
+        ("SESSION_COOKIE_AGE_DAYS", "SESSION_COOKIE_AGE"),
+        ("SESSION_SECERT", "SESSION_SECRET"),
+        ("SESSON_COOKIE_NAME", "SESSION_COOKIE_NAME"),
+        ("session_seal", "SESSION_SEAL"),
+    ] {
+        let text = of_variable(variable);
+        assert!(
+            text.ends_with(&format!("; did you mean {meant}?")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn variables_of_the_application_are_left_to_it() {
+    for name in [
+        "SESSION_FOO",
+        "SESSION_API_URL",
+        "SESSION_STORE",
+        "SESSION_KV",
+        "SESSION_DB",
+        "SESSION_QUEUE",
+        "SESSION_REGION",
+        "SESSION_TYPE",
+        "SESSION_EVENTS_DATASET",
+        "SESSION_SERVICE_TOKEN",
+        "SESSION_",
+        "SESSIONS",
+        "SESSIONS_API",
+        "SESAME",
+        "OTHER_COOKIE_AGE",
+    ] {
+        let read = Settings::from_vars([(name, "hello")]);
+        assert_eq!(read.unwrap(), Settings::default(), "{name}");
+    }
+}
+
+#[test]
+fn another_variable_for_a_secret_is_told_where_secrets_stand() {
+    for name in [
+        "SESSION_SECRETS",
+        "SESSION_SECRET_OLD",
+        "SESSION_SECRET_1",
+        "SESSION_SECRET2",
+        "SESSION_SECRET_PREVIOUS",
+    ] {
+        let text = message(Settings::from_vars([(name, "hunter2")]));
+        assert!(text.starts_with(&format!("{name}: ")), "{text}");
+        assert!(
+            text.contains("SESSION_SECRET, separated by commas"),
+            "{text}"
+        );
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn an_error_calls_a_setting_as_the_caller_did() {
+    let pairs = |secure, name| [(secure, "false"), (name, "__Secure-sid")];
+    let variables = Settings::from_vars(pairs("SESSION_COOKIE_SECURE", "SESSION_COOKIE_NAME"));
+    let options = Settings::from_options(pairs("cookieSecure", "cookieName"));
+    let built = Settings::default()
+        .with_cookie_secure(false)
+        .with_cookie_name("__Secure-sid")
+        .validate();
+    for (text, secure, name) in [
+        (
+            message(variables),
+            "SESSION_COOKIE_SECURE",
+            "SESSION_COOKIE_NAME",
+        ),
+        (message(options), "cookieSecure", "cookieName"),
+        (message(built), "with_cookie_secure", "with_cookie_name"),
+    ] {
+        let expected = format!(
+            "{secure}: it is false, but browsers accept the prefix of {name} on Secure cookies only; \
+             set it to true, or choose a name without a prefix"
+        );
+        assert_eq!(text, expected);
+    }
+    // Every setting, with a value that none of its type allows.
+    for (name, _) in Settings::default().list() {
+        let option = Settings::option_name(name).unwrap();
+        let (by_variable, by_option) = ([(name, "\u{7f}")], [(option, "\u{7f}")]);
+        let text = message(Settings::from_vars(by_variable));
+        assert!(text.starts_with(&format!("{name}: ")), "{text}");
+        let text = message(Settings::from_options(by_option));
+        assert!(text.starts_with(&format!("{option}: ")), "{text}");
+        assert!(!text.contains("SESSION_"), "{text}");
+    }
+    let none = SameSite::None;
+    for (settings, method) in [
+        (Settings::default().with_cookie_age(0), "with_cookie_age"),
+        (Settings::default().with_key_prefix("ä"), "with_key_prefix"),
+        (
+            Settings::default().with_cookie_path("x"),
+            "with_cookie_path",
+        ),
+        (
+            Settings::default()
+                .with_cookie_secure(false)
+                .with_cookie_same_site(none),
+            "with_cookie_same_site",
+        ),
+    ] {
+        let text = message(settings.validate());
+        assert!(text.starts_with(&format!("{method}: ")), "{text}");
+        assert!(!text.contains("SESSION_"), "{text}");
+    }
+}
+
+#[test]
+fn a_secret_is_called_so_and_one_of_several_by_its_place() {
+    let command = "`openssl rand -base64 32`";
+    let text = message(SecretRing::parse("short"));
+    assert!(
+        text.contains("the secret is shorter than 32 bytes"),
+        "{text}"
+    );
+    assert!(text.contains(command) && !text.contains("npm"), "{text}");
+    let text = message(SecretRing::parse(&format!("{SECRET},short")));
+    assert!(
+        text.contains("secret 2 of 2 is shorter than 32 bytes"),
+        "{text}"
+    );
+    let text = message(SecretRing::parse(&format!("{SECRET},{SECRET}")));
+    assert!(
+        text.contains("secret 2 of 2 has the key id of an earlier one"),
+        "{text}"
+    );
+    // What that command printed.
+    assert!(SecretRing::parse("Lv+8s1Dcyl/rSqYz0u4yUnmvk2nWAVoC3PSDgMu1D7o=").is_ok());
+}
+
+#[test]
+fn one_setting_is_enough_for_plain_http() {
+    let world = World::with(Settings::default().with_cookie_secure(false));
+    assert_eq!(world.sessions.settings().cookie_name(), "session");
+    let mut jar = Jar::new();
+    world.visit(&mut jar, |session| session.set("a", 1).unwrap());
+    assert_eq!(jar.names(), ["session", "session-fresh"]);
+    let mut session = world.open(&jar);
+    assert_eq!(session.get::<i32>("a").unwrap(), Some(1));
+    session.set("a", 2).unwrap();
+    let headers = world.commit(&mut session);
+    let lines = headers.set_cookie();
+    assert!(
+        !lines.is_empty() && lines.iter().all(|line| !line.contains("Secure")),
+        "{lines:?}"
+    );
+
+    let read = Settings::from_vars([("SESSION_COOKIE_SECURE", "false")]).unwrap();
+    assert!(read.validate().is_ok());
+    // A name that was chosen stays as it is, and is refused where browsers would not take it.
+    let named = read.clone().with_cookie_name("sid");
+    let world = World::with(named);
+    assert_eq!(world.sessions.settings().cookie_name(), "sid");
+    assert!(read.with_cookie_name("__Host-shop").validate().is_err());
+    let world = World::with(Settings::default());
+    assert_eq!(world.sessions.settings().cookie_name(), "__Host-session");
+}
