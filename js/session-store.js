@@ -7,7 +7,7 @@
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
-import { Table } from "./values.js";
+import { Table, entriesOf } from "./values.js";
 import { realmOf, sinkOf, toConsole } from "./realm.js";
 
 /** Says that a session is opened by `Sessions`. */
@@ -42,9 +42,18 @@ export class SessionStore {
   #flash;
   /** True where something was to be changed since the core was told of changes. */
   #edited = false;
-  /** How many steps are under way, or wait for another; and the last of them. */
-  #steps = 0;
+  /** Changes that the core is told of with the next step, each with the number of the step that was called then. */
+  #untold = [];
+  /** The number of the last step that was called; and how many are under way, or wait for another. */
+  #order = { step: 0, steps: 0 };
+  /** The last of them. */
   #last;
+  /** While steps are under way: true where something was decided since a save was called. */
+  #unsaved = false;
+  /** And what the session is going to be after all of them: whose, and whether it is stored then. */
+  #ahead;
+  /** Logins that wait for a step: what comes after them is about the session that they begin. */
+  #logins = 0;
   /** Why an intent failed that came while a step was under way: the next step says so. */
   #trouble;
   /** Looks for changes after the commit; true where there is something to look at. */
@@ -131,11 +140,10 @@ export class SessionStore {
       throw sessionError("invalid_value", "data is an object of keys and values");
     }
     const table = this.#tables();
-    const written = Object.keys(values)
-      .filter((key) => values[key] !== undefined)
-      .map((key) => [key, values[key], table.write(key, values[key])]);
+    const written = writeAll(table, entriesOf(values));
+    const names = new Set(written.map(([key]) => key));
     this.#edit();
-    for (const key of table.keys()) if (values[key] === undefined || !Object.hasOwn(values, key)) table.delete(key);
+    for (const key of table.keys()) if (!names.has(key)) table.delete(key);
     for (const row of written) table.put(...row);
   }
 
@@ -172,10 +180,7 @@ export class SessionStore {
 
   update(values) {
     const table = this.#tables();
-    const pairs = typeof values?.[Symbol.iterator] === "function" ? [...values] : Object.entries(values);
-    const written = pairs
-      .filter(([, value]) => value !== undefined)
-      .map(([key, value]) => [key, value, table.write(key, value)]);
+    const written = writeAll(table, typeof values?.[Symbol.iterator] === "function" ? [...values] : entriesOf(values));
     this.#edit();
     for (const row of written) table.put(...row);
     return this;
@@ -189,8 +194,8 @@ export class SessionStore {
   setDefault(key, value) {
     const found = this.#read().get(key);
     if (found !== undefined) return found;
-    this.set(key, value);
-    return value;
+    // A copy, which is the session's own: what becomes of `value` is nothing to it.
+    return this.set(key, value).get(key);
   }
 
   /** Leaves a value that is read once, by a later request as a rule. */
@@ -216,24 +221,24 @@ export class SessionStore {
 
   /** What the load found. */
   get outcome() {
-    return this.#fact("outcome");
+    return this.#facts().outcome;
   }
 
   /** The public name of the session; null before `create` or the first save. */
   get sessionKey() {
-    return this.#fact("sessionKey") ?? null;
+    return this.#facts().sessionKey ?? null;
   }
 
   get isNew() {
-    return this.#fact("isNew") === true;
+    return this.#facts().isNew === true;
   }
 
   get version() {
-    return this.#fact("version");
+    return this.#facts().version;
   }
 
   get createdAt() {
-    return date(this.#fact("createdAt"));
+    return date(this.#facts().createdAt);
   }
 
   get owner() {
@@ -279,7 +284,7 @@ export class SessionStore {
   get modified() {
     this.#tell();
     // What this request has changed, by calls that are looks themselves.
-    return this.#known.modified === true;
+    return this.#order.steps > 0 ? this.#unsaved || this.#isDirty : this.#known.modified === true;
   }
 
   set modified(modified) {
@@ -288,8 +293,9 @@ export class SessionStore {
 
   /** True where a commit would write to the store or set a cookie. */
   needsUpdate() {
+    this.#accessed = true;
     this.#tell();
-    return this.#fact("needsUpdate") === true && !this.#isCommitted;
+    return (this.#known.needsUpdate === true || (this.#order.steps > 0 && this.modified)) && !this.#isCommitted;
   }
 
   getExpiryAge() {
@@ -322,7 +328,7 @@ export class SessionStore {
     this.#accessed = true;
     const { hides } = this.#known;
     if (!this.#isCommitted && hides?.code === "not_loaded") throw this.#refused(hides);
-    if (this.#steps > 1) throw busy(method);
+    if (this.#order.steps > 1) throw busy(method);
     return this.#take(this.#begin(operation));
   }
 
@@ -347,66 +353,63 @@ export class SessionStore {
 
   /** Loads the session; tells what it found. */
   load({ fresh = false } = {}) {
+    const number = this.#changesToKeep();
     return this.#queue(async () => {
-      await this.#load(fresh);
+      await this.#load(fresh, number);
       this.#checkLoad();
-      return this.#known.outcome;
+      return this.#facts().outcome;
     });
   }
 
   /** Saves what has changed now, rather than with the commit. */
   save() {
-    return this.#queueTold({ op: "save" });
+    let told;
+    let problem;
+    try {
+      told = this.#changes();
+      const saves = this.#untold.length > 0 || this.#unsaved || this.#known.modified === true;
+      this.#expect({ isNew: this.#expected.isNew && !saves });
+      this.#unsaved = false;
+    } catch (error) {
+      problem = error;
+    }
+    return this.#queue(async () => {
+      if (problem) throw problem;
+      await this.#step({ op: "save" }, told);
+    });
   }
 
   /** Logout: ends the session now, wherever it is used. */
   destroy() {
-    return this.#queue(this.#ending({ op: "destroy" }));
+    return this.#end({ op: "destroy" });
   }
 
   /** Logout that goes on anonymously, with the values of the keys in `keep`. */
   flush({ keep = [] } = {}) {
     const kept = [...keep].map(String);
-    let changes = "";
-    let problem;
-    try {
-      if (kept.length > 0) changes = this.#changes(new Set(kept));
-    } catch (error) {
-      problem = error; // told when the session has ended, which comes first
-    }
-    const end = this.#ending({ op: "flush", keep: kept }, changes);
-    return this.#queue(async () => {
-      await end();
-      if (problem) throw problem;
-    });
+    return this.#end({ op: "flush", keep: kept }, new Set(kept));
   }
 
   /** True where a session is there and alive: this one, or that of a session key. */
   exists(key) {
+    const number = this.#changesToKeep();
     return this.#queue(async () => {
-      if (key !== undefined) return this.#aside({ op: "exists", key: String(key) });
-      await this.#load(false);
+      if (key !== undefined) return this.#aside({ op: "exists", key: keyOf(key) });
+      await this.#load(false, number);
       this.#checkLoad();
-      return this.#known.isStored === true;
+      return this.#facts().isStored === true;
     });
   }
 
   /** Ends a session at once: this one, or that of a session key. */
   delete(key) {
     if (key === undefined) return this.destroy();
-    const text = String(key);
+    const text = keyOf(key);
+    const number = this.#nextStep();
     return this.#queue(async () => {
-      if (!this.#handle) {
-        if (text === this.#known.sessionKey) throw committedError();
-        await this.#aside({ op: "deleteOther", key: text });
-        return;
-      }
-      try {
-        await this.#step({ op: "delete", key: text });
-      } finally {
-        // It was this one.
-        if (this.#known.edits) this.#abandon()?.reset([], []);
-      }
+      if (this.#handle) return void (await this.#step({ op: "delete", key: text }, number));
+      if (text !== "" && text === this.#known.sessionKey) throw committedError();
+      await this.#aside({ op: "deleteOther", key: text });
     });
   }
 
@@ -418,7 +421,9 @@ export class SessionStore {
   }
 
   toString() {
-    return `SessionStore(${this.sessionKey ?? "no key"}, ${this.#known.outcome})`;
+    this.#accessed = true;
+    const { sessionKey = "no key", outcome = "not loaded" } = this.#known;
+    return `SessionStore(${sessionKey}, ${outcome})`;
   }
 
   get [Symbol.toStringTag]() {
@@ -435,7 +440,7 @@ export class SessionStore {
   #mayRead() {
     const { hides } = this.#known;
     // Committed without a load: empty, as a new session is.
-    if (hides && !(this.#isCommitted && hides.code === "not_loaded")) throw this.#refused(hides);
+    if (hides && this.#logins === 0 && !(this.#isCommitted && hides.code === "not_loaded")) throw this.#refused(hides);
   }
 
   /** Why the load cannot be trusted, if so. */
@@ -454,14 +459,14 @@ export class SessionStore {
   #edit() {
     const table = this.#read();
     if (this.#isCommitted) throw committedError();
-    if (this.#known.edits) throw this.#refused(this.#known.edits);
+    if (this.#known.edits && this.#logins === 0) throw this.#refused(this.#known.edits);
     this.#edited = true;
     return table;
   }
 
   #tables() {
-    this.#values ??= new Table(this.#realm);
-    this.#flash ??= new Table(this.#realm);
+    this.#values ??= new Table(this.#realm, this.#order);
+    this.#flash ??= new Table(this.#realm, this.#order);
     return this.#values;
   }
 
@@ -475,10 +480,11 @@ export class SessionStore {
     return error;
   }
 
-  /** A fact for the application: an answer that is made of it is for this browser only. */
-  #fact(name) {
+  /** What is known since the load, for the application: an answer that is made of it is for this browser only. */
+  #facts() {
     this.#accessed = true;
-    return this.#known[name];
+    if (this.#known.outcome === undefined) throw notLoaded();
+    return this.#known;
   }
 
   /** When the session ends, as it is known now. */
@@ -490,10 +496,11 @@ export class SessionStore {
 
   // --- the core --------------------------------------------------------------------------------
 
-  /** Begins an operation of the core. */
-  #begin(operation, changes) {
+  /** Begins an operation of the core, which is told what had changed before the step `number` was called. */
+  #begin(operation, number) {
     if (this.#isCommitted) throw committedError();
     const realm = this.#realm;
+    const now = realm.now();
     const isFirst = this.#handle === undefined;
     const isLoad = operation.op === "load";
     let cookie;
@@ -508,9 +515,9 @@ export class SessionStore {
     }
     // What a save reads of the request, which a load does not.
     if (!isLoad && this.#request) operation.request = headOf(this.#request);
-    if (changes && this.#known.edits) changes = undefined;
+    const changes = this.#due(number);
     const random = isLoad ? undefined : dice();
-    const told = begin(realm.core, this.#handle ?? 0, operation, cookie, changes || undefined, realm.now(), random);
+    const told = begin(realm.core, this.#handle ?? 0, operation, cookie, changes, now, random);
     if (!isLoad) this.#request = undefined;
     if (told.handle !== undefined) watch(this, (this.#handle = told.handle));
     return hear(told, { sink: this.#listener });
@@ -521,9 +528,10 @@ export class SessionStore {
   }
 
   /** A step of the core: what it came to, or the promise of that where the store has to be asked. */
-  #step(operation, changes, context = this.#context) {
-    const told = this.#begin(operation, changes);
-    if (!told.ask) return this.#take(told);
+  #step(operation, number, context = this.#context) {
+    const isAnother = BEGINS_ANEW.has(operation.op);
+    const told = this.#begin(operation, number);
+    if (!told.ask) return this.#take(told, number, isAnother);
     const world = {
       realm: this.#realm,
       context,
@@ -531,7 +539,7 @@ export class SessionStore {
       causes: this.#causes,
       mints: operation.op !== "load",
     };
-    return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told));
+    return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told, number, isAnother));
   }
 
   /** Asks about another session, without touching this one. */
@@ -543,16 +551,16 @@ export class SessionStore {
     }
   }
 
-  /** Takes over what the core told when something was done. */
-  #take({ session, data, lines = [], error, done, isOver }) {
+  /** Takes over what the core told when the step `number` was done. */
+  #take({ session, data, lines = [], error, done, isOver }, number, isAnother) {
     if (session) this.#known = session;
     if (isOver) {
       unwatch(this);
       this.#handle = undefined;
     }
     if (data) {
-      this.#tables().reset(data.values, lines);
-      this.#flash.reset(data.flash, lines.slice(data.values.length));
+      this.#tables().reset(data.values, lines, number, isAnother);
+      this.#flash.reset(data.flash, lines.slice(data.values.length), number, isAnother);
     }
     if (error) throw this.#refused(error);
     return done;
@@ -569,35 +577,55 @@ export class SessionStore {
     return this.#cookie;
   }
 
+  #nextStep() {
+    return (this.#order.step += 1);
+  }
+
   /**
-   * The changes since the core was told last, of `only` these values if given, for a call that
-   * tells them: `apply` in src/face/js/wire.rs reads them.
+   * Notes the changes since they were noted last, of `only` these values if given. Gives the number
+   * of the step that is called now, which the core is told them with.
    */
   #changes(only) {
-    if (!this.#values || this.#known.hides || this.#known.edits) return "";
+    const { hides, edits } = this.#known;
+    if (!this.#values || ((hides || edits) && this.#logins === 0)) return this.#nextStep();
     const values = this.#values.changes(only);
-    const flash = this.#flash.changes();
-    const head = {};
-    if (values.cleared || flash.cleared) head.clear = true;
-    if (values.removed.length > 0) head.remove = values.removed;
-    if (flash.removed.length > 0) head.take = flash.removed;
-    if (values.keys.length > 0) head.set = values.keys;
-    if (flash.keys.length > 0) head.flash = flash.keys;
-    const text = [JSON.stringify(head), ...values.texts, ...flash.texts].join("\n");
-    values.confirm();
-    flash.confirm();
-    const { isLeftUnsaved } = this.#known;
-    const isEdited = this.#edited;
-    this.#edited = false;
+    const flash = only ? undefined : this.#flash.changes();
+    const number = this.#nextStep();
+    if (values) this.#values.confirm(values, number);
+    if (flash) this.#flash.confirm(flash, number);
     // To have changed nothing is a change only of what was to be left unsaved.
-    return text === "{}" && !(isEdited && isLeftUnsaved) ? "" : text;
+    const counts = this.#edited && (this.#known.isLeftUnsaved || this.#order.steps > 0);
+    this.#edited = false;
+    if (values || flash || counts) this.#untold.push({ number, values, flash });
+    return number;
+  }
+
+  /** The same for a step that stores nothing: what cannot be stored is told by a save. */
+  #changesToKeep() {
+    try {
+      return this.#changes();
+    } catch {
+      return this.#nextStep();
+    }
+  }
+
+  /** The changes that were noted up to the step `number`, as `apply` in src/face/js/wire.rs reads them. */
+  #due(number) {
+    const texts = [];
+    while (number && this.#untold[0]?.number <= number) texts.push(writtenChanges(this.#untold.shift()));
+    return texts.length > 0 && !this.#known.edits ? texts.join("\n") : undefined;
   }
 
   /** Tells the core what has changed, where it can be told now. */
   #tell() {
-    if (this.#steps > 0 || this.#isCommitted) return;
-    const changes = this.#changes();
-    if (changes) this.#take(this.#begin({ op: "tell" }, changes));
+    if (this.#order.steps > 0 || this.#isCommitted) return;
+    const number = this.#changes();
+    if (this.#untold.length > 0) this.#take(this.#begin({ op: "tell" }, number));
+  }
+
+  /** True where something has changed of which no step was told. */
+  get #isDirty() {
+    return Boolean(this.#values?.changes() || this.#flash?.changes());
   }
 
   // --- one call after the other ----------------------------------------------------------------
@@ -606,18 +634,45 @@ export class SessionStore {
   #intend(operation) {
     this.#accessed = true;
     if (this.#isCommitted) throw committedError();
-    const changes = this.#changes();
-    if (this.#steps === 0) {
-      this.#step(operation, changes);
+    const number = this.#changes();
+    if (this.#order.steps === 0) {
+      this.#step(operation, number);
       return;
     }
+    this.#unsaved = operation.op !== "modified" || operation.value;
+    const isLogin = operation.op === "bind";
+    if (isLogin) this.#logins += 1;
+    this.#foresee(operation);
     this.#after(() => {
       try {
-        this.#step(operation, changes);
+        this.#step(operation, number);
       } catch (error) {
         this.#trouble ??= error;
+      } finally {
+        if (isLogin) this.#logins -= 1;
       }
-    }, true);
+    }, INTENT);
+  }
+
+  /** What comes next finds what it would find if the steps before it had ended. */
+  #foresee({ op, owner, keep }) {
+    const { owner: bound, isNew } = this.#expected;
+    const isOthers = (bound !== null && bound !== owner) || this.#known.outcome === "revoked";
+    if (op === "bind" ? !keep || isOthers : op === "create" && !isNew) {
+      this.#leave();
+      this.#expect({ isNew: true });
+    }
+    if (op === "bind") this.#expect({ owner });
+    if (op === "create") this.#expect({ owner: null });
+  }
+
+  get #expected() {
+    const { owner = null, isNew = false } = this.#known;
+    return this.#ahead ?? { owner, isNew };
+  }
+
+  #expect(told) {
+    this.#ahead = { ...this.#expected, ...told };
   }
 
   /** A step of the application's, when those before it have ended. */
@@ -626,73 +681,79 @@ export class SessionStore {
     return this.#after(step);
   }
 
-  /** The same for a step that is told what has changed until now. */
-  #queueTold(operation) {
-    let changes;
-    let problem;
-    try {
-      changes = this.#changes();
-    } catch (error) {
-      problem = error;
-    }
-    return this.#queue(async () => {
-      if (problem) throw problem;
-      await this.#step(operation, changes);
-    });
+  #after(step, kind) {
+    return (this.#last = this.#begun(step, this.#last, kind));
   }
 
-  #after(step, isIntent = false) {
-    return (this.#last = this.#begun(step, this.#last, isIntent));
-  }
-
-  async #begun(step, before, isIntent) {
-    this.#steps += 1;
+  async #begun(step, before, kind) {
+    this.#order.steps += 1;
     try {
-      if (this.#steps > 1) await before.then(nothing, nothing);
-      if (this.#trouble && !isIntent) {
-        const trouble = this.#trouble;
-        this.#trouble = undefined;
-        throw trouble;
-      }
-      return await step();
+      if (this.#order.steps > 1) await before.then(nothing, nothing);
+      // A session is ended whatever has failed before.
+      if (kind === undefined) this.#tellTrouble();
+      const result = await step();
+      if (kind === END) this.#tellTrouble();
+      return result;
     } finally {
-      this.#steps -= 1;
+      this.#ended();
     }
+  }
+
+  #ended() {
+    this.#order.steps -= 1;
+    if (this.#order.steps === 0) this.#ahead = undefined;
+  }
+
+  #tellTrouble() {
+    const trouble = this.#trouble;
+    this.#trouble = undefined;
+    if (trouble) throw trouble;
   }
 
   /** The same for a step that may be done at once; then there is no promise. */
   #soon(step) {
-    if (this.#steps > 0 || this.#trouble) return this.#queue(step);
+    if (this.#order.steps > 0 || this.#trouble) return this.#queue(step);
     const result = step();
     if (!(result instanceof Promise)) return result;
-    this.#steps += 1;
-    const ended = () => {
-      this.#steps -= 1;
-    };
+    this.#order.steps += 1;
+    const ended = () => this.#ended();
     result.then(ended, ended); // before anybody else hears of it
     return (this.#last = result);
   }
 
-  /** A step that ends the session. What was set before it, and is not kept, ends with it. */
-  #ending(operation, changes) {
-    if (!this.#isCommitted) this.#abandon();
-    return async () => {
+  /** A step that ends the session. What was set before it, and is not `kept`, ends with it. */
+  #end(operation, kept = new Set()) {
+    this.#accessed = true;
+    let number;
+    let problem;
+    try {
+      number = kept.size > 0 ? this.#changes(kept) : this.#nextStep();
+    } catch (error) {
+      problem = error; // told when the session has ended, which comes first
+      number = this.#nextStep();
+    }
+    if (!this.#isCommitted) {
+      this.#leave(kept);
+      this.#expect({ owner: null, isNew: true });
+    }
+    return this.#after(async () => {
       if (this.#isCommitted) throw committedError();
-      await this.#step(operation, changes);
-    };
+      await this.#step(operation, number);
+      if (problem) throw problem;
+    }, END);
   }
 
-  #abandon() {
-    this.#flash?.abandon();
-    this.#values?.abandon();
-    return this.#values;
+  /** What is shown from now on, where the session begins anew with the values of the keys in `kept`. */
+  #leave(kept) {
+    this.#values?.leave(kept);
+    this.#flash?.leave();
   }
 
-  #load(fresh) {
+  #load(fresh, number) {
     const { hides } = this.#known;
     if (this.#isCommitted || (hides?.code !== "not_loaded" && !fresh)) return undefined;
     if (!this.#handle && this.#readCookie() === null) return this.#loadNothing();
-    return this.#step({ op: "load", fresh });
+    return this.#step({ op: "load", fresh }, number);
   }
 
   /** There is nothing to load where no cookie came. */
@@ -707,12 +768,15 @@ export class SessionStore {
   static {
     internals = {
       /** Loads without a word about what was found: that is the session's to tell. */
-      load: (session, fresh = false) => session.#soon(() => session.#load(fresh)),
+      load(session, fresh = false) {
+        const number = session.#changesToKeep();
+        return session.#soon(() => session.#load(fresh, number));
+      },
 
       /** Commits: the Set-Cookie values, and whether the answer depends on the session. */
       commit(session, status, context) {
         // Nobody looked at it: there is nothing to decide.
-        if (!session.#handle && session.#steps === 0 && !session.#accessed && !session.#isCommitted) {
+        if (!session.#handle && session.#order.steps === 0 && !session.#accessed && !session.#isCommitted) {
           session.#isCommitted = session.#isReleased = true;
           return session.#headers();
         }
@@ -721,7 +785,7 @@ export class SessionStore {
 
       /** The headers for what was done already, where nothing is committed. */
       async done(session) {
-        if (session.#steps > 0) await session.#last.then(nothing, nothing);
+        if (session.#order.steps > 0) await session.#last.then(nothing, nothing);
         return session.#headers();
       },
 
@@ -743,19 +807,19 @@ export class SessionStore {
 
   #commit(status, context) {
     if (this.#isCommitted) throw committedError();
-    let changes = "";
+    let number;
     let problem;
     try {
-      changes = this.#changes();
+      number = this.#changes();
     } catch (error) {
       if (status < 500) problem = error; // nothing is put then
     }
     const { hides, edits, hasWork, timing } = this.#known;
     this.#watching = status < 500 && !problem && !hides && !edits && this.#values?.isShared === true;
     const isTimed = this.#realm.serverTiming && this.#accessed && timing === undefined;
-    const isDone = !changes && !problem && !isTimed && !(hasWork && status < 500);
+    const isDone = this.#untold.length === 0 && !problem && !isTimed && !(hasWork && status < 500);
     let step;
-    if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, changes, context);
+    if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, number, context);
     // Whatever comes of it, it was the last step.
     this.#isCommitted = true;
     const end = () => {
@@ -774,7 +838,7 @@ export class SessionStore {
   #release() {
     this.#isCommitted = true;
     // A step that nobody waited for needs it still; it goes with the session then.
-    if (this.#steps > 0) return;
+    if (this.#order.steps > 0) return;
     this.#isReleased = true;
     if (this.#handle !== undefined) {
       unwatch(this);
@@ -807,6 +871,40 @@ const LATE = 1000;
 
 const nothing = () => {};
 
+/** Steps of their own kinds: what the core decides at once, and what ends the session. */
+const INTENT = Symbol("intent");
+const END = Symbol("end");
+
+/** Operations after which the data may be that of another session. */
+const BEGINS_ANEW = new Set(["create", "bind", "destroy", "flush", "delete"]);
+
+/** The changes of both tables that were noted together, for the core. */
+function writtenChanges({ values, flash }) {
+  const head = {};
+  const texts = [];
+  // A change from within a value that went with its session meanwhile is none of the next.
+  const sets = (changes) => (changes?.sets ?? []).filter(({ row, isSet }) => isSet || !row.isOver);
+  const put = (name, keys) => {
+    if (keys?.length > 0) head[name] = keys;
+  };
+  if (values?.isCleared || flash?.isCleared) head.clear = true;
+  put("remove", values?.removed);
+  put("take", flash?.removed);
+  for (const [name, changes] of [["set", values], ["flash", flash]]) {
+    const all = sets(changes);
+    put(name, all.map(({ key }) => key));
+    texts.push(...all.map(({ text }) => text));
+  }
+  return [JSON.stringify(head), ...texts].join("\n");
+}
+
+/** Keys, values and their texts, as `Table.put` takes them: all of them, or the error of the first that is refused. */
+const writeAll = (table, pairs) =>
+  pairs.filter(([, value]) => value !== undefined).map(([key, value]) => [key, value, table.write(key, value)]);
+
+/** A session key, or what is none: the core's to say. */
+const keyOf = (key) => (typeof key === "string" ? key : "");
+
 /** What a save reads of a request. One whose method is not known may be a form's. */
 function headOf({ method = "unknown", headers, cf }) {
   const country = cf?.country;
@@ -830,7 +928,8 @@ function late(value) {
     throw committedError();
   };
   // Over a copy: a proxy of something frozen may not answer otherwise than that.
-  const copy = Array.isArray(value) ? [...value] : Object.assign(Object.create(Object.getPrototypeOf(value)), value);
+  // The members are its own, one named "__proto__" too: to assign that would set the prototype.
+  const copy = Array.isArray(value) ? [...value] : { __proto__: Object.getPrototypeOf(value), ...value };
   return new Proxy(copy, {
     get: (target, key, receiver) => late(Reflect.get(target, key, receiver)),
     set: refuse,

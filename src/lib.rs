@@ -39,7 +39,7 @@
 //!
 //! // A first visit: nothing is read, and nothing written before there is something to keep.
 //! let mut session = sessions.load(CookieHeader::none()).await;
-//! assert_eq!(session.outcome(), Outcome::New);
+//! assert_eq!(session.outcome()?, Outcome::New);
 //! session.set("views", 1)?;
 //! let headers = sessions.commit(&mut session, 200).await?;
 //!

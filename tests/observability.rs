@@ -176,7 +176,7 @@ fn stats_count_what_the_store_was_asked() {
     world.store.outage();
     world.advance(MINUTE);
     let session = world.open(&jar);
-    assert_eq!(session.outcome(), Outcome::Unavailable);
+    assert_eq!(session.outcome().unwrap(), Outcome::Unavailable);
     let later = world.sessions.stats();
     assert_eq!(
         (
@@ -208,7 +208,7 @@ fn stats_count_lists_deletes_and_conflicts() {
     here.store.catch_up();
     here.advance(20 * SECOND);
     let session = there.open(&other);
-    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     assert_eq!(
         here.sessions.stats().conflicts + there.sessions.stats().conflicts,
         1

@@ -45,11 +45,11 @@ looks! {
     flash => |session| session.flash("note", 1);
     take_flash => |session| session.take_flash::<i32>("none");
     refusal => |session| session.refusal();
-    outcome => |session| session.outcome();
-    session_key => |session| session.session_key();
-    is_new => |session| session.is_new();
-    version => |session| session.version();
-    created_at => |session| session.created_at();
+    outcome => |session| session.outcome().unwrap();
+    session_key => |session| session.session_key().unwrap();
+    is_new => |session| session.is_new().unwrap();
+    version => |session| session.version().unwrap();
+    created_at => |session| session.created_at().unwrap();
     owner => |session| session.owner().map(|owner| owner.is_some());
     auth_time => |session| session.auth_time();
     require_recent_auth => |session| session.require_recent_auth(60);

@@ -23,7 +23,7 @@ fn a_login_is_seen_where_the_store_shows_nothing_yet() {
     let mut jar = world.member("ada");
     let there = world.elsewhere();
     there.visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
         assert_eq!(session.owner().unwrap(), Some("ada"));
         session.set("b", 2).unwrap();
     });
@@ -39,7 +39,7 @@ fn an_overlay_makes_up_for_an_old_copy() {
     world.store.lag();
     world.visit(&mut jar, |session| session.set("a", 2).unwrap());
     let session = world.elsewhere().open(&jar);
-    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     assert_eq!(shown(&session), "a=2");
 }
 
@@ -51,9 +51,15 @@ fn an_overlay_counts_for_less_than_w() {
     let fresh = jar.value(FRESH).unwrap().to_owned();
     jar.put(FRESH, &fresh);
     world.advance(WINDOW - 1);
-    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    assert_eq!(
+        world.elsewhere().open(&jar).outcome().unwrap(),
+        Outcome::Loaded
+    );
     world.advance(1);
-    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Gone);
+    assert_eq!(
+        world.elsewhere().open(&jar).outcome().unwrap(),
+        Outcome::Gone
+    );
 }
 
 #[test]
@@ -62,7 +68,10 @@ fn an_overlay_never_brings_back_what_was_ended() {
     let mut jar = world.visitor();
     let old = jar.clone();
     world.visit(&mut jar, |session| destroy(session).unwrap());
-    assert_eq!(world.elsewhere().open(&old).outcome(), Outcome::Revoked);
+    assert_eq!(
+        world.elsewhere().open(&old).outcome().unwrap(),
+        Outcome::Revoked
+    );
 }
 
 #[test]
@@ -73,7 +82,7 @@ fn an_overlay_belongs_to_its_token() {
     let mut mixed = two.clone();
     mixed.put(FRESH, one.value(FRESH).unwrap());
     let session = world.elsewhere().open(&mixed);
-    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     assert_eq!(shown(&session), "a=1");
 }
 
@@ -95,7 +104,10 @@ fn an_overlay_that_was_changed_is_not_read() {
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=2");
     jar.put(FRESH, &changed);
     // What it says of the save holds all the same: what the store shows is older.
-    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Stale);
+    assert_eq!(
+        world.elsewhere().open(&jar).outcome().unwrap(),
+        Outcome::Stale
+    );
 }
 
 #[test]
@@ -148,7 +160,7 @@ fn nothing_there_yet_is_pending_and_nothing_is_made() {
     for wait in [0, WINDOW - 1] {
         world.clock.set(START + wait);
         let mut session = there.open(&jar);
-        assert_eq!(session.outcome(), Outcome::Pending);
+        assert_eq!(session.outcome().unwrap(), Outcome::Pending);
         let pending = Some(ErrorCode::Pending);
         assert_eq!(code(session.len()), pending);
         assert_eq!(code(session.set("b", 2)), pending);
@@ -160,9 +172,9 @@ fn nothing_there_yet_is_pending_and_nothing_is_made() {
         assert!(headers.depends_on_session());
     }
     world.clock.set(START + WINDOW);
-    assert_eq!(there.open(&jar).outcome(), Outcome::Gone);
+    assert_eq!(there.open(&jar).outcome().unwrap(), Outcome::Gone);
     world.store.catch_up();
-    assert_eq!(there.open(&jar).outcome(), Outcome::Loaded);
+    assert_eq!(there.open(&jar).outcome().unwrap(), Outcome::Loaded);
 }
 
 #[test]
@@ -177,7 +189,7 @@ fn an_old_copy_is_stale_and_can_be_read() {
     for wait in [0, WINDOW - 1] {
         world.clock.set(saved_at + wait);
         let mut session = there.open(&jar);
-        assert_eq!(session.outcome(), Outcome::Stale);
+        assert_eq!(session.outcome().unwrap(), Outcome::Stale);
         assert_eq!(shown(&session), "a=1");
         session.set("b", 2).unwrap();
         let stale = Some(ErrorCode::Stale);
@@ -190,11 +202,11 @@ fn an_old_copy_is_stale_and_can_be_read() {
     // One lost put must not wedge a session for days.
     world.clock.set(saved_at + WINDOW);
     there.visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
         session.set("b", 2).unwrap();
     });
     world.store.catch_up();
-    assert_eq!(world.elsewhere().open(&jar).version(), 2);
+    assert_eq!(world.elsewhere().open(&jar).version().unwrap(), 2);
 }
 
 #[test]
@@ -206,9 +218,15 @@ fn a_stale_copy_whose_end_has_passed_is_pending_not_expired() {
     world.advance(59 * SECOND);
     world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
     world.advance(SECOND);
-    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Pending);
+    assert_eq!(
+        world.elsewhere().open(&jar).outcome().unwrap(),
+        Outcome::Pending
+    );
     world.store.catch_up();
-    assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+    assert_eq!(
+        world.elsewhere().open(&jar).outcome().unwrap(),
+        Outcome::Loaded
+    );
 }
 
 #[test]
@@ -219,7 +237,7 @@ fn a_stripped_fresh_cookie_costs_only_the_floor() {
     world.visit(&mut jar, |session| session.set("a", 2).unwrap());
     jar.forget(FRESH);
     let session = world.elsewhere().open(&jar);
-    assert_eq!(session.outcome(), Outcome::Loaded);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     assert_eq!(shown(&session), "a=1");
 }
 
@@ -545,17 +563,21 @@ fn a_logout_elsewhere_is_heard_within_the_bound() {
     let mut jar = world.visitor();
     let old = jar.clone();
     let other = world.elsewhere();
-    assert_eq!(other.open(&old).outcome(), Outcome::Loaded);
+    assert_eq!(other.open(&old).outcome().unwrap(), Outcome::Loaded);
     world.visit(&mut jar, |session| destroy(session).unwrap());
     assert_eq!(
-        other.open(&old).outcome(),
+        other.open(&old).outcome().unwrap(),
         Outcome::Loaded,
         "its own memory, for a while"
     );
     let fresh = run(other.sessions.load_fresh(old.head(world.now())));
-    assert_eq!(fresh.outcome(), Outcome::Revoked, "asked for the freshest");
+    assert_eq!(
+        fresh.outcome().unwrap(),
+        Outcome::Revoked,
+        "asked for the freshest"
+    );
     world.advance(i64::from(world.sessions.settings().isolate_cache_ttl()) * SECOND);
-    assert_eq!(other.open(&old).outcome(), Outcome::Revoked);
+    assert_eq!(other.open(&old).outcome().unwrap(), Outcome::Revoked);
 }
 
 #[test]

@@ -41,7 +41,7 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
         for world in [&world, &world.elsewhere()] {
             world.store.take_log();
             let session = world.open(&jar);
-            assert_eq!(session.outcome(), Outcome::Loaded);
+            assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
             assert_eq!(session.owner().unwrap(), Some("ada"));
             assert_eq!(world.store.operations(), 1, "in one read");
         }
@@ -75,13 +75,13 @@ fn a_login_and_a_rotation_after_partitioned_was_switched() {
         for wait in [0, SECOND, WINDOW] {
             world.advance(wait);
             let session = world.elsewhere().open(&visitor);
-            assert_eq!(session.outcome(), Outcome::Loaded);
+            assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
             assert_eq!(shown(&session), "a=1");
         }
         for jar in [&mut member, &mut visitor] {
             world.visit(jar, |session| session.bind("bob", false).unwrap());
             let session = world.elsewhere().open(jar);
-            assert_eq!(session.outcome(), Outcome::Loaded);
+            assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
             assert_eq!(session.owner().unwrap(), Some("bob"));
             world.visit(jar, |session| session.bind("ada", false).unwrap());
             assert_eq!(keys(jar, KEY), 1, "the browser is whole again");
@@ -118,7 +118,7 @@ fn of_several_live_sessions_none_is_chosen() {
     for several in 2..=5 {
         let jar = joined(&browsers[0], &browsers[1..several]);
         let mut session = world.elsewhere().open(&jar);
-        assert_eq!(session.outcome(), Outcome::Ambiguous);
+        assert_eq!(session.outcome().unwrap(), Outcome::Ambiguous);
         assert!(session.is_empty().unwrap());
         session.set("b", 2).unwrap();
         assert!(world.commit(&mut session).set_cookie().is_empty());
@@ -149,7 +149,7 @@ fn a_session_that_is_over_does_not_count() {
         let mut jar = joined(&live, &others);
         let world = world.elsewhere();
         let session = world.open(&jar);
-        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
         assert_eq!(session.owner().unwrap(), Some("ada"));
         assert_eq!(world.store.operations(), 1);
         world.visit(&mut jar, |session| session.set("b", 2).unwrap());
@@ -160,11 +160,11 @@ fn a_session_that_is_over_does_not_count() {
     world.store.lag();
     let young = world.elsewhere().visitor();
     let session = world.elsewhere().open(&joined(&live, &[young]));
-    assert_eq!(session.outcome(), Outcome::Ambiguous);
+    assert_eq!(session.outcome().unwrap(), Outcome::Ambiguous);
     // And in an outage nobody knows.
     world.store.outage();
     let session = world.elsewhere().open(&joined(&live, &[ended]));
-    assert_eq!(session.outcome(), Outcome::Unavailable);
+    assert_eq!(session.outcome().unwrap(), Outcome::Unavailable);
     assert_eq!(code(session.len()), Some(ErrorCode::Unavailable));
 }
 
@@ -173,12 +173,15 @@ fn a_load_again_judges_all_of_them_again() {
     let world = World::new();
     let (one, mut other) = (world.visitor(), world.visitor());
     let mut session = world.open(&joined(&one, &[other.clone()]));
-    assert_eq!(session.outcome(), Outcome::Ambiguous);
+    assert_eq!(session.outcome().unwrap(), Outcome::Ambiguous);
     world.visit(&mut other, |session| destroy(session).unwrap());
     assert_eq!(run(session.load_fresh()).unwrap(), Outcome::Loaded);
     assert_eq!(run(session.load_fresh()).unwrap(), Outcome::Loaded);
     destroy(&mut session).unwrap();
-    assert_eq!(world.elsewhere().open(&one).outcome(), Outcome::Revoked);
+    assert_eq!(
+        world.elsewhere().open(&one).outcome().unwrap(),
+        Outcome::Revoked
+    );
 }
 
 // --- logging out ---------------------------------------------------------------------------------
@@ -199,7 +202,10 @@ fn a_logout_ends_every_session_of_the_header() {
         jar.receive(world.now(), world.commit(&mut session).set_cookie());
         assert_eq!(jar, Jar::new());
         for thief in [one, other] {
-            assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+            assert_eq!(
+                world.elsewhere().open(&thief).outcome().unwrap(),
+                Outcome::Revoked
+            );
         }
     }
 }
@@ -224,11 +230,14 @@ fn in_an_outage_every_session_gets_a_tombstone() {
     assert!(jar.values(KEY).all(|value| !tokens.contains(&value)));
     world.store.mend();
     world.elsewhere().visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Revoked);
+        assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         session.bind("bob", false).unwrap();
     });
     for thief in [one, other] {
-        assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+        assert_eq!(
+            world.elsewhere().open(&thief).outcome().unwrap(),
+            Outcome::Revoked
+        );
     }
     assert_eq!(keys(&jar, KEY), 1);
     let session = world.elsewhere().open(&jar);
@@ -248,7 +257,7 @@ fn a_tombstone_beside_a_session_is_finished() {
 
     // As long as it cannot be, nothing of the browser is shown.
     world.elsewhere().visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Revoked);
+        assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         assert_eq!(
             code(session.bind("bob", false)),
             Some(ErrorCode::RevocationPending)
@@ -256,10 +265,13 @@ fn a_tombstone_beside_a_session_is_finished() {
     });
     world.store.mend();
     world.elsewhere().visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Loaded);
+        assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
         assert_eq!(session.owner().unwrap(), Some("ada"));
     });
-    assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+    assert_eq!(
+        world.elsewhere().open(&thief).outcome().unwrap(),
+        Outcome::Revoked
+    );
 }
 
 #[test]
@@ -279,7 +291,7 @@ fn a_tombstone_beside_its_own_session_makes_room() {
     world.store.mend();
     let world = world.elsewhere();
     world.visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Revoked);
+        assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         session.set("b", 2).unwrap();
     });
     assert_eq!(shown(&world.elsewhere().open(&jar)), "b=2");
@@ -316,7 +328,10 @@ fn a_header_full_of_sessions_costs_a_bounded_number_of_puts() {
         assert_eq!(world.store.count(Kind::Read), 1);
     }
     for thief in &browsers {
-        assert_eq!(world.elsewhere().open(thief).outcome(), Outcome::Revoked);
+        assert_eq!(
+            world.elsewhere().open(thief).outcome().unwrap(),
+            Outcome::Revoked
+        );
     }
     // A login does not end more than that either.
     let browsers: Vec<Jar> = (0..20).map(|_| world.member("ada")).collect();
@@ -336,7 +351,7 @@ fn a_logout_and_a_login_end_what_is_in_a_header_over_its_limits() {
             let jar = world.member("ada");
             let header = format!("{pad}{}", jar.header(world.now()).unwrap());
             let mut session = world.load(Head::cookie(header));
-            assert_eq!(session.outcome(), Outcome::Rejected);
+            assert_eq!(session.outcome().unwrap(), Outcome::Rejected);
             if logs_in {
                 session.bind("bob", false).unwrap();
             } else {
@@ -344,7 +359,10 @@ fn a_logout_and_a_login_end_what_is_in_a_header_over_its_limits() {
             }
             let headers = world.commit(&mut session);
             assert!(cookie_names(&headers).contains(&KEY));
-            assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Revoked);
+            assert_eq!(
+                world.elsewhere().open(&jar).outcome().unwrap(),
+                Outcome::Revoked
+            );
         }
     }
 }
@@ -368,9 +386,12 @@ fn a_logout_in_an_outage_under_a_header_over_its_limits_leaves_a_tombstone() {
     jar.receive(world.now(), world.commit(&mut session).set_cookie());
     world.store.mend();
     world.visit(&mut jar, |session| {
-        assert_eq!(session.outcome(), Outcome::Revoked);
+        assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
     });
-    assert_eq!(world.elsewhere().open(&thief).outcome(), Outcome::Revoked);
+    assert_eq!(
+        world.elsewhere().open(&thief).outcome().unwrap(),
+        Outcome::Revoked
+    );
 }
 
 #[test]
@@ -386,6 +407,9 @@ fn a_logout_says_so_where_the_header_is_too_large_to_be_looked_at() {
         assert_eq!(code(destroy(&mut session)), Some(ErrorCode::TooLarge));
         let headers = world.commit(&mut session);
         assert!(headers.set_cookie().is_empty(), "it can be tried again");
-        assert_eq!(world.elsewhere().open(&jar).outcome(), Outcome::Loaded);
+        assert_eq!(
+            world.elsewhere().open(&jar).outcome().unwrap(),
+            Outcome::Loaded
+        );
     }
 }

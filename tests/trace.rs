@@ -530,10 +530,12 @@ impl Visit {
             let pairs = pairs.map(|(key, text)| format!("{key}={text}"));
             pairs.collect::<Vec<_>>().join(" ")
         });
+        let facts = session
+            .is_new()
+            .and_then(|is_new| Ok(format!("new {is_new} version {}", session.version()?)));
         let known = format!(
-            "new {} version {} modified {} needs_update {}",
-            session.is_new(),
-            session.version(),
+            "{} modified {} needs_update {}",
+            facts.unwrap_or_else(|error| error.code().to_string()),
             session.modified(),
             session.needs_update()
         );
@@ -543,7 +545,11 @@ impl Visit {
             session.owner().map(|owner| owner.map(str::to_owned)),
         );
         self.said("ends", session.get_expiry_date().map(after));
-        let key = session.session_key().map(|key| self.tape.session_key(&key));
+        let key = session
+            .session_key()
+            .ok()
+            .flatten()
+            .map(|key| self.tape.session_key(&key));
         self.tape.say(format!("  key {key:?} {known}"));
     }
 
@@ -574,7 +580,7 @@ impl Visit {
     }
 
     fn key(&self) -> String {
-        self.session.session_key().expect("a session key")
+        self.session.session_key().unwrap().expect("a session key")
     }
 }
 

@@ -337,13 +337,13 @@ impl Sim {
             )
         });
         self.world.transcript(id, || {
-            let version = session.version();
+            let version = session.version().unwrap_or_default();
             format!("finds version {version} {}", transcript::view(&view))
         });
         self.world.tell(&Sight::Loaded {
             request: id,
             view: &view,
-            version: session.version(),
+            version: session.version().unwrap_or_default(),
         });
         self.truth.borrow_mut().loaded(&self.world, id, &view);
         if let Some(trust) = self.expects.borrow().get(&id) {

@@ -123,10 +123,10 @@ impl View {
             })
             .map_err(|error| error.code());
         Self {
-            outcome: session.outcome(),
+            outcome: session.outcome().unwrap_or(Outcome::New),
             content,
             owner: session.owner().ok().flatten().map(str::to_owned),
-            key: session.session_key(),
+            key: session.session_key().ok().flatten(),
         }
     }
 
@@ -238,13 +238,12 @@ async fn act(
 ) -> Result<u16, Stop> {
     for op in &spec.ops {
         // Deleting the session of this request by its key is a logout.
-        let itself =
-            matches!(op, Op::Delete(Some(key)) if session.session_key().as_ref() == Some(key));
+        let itself = matches!(op, Op::Delete(Some(key)) if session.session_key().ok().flatten().as_ref() == Some(key));
         let means = if itself { &Op::Destroy } else { op };
         sim.begins(id, means);
         let result = one(sim, id, sessions, session, spec, op).await;
         let said = result.as_ref().copied().map_err(SessionError::code);
-        sim.did(id, means, said, session.session_key());
+        sim.did(id, means, said, session.session_key().ok().flatten());
         if let Err(error) = result
             && !spec.stubborn
         {
@@ -319,7 +318,7 @@ async fn one(
             let Some(owner) = session.owner()?.map(str::to_owned) else {
                 return Ok(());
             };
-            let except = session.session_key().filter(|_| *spare_self);
+            let except = session.session_key().ok().flatten().filter(|_| *spare_self);
             sim.revokes_all(id, &owner, except.as_deref());
             sessions.revoke_all(&owner, except.as_deref()).await?;
             sim.revoked_all(id, &owner, except.as_deref());

@@ -17,7 +17,7 @@ impl Sessions {
     /// session.bind("ada", true)?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
     /// let devices = sessions.list("ada").await?;
-    /// assert_eq!(Some(&devices[0].key), session.session_key().as_ref());
+    /// assert_eq!(Some(&devices[0].key), session.session_key()?.as_ref());
     /// # Ok(()) });
     /// ```
     ///
@@ -37,7 +37,7 @@ impl Sessions {
     /// # let mut session = sessions.load(CookieHeader::none()).await;
     /// session.bind("ada", true)?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
-    /// let key = session.session_key().unwrap();
+    /// let key = session.session_key()?.unwrap();
     /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
     /// sessions.revoke("ada", &key).await?;
     /// assert!(sessions.list("ada").await?.is_empty());
@@ -70,7 +70,7 @@ impl Sessions {
     /// session.bind("ada", true)?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
     /// // Everywhere else:
-    /// sessions.revoke_all("ada", session.session_key().as_deref()).await?;
+    /// sessions.revoke_all("ada", session.session_key()?.as_deref()).await?;
     /// assert_eq!(sessions.list("ada").await?.len(), 1);
     /// // Everywhere:
     /// sessions.revoke_all("ada", None).await?;

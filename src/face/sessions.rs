@@ -259,7 +259,7 @@ impl Sessions {
     /// # edge_session::doc::run(async |sessions| {
     /// use edge_session::{CookieHeader, Outcome};
     /// let session = sessions.load(CookieHeader::new("__Host-session=forged")).await;
-    /// assert_eq!(session.outcome(), Outcome::Rejected);
+    /// assert_eq!(session.outcome()?, Outcome::Rejected);
     /// # Ok(()) });
     /// ```
     pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
@@ -275,7 +275,7 @@ impl Sessions {
     /// # edge_session::doc::run(async |sessions| {
     /// use edge_session::{CookieHeader, Outcome};
     /// let session = sessions.load_fresh(CookieHeader::none()).await;
-    /// assert_eq!(session.outcome(), Outcome::New);
+    /// assert_eq!(session.outcome()?, Outcome::New);
     /// # Ok(()) });
     /// ```
     pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {

@@ -64,7 +64,7 @@ impl CookieHeader {
     /// ```
     /// # edge_session::doc::run(async |sessions| {
     /// use edge_session::CookieHeader;
-    /// assert!(sessions.load(CookieHeader::none()).await.is_new());
+    /// assert!(sessions.load(CookieHeader::none()).await.is_new()?);
     /// # Ok(()) });
     /// ```
     #[must_use]

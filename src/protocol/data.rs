@@ -4,8 +4,10 @@
 //! removed key leaves a tombstone, so that a copy of the record that has not heard of the removal
 //! cannot bring the key back. Two copies are *joined* by taking the newer of each key.
 //!
-//! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*; what is
-//! pending is the change log that a save replays onto whatever it finds in the store.
+//! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*. Of that,
+//! [`Data::changes`] is what differs from the copy that the request began with: the change log that
+//! a save replays onto whatever it finds in the store. What was changed and changed back is not in
+//! it, however many steps that took.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -27,6 +29,8 @@ pub(crate) struct Data {
 struct Clear {
     version: Version,
     pending: bool,
+    /// As of a [`Row`].
+    tried: bool,
 }
 
 /// Keys in order of insertion.
@@ -66,6 +70,9 @@ struct Row {
     slot: Slot,
     /// Removed and put again since the last save: its place is the last.
     again: bool,
+    /// A save of this failed, and the store may have it all the same: only what a later save says
+    /// of the key is known to count.
+    tried: bool,
 }
 
 /// What stands under a key.
@@ -100,7 +107,7 @@ impl Data {
     pub(crate) fn set_cleared(&mut self, version: Version) {
         self.cleared = Clear {
             version,
-            pending: false,
+            ..Clear::default()
         };
     }
 
@@ -109,9 +116,23 @@ impl Data {
         if self.is_empty() {
             return false;
         }
+        let tables = [&self.values, &self.flash];
+        self.cleared.tried |= tables.iter().any(|it| it.0.iter().any(|row| row.tried));
         (self.values, self.flash) = (Table::default(), Table::default());
         self.cleared.pending = true;
         true
+    }
+
+    /// A save of what is pending failed, and may arrive in the store all the same.
+    pub(crate) fn set_tried(&mut self) {
+        self.cleared.tried |= self.cleared.pending;
+        for table in [&mut self.values, &mut self.flash] {
+            if table.0.has_pending() {
+                for row in table.rows().rows.iter_mut().flatten() {
+                    row.tried |= row.version.is_none();
+                }
+            }
+        }
     }
 
     /// Takes from `other` every key that it has newer.
@@ -134,11 +155,25 @@ impl Data {
                 })
     }
 
+    /// This dictionary with only that pending which differs from `base`, the copy that it began
+    /// with. A value that was changed back, and the removal of what was never stored, are no
+    /// changes; a key that was removed and put again is one where that moved it.
+    pub(crate) fn changes(&self, base: &Self) -> Self {
+        let mut data = self.clone();
+        // A clear counts where there was something to clear.
+        data.cleared.pending &= data.cleared.tried || !base.is_empty();
+        let nothing = Self::default();
+        let base = if data.cleared.pending { &nothing } else { base };
+        data.values.reduce(&base.values);
+        data.flash.reduce(&base.flash);
+        data
+    }
+
     /// `base` with what is pending here done to it again.
     pub(crate) fn replay_onto(&self, mut base: Self) -> Self {
         if self.cleared.pending {
             base.clear();
-            base.cleared.pending = true;
+            (base.cleared.pending, base.cleared.tried) = (true, self.cleared.tried);
         }
         self.values.replay_onto(&mut base.values);
         self.flash.replay_onto(&mut base.flash);
@@ -273,14 +308,65 @@ impl Table {
                 base.rows().put(Rc::clone(&row.key), Slot::Removed(0), None);
             }
             base.rows().put(Rc::clone(&row.key), row.slot.clone(), None);
+            if row.tried {
+                base.rows().set_tried(&row.key);
+            }
         }
+    }
+
+    /// Leaves only that pending which differs from `base`.
+    fn reduce(&mut self, base: &Self) {
+        if !self.0.has_pending() {
+            return;
+        }
+        let mut reduced = Vec::new();
+        // Keys that `base` has stand in its order until one was put again, which moved it behind
+        // all others, or a new one came.
+        let (mut last, mut at_end) = (None, false);
+        for (place, row) in self.0.rows.iter().enumerate() {
+            let Some(row) = row else { continue };
+            let before = base.0.find(&row.key);
+            let before = before.and_then(|at| Some((at, base.0.rows[at].as_ref()?)));
+            let before = before.filter(|(_, row)| row.is_value());
+            if row.is_value() {
+                at_end |= before.is_none_or(|(at, _)| last > Some(at));
+                last = before.map_or(last, |(at, _)| Some(at));
+            }
+            if row.version.is_some() {
+                continue;
+            }
+            let again = before.is_some() && at_end;
+            match (row.value(), before) {
+                (None, None) if !row.tried => reduced.push((place, None)),
+                (Some(text), Some((_, stored)))
+                    if !again
+                        && !row.tried
+                        && stored.value().is_some_and(|old| json::equal(old, text)) =>
+                {
+                    reduced.push((place, Some(stored.clone())));
+                }
+                (Some(_), _) if row.again != again => {
+                    let row = row.clone();
+                    reduced.push((place, Some(Row { again, ..row })));
+                }
+                _ => {}
+            }
+        }
+        if reduced.is_empty() {
+            return;
+        }
+        let rows = self.rows();
+        for (place, row) in reduced {
+            rows.rows[place] = row;
+        }
+        rows.rebuild(|_| true);
     }
 
     fn settle(&mut self, version: Version, horizon: i64) {
         if self.0.has_pending() {
             for row in self.rows().rows.iter_mut().flatten() {
                 row.version.get_or_insert(version);
-                row.again = false;
+                (row.again, row.tried) = (false, false);
             }
         }
         self.retain(|row| !matches!(row.slot, Slot::Removed(at) if at < horizon));
@@ -343,6 +429,7 @@ impl Rows {
             version,
             slot,
             again: false,
+            tried: version.is_none() && old.is_some_and(|old| old.tried),
         };
         let (is_value, was_value) = (row.is_value(), old.is_some_and(Row::is_value));
         row.again = version.is_none()
@@ -360,6 +447,14 @@ impl Rows {
                 }
             }
             None => self.push(row),
+        }
+    }
+
+    fn set_tried(&mut self, key: &str) {
+        if let Some(place) = self.find(key)
+            && let Some(row) = &mut self.rows[place]
+        {
+            row.tried = true;
         }
     }
 
@@ -558,6 +653,57 @@ mod tests {
         assert_eq!(data.values.settled().count(), 0);
         assert!(data.contains(&with_tombstone, 200));
         assert!(!data.contains(&with_tombstone, 50));
+    }
+
+    #[test]
+    fn what_was_changed_back_is_no_change() {
+        let mut base = Data::default();
+        for key in ["a", "b", "c"] {
+            base.values.set(key, text(1));
+        }
+        base.settle(version(1, 1), 0);
+        let pending = |act: fn(&mut Data)| {
+            let mut data = base.clone();
+            act(&mut data);
+            let changes = data.changes(&base);
+            assert_eq!(keys(&changes.values), keys(&data.values));
+            changes.is_pending()
+        };
+        assert!(!pending(|data| {
+            data.values.set("a", text(2));
+            data.values.set("a", text(1));
+        }));
+        assert!(!pending(|data| {
+            data.values.set("new", text(2));
+            data.values.remove("new", 5);
+            data.flash.set("f", text(2));
+            data.flash.remove("f", 5);
+        }));
+        // The last key stays the last; another one moves, which is a change.
+        assert!(!pending(|data| {
+            data.values.remove("c", 5);
+            data.values.set("c", text(1));
+        }));
+        assert!(pending(|data| {
+            data.values.remove("b", 5);
+            data.values.set("b", text(1));
+        }));
+        assert!(pending(|data| {
+            data.clear();
+            for key in ["a", "b", "c"] {
+                data.values.set(key, text(1));
+            }
+        }));
+        // What a save was tried of may have arrived.
+        assert!(pending(|data| {
+            data.values.set("new", text(2));
+            data.set_tried();
+            data.values.remove("new", 5);
+        }));
+        let mut nothing = Data::default();
+        nothing.values.set("a", text(1));
+        nothing.clear();
+        assert!(!nothing.changes(&Data::default()).is_pending());
     }
 
     /// Writes of several savers, as (saver, key, value or removal).

@@ -16,7 +16,7 @@ use crate::protocol::version::Version;
 /// ```
 /// # edge_session::doc::with_session(|session| {
 /// use edge_session::Outcome;
-/// let greeting = match session.outcome() {
+/// let greeting = match session.outcome()? {
 ///     Outcome::New => "Welcome.",
 ///     Outcome::Expired | Outcome::Gone => "You were away for long.",
 ///     _ => "Hello again.",

@@ -81,6 +81,8 @@ pub(crate) struct Known {
 pub(crate) struct Draft {
     /// The data as the application sees it, with the changes that are pending.
     pub(crate) data: Data,
+    /// A save of that was begun and has not succeeded: the store may have it all the same.
+    pub(crate) is_tried: bool,
     /// Limits that this request has set.
     pub(crate) limits: Option<OwnLimits>,
     /// A new key that the commit puts the session under.
@@ -141,6 +143,9 @@ impl Life {
         // A later change counts again.
         if draft.save == Modified::No {
             draft.save = Modified::Changes;
+        }
+        if std::mem::take(&mut draft.is_tried) {
+            draft.data.set_tried();
         }
         Ok(draft)
     }
@@ -238,14 +243,24 @@ impl Open {
 
     /// True where the application has changed something, or said that it has.
     pub(crate) fn is_modified(&self) -> bool {
-        let Draft {
-            data, limits, save, ..
-        } = &self.draft;
+        let Draft { limits, save, .. } = &self.draft;
         match save {
             Modified::Yes => true,
             Modified::No => false,
-            Modified::Changes => data.is_pending() || limits.is_some(),
+            Modified::Changes => self.changes().is_pending() || limits.is_some(),
         }
+    }
+
+    /// The dictionary with what a save has to write of it.
+    pub(crate) fn changes(&self) -> Data {
+        let nothing = Data::default();
+        let stored = self.continued().map_or(&nothing, |stored| &stored.data);
+        if !self.draft.is_tried {
+            return self.draft.data.changes(stored);
+        }
+        let mut data = self.draft.data.clone();
+        data.set_tried();
+        data.changes(stored)
     }
 
     /// Forgets what the application has put into the session.
@@ -260,7 +275,7 @@ impl Open {
             .known()
             .map(|known| known.envelope.data.clone())
             .unwrap_or_default();
-        self.draft.data = self.draft.data.replay_onto(found);
+        self.draft.data = self.changes().replay_onto(found);
         self.base = base;
     }
 

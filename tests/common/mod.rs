@@ -807,7 +807,7 @@ pub struct SessionKey {
 
 impl SessionKey {
     pub fn of(session: &SessionStore) -> Self {
-        Self::parse(&session.session_key().expect("a session key"))
+        Self::parse(&session.session_key().unwrap().expect("a session key"))
     }
 
     pub fn parse(text: &str) -> Self {

@@ -393,6 +393,15 @@ const STATES = {
 };
 
 const since = (date) => (date === null ? "none" : `${date >= START ? "+" : ""}${date - START}`);
+/** The session's key, where one is known. */
+function keyOf(session) {
+  try {
+    return session.sessionKey;
+  } catch {
+    return null;
+  }
+}
+
 const optional = (value) => (value === undefined || value === null ? "none" : value);
 const pairs = (session) => [...session.entries()].map(([key, value]) => `${key}=${JSON.stringify(value)}`);
 const text = (items) => [...items].join(" ");
@@ -471,7 +480,7 @@ const METHODS = {
   "exists of what is no key": (it) => it.exists("odd"),
   delete: (it) => it.delete(),
   "delete of another": (it, stage) => it.delete(stage.another),
-  "delete of itself by key": (it) => it.delete(it.sessionKey ?? "odd"),
+  "delete of itself by key": (it) => it.delete(keyOf(it) ?? "odd"),
 };
 
 const codeOf = (error) => error.code ?? `${error.name}: ${error.message}`;

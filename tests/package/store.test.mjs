@@ -237,7 +237,7 @@ test("js_repr_never_tells_the_token", async () => {
     assert.ok(!all.includes(token) && !all.includes(token.slice(20, 60)));
   });
   const unloaded = world().sessions.open();
-  assert.equal(inspect(unloaded), "SessionStore(no key, new) {}");
+  assert.equal(inspect(unloaded), "SessionStore(no key, not loaded) {}");
 });
 
 test("js_has_no_hidden_state", async () => {

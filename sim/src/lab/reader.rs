@@ -29,7 +29,10 @@ pub fn read(name: &Rc<str>, text: &Rc<str>, token: &str, now: Ms) -> (u32, BTree
     let outcome = session.load().now_or_never();
     assert!(matches!(outcome, Some(Ok(Outcome::Loaded))), "{name}");
     let content = View::of(&session).content.unwrap_or_default();
-    (session.version(), content.into_keys().collect())
+    (
+        session.version().unwrap_or_default(),
+        content.into_keys().collect(),
+    )
 }
 
 /// A store of one record, for reading it.

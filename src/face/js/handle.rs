@@ -180,6 +180,10 @@ impl Handle {
                 } else {
                     Freshness::Memory
                 };
+                // What was changed stays, beside what the load finds.
+                if let Err(error) = wire::apply(store, changes) {
+                    return Answer::end(Err(error));
+                }
                 match store.begin_load(freshness) {
                     Some(flow) => self.run(Running::Load(flow), None),
                     None => Answer::with_data(Ok(nothing(()))),

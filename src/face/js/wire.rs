@@ -181,41 +181,33 @@ pub(super) fn objects(text: &str) -> Vec<Option<Named<'_>>> {
     elements.into_iter().map(Named::read).collect()
 }
 
-/// Applies the changes that `#changes` of `js/session-store.js` wrote: the keys that were `remove`d, `take`n, `set` and
-/// `flash`ed, whether all was `clear`ed before, and a line for each text that is set.
-///
-/// What JavaScript's dictionary had and has no longer is a change, though it was never told here:
-/// the same as in a Rust application, where each change comes here.
+/// Applies the changes that `#changes` of `js/session-store.js` wrote, as often as it wrote some: the
+/// keys that were `remove`d, `take`n, `set` and `flash`ed, whether all was `clear`ed before, and a
+/// line for each text that is set.
 pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), SessionError> {
     if changes.is_empty() {
         return Ok(());
     }
-    let (head, lines) = changes.split_once('\n').unwrap_or((changes, ""));
-    let named = Named::read(head).ok_or_else(garbled)?;
-    // The door is passed, whatever comes through it.
-    store.update_json(Vec::<(&str, String)>::new())?;
-    if named.flag("clear") {
-        if store.is_empty()? {
-            store.put_json("", "null".to_owned())?;
+    let mut lines = changes.split('\n');
+    while let Some(head) = lines.next() {
+        let named = Named::read(head).ok_or_else(garbled)?;
+        // The door is passed, whatever comes through it.
+        store.update_json(Vec::<(&str, String)>::new())?;
+        if named.flag("clear") {
+            store.clear()?;
         }
-        store.clear()?;
-    }
-    for key in named.list("remove") {
-        if store.take_json(&key)?.is_none() {
-            store.put_json(&key, "null".to_owned())?;
+        for key in named.list("remove") {
             store.take_json(&key)?;
         }
-    }
-    for key in named.list("take") {
-        store.flash_json(&key, "null".to_owned())?;
-        store.take_flash_json(&key)?;
-    }
-    let mut lines = lines.split('\n');
-    for key in named.list("set") {
-        store.put_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
-    }
-    for key in named.list("flash") {
-        store.flash_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
+        for key in named.list("take") {
+            store.take_flash_json(&key)?;
+        }
+        for key in named.list("set") {
+            store.put_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
+        }
+        for key in named.list("flash") {
+            store.flash_json(&key, lines.next().ok_or_else(garbled)?.to_owned())?;
+        }
     }
     Ok(())
 }
@@ -280,7 +272,10 @@ pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: 
 pub(super) fn session(store: &SessionStore) -> String {
     store.peek(|store| {
         let mut out = Object::new();
-        out.text("outcome", store.outcome().as_str());
+        // Without a load nothing of it is known.
+        if let Ok(outcome) = store.outcome() {
+            out.text("outcome", outcome.as_str());
+        }
         // Why it cannot be read, and why not be changed.
         if let Err(error) = store.is_empty() {
             out.raw("hides", &self::error(&error));
@@ -289,9 +284,9 @@ pub(super) fn session(store: &SessionStore) -> String {
             out.raw("edits", &self::error(&error));
         }
         out.optional_text("sessionKey", store.public_key().as_deref());
-        out.flag("isNew", store.is_new());
-        out.number("version", store.version().into());
-        out.optional_number("createdAt", store.created_at());
+        out.flag("isNew", store.is_new().unwrap_or_default());
+        out.number("version", store.version().unwrap_or_default().into());
+        out.optional_number("createdAt", store.created_at().unwrap_or_default());
         out.optional_text("owner", store.owner().ok().flatten());
         out.optional_number("authTime", store.auth_time().ok().flatten());
         out.optional_number("end", store.get_expiry_date().ok());

@@ -7,6 +7,7 @@ use crate::flow::engine::Flow;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::data::Data;
+use crate::protocol::outcome::Outcome;
 use crate::protocol::ticket::Tombstone;
 use crate::session::answer::Answer;
 use crate::session::life::{Base, Draft, Life, Open, committed};
@@ -91,6 +92,8 @@ impl SessionStore {
         } = ending;
         let left = stored.map_err(|error| self.refuse(error))?;
         self.life.end(left.is_none());
+        // Ended before it was loaded: there is no session, which is known without asking.
+        self.outcome.get_or_insert(Outcome::New);
         for held in &rivals {
             let lineage = held.identity.key.lineage;
             let kind = match &left {
@@ -202,7 +205,7 @@ impl SessionStore {
     /// # futures_executor::block_on(async {
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// let key = session.session_key().unwrap();
+    /// let key = session.session_key()?.unwrap();
     /// assert!(session.exists(Some(&key)).await?);
     /// session.delete(Some(&key)).await?;
     /// assert!(!session.exists(Some(&key)).await?);

@@ -4,7 +4,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::keys::SessionKey;
 use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
-use crate::session::life::{Base, Modified, Next, Open, Step};
+use crate::session::life::{Base, Modified, Next, Open, Step, not_loaded};
 use crate::session::presented::{Identity, Presented};
 
 use super::SessionStore;
@@ -13,30 +13,37 @@ impl SessionStore {
     /// What the load found.
     ///
     /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// use edge_session::Outcome;
-    /// assert_eq!(session.outcome(), Outcome::New);
+    /// # edge_session::doc::run(async |sessions| {
+    /// use edge_session::{CookieHeader, Outcome};
+    /// let mut session = sessions.open(CookieHeader::none());
+    /// assert_eq!(session.outcome().unwrap_err().code().as_str(), "not_loaded");
+    /// session.load().await?;
+    /// assert_eq!(session.outcome()?, Outcome::New);
     /// # Ok(()) });
     /// ```
-    #[must_use]
-    pub fn outcome(&self) -> Outcome {
+    ///
+    /// # Errors
+    /// `not_loaded` before a load, where no cookie came too: nothing was looked at yet.
+    pub fn outcome(&self) -> Result<Outcome, SessionError> {
         self.look_at();
-        self.outcome
+        self.outcome.ok_or_else(|| self.refuse(not_loaded()))
     }
 
     /// The public name of the session, safe to log: none before `create` or the first save.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.session_key(), None);
+    /// assert_eq!(session.session_key()?, None);
     /// session.create()?;
-    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// assert!(session.session_key()?.unwrap().starts_with("-."));
     /// # Ok(()) });
     /// ```
-    #[must_use]
-    pub fn session_key(&self) -> Option<String> {
-        self.look_at();
-        self.public_key()
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub fn session_key(&self) -> Result<Option<String>, SessionError> {
+        self.outcome()?;
+        Ok(self.public_key())
     }
 
     pub(crate) fn public_key(&self) -> Option<String> {
@@ -74,19 +81,21 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// # futures_executor::block_on(async {
-    /// assert!(session.is_new());
+    /// assert!(session.is_new()?);
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// assert!(!session.is_new());
+    /// assert!(!session.is_new()?);
     /// # Ok(()) })
     /// # });
     /// ```
-    #[must_use]
-    pub fn is_new(&self) -> bool {
-        self.look_at();
-        self.life
-            .open()
-            .is_none_or(|open| open.continued().is_none() && !matches!(open.base, Base::Closed(_)))
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub fn is_new(&self) -> Result<bool, SessionError> {
+        self.outcome()?;
+        let is_new =
+            |open: &Open| open.continued().is_none() && !matches!(open.base, Base::Closed(_));
+        Ok(self.life.open().is_none_or(is_new))
     }
 
     /// Counts the saves of this session; 0 before the first.
@@ -96,14 +105,16 @@ impl SessionStore {
     /// # futures_executor::block_on(async {
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// assert_eq!(session.version(), 1);
+    /// assert_eq!(session.version()?, 1);
     /// # Ok(()) })
     /// # });
     /// ```
-    #[must_use]
-    pub fn version(&self) -> u32 {
-        self.look_at();
-        self.continued().map_or(0, |base| base.version.counter)
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub fn version(&self) -> Result<u32, SessionError> {
+        self.outcome()?;
+        Ok(self.continued().map_or(0, |base| base.version.counter))
     }
 
     /// When the session began, in milliseconds since 1970-01-01 UTC.
@@ -111,17 +122,19 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// # futures_executor::block_on(async {
-    /// assert_eq!(session.created_at(), None);
+    /// assert_eq!(session.created_at()?, None);
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// assert!(session.created_at().is_some());
+    /// assert!(session.created_at()?.is_some());
     /// # Ok(()) })
     /// # });
     /// ```
-    #[must_use]
-    pub fn created_at(&self) -> Option<i64> {
-        self.look_at();
-        self.continued().map(|base| base.created_at)
+    ///
+    /// # Errors
+    /// As [`outcome`](Self::outcome).
+    pub fn created_at(&self) -> Result<Option<i64>, SessionError> {
+        self.outcome()?;
+        Ok(self.continued().map(|base| base.created_at))
     }
 
     /// The user id that the session is bound to.
@@ -204,7 +217,7 @@ impl SessionStore {
     /// ```
     #[must_use]
     pub fn modified(&self) -> bool {
-        self.life.open().is_some_and(Open::is_modified)
+        self.life.open().is_some_and(|open| self.has_to_save(open))
     }
 
     /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.

@@ -8,7 +8,7 @@ use crate::flow::load::{Look, Looked};
 use crate::port::error::SessionError;
 use crate::port::events::EventKind;
 use crate::protocol::outcome::{Access, Finding, Outcome, choose};
-use crate::session::life::{Base, Life, Open};
+use crate::session::life::{Base, Life, Open, not_loaded};
 use crate::session::presented::{Held, Presented, RIVALS_MAX};
 
 use super::SessionStore;
@@ -72,7 +72,7 @@ impl SessionStore {
     fn found(&self) -> Result<Outcome, SessionError> {
         match self.life.open().map(|open| &open.base) {
             Some(Base::Closed(error)) => Err(error.clone()),
-            _ => Ok(self.outcome),
+            _ => self.outcome.ok_or_else(not_loaded),
         }
     }
 
@@ -180,8 +180,8 @@ impl SessionStore {
 
     /// `error` is why the store could not be asked.
     fn take_finding(&mut self, finding: Finding, behind: bool, error: Option<SessionError>) {
-        self.outcome = finding.outcome;
-        self.report_load(finding.conflict, error.as_ref());
+        self.outcome = Some(finding.outcome);
+        self.report_load(finding.outcome, finding.conflict, error.as_ref());
         let base = Base::of(finding, behind, error);
         if let Life::Unloaded = self.life {
             self.life = Life::Open(Open::default());
@@ -191,8 +191,8 @@ impl SessionStore {
         }
     }
 
-    fn report_load(&self, conflict: bool, error: Option<&SessionError>) {
-        self.shared.count_outcome(self.outcome);
+    fn report_load(&self, outcome: Outcome, conflict: bool, error: Option<&SessionError>) {
+        self.shared.count_outcome(outcome);
         let lineage = match self.presented() {
             Presented::Session(held) => Some(held.identity.key.lineage),
             Presented::Tombstone(stone) => Some(stone.lineage),
@@ -204,7 +204,7 @@ impl SessionStore {
             (_, Some(error)) => Some(error.code().as_str()),
             _ => None,
         };
-        if let Some(kind) = self.outcome.event() {
+        if let Some(kind) = outcome.event() {
             self.report(kind, lineage, reason);
         }
         if conflict {

@@ -36,9 +36,9 @@ impl SessionStore {
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.session_key(), None);
+    /// assert_eq!(session.session_key()?, None);
     /// session.create()?;
-    /// assert!(session.session_key().unwrap().starts_with("-."));
+    /// assert!(session.session_key()?.unwrap().starts_with("-."));
     /// # Ok(()) });
     /// ```
     ///
@@ -79,11 +79,11 @@ impl SessionStore {
     /// # futures_executor::block_on(async {
     /// session.set("role", "user")?;
     /// session.save().await?;
-    /// let before = session.session_key();
+    /// let before = session.session_key()?;
     ///
     /// session.cycle_key()?;
     /// session.set("role", "admin")?;
-    /// assert_ne!(session.session_key(), before);
+    /// assert_ne!(session.session_key()?, before);
     /// # Ok(()) })
     /// # });
     /// ```

@@ -74,8 +74,8 @@ pub struct SessionStore {
     wait_until: Option<Rc<dyn WaitUntil>>,
     /// What the Cookie header amounts to, read when it is first asked for.
     cookies: OnceCell<Cookies>,
-    /// What the load found.
-    outcome: Outcome,
+    /// What the load found; none before it.
+    outcome: Option<Outcome>,
     life: Life,
     /// When this request read the store last.
     read_at: i64,
@@ -102,7 +102,7 @@ impl SessionStore {
             request,
             wait_until,
             cookies: OnceCell::new(),
-            outcome: Outcome::New,
+            outcome: None,
             life: Life::Unloaded,
             read_at: i64::MIN,
             loaded_at: i64::MIN,
@@ -174,7 +174,7 @@ impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore")
             .field("session_key", &self.public_key())
-            .field("outcome", &self.outcome.as_str())
+            .field("outcome", &self.outcome.map(Outcome::as_str))
             .field("state", &self.life.name())
             .field(
                 "version",

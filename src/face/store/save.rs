@@ -10,7 +10,7 @@ use crate::protocol::data::Data;
 use crate::protocol::record::Device;
 use crate::protocol::ticket::Fresh;
 use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
-use crate::session::presented::{Held, Presented};
+use crate::session::presented::{Held, Identity, Presented};
 use crate::session::refusals::refusal;
 
 use super::SessionStore;
@@ -30,7 +30,7 @@ impl SessionStore {
     /// # futures_executor::block_on(async {
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// assert_eq!(session.version(), 1);
+    /// assert_eq!(session.version()?, 1);
     /// assert!(!session.modified());
     /// # Ok(()) })
     /// # });
@@ -59,6 +59,10 @@ impl SessionStore {
     /// The flow that saves; `None` where nothing has to be saved.
     pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
         let work = self.plan()?;
+        if let (Some(work), Life::Open(open)) = (&work, &mut self.life) {
+            open.draft.data = work.data.clone();
+            open.draft.is_tried = true;
+        }
         Ok(work.map(|work| self.shared.begin_save(work)))
     }
 
@@ -72,6 +76,10 @@ impl SessionStore {
             Ok(saved) => saved,
             Err(error) => {
                 self.report_store_error(&error);
+                if let Life::Open(open) = &mut self.life {
+                    // What was refused was not put.
+                    open.draft.is_tried &= error.connector_error().is_some();
+                }
                 return Err(self.refuse(error));
             }
         };
@@ -166,7 +174,7 @@ impl SessionStore {
     }
 
     /// What has to be written, if anything.
-    fn plan(&mut self) -> Result<Option<Work>, SessionError> {
+    fn plan(&self) -> Result<Option<Work>, SessionError> {
         if !self.would_save() {
             return Ok(None);
         }
@@ -174,23 +182,24 @@ impl SessionStore {
             return Ok(None);
         };
         match (&open.draft.key, &open.base) {
-            (Some(_), _) | (None, Base::Live(_) | Base::Detached) => {}
             (None, Base::ReadOnly(_, code)) => return Err(self.refuse(refusal(*code))),
             (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
-            (None, Base::Empty) => self.create()?,
+            _ => self.check_size(&open.draft.data)?,
         }
-        let Life::Open(open) = &self.life else {
-            return Ok(None);
-        };
-        self.check_size(&open.draft.data)?;
-        let (source, target, step, retire) = match &open.draft.key {
-            Some(next) => (
+        let (source, target, step, retire) = match (&open.draft.key, &open.base) {
+            (Some(next), _) => (
                 self.source(),
                 next.identity.clone(),
                 next.step.clone(),
                 next.retire.clone(),
             ),
-            None => {
+            // The new session has its key when it is stored, and none where that fails.
+            (None, Base::Empty) => {
+                let token = self.new_token()?;
+                let target = Identity::mint(self.shared.config(), token, self.now(), None);
+                (None, target, Step::Begin { owner: None }, Vec::new())
+            }
+            (None, _) => {
                 if open.draft.limits.is_none() {
                     self.check_expiry()?;
                 }
@@ -205,7 +214,7 @@ impl SessionStore {
             source,
             target,
             step,
-            data: open.draft.data.clone(),
+            data: open.changes(),
             expiry: open.draft.limits,
             device: self.device(),
             retire,
@@ -214,9 +223,11 @@ impl SessionStore {
 
     /// True where there is something to save that may be saved, or that is refused when it is.
     pub(crate) fn would_save(&self) -> bool {
-        let Life::Open(open) = &self.life else {
-            return false;
-        };
+        matches!(&self.life, Life::Open(open) if self.has_to_save(open))
+    }
+
+    /// The same of `open`, which may be committed.
+    pub(super) fn has_to_save(&self, open: &Open) -> bool {
         let Draft {
             data, key, save, ..
         } = &open.draft;
@@ -232,7 +243,7 @@ impl SessionStore {
                 let holds = match save {
                     Modified::Yes => true,
                     Modified::No => false,
-                    Modified::Changes => !data.is_empty() && data.is_pending(),
+                    Modified::Changes => !data.is_empty() && open.changes().is_pending(),
                 };
                 holds && !self.cookie_was_withheld()
             }

@@ -210,7 +210,7 @@ async fn act(
             return Ok(Response::empty()?.with_status(204));
         }
         Action::RevokeAll { spare_current } => {
-            let current = session.session_key().filter(|_| spare_current);
+            let current = session.session_key()?.filter(|_| spare_current);
             sessions
                 .revoke_all(owner(session)?, current.as_deref())
                 .await?;
@@ -228,7 +228,8 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
     for (key, text) in session.iter()? {
         data.json(key, text);
     }
-    let exists = !session.is_new();
+    let is_new = session.is_new()?;
+    let exists = !is_new;
     let expires_at = exists.then(|| session.get_expiry_date()).transpose()?;
     let idle_expires_at = if exists {
         session.idle_expires_at()?
@@ -236,20 +237,20 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
         None
     };
     let mut shown = Members::default();
-    shown.text("key", session.session_key().as_deref());
-    shown.json("isNew", if session.is_new() { "true" } else { "false" });
+    shown.text("key", session.session_key()?.as_deref());
+    shown.json("isNew", if is_new { "true" } else { "false" });
     shown.json("data", &data.object());
-    shown.json("version", &session.version().to_string());
+    shown.json("version", &session.version()?.to_string());
     shown.text("owner", session.owner()?);
     for (name, at) in [
-        ("createdAt", session.created_at()),
+        ("createdAt", session.created_at()?),
         ("expiresAt", expires_at),
         ("idleExpiresAt", idle_expires_at),
     ] {
         shown.text(name, at.map(iso).as_deref());
     }
     if demo {
-        shown.text("outcome", Some(session.outcome().as_str()));
+        shown.text("outcome", Some(session.outcome()?.as_str()));
     }
     json_response(&shown.object())
 }
@@ -308,7 +309,7 @@ fn owner(session: &SessionStore) -> Result<&str, Problem> {
 
 /// `GET /api/sessions`.
 async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
-    let current = session.session_key();
+    let current = session.session_key()?;
     // The middle part of a session key is its lineage: the device, whatever its key is now.
     let lineage = |key: &str| key.split('.').nth(1).map(str::to_owned);
     let here = current.as_deref().and_then(lineage);
