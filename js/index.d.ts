@@ -196,7 +196,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /**
    * All values as one live object without a prototype: changes in it, nested ones too, are noticed
    * at the next save. As in every object of JavaScript, integer-like keys come first in it; the
-   * session itself keeps the order of insertion.
+   * session itself keeps the order of insertion. What is assigned in it is not copied: give each
+   * session an object of its own, not one at module scope, which all visitors would share.
    * ```js
    * session.data.cart ??= [];
    * session.data.cart.push("apple");
@@ -206,7 +207,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   set data(values: Data<T>);
 
   /**
-   * Puts a value; an equal one is no modification.
+   * Puts a copy of a value, as it is now; an equal one is no modification.
    * ```js
    * session.set("cart", ["apple"]).set("step", 2);
    * ```
@@ -225,7 +226,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** Removes the key inserted last. */
   popItem(): Pairs<T>;
   /**
-   * Sets every key of an object, or every pair: all of them, or none where one is refused.
+   * Sets every key of an object, or every pair, to a copy of its value: all of them, or none where
+   * one is refused.
    * ```js
    * session.update({ theme: "dark", cart: [] });
    * ```
@@ -233,7 +235,13 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   update(values: Data<T> | Iterable<Pairs<T>>): this;
   /** Removes every value and every flash value. */
   clear(): void;
-  /** The value of `key`, which is set to `value` where it is not there. */
+  /**
+   * The value of `key`, which is set to a copy of `value` where it is not there. What comes back is the
+   * session's own: a change in it is stored.
+   * ```js
+   * session.setDefault("cart", EMPTY).push("apple"); // EMPTY stays empty
+   * ```
+   */
   setDefault<K extends Key<T>>(key: K, value: Value<T, K>): Value<T, K>;
   /**
    * Leaves a value that is read once, by a later request as a rule: a message after a redirect.
@@ -250,15 +258,18 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   takeFlash<V = unknown>(key: string): V | undefined;
 
-  /** What the load found. */
+  /** What the load found. Before a load this is the error `not_loaded`, also where no cookie came. */
   readonly outcome: Outcome;
-  /** The public name of the session, safe to log; `null` before `create` or the first save. */
+  /**
+   * The public name of the session, safe to log; `null` before `create` or the first save. Before a
+   * load this is the error `not_loaded`.
+   */
   readonly sessionKey: string | null;
-  /** True where the store does not hold this session yet. */
+  /** True where the store does not hold this session yet. Before a load this is the error `not_loaded`. */
   readonly isNew: boolean;
-  /** Counts the saves of this session. */
+  /** Counts the saves of this session. Before a load this is the error `not_loaded`. */
   readonly version: number;
-  /** When the session began; `null` before the first save. */
+  /** When the session began; `null` before the first save. Before a load this is the error `not_loaded`. */
   readonly createdAt: Date | null;
   /** The user id that the session is bound to. */
   readonly owner: string | null;
@@ -283,7 +294,11 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * failed with.
    */
   readonly refusal: SessionError | undefined;
-  /** True where a commit would save. Set it to save all the same, or to leave changes unsaved. */
+  /**
+   * True where a commit would save: something differs from what was loaded, or the session gets a new
+   * key; false for a new session that holds nothing. Set it to save all the same, or to leave changes
+   * unsaved. To ask has no effect.
+   */
   modified: boolean;
   /** True where a commit would write to the store or set a cookie. */
   needsUpdate(): boolean;

@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{CommitHeaders, ErrorCode, Outcome, Settings};
+use edge_session::{CommitHeaders, ErrorCode, Outcome, SessionStore, Settings};
 
 // --- nothing for nothing -------------------------------------------------------------------------
 
@@ -58,8 +58,23 @@ fn an_unloaded_session_costs_nothing_and_says_so() {
     assert_eq!(code(session.create()), Some(ErrorCode::NotLoaded));
     assert_eq!(code(session.bind("ada", true)), Some(ErrorCode::NotLoaded));
     assert_eq!(code(save(&mut session)), Some(ErrorCode::NotLoaded));
+    let nothing_is_known = |session: &SessionStore| {
+        assert_eq!(code(session.outcome()), Some(ErrorCode::NotLoaded));
+        assert_eq!(code(session.session_key()), Some(ErrorCode::NotLoaded));
+        assert_eq!(code(session.is_new()), Some(ErrorCode::NotLoaded));
+        assert_eq!(code(session.version()), Some(ErrorCode::NotLoaded));
+        assert_eq!(code(session.created_at()), Some(ErrorCode::NotLoaded));
+        assert!(format!("{session:?}").contains("outcome: None"));
+    };
+    nothing_is_known(&session);
     assert!(world.commit(&mut session).set_cookie().is_empty());
     assert_eq!(world.store.operations(), 0);
+    nothing_is_known(&session);
+    // Where no cookie came, too: a load costs nothing then.
+    let mut nobody = world.sessions.open(Head::default());
+    nothing_is_known(&nobody);
+    assert_eq!(run(nobody.load()).unwrap(), Outcome::New);
+    assert!(nobody.is_new().unwrap());
 }
 
 #[test]
@@ -241,6 +256,114 @@ fn an_equal_value_is_not_written() {
     let headers = world.commit(&mut session);
     assert!(headers.set_cookie().is_empty());
     assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
+fn what_was_changed_back_is_not_written() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| session.set("b", 1).unwrap());
+    world.store.take_log();
+    let mut session = world.open(&jar);
+    session.set("a", 2).unwrap();
+    assert!(session.modified());
+    session.set("a", 1).unwrap();
+    session.set("new", 1).unwrap();
+    session.remove("new").unwrap();
+    session.flash("f", 1).unwrap();
+    session.take_flash::<u8>("f").unwrap();
+    session.remove("b").unwrap();
+    session.set("b", 1).unwrap();
+    assert!(!session.modified() && !session.needs_update());
+    assert!(world.commit(&mut session).set_cookie().is_empty());
+    assert_eq!(world.store.count(Kind::Put), 0);
+    // To put a key again moves it, unless it was the last.
+    let mut session = world.open(&jar);
+    session.remove("a").unwrap();
+    session.set("a", 1).unwrap();
+    assert!(session.modified());
+}
+
+#[test]
+fn a_key_that_came_and_went_is_left_to_other_requests() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let mut slow = world.open(&jar);
+    slow.set("x", 1).unwrap();
+    slow.remove("x").unwrap();
+    slow.set("b", 2).unwrap();
+    world.visit(&mut jar, |session| session.set("x", 5).unwrap());
+    world.commit(&mut slow);
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 x=5 b=2");
+}
+
+#[test]
+fn a_first_save_that_fails_leaves_no_key() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.set("a", "x".repeat(200_000)).unwrap();
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::TooLarge));
+    assert_eq!(session.session_key().unwrap(), None);
+    session.set("a", 1).unwrap();
+    world
+        .store
+        .fail(Kind::Put, 9, ConnectorErrorKind::Unavailable);
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::Unavailable));
+    assert_eq!(session.session_key().unwrap(), None);
+    assert!(session.is_new().unwrap() && session.modified());
+    world.store.mend();
+    save(&mut session).unwrap();
+    assert!(session.session_key().unwrap().is_some());
+    // The key that `create` has given is the application's to keep.
+    let mut created = world.load(Head::default());
+    created.create().unwrap();
+    let key = created.session_key().unwrap();
+    created.set("a", "x".repeat(200_000)).unwrap();
+    assert_eq!(code(save(&mut created)), Some(ErrorCode::TooLarge));
+    assert_eq!(created.session_key().unwrap(), key);
+}
+
+#[test]
+fn modified_says_whether_a_commit_saves() {
+    type Change = fn(&mut SessionStore, &str, u32);
+    let changes: &[Change] = &[
+        |it, key, value| it.set(key, value).unwrap(),
+        |it, key, _| drop(it.remove(key).unwrap()),
+        |it, key, value| drop(it.setdefault(key, value).unwrap()),
+        |it, key, value| it.flash(key, value).unwrap(),
+        |it, key, _| drop(it.take_flash::<u32>(key).unwrap()),
+        |it, _, _| it.clear().unwrap(),
+        |it, _, value| it.set_modified(value == 0).unwrap(),
+        |it, _, _| it.set_expiry(600).unwrap(),
+        |it, _, _| it.create().unwrap(),
+        |it, _, _| it.cycle_key().unwrap(),
+        |it, _, value| it.bind("ada", value == 0).unwrap(),
+        |it, _, _| drop(run(it.load_fresh()).unwrap()),
+    ];
+    let mut random = 1_u32;
+    let mut below = |most: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as usize % most
+    };
+    for round in 0..2_000 {
+        let world = World::new();
+        let jar = match below(3) {
+            0 => Jar::new(),
+            1 => world.visitor(),
+            _ => world.member("ada"),
+        };
+        let mut session = world.open(&jar);
+        let length = below(6);
+        for _ in 0..length {
+            let change = changes[below(changes.len())];
+            change(&mut session, ["a", "b", "c"][below(3)], below(2) as u32);
+        }
+        let modified = session.modified();
+        assert_eq!(session.needs_update(), modified, "{round}");
+        world.store.take_log();
+        world.commit(&mut session);
+        assert_eq!(world.store.count(Kind::Put) > 0, modified, "{round}");
+    }
 }
 
 #[test]

@@ -240,6 +240,153 @@ test("js_repr_never_tells_the_token", async () => {
   assert.equal(inspect(unloaded), "SessionStore(no key, not loaded) {}");
 });
 
+test("js_nothing_is_known_before_a_load", async () => {
+  const { browser, sessions, memory } = await filled({ a: 1 });
+  for (const cookie of [browser.cookie, null, "__Host-session=forged"]) {
+    const session = sessions.open(cookie);
+    const isUnknown = () => {
+      for (const name of ["outcome", "sessionKey", "isNew", "version", "createdAt"]) {
+        assert.throws(() => session[name], code("not_loaded"), name);
+      }
+      assert.equal(`${session}`, "SessionStore(no key, not loaded)");
+      assert.match(inspect(session), /^SessionStore\(no key, not loaded\)/);
+      assert.equal(session.modified, false);
+      assert.equal(session.needsUpdate(), false);
+    };
+    isUnknown();
+    await sessions.commit(session, new Response());
+    isUnknown();
+  }
+  memory.resetOperations();
+  // The recipe for a migration, on a page that loads nothing.
+  await sessions.handleLazy(browser.request(), null, (session) => {
+    assert.throws(() => session.outcome === "new", code("not_loaded"));
+    return new Response();
+  });
+  assert.equal(memory.operations.reads, 0);
+  const nobody = sessions.open();
+  assert.equal(await nobody.load(), "new");
+  assert.deepEqual([nobody.outcome, nobody.isNew, nobody.sessionKey, nobody.version], ["new", true, null, 0]);
+});
+
+test("js_a_first_save_that_fails_leaves_no_key", async () => {
+  const { sessions } = world();
+  const session = await sessions.load();
+  session.set("a", "x".repeat(200_000));
+  await assert.rejects(session.save(), code("too_large"));
+  assert.equal(session.sessionKey, null);
+  assert.equal(session.isNew, true);
+  session.set("a", 1);
+  await session.save();
+  assert.equal(typeof session.sessionKey, "string");
+});
+
+test("js_what_is_no_session_key", async () => {
+  const { browser } = await filled({ a: 1 });
+  const session = await browser.load();
+  const key = session.sessionKey;
+  const unreadable = { toString() { throw new Error("read"); } };
+  for (const odd of ["text", "", "\ud800", "null", null, 5, {}, [key], Symbol("x"), Object.create(null), unreadable]) {
+    assert.equal(await session.exists(odd), false);
+    await assert.rejects(session.delete(odd), code("not_found"));
+  }
+  assert.equal(await session.exists(), true);
+});
+
+test("js_values_are_copies", async () => {
+  const { browser } = world();
+  const EMPTY = { items: [] };
+  for (const visitor of ["ada", "bob"]) {
+    const seen = await world().browser.ask((session) => {
+      session.setDefault("cart", EMPTY).items.push(visitor);
+      assert.equal(session.setDefault("cart", EMPTY), session.get("cart"));
+      return session.get("cart");
+    });
+    assert.deepEqual(seen, { items: [visitor] });
+  }
+  assert.deepEqual(EMPTY, { items: [] });
+  const given = { n: 1, list: [1] };
+  const ways = {
+    set: (session) => session.set("v", given).get("v"),
+    update: (session) => session.update({ v: given }).get("v"),
+    pairs: (session) => session.update([["v", given]]).get("v"),
+    data: (session) => ((session.data = { v: given }), session.data.v),
+    setDefault: (session) => session.setDefault("v", given),
+    view: (session) => (void session.data, session.set("v", given), session.data.v),
+  };
+  for (const [name, way] of Object.entries(ways)) {
+    await browser.ask((session) => {
+      session.clear();
+      const own = way(session);
+      given.n = 2;
+      assert.deepEqual(own, { n: 1, list: [1] }, name);
+      own.list.push("stored");
+      assert.equal(session.get("v"), own);
+      given.n = 1;
+      session.flash("f", given);
+      given.n = 3;
+      assert.deepEqual(session.takeFlash("f"), { n: 1, list: [1] });
+      given.n = 1;
+    });
+    assert.deepEqual(await browser.ask((session) => session.get("v")), { n: 1, list: [1, "stored"] }, name);
+  }
+  // The session's own object stays live when it is set again.
+  await browser.ask((session) => {
+    const own = session.get("v");
+    session.set("v", own);
+    own.list.push("too");
+  });
+  assert.deepEqual(await browser.ask((session) => session.get("v").list), [1, "stored", "too"]);
+});
+
+test("js_an_object_that_is_set_stays_live_after_a_save", async () => {
+  const { browser, sessions } = await filled({ cart: { a: 1, b: 2 } });
+  const session = await browser.load();
+  // Equal to what is stored, in another order.
+  session.set("cart", { b: 2, a: 1 });
+  const cart = session.get("cart");
+  session.set("other", 1);
+  await session.save();
+  cart.c = 3;
+  browser.keep(await sessions.commit(session, new Response()));
+  assert.deepEqual((await browser.load()).get("cart"), { a: 1, b: 2, c: 3 });
+});
+
+test("js_what_data_and_update_would_lose_is_refused", async () => {
+  const { browser } = await filled({ a: 1 });
+  await browser.ask((session) => {
+    const hidden = Object.defineProperty({ b: 1 }, "c", { value: 1 });
+    for (const [values, path] of [[{ [Symbol("x")]: 1 }, "[Symbol(x)]"], [hidden, "c"]]) {
+      for (const act of [() => session.update(values), () => (session.data = values)]) {
+        assert.throws(act, (error) => code("invalid_value")(error) ?? error.path === path);
+      }
+    }
+    assert.throws(() => session.update(null), code("invalid_value"));
+    assert.deepEqual([...session], [["a", 1]]);
+  });
+  const { response } = await browser.visit((session) => {
+    session.data.b = 1;
+    session.data[Symbol("x")] = 1;
+  });
+  assert.equal((await response.json()).code, "invalid_value");
+});
+
+test("js_the_view_after_a_commit_has_no_prototype_of_the_data", async () => {
+  const prefs = JSON.parse('{"__proto__":{"isAdmin":true},"list":[{"__proto__":{"isAdmin":true}}]}');
+  const { browser } = await filled({ prefs });
+  let session;
+  await browser.ask((it) => {
+    session = it;
+    assert.equal(it.data.prefs.isAdmin, undefined);
+  });
+  for (const value of [session.data.prefs, session.data.prefs.list[0], session.data]) {
+    assert.equal(value.isAdmin, undefined);
+  }
+  assert.deepEqual(Object.keys(session.data.prefs), ["__proto__", "list"]);
+  assert.deepEqual(Object.getOwnPropertyDescriptor(session.data.prefs, "__proto__").value, { isAdmin: true });
+  assert.throws(() => (session.data.prefs.x = 1), code("committed"));
+});
+
 test("js_has_no_hidden_state", async () => {
   const { browser } = await filled({ a: 1 });
   let session;

@@ -203,7 +203,8 @@ impl SessionStore {
         }
     }
 
-    /// True where a commit would save: something changed, or was said to have.
+    /// True where a commit would save: something differs from what was loaded, was said to have
+    /// changed, or gets a new key; false for a new session that holds nothing.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {

@@ -1,0 +1,72 @@
+// An object of the application's that comes to stand in the data of several sessions: told of once in
+// an isolate, so each test has a process of its own.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { test } from "node:test";
+
+/** The warnings of a process that runs `body`, where `visit` is a request of a visitor who is new. */
+function warnings(body, settings = {}) {
+  const support = JSON.stringify(fileURLToPath(new URL("support/world.mjs", import.meta.url)));
+  const script = `
+    const { world } = await import(${support});
+    const told = [];
+    console.warn = (line) => told.push(line);
+    const visit = (page) => world({ settings: ${JSON.stringify(settings)} }).browser.ask(page);
+    ${body}
+    console.log(JSON.stringify(told));
+  `;
+  return JSON.parse(execFileSync(process.execPath, ["--input-type=module", "-e", script], { encoding: "utf8" }));
+}
+
+const ASSIGNED = `
+  const EMPTY = { items: [] };
+  for (const item of ["a", "b", "c"]) await visit((session) => void (session.data.cart ??= EMPTY).items.push(item));
+`;
+
+test("an object that is assigned in the data of several sessions is told of once, with its path", () => {
+  const told = warnings(ASSIGNED);
+  assert.equal(told.length, 1);
+  assert.match(told[0], /^edge-session: cart in a session's data is an object that was in another session's data before/);
+  assert.match(told[0], /session\.setDefault/);
+});
+
+test("it is found within other values, and where it comes from another session", () => {
+  const within = warnings(`
+    const TAGS = ["x"];
+    for (let i = 0; i < 2; i++) await visit((session) => void (session.data.prefs = { lists: [TAGS] }));
+  `);
+  assert.match(within.join(), /^edge-session: prefs\.lists\[0\] in/);
+  const stolen = warnings(`
+    let kept;
+    await visit((session) => void (kept = session.setDefault("cart", [1])));
+    await visit((session) => void (session.data.cart = kept));
+  `);
+  assert.match(stolen.join(), /^edge-session: cart in/);
+});
+
+test("what is copied, frozen throughout or of one session is not told of", () => {
+  const told = warnings(`
+    const EMPTY = { items: [] };
+    const FROZEN = Object.freeze({ items: Object.freeze([]) });
+    for (let i = 0; i < 3; i++) {
+      await visit(async (session) => {
+        session.set("a", EMPTY);
+        session.setDefault("b", EMPTY).items.push(i);
+        session.update({ c: EMPTY });
+        session.data.d = FROZEN;
+        session.data.e = session.data.f = { n: i };
+        await session.save();
+        session.data.e.n = 7;
+      });
+    }
+  `);
+  assert.deepEqual(told, []);
+});
+
+test("one that is frozen at the top alone is told of; not with disableWarnings", () => {
+  const shallow = ASSIGNED.replace("{ items: [] }", "Object.freeze({ items: [] })");
+  assert.equal(warnings(shallow).length, 1);
+  assert.deepEqual(warnings(ASSIGNED, { disableWarnings: true }), []);
+});
