@@ -293,7 +293,7 @@ fn a_key_that_came_and_went_is_left_to_other_requests() {
     slow.remove("x").unwrap();
     slow.set("b", 2).unwrap();
     world.visit(&mut jar, |session| session.set("x", 5).unwrap());
-    world.commit(&mut slow);
+    assert_eq!(cookie_names(&world.commit(&mut slow)), [FRESH]);
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 x=5 b=2");
 }
 
@@ -345,7 +345,7 @@ fn modified_says_whether_a_commit_saves() {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         (random >> 8) as usize % most
     };
-    for round in 0..2_000 {
+    for round in 0..500 {
         let world = World::new();
         let jar = match below(3) {
             0 => Jar::new(),
@@ -361,7 +361,7 @@ fn modified_says_whether_a_commit_saves() {
         let modified = session.modified();
         assert_eq!(session.needs_update(), modified, "{round}");
         world.store.take_log();
-        world.commit(&mut session);
+        drop(world.commit(&mut session));
         assert_eq!(world.store.count(Kind::Put) > 0, modified, "{round}");
     }
 }
