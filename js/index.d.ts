@@ -239,7 +239,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * The value of `key`, which is set to a copy of `value` where it is not there. What comes back is the
    * session's own: a change in it is stored.
    * ```js
-   * session.setDefault("cart", EMPTY).push("apple"); // EMPTY stays empty
+   * session.setDefault("cart", []).push("apple");
    * ```
    */
   setDefault<K extends Key<T>>(key: K, value: Value<T, K>): Value<T, K>;

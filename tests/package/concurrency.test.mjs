@@ -216,6 +216,8 @@ test("tokens of a form are given out while a save is under way", async () => {
   const sessions = new Sessions(gate.connector, { secret: SECRET });
   const session = await sessions.load();
   session.set("a", 1);
+  await session.save();
+  session.set("a", 2);
   gate.close();
   const saving = session.save();
   const token = session.csrfToken();
