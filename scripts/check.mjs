@@ -62,12 +62,12 @@ const checks = {
       env: { ...native.env, RUSTDOCFLAGS: "-D warnings" },
     }),
   "cargo doc, wasm32": async () =>
-    cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "http", ...WASM], {
+    cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "http,durable-object", ...WASM], {
       env: { RUSTDOCFLAGS: `-D warnings ${(await wasmTarget()).flags}` },
     }),
   // Those of the documentation: what only a Worker can run is at least compiled.
   "examples, wasm32": async () =>
-    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "http", ...WASM, "--config", RUN_NOTHING], {
+    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "http,durable-object", ...WASM, "--config", RUN_NOTHING], {
       env: { RUSTDOCFLAGS: (await wasmTarget()).flags },
     }),
   "cargo deny": async () =>

@@ -221,7 +221,7 @@ impl SessionRows {
             value: columns.text("value")?,
             metadata: columns.optional_text("metadata")?,
             revision: columns.text("revision")?,
-            expires_at: columns.number("expires_at")?.unwrap_or_default(),
+            expires_at: columns.number("expires_at")?.unwrap_or_default() as i64,
         }))
     }
 

@@ -101,7 +101,7 @@ pub(crate) struct Row {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metadata: Option<String>,
     pub revision: String,
-    pub expires_at: f64,
+    pub expires_at: i64,
 }
 
 #[derive(Debug, Serialize)]

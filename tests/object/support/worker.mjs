@@ -11,6 +11,8 @@ Date.now = () => clock.at ?? realNow() + clock.offset;
 // What the object asks of its storage, in the order of its calls. The objects of a Worker share an
 // isolate, and so this; a test has one of them work at a time.
 const meter = { cursors: [], statements: 0, failAt: 0, alarmsSet: 0 };
+/** While it is there, deleting an alarm takes until it settles. */
+let hold = null;
 
 function watch(storage) {
   const sql = Object.getPrototypeOf(storage.sql);
@@ -27,10 +29,14 @@ function watch(storage) {
     },
   });
   const prototype = Object.getPrototypeOf(storage);
-  const { setAlarm } = prototype;
+  const { setAlarm, deleteAlarm } = prototype;
   prototype.setAlarm = function (...args) {
     meter.alarmsSet += 1;
     return setAlarm.apply(this, args);
+  };
+  prototype.deleteAlarm = async function () {
+    await deleteAlarm.call(this);
+    await hold;
   };
 }
 
@@ -86,6 +92,17 @@ export class Watched extends DurableObject {
       );
     },
     "/test/alarm/run": () => this.alarm(),
+    /** Cleans up, and has a put take place before that has ended. */
+    "/test/alarm/interrupted": async (query) => {
+      const { promise, resolve } = Promise.withResolvers();
+      hold = promise;
+      const cleaning = this.alarm();
+      hold = null;
+      const response = await this.#inner.fetch(new Request("https://object/v1/transact", { method: "POST", body: query.get("body") }));
+      resolve();
+      await cleaning;
+      return response.json();
+    },
     "/test/alarm/drop": () => this.ctx.storage.deleteAlarm(),
     /** Answers when the runtime has let this many alarms go off. */
     "/test/alarm/wait": async (query) => {
