@@ -187,6 +187,28 @@ pub(crate) struct Flow<T> {
     failure: Option<ConnectorError>,
 }
 
+/// The failure that a flow has ended with; `last` is how the last thing that it asked for failed. A
+/// store that asked for fewer writes is none where the flow did its work all the same: it knew what
+/// that meant.
+fn failure_at_end(
+    last: Option<ConnectorError>,
+    error: Option<&SessionError>,
+) -> Option<ConnectorError> {
+    match error {
+        Some(error) => error.connector_error().cloned(),
+        None => last.filter(|last| last.kind() != ConnectorErrorKind::RateLimited),
+    }
+}
+
+#[cold]
+fn complaint(failure: ConnectorError, shared: &Shared, now: i64) -> Option<String> {
+    if shared.config().settings().disable_warnings() {
+        return None;
+    }
+    let isolate = shared.memory().isolate();
+    isolate.complain(&failure.to_string(), now)
+}
+
 /// What a step came to.
 pub(crate) enum Step<T> {
     Ask(Effect),
@@ -261,7 +283,7 @@ impl<T> Flow<T> {
         }
         match (polled, self.slot.effect.take()) {
             (Poll::Ready(result), _) => {
-                self.end(result.as_ref().err());
+                self.failure = failure_at_end(self.failure.take(), result.as_ref().err());
                 Step::Done(result)
             }
             (Poll::Pending, Some(effect)) => Step::Ask(effect),
@@ -276,24 +298,9 @@ impl<T> Flow<T> {
         }
     }
 
-    /// Keeps the failure that the flow ended with. A store that asked for fewer writes is none where
-    /// the flow did its work all the same: it knew what that meant.
-    fn end(&mut self, error: Option<&SessionError>) {
-        let last = self.failure.take();
-        self.failure = match error {
-            Some(error) => error.connector_error().cloned(),
-            None => last.filter(|last| last.kind() != ConnectorErrorKind::RateLimited),
-        };
-    }
-
     /// What the console is to say of the failure that the flow has ended with, if that was not said
     /// lately.
     pub(crate) fn complaint(&mut self, now: i64) -> Option<String> {
-        let failure = self.failure.take()?;
-        if self.shared.config().settings().disable_warnings() {
-            return None;
-        }
-        let isolate = self.shared.memory().isolate();
-        isolate.complain(&failure.to_string(), now)
+        complaint(self.failure.take()?, &self.shared, now)
     }
 }
