@@ -344,7 +344,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * and asks no storage, and it is given under every outcome; a page without a session gets a cookie
    * with it that names nothing. Ask for it after `bind`, `cycleKey` or `create` where the request
    * calls one of them. `invalid_value` where the request came from another site and the browser may
-   * have withheld its cookies: answer it with a redirect to the page that shows the form.
+   * have withheld its cookies: answer it with a redirect to the page that shows the form, under
+   * `SameSite=Strict` with a link to it.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```

@@ -230,20 +230,18 @@ impl Cookies {
     /// than 4 the first.
     pub(crate) fn forms(&self, config: &Config) -> Vec<Form> {
         let names = config.cookies().names();
-        let name = names.get(CookieKind::Form);
-        let read = |value: &str| Form::decode(value, config.ring(), name).ok();
-        match &self.whole {
-            None => {
-                let forms = self.forms.iter().filter_map(|value| read(value));
-                forms.take(FORMS_MAX).collect()
-            }
+        let values: Vec<&str> = match &self.whole {
+            None => self.forms.iter().map(|value| &**value).collect(),
             Some(header) => {
                 let found = cookie::parse(header, names, WHOLE).unwrap_or_default();
-                let values = found.get(CookieKind::Form).iter().take(WHOLE_COOKIES_MAX);
-                let forms = values.filter_map(|value| read(value));
-                forms.take(FORMS_MAX).collect()
+                found.form.into_iter().take(WHOLE_COOKIES_MAX).collect()
             }
-        }
+        };
+        let name = names.get(CookieKind::Form);
+        let forms = values
+            .into_iter()
+            .filter_map(|value| Form::decode(value, config.ring(), name).ok());
+        forms.take(FORMS_MAX).collect()
     }
 
     /// More than one form cookie came, each of other attributes.

@@ -16,7 +16,7 @@
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::port::error::{ErrorCode, SessionError};
-use crate::protocol::cookie::CookieKind;
+use crate::protocol::cookie::{CookieKind, SameSite};
 use crate::protocol::form::Form;
 use crate::protocol::keys::{Purpose, Tag};
 use crate::protocol::wire::{decode_text, encode_text};
@@ -67,7 +67,7 @@ impl SessionStore {
     /// # Errors
     /// `not_loaded`, `committed`, `not_ready`; `invalid_value` where the request came from another
     /// site and the browser may have withheld its cookies: answer it with a redirect to the page
-    /// that shows the form.
+    /// that shows the form, under `SameSite=Strict` with a link to it.
     pub fn csrf_token(&mut self) -> Result<String, SessionError> {
         self.check_form()?;
         let tag = match self.own_tag() {
@@ -185,7 +185,8 @@ impl SessionStore {
             Some(form) => form,
             None => {
                 if self.cookie_was_withheld() {
-                    return Err(withheld());
+                    let same_site = self.shared.config().settings().cookie_same_site();
+                    return Err(withheld(same_site));
                 }
                 let form = Form::random(ring, self.runtime())?;
                 let spec = self.shared.config().cookies();
@@ -235,10 +236,17 @@ fn no_token() -> SessionError {
     )
 }
 
-fn withheld() -> SessionError {
+fn withheld(same_site: SameSite) -> SessionError {
+    // What a redirect leads to comes from the other site too, and `Strict` cookies stay out of it.
+    let instead = match same_site {
+        SameSite::Strict => "link to the page that shows the form",
+        SameSite::Lax | SameSite::None => "redirect (303) to the page that shows the form",
+    };
     SessionError::new(
         ErrorCode::InvalidValue,
-        "no CSRF token: the request came from another site, and the browser may have withheld its \
-         cookies; answer with a redirect (303) to the page that shows the form",
+        format!(
+            "no CSRF token: the request came from another site, and the browser may have withheld \
+             its cookies; {instead}"
+        ),
     )
 }
