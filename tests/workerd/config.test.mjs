@@ -70,7 +70,7 @@ test("settings that are numbers and booleans are taken, and variables of the app
       assert.equal(browser.get("__Host-session").attributes["max-age"], "7200");
       const stored = Object.values(await world.storage.dump()).map(({ value }) => value);
       assert.ok(stored.some((value) => value.includes("to be seen")), "nothing is sealed");
-      world.advance(901);
+      await world.advance(901);
       await expectSession(browser.fetch("/api/session"), { data: {}, outcome: "expired" });
     },
   ));
