@@ -11,6 +11,8 @@ Date.now = () => clock.at ?? realNow() + clock.offset;
 // What the object asks of its storage, in the order of its calls. The objects of a Worker share an
 // isolate, and so this; a test has one of them work at a time.
 const meter = { cursors: [], statements: 0, failAt: 0, alarmsSet: 0 };
+/** For `failAt`: when every statement of a transaction has been executed. */
+const AT_THE_END = -1;
 /** While it is there, deleting an alarm takes until it settles. */
 let hold = null;
 
@@ -29,14 +31,22 @@ function watch(storage) {
     },
   });
   const prototype = Object.getPrototypeOf(storage);
-  const { setAlarm, deleteAlarm } = prototype;
+  const { setAlarm, deleteAlarm, transactionSync } = prototype;
   prototype.setAlarm = function (...args) {
     meter.alarmsSet += 1;
     return setAlarm.apply(this, args);
   };
   prototype.deleteAlarm = async function () {
+    const held = hold;
     await deleteAlarm.call(this);
-    await hold;
+    await held;
+  };
+  prototype.transactionSync = function (turn) {
+    return transactionSync.call(this, () => {
+      const result = turn();
+      if (meter.failAt === AT_THE_END) throw new Error("told to fail");
+      return result;
+    });
   };
 }
 

@@ -211,6 +211,9 @@ class RemoteObject {
   state = () => this.look("state");
 }
 
+/** For `metered`: when every statement of a transaction has been executed. */
+export const AT_THE_END = -1;
+
 export const HOUR = 3_600_000;
 export const DAY = 24 * HOUR;
 
