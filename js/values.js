@@ -28,15 +28,15 @@ export function entriesOf(values) {
   if (typeof values !== "object" || values === null) {
     throw sessionError("invalid_value", "give an object of keys and values");
   }
-  return located(undefined, () => namesOf(values).map((name) => [name, named(name, () => values[name])]));
+  return located(undefined, () => namesOf(values).map((name) => [name, member(values, name, (value) => value)]));
 }
 
 /** What `run` gives; the problem that it meets becomes an error that tells the path, which begins at `key`. */
 function located(key, run) {
   try {
     return run();
-  } catch (problem) {
-    if (!(problem instanceof Problem)) throw problem;
+  } catch (thrown) {
+    const problem = problemOf(thrown);
     const path = key === undefined ? problem.path.replace(/^\./, "") : step(key, true) + problem.path;
     const error = sessionError("invalid_value", `${path} is ${problem.what}`, problem.cause);
     error.path = path;
@@ -67,8 +67,8 @@ function write(value, key, depth, asked = false) {
 
 function writeObject(value, key, depth, asked) {
   if (depth === 0) throw new Problem(`nested too deep (SESSION_MAX_DEPTH), or in itself`);
-  const prototype = guarded(() => Object.getPrototypeOf(value));
-  const isArray = guarded(() => Array.isArray(value));
+  const prototype = Object.getPrototypeOf(value);
+  const isArray = Array.isArray(value);
   const isPlain = isArray ? Array.isArray(prototype) : isPlainPrototype(prototype);
   // These have a toJSON too, in Node.js, and would come back as something else.
   if (!isPlain && isDate(value)) {
@@ -79,9 +79,9 @@ function writeObject(value, key, depth, asked) {
   if (!isPlain && ArrayBuffer.isView(value)) {
     throw new Problem(`a ${nameOf(value)}, which JSON cannot carry: store its bytes as text, in base64 for example`);
   }
-  if (!asked && typeof guarded(() => value.toJSON) === "function") {
+  if (!asked && typeof value.toJSON === "function") {
     // Its answer takes the object's place and is not asked again, as JSON.stringify has it.
-    const text = write(guarded(() => value.toJSON(String(key))), key, depth, true);
+    const text = write(value.toJSON(String(key)), key, depth, true);
     if (text === undefined) throw new Problem("undefined by its toJSON(), which JSON cannot carry");
     return text;
   }
@@ -92,7 +92,7 @@ function writeObject(value, key, depth, asked) {
   if (isArray) return writeArray(value, depth);
   let text = "";
   for (const name of namesOf(value)) {
-    const item = member(value, name, depth);
+    const item = member(value, name, write, depth - 1);
     if (item !== undefined) text += `${text ? "," : ""}${JSON.stringify(name)}:${item}`;
   }
   return `{${text}}`;
@@ -102,12 +102,12 @@ function writeArray(array, depth) {
   const { length } = array;
   let text = "[";
   for (let i = 0; i < length; i++) {
-    const item = member(array, i, depth);
+    const item = member(array, i, write, depth - 1);
     if (item === undefined) throw at(i, new Problem("undefined, which JSON cannot carry"));
     text += i ? `,${item}` : item;
   }
   // The indices are all there, and the length.
-  const names = guarded(() => Reflect.ownKeys(array));
+  const names = Reflect.ownKeys(array);
   if (names.length > length + 1) {
     const name = names.slice(length).find((name) => name !== "length");
     throw at(name, new Problem("a named property of an array, which JSON leaves out: store its elements alone, as [...array]"));
@@ -117,10 +117,11 @@ function writeArray(array, depth) {
 
 /** The names of an object's members, none of which JSON leaves out. */
 function namesOf(object) {
-  const names = guarded(() => Object.keys(object));
-  const all = guarded(() => Reflect.ownKeys(object));
-  if (all.length === names.length) return names;
-  const lost = all.find((name) => !names.includes(name));
+  const names = Object.keys(object);
+  const symbols = Object.getOwnPropertySymbols(object);
+  // Counted apart, which is quicker than all in one list.
+  if (symbols.length === 0 && Object.getOwnPropertyNames(object).length === names.length) return names;
+  const lost = Reflect.ownKeys(object).find((name) => !names.includes(name));
   const what =
     typeof lost === "symbol"
       ? "a property named by a symbol, which JSON leaves out: name it by text"
@@ -128,16 +129,12 @@ function namesOf(object) {
   throw at(lost, new Problem(what));
 }
 
-function member(holder, name, depth) {
-  return named(name, () => write(holder[name], name, depth - 1));
-}
-
-/** What `run` gives, which looks at the member `name`. */
-function named(name, run) {
+/** What `look` makes of a member: its value, its name and what else it needs. */
+function member(holder, name, look, depth) {
   try {
-    return guarded(run);
-  } catch (problem) {
-    throw problem instanceof Problem ? at(name, problem) : problem;
+    return look(holder[name], name, depth);
+  } catch (thrown) {
+    throw at(name, problemOf(thrown));
   }
 }
 
@@ -146,15 +143,9 @@ function at(name, problem) {
   return problem;
 }
 
-/** Runs code of the application's inside a value: a getter, a proxy, a toJSON. */
-function guarded(run) {
-  try {
-    return run();
-  } catch (thrown) {
-    if (thrown instanceof Problem) throw thrown;
-    throw new Problem("not readable: it threw when it was read", thrown);
-  }
-}
+/** What a value threw is code of the application's: a getter, a proxy, a toJSON. */
+const problemOf = (thrown) =>
+  thrown instanceof Problem ? thrown : new Problem("not readable: it threw when it was read", thrown);
 
 /** That of objects without a class, of this realm or another. */
 const isPlainPrototype = (prototype) =>
@@ -162,7 +153,7 @@ const isPlainPrototype = (prototype) =>
   prototype === null ||
   (Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, "isPrototypeOf"));
 
-const isDate = (value) => value instanceof Date || guarded(() => Object.prototype.toString.call(value)) === "[object Date]";
+const isDate = (value) => value instanceof Date || Object.prototype.toString.call(value) === "[object Date]";
 
 /** A text, number or boolean as an object, with nothing beside it. */
 function isBoxed(value) {
@@ -170,7 +161,7 @@ function isBoxed(value) {
   return (value instanceof Number || value instanceof Boolean) && Reflect.ownKeys(value).length === 0;
 }
 
-const nameOf = (value) => guarded(() => value.constructor?.name) || "object of a class";
+const nameOf = (value) => value.constructor?.name || "object of a class";
 
 function step(name, first = false) {
   if (typeof name === "number") return `[${name}]`;

@@ -229,3 +229,44 @@ test("tokens of a form are given out while a save is under way", async () => {
   await session.save();
   assert.throws(() => session.verifyCsrf(token), code("invalid_value"));
 });
+
+test("while a save is under way, modified tells what comes after it", async () => {
+  const gate = gated();
+  const sessions = new Sessions(gate.connector, { secret: SECRET });
+  const session = await sessions.load();
+  session.set("a", 1).set("list", [1]);
+  gate.close();
+  const saving = session.save();
+  assert.equal(session.modified, false);
+  session.get("list").push(2);
+  assert.equal(session.modified, true);
+  const again = session.save();
+  assert.equal(session.modified, false);
+  session.cycleKey();
+  assert.equal(session.modified, true);
+  gate.release();
+  await Promise.all([saving, again]);
+  await session.exists();
+  assert.equal(session.modified, true, "the new key waits for the commit");
+});
+
+test("a logout is carried out though what was decided before it is refused", async () => {
+  for (const logout of [(it) => it.destroy(), (it) => it.flush({ keep: ["a"] }), (it) => it.delete()]) {
+    const gate = gated();
+    const sessions = new Sessions(gate.connector, { secret: SECRET });
+    const first = await sessions.load();
+    first.set("a", 1);
+    const response = await sessions.commit(first, new Response());
+    const cookie = response.headers.getSetCookie().map((one) => one.split(";")[0]).join("; ");
+    const session = await sessions.load(cookie);
+    gate.close();
+    session.set("b", 1);
+    const saving = session.save();
+    session.bind(""); // refused, when the save has ended
+    const ending = logout(session);
+    gate.release();
+    await saving;
+    await assert.rejects(ending, code("invalid_value"));
+    assert.equal((await sessions.load(cookie)).outcome, "revoked");
+  }
+});
