@@ -106,7 +106,7 @@ const DEFENCES = [
   ["a login ends what was there before", "src/face/store/login.rs",
     "self.presented_markers(now)\n", "Vec::new()\n", "session_keys", "a_login_begins_a_new_lineage_and_marks_the_old_key"],
   ["a look at a session marks the answer", "src/face/store/facts.rs",
-    "pub fn is_new(&self) -> bool {\n        self.look_at();", "pub fn is_new(&self) -> bool {", "security_caching", "every_look_at_a_session_marks_the_answer"],
+    "pub fn outcome(&self) -> Result<Outcome, SessionError> {\n        self.look_at();", "pub fn outcome(&self) -> Result<Outcome, SessionError> {", "security_caching", "every_look_at_a_session_marks_the_answer"],
   ["so does a logout that has nothing to remove", "src/face/store/end.rs",
     "it would be given to somebody who has them.\n        self.look_at();", "it would be given to somebody who has them.", "security_caching", "every_look_at_a_session_marks_the_answer"],
   ["a CSRF token is compared", "src/face/store/csrf.rs",

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { MemoryConnector, Sessions } from "../../pkg/node.js";
-import { Browser, SECRET, code, world } from "./support/world.mjs";
+import { Browser, SECRET, world } from "./support/world.mjs";
 
 const ROUNDS = Number(process.env.MODEL_SEQUENCES ?? 150);
 const SEED = Number(process.env.MODEL_SEED ?? 1);
