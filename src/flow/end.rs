@@ -10,12 +10,8 @@ use crate::port::error::SessionError;
 use crate::protocol::keys::{Id, SessionKey};
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::Tombstone;
-use crate::session::marker_put::MarkerPut;
-use crate::session::presented::RIVALS_MAX;
-
-/// Most sessions that one request ends: each costs two or three puts, and who fills a header with
-/// key cookies of his own decides how many there are.
-pub(crate) const ENDS_MAX: usize = 2 * RIVALS_MAX;
+use crate::session::marker_put::{MarkerPut, markers_of};
+use crate::session::presented::ENDS_MAX;
 
 /// Most sessions of one request whose end is asked for in one read, which takes a hundred keys.
 const ASKED_MAX: usize = 24;
@@ -192,8 +188,4 @@ async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<()
         ctx.delete(record).await?;
     }
     Ok(())
-}
-
-pub(crate) fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
-    MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
 }

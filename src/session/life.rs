@@ -27,6 +27,9 @@ use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
 use crate::session::refusals::refusal;
 
+/// The idle time is slid when this part of it has passed.
+const SEEN_FRACTION: i64 = 20;
+
 /// A session in its request.
 pub(crate) enum Life {
     /// Nothing is known of it yet.
@@ -261,6 +264,42 @@ impl Open {
         let mut data = self.draft.data.clone();
         data.set_tried();
         data.changes(stored)
+    }
+
+    /// True where there is something to save that may be saved, or that is refused when it is.
+    /// `is_withheld` tells whether the browser may have a key cookie that it did not send.
+    pub(crate) fn would_save(&self, is_withheld: impl FnOnce() -> bool) -> bool {
+        let Draft {
+            data, key, save, ..
+        } = &self.draft;
+        match (key, &self.base) {
+            (Some(Next { step, .. }), base) => {
+                let is_login = matches!(step, Step::Begin { owner: Some(_) });
+                is_login || (!matches!(base, Base::Detached) && !is_withheld())
+            }
+            (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => self.is_modified(),
+            (None, Base::Detached) => false,
+            (None, Base::Empty) => {
+                // A session is made when it holds something.
+                let holds = match save {
+                    Modified::Yes => true,
+                    Modified::No => false,
+                    Modified::Changes => !data.is_empty() && self.changes().is_pending(),
+                };
+                holds && !is_withheld()
+            }
+        }
+    }
+
+    /// True where the browser has to be told that it was here, by a request at `now`; `idle` is the
+    /// idle time of the settings.
+    pub(crate) fn seen_is_due(&self, idle: u32, now: i64) -> bool {
+        let (Base::Live(known), Some(base)) = (&self.base, self.continued()) else {
+            return false;
+        };
+        let idle = base.expiry.idle_seconds(idle);
+        let since = now.saturating_sub(known.last_seen);
+        idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
 
     /// Forgets what the application has put into the session.

@@ -4,6 +4,7 @@
 use crate::protocol::config::Config;
 use crate::protocol::keys::{Dead, Id, SessionKey};
 use crate::protocol::revocation::{Death, Marker, named_by_revocation};
+use crate::protocol::ticket::Tombstone;
 use crate::session::presented::Identity;
 
 /// A marker and where it goes.
@@ -79,4 +80,9 @@ impl MarkerPut {
             rotates: self.rotates,
         }
     }
+}
+
+/// What the logout that `stone` stands for puts.
+pub(crate) fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
+    MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
 }

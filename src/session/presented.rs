@@ -161,6 +161,9 @@ pub(crate) struct Came {
 
 /// Most sessions of one request that are judged; of more, none is chosen.
 pub(crate) const RIVALS_MAX: usize = 4;
+/// Most sessions that one request ends: each costs two or three puts, and who fills a header with
+/// key cookies of his own decides how many there are.
+pub(crate) const ENDS_MAX: usize = 2 * RIVALS_MAX;
 
 /// The longest header that a logout is looked for in, limits or not: all headers of a Worker's
 /// request together have as much
@@ -322,6 +325,19 @@ impl Cookies {
             .into_iter()
             .chain(self.beside.rivals.iter().cloned())
             .collect()
+    }
+
+    /// All that a logout has to end.
+    pub(crate) fn ends(&self) -> Vec<Tombstone> {
+        let mut ends = self.beside.stones.clone();
+        for held in self.rivals() {
+            let Identity { ticket, key, .. } = &held.identity;
+            let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
+            if !ends.contains(&stone) {
+                ends.push(stone);
+            }
+        }
+        ends
     }
 
     /// Of the sessions that are presented, this is the one; `None` where none can be chosen.

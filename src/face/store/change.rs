@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::port::error::{ErrorCode, SessionError};
+use crate::session::size::check_key;
 use crate::session::value::{from_json, to_entries, to_json};
 
 use super::SessionStore;
@@ -323,14 +324,6 @@ impl SessionStore {
     }
 
     fn check_key(&self, key: &str) -> Result<(), SessionError> {
-        let most = self.shared.config().settings().max_key_bytes() as usize;
-        if key.len() > most {
-            let actual = key.len();
-            return Err(SessionError::new(
-                ErrorCode::TooLarge,
-                format!("the key is {actual} bytes long; SESSION_MAX_KEY_BYTES allows {most}"),
-            ));
-        }
-        Ok(())
+        check_key(key, self.shared.config().settings())
     }
 }

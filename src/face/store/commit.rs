@@ -5,13 +5,10 @@ use std::rc::Rc;
 use crate::face::headers::CommitHeaders;
 use crate::flow::stats::Timing;
 use crate::port::error::SessionError;
-use crate::session::life::{Base, Open, committed};
+use crate::session::life::{Open, committed};
 use crate::session::presented::Presented;
 
 use super::SessionStore;
-
-/// The idle time is slid when this part of it has passed.
-const SEEN_FRACTION: i64 = 20;
 
 impl SessionStore {
     /// Carries out what is pending and closes the session for changes.
@@ -74,17 +71,9 @@ impl SessionStore {
 
     /// True where the seen cookie has to say that the browser was here.
     pub(crate) fn seen_is_due(&self) -> bool {
-        let Some(open) = self.life.open() else {
-            return false;
-        };
-        let (Base::Live(known), Some(base)) = (&open.base, open.continued()) else {
-            return false;
-        };
-        let idle = base
-            .expiry
-            .idle_seconds(self.shared.config().settings().idle_timeout());
-        let since = self.loaded_at.saturating_sub(known.last_seen);
-        idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
+        let idle = self.shared.config().settings().idle_timeout();
+        let open = self.life.open();
+        open.is_some_and(|open| open.seen_is_due(idle, self.loaded_at))
     }
 
     fn slide(&mut self) {

@@ -8,10 +8,9 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::data::Data;
 use crate::protocol::outcome::Outcome;
-use crate::protocol::ticket::Tombstone;
 use crate::session::answer::Answer;
 use crate::session::life::{Base, Draft, Life, Open, committed};
-use crate::session::presented::{Held, Identity};
+use crate::session::presented::Held;
 
 use super::SessionStore;
 
@@ -61,16 +60,8 @@ impl SessionStore {
             self.loaded_at = now;
         }
         let whole = self.read_whole();
-        let mut ends = self.cookies().stones().to_vec();
         let rivals = self.cookies().rivals();
-        for held in &rivals {
-            let Identity { ticket, key, .. } = &held.identity;
-            let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
-            if !ends.contains(&stone) {
-                ends.push(stone);
-            }
-        }
-        let flow = self.shared.begin_end(ends);
+        let flow = self.shared.begin_end(self.cookies().ends());
         let ending = Ending {
             rivals,
             whole,

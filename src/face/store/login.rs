@@ -1,9 +1,9 @@
 //! A new key: `create`, `cycle_key`, and `bind`, which is a login.
 
-use crate::flow::end::{ENDS_MAX, markers_of};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::wire::encode_text;
 use crate::session::life::{Base, Life, Next, Open, Step};
+use crate::session::login::{may_go_to, presented_markers};
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::{Identity, Presented};
 use crate::session::refusals::refusal;
@@ -181,7 +181,8 @@ impl SessionStore {
             }) => retire.clone(),
             _ => {
                 let _whole = self.read_whole();
-                self.presented_markers(now)
+                let base = self.life.open().map(|open| &open.base);
+                presented_markers(self.cookies(), base, now)
             }
         };
         if self.life.is_ended() {
@@ -207,49 +208,4 @@ impl SessionStore {
         });
         Ok(())
     }
-
-    /// What a login puts an end to: every presented session that is somebody's with its lineage,
-    /// and the key of an anonymous one that may be there.
-    fn presented_markers(&self, now: i64) -> Vec<MarkerPut> {
-        let mut markers = Vec::new();
-        if mutant!(login_keeps_old_session) {
-            return markers;
-        }
-        // Under a header over its limits no load has finished them.
-        for stone in self.cookies().stones().iter().take(ENDS_MAX) {
-            markers.extend(markers_of(*stone, now));
-        }
-        let chosen = matches!(self.presented(), Presented::Session(_));
-        for (place, held) in self.cookies().rivals().iter().take(ENDS_MAX).enumerate() {
-            let identity = &held.identity;
-            if identity.key.owner.is_some() {
-                let end = Some(identity.ticket.hard_end);
-                markers.extend(MarkerPut::revoked(&identity.key, end, now));
-                continue;
-            }
-            // One that is dead stays as dead as it is; one that cannot be read is left alone.
-            let may_live = match self.life.open().map(|open| &open.base) {
-                // Beside the one that was chosen the others are over.
-                _ if chosen && place > 0 => false,
-                Some(Base::Live(_) | Base::Detached) => true,
-                Some(Base::ReadOnly(_, code)) => *code == ErrorCode::Stale,
-                Some(Base::Closed(error)) => error.code() == ErrorCode::Pending,
-                Some(Base::Empty) | None => false,
-            };
-            if may_live {
-                markers.push(MarkerPut::rotated(identity, now));
-            }
-        }
-        markers
-    }
-}
-
-/// Whether the data that this request holds may become `owner`'s.
-fn may_go_to(open: &Open, owner: &str) -> bool {
-    let readable = match &open.base {
-        Base::Live(_) | Base::Empty | Base::Detached => true,
-        Base::ReadOnly(_, code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
-        Base::Closed(_) => false,
-    };
-    readable && open.owner().is_none_or(|bound| bound == owner)
 }

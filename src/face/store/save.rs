@@ -6,20 +6,17 @@ use crate::flow::engine::Flow;
 use crate::flow::save::{Saved, Source, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
-use crate::protocol::data::Data;
-use crate::protocol::record::Device;
 use crate::protocol::ticket::Fresh;
-use crate::session::life::{Base, Draft, Life, Modified, Next, Open, Step};
+use crate::session::life::{Base, Life, Open, Step};
 use crate::session::presented::{Held, Identity, Presented};
 use crate::session::refusals::refusal;
+use crate::session::request::{cookie_was_withheld, device};
+use crate::session::size::check_size;
 
 use super::SessionStore;
 
 /// A save looks at the store again unless this request did so less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
-
-/// Characters of a user agent that are kept for the list of an owner's sessions.
-const USER_AGENT_MAX: usize = 200;
 
 impl SessionStore {
     /// Saves what has changed now, rather than with the commit. Nothing is written where nothing
@@ -134,7 +131,7 @@ impl SessionStore {
             source: Some(source),
             step: Step::Save,
             expiry: None,
-            device: self.device(),
+            device: device(&*self.request),
             retire: Vec::new(),
         };
         Some(self.shared.begin_save(work))
@@ -184,7 +181,7 @@ impl SessionStore {
         match (&open.draft.key, &open.base) {
             (None, Base::ReadOnly(_, code)) => return Err(self.refuse(refusal(*code))),
             (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
-            _ => self.check_size(&open.draft.data)?,
+            _ => check_size(&open.draft.data, self.shared.config().settings())?,
         }
         let (source, target, step, retire) = match (&open.draft.key, &open.base) {
             (Some(next), _) => (
@@ -216,7 +213,7 @@ impl SessionStore {
             step,
             data: open.changes(),
             expiry: open.draft.limits,
-            device: self.device(),
+            device: device(&*self.request),
             retire,
         }))
     }
@@ -228,26 +225,7 @@ impl SessionStore {
 
     /// The same of `open`, which may be committed.
     pub(super) fn has_to_save(&self, open: &Open) -> bool {
-        let Draft {
-            data, key, save, ..
-        } = &open.draft;
-        match (key, &open.base) {
-            (Some(Next { step, .. }), base) => {
-                let is_login = matches!(step, Step::Begin { owner: Some(_) });
-                is_login || (!matches!(base, Base::Detached) && !self.cookie_was_withheld())
-            }
-            (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => open.is_modified(),
-            (None, Base::Detached) => false,
-            (None, Base::Empty) => {
-                // A session is made when it holds something.
-                let holds = match save {
-                    Modified::Yes => true,
-                    Modified::No => false,
-                    Modified::Changes => !data.is_empty() && open.changes().is_pending(),
-                };
-                holds && !self.cookie_was_withheld()
-            }
-        }
+        open.would_save(|| self.cookie_was_withheld())
     }
 
     /// Tells the browser what was saved, and goes on as if it had come with that.
@@ -304,58 +282,8 @@ impl SessionStore {
         });
     }
 
-    fn check_size(&self, data: &Data) -> Result<(), SessionError> {
-        let settings = self.shared.config().settings();
-        let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
-            Err(SessionError::new(
-                ErrorCode::TooLarge,
-                format!("the session has {actual} {what}; {setting} allows {allowed}"),
-            ))
-        };
-        let keys = data.values.len() + data.flash.len();
-        if keys > settings.max_keys() as usize {
-            return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
-        }
-        let tables = [&data.values, &data.flash];
-        let bytes: usize = tables
-            .iter()
-            .flat_map(|table| table.iter())
-            .map(|(key, text)| key.len() + text.len())
-            .sum();
-        if bytes > settings.max_record_bytes() as usize {
-            let allowed = settings.max_record_bytes();
-            return refuse(bytes, "bytes of data", allowed, "SESSION_MAX_RECORD_BYTES");
-        }
-        Ok(())
-    }
-
-    /// True where no key cookie came and the browser may have one that it did not send (RFC
-    /// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
-    /// the user out that way.
     pub(super) fn cookie_was_withheld(&self) -> bool {
-        use crate::protocol::cookie::SameSite;
-        if mutant!(withheld_cookie_overwritten) {
-            return false;
-        }
-        if self.came().key || self.request.header("sec-fetch-site").as_deref() != Some("cross-site")
-        {
-            return false;
-        }
-        match self.shared.config().settings().cookie_same_site() {
-            SameSite::None => false,
-            SameSite::Strict => true,
-            SameSite::Lax => !matches!(self.request.method().as_str(), "GET" | "HEAD"),
-        }
-    }
-
-    fn device(&self) -> Device {
-        let cut = |text: String| text.chars().take(USER_AGENT_MAX).collect::<String>();
-        Device {
-            user_agent: self
-                .request
-                .header("user-agent")
-                .map(|text| cut(text).into()),
-            place: self.request.place().map(|text| cut(text).into()),
-        }
+        let same_site = self.shared.config().settings().cookie_same_site();
+        cookie_was_withheld(&*self.request, self.came(), same_site)
     }
 }

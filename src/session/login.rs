@@ -1,0 +1,55 @@
+//! What a login means for the session before it: which of its data goes along, and what it ends.
+
+use crate::port::error::ErrorCode;
+use crate::session::life::{Base, Open};
+use crate::session::marker_put::{MarkerPut, markers_of};
+use crate::session::presented::{Cookies, ENDS_MAX, Presented};
+
+/// Whether the data that this request holds may become `owner`'s.
+pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {
+    let readable = match &open.base {
+        Base::Live(_) | Base::Empty | Base::Detached => true,
+        Base::ReadOnly(_, code) => matches!(code, ErrorCode::Stale | ErrorCode::Rotated),
+        Base::Closed(_) => false,
+    };
+    readable && open.owner().is_none_or(|bound| bound == owner)
+}
+
+/// What a login puts an end to: every presented session that is somebody's with its lineage,
+/// and the key of an anonymous one that may be there.
+pub(crate) fn presented_markers(
+    cookies: &Cookies,
+    base: Option<&Base>,
+    now: i64,
+) -> Vec<MarkerPut> {
+    let mut markers = Vec::new();
+    if mutant!(login_keeps_old_session) {
+        return markers;
+    }
+    // Under a header over its limits no load has finished them.
+    for stone in cookies.stones().iter().take(ENDS_MAX) {
+        markers.extend(markers_of(*stone, now));
+    }
+    let chosen = matches!(cookies.presented(), Presented::Session(_));
+    for (place, held) in cookies.rivals().iter().take(ENDS_MAX).enumerate() {
+        let identity = &held.identity;
+        if identity.key.owner.is_some() {
+            let end = Some(identity.ticket.hard_end);
+            markers.extend(MarkerPut::revoked(&identity.key, end, now));
+            continue;
+        }
+        // One that is dead stays as dead as it is; one that cannot be read is left alone.
+        let may_live = match base {
+            // Beside the one that was chosen the others are over.
+            _ if chosen && place > 0 => false,
+            Some(Base::Live(_) | Base::Detached) => true,
+            Some(Base::ReadOnly(_, code)) => *code == ErrorCode::Stale,
+            Some(Base::Closed(error)) => error.code() == ErrorCode::Pending,
+            Some(Base::Empty) | None => false,
+        };
+        if may_live {
+            markers.push(MarkerPut::rotated(identity, now));
+        }
+    }
+    markers
+}

@@ -1,0 +1,43 @@
+//! How large a session may be.
+
+use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::data::Data;
+use crate::protocol::settings::Settings;
+
+/// Whether the dictionary may have `key`.
+pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionError> {
+    let most = settings.max_key_bytes() as usize;
+    if key.len() > most {
+        let actual = key.len();
+        return Err(SessionError::new(
+            ErrorCode::TooLarge,
+            format!("the key is {actual} bytes long; SESSION_MAX_KEY_BYTES allows {most}"),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a record may hold `data`.
+pub(crate) fn check_size(data: &Data, settings: &Settings) -> Result<(), SessionError> {
+    let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
+        Err(SessionError::new(
+            ErrorCode::TooLarge,
+            format!("the session has {actual} {what}; {setting} allows {allowed}"),
+        ))
+    };
+    let keys = data.values.len() + data.flash.len();
+    if keys > settings.max_keys() as usize {
+        return refuse(keys, "keys", settings.max_keys(), "SESSION_MAX_KEYS");
+    }
+    let tables = [&data.values, &data.flash];
+    let bytes: usize = tables
+        .iter()
+        .flat_map(|table| table.iter())
+        .map(|(key, text)| key.len() + text.len())
+        .sum();
+    if bytes > settings.max_record_bytes() as usize {
+        let allowed = settings.max_record_bytes();
+        return refuse(bytes, "bytes of data", allowed, "SESSION_MAX_RECORD_BYTES");
+    }
+    Ok(())
+}
