@@ -16,38 +16,17 @@
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::port::error::{ErrorCode, SessionError};
-use crate::protocol::cookie::{CookieKind, SameSite};
+use crate::protocol::cookie::SameSite;
 use crate::protocol::form::Form;
 use crate::protocol::keys::{Purpose, Tag};
 use crate::protocol::wire::{decode_text, encode_text};
+use crate::session::form_answer::FormAnswer;
 use crate::session::life::{Base, Life, committed, not_loaded};
 use crate::session::presented::{Identity, Presented};
 
 use super::SessionStore;
 
 const TAG: usize = size_of::<Tag>();
-
-/// What the answer says of the form cookie.
-#[derive(Default)]
-pub(super) struct FormAnswer {
-    /// The one that it sets.
-    made: Option<Form>,
-    /// A login was stored: those that came count no more.
-    are_void: bool,
-    /// Removals of those that a browser may have from other settings.
-    twins: Vec<String>,
-    field: Option<String>,
-}
-
-impl FormAnswer {
-    pub(super) fn has_cookie(&self) -> bool {
-        self.field.is_some()
-    }
-
-    pub(super) fn fields(&self) -> impl Iterator<Item = &String> {
-        self.twins.iter().chain(&self.field)
-    }
-}
 
 impl SessionStore {
     /// A token for the forms of this page, other text in each call. It makes no session, changes
@@ -171,11 +150,7 @@ impl SessionStore {
 
     /// The form cookies that count: the one that this answer sets, or those that came.
     fn forms(&self) -> Vec<Form> {
-        match &self.form.made {
-            Some(made) => vec![made.clone()],
-            None if self.form.are_void => Vec::new(),
-            None => self.cookies().forms(self.shared.config()),
-        }
+        self.form.forms(self.shared.config(), self.cookies())
     }
 
     /// The tag of the form cookie. Makes one where none came.
@@ -189,10 +164,7 @@ impl SessionStore {
                     return Err(withheld(same_site));
                 }
                 let form = Form::random(ring, self.runtime())?;
-                let spec = self.shared.config().cookies();
-                let value = form.encode(ring.signer(), spec.names().get(CookieKind::Form));
-                self.form.field = Some(spec.set(CookieKind::Form, &value, None));
-                self.form.made = Some(form.clone());
+                self.form.set(self.shared.config(), &form);
                 form
             }
         };
@@ -202,19 +174,7 @@ impl SessionStore {
     /// A login was stored: nothing that was known before it may act for the user. Takes the form
     /// cookies from the browser.
     pub(super) fn void_forms(&mut self) {
-        let came = self.came();
-        let spec = self.shared.config().cookies();
-        let several = came.several || self.cookies().several_forms();
-        self.form = FormAnswer {
-            made: None,
-            are_void: true,
-            twins: if came.form && several {
-                spec.twins(CookieKind::Form, &[])
-            } else {
-                Vec::new()
-            },
-            field: came.form.then(|| spec.remove(CookieKind::Form)),
-        };
+        self.form = FormAnswer::voided(self.shared.config(), self.cookies());
     }
 }
 

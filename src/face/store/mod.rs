@@ -42,10 +42,10 @@ use crate::protocol::keys::{Id, Token};
 use crate::protocol::outcome::Outcome;
 use crate::session::accessed::Accessed;
 use crate::session::answer::Answer;
+use crate::session::form_answer::FormAnswer;
 use crate::session::life::Life;
 use crate::session::presented::Cookies;
 
-use csrf::FormAnswer;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 pub(crate) use end::Ending;
 
