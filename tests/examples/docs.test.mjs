@@ -264,7 +264,8 @@ suite("commands", () => {
     [/^npm test$/, "scripts/test.mjs", "kinds"], // it runs this
     [/^npm run -s secret$/, "tests/examples/newcomer.test.mjs", "-s secret"],
     [/^npm install \.\.\/edge-session\/pkg$/, "tests/examples/newcomer.test.mjs", "npm install"],
-    [/^node -e /, "tests/examples/newcomer.test.mjs", "node -e"],
+    [/^(?:echo "SESSION_SECRET=\$\()?openssl rand -base64 32/, "tests/examples/newcomer.test.mjs", "openssl rand -base64 32"],
+    [/^echo 'SESSION_COOKIE_SECURE=false' >> \.dev\.vars$/, "tests/workerd/config.test.mjs", "SESSION_COOKIE_SECURE: false"],
   ];
   const ACCOUNT = "needs a Cloudflare account";
   const STAYS_OUT = [
