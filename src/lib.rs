@@ -119,8 +119,9 @@ pub mod connector {
 }
 #[cfg(all(target_arch = "wasm32", feature = "http"))]
 pub use face::http;
-/// The Durable Object that holds sessions, for [`session_object!`].
+// For the class that `session_object!` defines in another crate, and for nothing else.
 #[cfg(all(target_arch = "wasm32", feature = "durable-object"))]
+#[doc(hidden)]
 pub mod object {
     pub use crate::face::object::rows::SessionRows;
 }

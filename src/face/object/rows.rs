@@ -37,9 +37,8 @@ const EARLIEST: &str = "SELECT min(expires_at) AS at FROM sessions WHERE expires
 const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE expires_at <= ?";
 const DELETE_OLD: &str = "DELETE FROM sessions WHERE expires_at <= ? OR dead_since < ?";
 
-/// The rows of one shard, in the storage of a Durable Object.
-///
-/// [`session_object!`](crate::session_object) makes a class of it; there is no other use.
+// Public for the class that `session_object!` defines in another crate, and for nothing else.
+#[doc(hidden)]
 pub struct SessionRows {
     storage: Storage,
     alarm: Cell<Alarm>,
@@ -72,7 +71,7 @@ impl From<Refusal> for Failure {
 }
 
 impl SessionRows {
-    /// The rows of the object whose state this is.
+    #[doc(hidden)]
     pub fn new(state: &State) -> Self {
         let storage = state.storage();
         let storage: &JsValue = storage.as_raw().as_ref();
@@ -82,10 +81,7 @@ impl SessionRows {
         }
     }
 
-    /// Answers `POST /v1/read`, `/v1/transact` and `/v1/list`.
-    ///
-    /// # Errors
-    /// What the storage throws; nothing was written then.
+    #[doc(hidden)]
     pub async fn fetch(&self, mut request: Request) -> worker::Result<Response> {
         let method = request.method().to_string();
         let path = request.path();
@@ -125,15 +121,13 @@ impl SessionRows {
         done?
     }
 
-    /// Deletes what has expired; of the last rows, everything that the object takes on disk.
-    ///
-    /// # Errors
-    /// What the storage throws.
+    #[doc(hidden)]
     pub async fn alarm(&self) -> worker::Result<Response> {
         self.clean_up().await?;
         Response::empty()
     }
 
+    /// Deletes what has expired; of the last rows, everything that the object takes on disk.
     async fn clean_up(&self) -> Result<(), JsValue> {
         self.alarm.set(Alarm::None);
         let now = Date::now();
@@ -372,7 +366,7 @@ macro_rules! session_object {
             // What the attribute expands to asks for it by this name.
             use ::worker::wasm_bindgen;
 
-            /// Holds the rows of sessions, as edge-session keeps them in Durable Objects.
+            #[doc = "Holds the rows of sessions, as edge-session keeps them in Durable Objects."]
             #[::worker::durable_object(alarm)]
             pub struct $class {
                 rows: $crate::object::SessionRows,

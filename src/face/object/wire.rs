@@ -23,21 +23,21 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    pub fn bad(message: impl Into<String>) -> Self {
+    pub(crate) fn bad(message: impl Into<String>) -> Self {
         Self {
             error: "bad_request",
             message: message.into(),
         }
     }
 
-    pub fn too_large(message: impl Into<String>) -> Self {
+    pub(crate) fn too_large(message: impl Into<String>) -> Self {
         Self {
             error: "too_large",
             message: message.into(),
         }
     }
 
-    pub fn status(&self) -> u16 {
+    pub(crate) fn status(&self) -> u16 {
         if self.error == "too_large" { 413 } else { 400 }
     }
 }
@@ -133,7 +133,7 @@ pub(crate) enum Answer {
 
 impl Ask {
     /// Reads a request of at most [`REQUEST_BYTES`].
-    pub fn parse(method: &str, path: &str, body: &[u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(method: &str, path: &str, body: &[u8]) -> Result<Self, Refusal> {
         let read = match (method, path) {
             ("POST", "/v1/read") => Self::read,
             ("POST", "/v1/transact") => Self::transact,
