@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
 
-import { DAY, put, row, startObjects } from "./support/world.mjs";
+import { DAY, languages, put, row, startObjects } from "./support/world.mjs";
 
 suite("the connector in JavaScript", () => {
   const END = Date.UTC(2100, 0, 1);
@@ -51,5 +51,26 @@ suite("the connector in JavaScript", () => {
     assert.equal((await object.at("/test/abort")).status, 599);
     // The next call has a stub of its own.
     assert.deepEqual(await ask("transact", "reset", [], [put("a", END)]), { done: true });
+  });
+});
+
+suite("a Worker that changes its language", () => {
+  const END = Date.UTC(2100, 0, 1);
+
+  test("finds its rows, and the alarm of each object", async () => {
+    const world = await startObjects(languages[0]);
+    try {
+      await world.freeze(END - DAY);
+      const object = world.object();
+      for (const [i, language] of [...languages, languages[0]].entries()) {
+        if (i) await world.deploy(language);
+        const { alarmsSet } = await world.metered(() => object.transact([], [put(`k${i}`, END, { metadata: "é" })]));
+        assert.equal(alarmsSet, i ? 0 : 1, language);
+        const keys = Array.from({ length: i + 1 }, (_, i) => `k${i}`);
+        assert.deepEqual(await object.read(...keys), keys.map((key) => row(key, END, { metadata: "é" })), language);
+      }
+    } finally {
+      await world.stop();
+    }
   });
 });

@@ -298,6 +298,13 @@ for (const language of languages) {
       assert.deepEqual((await alarmAfter(far + 9 * DAY))[0], 1);
     });
 
+    test("the latest instant that a row may have is one that an alarm can be set to", async () => {
+      const object = world.object();
+      const latest = 9_000_000_000_000;
+      await object.transact([], [put("a", latest)]);
+      assert.deepEqual([(await object.state()).alarm, await object.read("a")], [latest, [row("a", latest)]]);
+    });
+
     test("an alarm that went off early, with nothing left to keep, is set anew by the next put", async () => {
       const object = world.object();
       await object.transact([], [put("a", START + 2 * HOUR)]);

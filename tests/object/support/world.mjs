@@ -59,13 +59,17 @@ const config :Workerd.Config = (
 export async function startObjects(language) {
   const folder = mkdtempSync(join(tmpdir(), "edge-session-object-"));
   mkdirSync(join(folder, "disk"));
+  await install(language, folder);
+  const world = new Objects(folder);
+  await world.start();
+  return world;
+}
+
+async function install(language, folder) {
   const modules = await implementations[language](folder);
   copyFileSync(join(root, "tests/object/support/worker.mjs"), join(folder, "worker.mjs"));
   copyFileSync(join(root, "js/object-connector.js"), join(folder, "object-connector.js"));
   writeFileSync(join(folder, "config.capnp"), config(["worker.mjs", "object-connector.js", ...modules], compatibility()));
-  const world = new Objects(folder);
-  await world.start();
-  return world;
 }
 
 class Objects {
@@ -110,6 +114,13 @@ class Objects {
   /** As a machine that loses its power does to a process: nothing is said, nothing is finished. */
   kill() {
     return this.#end("SIGKILL");
+  }
+
+  /** A Worker in another language is deployed over this one: its objects are the same. */
+  async deploy(language) {
+    await this.#end("SIGTERM");
+    await install(language, this.#folder);
+    await this.start();
   }
 
   async stop() {
