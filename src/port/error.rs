@@ -216,7 +216,7 @@ impl fmt::Display for ErrorCode {
 /// use edge_session::{ErrorCode, SecretRing};
 /// let error = SecretRing::parse("too short").unwrap_err();
 /// assert_eq!(error.code(), ErrorCode::Config);
-/// assert!(error.to_string().contains("SESSION_SECRET"));
+/// assert!(error.message().contains("secret"));
 /// ```
 #[derive(Clone)]
 pub struct SessionError(Rc<Inner>);
