@@ -6,7 +6,7 @@
 //! (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
 
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use futures_util::future::LocalBoxFuture;
 
@@ -282,8 +282,8 @@ impl ConnectorErrorKind {
 #[derive(Clone)]
 pub struct ConnectorError {
     kind: ConnectorErrorKind,
-    message: Rc<str>,
-    source: Option<Rc<dyn std::error::Error + 'static>>,
+    message: Arc<str>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync + 'static>>,
     timed_out: bool,
 }
 
@@ -299,7 +299,7 @@ impl ConnectorError {
     pub fn new(kind: ConnectorErrorKind, message: impl AsRef<str>) -> Self {
         Self {
             kind,
-            message: Rc::from(message.as_ref()),
+            message: Arc::from(message.as_ref()),
             source: None,
             timed_out: false,
         }
@@ -332,8 +332,8 @@ impl ConnectorError {
     /// assert!(error.source().is_some());
     /// ```
     #[must_use]
-    pub fn with_source(mut self, source: impl std::error::Error + 'static) -> Self {
-        self.source = Some(Rc::new(source));
+    pub fn with_source(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Arc::new(source));
         self
     }
 
@@ -364,6 +364,7 @@ impl fmt::Debug for ConnectorError {
 
 impl std::error::Error for ConnectorError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref()
+        let source = self.source.as_deref()?;
+        Some(source)
     }
 }

@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::port::connector::{ConnectorError, ConnectorErrorKind};
 
@@ -218,8 +218,22 @@ impl fmt::Display for ErrorCode {
 /// assert_eq!(error.code(), ErrorCode::Config);
 /// assert!(error.message().contains("secret"));
 /// ```
+///
+/// It is `Send` and `Sync`, so `?` turns it into the errors that applications use:
+///
+/// ```
+/// use std::error::Error;
+///
+/// use edge_session::{SecretRing, SessionError};
+///
+/// fn ring(secret: &str) -> Result<SecretRing, Box<dyn Error + Send + Sync>> {
+///     Ok(SecretRing::parse(secret)?)
+/// }
+/// let error = ring("too short").err().unwrap();
+/// assert!(error.downcast_ref::<SessionError>().is_some());
+/// ```
 #[derive(Clone)]
-pub struct SessionError(Rc<Inner>);
+pub struct SessionError(Arc<Inner>);
 
 struct Inner {
     code: ErrorCode,
@@ -237,7 +251,7 @@ impl SessionError {
     /// ```
     #[cold]
     pub fn new(code: ErrorCode, message: impl Into<Cow<'static, str>>) -> Self {
-        Self(Rc::new(Inner {
+        Self(Arc::new(Inner {
             code,
             message: message.into(),
             cause: None,
@@ -302,7 +316,7 @@ impl SessionError {
     /// The same with what the connector said.
     pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
         let cause = cause.0.cause.clone();
-        Self(Rc::new(Inner {
+        Self(Arc::new(Inner {
             code,
             message: Cow::Borrowed(message),
             cause,
@@ -345,7 +359,7 @@ impl From<ConnectorError> for SessionError {
                 "the session store did not answer as it should",
             ),
         };
-        Self(Rc::new(Inner {
+        Self(Arc::new(Inner {
             code,
             message: Cow::Borrowed(message),
             cause: Some(error),

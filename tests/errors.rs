@@ -1,0 +1,45 @@
+//! The errors of this crate among those of an application.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    reason = "a test program"
+)]
+
+use std::error::Error;
+
+use edge_session::connector::{ConnectorError, ConnectorErrorKind};
+use edge_session::{ErrorCode, SecretRing, SessionError};
+
+/// What `anyhow` and `Box<dyn Error + Send + Sync>` ask of an error.
+const fn is_good<E: Error + Send + Sync + 'static>() {}
+
+#[test]
+fn errors_cross_threads_and_go_into_a_box() {
+    const { is_good::<SessionError>() };
+    const { is_good::<ConnectorError>() };
+
+    fn application() -> Result<(), Box<dyn Error + Send + Sync>> {
+        SecretRing::parse("too short")?;
+        Ok(())
+    }
+    let error = std::thread::spawn(application).join().unwrap();
+    let error = error.expect_err("the secret is too short");
+    let error = error.downcast_ref::<SessionError>().unwrap();
+    assert_eq!(error.code(), ErrorCode::Config);
+}
+
+#[test]
+fn sources_lead_to_what_the_store_threw() {
+    let thrown = "x".parse::<u32>().unwrap_err();
+    let connector = ConnectorError::new(ConnectorErrorKind::Quota, "spent").with_source(thrown);
+    let error = SessionError::from(connector);
+    assert_eq!(error.code(), ErrorCode::Quota);
+    let connector = error.source().unwrap();
+    assert!(connector.is::<ConnectorError>());
+    assert!(connector.source().unwrap().is::<std::num::ParseIntError>());
+    let own = SessionError::new(ErrorCode::NotReady, "no randomness");
+    assert!(own.source().is_none());
+}
