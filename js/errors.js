@@ -92,17 +92,33 @@ const MOST_BEHIND = 50;
 export function sessionErrorIn(thrown) {
   // It grows while it is walked. A set holds what leads back to itself once.
   const behind = new Set([thrown]);
-  try {
-    for (const one of behind) {
+  for (const one of behind) {
+    try {
       if (one instanceof SessionError) return one;
-      if (typeof one !== "object" || one === null || behind.size > MOST_BEHIND) continue;
-      behind.add(one.cause);
-      if (one instanceof AggregateError) for (const each of one.errors) behind.add(each);
+      if (typeof one !== "object" || one === null) continue;
+      for (const next of causesOf(one)) {
+        if (behind.size >= MOST_BEHIND) break;
+        behind.add(next);
+      }
+    } catch {
+      // A getter of an exotic error may itself throw. What else is behind is looked at all the same.
     }
-  } catch {
-    // A getter of an exotic error may itself throw: it is not one of ours.
   }
   return undefined;
+}
+
+/** What an error says is behind it. */
+function* causesOf(error) {
+  const { name } = error;
+  if (name === "SuppressedError") yield* [error.error, error.suppressed];
+  if (error instanceof AggregateError || name === "AggregateError") yield* error.errors;
+  yield error.cause;
+}
+
+/** Warns on the console: at once, and with the same message no more than once a minute. */
+export function warnOf(message, now, ...more) {
+  const line = complain(message, now);
+  if (line !== undefined) console.warn(line, ...more);
 }
 
 /** Refuses what is no user id: text that the core would read as other text, too. */

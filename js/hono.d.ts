@@ -25,6 +25,18 @@ type OfAnyShape<S> = S extends { readonly [M in Marker]?: infer T }
 
 type Dictionary = { [key: string]: any };
 
+/** All values of `S`: of any shape, unless it is a session of a certain shape, which says what they are. */
+type DataOf<S> = ShapeOf<S> extends infer T
+  ? unknown extends T
+    ? Dictionary
+    : string extends keyof NonNullable<T>
+      ? Dictionary
+      : unknown
+  : never;
+
+/** The shape of a session of a certain shape; unknown of one that says none. */
+type ShapeOf<S> = Marker extends keyof S ? S[Marker] : unknown;
+
 /**
  * The session of an app that does not say the shape of its sessions. `c.var` is the intersection of
  * this and of the app's own variables. Where these name a shape, the methods here do not apply, and
@@ -38,7 +50,7 @@ export interface ContextSession extends Omit<SessionStore, Shaped | symbol> {
   values(this: OfAnyShape<this>): IterableIterator<any>;
   entries(this: OfAnyShape<this>): IterableIterator<[string, any]>;
   [Symbol.iterator](this: OfAnyShape<this>): IterableIterator<[string, any]>;
-  data: Dictionary;
+  data: DataOf<this>;
   set(this: OfAnyShape<this>, key: string, value: any): this;
   remove(this: OfAnyShape<this>, key: string): boolean;
   pop(this: OfAnyShape<this>, key: string, fallback?: unknown): any;
@@ -57,8 +69,11 @@ declare module "hono" {
 }
 
 export interface SessionMiddlewareOptions<T extends Shape<T> = AnyData> {
-  /** The sessions, or how to get them from a context; by default what the environment says. */
-  sessions?: Sessions<T> | ((c: any) => Sessions<T>);
+  /**
+   * The sessions, or how to get them, or a promise of them, from a context; by default what the
+   * environment says.
+   */
+  sessions?: Sessions<T> | ((c: any) => Sessions<T> | Promise<Sessions<T>>);
   /** Leaves loading to the handler. */
   lazy?: boolean;
 }
@@ -66,9 +81,12 @@ export interface SessionMiddlewareOptions<T extends Shape<T> = AnyData> {
 /**
  * Loads the session of each request into `c.get("session")`, and commits it with a response below
  * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
- * refuses is an error for `app.onError`; by default it is answered with its own status.
+ * refuses is an error for `app.onError`; by default it is answered with its own status. After an
+ * error that was thrown changes are dropped, whatever `onError` answers, unless the error is a
+ * redirect.
  *
- * Register middleware that answers without a body, such as `etag`, after this one.
+ * Register middleware that answers without a body, such as `etag`, after this one, and middleware
+ * that replaces the request, such as `bodyLimit`, before it.
  */
 export function sessionMiddleware<T extends Shape<T> = AnyData>(
   options?: SessionMiddlewareOptions<T>,

@@ -2,12 +2,15 @@
 
 import { SessionError, Sessions } from "edge-session";
 
-/** `handle`, with a say in what becomes of an error; and what finds the error of ours behind another. */
-const { run, sessionErrorIn } = Sessions[Symbol.for("edge-session.adapter")];
+/** `handle`, with a say in what becomes of an error; and what tells our objects from others. */
+const { run, isSessions, isResponse, sessionErrorIn } = Sessions[Symbol.for("edge-session.adapter")];
 
 /** Headers that describe a body: an error that takes its place has its own. */
 const OF_BODY =
   /^(?:content-(?:type|length|encoding|language|location|disposition|range|digest)|transfer-encoding|etag|last-modified|accept-ranges|location)$/;
+
+/** Headers that say how long the page may be kept, or lead away from it: the answer to an error is neither. */
+const OF_PAGE = /^(?:cache-control|expires|age|pragma|cdn-cache-control|cloudflare-cdn-cache-control|surrogate-control|refresh)$/;
 
 /** The request that a context's outermost middleware was given. */
 const requests = new WeakMap();
@@ -15,10 +18,11 @@ const requests = new WeakMap();
 /**
  * Loads the session of each request into `c.get("session")` and commits it with the response, below
  * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
- * refuses is an error for `app.onError`.
+ * refuses is an error for `app.onError`. After an error that was thrown changes are dropped, whatever
+ * `app.onError` answers.
  *
- * `sessions` is a `Sessions`, or a function from the context to one; without it the environment says
- * it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
+ * `sessions` is a `Sessions`, or a function from the context to one or to the promise of one; without
+ * it the environment says it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
  */
 export function sessionMiddleware(options = {}) {
   const { sessions = (c) => Sessions.fromEnv(c.env), lazy = false, ...others } = options;
@@ -30,35 +34,80 @@ export function sessionMiddleware(options = {}) {
         "the Sessions that you give as sessions",
     );
   }
-  if (typeof sessions !== "function" && typeof sessions?.handle !== "function") {
-    throw new SessionError("config", "sessionMiddleware: sessions is neither a Sessions nor a function that gives one");
-  }
+  if (typeof sessions !== "function") check(sessions, "sessions is neither a Sessions nor a function that gives one");
   return async (c, next) => {
-    const ours = typeof sessions === "function" ? sessions(c) : sessions;
+    const ours = typeof sessions === "function" ? await sessions(c) : sessions;
+    check(ours, "the function that is given as sessions gave no Sessions");
+    let isFailure = false;
     const handler = async (session) => {
       c.set("session", session);
+      const before = c.error;
       try {
         await next();
       } catch (thrown) {
         // Hono answers errors itself, and leaves a response that was thrown to us.
-        if (!(thrown instanceof Response)) throw thrown;
-        c.res = thrown;
+        if (!isResponse(thrown)) throw thrown;
+        c.res = thrown instanceof Response ? thrown : new Response(thrown.body, thrown);
         throw c.res;
       }
-      // An error of ours behind another is ours, unless the application has answered it.
-      const error = c.error && sessionErrorIn(c.error);
-      if (error && error !== c.error && c.res.status === 500) throw error;
+      // Hono says so too, but after the commit.
+      if (!c.finalized) throw new Error("The handler gave no Response: return one, or await next()");
+      if (c.error !== undefined && c.error !== before) {
+        isFailure = !isRedirect(c.error, c.res);
+        await answerWithCause(c);
+      }
       return c.res;
     };
     const refuse = (error, put) => {
-      const headers = new Headers(c.res.headers);
-      for (const name of [...headers.keys()]) if (OF_BODY.test(name)) headers.delete(name);
+      const headers = without(c.res.headers, OF_BODY, OF_PAGE);
+      headers.set("cache-control", "no-store");
       replace(c, put(new Response(null, { headers })));
       throw error;
     };
-    const response = await run(ours, requestOf(c), executionContext(c), handler, { loads: !lazy, refuse });
+    const hasFailed = () => isFailure;
+    const response = await run(ours, requestOf(c), executionContext(c), handler, { loads: !lazy, refuse, hasFailed });
     if (response !== c.res) replace(c, response);
   };
+}
+
+function check(sessions, what) {
+  if (isSessions(sessions)) return;
+  throw new SessionError(
+    "config",
+    `sessionMiddleware: ${what}. What stands for a Sessions, as a Proxy or a mock does, is none, and neither is one ` +
+      "of a second copy of this package",
+  );
+}
+
+/** True for an error that is an answer, as `new HTTPException(302, { res })` is, and was answered so. */
+const isRedirect = (error, answer) =>
+  typeof error.getResponse === "function" && error.status < 400 && answer.status < 400;
+
+/**
+ * An error of ours behind another is answered as ours, unless the application has answered it. Hono
+ * logs the other one.
+ */
+async function answerWithCause(c) {
+  const error = sessionErrorIn(c.error);
+  if (!error || error === c.error || !(await isDefault(c.res))) return;
+  const answer = error.getResponse();
+  const headers = without(c.res.headers, OF_BODY, OF_PAGE);
+  for (const [name, value] of answer.headers) headers.set(name, value);
+  replace(c, new Response(answer.body, { status: answer.status, headers }));
+}
+
+/** True for what Hono answers to an error where the application has no `onError`. */
+async function isDefault(response) {
+  const { status, headers } = response;
+  if (status !== 500 || !/^text\/plain\b/i.test(headers.get("content-type") ?? "")) return false;
+  return (await response.clone().text()) === "Internal Server Error";
+}
+
+/** A copy of `headers` without those whose names match. */
+function without(headers, ...patterns) {
+  const copy = new Headers(headers);
+  for (const name of [...copy.keys()]) if (patterns.some((pattern) => pattern.test(name))) copy.delete(name);
+  return copy;
 }
 
 /** Hono copies the headers of a response onto the one that takes its place, unless there was none. */

@@ -617,8 +617,13 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * what is thrown (`cause`, the `errors` of an `AggregateError`), is answered with its own status,
    * and the changes are dropped. Any other error comes out as it is.
    *
-   * Inside another handler of the same request object, with the same configuration, `handler` gets the
-   * session of that one, and the outermost `handle` commits. A copy of a request is another request.
+   * Inside another handler of the same request object, with the same configuration (namespace or
+   * connector, secrets, `keyPrefix` and cookie name), `handler` gets the session of that one, with its
+   * settings and its `onEvent`, and the outermost `handle` commits. Await the inner one: what it changes
+   * after that is refused with `committed`. Where the inner one fails (it throws anything but a
+   * `Response` below 400, or answers 5xx) the changes of the request are dropped, whatever the outer one
+   * answers. A thrown `Response` below 400 is returned by the inner `handle`. A copy of a request is
+   * another request.
    */
   handle<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
@@ -642,7 +647,10 @@ export class Sessions<T extends Shape<T> = AnyData> {
     handler: Handler<T, Req, Res>,
   ): Promise<Res>;
 
-  /** The session that a request or a Cookie header presents, unloaded. */
+  /**
+   * The session that a request or a Cookie header presents, unloaded. Inside a handler of the same
+   * request object, with the same configuration, it is that handler's session as it is.
+   */
   open(request?: RequestLike | string | null): SessionStore<T>;
   /**
    * The same, loaded; what was found is its `outcome`. `commit` is the last step.
@@ -653,7 +661,10 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * ```
    */
   load(request?: RequestLike | string | null, options?: { fresh?: boolean }): Promise<SessionStore<T>>;
-  /** Carries out what the request decided, and gives the response with its headers. */
+  /**
+   * Carries out what the request decided, and gives the response with its headers. A session that a
+   * handler has under way is left to that handler, which commits it.
+   */
   commit<Res extends ResponseLike>(
     session: SessionStore<T>,
     response: Res,

@@ -83,9 +83,9 @@ class Core {
 
 /** One configuration of sessions on one connector. */
 class Realm {
-  /** The session of each request that a handler is under way for. */
-  underWay = new WeakMap();
   #kept;
+  /** What decides which sessions it reads and which cookies it sets, beside the connector. */
+  #identity;
   #make;
   #listed;
   #clock;
@@ -107,11 +107,18 @@ class Realm {
     };
     this.#kept = new Core(known.memory, this);
     this.#kept.get(this.#make);
+    const secrets = secret.split(",").map((one) => one.trim());
+    this.#identity = JSON.stringify([kind, this.keyPrefix, this.cookieName, secrets]);
   }
 
   /** The core's number for it. */
   get core() {
     return this.#kept.get(this.#make);
+  }
+
+  /** True for one that reads the same sessions and sets the same cookies, however its settings are written. */
+  isSame(other) {
+    return this === other || (this.connector === other.connector && this.#identity === other.#identity);
   }
 
   /** Who asks for the same configuration again gets another realm. */

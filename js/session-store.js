@@ -6,7 +6,7 @@
 
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
 import { drive, hear } from "./driver.js";
-import { checkOwner, fromCore, isRefusal, sessionError } from "./errors.js";
+import { checkOwner, fromCore, isRefusal, sessionError, warnOf } from "./errors.js";
 import { Table, entriesOf } from "./values.js";
 import { realmOf, sinkOf, toConsole } from "./realm.js";
 
@@ -58,6 +58,10 @@ export class SessionStore {
   #trouble;
   /** Looks for changes after the commit; true where there is something to look at. */
   #watching = false;
+  /** True while handlers of its request have it under way: the outermost of them commits it. */
+  #isHandled = false;
+  /** True where one of them says that its changes are to be dropped. */
+  #isToDrop = false;
 
   constructor(connector, options, cookieHeader, context) {
     if (connector === BY_SESSIONS) {
@@ -320,7 +324,8 @@ export class SessionStore {
   }
 
   verifyCsrf(token) {
-    this.#form("verifyCsrf", { op: "verify", token: String(token) });
+    // What is not text is not a token: it is refused as a wrong one is.
+    this.#form("verifyCsrf", { op: "verify", token: typeof token === "string" ? token : "" });
   }
 
   /** What is about a form, which can be shown and sent though the session itself cannot be read. */
@@ -712,7 +717,10 @@ export class SessionStore {
 
   /** The same for a step that may be done at once; then there is no promise. */
   #soon(step) {
-    if (this.#order.steps > 0 || this.#trouble) return this.#queue(step);
+    return this.#order.steps > 0 || this.#trouble ? this.#queue(step) : this.#now(step);
+  }
+
+  #now(step) {
     const result = step();
     if (!(result instanceof Promise)) return result;
     this.#order.steps += 1;
@@ -767,10 +775,14 @@ export class SessionStore {
 
   static {
     internals = {
-      /** Loads without a word about what was found: that is the session's to tell. */
+      /**
+       * Loads without a word about what was found, nor about a step that has failed before: that is
+       * the session's to tell. Nobody has looked at it by that.
+       */
       load(session, fresh = false) {
         const number = session.#changesToKeep();
-        return session.#soon(() => session.#load(fresh, number));
+        const step = () => session.#load(fresh, number);
+        return session.#order.steps > 0 ? session.#after(step, LOAD) : session.#now(step);
       },
 
       /** Commits: the Set-Cookie values, and whether the answer depends on the session. */
@@ -789,16 +801,50 @@ export class SessionStore {
         return session.#headers();
       },
 
+      /** What an answer needs that is made of the session before that is committed: it is not to be cached. */
+      soFar: (session) => ({ cookies: [], depends: session.#accessed }),
+
       /** True for a session that this request presents. One that nobody has looked at yet is. */
       isOf: (session, request) =>
         session.#cookie === undefined || session.#cookie === (request.headers?.get("cookie") ?? null),
+
+      realmOf: (session) => session.#realm,
 
       /** An inner handler of the same request brings its context along. */
       join(session, context) {
         session.#context ??= context;
       },
 
+      /** From here on its handlers have it, and the outermost commits. */
+      enter(session) {
+        session.#isHandled = true;
+      },
+      leave(session) {
+        session.#isHandled = false;
+      },
+      isHandled: (session) => session.#isHandled,
+
+      drop(session) {
+        session.#isToDrop = true;
+      },
+      isToDrop: (session) => session.#isToDrop,
+
       release: (session) => session.#release(),
+      warnOf(session, message, ...more) {
+        if (!session.#realm.disableWarnings) warnOf(message, session.#realm.instant(), ...more);
+      },
+      /** Changes are lost though the answer says that all went well. */
+      warnOfDrop(session) {
+        if (!session.#isToDrop || session.#isCommitted) return;
+        let isChanged = session.#known.modified === true || session.#untold.length > 0;
+        try {
+          isChanged ||= session.#isDirty;
+        } catch {
+          isChanged = true; // to what cannot be stored
+        }
+        if (!isChanged) return;
+        internals.warnOf(session, "changes of a session were dropped, since an inner handler of the same request failed");
+      },
       warn: (session, message, ...more) => {
         if (!session.#realm.disableWarnings) console.warn(`edge-session: ${message}`, ...more);
       },
@@ -871,9 +917,10 @@ const LATE = 1000;
 
 const nothing = () => {};
 
-/** Steps of their own kinds: what the core decides at once, and what ends the session. */
+/** Steps of their own kinds: what the core decides at once, what ends the session, and a load for a handler. */
 const INTENT = Symbol("intent");
 const END = Symbol("end");
+const LOAD = Symbol("load");
 
 /** Operations after which the data may be that of another session. */
 const BEGINS_ANEW = new Set(["create", "bind", "destroy", "flush", "delete"]);

@@ -1,11 +1,17 @@
 // Sessions of a Worker: how they are opened, loaded and committed.
 
 import { keepsCacheControl, vary } from "./core.js";
-import { checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
+import { SessionError, checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
 import { checkOptions, realmOf, realmOfEnv, sinkOf } from "./realm.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
 const BY_REALM = Symbol("realm");
+
+/** By request: the sessions that handlers have under way for it, until they are committed. */
+const underWay = new WeakMap();
+
+/** Whether it was warned of two sessions that set one cookie. */
+let wasWarned = false;
 
 /**
  * Where the adapters of this package find what is not public. They import its public entry alone, so
@@ -46,7 +52,8 @@ export class Sessions {
 
   /**
    * Loads the session of `request`, runs `handler` whatever was found, and commits. Inside another
-   * handler of the same request it is that one's session, and the outermost commits.
+   * handler of the same request it is that one's session, and the outermost commits. Its answer
+   * decides, so that an inner one has to be awaited.
    */
   handle(request, ctx, handler) {
     return this.#run(request, ctx, handler);
@@ -57,20 +64,27 @@ export class Sessions {
     return this.#run(request, ctx, handler, { loads: false });
   }
 
-  /** The session that `request`, or a Cookie header, presents: unloaded, no I/O. */
+  /**
+   * The session that `request`, or a Cookie header, presents: unloaded, no I/O. Inside a handler of
+   * the same request it is that handler's session, in the state that it is in.
+   */
   open(request) {
-    return this.#attach(request, undefined);
+    return sessionUnderWay(this.#realm, request) ?? this.#attach(request, undefined);
   }
 
-  /** The session that `request` presents, loaded. What was found is its `outcome`. */
+  /** The same, loaded. What was found is its `outcome`. */
   async load(request, { fresh = false } = {}) {
-    const session = this.#attach(request, undefined);
+    const session = this.open(request);
     await internals.load(session, fresh);
     return session;
   }
 
-  /** Carries out what the request decided, and gives the response with its headers. */
+  /**
+   * Carries out what the request decided, and gives the response with its headers. A session that a
+   * handler has under way is left to that: its answer decides, and gets the cookies.
+   */
   async commit(session, response, ctx) {
+    checkResponse(response, "commit was given");
     return this.#withHeaders(response, await this.#commit(session, response.status, ctx));
   }
 
@@ -118,6 +132,10 @@ export class Sessions {
   }
 
   async #commit(session, status, ctx) {
+    if (internals.isHandled(session)) {
+      internals.join(session, ctx);
+      return internals.soFar(session);
+    }
     try {
       return await internals.commit(session, status, ctx);
     } finally {
@@ -125,41 +143,57 @@ export class Sessions {
     }
   }
 
-  async #run(request, ctx, handler, { loads = true, refuse = toProblem } = {}) {
-    const { underWay } = this.#realm;
-    const outer = underWay.get(request);
-    if (outer && internals.isOf(outer, request)) {
-      // What this handler throws is for the outermost to answer, which drops the changes then.
-      internals.join(outer, ctx);
-      if (loads) await internals.load(outer);
-      return checkResponse(await handler(outer, request));
-    }
-    const session = this.#attach(request, ctx);
-    const isShared = typeof request === "object" && request !== null;
-    if (isShared) underWay.set(request, session);
+  /** `hasFailed` tells, after the handler, of an answer that was made of an error. */
+  async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed } = {}) {
+    const outer = sessionUnderWay(this.#realm, request);
+    const session = outer ?? this.#attach(request, ctx);
+    if (outer) internals.join(outer, ctx);
+    else enter(session, request);
+    // Not for an inner handler that goes on after the outermost has ended.
+    const isInner = () => outer !== undefined && internals.isHandled(outer);
     const drop = async (error) => {
       const done = await internals.done(session);
       return refuse(error, (response) => this.#withHeaders(response, done));
     };
     try {
-      if (loads) {
-        const loading = internals.load(session);
-        if (loading) await loading;
-      }
       let response;
+      let isThrown = false;
       try {
-        response = checkResponse(await handler(session, request));
+        if (loads) {
+          const loading = internals.load(session);
+          if (loading) await loading;
+        }
+        response = checkResponse(await handler(session, request), "the handler returned");
       } catch (thrown) {
         if (isResponse(thrown)) {
           // A redirect is an answer like one that is returned; an error page saves nothing.
-          if (thrown.status >= 400) return this.#withHeaders(thrown, await internals.done(session));
           response = thrown;
+          isThrown = thrown.status >= 400;
         } else {
+          if (isInner()) {
+            internals.drop(session);
+            throw thrown; // for the outermost to answer
+          }
+          if (!outer) leave(session, request);
           const error = sessionErrorIn(thrown);
           if (!error) throw thrown;
-          if (error !== thrown) internals.warn(session, `answered with ${error.code}, which is behind this error:`, thrown);
+          if (error !== thrown) internals.warnOf(session, behind(error, thrown), thrown);
           return await drop(error);
         }
+      }
+      const isFailure = hasFailed?.() === true;
+      if (isInner()) {
+        // They share one session: what a handler that failed has changed in it cannot be told apart.
+        if (isFailure || isThrown || response.status >= 500) internals.drop(session);
+        const answer = this.#withHeaders(response, internals.soFar(session));
+        if (isThrown) throw answer;
+        return answer;
+      }
+      // Who comes from here on finds a session that is committed, and opens one.
+      if (!outer) leave(session, request);
+      if (outer || isThrown || isFailure || internals.isToDrop(session)) {
+        if (!isThrown && !isFailure && response.status < 400) internals.warnOfDrop(session);
+        return this.#withHeaders(response, { ...(await internals.done(session)), isFailure });
       }
       let headers;
       try {
@@ -172,17 +206,18 @@ export class Sessions {
       }
       return this.#withHeaders(response, headers);
     } finally {
-      if (isShared) {
-        if (outer) underWay.set(request, outer);
-        else underWay.delete(request);
+      if (!outer) {
+        leave(session, request);
+        internals.release(session);
       }
-      internals.release(session);
     }
   }
 
   static {
     this[ADAPTER] = {
       run: (sessions, ...rest) => sessions.#run(...rest),
+      isSessions: (value) => typeof value === "object" && value !== null && #realm in value,
+      isResponse,
       sessionErrorIn,
     };
   }
@@ -203,11 +238,13 @@ export class Sessions {
   }
 
   /** Puts a commit's header fields on `headers`. */
-  #write(headers, { cookies, depends, timing }) {
+  #write(headers, { cookies, depends, timing, isFailure = false }) {
     if (!depends) return;
     const { cacheControl, allowPrivateCache = false } = this.#realm;
     const own = headers.get("cache-control");
-    const isKept = own !== null && keepsCacheControl(own, allowPrivateCache && cookies.length === 0);
+    // What was to be kept of the page is not meant for the answer to an error.
+    const mayBePrivate = allowPrivateCache && cookies.length === 0 && !isFailure;
+    const isKept = own !== null && keepsCacheControl(own, mayBePrivate);
     // The first of these is refused where the headers are immutable, before anything has changed.
     for (const name in cacheControl) {
       if (!isKept || name !== "cache-control") headers.set(name, cacheControl[name]);
@@ -220,17 +257,80 @@ export class Sessions {
   }
 }
 
-function checkResponse(response) {
-  if (typeof response?.status !== "number") throw new TypeError("the handler returned no Response");
-  return response;
+/** The session that a handler has under way for this request, of the same cookies and the same configuration. */
+function sessionUnderWay(realm, request) {
+  const all = underWay.get(request);
+  if (all === undefined) return undefined;
+  const presented = all.filter((session) => internals.isOf(session, request));
+  const found = presented.find((session) => realm.isSame(internals.realmOf(session)));
+  if (!found) warnOfTwo(realm, presented);
+  return found;
+}
+
+function enter(session, request) {
+  if (typeof request !== "object" || request === null) return;
+  internals.enter(session);
+  const all = underWay.get(request);
+  if (all) all.push(session);
+  else underWay.set(request, [session]);
+}
+
+function leave(session, request) {
+  if (!internals.isHandled(session)) return;
+  internals.leave(session);
+  const others = underWay.get(request).filter((other) => other !== session);
+  if (others.length > 0) underWay.set(request, others);
+  else underWay.delete(request);
+}
+
+/** Says once that a request has two sessions which overwrite each other's cookie. */
+function warnOfTwo({ cookieName, disableWarnings }, others) {
+  if (wasWarned || disableWarnings || !others.some((other) => internals.realmOf(other).cookieName === cookieName)) return;
+  wasWarned = true;
+  console.warn(
+    `edge-session: one request is handled by two Sessions that set the cookie ${cookieName} and differ in secret, ` +
+      "keyPrefix or namespace. Each overwrites the other's cookie. Configure them alike, so that they share one " +
+      "session, or give one of them another cookieName",
+  );
+}
+
+/** What the console is told of an error that was answered as what is behind it. */
+function behind(error, thrown) {
+  let what = "what was thrown";
+  try {
+    what = `${thrown.name}: ${thrown.message}`;
+  } catch {
+    // A getter of an exotic error may itself throw.
+  }
+  return `answered with ${error.code}, which is behind this error: ${what}`;
+}
+
+function checkResponse(response, who) {
+  if (isResponse(response)) return response;
+  throw new TypeError(`${who} no Response${noResponse(response)}`);
+}
+
+/** What was given in place of a response, and what to do. */
+function noResponse(value) {
+  if (value instanceof SessionError) return " but a SessionError: throw it, or return its toResponse()";
+  if (value instanceof Response) return " that can be sent: its status is 0, as that of Response.error()";
+  return "";
 }
 
 /**
- * True for a response that was thrown, of another realm or a framework's own too. The error of an HTTP
- * client may look like one, and is none.
+ * True for a response that can be sent, of another realm or a framework's own too. The error of an
+ * HTTP client may look like one, and is none.
  */
-function isResponse(thrown) {
-  if (thrown instanceof Response) return true;
-  if (Object.prototype.toString.call(thrown) === "[object Error]" || thrown instanceof Error) return false;
-  return Number.isInteger(thrown?.status) && typeof thrown.headers?.append === "function";
+function isResponse(value) {
+  try {
+    if (!(value instanceof Response)) {
+      if (Object.prototype.toString.call(value) === "[object Error]" || value instanceof Error) return false;
+      if (typeof value?.headers?.append !== "function") return false;
+    }
+    // Not 0, as that of `Response.error()`.
+    return Number.isInteger(value.status) && value.status >= 100 && value.status <= 999;
+  } catch {
+    // A getter of an exotic object may itself throw, and so does all that is asked of a revoked proxy.
+    return false;
+  }
 }

@@ -1,9 +1,13 @@
 //! What an operator is told on the console of a store that fails: each cause at once, and after that
 //! no more than once a minute, with the number of times that were left out.
 
-/// Causes that are told apart. All that come later count as one, so that messages which are never
-/// the same twice neither fill the memory nor the console.
+/// Causes that are told apart. One more takes the place of the one that was told longest ago, once
+/// that is a minute; until then all that come count as one, so that messages which are never the same
+/// twice neither fill the memory nor the console.
 const CAUSES: usize = 16;
+/// Hexadecimal digits and dashes in a row, one of them a digit at least, that are taken for the id of a
+/// request or an instant. Causes that differ in these alone are one.
+const ID_LENGTH: usize = 6;
 /// Characters of a cause that are kept and told.
 const LENGTH: usize = 300;
 /// Milliseconds between two lines about one cause.
@@ -32,17 +36,11 @@ impl Complaints {
             .map(|it| if it.is_control() { ' ' } else { it })
             .take(LENGTH)
             .collect();
-        let known = self.known.iter().position(|(known, _)| **known == *cause);
-        let told = match known {
-            Some(place) => self.known.get_mut(place).map(|(_, told)| told),
-            None if self.known.len() < CAUSES => {
-                self.known.push((cause.as_str().into(), Told::default()));
-                self.known.last_mut().map(|(_, told)| told)
-            }
-            None => None,
-        };
+        let place = self.place_of(without_ids(&cause), now);
+        let told = place.and_then(|place| self.known.get_mut(place));
         let is_other = told.is_none();
-        let left_out = told.unwrap_or(&mut self.others).tell(now)?;
+        let told = told.map_or(&mut self.others, |(_, told)| told);
+        let left_out = told.tell(now)?;
         let and_more = match (left_out, is_other) {
             (0, _) => String::new(),
             (_, false) => format!(" ({left_out} more since the last line about this)"),
@@ -50,16 +48,60 @@ impl Complaints {
         };
         Some(format!("edge-session: {cause}{and_more}"))
     }
+
+    /// Where the cause with this `key` is noted; `None` where there is no room for one more.
+    fn place_of(&mut self, key: String, now: i64) -> Option<usize> {
+        if let Some(place) = self.known.iter().position(|(known, _)| **known == *key) {
+            return Some(place);
+        }
+        let new = (key.into(), Told::default());
+        if self.known.len() < CAUSES {
+            self.known.push(new);
+            return Some(self.known.len() - 1);
+        }
+        let place = self.told_longest_ago(now)?;
+        let (_, gone) = std::mem::replace(self.known.get_mut(place)?, new);
+        // What it still had to tell is told with the others.
+        self.others.left_out = self.others.left_out.saturating_add(gone.left_out);
+        Some(place)
+    }
+
+    /// The place of the cause that was told longest ago, if that is a minute.
+    fn told_longest_ago(&self, now: i64) -> Option<usize> {
+        let old = self.known.iter().enumerate();
+        old.filter(|(_, (_, told))| !told.is_recent(now))
+            .min_by_key(|(_, (_, told))| told.at)
+            .map(|(place, _)| place)
+    }
+}
+
+/// `cause` with a `#` in place of each id.
+fn without_ids(cause: &str) -> String {
+    let is_part = |it: char| it.is_ascii_hexdigit() || it == '-';
+    let mut key = String::with_capacity(cause.len());
+    let mut rest = cause;
+    while let Some(start) = rest.find(is_part) {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|it| !is_part(it)).unwrap_or(from.len());
+        let (run, after) = from.split_at(end);
+        let is_id = run.len() >= ID_LENGTH && run.contains(|it: char| it.is_ascii_digit());
+        key.push_str(before);
+        key.push_str(if is_id { "#" } else { run });
+        rest = after;
+    }
+    key + rest
 }
 
 impl Told {
-    /// How often it was left out since it was told last; `None` where it is left out once more. A
-    /// clock that was set back does not silence it.
+    /// True where it was told less than a minute ago. A clock that was set back does not silence it.
+    fn is_recent(&self, now: i64) -> bool {
+        self.at
+            .is_some_and(|at| (0..PAUSE).contains(&now.saturating_sub(at)))
+    }
+
+    /// How often it was left out since it was told last; `None` where it is left out once more.
     fn tell(&mut self, now: i64) -> Option<u32> {
-        let is_early = self
-            .at
-            .is_some_and(|at| (0..PAUSE).contains(&now.saturating_sub(at)));
-        if is_early {
+        if self.is_recent(now) {
             self.left_out = self.left_out.saturating_add(1);
             return None;
         }
@@ -91,26 +133,91 @@ mod tests {
         assert!(line("down", 0).is_some(), "the clock was set back");
     }
 
+    /// A cause of its own for each `n`, in letters that are no hexadecimal digits.
+    fn cause(n: u32) -> String {
+        let letters = n
+            .to_string()
+            .bytes()
+            .map(|it| char::from(it - b'0' + b'g'))
+            .collect::<String>();
+        format!("request {letters} failed")
+    }
+
     #[test]
     fn causes_that_are_never_the_same_take_bounded_room() {
         let mut complaints = Complaints::default();
         let told = (0..1_000)
-            .filter_map(|n| complaints.line(&format!("request {n} failed"), 0))
+            .filter_map(|n| complaints.line(&cause(n), 0))
             .count();
         assert_eq!(told, CAUSES + 1);
         assert_eq!(complaints.known.len(), CAUSES);
-        let line = complaints.line("one more", PAUSE).unwrap();
-        assert!(
-            line.starts_with("edge-session: one more (983 more"),
-            "{line}"
-        );
-        assert!(
-            complaints
-                .line(&"x".repeat(10_000), 2 * PAUSE)
-                .unwrap()
-                .len()
-                < 2 * LENGTH
-        );
+        let left = (1_000..1_017)
+            .filter_map(|n| complaints.line(&cause(n), PAUSE))
+            .last()
+            .unwrap();
+        assert!(left.contains("(983 more of various causes"), "{left}");
+        assert_eq!(complaints.known.len(), CAUSES);
+        let long = "x".repeat(10_000);
+        assert!(complaints.line(&long, 3 * PAUSE).unwrap().len() < 2 * LENGTH);
+    }
+
+    #[test]
+    fn a_new_cause_takes_the_place_of_the_one_told_longest_ago() {
+        let mut complaints = Complaints::default();
+        for n in 0..=CAUSES as u32 {
+            assert!(complaints.line(&cause(n), i64::from(n)).is_some());
+        }
+        assert_eq!(complaints.line(&cause(0), 20), None);
+        // Within the minute it counts as one of the others.
+        assert_eq!(complaints.line("quota", 100), None);
+        let now = PAUSE + 1;
+        let first = complaints.line("quota", now);
+        assert_eq!(first.as_deref(), Some("edge-session: quota"));
+        assert_eq!(complaints.line("quota", now + 1), None);
+        let again = complaints.line("quota", now + PAUSE);
+        let more = "edge-session: quota (1 more since the last line about this)";
+        assert_eq!(again.as_deref(), Some(more));
+        // What the one that left had not told yet, and "quota" at first, are in the others' count.
+        assert_eq!(complaints.others.left_out, 2);
+    }
+
+    #[test]
+    fn causes_that_differ_in_an_id_alone_are_one_and_told_as_they_are() {
+        let mut complaints = Complaints::default();
+        for (first, second) in [
+            (
+                "internal error; reference = 4f0a9c1e",
+                "internal error; reference = b7d233e1",
+            ),
+            (
+                "at 2026-11-01 of 0b9fd0a6-7c1f-4f63-9e0a-111111111111",
+                "at 2026-12-24 of ffffffff-1234-4aaa-8bbb-0123456789ab",
+            ),
+        ] {
+            let line = complaints.line(first, 0);
+            assert_eq!(line, Some(format!("edge-session: {first}")));
+            assert_eq!(complaints.line(second, 1), None);
+            let again = complaints.line(second, PAUSE).unwrap();
+            assert!(
+                again.contains(second)
+                    && again.ends_with("(1 more since the last line about this)")
+            );
+        }
+        // A status, a line number or a word is not an id.
+        for one in [
+            "failed: 401",
+            "failed: 500",
+            "decade facade",
+            "decade faced",
+        ] {
+            assert!(complaints.line(one, 0).is_some(), "{one}");
+        }
+        for odd in ["", "-", "é123456é", "12345é", "123456"] {
+            assert_eq!(
+                complaints.line(odd, 0),
+                Some(format!("edge-session: {odd}"))
+            );
+        }
     }
 
     #[test]

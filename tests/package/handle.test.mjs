@@ -186,7 +186,7 @@ test("an error that the session caused is found behind others", async (t) => {
   const around = {
     "a cause": (error) => new Error("outer", { cause: error }),
     "a cause of a cause": (error) => new TypeError("outer", { cause: new Error("middle", { cause: error }) }),
-    "one of several": (error) => new AggregateError([new Error("other"), error]),
+    "one of several": (error) => new AggregateError([new Error("other"), error], "several"),
     "behind one of several": (error) => new AggregateError([new Error("other", { cause: error })]),
     "in a circle": (error) => {
       const circle = new AggregateError([], "circle");
@@ -443,6 +443,28 @@ test("a store that fails leaves a line on the console: at once, then one a minut
   message = "silenced";
   assert.equal(await ask(undefined, new Sessions({ ...connector }, { secret: SECRET, clock, disableWarnings: true })), 503);
   assert.equal(warned.mock.callCount(), 0);
+});
+
+test("a new cause is told though many were seen, and those that differ in an id are one", async (t) => {
+  const warned = t.mock.method(console, "warn", () => {});
+  const { browser, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  let message;
+  const fail = () => Promise.reject(new Error(message));
+  const sessions = new Sessions({ kind: "memory", read: fail, put: fail, delete: fail }, { secret: SECRET, clock });
+  const told = async (text) => {
+    message = text;
+    warned.mock.resetCalls();
+    await browser.visit((session) => session.get("a"), { sessions });
+    return warned.mock.calls.map(({ arguments: [line] }) => line);
+  };
+  clock.advance(3_600_000);
+  for (const letter of "ghijklmnopqrstuvwxyz") await told(`the cause ${letter}`);
+  clock.advance(60_000);
+  assert.deepEqual(await told("a binding that is gone"), ["edge-session: unavailable: a binding that is gone"]);
+  const [first] = await told("internal error; reference = 4f0a9c1e");
+  assert.equal(first, "edge-session: unavailable: internal error; reference = 4f0a9c1e");
+  assert.deepEqual(await told("internal error; reference = b7d233e1"), []);
 });
 
 test("an answer that only the application is to blame for is told the console", async (t) => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Hono } from "hono";
+import { bodyLimit } from "hono/body-limit";
 import { cors } from "hono/cors";
 import { etag } from "hono/etag";
 import { HTTPException } from "hono/http-exception";
@@ -305,5 +306,230 @@ test("etag inside of the session keeps its cookies at a 304, outside it takes th
     const again = await visit("/?n=2", { headers: { "if-none-match": page.headers.get("etag") } });
     assert.equal(again.status, 304);
     assert.equal(again.headers.getSetCookie().length, cookies, order.join());
+  }
+});
+
+test("after an error that was thrown nothing is saved, whatever is answered", async (t) => {
+  t.mock.method(console, "error", () => {});
+  const redirect = () => new HTTPException(302, { res: new Response(null, { status: 302, headers: { location: "/in" } }) });
+  const throwing = (make) => () => {
+    throw make();
+  };
+  const sorry = (_error, c) => c.text("sorry", 200);
+  const table = [
+    // What is thrown, what answers it, the status, and the owner afterwards.
+    [throwing(() => new HTTPException(403)), undefined, 403, null],
+    [throwing(() => new HTTPException(500)), undefined, 500, null],
+    [throwing(() => new Error("boom")), undefined, 500, null],
+    [throwing(() => new Error("boom")), sorry, 200, null],
+    [throwing(() => new HTTPException(404)), sorry, 200, null],
+    [throwing(() => new Error("boom")), (_error, c) => c.redirect("/sorry"), 302, null],
+    [(session) => session.require("nothing"), undefined, 404, null],
+    [(session) => session.require("nothing"), sorry, 200, null],
+    [(session) => session.verifyCsrf("forged"), undefined, 422, null],
+    [(session) => session.requireRecentAuth(-1), (_error, c) => c.redirect("/login"), 302, null],
+    [throwing(redirect), undefined, 302, "ada"],
+    [throwing(redirect), (_error, c) => c.text("no", 403), 403, null],
+    [throwing(() => new Response("no", { status: 403 })), undefined, 403, null],
+    [throwing(() => new Response(null, { status: 303, headers: { location: "/in" } })), undefined, 303, "ada"],
+    [(_session, c) => c.text("forbidden", 403), undefined, 403, "ada"],
+    [(_session, c) => c.text("sorry", 500), undefined, 500, null],
+  ];
+  for (const twice of [false, true]) {
+    for (const [at, [fail, onError, status, owner]] of table.entries()) {
+      const { visit, browser } = start((app, sessions) => {
+        app.use(sessionMiddleware({ sessions }));
+        if (twice) app.use(sessionMiddleware({ sessions }));
+        app.get("/", async (c) => {
+          const session = c.get("session");
+          await session.set("saved", 1).save();
+          session.bind("ada");
+          return fail(session, c) ?? c.text("");
+        });
+        if (onError) app.onError(onError);
+      });
+      const response = await visit("/");
+      const session = await browser.load();
+      assert.deepEqual([response.status, session.owner], [status, owner], `row ${at}, twice: ${twice}`);
+      assert.equal(session.get("saved"), 1, "what was saved before is there, and its cookies were sent");
+      assert.equal(response.headers.get("cache-control"), "no-store");
+    }
+  }
+});
+
+test("an error of a mounted app, which is an answer to the outer one, drops changes too", async () => {
+  const { visit, browser } = start((app, sessions) => {
+    const old = new Hono();
+    old.use(sessionMiddleware({ sessions }));
+    old.get("/old", (c) => {
+      c.get("session").bind("mallory");
+      throw new HTTPException(403);
+    });
+    app.use(sessionMiddleware({ sessions }));
+    app.mount("/old", old.fetch, { replaceRequest: (request) => request });
+  });
+  assert.equal((await visit("/old")).status, 403);
+  assert.equal((await browser.load()).owner, null);
+});
+
+test("the answer to an error keeps nothing of how long the page may be kept", async () => {
+  let isDown = false;
+  const it = world();
+  const put = (...args) => (isDown ? Promise.reject(new Error("down, and private")) : it.memory.put(...args));
+  const sessions = new Sessions(
+    { kind: "memory", read: (...args) => it.memory.read(...args), put, delete: put },
+    { secret: SECRET, clock: it.clock, disableWarnings: true, allowPrivateCache: true },
+  );
+  const app = new Hono();
+  app.use(cors({ origin: ORIGIN }));
+  app.use(sessionMiddleware({ sessions }));
+  const OF_PAGE = ["expires", "age", "pragma", "surrogate-control", "refresh"];
+  app.get("/", (c) => {
+    const session = c.get("session");
+    session.get("a");
+    if (c.req.query("a")) session.set("a", c.req.query("a"));
+    c.header("cache-control", "private, max-age=600");
+    for (const name of OF_PAGE) c.header(name, "60");
+    c.header("cdn-cache-control", "max-age=60");
+    if (c.req.query("fails")) session.require("nothing");
+    return c.text("page");
+  });
+  const ask = async (query) => {
+    const response = await app.fetch(new Request(`https://example.com/?${query}`, it.browser.request()));
+    it.browser.keep(response);
+    return [response.status, response.headers.get("cache-control"), response.headers];
+  };
+  assert.deepEqual((await ask("a=1")).slice(0, 2), [200, "no-store"]);
+  assert.deepEqual((await ask("")).slice(0, 2), [200, "private, max-age=600"]);
+  assert.deepEqual((await ask("fails=1")).slice(0, 2), [404, "no-store"]);
+  isDown = true;
+  const [status, cacheControl, headers] = await ask("a=2");
+  assert.deepEqual([status, cacheControl], [503, "no-store"]);
+  assert.deepEqual(OF_PAGE.filter((name) => headers.has(name)), []);
+  assert.equal(headers.get("cdn-cache-control"), "no-store");
+});
+
+test("a handler that answers nothing is an error, and nothing is saved", async (t) => {
+  t.mock.method(console, "error", () => {});
+  const { visit, browser } = start((app, sessions) => {
+    app.use(sessionMiddleware({ sessions }));
+    app.get("/", (c) => void c.get("session").bind("ada"));
+  });
+  const response = await visit("/");
+  assert.deepEqual([response.status, response.headers.getSetCookie()], [500, []]);
+  assert.equal((await browser.load()).owner, null);
+});
+
+test("onError is called once for an error, and its own page stays", async (t) => {
+  t.mock.method(console, "error", () => {});
+  const cases = {
+    "a page": [(c) => c.html("<h1>our page</h1>", 500), 500, /our page/],
+    "a text": [(c) => c.text("our text", 500), 500, /our text/],
+    "Hono's own": [undefined, 404, /missing_key/],
+  };
+  for (const [name, [answer, status, body]] of Object.entries(cases)) {
+    const seen = [];
+    const { visit } = start((app, sessions) => {
+      app.use(cors({ origin: ORIGIN }));
+      app.use(sessionMiddleware({ sessions }));
+      app.get("/", (c) => {
+        try {
+          c.get("session").require("nothing");
+        } catch (cause) {
+          throw new Error("wrapped", { cause });
+        }
+      });
+      if (answer) {
+        app.onError((error, c) => {
+          seen.push(error.message);
+          return answer(c);
+        });
+      }
+    });
+    const response = await visit("/");
+    assert.equal(response.status, status, name);
+    assert.match(await response.text(), body);
+    assert.equal(response.headers.get("access-control-allow-origin"), ORIGIN);
+    assert.deepEqual(seen, answer ? ["wrapped"] : []);
+  }
+});
+
+test("cookies stay on an error page that is made of the error's answer, without a handler too", async () => {
+  const { visit, browser } = start((app, sessions) => {
+    app.use(sessionMiddleware({ sessions }));
+    app.notFound(async (c) => {
+      const session = c.get("session");
+      await session.destroy();
+      session.set("a", 2);
+    });
+    app.onError((error, c) => {
+      const answer = error.getResponse();
+      return c.newResponse(answer.body, answer);
+    });
+  });
+  await browser.ask((session) => session.set("a", 1));
+  const response = await visit("/nothing");
+  assert.deepEqual([response.status, (await response.json()).code], [409, "destroyed"]);
+  assert.equal(browser.cookie, null);
+});
+
+test("sessions may be a promise; what only looks like them is refused with words", async (t) => {
+  const logged = t.mock.method(console, "error", () => {});
+  const answer = async (options) => {
+    const { visit } = start((app, sessions) => {
+      app.use(sessionMiddleware(options(sessions)));
+      app.get("/", (c) => c.text("page"));
+    });
+    return visit("/");
+  };
+  assert.equal(await (await answer((sessions) => ({ sessions: async () => sessions }))).text(), "page");
+  for (const [name, like] of [["a proxy", (it) => new Proxy(it, {})], ["nothing", () => {}], ["a mock", () => ({ handle() {} })]]) {
+    const response = await answer((sessions) => ({ sessions: () => like(sessions) }));
+    const { code, detail } = await response.json();
+    assert.deepEqual([response.status, code], [500, "config"], name);
+    assert.match(detail, /the function that is given as sessions gave no Sessions\. What stands for a Sessions/);
+    if (name !== "nothing") {
+      const refused = () => sessionMiddleware({ sessions: like(world().sessions) });
+      assert.throws(refused, { code: "config", message: /neither a Sessions nor a function/ });
+    }
+  }
+  assert.ok(logged.mock.callCount() > 0);
+});
+
+test("a thrown Response of another realm is an answer", async () => {
+  const { visit, browser } = start((app, sessions) => {
+    app.use(cors({ origin: ORIGIN }));
+    app.use(sessionMiddleware({ sessions }));
+    app.get("/:status", (c) => {
+      c.get("session").bind("ada");
+      const { status, headers, body } = new Response("like", { status: Number(c.req.param("status")) });
+      throw { status, headers, body };
+    });
+  });
+  const denied = await visit("/403");
+  assert.deepEqual([denied.status, await denied.text(), (await browser.load()).owner], [403, "like", null]);
+  const page = await visit("/200");
+  assert.deepEqual([page.status, await page.text(), (await browser.load()).owner], [200, "like", "ada"]);
+  assert.equal(page.headers.get("access-control-allow-origin"), ORIGIN);
+});
+
+test("after bodyLimit, which replaces the request, what is mounted has the same session", async () => {
+  const { visit } = start((app, sessions) => {
+    const old = new Hono();
+    old.use(sessionMiddleware({ sessions }));
+    old.post("/old", (c) => c.text(String(c.get("session") === outer)));
+    let outer;
+    app.use(bodyLimit({ maxSize: 1000 }));
+    app.use(sessionMiddleware({ sessions }));
+    app.use(async (c, next) => {
+      outer = c.get("session");
+      await next();
+    });
+    app.mount("/old", old.fetch, { replaceRequest: (request) => request });
+    app.post("/handle", (c) => sessions.handle(c.req.raw, null, (it) => new Response(String(it === outer))));
+  });
+  for (const path of ["/old", "/handle"]) {
+    const body = new Blob(["x"]).stream();
+    assert.equal(await (await visit(path, { method: "POST", body, duplex: "half" })).text(), "true", path);
   }
 });

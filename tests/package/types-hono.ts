@@ -1,6 +1,6 @@
 // What must compile and what must not, with Hono: checked by `tsc --strict --noEmit`, never run.
 
-import { SessionError, type SessionStore } from "edge-session";
+import { SessionError, Sessions, type SessionStore } from "edge-session";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
 import { Hono, type Context } from "hono";
 
@@ -42,6 +42,7 @@ plain.get("/", (c) => {
   return c.text(`${text}${popped}${keys}${owner}`);
 });
 const inHelper = (c: Context) => c.get("session").get("a");
+plain.use(sessionMiddleware({ sessions: async () => Sessions.fromEnv({}) }));
 plain.get("/helper", (c) => c.text(inHelper(c)));
 
 const any = new Hono<{ Variables: SessionVariables }>();
@@ -78,6 +79,12 @@ shop.get("/", async (c) => {
   c.var.session.get("note", "") satisfies number;
   // @ts-expect-error a part of another type
   c.var.session.data.views = "1";
+  // @ts-expect-error a misspelt key in data
+  c.var.session.data.vews = 1;
+  // @ts-expect-error a misspelt key in data that is replaced
+  c.var.session.data = { vews: 1 };
+  // @ts-expect-error a misspelt key of what is written out
+  void c.var.session.toJSON().vews;
   // @ts-expect-error what set gives is of the same shape
   c.var.session.set("views", 1).set("views", "1");
   // @ts-expect-error a misspelt key

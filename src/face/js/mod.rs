@@ -105,10 +105,10 @@ fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
         Naming::Variables => Settings::from_vars(pairs),
         _ => Settings::from_options(pairs),
     }?;
-    if let Some(warning) = settings.warning(naming) {
-        if !WARNED.replace(true) {
-            JsRuntime.warn(&format!("edge-session: {warning}"));
-        }
+    if let Some(warning) = settings.warning(naming)
+        && !WARNED.replace(true)
+    {
+        JsRuntime.warn(&format!("edge-session: {warning}"));
     }
     let number = input.number("isolate") as u32;
     let isolate = match KEPT.with_borrow_mut(|kept| kept.take(number)) {

@@ -364,6 +364,8 @@ pub(super) fn settings(out: &mut Object, settings: &Settings) {
     out.flag("serverTiming", settings.server_timing());
     out.flag("events", settings.events());
     out.flag("allowPrivateCache", settings.allow_private_cache());
+    out.text("cookieName", settings.cookie_name());
+    out.text("keyPrefix", settings.key_prefix());
     let mut uncached = Object::new();
     for (name, value) in CommitHeaders::of_session().cache_control(None) {
         uncached.text(name, value);
