@@ -62,7 +62,7 @@
 //!    [`ErrorCode`]: whatever fails.
 //! 4. [`Settings`], with [`SameSite`] and [`Storage`], and the [`SecretRing`].
 //! 5. [`Sessions::list`], [`revoke`](Sessions::revoke) and [`revoke_all`](Sessions::revoke_all):
-//!    the sessions of one user, each an [`OwnedSession`].
+//!    the sessions of one user, each an [`OwnedSession`] with its [`SessionKey`].
 //! 6. [`RequestHead`] and [`CommitHeaders`]: what a session reads of a request and wants on its
 //!    answer, for frameworks without an adapter here. `http` is the one for axum.
 //! 7. [`EventSink`] and [`Stats`]: what happens to sessions, and what it costs.
@@ -131,7 +131,7 @@ pub use port::runtime;
 pub use face::console::ConsoleEvents;
 pub use face::headers::CommitHeaders;
 pub use face::sessions::Sessions;
-pub use face::store::SessionStore;
+pub use face::store::{Keep, SessionStore};
 pub use flow::isolate::Isolate;
 pub use flow::owner::OwnedSession;
 pub use flow::stats::Stats;
@@ -140,7 +140,7 @@ pub use port::events::{Event, EventKind, EventSink};
 pub use port::request::{CookieHeader, RequestHead};
 pub use protocol::cookie::SameSite;
 pub use protocol::expiry::Expiry;
-pub use protocol::keys::SecretRing;
+pub use protocol::keys::{SecretRing, SessionKey};
 pub use protocol::outcome::Outcome;
 pub use protocol::settings::{Settings, Storage};
 

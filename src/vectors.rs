@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::protocol::data::Slot;
 use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::form::Form;
-use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey, Token, TokenKeys};
+use crate::protocol::keys::{Id, KeyParts, Names, Purpose, Ring, SecretRing, Token, TokenKeys};
 use crate::protocol::record::{Bound, Device, Envelope};
 use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
@@ -65,17 +65,17 @@ impl Sample {
         }
     }
 
-    fn first(&self) -> SessionKey {
+    fn first(&self) -> KeyParts {
         let lineage = self.keys[0].derived;
-        SessionKey {
+        KeyParts {
             owner: None,
             lineage,
             derived: lineage,
         }
     }
 
-    fn rotated(&self) -> SessionKey {
-        SessionKey {
+    fn rotated(&self) -> KeyParts {
+        KeyParts {
             owner: Some(self.owner),
             lineage: self.keys[0].derived,
             derived: self.keys[1].derived,

@@ -479,7 +479,7 @@ fn measured() -> BTreeMap<&'static str, Counts> {
         request(&w, &mut w.visitor(), |session| session.cycle_key().unwrap()),
     );
 
-    let login = |session: &mut edge_session::SessionStore| session.bind("eve", true).unwrap();
+    let login = |session: &mut edge_session::SessionStore| session.bind("eve").unwrap();
     row(
         "login, no session before",
         request(&w, &mut Jar::new(), login),
@@ -531,22 +531,22 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     w.store.take_log();
     assert_eq!(run(far.sessions.list("zoe")).unwrap().len(), 2);
     row("`list` of an owner's 2 sessions", counts(&w));
-    let key = w.session_key(&one).text();
+    let key = w.session_key(&one).key();
     w.store.take_log();
     run(far.sessions.revoke("zoe", &key)).unwrap();
     row("`revoke` of one", counts(&w));
     w.store.take_log();
-    let key = w.session_key(&two).text();
+    let key = w.session_key(&two).key();
     w.store.take_log();
     let mut session = far.load(Head::default());
-    assert!(run(session.exists(Some(&key))).unwrap());
+    assert!(run(session.exists_key(&key)).unwrap());
     row("`exists` by session key, owned", counts(&w));
     let w = world();
     for _ in 0..2 {
         w.member("zoe");
     }
     w.store.take_log();
-    run(w.elsewhere().sessions.revoke_all("zoe", None)).unwrap();
+    run(w.elsewhere().sessions.revoke_all("zoe")).unwrap();
     row("`revoke_all` of an owner's 2 sessions", counts(&w));
     rows
 }

@@ -97,7 +97,7 @@ fn a_store_that_fails_leaves_a_line_on_the_console_and_then_one_a_minute() {
         world
             .store
             .fail(Kind::Read, 3, ConnectorErrorKind::Unavailable);
-        let mut session = world.open(&jar);
+        let session = world.open(&jar);
         assert!(session.get::<i32>("a").is_err());
     };
     fail();

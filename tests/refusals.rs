@@ -30,7 +30,9 @@ use common::*;
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
-use edge_session::{Expiry, SecretRing, SessionError, SessionStore, Sessions, Settings};
+use edge_session::{
+    Expiry, Keep, SecretRing, SessionError, SessionKey, SessionStore, Sessions, Settings,
+};
 use futures_util::future::LocalBoxFuture;
 
 /// The test's store, whose puts can be left without an answer.
@@ -79,14 +81,14 @@ struct Stage {
     hangs: Rc<Cell<bool>>,
     jar: Jar,
     /// The session key of another browser's session.
-    another: String,
+    another: SessionKey,
 }
 
 impl Stage {
     fn new(settings: Settings) -> Self {
         let (world, hangs) = (World::with(settings), Rc::default());
         let mut stage = Self {
-            another: world.session_key(&world.visitor()).text(),
+            another: world.session_key(&world.visitor()).key(),
             world,
             hangs,
             jar: Jar::new(),
@@ -124,7 +126,7 @@ impl Stage {
     fn member() -> Self {
         let mut stage = Self::new(Settings::default());
         stage.visit(|session| {
-            session.bind("ada", false).unwrap();
+            session.bind_with("ada", Keep::Nothing).unwrap();
             fill(session);
         });
         stage.elsewhere();
@@ -284,13 +286,13 @@ const STATES: &[(&str, Setup)] = &[
     }),
     ("cycled", || loaded(|_, it| it.cycle_key().unwrap())),
     ("cycled, new", || new(|_, it| it.cycle_key().unwrap())),
-    ("bound", || loaded(|_, it| it.bind("ada", true).unwrap())),
+    ("bound", || loaded(|_, it| it.bind("ada").unwrap())),
     ("bound, nothing kept", || {
-        loaded(|_, it| it.bind("ada", false).unwrap())
+        loaded(|_, it| it.bind_with("ada", Keep::Nothing).unwrap())
     }),
-    ("bound, new", || new(|_, it| it.bind("ada", true).unwrap())),
+    ("bound, new", || new(|_, it| it.bind("ada").unwrap())),
     ("bound over another owner", || {
-        with(Stage::member(), |_, it| it.bind("bob", true).unwrap())
+        with(Stage::member(), |_, it| it.bind("bob").unwrap())
     }),
     ("destroyed", || loaded(|_, it| destroy(it).unwrap())),
     ("destroyed, new", || new(|_, it| destroy(it).unwrap())),
@@ -309,19 +311,17 @@ const STATES: &[(&str, Setup)] = &[
     ("destroyed, then bound", || {
         loaded(|_, it| {
             destroy(it).unwrap();
-            it.bind("ada", true).unwrap();
+            it.bind("ada").unwrap();
         })
     }),
-    ("flushed", || {
-        loaded(|_, it| run(it.flush::<&str>([])).unwrap())
-    }),
+    ("flushed", || loaded(|_, it| run(it.flush()).unwrap())),
     ("flushed, one kept", || {
-        loaded(|_, it| run(it.flush(["a"])).unwrap())
+        loaded(|_, it| run(it.flush_keeping(["a"])).unwrap())
     }),
     ("flushed, marker not stored", || {
         loaded(|stage, it| {
             stage.no_quota(Kind::Put);
-            run(it.flush(["a"])).unwrap_err();
+            run(it.flush_keeping(["a"])).unwrap_err();
         })
     }),
     ("loaded again after a change", || {
@@ -571,7 +571,12 @@ const METHODS: &[(&str, Method)] = &[
     ("outcome", |_, it| {
         value(it.outcome().map(|found| found.as_str()))
     }),
-    ("session_key", |_, it| value(it.session_key().map(some))),
+    ("session_key", |_, it| {
+        value(
+            it.session_key()
+                .map(|key| some(key.map(|key| key.to_string()))),
+        )
+    }),
     ("is_new", |_, it| value(it.is_new())),
     ("accessed", |_, it| Ok(it.accessed().to_string())),
     ("version", |_, it| value(it.version())),
@@ -616,9 +621,9 @@ const METHODS: &[(&str, Method)] = &[
     }),
     ("create", |_, it| ok(it.create())),
     ("cycle_key", |_, it| ok(it.cycle_key())),
-    ("bind", |_, it| ok(it.bind("cleo", false))),
-    ("bind, keep", |_, it| ok(it.bind("cleo", true))),
-    ("bind of no user id", |_, it| ok(it.bind("", true))),
+    ("bind", |_, it| ok(it.bind_with("cleo", Keep::Nothing))),
+    ("bind, keep", |_, it| ok(it.bind("cleo"))),
+    ("bind of no user id", |_, it| ok(it.bind(""))),
     // Steps.
     ("load", |_, it| value(run(it.load()).map(|it| it.as_str()))),
     ("load_fresh", |_, it| {
@@ -626,23 +631,23 @@ const METHODS: &[(&str, Method)] = &[
     }),
     ("save", |_, it| ok(save(it))),
     ("destroy", |_, it| ok(destroy(it))),
-    ("flush", |_, it| ok(run(it.flush::<&str>([])))),
-    ("flush, keep", |_, it| ok(run(it.flush(["a"])))),
-    ("exists", |_, it| value(run(it.exists(None)))),
+    ("flush", |_, it| ok(run(it.flush()))),
+    ("flush, keep", |_, it| ok(run(it.flush_keeping(["a"])))),
+    ("exists", |_, it| value(run(it.exists()))),
     ("exists of another", |stage, it| {
-        value(run(it.exists(Some(&stage.another))))
+        value(run(it.exists_key(&stage.another)))
     }),
     ("exists of what is no key", |_, it| {
-        value(run(it.exists(Some("odd"))))
+        value(run(it.exists_key(&common::forged_key())))
     }),
-    ("delete", |_, it| ok(run(it.delete(None)))),
+    ("delete", |_, it| ok(run(it.delete()))),
     ("delete of another", |stage, it| {
-        ok(run(it.delete(Some(&stage.another))))
+        ok(run(it.delete_key(&stage.another)))
     }),
     ("delete of itself by key", |_, it| {
         let key = it.session_key().ok().flatten();
-        let key = key.unwrap_or("odd".to_owned());
-        ok(run(it.delete(Some(&key))))
+        let key = key.unwrap_or_else(common::forged_key);
+        ok(run(it.delete_key(&key)))
     }),
 ];
 

@@ -64,14 +64,14 @@ looks! {
     load_fresh => |session| run(session.load_fresh());
     create => |session| session.create();
     cycle_key => |session| session.cycle_key();
-    bind => |session| session.bind("ada", true);
-    exists => |session| run(session.exists(None));
+    bind => |session| session.bind("ada");
+    exists => |session| run(session.exists());
     csrf_token => |session| session.csrf_token();
     verify_csrf => |session| session.verify_csrf("x");
     save => |session| run(session.save());
     destroy => |session| run(session.destroy());
-    flush => |session| run(session.flush::<&str>([]));
-    delete => |session| run(session.delete(None));
+    flush => |session| run(session.flush());
+    delete => |session| run(session.delete());
 }
 
 /// Calls that say nothing of the session that came, and why.

@@ -8,7 +8,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::*;
-use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
+use edge_session::{ErrorCode, Keep, Outcome, SessionStore, Settings};
 use proptest::prelude::*;
 
 /// Pairs that an attacker can write: any name, ours among them, and any value but one of ours.
@@ -123,13 +123,13 @@ const STEPS: [fn(&mut SessionStore); 13] = [
     |session| drop(session.remove("a")),
     |session| drop(session.create()),
     |session| drop(session.cycle_key()),
-    |session| drop(session.bind("ada", true)),
-    |session| drop(session.bind("grace", false)),
+    |session| drop(session.bind("ada")),
+    |session| drop(session.bind_with("grace", Keep::Nothing)),
     |session| drop(session.set_expiry(0)),
     |session| drop(session.set_expiry(60)),
     |session| drop(save(session)),
     |session| drop(destroy(session)),
-    |session| drop(run(session.flush(["a"]))),
+    |session| drop(run(session.flush_keeping(["a"]))),
     |session| drop(session.csrf_token()),
 ];
 

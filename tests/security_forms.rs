@@ -12,7 +12,7 @@ mod common;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{ErrorCode, Outcome, SameSite, SessionStore, Settings};
+use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
 
 const REFUSED: Option<ErrorCode> = Some(ErrorCode::InvalidValue);
 
@@ -263,7 +263,8 @@ fn a_form_is_shown_and_taken_back_under_every_outcome_and_costs_no_storage() {
 
 #[test]
 fn a_session_that_was_ended_in_this_request_shows_the_login_form_too() {
-    let endings: [fn(&mut SessionStore); 2] = [end, |session| run(session.flush(["a"])).unwrap()];
+    let endings: [fn(&mut SessionStore); 2] =
+        [end, |session| run(session.flush_keeping(["a"])).unwrap()];
     for ending in endings {
         let world = World::new();
         let mut jar = world.member("ada");
@@ -344,7 +345,7 @@ fn log_in(world: &World, jar: &mut Jar) -> String {
     let token = world.visit(jar, |session| session.csrf_token().unwrap());
     world.visit(jar, |session| {
         session.verify_csrf(&token).unwrap();
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         assert!(session.verify_csrf(&token).is_err(), "it is ada's now");
     });
     token
@@ -389,7 +390,7 @@ fn a_token_from_before_the_login_of_the_same_request_is_void_too() {
     let mut jar = Jar::new();
     let [before, after, again] = world.visit(&mut jar, |session| {
         let before = session.csrf_token().unwrap();
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         let after = session.csrf_token().unwrap();
         save(session).unwrap();
         [before, after, session.csrf_token().unwrap()]
@@ -407,7 +408,7 @@ fn after_a_login_and_a_logout_in_one_request_a_form_has_a_cookie_of_its_own() {
     let before = world.visit(&mut jar, |session| session.csrf_token().unwrap());
     let cookie = jar.value(FORM).unwrap().to_owned();
     let token = world.visit(&mut jar, |session| {
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         save(session).unwrap();
         assert!(session.verify_csrf(&before).is_err());
         end(session);
@@ -554,7 +555,7 @@ fn of_several_form_cookies_the_first_makes_tokens_and_four_are_good() {
         .with_cookie_domain("example.com");
     let world = world.reconfigured(SECRET, settings);
     let mut session = world.load(Head::cookie("__Secure-id-form=a; __Secure-id-form=b"));
-    session.bind("ada", true).unwrap();
+    session.bind("ada").unwrap();
     let headers = world.commit(&mut session);
     let gone = |field: &&String| field.starts_with("__Secure-id-form=; Max-Age=0");
     assert_eq!(headers.set_cookie().iter().filter(gone).count(), 4);
@@ -603,7 +604,7 @@ fn where_the_browser_may_have_withheld_its_cookies_no_form_cookie_is_set() {
     session.csrf_token().unwrap();
     assert!(world.commit(&mut session).set_cookie().is_empty());
     let mut session = open(&world, None, "POST");
-    session.bind("ada", false).unwrap();
+    session.bind_with("ada", Keep::Nothing).unwrap();
     let token = session.csrf_token().unwrap();
     let mut jar = Jar::new();
     jar.receive(world.now(), world.commit(&mut session).set_cookie());

@@ -13,7 +13,8 @@ use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
 use edge_session::{
-    ErrorCode, Event, EventSink, Isolate, Outcome, SecretRing, SessionError, Sessions, Settings,
+    ErrorCode, Event, EventSink, Isolate, Keep, Outcome, SecretRing, SessionError, SessionKey,
+    Sessions, Settings,
 };
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 
@@ -31,7 +32,7 @@ fn every_session_of_a_user_can_be_ended_at_once() {
     let jars: Vec<Jar> = (0..5).map(|_| world.member("ada")).collect();
     let (other, anonymous) = (world.member("grace"), world.visitor());
     world.advance(3 * SECOND);
-    run(world.sessions.revoke_all("ada", None)).unwrap();
+    run(world.sessions.revoke_all("ada")).unwrap();
     for jar in &jars {
         assert_eq!(outcome(&world, jar), Outcome::Revoked);
     }
@@ -46,7 +47,7 @@ fn a_session_too_new_to_be_listed_is_ended_too() {
     // The listing has not heard of it; the browser carries it.
     let record = world.store.get(&name).unwrap();
     world.store.remove(&name);
-    run(world.sessions.revoke_all("ada", None)).unwrap();
+    run(world.sessions.revoke_all("ada")).unwrap();
     world.store.set(&name, &record);
     assert_eq!(outcome(&world, &jar), Outcome::Revoked);
 }
@@ -55,9 +56,9 @@ fn a_session_too_new_to_be_listed_is_ended_too() {
 fn every_other_session_can_be_ended_and_one_kept() {
     let world = World::new();
     let jars: Vec<Jar> = (0..4).map(|_| world.member("ada")).collect();
-    let kept = world.session_key(&jars[2]).text();
+    let kept = world.session_key(&jars[2]).key();
     world.advance(3 * SECOND);
-    run(world.sessions.revoke_all("ada", Some(&kept))).unwrap();
+    run(world.sessions.revoke_all_except("ada", &kept)).unwrap();
     let alive: Vec<bool> = jars.iter().map(|jar| is_alive(&world, jar)).collect();
     assert_eq!(alive, [false, false, true, false]);
 }
@@ -66,8 +67,10 @@ fn every_other_session_can_be_ended_and_one_kept() {
 fn a_login_after_the_end_of_all_stays_logged_in() {
     let world = World::new();
     let mut jar = world.member("ada");
-    run(world.sessions.revoke_all("ada", None)).unwrap();
-    world.visit(&mut jar, |session| session.bind("ada", false).unwrap());
+    run(world.sessions.revoke_all("ada")).unwrap();
+    world.visit(&mut jar, |session| {
+        session.bind_with("ada", Keep::Nothing).unwrap()
+    });
     assert!(is_alive(&world, &jar));
 }
 
@@ -83,18 +86,19 @@ fn a_session_key_of_parts_of_several_ends_nothing() {
             for owner in [&mallory.owner, &ada.owner] {
                 let (lineage, derived) = (&ada.lineage, &ada.derived);
                 let spliced = format!("{owner}.{lineage}.{derived}.{tag}");
-                if spliced == ada.text() {
+                let spliced: SessionKey = spliced.parse().unwrap();
+                if spliced == ada.key() {
                     continue;
                 }
                 let refused = Some(ErrorCode::NotFound);
                 let sessions = &world.sessions;
                 let revoked = run(sessions.revoke("mallory", &spliced));
                 assert_eq!(code(revoked), refused, "{spliced}");
-                let spared = run(sessions.revoke_all("mallory", Some(&spliced)));
+                let spared = run(sessions.revoke_all_except("mallory", &spliced));
                 assert_eq!(code(spared), refused, "{spliced}");
                 let mut session = world.load(Head::default());
-                assert!(!run(session.exists(Some(&spliced))).unwrap(), "{spliced}");
-                let deleted = run(session.delete(Some(&spliced)));
+                assert!(!run(session.exists_key(&spliced)).unwrap(), "{spliced}");
+                let deleted = run(session.delete_key(&spliced));
                 assert_eq!(code(deleted), refused, "{spliced}");
             }
         }
@@ -107,11 +111,11 @@ fn a_session_key_of_parts_of_several_ends_nothing() {
 fn a_user_ends_one_session_by_its_public_key_and_only_his_own() {
     let world = World::new();
     let (laptop, phone) = (world.member("ada"), world.member("ada"));
-    let key = world.session_key(&phone).text();
+    let key = world.session_key(&phone).key();
     let foreign = run(world.sessions.revoke("grace", &key));
     assert_eq!(code(foreign), Some(ErrorCode::NotFound));
-    for bad in ["", "x", "-.a.b", &key[1..], &format!("{key}x")] {
-        let refused = run(world.sessions.revoke("ada", bad));
+    for bad in ["", "x", "-.a.b", &key.as_str()[1..], &format!("{key}x")] {
+        let refused = bad.parse::<SessionKey>();
         assert_eq!(code(refused), Some(ErrorCode::NotFound), "{bad}");
     }
     assert!(is_alive(&world, &phone));
@@ -140,7 +144,7 @@ fn a_list_shows_one_entry_a_session_and_nothing_that_opens_one() {
     let listed = run(world.sessions.list("ada")).unwrap();
     assert_eq!(listed.len(), 1);
     let entry = &listed[0];
-    assert_eq!(entry.key, world.session_key(&jar).text());
+    assert_eq!(entry.key, world.session_key(&jar).key());
     assert_eq!(entry.user_agent.as_deref(), Some("Browser/1"));
     assert_eq!(entry.place.as_deref(), Some("FR"));
     assert_eq!(
@@ -148,12 +152,13 @@ fn a_list_shows_one_entry_a_session_and_nothing_that_opens_one() {
         (START, START + 2 * SECOND)
     );
     // The public key presented as a cookie, whole or in parts, is nobody's.
-    for part in entry.key.split('.').chain([&*entry.key]) {
+    let key = entry.key.as_str();
+    for part in key.split('.').chain([key]) {
         let mut forger = anonymous.clone();
         forger.put(KEY, part);
         assert_eq!(outcome(&world, &forger), Outcome::Rejected);
     }
-    run(world.sessions.revoke_all("ada", None)).unwrap();
+    run(world.sessions.revoke_all("ada")).unwrap();
     assert_eq!(run(world.sessions.list("ada")).unwrap(), []);
 }
 
@@ -371,7 +376,7 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
 
     let (narrow, sessions) = Narrow::over(&world, 100);
     let called = world.now();
-    let first = run(sessions.revoke_all("ada", Some(&spared.text())));
+    let first = run(sessions.revoke_all_except("ada", &spared.key()));
     assert_eq!(code(first), Some(ErrorCode::Quota));
     let stands = world.store.get(&marker).unwrap();
     assert!(stands.contains(&format!(" o {}", called + 2 * SECOND)));
@@ -388,7 +393,7 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     world.advance(HOUR);
     let after_it = world.elsewhere();
     narrow.next_request();
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     let cursors = narrow.cursors.take();
     assert!(cursors[0].is_some(), "not from the start");
     assert!(cursors.contains(&None), "and what came before, once more");
@@ -412,7 +417,7 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     // A third call finds nothing to do, and begins at the start.
     narrow.next_request();
     world.advance(HOUR);
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     let cursors = narrow.cursors.take();
     assert_eq!(cursors.iter().position(Option::is_none), Some(0));
     assert_eq!(cursors.iter().filter(|it| it.is_none()).count(), 1);
@@ -429,7 +434,7 @@ fn cut_short_within_a_page() -> (World, Narrow, Sessions) {
     world.advance(HOUR);
     let narrow = Narrow::over(&world, 1_000).0.location();
     let sessions = narrow.isolate(&world);
-    let first = run(sessions.revoke_all("ada", None));
+    let first = run(sessions.revoke_all("ada"));
     assert_eq!(code(first), Some(ErrorCode::Quota));
     (world, narrow, sessions)
 }
@@ -439,7 +444,7 @@ fn a_second_call_at_once_puts_no_marker_again_though_its_location_shows_none() {
     let (world, narrow, sessions) = cut_short_within_a_page();
     let puts = narrow.puts.take();
     narrow.next_request();
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     narrow.puts.borrow_mut().extend(puts);
     assert_eq!(narrow.most_puts_of_a_marker(), 1);
     assert_eq!(lineages(&world, "l.").len(), 600);
@@ -462,7 +467,7 @@ fn another_location_goes_on_within_a_page_though_it_shows_no_marker() {
         }
     }
     narrow.next_request();
-    run(there.isolate(&world).revoke_all("ada", None)).unwrap();
+    run(there.isolate(&world).revoke_all("ada")).unwrap();
     let again = narrow.puts.take();
     let again = again.iter().filter(|name| ended.contains(&name[2..]));
     assert!(again.count() <= 200, "what was ended since the last note");
@@ -478,11 +483,11 @@ fn after_its_end_no_call_goes_on_with_what_is_left_of_another() {
     world.advance(HOUR);
     // The store takes one write of a key in a second, and all of this takes less.
     let (narrow, sessions) = Narrow::over(&world, 1_000);
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     for sessions in [narrow.isolate(&world), sessions] {
         world.advance(MINUTE);
         narrow.next_request();
-        run(sessions.revoke_all("ada", None)).unwrap();
+        run(sessions.revoke_all("ada")).unwrap();
         assert_eq!(narrow.cursors.take(), [None], "one look from the start");
     }
 }
@@ -498,14 +503,14 @@ fn the_key_of_somebody_else_is_never_spared_and_never_ended() {
     world.advance(HOUR);
     let (narrow, sessions) = Narrow::over(&world, 100);
     for victim in &victims {
-        let key = world.session_key(victim).text();
+        let key = world.session_key(victim).key();
         world.store.take_log();
-        let refused = run(sessions.revoke_all("mallory", Some(&key)));
+        let refused = run(sessions.revoke_all_except("mallory", &key));
         assert_eq!(code(refused), Some(ErrorCode::NotFound));
         assert_eq!(world.store.operations(), 0, "nothing is read or written");
     }
     // Nor by what the store keeps of a call that was cut short.
-    let cut_short = run(sessions.revoke_all("mallory", None));
+    let cut_short = run(sessions.revoke_all("mallory"));
     assert_eq!(code(cut_short), Some(ErrorCode::Quota));
     let progress = world.store.names_of("p.")[0].clone();
     let mut text = world.store.get(&progress).unwrap();
@@ -516,7 +521,7 @@ fn the_key_of_somebody_else_is_never_spared_and_never_ended() {
     world.advance(HOUR);
     for _ in 0..2 {
         narrow.next_request();
-        run(sessions.revoke_all("mallory", None)).unwrap();
+        run(sessions.revoke_all("mallory")).unwrap();
         for victim in &victims {
             assert!(is_alive(&world, victim));
         }
@@ -537,7 +542,7 @@ fn a_cursor_that_the_store_no_longer_takes_is_no_dead_end() {
         world
             .store
             .fail(Kind::List, 3, ConnectorErrorKind::Unavailable);
-        let ended = run(world.elsewhere().sessions.revoke_all("ada", None));
+        let ended = run(world.elsewhere().sessions.revoke_all("ada"));
         world.store.mend();
         if ended.is_ok() {
             world.store.remove(&marker);
@@ -557,7 +562,7 @@ fn a_session_of_many_keys_is_ended_by_two_markers() {
     }
     world.advance(HOUR);
     let (narrow, sessions) = Narrow::over(&world, 50);
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     let progress = first.owner_marker().replacen("o.", "p.", 1);
     narrow.puts.borrow_mut().retain(|name| *name != progress);
     let markers = [first.owner_marker(), first.dead_key(), first.dead_lineage()];
@@ -572,9 +577,9 @@ fn a_login_that_follows_an_end_to_all_pays_no_second_round() {
     let jar = world.member("ada");
     let (narrow, sessions) = Narrow::over(&world, 100);
     let mut session = run(sessions.load(jar.head(world.now())));
-    run(sessions.revoke_all("ada", None)).unwrap();
+    run(sessions.revoke_all("ada")).unwrap();
     let left = narrow.left.get();
-    session.bind("ada", true).unwrap();
+    session.bind("ada").unwrap();
     let headers = run(sessions.commit(&mut session, 200)).unwrap();
     assert_eq!(left - narrow.left.get(), 1, "the record's put");
     assert_eq!(sessions.stats().retries, 0);
@@ -600,13 +605,11 @@ fn a_page_is_dealt_with_before_the_next_is_listed() {
             let settings = Settings::default().with_max_per_owner(1_050);
             let limited = w.reconfigured(SECRET, settings);
             let mut session = limited.load(Head::default());
-            session.bind("ada", false).unwrap();
+            session.bind_with("ada", Keep::Nothing).unwrap();
             let _ = limited.commit(&mut session);
             assert_eq!(lineages(w, "l.").len(), 51);
         }),
-        ("revoke_all", |w| {
-            run(w.sessions.revoke_all("ada", None)).unwrap()
-        }),
+        ("revoke_all", |w| run(w.sessions.revoke_all("ada")).unwrap()),
     ];
     for (name, call) in calls {
         world.store.take_log();
@@ -675,8 +678,8 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     let world = World::new();
     let (jar, spared) = (world.member("ada"), world.member("ada"));
     let marker = world.session_key(&jar).owner_marker();
-    let kept = world.session_key(&spared).text();
-    run(world.elsewhere().sessions.revoke_all("grace", None)).unwrap();
+    let kept = world.session_key(&spared).key();
+    run(world.elsewhere().sessions.revoke_all("grace")).unwrap();
     let format = world.store.get(&world.store.names_of("o.")[0]).unwrap();
     let format = format.split(' ').next().unwrap().to_owned();
     // It spares nobody, and it is a minute later.
@@ -688,7 +691,7 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     let ring = SecretRing::parse(SECRET).unwrap();
     let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
     let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime);
-    run(sessions.unwrap().revoke_all("ada", Some(&kept))).unwrap();
+    run(sessions.unwrap().revoke_all_except("ada", &kept)).unwrap();
     assert_eq!(world.store.get(&marker), Some(later));
     assert_eq!(outcome(&world, &jar), Outcome::Revoked);
     assert_eq!(
@@ -704,10 +707,10 @@ fn an_owner_marker_that_lands_late_over_a_later_one_is_put_right() {
     let jar = world.member("ada");
     let marker = world.session_key(&jar).owner_marker();
     world.store.hang(Kind::Put);
-    let first = run(world.sessions.revoke_all("ada", None));
+    let first = run(world.sessions.revoke_all("ada"));
     assert_eq!(code(first), Some(ErrorCode::Unavailable));
     world.advance(SECOND);
-    run(world.sessions.revoke_all("ada", None)).unwrap();
+    run(world.sessions.revoke_all("ada")).unwrap();
     let later = world.store.get(&marker);
     world.store.arrive();
     assert_ne!(world.store.get(&marker), later, "the first lands over it");
@@ -716,7 +719,7 @@ fn an_owner_marker_that_lands_late_over_a_later_one_is_put_right() {
     // A store that holds it is left alone.
     world.store.take_log();
     world.visit(&mut Jar::new(), |session| {
-        session.bind("ada", false).unwrap()
+        session.bind_with("ada", Keep::Nothing).unwrap()
     });
     let puts = world.store.keys_of(Kind::Put);
     assert!(!puts.contains(&marker), "{puts:?}");
@@ -742,7 +745,7 @@ fn ending_sessions_goes_on_when_the_browser_goes_away() {
     let jars: Vec<Jar> = (0..3).map(|_| world.member("ada")).collect();
     let keys = [0, 1, 2].map(|n| world.session_key(&jars[n]));
     let key = &keys[0];
-    is_cut_off(sessions.revoke("ada", &key.text()).boxed_local());
+    is_cut_off(sessions.revoke("ada", &key.key()).boxed_local());
     assert_eq!(outcome(&world, &jars[0]), Outcome::Revoked);
     assert!(world.store.get(&key.dead_key()).is_some());
 
@@ -750,7 +753,7 @@ fn ending_sessions_goes_on_when_the_browser_goes_away() {
     is_cut_off(session.destroy().boxed_local());
     assert!(world.store.get(&keys[1].dead_key()).is_some());
 
-    is_cut_off(sessions.revoke_all("ada", None).boxed_local());
+    is_cut_off(sessions.revoke_all("ada").boxed_local());
     for name in [keys[2].owner_marker(), keys[2].dead_lineage()] {
         assert!(world.store.get(&name).is_some(), "{name}");
     }

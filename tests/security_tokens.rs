@@ -18,8 +18,8 @@ use edge_session::connector::{
 };
 use edge_session::runtime::{PlatformRuntime, Runtime};
 use edge_session::{
-    CookieHeader, ErrorCode, Event, EventSink, Outcome, SecretRing, SessionError, SessionStore,
-    Sessions, Settings,
+    CookieHeader, ErrorCode, Event, EventSink, Keep, Outcome, SecretRing, SessionError,
+    SessionStore, Sessions, Settings,
 };
 use futures_util::future::LocalBoxFuture;
 
@@ -107,7 +107,7 @@ fn a_cookie_of_another_prefix_or_kind_of_store_is_rejected() {
     let mut staging = Jar::new();
     let sessions = made(&ring, "kv", "staging:").with_isolate(&isolate, "kv");
     let mut session = run(sessions.load(staging.head(world.now())));
-    session.bind("admin", false).unwrap();
+    session.bind_with("admin", Keep::Nothing).unwrap();
     let headers = run(sessions.commit(&mut session, 200)).unwrap();
     staging.receive(world.now(), headers.set_cookie());
     let key = session.session_key().unwrap().unwrap();
@@ -219,7 +219,7 @@ fn a_token_carries_nothing_of_time_user_or_what_came_before() {
         world.advance(later);
         let mut jar = Jar::new();
         world.visit(&mut jar, |session| {
-            session.bind(owner, false).unwrap();
+            session.bind_with(owner, Keep::Nothing).unwrap();
             session.set("a", value).unwrap();
         });
         token(&jar)
@@ -269,8 +269,8 @@ fn randomness_that_fails_at_any_draw_makes_no_token_and_no_record() {
         ("set", |session| session.set("b", 2)),
         ("create", SessionStore::create),
         ("cycle", SessionStore::cycle_key),
-        ("bind", |session| session.bind("ada", true)),
-        ("flush", |session| run(session.flush(["a"]))),
+        ("bind", |session| session.bind("ada")),
+        ("flush", |session| run(session.flush_keeping(["a"]))),
         ("csrf", |session| session.csrf_token().map(drop)),
         ("id", |session| session.generate_session_id().map(drop)),
     ];
@@ -406,7 +406,7 @@ fn no_token_is_in_what_is_printed_reported_or_stored() {
 
     let steps: [fn(&mut SessionStore); 6] = [
         |session| session.set("a", 1).unwrap(),
-        |session| session.bind("ada", true).unwrap(),
+        |session| session.bind("ada").unwrap(),
         |session| session.cycle_key().unwrap(),
         |session| drop(session.csrf_token().unwrap()),
         |session| session.set("b", 2).unwrap(),

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
+use edge_session::{ErrorCode, Keep, Outcome, SessionKey, SessionStore, Settings};
 
 // --- destroy -------------------------------------------------------------------------------------
 
@@ -275,7 +275,7 @@ fn a_slow_answer_from_before_the_logout_leaves_the_next_login_alone() {
     let mut slow = world.open(&jar);
     slow.set("b", 2).unwrap();
     world.visit(&mut jar, |session| destroy(session).unwrap());
-    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    world.visit(&mut jar, |session| session.bind("ada").unwrap());
     let login = jar.clone();
     world.advance(2 * SECOND);
     assert_eq!(
@@ -299,7 +299,7 @@ fn flush_ends_the_session_and_goes_on_with_what_is_kept() {
             .update([("lang", "de"), ("cart", "x"), ("theme", "dark")])
             .unwrap();
         session.flash("bye", 1).unwrap();
-        run(session.flush(["theme", "lang", "none"])).unwrap();
+        run(session.flush_keeping(["theme", "lang", "none"])).unwrap();
         assert_eq!(session.owner().unwrap(), None);
         assert_eq!(shown(session), r#"lang="de" theme="dark""#);
         assert_eq!(session.take_flash::<i32>("bye").unwrap(), None);
@@ -319,11 +319,11 @@ fn flush_ends_the_session_and_goes_on_with_what_is_kept() {
 fn flush_keeping_nothing_leaves_no_session_until_one_is_needed() {
     let world = World::new();
     let mut jar = world.visitor();
-    world.visit(&mut jar, |session| run(session.flush([""; 0])).unwrap());
+    world.visit(&mut jar, |session| run(session.flush()).unwrap());
     assert_eq!(jar, Jar::new());
     let mut jar = world.visitor();
     world.visit(&mut jar, |session| {
-        run(session.flush([""; 0])).unwrap();
+        run(session.flush()).unwrap();
         session.set("b", 2).unwrap();
     });
     assert_eq!(shown(&world.open(&jar)), "b=2");
@@ -335,7 +335,7 @@ fn flush_stays_done_when_the_answer_is_a_5xx() {
     let mut jar = world.visitor();
     let old = jar.clone();
     let mut session = world.open(&jar);
-    run(session.flush(["a"])).unwrap();
+    run(session.flush_keeping(["a"])).unwrap();
     let headers = world.try_commit(&mut session, 502).unwrap();
     jar.receive(world.now(), headers.set_cookie());
     assert_eq!(jar, Jar::new());
@@ -348,7 +348,7 @@ fn a_login_after_a_logout_in_one_request() {
     let mut jar = world.member("ada");
     world.visit(&mut jar, |session| {
         destroy(session).unwrap();
-        session.bind("bob", true).unwrap();
+        session.bind("bob").unwrap();
         assert!(session.is_empty().unwrap());
         session.set("b", 2).unwrap();
     });
@@ -365,9 +365,9 @@ fn exists_and_delete_by_key() {
     let jar = world.visitor();
     let key = world.session_key(&jar);
     let mut admin = world.load(Head::default());
-    assert!(run(admin.exists(Some(&key.text()))).unwrap());
-    run(admin.delete(Some(&key.text()))).unwrap();
-    assert!(!run(admin.exists(Some(&key.text()))).unwrap());
+    assert!(run(admin.exists_key(&key.key())).unwrap());
+    run(admin.delete_key(&key.key())).unwrap();
+    assert!(!run(admin.exists_key(&key.key())).unwrap());
     assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Revoked);
     assert_eq!(
         world.elsewhere().open(&jar).outcome().unwrap(),
@@ -375,18 +375,18 @@ fn exists_and_delete_by_key() {
     );
     assert_eq!(world.store.ttl(&key.dead_lineage()), Some(34_560_000));
     // Once more, and of one that never was.
-    run(admin.delete(Some(&key.text()))).unwrap();
+    run(admin.delete_key(&key.key())).unwrap();
     let mut unsaved = world.load(Head::default());
     unsaved.create().unwrap();
     let never = unsaved.session_key().unwrap().unwrap();
-    assert!(!run(admin.exists(Some(&never))).unwrap());
-    run(admin.delete(Some(&never))).unwrap();
+    assert!(!run(admin.exists_key(&never)).unwrap());
+    run(admin.delete_key(&never)).unwrap();
     assert!(
         world.commit(&mut admin).is_empty(),
         "not the administrator's session"
     );
 
-    world.store.take_log();
+    let refused = Some(ErrorCode::NotFound);
     for text in [
         "",
         "a",
@@ -394,15 +394,19 @@ fn exists_and_delete_by_key() {
         "-.a.b.c",
         "../etc",
         &format!("-.{0}.{0}", "A".repeat(22)),
-        &format!("-.{0}.{0}.{0}", "A".repeat(22)),
+        &format!("-.{0}.{0}.{0}.{0}", "A".repeat(22)),
+        &format!(".{0}.{0}.{0}", "A".repeat(22)),
+        &format!("-.{0}.{0}.{0}", "+".repeat(22)),
         &key.text()[1..],
         &key.record()[2..],
         &format!("{} ", key.text()),
     ] {
-        let refused = Some(ErrorCode::NotFound);
-        assert!(!run(admin.exists(Some(text))).unwrap(), "{text}");
-        assert_eq!(code(run(admin.delete(Some(text)))), refused, "{text}");
+        assert_eq!(code(text.parse::<SessionKey>()), refused, "{text}");
     }
+    world.store.take_log();
+    let forged = common::forged_key();
+    assert!(!run(admin.exists_key(&forged)).unwrap());
+    assert_eq!(code(run(admin.delete_key(&forged))), refused);
     assert_eq!(world.store.operations(), 0);
 }
 
@@ -414,10 +418,10 @@ fn exists_of_a_rotated_key_is_false() {
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     let new = world.session_key(&jar);
     let mut admin = world.load(Head::default());
-    assert!(!run(admin.exists(Some(&old.text()))).unwrap());
-    assert!(run(admin.exists(Some(&new.text()))).unwrap());
+    assert!(!run(admin.exists_key(&old.key())).unwrap());
+    assert!(run(admin.exists_key(&new.key())).unwrap());
     // Ending it by its old name ends it whole.
-    run(admin.delete(Some(&old.text()))).unwrap();
+    run(admin.delete_key(&old.key())).unwrap();
     assert_eq!(
         world.elsewhere().open(&jar).outcome().unwrap(),
         Outcome::Revoked
@@ -428,51 +432,51 @@ fn exists_of_a_rotated_key_is_false() {
 fn exists_knows_what_this_isolate_has_ended() {
     let world = World::new();
     let jar = world.member("ada");
-    let key = world.session_key(&jar).text();
-    let other = world.session_key(&world.member("ada")).text();
+    let key = world.session_key(&jar).key();
+    let other = world.session_key(&world.member("ada")).key();
     let mut admin = world.load(Head::default());
     // A location that goes on showing what was there.
     world.store.lag();
-    assert!(run(admin.exists(Some(&key))).unwrap());
-    run(admin.delete(Some(&key))).unwrap();
-    assert!(!run(admin.exists(Some(&key))).unwrap());
-    assert!(run(admin.exists(Some(&other))).unwrap());
-    run(world.sessions.revoke_all("ada", Some(&key))).unwrap();
-    assert!(!run(admin.exists(Some(&other))).unwrap());
+    assert!(run(admin.exists_key(&key)).unwrap());
+    run(admin.delete_key(&key)).unwrap();
+    assert!(!run(admin.exists_key(&key)).unwrap());
+    assert!(run(admin.exists_key(&other)).unwrap());
+    run(world.sessions.revoke_all_except("ada", &key)).unwrap();
+    assert!(!run(admin.exists_key(&other)).unwrap());
 
     // A session that is too new to be listed is ended by the owner's marker alone.
     let world = World::new();
-    let key = world.session_key(&world.member("ada")).text();
+    let key = world.session_key(&world.member("ada")).key();
     let mut admin = world.load(Head::default());
     world.store.lag();
     world
         .store
         .fail(Kind::List, 99, ConnectorErrorKind::Unavailable);
-    let _error = run(world.sessions.revoke_all("ada", None)).unwrap_err();
+    let _error = run(world.sessions.revoke_all("ada")).unwrap_err();
     world.store.mend();
-    assert!(!run(admin.exists(Some(&key))).unwrap());
+    assert!(!run(admin.exists_key(&key)).unwrap());
 }
 
 #[test]
 fn exists_and_delete_of_this_session() {
     let world = World::new();
     let mut session = world.load(Head::default());
-    assert!(!run(session.exists(None)).unwrap());
+    assert!(!run(session.exists()).unwrap());
     session.create().unwrap();
-    assert!(!run(session.exists(None)).unwrap());
+    assert!(!run(session.exists()).unwrap());
     assert_eq!(world.store.operations(), 0);
 
     let mut jar = world.visitor();
-    let own_key = world.session_key(&jar).text();
+    let own_key = world.session_key(&jar).key();
     world.visit(&mut jar, |session| {
-        assert!(run(session.exists(None)).unwrap());
-        run(session.delete(Some(&own_key))).unwrap();
-        assert!(!run(session.exists(None)).unwrap());
+        assert!(run(session.exists()).unwrap());
+        run(session.delete_key(&own_key)).unwrap();
+        assert!(!run(session.exists()).unwrap());
         assert_eq!(code(session.set("a", 1)), Some(ErrorCode::Destroyed));
     });
     assert_eq!(jar, Jar::new());
     let mut jar = world.visitor();
-    world.visit(&mut jar, |session| run(session.delete(None)).unwrap());
+    world.visit(&mut jar, |session| run(session.delete()).unwrap());
     assert_eq!(jar, Jar::new());
 }
 
@@ -480,10 +484,10 @@ fn exists_and_delete_of_this_session() {
 fn delete_by_its_own_key_ends_a_session_that_is_about_to_rotate() {
     let world = World::new();
     let mut jar = world.visitor();
-    let own_key = world.session_key(&jar).text();
+    let own_key = world.session_key(&jar).key();
     let mut session = world.open(&jar);
     session.cycle_key().unwrap();
-    run(session.delete(Some(&own_key))).unwrap();
+    run(session.delete_key(&own_key)).unwrap();
     if let Ok(headers) = world.try_commit(&mut session, 200) {
         jar.receive(world.now(), headers.set_cookie());
     }
@@ -539,9 +543,11 @@ fn an_outage_is_said_by_every_accessor_and_changes_nothing() {
         ("set_modified", |s| code(s.set_modified(true))),
         ("create", |s| code(s.create())),
         ("cycle_key", |s| code(s.cycle_key())),
-        ("bind", |s| code(s.bind("ada", true))),
-        ("bind, keeping nothing", |s| code(s.bind("ada", false))),
-        ("exists", |s| code(run(s.exists(None)))),
+        ("bind", |s| code(s.bind("ada"))),
+        ("bind, keeping nothing", |s| {
+            code(s.bind_with("ada", Keep::Nothing))
+        }),
+        ("exists", |s| code(run(s.exists()))),
         ("load", |s| code(run(s.load()))),
         ("load_fresh", |s| code(run(s.load_fresh()))),
     ];
@@ -568,7 +574,7 @@ fn an_outage_that_ends_within_the_request() {
     world.store.mend();
     assert_eq!(run(session.load_fresh()).unwrap(), Outcome::Loaded);
     assert_eq!(session.get("a").unwrap(), Some(1));
-    session.bind("ada", true).unwrap();
+    session.bind("ada").unwrap();
     jar.receive(world.now(), world.commit(&mut session).set_cookie());
     assert_eq!(world.open(&jar).owner().unwrap(), Some("ada"));
 }
@@ -662,7 +668,7 @@ fn a_logout_during_an_outage_leaves_a_tombstone_that_finishes_it() {
     );
     assert!(error.connector_error().is_some());
     assert_eq!(
-        code(session.bind("ada", false)),
+        code(session.bind_with("ada", Keep::Nothing)),
         Some(ErrorCode::RevocationPending)
     );
     let headers = world.try_commit(&mut session, 503).unwrap();
@@ -681,11 +687,11 @@ fn a_logout_during_an_outage_leaves_a_tombstone_that_finishes_it() {
         assert!(session.is_empty().unwrap());
         session.set("b", 2).unwrap();
         assert_eq!(
-            code(session.bind("ada", true)),
+            code(session.bind("ada")),
             Some(ErrorCode::RevocationPending)
         );
         assert_eq!(
-            code(session.bind("ada", false)),
+            code(session.bind_with("ada", Keep::Nothing)),
             Some(ErrorCode::RevocationPending)
         );
     });
@@ -701,7 +707,7 @@ fn a_logout_during_an_outage_leaves_a_tombstone_that_finishes_it() {
             world.store.keys_of(Kind::Put),
             [key.dead_key(), key.dead_lineage()]
         );
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
     });
     assert_eq!(world.open(&jar).owner().unwrap(), Some("ada"));
     assert_eq!(
@@ -747,7 +753,7 @@ fn a_second_logout_during_the_outage_does_not_lose_the_first() {
     jar.receive(world.now(), world.commit(&mut session).set_cookie());
     assert!(jar.value(KEY).is_some());
     let mut session = world.open(&jar);
-    assert_eq!(code(run(session.flush(["a"]))), pending);
+    assert_eq!(code(run(session.flush_keeping(["a"]))), pending);
     jar.receive(world.now(), world.commit(&mut session).set_cookie());
     assert!(jar.value(KEY).is_some());
 
@@ -845,7 +851,7 @@ fn a_record_that_could_not_be_deleted_is_deleted_by_the_next_request() {
     // Still failing: the tombstone stays.
     world.visit(&mut jar, |session| {
         assert_eq!(
-            code(session.bind("ada", false)),
+            code(session.bind_with("ada", Keep::Nothing)),
             Some(ErrorCode::RevocationPending)
         );
     });
@@ -907,7 +913,7 @@ fn a_login_without_its_data_does_not_replace_a_logout_by_a_rotation() {
     world.store.remove(&world.store.names_of("k.")[0]);
 
     let mut login = world.open(&jar);
-    login.bind("ada", false).unwrap();
+    login.bind_with("ada", Keep::Nothing).unwrap();
     let mut logout = world.open(&jar);
     world.store.outage();
     destroy(&mut logout).unwrap_err();

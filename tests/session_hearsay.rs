@@ -18,13 +18,13 @@ fn exists_is_false_where_only_the_owners_marker_says_so() {
     let jar = world.member("ada");
     let key = world.session_key(&jar);
     let mut admin = world.load(Head::default());
-    assert!(run(admin.exists(Some(&key.text()))).unwrap());
+    assert!(run(admin.exists_key(&key.key())).unwrap());
     world
         .store
         .set(&key.owner_marker(), &ends_all(world.now() - 60_000));
-    assert!(run(admin.exists(Some(&key.text()))).unwrap());
+    assert!(run(admin.exists_key(&key.key())).unwrap());
     world.store.set(&key.owner_marker(), &ends_all(world.now()));
-    assert!(!run(admin.exists(Some(&key.text()))).unwrap());
+    assert!(!run(admin.exists_key(&key.key())).unwrap());
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{ErrorCode, Outcome, SameSite, SessionStore, Settings};
+use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
 
 // --- cookies that we did not write ---------------------------------------------------------------
 
@@ -160,7 +160,7 @@ fn a_record_moved_to_another_key_does_not_open() {
     // Never overwritten under the same key.
     session.set("b", 2).unwrap();
     let _ = world.commit(&mut session);
-    assert_ne!(SessionKey::of(&session), to);
+    assert_ne!(KeyParts::of(&session), to);
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn a_record_of_a_later_release_is_unavailable_and_bind_leaves_it_alone() {
         assert_eq!(code(session.create()), Some(ErrorCode::Unavailable));
     });
     assert_eq!(jar.names(), [KEY]);
-    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    world.visit(&mut jar, |session| session.bind("ada").unwrap());
     assert_eq!(world.open(&jar).owner().unwrap(), Some("ada"));
     assert!(world.store.get(&key.record()).unwrap().starts_with("_w"));
     assert_eq!(world.store.get(&key.dead_key()), None);
@@ -228,7 +228,7 @@ fn cycle_key_puts_the_record_then_the_marker_then_sets_the_cookie() {
     assert!(session.needs_update());
     assert_eq!(world.store.count(Kind::Put), 0);
     let headers = world.commit(&mut session);
-    let after = SessionKey::of(&session);
+    let after = KeyParts::of(&session);
     assert_eq!(
         world.store.keys_of(Kind::Put),
         [after.record(), before.dead_key()]
@@ -367,7 +367,7 @@ fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
     world.store.take_log();
     world.advance(HOUR);
     world.visit(&mut jar, |session| {
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         assert_eq!(session.owner().unwrap(), Some("ada"));
         assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
         session.require_recent_auth(0).unwrap();
@@ -398,7 +398,7 @@ fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
 fn a_login_without_a_session_is_one_put_and_one_read_of_the_owner() {
     let world = World::new();
     let mut jar = Jar::new();
-    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    world.visit(&mut jar, |session| session.bind("ada").unwrap());
     let log = world.store.take_log();
     let key = world.session_key(&jar);
     assert_eq!(
@@ -607,7 +607,7 @@ fn what_a_login_keeps() {
         for keep in [true, false] {
             let (world, mut jar) = prepare(&no_overlay());
             let mut session = world.open(&jar);
-            let bound = session.bind("ada", keep);
+            let bound = session.bind_with("ada", common::keep(keep));
             let refused = match kept {
                 Err(code) if keep || !note.is_empty() => Some(code),
                 _ => None,
@@ -641,7 +641,7 @@ type Meanwhile = fn(&World, &mut Jar);
 fn a_login_keeps_what_it_holds_whatever_became_of_the_session_meanwhile() {
     let cases: [(&str, Meanwhile); 7] = [
         ("a second click on \"log in\"", |w, jar| {
-            w.visit(jar, |s| s.bind("ada", true).unwrap());
+            w.visit(jar, |s| s.bind("ada").unwrap());
         }),
         ("rotated", |w, jar| {
             w.visit(jar, |s| s.cycle_key().unwrap());
@@ -669,7 +669,7 @@ fn a_login_keeps_what_it_holds_whatever_became_of_the_session_meanwhile() {
         let mut jar = world.visitor();
         let key = world.session_key(&jar);
         let mut session = world.open(&jar);
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         session.set("b", 2).unwrap();
         world.advance(2 * SECOND);
         meanwhile(&world.elsewhere(), &mut jar.clone());
@@ -694,7 +694,7 @@ fn a_login_stores_the_logout_that_its_isolate_knows_of_and_the_store_does_not() 
     let mut jar = world.visitor();
     let old = jar.clone();
     let mut login = world.open(&jar);
-    login.bind("ada", true).unwrap();
+    login.bind("ada").unwrap();
     // Another tab logs out, and the store does not take it.
     let mut logout = world.open(&jar);
     world.store.outage();
@@ -714,7 +714,7 @@ fn only_a_store_that_does_not_answer_fails_a_login() {
     let world = World::new();
     let jar = world.visitor();
     let mut session = world.open(&jar);
-    session.bind("ada", true).unwrap();
+    session.bind("ada").unwrap();
     world.advance(2 * SECOND);
     world.store.outage();
     let refused = world.try_commit(&mut session, 200);
@@ -730,7 +730,7 @@ fn a_login_revokes_the_lineage_of_an_owned_session() {
         world.visit(&mut jar, |session| session.cycle_key().unwrap());
         let (old, before) = (jar.clone(), world.session_key(&jar));
         world.store.take_log();
-        world.visit(&mut jar, |session| session.bind(owner, true).unwrap());
+        world.visit(&mut jar, |session| session.bind(owner).unwrap());
         let after = world.session_key(&jar);
         let puts = world.store.keys_of(Kind::Put);
         let markers = [
@@ -755,7 +755,7 @@ fn a_login_over_a_dead_session_leaves_it_as_dead() {
     let key = world.session_key(&jar);
     world.visit(&mut jar, |session| destroy(session).unwrap());
     let marker = world.store.get(&key.dead_key());
-    world.visit(&mut old, |session| session.bind("ada", true).unwrap());
+    world.visit(&mut old, |session| session.bind("ada").unwrap());
     assert_eq!(
         world.store.get(&key.dead_key()),
         marker,
@@ -769,16 +769,16 @@ fn the_last_of_two_logins_in_one_request_counts() {
     let mut jar = world.member("ada");
     let old = jar.clone();
     world.visit(&mut jar, |session| {
-        session.bind("bob", true).unwrap();
+        session.bind("bob").unwrap();
         session.set("of", "bob").unwrap();
-        session.bind("eve", true).unwrap();
+        session.bind("eve").unwrap();
         assert!(session.is_empty().unwrap(), "nothing of bob's is eve's");
     });
     let mut other = Jar::new();
     world.visit(&mut other, |session| {
-        session.bind("bob", true).unwrap();
+        session.bind("bob").unwrap();
         session.set("of", "bob").unwrap();
-        session.bind("eve", true).unwrap();
+        session.bind("eve").unwrap();
         assert!(session.is_empty().unwrap(), "where nobody came before");
     });
     let session = world.open(&jar);
@@ -803,7 +803,7 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
         .set(&key.owner_marker(), &format!("2 o {instant}"));
     let world = world.elsewhere();
     assert_eq!(world.open(&old).outcome().unwrap(), Outcome::Revoked);
-    world.visit(&mut jar, |session| session.bind("ada", true).unwrap());
+    world.visit(&mut jar, |session| session.bind("ada").unwrap());
     for wait in [0, 2 * SECOND, WINDOW + 3 * SECOND] {
         world.clock.set(START + wait);
         let session = world.elsewhere().open(&jar);
@@ -828,9 +828,9 @@ fn a_login_after_revoke_all_in_one_request_stays() {
         let mut jar = world.member("ada");
         let old = jar.clone();
         world.visit(&mut jar, |session| {
-            run(world.sessions.revoke_all("ada", None)).unwrap();
+            run(world.sessions.revoke_all("ada")).unwrap();
             world.clock.advance(wait);
-            session.bind("ada", true).unwrap();
+            session.bind("ada").unwrap();
             session.set("b", 2).unwrap();
         });
         let session = world.elsewhere().open(&jar);
@@ -862,9 +862,9 @@ fn an_owner_has_a_name_of_some_length() {
     let world = World::new();
     let mut session = world.load(Head::default());
     let invalid = Some(ErrorCode::InvalidValue);
-    assert_eq!(code(session.bind("", true)), invalid);
-    assert_eq!(code(session.bind(&"x".repeat(1_025), true)), invalid);
-    session.bind(&"x".repeat(1_024), true).unwrap();
+    assert_eq!(code(session.bind("")), invalid);
+    assert_eq!(code(session.bind(&"x".repeat(1_025))), invalid);
+    session.bind(&"x".repeat(1_024)).unwrap();
     let _ = world.commit(&mut session);
 }
 
@@ -892,7 +892,7 @@ fn a_login_in_which_the_put_fails_sets_no_cookie_and_ends_nothing() {
     let world = World::new();
     let jar = world.member("ada");
     let mut session = world.open(&jar);
-    session.bind("bob", false).unwrap();
+    session.bind_with("bob", Keep::Nothing).unwrap();
     world
         .store
         .fail(Kind::Put, 99, ConnectorErrorKind::Unavailable);
@@ -1044,7 +1044,7 @@ fn where_the_browser_may_withhold_the_cookie_only_a_login_makes_one() {
         let mut session = world.load(head.clone());
         session.set("a", 1).unwrap();
         assert_eq!(session.get("a").unwrap(), Some(1), "for this answer");
-        session.bind("ada", true).unwrap();
+        session.bind("ada").unwrap();
         assert_eq!(
             cookie_names(&world.commit(&mut session)),
             [KEY, FRESH],

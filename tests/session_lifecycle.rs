@@ -7,7 +7,7 @@ mod common;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{CommitHeaders, ErrorCode, Outcome, SessionStore, Settings};
+use edge_session::{CommitHeaders, ErrorCode, Keep, Outcome, SessionStore, Settings};
 
 // --- nothing for nothing -------------------------------------------------------------------------
 
@@ -56,7 +56,7 @@ fn an_unloaded_session_costs_nothing_and_says_so() {
     assert_eq!(code(session.set("a", 2)), Some(ErrorCode::NotLoaded));
     assert_eq!(code(session.cycle_key()), Some(ErrorCode::NotLoaded));
     assert_eq!(code(session.create()), Some(ErrorCode::NotLoaded));
-    assert_eq!(code(session.bind("ada", true)), Some(ErrorCode::NotLoaded));
+    assert_eq!(code(session.bind("ada")), Some(ErrorCode::NotLoaded));
     assert_eq!(code(save(&mut session)), Some(ErrorCode::NotLoaded));
     let nothing_is_known = |session: &SessionStore| {
         assert_eq!(code(session.outcome()), Some(ErrorCode::NotLoaded));
@@ -98,7 +98,7 @@ fn the_first_save_puts_once_reads_nothing_and_sets_two_cookies() {
     assert!(session.needs_update() && session.modified() && session.is_new().unwrap());
     let headers = world.commit(&mut session);
 
-    let key = SessionKey::of(&session);
+    let key = KeyParts::of(&session);
     assert_eq!(world.store.take_log(), [(Kind::Put, key.record())]);
     assert_eq!(key.owner, "-");
     assert_eq!(key.lineage, key.derived);
@@ -204,7 +204,7 @@ fn a_load_is_one_read_of_record_and_marker() {
     let world = World::new();
     let jar = world.visitor();
     let session = world.open(&jar);
-    let key = SessionKey::of(&session);
+    let key = KeyParts::of(&session);
     assert_eq!(
         world.store.take_log(),
         [(Kind::Read, key.record()), (Kind::Read, key.dead_key())]
@@ -220,7 +220,7 @@ fn a_load_of_a_rotated_owned_session_is_one_read_of_four_keys() {
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     world.store.take_log();
     let session = world.open(&jar);
-    let key = SessionKey::of(&session);
+    let key = KeyParts::of(&session);
     assert_eq!(world.store.count(Kind::Read), 1);
     assert_eq!(
         world.store.keys_of(Kind::Read),
@@ -337,7 +337,7 @@ fn modified_says_whether_a_commit_saves() {
         |it, _, _| it.set_expiry(600).unwrap(),
         |it, _, _| it.create().unwrap(),
         |it, _, _| it.cycle_key().unwrap(),
-        |it, _, value| it.bind("ada", value == 0).unwrap(),
+        |it, _, value| it.bind_with("ada", common::keep(value == 0)).unwrap(),
         |it, _, _| assert!(run(it.load_fresh()).is_ok()),
     ];
     let mut random = 1_u32;
@@ -417,7 +417,7 @@ fn an_emptied_session_stays_a_session() {
     let key = world.session_key(&jar);
     world.visit(&mut jar, |session| session.clear().unwrap());
     let session = world.open(&jar);
-    assert_eq!(SessionKey::of(&session), key);
+    assert_eq!(KeyParts::of(&session), key);
     assert!(session.is_empty().unwrap());
 }
 
@@ -488,7 +488,7 @@ fn create_names_the_session_before_anything_is_stored() {
     let key = world.visit(&mut jar, |session| {
         session.create().unwrap();
         assert_eq!(world.store.operations(), 0);
-        SessionKey::of(session)
+        KeyParts::of(session)
     });
     assert_eq!(world.store.take_log(), [(Kind::Put, key.record())]);
     assert_eq!(world.session_key(&jar), key);
@@ -516,7 +516,7 @@ fn without_randomness_nothing_is_made() {
     let mut session = world.load(Head::default());
     assert_eq!(code(session.create()), Some(ErrorCode::NotReady));
     assert_eq!(code(session.cycle_key()), Some(ErrorCode::NotReady));
-    assert_eq!(code(session.bind("ada", true)), Some(ErrorCode::NotReady));
+    assert_eq!(code(session.bind("ada")), Some(ErrorCode::NotReady));
     assert_eq!(
         code(session.generate_session_id()),
         Some(ErrorCode::NotReady)
@@ -572,7 +572,7 @@ fn a_5xx_answer_drops_a_login_and_leaves_the_old_session_alive() {
     let world = World::new();
     let jar = world.member("ada");
     let mut session = world.open(&jar);
-    session.bind("bob", false).unwrap();
+    session.bind_with("bob", Keep::Nothing).unwrap();
     assert!(
         world
             .try_commit(&mut session, 500)
@@ -613,10 +613,10 @@ fn after_the_commit_a_change_is_refused_and_reading_is_not() {
     assert_eq!(code(session.set_modified(true)), refused);
     assert_eq!(code(session.create()), refused);
     assert_eq!(code(session.cycle_key()), refused);
-    assert_eq!(code(session.bind("ada", true)), refused);
+    assert_eq!(code(session.bind("ada")), refused);
     assert_eq!(code(save(&mut session)), refused);
     assert_eq!(code(destroy(&mut session)), refused);
-    assert_eq!(code(run(session.flush(["a"]))), refused);
+    assert_eq!(code(run(session.flush_keeping(["a"]))), refused);
     assert_eq!(code(world.try_commit(&mut session, 200)), refused);
     assert_eq!(shown(&session), "a=1 b=2");
     assert_eq!(world.store.count(Kind::Put), 1);

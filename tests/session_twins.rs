@@ -6,7 +6,7 @@
 mod common;
 
 use common::*;
-use edge_session::{ErrorCode, Outcome, Settings};
+use edge_session::{ErrorCode, Keep, Outcome, Settings};
 
 const PARTITIONED: &str = "Partitioned";
 
@@ -34,7 +34,9 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
         let world = World::with(before.clone());
         let mut jar = world.member("ada");
         let world = world.reconfigured(SECRET, after.clone());
-        world.visit(&mut jar, |session| session.bind("ada", false).unwrap());
+        world.visit(&mut jar, |session| {
+            session.bind_with("ada", Keep::Nothing).unwrap()
+        });
         assert_eq!(keys(&jar, name), 2, "the browser has both");
 
         // What ended with the login does not count.
@@ -50,7 +52,9 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
 
         // The next login takes the twin away, where it is known.
         world.advance(HOUR);
-        world.visit(&mut jar, |session| session.bind("bob", false).unwrap());
+        world.visit(&mut jar, |session| {
+            session.bind_with("bob", Keep::Nothing).unwrap()
+        });
         assert_eq!(keys(&jar, name), if knows_the_twin { 1 } else { 2 });
         let session = world.elsewhere().open(&jar);
         assert_eq!(session.owner().unwrap(), Some("bob"));
@@ -79,11 +83,15 @@ fn a_login_and_a_rotation_after_partitioned_was_switched() {
             assert_eq!(shown(&session), "a=1");
         }
         for jar in [&mut member, &mut visitor] {
-            world.visit(jar, |session| session.bind("bob", false).unwrap());
+            world.visit(jar, |session| {
+                session.bind_with("bob", Keep::Nothing).unwrap()
+            });
             let session = world.elsewhere().open(jar);
             assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
             assert_eq!(session.owner().unwrap(), Some("bob"));
-            world.visit(jar, |session| session.bind("ada", false).unwrap());
+            world.visit(jar, |session| {
+                session.bind_with("ada", Keep::Nothing).unwrap()
+            });
             assert_eq!(keys(jar, KEY), 1, "the browser is whole again");
             let session = world.elsewhere().open(jar);
             assert_eq!(session.owner().unwrap(), Some("ada"));
@@ -96,7 +104,7 @@ fn a_twin_is_removed_before_the_cookie_is_set() {
     let world = World::new();
     let jar = joined(&world.visitor(), &[world.visitor()]);
     let mut session = world.open(&jar);
-    session.bind("ada", false).unwrap();
+    session.bind_with("ada", Keep::Nothing).unwrap();
     let headers = world.commit(&mut session);
     // A browser that does not know `Partitioned` takes both for one cookie: the last one stays.
     let keys: Vec<&String> = headers
@@ -231,7 +239,7 @@ fn in_an_outage_every_session_gets_a_tombstone() {
     world.store.mend();
     world.elsewhere().visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
-        session.bind("bob", false).unwrap();
+        session.bind_with("bob", Keep::Nothing).unwrap();
     });
     for thief in [one, other] {
         assert_eq!(
@@ -259,7 +267,7 @@ fn a_tombstone_beside_a_session_is_finished() {
     world.elsewhere().visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         assert_eq!(
-            code(session.bind("bob", false)),
+            code(session.bind_with("bob", Keep::Nothing)),
             Some(ErrorCode::RevocationPending)
         );
     });
@@ -337,7 +345,9 @@ fn a_header_full_of_sessions_costs_a_bounded_number_of_puts() {
     let browsers: Vec<Jar> = (0..20).map(|_| world.member("ada")).collect();
     let mut jar = joined(&browsers[0], &browsers[1..]);
     world.store.take_log();
-    world.visit(&mut jar, |session| session.bind("ada", false).unwrap());
+    world.visit(&mut jar, |session| {
+        session.bind_with("ada", Keep::Nothing).unwrap()
+    });
     assert!(world.store.count(Kind::Put) <= 17);
 }
 
@@ -353,7 +363,7 @@ fn a_logout_and_a_login_end_what_is_in_a_header_over_its_limits() {
             let mut session = world.load(Head::cookie(header));
             assert_eq!(session.outcome().unwrap(), Outcome::Rejected);
             if logs_in {
-                session.bind("bob", false).unwrap();
+                session.bind_with("bob", Keep::Nothing).unwrap();
             } else {
                 destroy(&mut session).unwrap();
             }

@@ -175,7 +175,7 @@ fn a_put_that_is_tried_again_and_times_out_is_under_way_too() {
 #[test]
 fn a_new_key_whose_first_put_timed_out_keeps_what_the_second_wrote() {
     for begin in [
-        |session: &mut SessionStore| session.bind("ada", true).unwrap(),
+        |session: &mut SessionStore| session.bind("ada").unwrap(),
         |session: &mut SessionStore| session.cycle_key().unwrap(),
     ] {
         // Of two versions made without knowing of each other chance decides which is newer.
@@ -243,7 +243,7 @@ fn writes_that_are_asked_for_together_have_one_deadline() {
         world.store.hang(Kind::Put);
     }
     let began = world.now();
-    let ended = run(world.sessions.revoke_all("ada", None));
+    let ended = run(world.sessions.revoke_all("ada"));
     assert!(ended.is_err());
     assert_eq!(world.now() - began, TIMEOUT, "eight writes, six at a time");
     world.store.answer_again();

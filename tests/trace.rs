@@ -26,8 +26,8 @@ use edge_session::connector::{
 };
 use edge_session::runtime::Runtime;
 use edge_session::{
-    CommitHeaders, Event, EventSink, Expiry, SecretRing, SessionError, SessionStore, Sessions,
-    Settings,
+    CommitHeaders, Event, EventSink, Expiry, SecretRing, SessionError, SessionKey, SessionStore,
+    Sessions, Settings,
 };
 use futures_util::future::LocalBoxFuture;
 use golden::{ALPHABET, decode};
@@ -490,7 +490,7 @@ impl Visit {
     }
 
     fn bind(&mut self, owner: &str, keep: bool) {
-        let result = self.session.bind(owner, keep);
+        let result = self.session.bind_with(owner, common::keep(keep));
         self.said(&format!("bind {owner}, keep {keep}"), result);
     }
 
@@ -510,7 +510,7 @@ impl Visit {
     }
 
     fn flush(&mut self, keep: &[&str]) {
-        let result = run(self.session.flush(keep));
+        let result = run(self.session.flush_keeping(keep));
         self.said(&format!("flush, keep {keep:?}"), result);
     }
 
@@ -549,7 +549,7 @@ impl Visit {
             .session_key()
             .ok()
             .flatten()
-            .map(|key| self.tape.session_key(&key));
+            .map(|key| self.tape.session_key(key.as_str()));
         self.tape.say(format!("  key {key:?} {known}"));
     }
 
@@ -558,28 +558,34 @@ impl Visit {
         let rows = listed.map(|rows| {
             let rows = rows.iter().map(|it| {
                 let (created, written) = (after(it.created), after(it.last_written));
-                format!("{} {created} {written}", self.tape.session_key(&it.key))
+                format!(
+                    "{} {created} {written}",
+                    self.tape.session_key(it.key.as_str())
+                )
             });
             rows.collect::<Vec<_>>()
         });
         self.said(&format!("list {owner}"), rows);
     }
 
-    fn revoke(&mut self, owner: &str, key: &str) {
+    fn revoke(&mut self, owner: &str, key: &SessionKey) {
         let result = run(self.sessions.revoke(owner, key));
         self.said(
-            &format!("revoke of {owner} {}", self.tape.session_key(key)),
+            &format!("revoke of {owner} {}", self.tape.session_key(key.as_str())),
             result,
         );
     }
 
-    fn revoke_all(&mut self, owner: &str, except: Option<&str>) {
-        let result = run(self.sessions.revoke_all(owner, except));
-        let except = except.map(|key| self.tape.session_key(key));
+    fn revoke_all(&mut self, owner: &str, except: Option<&SessionKey>) {
+        let result = match except {
+            Some(key) => run(self.sessions.revoke_all_except(owner, key)),
+            None => run(self.sessions.revoke_all(owner)),
+        };
+        let except = except.map(|key| self.tape.session_key(key.as_str()));
         self.said(&format!("revoke_all of {owner} except {except:?}"), result);
     }
 
-    fn key(&self) -> String {
+    fn key(&self) -> SessionKey {
         self.session.session_key().unwrap().expect("a session key")
     }
 }
@@ -943,18 +949,18 @@ fn exists_and_delete() {
     let mut story = Story::new();
     let mut jar = story.member("ada");
     let mut admin = story.visitor();
-    let key = story.world.session_key(&jar).text();
+    let key = story.world.session_key(&jar).key();
     story.elsewhere();
     story.visit(&mut admin, "an administrator ends a session", |it| {
-        let there = run(it.session.exists(Some(&key)));
+        let there = run(it.session.exists_key(&key));
         it.said("exists", there);
-        let deleted = run(it.session.delete(Some(&key)));
+        let deleted = run(it.session.delete_key(&key));
         it.said("delete", deleted);
-        let there = run(it.session.exists(Some(&key)));
+        let there = run(it.session.exists_key(&key));
         it.said("exists", there);
-        let there = run(it.session.exists(None));
+        let there = run(it.session.exists());
         it.said("exists, this one", there);
-        let odd = run(it.session.delete(Some("odd")));
+        let odd = run(it.session.delete_key(&common::forged_key()));
         it.said("delete of what is no key", odd);
     });
     story.visit(&mut jar, "it is over", Visit::look);
@@ -1296,7 +1302,7 @@ fn owners() {
     let mut laptop = story.member("ada");
     story.wait(SECOND);
     let mut tablet = story.member("ada");
-    let lost = story.world.session_key(&phone).text();
+    let lost = story.world.session_key(&phone).key();
     story.elsewhere();
     story.wait(2 * SECOND);
     story.visit(&mut laptop, "lists, and ends one", |it| {

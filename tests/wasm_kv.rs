@@ -9,7 +9,7 @@ use edge_session::connector::{
     ConnectorErrorKind, KvConnector, PutOptions, ReadOptions, SessionConnector as _,
 };
 use edge_session::runtime::{PlatformRuntime, Runtime as _};
-use edge_session::{CookieHeader, ErrorCode, Outcome, SecretRing, Sessions, Settings};
+use edge_session::{CookieHeader, ErrorCode, Keep, Outcome, SecretRing, Sessions, Settings};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -132,7 +132,7 @@ async fn an_owners_sessions_are_listed_from_kv_without_a_token() {
     let sessions = sessions();
     for _ in 0..2 {
         let mut session = sessions.load(CookieHeader::none()).await;
-        session.bind("ada", false).unwrap();
+        session.bind_with("ada", Keep::Nothing).unwrap();
         let _ = sessions.commit(&mut session, 200).await.unwrap();
     }
     let listed = sessions.list("ada").await.unwrap();
@@ -141,7 +141,7 @@ async fn an_owners_sessions_are_listed_from_kv_without_a_token() {
     assert_eq!(sessions.list("ada").await.unwrap().len(), 1);
     let error = sessions.revoke("eve", &listed[1].key).await.unwrap_err();
     assert_eq!(error.code(), ErrorCode::NotFound);
-    sessions.revoke_all("ada", None).await.unwrap();
+    sessions.revoke_all("ada").await.unwrap();
     assert!(sessions.list("ada").await.unwrap().is_empty());
 }
 

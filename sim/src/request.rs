@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use edge_session::{ErrorCode, Expiry, Outcome, RequestHead, SessionError, SessionStore, Sessions};
+use edge_session::{
+    ErrorCode, Expiry, Keep, Outcome, RequestHead, SessionError, SessionKey, SessionStore, Sessions,
+};
 
 use crate::Ms;
 use crate::history::Sim;
@@ -126,7 +128,7 @@ impl View {
             outcome: session.outcome().unwrap_or(Outcome::New),
             content,
             owner: session.owner().ok().flatten().map(str::to_owned),
-            key: session.session_key().ok().flatten(),
+            key: key_of(session),
         }
     }
 
@@ -238,12 +240,12 @@ async fn act(
 ) -> Result<u16, Stop> {
     for op in &spec.ops {
         // Deleting the session of this request by its key is a logout.
-        let itself = matches!(op, Op::Delete(Some(key)) if session.session_key().ok().flatten().as_ref() == Some(key));
+        let itself = matches!(op, Op::Delete(Some(key)) if key_of(session).as_ref() == Some(key));
         let means = if itself { &Op::Destroy } else { op };
         sim.begins(id, means);
         let result = one(sim, id, sessions, session, spec, op).await;
         let said = result.as_ref().copied().map_err(SessionError::code);
-        sim.did(id, means, said, session.session_key().ok().flatten());
+        sim.did(id, means, said, key_of(session));
         if let Err(error) = result
             && !spec.stubborn
         {
@@ -255,6 +257,12 @@ async fn act(
         Ending::AnswersFailure => Ok(500),
         Ending::Throws => Err(Stop::Own),
     }
+}
+
+/// The text of the key that the session goes by.
+fn key_of(session: &SessionStore) -> Option<String> {
+    let key = session.session_key().ok().flatten()?;
+    Some(key.to_string())
 }
 
 async fn one(
@@ -287,13 +295,17 @@ async fn one(
             Ok(())
         }
         Op::Bind { owner, keep } => {
-            session.bind(OWNERS[*owner], *keep)?;
+            let keep = if *keep { Keep::Data } else { Keep::Nothing };
+            session.bind_with(OWNERS[*owner], keep)?;
             let write = sim.write(id, "d");
             session.set("d", write)
         }
         Op::Flush { keep } => {
-            let keep: &[&str] = if *keep { &["a"] } else { &[] };
-            session.flush(keep).await
+            if *keep {
+                session.flush_keeping(["a"]).await
+            } else {
+                session.flush().await
+            }
         }
         Op::Destroy => session.destroy().await,
         Op::Cycle => session.cycle_key(),
@@ -301,7 +313,7 @@ async fn one(
         Op::Revoke(key) => match (session.owner()?.map(str::to_owned), key) {
             (Some(owner), Some(key)) => {
                 sim.ends(key);
-                sessions.revoke(&owner, key).await?;
+                sessions.revoke(&owner, &key.parse()?).await?;
                 sim.has_ended(id, key);
                 Ok(())
             }
@@ -309,7 +321,7 @@ async fn one(
         },
         Op::Delete(Some(key)) => {
             sim.ends(key);
-            session.delete(Some(key)).await?;
+            session.delete_key(&key.parse()?).await?;
             sim.has_ended(id, key);
             Ok(())
         }
@@ -319,9 +331,13 @@ async fn one(
                 return Ok(());
             };
             let except = session.session_key().ok().flatten().filter(|_| *spare_self);
-            sim.revokes_all(id, &owner, except.as_deref());
-            sessions.revoke_all(&owner, except.as_deref()).await?;
-            sim.revoked_all(id, &owner, except.as_deref());
+            let spared = except.as_ref().map(SessionKey::as_str);
+            sim.revokes_all(id, &owner, spared);
+            match &except {
+                Some(this) => sessions.revoke_all_except(&owner, this).await?,
+                None => sessions.revoke_all(&owner).await?,
+            }
+            sim.revoked_all(id, &owner, spared);
             Ok(())
         }
         Op::List => {

@@ -1463,7 +1463,7 @@ impl Truth {
         let mut shown = Vec::new();
         for entry in listed {
             // The key may be of an answer that was never given: the lineage is known all the same.
-            let line = entry.key.split('.').nth(1).unwrap_or_default();
+            let line = entry.key.as_str().split('.').nth(1).unwrap_or_default();
             let Some(number) = self.by_lineage.get(line).copied() else {
                 continue;
             };

@@ -255,7 +255,7 @@ impl Sessions {
     /// use worker::Context;
     ///
     /// async fn log_out_everywhere(sessions: Sessions, ctx: &Context) -> Result<(), SessionError> {
-    ///     sessions.with_context(ctx).revoke_all("ada", None).await
+    ///     sessions.with_context(ctx).revoke_all("ada").await
     /// }
     /// ```
     #[must_use]

@@ -3,6 +3,7 @@
 use crate::face::sessions::Sessions;
 use crate::flow::owner::OwnedSession;
 use crate::port::error::SessionError;
+use crate::protocol::keys::SessionKey;
 
 impl Sessions {
     /// The live sessions of a user, one entry a lineage, the one written last first.
@@ -14,7 +15,7 @@ impl Sessions {
     /// # edge_session::doc::run(async |sessions| {
     /// # use edge_session::CookieHeader;
     /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
     /// let devices = sessions.list("ada").await?;
     /// assert_eq!(Some(&devices[0].key), session.session_key()?.as_ref());
@@ -35,7 +36,7 @@ impl Sessions {
     /// # edge_session::doc::run(async |sessions| {
     /// # use edge_session::CookieHeader;
     /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
     /// let key = session.session_key()?.unwrap();
     /// assert_eq!(sessions.revoke("bob", &key).await.unwrap_err().code().as_str(), "not_found");
@@ -45,15 +46,15 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `not_found` for a session key that is not this user's, for a text that is none, and for one
-    /// whose parts do not belong together: nothing is read or written then. A storage error.
-    pub async fn revoke(&self, owner: &str, key: &str) -> Result<(), SessionError> {
-        let flow = self.shared().begin_revoke(owner, key)?;
+    /// `not_found` for a session key that is not this user's, and for one whose parts do not belong
+    /// together: nothing is read or written then. A storage error.
+    pub async fn revoke(&self, owner: &str, key: &SessionKey) -> Result<(), SessionError> {
+        let flow = self.shared().begin_revoke(owner, key.as_str())?;
         self.drive(flow).await
     }
 
-    /// Ends every session of a user, but for the lineage of the session key `except`: "log out
-    /// everywhere". Call it after a change of password, then `bind` again to go on.
+    /// Ends every session of a user: "log out everywhere". Call it after a change of password, then
+    /// `bind` again to go on.
     ///
     /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
     /// puts for each that has none yet. Of more sessions than the operations of one invocation
@@ -67,24 +68,48 @@ impl Sessions {
     /// # edge_session::doc::run(async |sessions| {
     /// # use edge_session::CookieHeader;
     /// # let mut session = sessions.load(CookieHeader::none()).await;
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// # let _ = sessions.commit(&mut session, 200).await?;
-    /// // Everywhere else:
-    /// sessions.revoke_all("ada", session.session_key()?.as_deref()).await?;
-    /// assert_eq!(sessions.list("ada").await?.len(), 1);
-    /// // Everywhere:
-    /// sessions.revoke_all("ada", None).await?;
+    /// sessions.revoke_all("ada").await?;
     /// assert!(sessions.list("ada").await?.is_empty());
     /// # Ok(()) });
     /// ```
     ///
     /// # Errors
-    /// `not_found` where `except` is not a session key of this user, or its parts do not belong
+    /// A storage error; what was ended before stays so, and a repeated call goes on from there.
+    pub async fn revoke_all(&self, owner: &str) -> Result<(), SessionError> {
+        let flow = self.shared().begin_revoke_all(owner, None)?;
+        self.drive(flow).await
+    }
+
+    /// As [`revoke_all`](Self::revoke_all), and spares the session of the key `spared` under all
+    /// its keys: "log out everywhere else".
+    ///
+    /// ```
+    /// # edge_session::doc::run(async |sessions| {
+    /// # use edge_session::CookieHeader;
+    /// # let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.bind("ada")?;
+    /// # let _ = sessions.commit(&mut session, 200).await?;
+    /// if let Some(this) = session.session_key()? {
+    ///     sessions.revoke_all_except("ada", &this).await?;
+    /// }
+    /// assert_eq!(sessions.list("ada").await?.len(), 1);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `not_found` where `spared` is not a session key of this user, or its parts do not belong
     /// together: nothing is read or written then, because a session that was to be spared would be
-    /// ended. A storage error; what was ended before stays so, and a repeated call, with the same
-    /// `except` or another, goes on from there.
-    pub async fn revoke_all(&self, owner: &str, except: Option<&str>) -> Result<(), SessionError> {
-        let flow = self.shared().begin_revoke_all(owner, except)?;
+    /// ended. Otherwise as [`revoke_all`](Self::revoke_all); a repeated call may spare another.
+    pub async fn revoke_all_except(
+        &self,
+        owner: &str,
+        spared: &SessionKey,
+    ) -> Result<(), SessionError> {
+        let flow = self
+            .shared()
+            .begin_revoke_all(owner, Some(spared.as_str()))?;
         self.drive(flow).await
     }
 }

@@ -185,7 +185,7 @@ impl Sessions {
     ///     // `platform.wait_until(work)`
     /// #   drop(work);
     /// });
-    /// sessions.revoke_all("ada", None).await?;
+    /// sessions.revoke_all("ada").await?;
     /// # Ok(()) });
     /// ```
     #[must_use]

@@ -7,7 +7,7 @@ use crate::flow::freshness::Freshness;
 use crate::flow::markers::put_markers;
 use crate::flow::shared::Shared;
 use crate::port::error::SessionError;
-use crate::protocol::keys::{Id, SessionKey};
+use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::Tombstone;
 use crate::session::marker_put::{MarkerPut, markers_of};
@@ -73,7 +73,7 @@ impl Shared {
     }
 
     /// The flow that ends the session of `key`.
-    pub(crate) fn begin_delete(self: &Rc<Self>, key: SessionKey) -> Flow<()> {
+    pub(crate) fn begin_delete(self: &Rc<Self>, key: KeyParts) -> Flow<()> {
         Flow::new(self, async move |ctx: Ctx| {
             let markers = MarkerPut::revoked(&key, None, ctx.now());
             let record = ctx

@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use crate::flow::complaints::Complaints;
 use crate::flow::stats::{Stats, Tally};
-use crate::protocol::keys::{Dead, Id, SessionKey, Tag, TokenKeys};
+use crate::protocol::keys::{Dead, Id, KeyParts, Tag, TokenKeys};
 use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 
 pub(crate) use record::{FLIGHT, Remembered};
@@ -69,7 +69,7 @@ struct State {
     /// How many of them there may be before some have to go.
     scopes_most: usize,
     last_scope: ScopeId,
-    sessions: Lru<(ScopeId, SessionKey), Session>,
+    sessions: Lru<(ScopeId, KeyParts), Session>,
     /// Bytes of their records.
     bytes: usize,
     /// Markers that this isolate has put, until an instant.
@@ -229,7 +229,7 @@ impl Memory {
         (*self.scope, key)
     }
 
-    fn change<T>(&self, key: &SessionKey, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
+    fn change<T>(&self, key: &KeyParts, now: i64, act: impl FnOnce(&mut Session) -> T) -> T {
         self.with(|state| state.change(self.of(*key), now, act))
     }
 
@@ -326,7 +326,7 @@ impl State {
 
     fn change<T>(
         &mut self,
-        key: (ScopeId, SessionKey),
+        key: (ScopeId, KeyParts),
         now: i64,
         act: impl FnOnce(&mut Session) -> T,
     ) -> T {
@@ -335,7 +335,7 @@ impl State {
         let done = act(session);
         session.at = now;
         let before = session.bytes;
-        session.bytes = size_of::<SessionKey>() + session.weight();
+        session.bytes = size_of::<KeyParts>() + session.weight();
         self.bytes = self.bytes + session.bytes - before;
         while self.bytes > RECORD_BYTES || self.sessions.slots.len() > RECORDS {
             let left = self.sessions.drop_older_half();
@@ -352,7 +352,7 @@ impl State {
         self.bytes = sessions.map(|slot| slot.value.bytes).sum();
     }
 
-    fn forget(&mut self, key: &(ScopeId, SessionKey)) {
+    fn forget(&mut self, key: &(ScopeId, KeyParts)) {
         if let Some(session) = self.sessions.remove(key) {
             self.bytes -= session.bytes;
         }

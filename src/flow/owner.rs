@@ -17,7 +17,7 @@ use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
-use crate::protocol::keys::{Dead, Id, Secret, SessionKey};
+use crate::protocol::keys::{Dead, Id, KeyParts, Secret, SessionKey};
 use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
 use crate::session::marker_put::MarkerPut;
@@ -39,7 +39,7 @@ const PROGRESS_TTL: u32 = 86_400;
 /// # edge_session::doc::run(async |sessions| {
 /// # use edge_session::CookieHeader;
 /// # let mut session = sessions.load(CookieHeader::none()).await;
-/// session.bind("ada", true)?;
+/// session.bind("ada")?;
 /// # let _ = sessions.commit(&mut session, 200).await?;
 /// for device in sessions.list("ada").await? {
 ///     println!("{} {:?}", device.last_written, device.user_agent);
@@ -50,7 +50,7 @@ const PROGRESS_TTL: u32 = 86_400;
 #[non_exhaustive]
 pub struct OwnedSession {
     /// The session key, for [`Sessions::revoke`](crate::Sessions::revoke).
-    pub key: String,
+    pub key: SessionKey,
     /// When the session began, in milliseconds since 1970-01-01 UTC.
     pub created: i64,
     /// When it was written last, in milliseconds since 1970-01-01 UTC.
@@ -62,7 +62,7 @@ pub struct OwnedSession {
 }
 
 /// `sessions`, the one written last first.
-fn newest_first(sessions: Vec<(SessionKey, Listed)>) -> impl Iterator<Item = (SessionKey, Listed)> {
+fn newest_first(sessions: Vec<(KeyParts, Listed)>) -> impl Iterator<Item = (KeyParts, Listed)> {
     let places = sessions.iter().enumerate();
     let mut order: BinaryHeap<(i64, usize)> = places
         .map(|(place, (_, listed))| (listed.last_written, place))
@@ -85,10 +85,10 @@ impl Shared {
                 .iter()
                 .map(|secret| (secret.owner_tag(&owner), secret))
                 .collect();
-            let public = |key: &SessionKey| {
+            let public = |key: &KeyParts| {
                 let mut secrets = secrets.iter();
                 let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
-                Some(secret.public_key(key))
+                Some(SessionKey::of(secret.public_key(key)))
             };
             Ok(newest_first(living)
                 .filter_map(|(key, listed)| {
@@ -172,7 +172,7 @@ impl Ctx {
     }
 
     /// The records of a page. What does not open was not put by us.
-    fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(SessionKey, Listed)> {
+    fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(KeyParts, Listed)> {
         let records = page.into_iter().filter_map(|listed| {
             let key = self.config().names().session_key(&listed.name)?;
             Some((key, Listed::open(&listed.metadata?, secret, &listed.name)?))
@@ -186,13 +186,13 @@ impl Ctx {
     async fn living(
         &self,
         owner: &str,
-        mut visit: impl FnMut(SessionKey, Listed),
+        mut visit: impl FnMut(KeyParts, Listed),
     ) -> Result<(), SessionError> {
         for secret in self.config().ring().iter() {
             let tag = secret.owner_tag(owner);
             let prefix = self.config().names().records_of(tag);
             let mut cursor: Option<String> = None;
-            let mut newest: Option<(SessionKey, Listed)> = None;
+            let mut newest: Option<(KeyParts, Listed)> = None;
             loop {
                 let page = self.list(&prefix, cursor.as_deref()).await?;
                 let records = self.records_of(page.keys, secret);
@@ -226,8 +226,8 @@ impl Ctx {
     async fn living_of(
         &self,
         tag: Id,
-        mut records: Vec<(SessionKey, Listed)>,
-    ) -> Result<Vec<(SessionKey, Listed)>, SessionError> {
+        mut records: Vec<(KeyParts, Listed)>,
+    ) -> Result<Vec<(KeyParts, Listed)>, SessionError> {
         if records.is_empty() {
             return Ok(records);
         }
@@ -272,7 +272,7 @@ impl Ctx {
     }
 
     /// True where a record of `key` is there and no marker has ended it.
-    pub(crate) async fn exists(&self, key: SessionKey) -> Result<bool, SessionError> {
+    pub(crate) async fn exists(&self, key: KeyParts) -> Result<bool, SessionError> {
         // What this isolate has ended is dead here at once, whatever the store still shows.
         let now = self.now();
         let ended = |dead| self.memory().marker(dead, now).is_some();

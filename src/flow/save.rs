@@ -18,7 +18,7 @@ use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::{Limits, OwnLimits};
-use crate::protocol::keys::SessionKey;
+use crate::protocol::keys::KeyParts;
 use crate::protocol::list_metadata::list_metadata;
 use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
 use crate::protocol::record::{Bound, Device, Envelope};
@@ -287,7 +287,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
 
 /// The put of `envelope` was not answered: for as long as it may arrive, and from then on not be
 /// seen, loads look whether it has replaced a later one.
-fn note_timeout(ctx: &Ctx, key: &SessionKey, envelope: &Envelope) {
+fn note_timeout(ctx: &Ctx, key: &KeyParts, envelope: &Envelope) {
     let now = ctx.now();
     let until = now
         .saturating_add(FLIGHT)
@@ -297,7 +297,7 @@ fn note_timeout(ctx: &Ctx, key: &SessionKey, envelope: &Envelope) {
 }
 
 /// `known` joined with what this isolate has saved of it, or is about to.
-fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
+fn with_memory(ctx: &Ctx, key: &KeyParts, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
     }
@@ -305,7 +305,7 @@ fn with_memory(ctx: &Ctx, key: &SessionKey, known: Envelope) -> Envelope {
 }
 
 /// What this isolate has saved under `key`, or is about to.
-fn recalled(ctx: &Ctx, key: &SessionKey) -> Option<Envelope> {
+fn recalled(ctx: &Ctx, key: &KeyParts) -> Option<Envelope> {
     let Remembered {
         settled, flying, ..
     } = ctx.memory().recall(key, ctx.now(), ctx.config().window());

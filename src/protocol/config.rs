@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::cookie::CookieSpec;
-use crate::protocol::keys::{Id, Names, Purpose, Ring, SecretRing, SessionKey};
+use crate::protocol::keys::{Id, KeyParts, Names, Purpose, Ring, SecretRing, SessionKey};
 use crate::protocol::settings::Settings;
 use crate::protocol::wire::encode_text;
 
@@ -74,20 +74,15 @@ impl Config {
     ///
     /// # Errors
     /// `not_found` where no secret vouches for it.
-    pub(crate) fn read_key(&self, text: &str) -> Result<SessionKey, SessionError> {
-        self.ring.session_key(text).ok_or_else(|| {
-            SessionError::new(
-                ErrorCode::NotFound,
-                "there is no session of that key: give it as session_key() or list() gives it",
-            )
-        })
+    pub(crate) fn read_key(&self, text: &str) -> Result<KeyParts, SessionError> {
+        self.ring.session_key(text).ok_or_else(SessionKey::unknown)
     }
 
     /// The same, where the key is one of `owner`'s.
     ///
     /// # Errors
     /// `not_found` where it is not.
-    pub(crate) fn read_key_of(&self, owner: &str, text: &str) -> Result<SessionKey, SessionError> {
+    pub(crate) fn read_key_of(&self, owner: &str, text: &str) -> Result<KeyParts, SessionError> {
         let key = self.read_key(text)?;
         let tags = self.owner_tags(owner);
         if key.owner.is_some_and(|tag| tags.contains(&tag)) {

@@ -12,7 +12,7 @@
 //! * `p.<owner tag>` is no marker: it keeps how far ending an owner's sessions one by one has come.
 
 use crate::port::error::ErrorCode;
-use crate::protocol::keys::{Id, SessionKey};
+use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::wire::{decode_text, encode_text};
 
 /// Milliseconds that clocks of two servers are taken to differ at most.
@@ -270,7 +270,7 @@ impl Markers {
 }
 
 /// The keys that a revocation of `key` names: this key, the whole lineage, and its first key.
-pub(crate) fn named_by_revocation(key: &SessionKey) -> (Vec<Id>, Id) {
+pub(crate) fn named_by_revocation(key: &KeyParts) -> (Vec<Id>, Id) {
     let mut keys = vec![key.derived];
     if !key.is_first() {
         // The first key *is* the lineage, and a load of it does not ask for the `l.` marker.
@@ -455,13 +455,13 @@ mod tests {
 
     #[test]
     fn a_revocation_names_the_first_key_too() {
-        let first = SessionKey {
+        let first = KeyParts {
             owner: None,
             lineage: A,
             derived: A,
         };
         assert_eq!(named_by_revocation(&first), (vec![A], A));
-        let later = SessionKey {
+        let later = KeyParts {
             owner: None,
             lineage: A,
             derived: B,

@@ -15,7 +15,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::protocol::keys::{Id, KeyId, Purpose, Ring, Secret, SessionKey, Tag, Token};
+use crate::protocol::keys::{Id, KeyId, KeyParts, Purpose, Ring, Secret, Tag, Token};
 use crate::protocol::version::Version;
 use crate::protocol::wire::{Put, Reader, decode_text, encode_text};
 
@@ -92,7 +92,7 @@ pub(crate) struct Tombstone {
 }
 
 impl Tombstone {
-    pub(crate) fn new(secret: KeyId, key: &SessionKey, hard_end: i64) -> Self {
+    pub(crate) fn new(secret: KeyId, key: &KeyParts, hard_end: i64) -> Self {
         Self {
             secret,
             lineage: key.lineage,
@@ -103,8 +103,8 @@ impl Tombstone {
     }
 
     /// The key of the session that it ends.
-    pub(crate) fn key(&self) -> SessionKey {
-        SessionKey {
+    pub(crate) fn key(&self) -> KeyParts {
+        KeyParts {
             owner: self.owner,
             lineage: self.lineage,
             derived: self.derived,
@@ -424,7 +424,7 @@ mod tests {
     #[test]
     fn a_tombstone_names_its_session_and_carries_no_token() {
         for owner in [None, Some(Id([3; 16]))] {
-            let key = SessionKey {
+            let key = KeyParts {
                 owner,
                 lineage: Id([1; 16]),
                 derived: Id([2; 16]),

@@ -2,7 +2,7 @@
 //! session.
 
 use crate::protocol::config::Config;
-use crate::protocol::keys::{Dead, Id, SessionKey};
+use crate::protocol::keys::{Dead, Id, KeyParts};
 use crate::protocol::revocation::{Death, Marker, named_by_revocation};
 use crate::protocol::ticket::Tombstone;
 use crate::session::presented::Identity;
@@ -15,7 +15,7 @@ pub(crate) struct MarkerPut {
     /// When the session that it speaks of ends by itself, where that is known.
     pub(crate) hard_end: Option<i64>,
     /// The key that goes on under another, of a rotation.
-    pub(crate) rotates: Option<SessionKey>,
+    pub(crate) rotates: Option<KeyParts>,
 }
 
 impl MarkerPut {
@@ -31,7 +31,7 @@ impl MarkerPut {
 
     /// The whole lineage is over. `hard_end` is that of `key`: after a rotation, which may bring it
     /// down, the keys before it may have a later one.
-    pub(crate) fn revoked(key: &SessionKey, hard_end: Option<i64>, now: i64) -> Vec<Self> {
+    pub(crate) fn revoked(key: &KeyParts, hard_end: Option<i64>, now: i64) -> Vec<Self> {
         let (keys, lineage) = named_by_revocation(key);
         let is_left_out =
             |dead| matches!(dead, Dead::Lineage(_)) && mutant!(lineage_marker_not_written);
@@ -51,7 +51,7 @@ impl MarkerPut {
     /// The whole lineage is over, whichever of its keys it goes by: a load of the first key asks for
     /// that key's marker, a load of any other for the lineage's. `hard_end` is that of the first.
     pub(crate) fn lineage_revoked(lineage: Id, hard_end: Option<i64>, now: i64) -> Vec<Self> {
-        let first = SessionKey {
+        let first = KeyParts {
             owner: None,
             lineage,
             derived: lineage,

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::protocol::config::Config;
 use crate::protocol::cookie::{self, CookieKind, CookieLimits};
 use crate::protocol::form::Form;
-use crate::protocol::keys::{Secret, SessionKey, Tag, Token, TokenKeys};
+use crate::protocol::keys::{KeyParts, Secret, Tag, Token, TokenKeys};
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
 
@@ -20,7 +20,7 @@ pub(crate) type Derive<'a> = &'a dyn Fn(Tag, &Secret, &Token) -> TokenKeys;
 pub(crate) struct Identity {
     pub(crate) ticket: KeyTicket,
     pub(crate) keys: TokenKeys,
-    pub(crate) key: SessionKey,
+    pub(crate) key: KeyParts,
 }
 
 impl Identity {
@@ -28,7 +28,7 @@ impl Identity {
     fn of(ticket: KeyTicket, tag: Tag, config: &Config, derive: Derive<'_>) -> Option<Self> {
         let secret = config.ring().find(ticket.secret)?;
         let keys = derive(tag, secret, &ticket.token);
-        let key = SessionKey {
+        let key = KeyParts {
             owner: ticket.owner,
             lineage: ticket.lineage,
             derived: keys.derived,
@@ -48,7 +48,7 @@ impl Identity {
             minted_at: now,
             hard_end: now.saturating_add(config.age()),
         };
-        let key = SessionKey {
+        let key = KeyParts {
             owner: ticket.owner,
             lineage: ticket.lineage,
             derived: keys.derived,
@@ -77,7 +77,7 @@ impl Identity {
             },
             ..fresh.ticket
         };
-        let key = SessionKey {
+        let key = KeyParts {
             lineage: ticket.lineage,
             ..fresh.key
         };

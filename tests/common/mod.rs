@@ -23,8 +23,8 @@ use edge_session::connector::{
 };
 use edge_session::runtime::Runtime;
 use edge_session::{
-    CommitHeaders, ErrorCode, RequestHead, SecretRing, SessionError, SessionStore, Sessions,
-    Settings,
+    CommitHeaders, ErrorCode, Keep, RequestHead, SecretRing, SessionError, SessionKey,
+    SessionStore, Sessions, Settings,
 };
 use futures_executor::block_on;
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -771,16 +771,16 @@ impl World {
     pub fn member(&self, owner: &str) -> Jar {
         let mut jar = Jar::new();
         self.visit(&mut jar, |session| {
-            session.bind(owner, false).unwrap();
+            session.bind_with(owner, Keep::Nothing).unwrap();
             session.set("a", 1).unwrap();
         });
         self.store.take_log();
         jar
     }
 
-    pub fn session_key(&self, jar: &Jar) -> SessionKey {
+    pub fn session_key(&self, jar: &Jar) -> KeyParts {
         let session = self.open(jar);
-        SessionKey::of(&session)
+        KeyParts::of(&session)
     }
 }
 
@@ -795,9 +795,20 @@ fn sessions(
     Sessions::with_runtime(Rc::new(store.clone()), ring, settings, runtime).unwrap()
 }
 
+/// A key of the right form that no secret vouches for.
+pub fn forged_key() -> SessionKey {
+    let id = "A".repeat(22);
+    format!("-.{id}.{id}.{id}").parse().unwrap()
+}
+
+/// What a login keeps, as a test's table says it.
+pub fn keep(data: bool) -> Keep {
+    if data { Keep::Data } else { Keep::Nothing }
+}
+
 /// The parts of a session key, and the names that they give in the namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionKey {
+pub struct KeyParts {
     pub owner: String,
     pub lineage: String,
     pub derived: String,
@@ -805,12 +816,13 @@ pub struct SessionKey {
     pub tag: String,
 }
 
-impl SessionKey {
+impl KeyParts {
     pub fn of(session: &SessionStore) -> Self {
-        Self::parse(&session.session_key().unwrap().expect("a session key"))
+        Self::parse(session.session_key().unwrap().expect("a session key"))
     }
 
-    pub fn parse(text: &str) -> Self {
+    pub fn parse(text: impl AsRef<str>) -> Self {
+        let text = text.as_ref();
         let parts: Vec<&str> = text.split('.').collect();
         let [owner, lineage, derived, tag] = parts[..] else {
             panic!("{text} does not have four parts");
@@ -821,6 +833,11 @@ impl SessionKey {
             derived: derived.to_owned(),
             tag: tag.to_owned(),
         }
+    }
+
+    /// The key as the API takes it.
+    pub fn key(&self) -> SessionKey {
+        self.text().parse().expect("the form of a session key")
     }
 
     pub fn text(&self) -> String {

@@ -108,7 +108,7 @@ async fn request(sessions: &Sessions, kind: &str, head: CookieHeader) -> Result<
             let views = session.get::<u32>("views")?.unwrap_or(0);
             session.set("views", views + 1)?;
         }
-        "login" => session.bind("ada", true)?,
+        "login" => session.bind("ada")?,
         "logout" => session.destroy().await?,
         _ => {}
     }

@@ -29,7 +29,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
             }
             Method::Post => {
                 if let Ok(owner) = env.var("OWNER") {
-                    session.bind(&owner.to_string(), true)?;
+                    session.bind(&owner.to_string())?;
                 }
                 let data: serde_json::Map<String, serde_json::Value> =
                     serde_json::from_str(&env.var("DATA_TEXT")?.to_string())?;

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::face::connector::kv::rules as kv_rules;
 use crate::face::sessions::Sessions;
-use crate::face::store::{Ending, SessionStore};
+use crate::face::store::{Ending, Keep, SessionStore};
 use crate::flow::end::Left;
 use crate::flow::engine::{Flow, Step};
 use crate::flow::freshness::Freshness;
@@ -530,7 +530,14 @@ fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(
         "tell" => Ok(()),
         "create" => store.create(),
         "cycle" => store.cycle_key(),
-        "bind" => store.bind(&operation.text("owner"), operation.flag("keep")),
+        "bind" => {
+            let keep = if operation.flag("keep") {
+                Keep::Data
+            } else {
+                Keep::Nothing
+            };
+            store.bind_with(&operation.text("owner"), keep)
+        }
         "modified" => store.set_modified(operation.flag("value")),
         "expiry" => {
             // Seconds in thousandths, rounded away from 0, so that no fraction becomes none.

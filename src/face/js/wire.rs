@@ -404,7 +404,7 @@ pub(super) fn stats(stats: &Stats) -> String {
 pub(super) fn listed(sessions: &[OwnedSession]) -> String {
     array(sessions.iter().map(|session| {
         let mut out = Object::new();
-        out.text("key", &session.key);
+        out.text("key", session.key.as_str());
         out.number("created", session.created);
         out.number("lastWritten", session.last_written);
         out.optional_text("userAgent", session.user_agent.as_deref());

@@ -7,6 +7,7 @@ use crate::flow::engine::Flow;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::data::Data;
+use crate::protocol::keys::SessionKey;
 use crate::protocol::outcome::Outcome;
 use crate::session::answer::Answer;
 use crate::session::life::{Base, Draft, Life, Open, committed};
@@ -138,15 +139,34 @@ impl SessionStore {
         }
     }
 
-    /// Logout that goes on anonymously: [`destroy`](Self::destroy), then a new session with the
-    /// values of the keys in `keep`, as far as they can be seen; without any, the session is made
-    /// when something is put into it.
+    /// Logout that goes on anonymously: [`destroy`](Self::destroy), then a new session, which is
+    /// made when something is put into it.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("cart", "apple")?;
+    /// session.flush().await?;
+    /// assert!(session.is_empty()?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); the session stays destroyed then.
+    #[doc(alias = "logout")]
+    pub async fn flush(&mut self) -> Result<(), SessionError> {
+        self.flush_keeping::<&str>([]).await
+    }
+
+    /// As [`flush`](Self::flush); the new session has the values of these keys, as far as they can
+    /// be seen.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// # futures_executor::block_on(async {
     /// session.update([("theme", "dark"), ("cart", "apple")])?;
-    /// session.flush(["theme"]).await?;
+    /// session.flush_keeping(["theme"]).await?;
     /// assert_eq!(session.keys()?.collect::<Vec<_>>(), ["theme"]);
     /// # Ok(()) })
     /// # });
@@ -154,11 +174,11 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`destroy`](Self::destroy); the session stays destroyed then.
-    pub async fn flush<K: AsRef<str>>(
+    pub async fn flush_keeping<K: AsRef<str>>(
         &mut self,
-        keep: impl IntoIterator<Item = K>,
+        keys: impl IntoIterator<Item = K>,
     ) -> Result<(), SessionError> {
-        let keep: Vec<String> = keep
+        let keep: Vec<String> = keys
             .into_iter()
             .map(|key| key.as_ref().to_owned())
             .collect();
@@ -187,9 +207,28 @@ impl SessionStore {
         });
     }
 
-    /// True where a session is there and alive: this one, or that of a session key, for
-    /// administrators: no ownership is asked. False for a text that is no session key, or whose
-    /// parts do not belong together; nothing is read then.
+    /// True where this session is in the store and alive.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// assert!(!session.exists().await?);
+    /// session.save().await?;
+    /// assert!(session.exists().await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub async fn exists(&mut self) -> Result<bool, SessionError> {
+        self.load().await?;
+        Ok(self.is_stored())
+    }
+
+    /// True where the session of `key` is there and alive, for administrators: no ownership is
+    /// asked. False for a key whose parts do not belong together; nothing is read then.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -197,48 +236,61 @@ impl SessionStore {
     /// session.set("views", 1)?;
     /// session.save().await?;
     /// let key = session.session_key()?.unwrap();
-    /// assert!(session.exists(Some(&key)).await?);
-    /// session.delete(Some(&key)).await?;
-    /// assert!(!session.exists(Some(&key)).await?);
+    /// assert!(session.exists_key(&key).await?);
+    /// session.delete_key(&key).await?;
+    /// assert!(!session.exists_key(&key).await?);
     /// # Ok(()) })
     /// # });
     /// ```
     ///
     /// # Errors
     /// A storage error.
-    pub async fn exists(&mut self, key: Option<&str>) -> Result<bool, SessionError> {
-        let Some(key) = key else {
-            self.load().await?;
-            return Ok(self.is_stored());
-        };
-        match self.shared.begin_exists(key) {
+    pub async fn exists_key(&mut self, key: &SessionKey) -> Result<bool, SessionError> {
+        match self.shared.begin_exists(key.as_str()) {
             Some(flow) => self.drive(flow).await,
             None => Ok(false),
         }
     }
 
-    /// Ends a session at once: this one as [`destroy`](Self::destroy) does, or that of a session
-    /// key, for administrators: no ownership is asked.
+    /// Ends this session at once: [`destroy`](Self::destroy) by another name.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// # futures_executor::block_on(async {
     /// session.set("views", 1)?;
     /// session.save().await?;
-    /// session.delete(None).await?;
-    /// assert!(!session.exists(None).await?);
+    /// session.delete().await?;
+    /// assert!(!session.exists().await?);
     /// # Ok(()) })
     /// # });
     /// ```
     ///
     /// # Errors
-    /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a text that is no
-    /// session key or whose parts do not belong together: nothing is read or written then.
-    pub async fn delete(&mut self, key: Option<&str>) -> Result<(), SessionError> {
-        let Some(key) = key else {
-            return self.destroy().await;
-        };
-        let key = self.shared.config().read_key(key)?;
+    /// As [`destroy`](Self::destroy).
+    pub async fn delete(&mut self) -> Result<(), SessionError> {
+        self.destroy().await
+    }
+
+    /// Ends the session of `key` at once, for administrators: no ownership is asked. Where that is
+    /// this session it is as [`destroy`](Self::destroy).
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// let key = session.session_key()?.unwrap();
+    /// session.delete_key(&key).await?;
+    /// assert!(!session.exists().await?);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a key whose parts do not
+    /// belong together: nothing is read or written then.
+    pub async fn delete_key(&mut self, key: &SessionKey) -> Result<(), SessionError> {
+        let key = self.shared.config().read_key(key.as_str())?;
         if self.is_this(&key) {
             return self.destroy().await;
         }

@@ -1,7 +1,7 @@
 //! What is known of the session beside its data.
 
 use crate::port::error::{ErrorCode, SessionError};
-use crate::protocol::keys::SessionKey;
+use crate::protocol::keys::{KeyParts, SessionKey};
 use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
 use crate::session::life::{Base, Modified, Next, Open, Step, not_loaded};
@@ -35,22 +35,22 @@ impl SessionStore {
     /// # edge_session::doc::with_session(|session| {
     /// assert_eq!(session.session_key()?, None);
     /// session.create()?;
-    /// assert!(session.session_key()?.unwrap().starts_with("-."));
+    /// assert!(session.session_key()?.unwrap().as_str().starts_with("-."));
     /// # Ok(()) });
     /// ```
     ///
     /// # Errors
     /// As [`outcome`](Self::outcome).
-    pub fn session_key(&self) -> Result<Option<String>, SessionError> {
+    pub fn session_key(&self) -> Result<Option<SessionKey>, SessionError> {
         self.outcome()?;
-        Ok(self.public_key())
+        Ok(self.public_key().map(SessionKey::of))
     }
 
     pub(crate) fn public_key(&self) -> Option<String> {
         self.named()?.public_key(self.shared.config())
     }
 
-    pub(super) fn key(&self) -> Option<SessionKey> {
+    pub(super) fn key(&self) -> Option<KeyParts> {
         self.named().map(|identity| identity.key)
     }
 
@@ -142,7 +142,7 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// assert_eq!(session.owner()?, None);
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// assert_eq!(session.owner()?, Some("ada"));
     /// # Ok(()) });
     /// ```
@@ -159,7 +159,7 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// assert_eq!(session.auth_time()?, None);
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// assert!(session.auth_time()?.is_some());
     /// # Ok(()) });
     /// ```
@@ -184,7 +184,7 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// session.require_recent_auth(300)?;
     /// # Ok(()) });
     /// ```
@@ -280,7 +280,7 @@ impl SessionStore {
     }
 
     /// True where `key` names the session of this request.
-    pub(crate) fn is_this(&self, key: &SessionKey) -> bool {
+    pub(crate) fn is_this(&self, key: &KeyParts) -> bool {
         let keeps = self
             .life
             .open()

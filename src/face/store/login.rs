@@ -13,6 +13,26 @@ use super::SessionStore;
 /// Bytes of a user id.
 const OWNER_MAX: usize = 1_024;
 
+/// What a login keeps of the session before it.
+///
+/// ```
+/// # edge_session::doc::with_session(|session| {
+/// use edge_session::Keep;
+/// session.set("cart", ["apple"])?;
+/// session.bind_with("ada", Keep::Data)?;
+/// assert!(session.contains_key("cart")?);
+/// # Ok(()) });
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Keep {
+    /// The data of an anonymous session, or of one of the same user.
+    #[default]
+    Data,
+    /// Nothing: the session begins empty.
+    Nothing,
+}
+
 impl SessionStore {
     /// A random id of 256 bits in base64url, tied to no session.
     ///
@@ -38,7 +58,7 @@ impl SessionStore {
     /// # edge_session::doc::with_session(|session| {
     /// assert_eq!(session.session_key()?, None);
     /// session.create()?;
-    /// assert!(session.session_key()?.unwrap().starts_with("-."));
+    /// assert!(session.session_key()?.unwrap().as_str().starts_with("-."));
     /// # Ok(()) });
     /// ```
     ///
@@ -125,18 +145,19 @@ impl SessionStore {
     }
 
     /// Login: binds the session to the user `owner` under a new lineage, so that no token known
-    /// before reads what comes after. `keep` carries over the data of an anonymous session, or of
-    /// one of the same owner, as far as this request can read it: of a `stale` or `rotated` one
-    /// the copy that it was shown. Everything else begins empty.
+    /// before reads what comes after. The data of an anonymous session, or of one of the same
+    /// owner, is carried over as far as this request can read it: of a `stale` or `rotated` one
+    /// the copy that it was shown. Everything else begins empty;
+    /// [`bind_with`](Self::bind_with) can begin empty always.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// session.set("cart", ["apple"])?;
-    /// session.bind("ada", true)?;
+    /// session.bind("ada")?;
     /// assert_eq!(session.owner()?, Some("ada"));
     /// assert!(session.contains_key("cart")?);
     ///
-    /// session.bind("bob", true)?;
+    /// session.bind("bob")?;
     /// assert!(session.is_empty()?, "nothing of ada's is bob's");
     /// # Ok(()) });
     /// ```
@@ -146,7 +167,25 @@ impl SessionStore {
     /// stored; `invalid_value` for an empty or overlong user id; `not_loaded`, `committed`,
     /// `not_ready`. What else the load found, or the commit finds of the session before, fails no
     /// login.
-    pub fn bind(&mut self, owner: &str, keep: bool) -> Result<(), SessionError> {
+    #[doc(alias = "login")]
+    pub fn bind(&mut self, owner: &str) -> Result<(), SessionError> {
+        self.bind_with(owner, Keep::Data)
+    }
+
+    /// As [`bind`](Self::bind), and says what becomes of the data.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Keep;
+    /// session.set("cart", ["apple"])?;
+    /// session.bind_with("ada", Keep::Nothing)?;
+    /// assert!(session.is_empty()?);
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_with(&mut self, owner: &str, keep: Keep) -> Result<(), SessionError> {
         self.look_at();
         // A session that was ended here may be followed by a login.
         if !self.life.is_ended() {
@@ -189,7 +228,7 @@ impl SessionStore {
             self.life = Life::Open(Open::default());
         }
         let open = self.undecided()?;
-        let keep = keep && may_go_to(open, owner);
+        let keep = keep == Keep::Data && may_go_to(open, owner);
         if !keep {
             open.start_empty();
         }

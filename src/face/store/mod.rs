@@ -48,6 +48,7 @@ use crate::session::presented::Cookies;
 
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 pub(crate) use end::Ending;
+pub use login::Keep;
 
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.

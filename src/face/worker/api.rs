@@ -15,6 +15,7 @@ use crate::face::store::SessionStore;
 use crate::port::error::SessionError;
 use crate::protocol::expiry::Expiry;
 use crate::protocol::json;
+use crate::protocol::keys::SessionKey;
 use crate::session::value::check_depth;
 
 /// Most bytes of a body.
@@ -190,7 +191,7 @@ async fn act(
         }
         Action::SetExpiry => session.set_expiry(expiry(body)?)?,
         Action::Cycle => session.cycle_key()?,
-        Action::Login => session.bind(&login(body)?, true)?,
+        Action::Login => session.bind(&login(body)?)?,
         Action::RemoveValue(key) => {
             session.remove(&key)?;
             return Ok(Response::empty()?.with_status(204));
@@ -203,17 +204,19 @@ async fn act(
             session.destroy().await?;
             return Ok(Response::empty()?.with_status(204));
         }
-        Action::Logout => session.flush::<&str>([]).await?,
+        Action::Logout => session.flush().await?,
         Action::ListSessions => return list(session, sessions).await,
         Action::RevokeSession(key) => {
-            sessions.revoke(owner(session)?, &key).await?;
+            sessions.revoke(owner(session)?, &key.parse()?).await?;
             return Ok(Response::empty()?.with_status(204));
         }
         Action::RevokeAll { spare_current } => {
             let current = session.session_key()?.filter(|_| spare_current);
-            sessions
-                .revoke_all(owner(session)?, current.as_deref())
-                .await?;
+            let owner = owner(session)?;
+            match current {
+                Some(current) => sessions.revoke_all_except(owner, &current).await?,
+                None => sessions.revoke_all(owner).await?,
+            }
             return Ok(Response::empty()?.with_status(204));
         }
     }
@@ -237,7 +240,10 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
         None
     };
     let mut shown = Members::default();
-    shown.text("key", session.session_key()?.as_deref());
+    shown.text(
+        "key",
+        session.session_key()?.as_ref().map(SessionKey::as_str),
+    );
     shown.json("isNew", if is_new { "true" } else { "false" });
     shown.json("data", &data.object());
     shown.json("version", &session.version()?.to_string());
@@ -311,14 +317,14 @@ fn owner(session: &SessionStore) -> Result<&str, Problem> {
 async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
     let current = session.session_key()?;
     // The middle part of a session key is its lineage: the device, whatever its key is now.
-    let lineage = |key: &str| key.split('.').nth(1).map(str::to_owned);
-    let here = current.as_deref().and_then(lineage);
+    let lineage = |key: &SessionKey| key.as_str().split('.').nth(1).map(str::to_owned);
+    let here = current.as_ref().and_then(lineage);
     let mut devices = String::new();
     for listed in sessions.list(owner(session)?).await? {
         let current = lineage(&listed.key) == here;
         let mut device = Members::default();
         device.json("current", if current { "true" } else { "false" });
-        device.text("key", Some(&listed.key));
+        device.text("key", Some(listed.key.as_str()));
         device.text("created", Some(&iso(listed.created)));
         device.text("lastWritten", Some(&iso(listed.last_written)));
         device.text("userAgent", listed.user_agent.as_deref());

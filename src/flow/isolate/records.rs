@@ -1,6 +1,6 @@
 //! The records of sessions: what was read, what is being put and what has become of it.
 
-use crate::protocol::keys::SessionKey;
+use crate::protocol::keys::KeyParts;
 use crate::protocol::record::Envelope;
 use crate::protocol::version::Version;
 
@@ -9,7 +9,7 @@ use super::record::{FLIGHT, FLIGHTS, Flight, Remembered};
 
 impl Memory {
     /// What is remembered of the record of `key`, no older than `age` milliseconds.
-    pub(crate) fn recall(&self, key: &SessionKey, now: i64, age: i64) -> Remembered {
+    pub(crate) fn recall(&self, key: &KeyParts, now: i64, age: i64) -> Remembered {
         let key = self.of(*key);
         self.with(|state| {
             let Some(session) = state.sessions.get(&key) else {
@@ -33,7 +33,7 @@ impl Memory {
 
     /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
     /// nothing of the time since.
-    pub(crate) fn read(&self, key: &SessionKey, envelope: &Envelope, asked_at: i64, now: i64) {
+    pub(crate) fn read(&self, key: &KeyParts, envelope: &Envelope, asked_at: i64, now: i64) {
         self.change(key, now, |session| {
             session.settle(envelope, self.horizon(now));
             session.markers_read_at = session.markers_read_at.max(Some(asked_at));
@@ -41,7 +41,7 @@ impl Memory {
     }
 
     /// Remembers a record whose put is about to begin.
-    pub(crate) fn fly(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+    pub(crate) fn fly(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         let deadline = now.saturating_add(FLIGHT);
         self.change(key, now, |session| {
             if mutant!(one_flight_at_a_time) {
@@ -61,7 +61,7 @@ impl Memory {
 
     /// The put of `envelope` was acknowledged. True where it lacks something that was put
     /// meanwhile: the store may have taken the two in either order.
-    pub(crate) fn landed(&self, key: &SessionKey, envelope: &Envelope, now: i64) -> bool {
+    pub(crate) fn landed(&self, key: &KeyParts, envelope: &Envelope, now: i64) -> bool {
         let horizon = self.horizon(now);
         self.change(key, now, |session| {
             session.end_flight(envelope.version, true);
@@ -74,7 +74,7 @@ impl Memory {
 
     /// A put of all that was known was acknowledged, which began while no other was under way.
     /// Unless one has begun or landed since, the store holds it.
-    pub(crate) fn landed_alone(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+    pub(crate) fn landed_alone(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             let horizon = self.horizon(now);
             session.end_flight(envelope.version, true);
@@ -84,7 +84,7 @@ impl Memory {
     }
 
     /// True where the store holds all that is settled here, as far as this isolate can know.
-    pub(crate) fn is_sure(&self, key: &SessionKey) -> bool {
+    pub(crate) fn is_sure(&self, key: &KeyParts) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
             session.is_none_or(|session| !session.unsure)
@@ -92,7 +92,7 @@ impl Memory {
     }
 
     /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
-    pub(crate) fn grounded(&self, key: &SessionKey, envelope: &Envelope, now: i64) {
+    pub(crate) fn grounded(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             session.end_flight(envelope.version, false);
             session.settle(envelope, self.horizon(now));
@@ -101,7 +101,7 @@ impl Memory {
     }
 
     /// The put of `version` failed. It may have been applied all the same: the next load asks.
-    pub(crate) fn crashed(&self, key: &SessionKey, version: Version, now: i64) {
+    pub(crate) fn crashed(&self, key: &KeyParts, version: Version, now: i64) {
         if mutant!(flight_never_withdrawn) {
             return;
         }
@@ -114,7 +114,7 @@ impl Memory {
     /// The put of `version` was not answered in time. It may still arrive, on top of what was put
     /// since: it stays under way, for other saves to join, until it is too old, and loads ask the
     /// store until `until`.
-    pub(crate) fn put_timed_out(&self, key: &SessionKey, version: Version, now: i64, until: i64) {
+    pub(crate) fn put_timed_out(&self, key: &KeyParts, version: Version, now: i64, until: i64) {
         self.change(key, now, |session| {
             let mut flights = session.flights.iter_mut();
             if let Some(flight) = flights.find(|flight| flight.envelope.version == version) {
@@ -126,7 +126,7 @@ impl Memory {
     }
 
     /// The store shows `version`: where that put had timed out, it has arrived.
-    pub(crate) fn arrived(&self, key: &SessionKey, version: Version) {
+    pub(crate) fn arrived(&self, key: &KeyParts, version: Version) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&self.of(*key)) {
                 let flights = &mut session.flights;
@@ -136,7 +136,7 @@ impl Memory {
     }
 
     /// True where a put that timed out may replace what is settled.
-    pub(crate) fn is_at_risk(&self, key: &SessionKey, now: i64) -> bool {
+    pub(crate) fn is_at_risk(&self, key: &KeyParts, now: i64) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
             session.is_some_and(|session| session.is_at_risk(now))
@@ -145,7 +145,7 @@ impl Memory {
 
     /// True for the one request that is to put the record again when the store takes the next
     /// write; the others leave it to that one, for as long as it may take.
-    pub(crate) fn claim_put_again(&self, key: &SessionKey, now: i64) -> bool {
+    pub(crate) fn claim_put_again(&self, key: &KeyParts, now: i64) -> bool {
         self.change(key, now, |session| {
             let claimed = session.put_again_until.is_some_and(|until| now < until);
             if !claimed {
@@ -156,12 +156,12 @@ impl Memory {
     }
 
     /// The request that claimed it is done.
-    pub(crate) fn release_put_again(&self, key: &SessionKey, now: i64) {
+    pub(crate) fn release_put_again(&self, key: &KeyParts, now: i64) {
         self.change(key, now, |session| session.put_again_until = None);
     }
 
     /// Forgets the record of `key`.
-    pub(crate) fn forget(&self, key: &SessionKey) {
+    pub(crate) fn forget(&self, key: &KeyParts) {
         self.with(|state| state.forget(&self.of(*key)));
     }
 }

@@ -13,9 +13,9 @@ fn envelope(counter: u32) -> Envelope {
     envelope
 }
 
-fn key(number: u8) -> SessionKey {
+fn key(number: u8) -> KeyParts {
     let [lineage, derived] = [Id([number; 16]); 2];
-    SessionKey {
+    KeyParts {
         owner: None,
         lineage,
         derived,
@@ -173,7 +173,7 @@ fn records_are_bounded_in_number_and_their_table_does_not_grow() {
     let mut ids = (0u64..).map(|n| {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&n.to_be_bytes());
-        SessionKey {
+        KeyParts {
             owner: None,
             lineage: Id(id),
             derived: Id(id),
@@ -237,7 +237,7 @@ fn what_counts_apart_shares_the_bounds_and_nothing_else() {
         id[..8].copy_from_slice(&n.to_be_bytes());
         let [lineage, derived] = [Id(id); 2];
         let owner = None;
-        let key = SessionKey {
+        let key = KeyParts {
             owner,
             lineage,
             derived,

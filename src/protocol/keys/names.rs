@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::id::Id;
-use super::session_key::{Dead, SessionKey};
+use super::session_key::{Dead, KeyParts};
 
 /// The names that this module uses in a namespace.
 #[derive(Clone, Debug)]
@@ -18,8 +18,8 @@ impl Names {
         }
     }
 
-    pub(crate) fn record(&self, key: &SessionKey) -> String {
-        let mut name = self.begin("s.", SessionKey::TEXT);
+    pub(crate) fn record(&self, key: &KeyParts) -> String {
+        let mut name = self.begin("s.", KeyParts::TEXT);
         key.push_to(&mut name);
         name
     }
@@ -30,8 +30,8 @@ impl Names {
     }
 
     /// The session key in a record's name.
-    pub(crate) fn session_key(&self, name: &str) -> Option<SessionKey> {
-        SessionKey::parse(name.strip_prefix(&*self.prefix)?.strip_prefix("s.")?)
+    pub(crate) fn session_key(&self, name: &str) -> Option<KeyParts> {
+        KeyParts::parse(name.strip_prefix(&*self.prefix)?.strip_prefix("s.")?)
     }
 
     pub(crate) fn dead_key(&self, derived: Id) -> String {

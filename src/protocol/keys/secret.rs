@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use super::id::{Id, KeyId, Tag};
-use super::session_key::SessionKey;
+use super::session_key::KeyParts;
 use super::token::{RecordKey, SecretBytes, Token, TokenKeys};
 use crate::port::error::SessionError;
 use crate::protocol::text;
@@ -153,8 +153,8 @@ impl Secret {
 
     /// The public session key: the three parts of `key` and a tag that vouches for them. Safe to
     /// log and to store: it names a record and opens nothing.
-    pub(crate) fn public_key(&self, key: &SessionKey) -> String {
-        let mut text = String::with_capacity(SessionKey::TEXT + 1 + Id::TEXT);
+    pub(crate) fn public_key(&self, key: &KeyParts) -> String {
+        let mut text = String::with_capacity(KeyParts::TEXT + 1 + Id::TEXT);
         key.push_to(&mut text);
         text.push('.');
         push_text(&mut text, &self.session_key_tag(key));
@@ -162,7 +162,7 @@ impl Secret {
     }
 
     /// The tag of a public session key.
-    fn session_key_tag(&self, key: &SessionKey) -> Tag {
+    fn session_key_tag(&self, key: &KeyParts) -> Tag {
         let owner = key.owner.as_ref().map_or(&[][..], |owner| &owner.0);
         self.tag(
             Purpose::SessionKey,
@@ -329,9 +329,9 @@ impl Ring {
 
     /// The key of a public session key; `None` where a secret of the ring does not vouch for its
     /// parts.
-    pub(crate) fn session_key(&self, text: &str) -> Option<SessionKey> {
+    pub(crate) fn session_key(&self, text: &str) -> Option<KeyParts> {
         let (parts, tag) = text.rsplit_once('.')?;
-        let key = SessionKey::parse(parts)?;
+        let key = KeyParts::parse(parts)?;
         let tag = Id::parse(tag)?.0;
         let vouches = |secret: &Secret| bool::from(secret.session_key_tag(&key).ct_eq(&tag));
         self.iter().any(vouches).then_some(key)
@@ -540,12 +540,12 @@ mod tests {
     fn session_keys_have_one_text() {
         let ring = Ring::sample(SECRET);
         let id = |n| Id([n; 16]);
-        let anonymous = SessionKey {
+        let anonymous = KeyParts {
             owner: None,
             lineage: id(1),
             derived: id(2),
         };
-        let first = SessionKey {
+        let first = KeyParts {
             owner: Some(ring.signer().owner_tag("ada")),
             lineage: id(1),
             derived: id(1),
@@ -576,7 +576,7 @@ mod tests {
         let other = "Zq8w2eRt5yUi0pAs3dFg6hJk9lXc1vBn4mQwErTyUiO";
         let [old, new] = [SECRET, other].map(Ring::sample);
         let both = Ring::sample(&format!("{other},{SECRET}"));
-        let key = SessionKey {
+        let key = KeyParts {
             owner: None,
             lineage: Id([1; 16]),
             derived: Id([2; 16]),

@@ -9,13 +9,13 @@ use super::id::Id;
 /// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
 /// for the three: `Secret::public_key` writes that text and `Ring::session_key` reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SessionKey {
+pub(crate) struct KeyParts {
     pub(crate) owner: Option<Id>,
     pub(crate) lineage: Id,
     pub(crate) derived: Id,
 }
 
-impl SessionKey {
+impl KeyParts {
     /// The three parts that a record's name ends with.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
@@ -55,7 +55,7 @@ impl SessionKey {
     }
 }
 
-impl Hash for SessionKey {
+impl Hash for KeyParts {
     /// The derived key tells sessions apart, with or without the rest.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.derived.hash(state);
