@@ -4,7 +4,7 @@
 import { advise } from "./core.js";
 
 advise(
-  "edge-session runs on the server, and this bundle is for browsers: import it in server code only. " +
+  "edge-session runs on the server, and this bundle is for browsers: import it only in server code. " +
     'For a Worker, bundle with the conditions "workerd" and "worker"; for Node.js, with the platform "node"',
 );
 

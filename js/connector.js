@@ -13,7 +13,7 @@ export function portTo(connector, name) {
       "missing_binding",
       connector === undefined || connector === null
         ? `${name} is not bound: bind a KV namespace of that name to this Worker`
-        : `${name} is ${typeof connector === "string" ? "text" : `a ${typeof connector}`}, not a KV namespace or a connector`,
+        : `${name} is a ${typeof connector}, not a KV namespace or a connector`,
     );
   }
   const isKv = !has(connector, "read") && has(connector, "get");
@@ -25,7 +25,7 @@ export function portTo(connector, name) {
     throw sessionError("missing_binding", `${name} is not ${what}: it has no method ${missing}`);
   }
   if (!isKv && connector.kind !== undefined && typeof connector.kind !== "string") {
-    throw sessionError("missing_binding", `${name} is not a connector: its kind is not text`);
+    throw sessionError("missing_binding", `${name} is not a connector: its kind is not a string`);
   }
   // The core keeps the port for as long as it lives; the connector is kept by its users alone, so
   // that one made for a single request goes with it.
@@ -48,7 +48,7 @@ class Port {
 
   get connector() {
     const connector = this.#ref.deref();
-    if (!connector) throw new Error("the connector is gone: keep a reference to it");
+    if (!connector) throw new Error("the connector was garbage-collected: keep a reference to it");
     return connector;
   }
 
@@ -70,16 +70,16 @@ class Port {
       throw Object.assign(new Error("this connector has no method list"), { code: "unsupported" });
     }
     const page = await connector.list({ prefix, cursor });
-    if (!Array.isArray(page?.keys)) throw new Error("list must answer with an array of keys");
+    if (!Array.isArray(page?.keys)) throw new Error("list must return an array of keys");
     return texts(page.cursor, page.keys);
   }
 }
 
 function readValues(values) {
-  if (!Array.isArray(values)) throw new Error("read must answer with an array");
+  if (!Array.isArray(values)) throw new Error("read must return an array");
   for (const value of values) {
     if (typeof value !== "string" && value !== null && value !== undefined) {
-      throw new Error("read must answer with a string, or null, for each key");
+      throw new Error("read must return a string or null for each key");
     }
   }
   return values;
@@ -89,7 +89,7 @@ function readValues(values) {
 function texts(cursor, keys) {
   const text = (value) => (typeof value === "string" ? value : undefined);
   const named = keys.map(({ name, metadata }) => {
-    if (typeof name !== "string") throw new Error("list must answer with the name of each key");
+    if (typeof name !== "string") throw new Error("list must return the name of each key");
     return { name, metadata: text(metadata) };
   });
   return { cursor: text(cursor), keys: named };
@@ -124,11 +124,11 @@ class KvPort extends Port {
   async list(prefix, cursor) {
     const page = await this.connector.list({ prefix, cursor });
     if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
-      throw new Error("KV list answered with something that is not a page");
+      throw new Error("KV list returned something that is not a page");
     }
     // Only `list_complete` says that this was the last page: an empty one may have a successor.
     const next = page.list_complete ? undefined : page.cursor;
-    if (!page.list_complete && !next) throw new Error("KV list answered with an unfinished page without a cursor");
+    if (!page.list_complete && !next) throw new Error("KV list returned an unfinished page without a cursor");
     return texts(next, page.keys);
   }
 }
@@ -140,7 +140,7 @@ function valuesOf(names, found) {
       const value = found?.get?.(name);
       // An absent key is there with null. A reply that leaves one out says nothing about it, and
       // a failed read must not be told as an absence.
-      if (value === undefined) throw new Error("KV get answered with something that lacks one of the keys");
+      if (value === undefined) throw new Error("KV get returned something that lacks one of the keys");
       return value;
     }),
   );
@@ -148,7 +148,7 @@ function valuesOf(names, found) {
 
 function checkTime(milliseconds) {
   if (typeof milliseconds === "number" && Number.isFinite(milliseconds)) return milliseconds;
-  throw sessionError("invalid_value", "a clock takes a number of milliseconds");
+  throw sessionError("invalid_value", "a clock's time must be a number of milliseconds");
 }
 
 /** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */

@@ -24,7 +24,7 @@ export function init(module) {
   if (!(module instanceof WebAssembly.Module)) {
     throw new SessionError(
       "not_ready",
-      "init takes the WebAssembly.Module of edge-session/session.wasm",
+      "init needs the WebAssembly.Module of edge-session/session.wasm",
     );
   }
   glue.initSync({ module });
@@ -102,7 +102,7 @@ export function newSessionId() {
   } catch {
     throw new SessionError(
       "not_ready",
-      "there is no randomness here: Workers give none at module scope, so make session ids inside the fetch handler",
+      "no randomness is available: Workers provide none at module scope; create session ids inside the fetch handler",
     );
   }
   return btoa(String.fromCharCode(...id)).replaceAll("+", "-").replaceAll("/", "_").replace("=", "");

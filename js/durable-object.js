@@ -129,7 +129,7 @@ export class SessionObject extends DurableObject {
     const full = () => this.#query(COUNT)[0].n > ROWS;
     if (!full()) return;
     this.#query("DELETE FROM sessions WHERE expires_at <= ? OR dead_since < ?", now, now - DAY);
-    if (full()) throw new Refusal(413, "too_large", `this object holds ${ROWS} rows, and no tombstone older than a day`);
+    if (full()) throw new Refusal(413, "too_large", `this object is full: it holds ${ROWS} rows, and no tombstone is older than a day`);
   }
 
   /** An alarm is a write: one that is up to an hour late is good enough. */

@@ -124,7 +124,7 @@ export function warnOf(message, now, ...more) {
 /** Refuses what is no user id: text that the core would read as other text, too. */
 export function checkOwner(owner) {
   if (typeof owner !== "string" || !owner.isWellFormed()) {
-    throw sessionError("invalid_value", "a user id is well-formed text");
+    throw sessionError("invalid_value", "a user id must be a well-formed string");
   }
   return owner;
 }

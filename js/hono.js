@@ -30,14 +30,14 @@ export function sessionMiddleware(options = {}) {
   if (unknown !== undefined) {
     throw new SessionError(
       "config",
-      `sessionMiddleware has no option ${unknown}, only sessions and lazy; settings are variables, or options of ` +
-        "the Sessions that you give as sessions",
+      `sessionMiddleware has no option ${unknown}; its options are sessions and lazy. Settings are variables, or options of ` +
+        "the Sessions that you pass as sessions",
     );
   }
-  if (typeof sessions !== "function") check(sessions, "sessions is neither a Sessions nor a function that gives one");
+  if (typeof sessions !== "function") check(sessions, "sessions is neither a Sessions nor a function that returns one");
   return async (c, next) => {
     const ours = typeof sessions === "function" ? await sessions(c) : sessions;
-    check(ours, "the function that is given as sessions gave no Sessions");
+    check(ours, "the function passed as sessions did not return a Sessions");
     let isFailure = false;
     const handler = async (session) => {
       c.set("session", session);
@@ -51,7 +51,7 @@ export function sessionMiddleware(options = {}) {
         throw c.res;
       }
       // Hono says so too, but after the commit.
-      if (!c.finalized) throw new Error("The handler gave no Response: return one, or await next()");
+      if (!c.finalized) throw new Error("The handler returned no Response: return one, or await next()");
       if (c.error !== undefined && c.error !== before) {
         isFailure = !isRedirect(c.error, c.res);
         await answerWithCause(c);
@@ -74,8 +74,8 @@ function check(sessions, what) {
   if (isSessions(sessions)) return;
   throw new SessionError(
     "config",
-    `sessionMiddleware: ${what}. What stands for a Sessions, as a Proxy or a mock does, is none, and neither is one ` +
-      "of a second copy of this package",
+    `sessionMiddleware: ${what}. A Proxy or a mock does not count as a Sessions, and neither does one ` +
+      "from a second copy of this package",
   );
 }
 

@@ -62,4 +62,4 @@ export class ObjectConnector {
 const refused = (code, message, cause) => Object.assign(new Error(message, { cause }), { code });
 
 const unexpected = (operation, status = 200) =>
-  new Error(`the Durable Object answered ${operation} with something else (status ${status}): is its class SessionObject?`);
+  new Error(`the Durable Object gave an unexpected answer to ${operation} (status ${status}): check that its class is SessionObject`);

@@ -26,7 +26,7 @@ export async function parse(request) {
   const { pathname } = new URL(request.url);
   const operation = pathname.slice("/v1/".length);
   if (request.method !== "POST" || !pathname.startsWith("/v1/") || !Object.hasOwn(BODIES, operation)) {
-    bad(`there is no ${request.method} ${pathname}: this object knows POST /v1/read, /v1/transact and /v1/list`);
+    bad(`unknown request ${request.method} ${pathname}: this object supports POST /v1/read, /v1/transact and /v1/list`);
   }
   const bytes = await request.arrayBuffer();
   if (bytes.byteLength > REQUEST_BYTES) {
@@ -55,7 +55,7 @@ const key = (value, where) => {
   if (!value) bad(`${where} must not be empty`);
 };
 const instant = (value, where) =>
-  (Number.isInteger(value) && value >= 0 && value <= LATEST) || bad(`${where} must be an instant in milliseconds`);
+  (Number.isInteger(value) && value >= 0 && value <= LATEST) || bad(`${where} must be a time in milliseconds`);
 const flag = (value, where) => typeof value === "boolean" || bad(`${where} must be true or false`);
 const optional = (kind) => (value, where) => value === undefined || kind(value, where);
 const list = (kind, most = ITEMS) => (value, where) => {

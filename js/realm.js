@@ -170,7 +170,7 @@ function read(clock) {
   const now = clock.now();
   if (typeof now === "number" && Number.isFinite(now)) return now;
   const what = typeof now === "number" ? String(now) : `a value of the type ${typeof now}`;
-  throw sessionError("invalid_value", `the clock's now() answered ${what}: give milliseconds as a number`);
+  throw sessionError("invalid_value", `the clock's now() returned ${what}: return milliseconds as a number`);
 }
 
 function realm(connector, name, secret, given, areVariables, clock) {
@@ -194,9 +194,9 @@ function warnOfConnectors({ disableWarnings }) {
   if (cores.size < MOST_CORES || connectors <= MOST_CORES / 2 || wasWarned || disableWarnings) return;
   wasWarned = true;
   console.warn(
-    `edge-session: this isolate was given ${connectors} KV namespaces or connectors, and forgets those used longest ` +
-      "ago when more come. Each object counts as a namespace of its own: a wrapper that is made anew for each " +
-      "request remembers nothing from one request to the next. Make it once, at module scope or in a WeakMap by " +
+    `edge-session: this isolate has been passed ${connectors} KV namespaces or connectors, and drops its memory of the least ` +
+      "recently used ones when more come. Each object counts as a separate namespace, so a wrapper that is created for each " +
+      "request has no memory of earlier requests. Create it once, at module scope or in a WeakMap keyed by " +
       "env, and pass the same object each time",
   );
 }
@@ -227,11 +227,11 @@ class Given {
 /** Refuses what a function with these `names` of options would ignore; `advice` says where it belongs. */
 export function checkOptions(options, names, what, advice) {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw sessionError("config", `${what}: the options are ${typeof options === "string" ? "text" : kindOf(options)}; give an object`);
+    throw sessionError("config", `${what}: the options must be an object, not ${typeof options === "string" ? "a string" : kindOf(options)}`);
   }
   const unknown = Object.keys(options).find((name) => !names.includes(name) && options[name] !== undefined);
   if (unknown !== undefined) {
-    throw sessionError("config", `${what} has no option ${unknown}, only ${names.join(" and ")}; ${advice}`);
+    throw sessionError("config", `${what} has no option ${unknown}; it takes ${names.join(" and ")}; ${advice}`);
   }
 }
 
@@ -241,7 +241,7 @@ const OWN_OPTIONS = new Set(["secret", "clock", "onEvent"]);
 /** The configuration that `new Sessions(connector, options)` asks for. */
 export function realmOf(connector, options) {
   if (typeof options !== "object" || options === null) {
-    throw sessionError("config", "options are missing: give at least { secret: env.SESSION_SECRET }");
+    throw sessionError("config", "options are missing: pass at least { secret: env.SESSION_SECRET }");
   }
   const { secret, clock } = options;
   if (connector === undefined && options.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
@@ -257,7 +257,7 @@ export function realmOf(connector, options) {
     if (value !== undefined) given.add(name, value);
   }
   if (clock !== undefined && typeof clock?.now !== "function") {
-    throw sessionError("config", "clock: give an object with a method now(), in milliseconds");
+    throw sessionError("config", "clock: pass an object with a method now() that returns milliseconds");
   }
   const found = realm(
     connector,
@@ -290,7 +290,7 @@ function saysTheSame(options, secret, clock, last) {
 /** The configuration that a Worker's environment describes. */
 export function realmOfEnv(env) {
   if (typeof env !== "object" || env === null) {
-    throw sessionError("missing_binding", "Sessions.fromEnv takes the env of the fetch handler");
+    throw sessionError("missing_binding", "Sessions.fromEnv needs the env of the fetch handler");
   }
   let found = byEnv.get(env);
   if (!found) {
@@ -310,7 +310,7 @@ export function realmOfEnv(env) {
 /** What takes events, each an object, where `onEvent` is given. */
 export function sinkOf(onEvent) {
   if (onEvent === undefined || onEvent === null) return undefined;
-  if (typeof onEvent !== "function") throw sessionError("config", "onEvent: give a function that takes an event");
+  if (typeof onEvent !== "function") throw sessionError("config", "onEvent: pass a function that takes an event");
   return (event) => {
     try {
       onEvent(event);
@@ -332,15 +332,15 @@ function ring(secret, name, advice) {
   if (secret === undefined || secret === null) {
     throw sessionError(
       "missing_binding",
-      `${name}: the secret is not set; ${advice}make one with \`openssl rand -base64 32\`, and put it with ` +
-        "`npx wrangler secret put SESSION_SECRET`, or locally into .dev.vars",
+      `${name}: the secret is not set; ${advice}create one with \`openssl rand -base64 32\` and store it with ` +
+        "`npx wrangler secret put SESSION_SECRET`, or locally in .dev.vars",
     );
   }
   const isOption = name === "secret";
   const secrets = isOption && Array.isArray(secret) ? secret : [secret];
   if (!secrets.every((one) => typeof one === "string")) {
-    const instead = isOption ? "text, or an array of texts" : "text, several secrets separated by commas";
-    throw sessionError("config", `${name}: it is not text; give ${instead}`);
+    const instead = isOption ? "a string, or an array of strings" : "a string, with commas between several secrets";
+    throw sessionError("config", `${name}: it is not a string; use ${instead}`);
   }
   return secrets.join(",");
 }

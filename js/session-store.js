@@ -14,7 +14,7 @@ import { realmOf, sinkOf, toConsole } from "./realm.js";
 export const BY_SESSIONS = Symbol("sessions");
 
 const committedError = () =>
-  sessionError("committed", "the session was committed with the response: change it before that");
+  sessionError("committed", "the session was already committed with the response; make changes before the commit");
 
 /** What `Sessions` does with a session. */
 export let internals;
@@ -141,7 +141,7 @@ export class SessionStore {
 
   set data(values) {
     if (typeof values !== "object" || values === null || Array.isArray(values)) {
-      throw sessionError("invalid_value", "data is an object of keys and values");
+      throw sessionError("invalid_value", "data must be an object of keys and values");
     }
     const table = this.#tables();
     const written = writeAll(table, entriesOf(values));
@@ -277,11 +277,11 @@ export class SessionStore {
 
   requireRecentAuth(maxAge) {
     if (!isNumber(maxAge) || maxAge < 0) {
-      throw sessionError("invalid_value", `requireRecentAuth takes a number of seconds, not ${shown(maxAge)}`);
+      throw sessionError("invalid_value", `requireRecentAuth needs a number of seconds, not ${shown(maxAge)}`);
     }
     const at = this.authTime;
     if (at === null || this.#realm.now() - at.getTime() > maxAge * 1000) {
-      throw sessionError("reauth_required", `this needs a login within the last ${maxAge} seconds`);
+      throw sessionError("reauth_required", `this operation needs a login within the last ${maxAge} seconds`);
     }
   }
 
@@ -843,7 +843,7 @@ export class SessionStore {
           isChanged = true; // to what cannot be stored
         }
         if (!isChanged) return;
-        internals.warnOf(session, "changes of a session were dropped, since an inner handler of the same request failed");
+        internals.warnOf(session, "changes to a session were dropped because an inner handler of the same request failed");
       },
       warn: (session, message, ...more) => {
         if (!session.#realm.disableWarnings) console.warn(`edge-session: ${message}`, ...more);
@@ -902,7 +902,7 @@ export class SessionStore {
         this.#watching = false;
         console.warn(
           "edge-session: session data was changed after the session was committed with the response, " +
-            "and the change is lost: change it before that",
+            "and the change is lost: make changes before the commit",
         );
       }
     };
@@ -965,7 +965,7 @@ function headOf({ method = "unknown", headers, cf }) {
 
 function checkCookie(cookie) {
   if (cookie === null || typeof cookie === "string") return cookie;
-  throw sessionError("invalid_value", "a session is opened by a Cookie header, which is text, or by nothing");
+  throw sessionError("invalid_value", "the Cookie header must be a string; leave it out for none");
 }
 
 /** The view of a committed session: reading is allowed, a change is the error. */
@@ -995,7 +995,7 @@ function readExpiry(expiry) {
   if (isNumber(idle) && idle >= 0) return ["idle", thousandths(idle)];
   throw sessionError(
     "invalid_value",
-    "an expiry is a number of seconds, a Date, {idle: seconds}, {idle: null} for no idle limit, or null for the settings' own",
+    "an expiry must be a number of seconds, a Date, {idle: seconds}, {idle: null} for no idle limit, or null for the default of the settings",
   );
 }
 

@@ -36,7 +36,7 @@ export class Sessions {
 
   /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
   static fromEnv(env, options = {}) {
-    checkOptions(options, ["onEvent"], "Sessions.fromEnv", "settings are variables there, or options of new Sessions");
+    checkOptions(options, ["onEvent"], "Sessions.fromEnv", "set settings as variables, or pass them to new Sessions");
     return new this(BY_REALM, realmOfEnv(env), options.onEvent);
   }
 
@@ -92,7 +92,7 @@ export class Sessions {
   async commitHeaders(session, { status = 200, ctx } = {}) {
     const headers = new Headers();
     if (!Number.isInteger(status) || status < 100 || status > 599) {
-      throw sessionError("invalid_value", "status is that of the answer: a whole number from 100 to 599");
+      throw sessionError("invalid_value", "status must be the response's status, a whole number from 100 to 599");
     }
     this.#write(headers, await this.#commit(session, status, ctx));
     return headers;
@@ -126,7 +126,7 @@ export class Sessions {
     // A `Request` makes its headers when they are asked for: not before somebody looks.
     const isRequest = request instanceof Request || typeof request?.headers?.get === "function";
     if (!isText && !isRequest) {
-      throw sessionError("invalid_value", "a session is opened by a Request, a Cookie header or nothing");
+      throw sessionError("invalid_value", "open() and load() need a Request or a Cookie header; pass nothing for no cookies");
     }
     return new SessionStore(BY_SESSIONS, this.#opening, request, context);
   }
@@ -296,13 +296,13 @@ function warnOfTwo({ cookieName, disableWarnings }, others) {
 
 /** What the console is told of an error that was answered as what is behind it. */
 function behind(error, thrown) {
-  let what = "what was thrown";
+  let what = "the thrown value";
   try {
     what = `${thrown.name}: ${thrown.message}`;
   } catch {
     // A getter of an exotic error may itself throw.
   }
-  return `answered with ${error.code}, which is behind this error: ${what}`;
+  return `the request was answered with ${error.code}, the cause of this error: ${what}`;
 }
 
 function checkResponse(response, who) {

@@ -18,7 +18,7 @@ class Problem {
 export function toJson(value, key, maxDepth) {
   return located(key, () => {
     const text = write(value, key, maxDepth);
-    if (text === undefined) throw new Problem("undefined, which JSON cannot carry");
+    if (text === undefined) throw new Problem("undefined, which JSON cannot represent");
     return text;
   });
 }
@@ -26,7 +26,7 @@ export function toJson(value, key, maxDepth) {
 /** The keys and values of an object that is taken apart: a key that would be left out is the error `invalid_value`. */
 export function entriesOf(values) {
   if (typeof values !== "object" || values === null) {
-    throw sessionError("invalid_value", "give an object of keys and values");
+    throw sessionError("invalid_value", "pass an object of keys and values");
   }
   return located(undefined, () => namesOf(values).map((name) => [name, member(values, name, (value) => value)]));
 }
@@ -51,7 +51,7 @@ function write(value, key, depth, asked = false) {
       return JSON.stringify(value);
     case "number":
       if (Number.isFinite(value)) return value === 0 && 1 / value < 0 ? "-0" : String(value);
-      throw new Problem(`${value}, which JSON cannot carry`);
+      throw new Problem(`${value}, which JSON cannot represent`);
     case "boolean":
       return value ? "true" : "false";
     case "object":
@@ -59,35 +59,35 @@ function write(value, key, depth, asked = false) {
     case "undefined":
       return undefined;
     case "bigint":
-      throw new Problem("a BigInt, which JSON cannot carry: store it as text");
+      throw new Problem("a BigInt, which JSON cannot represent: store it as a string");
     default:
-      throw new Problem(`a ${typeof value}, which JSON cannot carry`);
+      throw new Problem(`a ${typeof value}, which JSON cannot represent`);
   }
 }
 
 function writeObject(value, key, depth, asked) {
-  if (depth === 0) throw new Problem(`nested too deep (SESSION_MAX_DEPTH), or in itself`);
+  if (depth === 0) throw new Problem(`nested too deeply (SESSION_MAX_DEPTH), or contains itself`);
   const prototype = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   const isPlain = isArray ? Array.isArray(prototype) : isPlainPrototype(prototype);
   // These have a toJSON too, in Node.js, and would come back as something else.
   if (!isPlain && isDate(value)) {
     throw new Problem(
-      "a Date, which would come back as text: store date.toISOString() or date.getTime(), and make a Date of it when you read it",
+      "a Date, which would come back as a string: store date.toISOString() or date.getTime(), and create a Date from it when you read it",
     );
   }
   if (!isPlain && ArrayBuffer.isView(value)) {
-    throw new Problem(`a ${nameOf(value)}, which JSON cannot carry: store its bytes as text, in base64 for example`);
+    throw new Problem(`a ${nameOf(value)}, which JSON cannot represent: store its bytes as a string, in base64 for example`);
   }
   if (!asked && typeof value.toJSON === "function") {
     // Its answer takes the object's place and is not asked again, as JSON.stringify has it.
     const text = write(value.toJSON(String(key)), key, depth, true);
-    if (text === undefined) throw new Problem("undefined by its toJSON(), which JSON cannot carry");
+    if (text === undefined) throw new Problem("turned into undefined by its toJSON(), which JSON cannot represent");
     return text;
   }
   if (!isPlain) {
     if (isBoxed(value)) return write(value.valueOf(), key, depth);
-    throw new Problem(`a ${nameOf(value)}, which JSON does not carry whole: store plain data, or give it a toJSON()`);
+    throw new Problem(`a ${nameOf(value)}, which JSON cannot fully represent: store plain data, or add a toJSON()`);
   }
   if (isArray) return writeArray(value, depth);
   let text = "";
@@ -103,14 +103,14 @@ function writeArray(array, depth) {
   let text = "[";
   for (let i = 0; i < length; i++) {
     const item = member(array, i, write, depth - 1);
-    if (item === undefined) throw at(i, new Problem("undefined, which JSON cannot carry"));
+    if (item === undefined) throw at(i, new Problem("undefined, which JSON cannot represent"));
     text += i ? `,${item}` : item;
   }
   // The indices are all there, and the length.
   const names = Reflect.ownKeys(array);
   if (names.length > length + 1) {
     const name = names.slice(length).find((name) => name !== "length");
-    throw at(name, new Problem("a named property of an array, which JSON leaves out: store its elements alone, as [...array]"));
+    throw at(name, new Problem("a named property of an array, which JSON leaves out: store only the elements, as [...array]"));
   }
   return `${text}]`;
 }
@@ -124,8 +124,8 @@ function namesOf(object) {
   const lost = Reflect.ownKeys(object).find((name) => !names.includes(name));
   const what =
     typeof lost === "symbol"
-      ? "a property named by a symbol, which JSON leaves out: name it by text"
-      : "a property that is not enumerable, which JSON leaves out: define it as an ordinary one";
+      ? "a property with a symbol as its name, which JSON leaves out: use a string as its name"
+      : "a property that is not enumerable, which JSON leaves out: make it enumerable";
   throw at(lost, new Problem(what));
 }
 
@@ -145,7 +145,7 @@ function at(name, problem) {
 
 /** What a value threw is code of the application's: a getter, a proxy, a toJSON. */
 const problemOf = (thrown) =>
-  thrown instanceof Problem ? thrown : new Problem("not readable: it threw when it was read", thrown);
+  thrown instanceof Problem ? thrown : new Problem("not readable: reading it threw an error", thrown);
 
 /** That of objects without a class, of this realm or another. */
 const isPlainPrototype = (prototype) =>
@@ -161,7 +161,7 @@ function isBoxed(value) {
   return (value instanceof Number || value instanceof Boolean) && Reflect.ownKeys(value).length === 0;
 }
 
-const nameOf = (value) => value.constructor?.name || "object of a class";
+const nameOf = (value) => value.constructor?.name || "class instance";
 
 function step(name, first = false) {
   if (typeof name === "number") return `[${name}]`;
@@ -189,8 +189,8 @@ function warnOfSharing(value, table, key) {
   if (path === undefined) return;
   wasWarned = true;
   console.warn(
-    `edge-session: ${path} in a session's data is an object that was in another session's data before: a change ` +
-      `of one visitor shows up for another. Give each session an object of its own: session.setDefault(key, value) ` +
+    `edge-session: ${path} in a session's data is an object that was already in another session's data: a change ` +
+      `made for one visitor shows up for another. Give each session its own object: session.setDefault(key, value) ` +
       "and session.set(key, value) store a copy, session.data.key ??= structuredClone(value) assigns one",
   );
 }
@@ -263,7 +263,7 @@ class Row {
 
 /** What tables share while they are empty. Nothing may ever stand in it: it would be everybody's. */
 const refuse = () => {
-  throw new TypeError("nothing is put into what all empty tables share");
+  throw new TypeError("the map shared by all empty tables must stay empty");
 };
 const NO_ROWS = Object.assign(new Map(), { set: refuse });
 const NO_KEYS = Object.assign(new Map(), { set: refuse });
@@ -593,10 +593,10 @@ const isIndex = (key) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32
 
 function checkKey(key, { maxKeyBytes }) {
   if (typeof key !== "string") {
-    throw sessionError("invalid_value", `a key is text, not ${key === null ? "null" : typeof key}`);
+    throw sessionError("invalid_value", `a key must be a string, not ${key === null ? "null" : typeof key}`);
   }
   if (!key.isWellFormed()) {
-    throw sessionError("invalid_value", "a key is well-formed text; this one has half of a surrogate pair");
+    throw sessionError("invalid_value", "a key must be a well-formed string; this one has half of a surrogate pair");
   }
   if (key.length * 3 > maxKeyBytes) {
     const bytes = new TextEncoder().encode(key).length;

@@ -100,7 +100,7 @@ fn allowed_values_are_those_of_the_code() {
             let Err(refused) = Settings::from_vars([(name, "\u{7f}")]) else {
                 panic!("{name} allows anything");
             };
-            let Some((_, allowed)) = refused.message().split_once("is not allowed; give ") else {
+            let Some((_, allowed)) = refused.message().split_once("is not allowed; use ") else {
                 continue; // text, whose rules are judged together
             };
             let numbers = allowed.strip_prefix("a whole number from ");

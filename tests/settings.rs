@@ -76,7 +76,7 @@ const FOREIGN: &[(&str, &str, &[(&str, &str)])] = &[
     (
         "secrets",
         "SESSION_SECRETS",
-        &[("secret takes an array", "SESSION_SECRET,")],
+        &[("one array in secret", "SESSION_SECRET,")],
     ),
 ];
 const AGE: (&str, &str) = ("cookieAge", "SESSION_COOKIE_AGE");
@@ -107,10 +107,10 @@ fn names_of_other_libraries_lead_to_ours() {
         }
     }
     for (option, words) in [
-        ("password", "it is called secret"),
-        ("keys", "it is called secret"),
+        ("password", "use secret"),
+        ("keys", "use secret"),
         ("store", "the first argument"),
-        ("saveUninitialized", "is not stored"),
+        ("saveUninitialized", "is never stored"),
     ] {
         assert!(of_option(option).contains(words), "{option}");
     }
@@ -135,7 +135,7 @@ fn a_typing_error_is_told_what_was_meant_and_nothing_else_is() {
     }
     for option in ["saml", "colour", "genid", "unset", "x", "", "ä"] {
         let text = of_option(option);
-        assert!(text.ends_with(": there is no such setting"), "{text}");
+        assert!(text.ends_with(": unknown setting"), "{text}");
     }
     for (variable, meant) in [
         ("SESSION_IDLE_TIMEOUTT", "SESSION_IDLE_TIMEOUT"),
@@ -215,7 +215,7 @@ fn an_error_calls_a_setting_as_the_caller_did() {
         (message(built), "with_cookie_secure", "with_cookie_name"),
     ] {
         let expected = format!(
-            "{secure}: it is false, but browsers accept the prefix of {name} on Secure cookies only; \
+            "{secure}: it is false, but browsers accept the prefix of {name} only on Secure cookies; \
              set it to true, or choose a name without a prefix"
         );
         assert_eq!(text, expected);
@@ -267,7 +267,7 @@ fn a_secret_is_called_so_and_one_of_several_by_its_place() {
     );
     let text = message(SecretRing::parse(&format!("{SECRET},{SECRET}")));
     assert!(
-        text.contains("secret 2 of 2 has the key id of an earlier one"),
+        text.contains("secret 2 of 2 has the same key id as an earlier secret"),
         "{text}"
     );
     // What that command printed.

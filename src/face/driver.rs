@@ -192,7 +192,7 @@ async fn see_through<T: 'static>(
     result.take().unwrap_or_else(|| {
         Err(SessionError::new(
             ErrorCode::Unavailable,
-            "the platform dropped the work that it was handed before it had ended",
+            "the platform dropped the work passed to waitUntil before it finished",
         ))
     })
 }

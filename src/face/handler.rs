@@ -97,7 +97,7 @@ impl Sessions {
             }
             Given::Scalar(_) | Given::Other(_) => {
                 return Err(SessionError::config(
-                    "SESSION_SECRET: it is not text; give text, several secrets separated by commas",
+                    "SESSION_SECRET: it is not a string; use a string, with commas between several secrets",
                 ));
             }
         };
@@ -411,7 +411,7 @@ fn write_headers(headers: &Headers, commit: &CommitHeaders) -> worker::Result<()
 fn runtime(error: worker::Error) -> SessionError {
     SessionError::new(
         ErrorCode::Unavailable,
-        format!("the runtime refused to make the response: {error}"),
+        format!("the runtime could not create the response: {error}"),
     )
 }
 

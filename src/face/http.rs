@@ -193,7 +193,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Self::Rejection> {
         let Some(session) = parts.extensions.get::<Self>().cloned() else {
-            let message = "no session here: add SessionLayer to the router";
+            let message = "this request has no session: add SessionLayer to the router";
             return Err((StatusCode::INTERNAL_SERVER_ERROR, message));
         };
         SendFuture::new(async {

@@ -141,9 +141,9 @@ impl Sessions {
         let memory = isolate.memory(namespace, settings.key_prefix(), removed_for(settings));
         if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
             self.driver.runtime().warn(&format!(
-                "edge-session: sessions with the cookie {:?} and others with another cookie are \
-                 kept in one namespace under one SESSION_KEY_PREFIX, so a user's list shows both \
-                 and \"log out everywhere\" ends both; give two populations two prefixes",
+                "edge-session: sessions with the cookie {:?} share a namespace and a \
+                 SESSION_KEY_PREFIX with sessions that use another cookie, so a user's list \
+                 shows both and \"log out everywhere\" ends both; give each its own prefix",
                 settings.cookie_name(),
             ));
         }

@@ -153,7 +153,7 @@ impl Ctx {
 fn mismatched() -> ConnectorError {
     ConnectorError::new(
         ConnectorErrorKind::Unavailable,
-        "the answer does not belong to what was asked",
+        "the reply does not match the effect that was requested",
     )
 }
 
@@ -289,10 +289,10 @@ impl<T> Flow<T> {
             (Poll::Pending, Some(effect)) => Step::Ask(effect),
             // It awaits something that is not the world, which nobody will ever wake.
             (Poll::Pending, None) => {
-                debug_assert!(false, "a flow waits without asking");
+                debug_assert!(false, "a flow is pending without an effect");
                 Step::Done(Err(SessionError::new(
                     ErrorCode::Unavailable,
-                    "the session waits for something that cannot come",
+                    "the session operation is waiting for nothing and cannot continue",
                 )))
             }
         }

@@ -353,7 +353,7 @@ pub(crate) fn read_owner_marker(text: &str) -> Result<OwnerMarker, SessionError>
     OwnerMarker::decode(text).ok_or_else(|| {
         SessionError::new(
             ErrorCode::Unavailable,
-            "the owner's marker in the store is of a format that this release does not know",
+            "the owner's marker in the store has a format that this release does not know",
         )
     })
 }

@@ -64,7 +64,7 @@ impl Ctx {
                     return Err(ConnectorError::new(
                         ConnectorErrorKind::Unavailable,
                         format!(
-                            "asked for {} keys, it answered {}",
+                            "it was asked for {} keys and returned {}",
                             names.len(),
                             values.len()
                         ),

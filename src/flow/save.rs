@@ -499,7 +499,7 @@ fn seal(
     } else {
         envelope.to_plain()
     };
-    text.ok_or_else(|| SessionError::invalid("the session holds a value that is not JSON"))
+    text.ok_or_else(|| SessionError::invalid("the session contains a value that is not valid JSON"))
 }
 
 /// The version of what was saved, for the fresh cookie.

@@ -93,7 +93,7 @@ impl Random {
         let next = self.bytes.get(self.used..end).ok_or_else(|| {
             SessionError::new(
                 ErrorCode::NotReady,
-                "the platform gave no random bytes; Workers have none at module scope",
+                "no randomness is available: Workers provide none at module scope; create sessions inside the fetch handler",
             )
         })?;
         let mut out = [0; N];

@@ -340,11 +340,11 @@ impl From<ConnectorError> for SessionError {
         let (code, message) = match error.kind() {
             ConnectorErrorKind::RateLimited => (
                 ErrorCode::RateLimited,
-                "the session store accepts no more writes to this session for the moment",
+                "the session store is rate limiting writes to this session; try again in a moment",
             ),
             ConnectorErrorKind::Quota => (
                 ErrorCode::Quota,
-                "the session store's quota for the day is spent",
+                "the session store's daily quota is used up",
             ),
             ConnectorErrorKind::TooLarge => (
                 ErrorCode::TooLarge,
@@ -352,11 +352,11 @@ impl From<ConnectorError> for SessionError {
             ),
             ConnectorErrorKind::Unsupported => (
                 ErrorCode::Unsupported,
-                "the session store has no such operation",
+                "the session store does not support this operation",
             ),
             ConnectorErrorKind::Unavailable => (
                 ErrorCode::Unavailable,
-                "the session store did not answer as it should",
+                "the session store failed or could not be reached",
             ),
         };
         Self(Arc::new(Inner {

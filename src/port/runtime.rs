@@ -1,13 +1,13 @@
 //! The one clock, the one source of randomness and the one timer.
 //!
-//! The core asks a [`Runtime`] and nothing else, so that a test or a simulation decides what time
-//! it is and what the dice say. [`PlatformRuntime`] is the real one.
+//! The core gets time and randomness only from a [`Runtime`], so a test or a simulation can control
+//! both. [`PlatformRuntime`] is the real one.
 
 use futures_util::future::LocalBoxFuture;
 
 use crate::port::error::{ErrorCode, SessionError};
 
-/// What the core needs of the world besides storage.
+/// What the core needs from its environment besides storage.
 ///
 /// ```
 /// use edge_session::SessionError;
@@ -15,7 +15,7 @@ use crate::port::error::{ErrorCode, SessionError};
 /// use edge_session::runtime::{PlatformRuntime, Runtime};
 /// use futures_util::future::LocalBoxFuture;
 ///
-/// /// The platform, at an instant that a test moves.
+/// /// The platform with a clock that a test controls.
 /// struct At(ManualClock);
 ///
 /// impl Runtime for At {
@@ -40,21 +40,20 @@ pub trait Runtime {
     /// Fills `out` from a cryptographically secure source.
     ///
     /// # Errors
-    /// [`ErrorCode::NotReady`] where there is none, as at module scope of a Worker; `out` must not
-    /// be used then.
+    /// [`ErrorCode::NotReady`] if there is no such source, as at module scope of a Worker. Do not use
+    /// `out` then.
     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError>;
 
     /// Ends after `milliseconds`.
     fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()>;
 
-    /// Ends after `milliseconds`, unless it is dropped before: how long a store may take to answer.
-    /// Asked for only where the store does not answer at once.
+    /// Ends after `milliseconds`, unless it is dropped first. It limits how long a store may take to
+    /// answer, and is only called if the store does not answer at once.
     fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         self.sleep(milliseconds)
     }
 
-    /// Tells whoever operates this that something is not as it should be: on the console of a
-    /// Worker, natively on standard error.
+    /// Warns the operator about a problem: on the console in a Worker, on standard error natively.
     fn warn(&self, message: &str) {
         platform::warn(message);
     }
@@ -81,8 +80,8 @@ impl Runtime for PlatformRuntime {
         getrandom::fill(out).map_err(|_| {
             SessionError::new(
                 ErrorCode::NotReady,
-                "there is no randomness here: Workers give none at module scope, so make session \
-                 ids and new sessions inside the fetch handler",
+                "no randomness is available: Workers provide none at module scope; create session \
+                 ids and sessions inside the fetch handler",
             )
         })
     }
@@ -115,7 +114,7 @@ mod platform {
     }
 
     pub fn warn(message: &str) {
-        // A console that cannot be written to is no reason to fail.
+        // A console that cannot be written to must not fail the request.
         let _ = console_warn(message);
     }
 
@@ -170,12 +169,12 @@ mod platform {
         eprintln!("{message}");
     }
 
-    // Native code of this crate is for tests: nobody waits by the clock.
+    // Native builds of this crate are for tests, which do not wait for real time.
     pub fn sleep(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         ready(()).boxed_local()
     }
 
-    // There is no timer either: a test that wants a deadline brings a runtime with one.
+    // There is no timer either: a test that needs a deadline brings its own runtime.
     pub fn deadline(_milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         pending().boxed_local()
     }

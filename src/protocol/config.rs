@@ -90,7 +90,7 @@ impl Config {
         }
         Err(SessionError::new(
             ErrorCode::NotFound,
-            "this user has no session of that key: give one that list() shows for this user",
+            "this user has no session with this key; pass a key that list() returns for this user",
         ))
     }
 

@@ -127,7 +127,7 @@ macro_rules! unruled {
     };
 }
 
-unruled!(String, &'static str, "text", text => Some(text.to_owned()));
+unruled!(String, &'static str, "a string", text => Some(text.to_owned()));
 unruled!(bool, bool, "true, false, 1 or 0", text => match text {
     "true" | "1" => Some(true),
     "false" | "0" => Some(false),
@@ -156,9 +156,7 @@ struct Setting {
 impl Setting {
     fn refuse(&self, naming: Naming, value: &str) -> SessionError {
         let (name, value, allowed) = (naming.of(self), excerpt(value), (self.allowed)());
-        SessionError::config(format!(
-            "{name}: \"{value}\" is not allowed; give {allowed}"
-        ))
+        SessionError::config(format!("{name}: \"{value}\" is not allowed; use {allowed}"))
     }
 }
 
@@ -531,7 +529,7 @@ impl Settings {
     pub(crate) fn refuse_kind(naming: Naming, name: &str, kind: &str) -> Result<(), SessionError> {
         let refused = match naming.find(name) {
             Some(setting) => Some(SessionError::config(format!(
-                "{name}: it is {kind}; give {}",
+                "{name}: {kind} is not allowed; use {}",
                 (setting.allowed)()
             ))),
             None if kind == BINDING => None,
@@ -574,7 +572,7 @@ impl Settings {
         if !printable || self.key_prefix.len() > most {
             return Err(SessionError::config(format!(
                 "{}: \"{}\" is not allowed because keys are ASCII without control characters and \
-                 of at most {KV_KEY_BYTES} bytes; give at most {most} of them",
+                 of at most {KV_KEY_BYTES} bytes; use at most {most} characters",
                 naming.translate("SESSION_KEY_PREFIX"),
                 excerpt(&self.key_prefix),
             )));
@@ -884,10 +882,10 @@ mod tests {
             assert!(message.contains("from 1 to 34560000 (seconds"), "{message}");
         }
         for bad in ["", "True", "yes", "on", "2", " true"] {
-            assert!(refusal("SESSION_PURGE", bad).ends_with("give true, false, 1 or 0"));
+            assert!(refusal("SESSION_PURGE", bad).ends_with("use true, false, 1 or 0"));
         }
-        assert!(refusal("SESSION_COOKIE_SAMESITE", "lax").ends_with("give Strict, Lax or None"));
-        assert!(refusal("SESSION_STORAGE", "redis").ends_with("give kv or memory"));
+        assert!(refusal("SESSION_COOKIE_SAMESITE", "lax").ends_with("use Strict, Lax or None"));
+        assert!(refusal("SESSION_STORAGE", "redis").ends_with("use kv or memory"));
         for (text, expected) in [("true", true), ("1", true), ("false", false), ("0", false)] {
             assert_eq!(
                 Settings::from_vars([("SESSION_PURGE", text)])
@@ -1009,7 +1007,7 @@ mod tests {
                 .err()
                 .map(|error| error.message().to_owned())
         };
-        let expected = "SESSION_SEAL: it is an object; give true, false, 1 or 0";
+        let expected = "SESSION_SEAL: an object is not allowed; use true, false, 1 or 0";
         assert_eq!(
             refused("SESSION_SEAL", "an object").as_deref(),
             Some(expected)

@@ -383,6 +383,6 @@ pub(crate) fn not_loaded() -> SessionError {
 pub(crate) fn committed() -> SessionError {
     SessionError::new(
         ErrorCode::Committed,
-        "the session was committed with the response: change it before that",
+        "the session was already committed with the response; make changes before the commit",
     )
 }

@@ -72,7 +72,7 @@ pub(crate) fn to_entries<T: Serialize + ?Sized>(
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
     })?;
     let entries: Entries<Box<RawValue>> = serde_json::from_str(&text).map_err(|_| {
-        SessionError::invalid("the data of a session is an object: a struct or a map")
+        SessionError::invalid("session data must be an object: pass a struct or a map")
     })?;
     for (key, text) in &entries.0 {
         check_depth(key, text.get(), max_depth)?;
@@ -90,7 +90,7 @@ fn wrong_type(of: &str, error: &serde_json::Error) -> SessionError {
     let asked = asked_for(error);
     SessionError::new(
         ErrorCode::WrongType,
-        format!("{of} is of another type than was asked for{asked}"),
+        format!("{of} does not have the requested type{asked}"),
     )
 }
 
@@ -150,7 +150,7 @@ pub(crate) fn check_depth(key: &str, text: &str, max_depth: u32) -> Result<(), S
                 depth += 1;
                 if depth > max_depth {
                     return Err(SessionError::invalid(format!(
-                        "{key:?} nests deeper than the {max_depth} levels of SESSION_MAX_DEPTH"
+                        "{key:?} nests more than {max_depth} levels deep (SESSION_MAX_DEPTH)"
                     )));
                 }
             }
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(stored(BTreeMap::from([(true, 2)])), r#"{"true":2}"#);
         assert_eq!(stored(BTreeMap::from([('c', 2)])), r#"{"c":2}"#);
         let error = refused(vec![BTreeMap::from([((1, 2), 3)])]);
-        assert_eq!(error, "cart[0] cannot be stored: a key of a map is no text");
+        assert_eq!(error, "cart[0] cannot be stored: a map key is not a string");
         refused(BTreeMap::from([(Some(1).filter(|_| false), 3)]));
         refused(BTreeMap::from([(vec![1], 3)]));
         refused(BTreeMap::from([((), 3)]));
@@ -309,7 +309,8 @@ mod tests {
         }
         let message = refused(&nest);
         assert!(
-            message.starts_with("cart[0][0][0][0][0][0][0][0] cannot be stored: it nests deeper"),
+            message
+                .starts_with("cart[0][0][0][0][0][0][0][0] cannot be stored: it nests more than"),
             "{message}"
         );
         // Dropping it recursively is its owner's affair.
@@ -342,7 +343,7 @@ mod tests {
             let error = from_json::<u8>("k", &text).unwrap_err();
             assert_eq!(
                 error.message(),
-                "\"k\" is of another type than was asked for: expected u8"
+                "\"k\" does not have the requested type: expected u8"
             );
             assert!(
                 !from_json::<std::net::IpAddr>("k", &text)
@@ -370,11 +371,11 @@ mod tests {
         assert_eq!(read(&[("views", "3"), ("name", "\"x\"")]), Ok(my));
         assert_eq!(
             read(&[("more", "[1,\n\n2]"), ("views", "\"3\"")]).unwrap_err(),
-            "\"views\" is of another type than was asked for: expected u32"
+            "\"views\" does not have the requested type: expected u32"
         );
         assert_eq!(
             read(&[("name", "\"x\"")]).unwrap_err(),
-            "the data is of another type than was asked for: missing field `views`"
+            "the data does not have the requested type: missing field `views`"
         );
         assert!(
             read(&[("views", "-1"), ("name", "null")])

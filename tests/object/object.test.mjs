@@ -418,7 +418,7 @@ for (const language of languages) {
     test("a refusal says where", async () => {
       const object = world.object();
       const { json } = await object.ask("transact", { checks: [{ absent: "a" }], writes: [put("a", END), put("b", "soon")] });
-      assert.equal(json.message, "the body.writes[1].put.expiresAt must be an instant in milliseconds");
+      assert.equal(json.message, "the body.writes[1].put.expiresAt must be a time in milliseconds");
       const unknown = await object.at("/v2/read", {});
       assert.match(unknown.json.message, /POST \/v2\/read/);
     });

@@ -48,30 +48,30 @@ test("variables that are numbers and booleans are taken", async () => {
 
 test("variables of another kind, and numbers that are not allowed, are refused by name", () => {
   for (const [value, words] of [
-    [900.5, /"900.5" is not allowed; give a whole number/],
+    [900.5, /"900.5" is not allowed; use a whole number/],
     [-1, /"-1" is not allowed/],
     [true, /"true" is not allowed/],
-    [{}, /it is an object; give a whole number/],
-    [Object.create(null), /it is an object/],
-    [[900], /it is an array/],
+    [{}, /an object is not allowed; use a whole number/],
+    [Object.create(null), /an object is not allowed/],
+    [[900], /an array is not allowed/],
     [null, /it is null/],
-    [new Binding(), /it is a binding/],
-    [() => {}, /it is a function/],
+    [new Binding(), /a binding is not allowed/],
+    [() => {}, /a function is not allowed/],
   ]) {
     const message = refused(() => ofEnv({ SESSION_IDLE_TIMEOUT: value }), String(words));
     assert.match(message, /^SESSION_IDLE_TIMEOUT: /);
     assert.match(message, words);
   }
-  assert.match(refused(() => ofEnv({ SESSION_SEAL: {} })), /^SESSION_SEAL: it is an object; give true, false, 1 or 0$/);
+  assert.match(refused(() => ofEnv({ SESSION_SEAL: {} })), /^SESSION_SEAL: an object is not allowed; use true, false, 1 or 0$/);
   for (const value of [5, {}, [SECRET], true]) {
-    assert.match(refused(() => ofEnv({ SESSION_SECRET: value })), /^SESSION_SECRET: it is not text; give text/);
+    assert.match(refused(() => ofEnv({ SESSION_SECRET: value })), /^SESSION_SECRET: it is not a string; use a string/);
   }
 });
 
 test("a misspelt variable is an error whatever its value is", () => {
   for (const value of ["900", 900, true, {}, [], null]) {
     const message = refused(() => ofEnv({ SESSION_IDLE_TIMEOUTT: value }), String(value));
-    assert.equal(message, "SESSION_IDLE_TIMEOUTT: there is no such setting; did you mean SESSION_IDLE_TIMEOUT?");
+    assert.equal(message, "SESSION_IDLE_TIMEOUTT: unknown setting; did you mean SESSION_IDLE_TIMEOUT?");
   }
   assert.match(refused(() => ofEnv({ SESION_SEAL: false })), /did you mean SESSION_SEAL\?/);
   assert.match(refused(() => ofEnv({ SESSION_MAX_AGE: 60 })), /SESSION_COOKIE_AGE .* SESSION_IDLE_TIMEOUT/);
@@ -95,34 +95,34 @@ test("variables and bindings of the application are left to it", () => {
 
 test("options of a wrong type and unknown ones are refused, by the names that they were given", () => {
   for (const [options, words] of [
-    [{ cookieAge: {} }, /^cookieAge: it is an object; give a whole number from 1 to/],
-    [{ cookieName: null }, /^cookieName: it is null; give text$/],
-    [{ seal: [] }, /^seal: it is an array; give true, false, 1 or 0$/],
-    [{ idleTimeout: () => 5 }, /^idleTimeout: it is a function; give/],
-    [{ idleTimeout: "soon" }, /^idleTimeout: "soon" is not allowed; give/],
+    [{ cookieAge: {} }, /^cookieAge: an object is not allowed; use a whole number from 1 to/],
+    [{ cookieName: null }, /^cookieName: null is not allowed; use a string$/],
+    [{ seal: [] }, /^seal: an array is not allowed; use true, false, 1 or 0$/],
+    [{ idleTimeout: () => 5 }, /^idleTimeout: a function is not allowed; use/],
+    [{ idleTimeout: "soon" }, /^idleTimeout: "soon" is not allowed; use/],
     [{ cookieSecure: false, cookieName: "__Host-x" }, /^cookieSecure: .* prefix of cookieName .*/],
     [{ keyPrefix: "ä" }, /^keyPrefix: /],
     [{ cookie: { maxAge: 60 } }, /^cookie: .* cookieName, cookieAge,/],
-    [{ maxAge: 60 }, /^maxAge: .*; cookieAge is how long a session lasts at most, idleTimeout how long/],
+    [{ maxAge: 60 }, /^maxAge: .*; cookieAge limits how long a session lasts, idleTimeout how long/],
     [{ ttl: 60 }, /^ttl: .* cookieAge .* idleTimeout/],
-    [{ name: "x" }, /^name: .*; it is called cookieName$/],
+    [{ name: "x" }, /^name: .*; use cookieName$/],
     [{ rolling: true }, /^rolling: .* idleTimeout .* cookieAge/],
     [{ httpOnly: true }, /^httpOnly: .* always HttpOnly/],
-    [{ secrets: ["x"] }, /^secrets: .* secret takes an array/],
+    [{ secrets: ["x"] }, /^secrets: .* array .* secret/],
     [{ store: {} }, /^store: .* first argument/],
-    [{ cookieAges: 5 }, /^cookieAges: there is no such setting; did you mean cookieAge\?$/],
-    [{ colour: {} }, /^colour: there is no such setting$/],
+    [{ cookieAges: 5 }, /^cookieAges: unknown setting; did you mean cookieAge\?$/],
+    [{ colour: {} }, /^colour: unknown setting$/],
   ]) {
     const message = refused(() => ofOptions(options), String(words));
     assert.match(message, words);
     assert.ok(!message.includes("SESSION_"), message);
   }
-  assert.match(refused(() => ofOptions({ secret: 5 })), /^secret: it is not text; give text, or an array of texts$/);
-  assert.match(refused(() => ofOptions({ secret: [SECRET, 5] })), /^secret: it is not text/);
+  assert.match(refused(() => ofOptions({ secret: 5 })), /^secret: it is not a string; use a string, or an array of strings$/);
+  assert.match(refused(() => ofOptions({ secret: [SECRET, 5] })), /^secret: it is not a string/);
 });
 
 test("a weak secret is named as it was given, and the command that makes one works everywhere", () => {
-  const why = "shorter than 32 bytes; `openssl rand -base64 32` prints a good one, to be used as it is";
+  const why = "shorter than 32 bytes; create one with `openssl rand -base64 32` and use it unchanged";
   assert.equal(refused(() => ofOptions({ secret: "short" })), `secret: the secret is ${why}`);
   assert.equal(refused(() => ofOptions({ secret: [SECRET, "short"] })), `secret: secret 2 of 2 is ${why}`);
   assert.equal(refused(() => ofEnv({ SESSION_SECRET: "short" })), `SESSION_SECRET: the secret is ${why}`);
@@ -143,8 +143,8 @@ test("options that fromEnv and the middleware would ignore are refused", () => {
   const env = { SESSIONS: new MemoryConnector(), SESSION_SECRET };
   for (const options of [{ idleTimeout: 900 }, { secret: SECRET }, { onEvents() {} }]) {
     const [name] = Object.keys(options);
-    assert.match(refused(() => Sessions.fromEnv(env, options)), new RegExp(`no option ${name}, only onEvent;`));
-    assert.match(refused(() => sessionMiddleware(options)), new RegExp(`no option ${name}, only sessions and lazy;`));
+    assert.match(refused(() => Sessions.fromEnv(env, options)), new RegExp(`no option ${name}; it takes onEvent;`));
+    assert.match(refused(() => sessionMiddleware(options)), new RegExp(`no option ${name}; its options are sessions and lazy\\.`));
   }
   for (const options of [null, "x", 5, []]) refused(() => Sessions.fromEnv(env, options), String(options));
   for (const sessions of [null, {}, "x", new MemoryConnector()]) refused(() => sessionMiddleware({ sessions }));

@@ -487,7 +487,7 @@ test("sessions may be a promise; what only looks like them is refused with words
     const response = await answer((sessions) => ({ sessions: () => like(sessions) }));
     const { code, detail } = await response.json();
     assert.deepEqual([response.status, code], [500, "config"], name);
-    assert.match(detail, /the function that is given as sessions gave no Sessions\. What stands for a Sessions/);
+    assert.match(detail, /the function passed as sessions did not return a Sessions\. A Proxy or a mock/);
     if (name !== "nothing") {
       const refused = () => sessionMiddleware({ sessions: like(world().sessions) });
       assert.throws(refused, { code: "config", message: /neither a Sessions nor a function/ });

@@ -162,7 +162,7 @@ test("what an inner handler that failed has changed is dropped, whatever the out
     assert.deepEqual([session.owner, session.get("saved")], [null, 1], name);
   }
   const lines = warned.mock.calls.map(({ arguments: [line] }) => line);
-  const line = "edge-session: changes of a session were dropped, since an inner handler of the same request failed";
+  const line = "edge-session: changes to a session were dropped because an inner handler of the same request failed";
   assert.equal(lines[0], line);
 });
 
@@ -364,7 +364,7 @@ test("an application that wraps errors gets a line for each kind of them, and th
   for (let i = 0; i < 3; i += 1) await ask();
   clock.advance(60_000);
   await ask();
-  const line = "edge-session: answered with missing_key, which is behind this error: RangeError: the cart of this test";
+  const line = "edge-session: the request was answered with missing_key, the cause of this error: RangeError: the cart of this test";
   assert.deepEqual(
     warned.mock.calls.map(({ arguments: [line] }) => line),
     [line, `${line} (2 more since the last line about this)`],

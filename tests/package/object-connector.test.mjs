@@ -106,7 +106,7 @@ test("what is no answer of a SessionObject has no code either", async () => {
   ];
   for (const answer of odd) {
     await assert.rejects(new ObjectConnector(standIn(answer)).read("s", ["a"]), (error) => {
-      assert.match(error.message, /answered read with something else \(status \d+\): is its class SessionObject\?/);
+      assert.match(error.message, /gave an unexpected answer to read \(status \d+\): check that its class is SessionObject/);
       assert.equal(error.code, undefined);
       return true;
     });

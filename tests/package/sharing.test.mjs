@@ -28,7 +28,7 @@ const ASSIGNED = `
 test("an object that is assigned in the data of several sessions is told of once, with its path", () => {
   const told = warnings(ASSIGNED);
   assert.equal(told.length, 1);
-  assert.match(told[0], /^edge-session: cart in a session's data is an object that was in another session's data before/);
+  assert.match(told[0], /^edge-session: cart in a session's data is an object that was already in another session's data/);
   assert.match(told[0], /session\.setDefault/);
 });
 

@@ -31,7 +31,7 @@ const glue = `
           return never();
         }
         if (pathname === "/overflow") throw new RangeError("Maximum call stack size exceeded");
-        if (pathname === "/error") throw new Error("an error of JavaScript");
+        if (pathname === "/error") throw new Error("a JavaScript error");
         return new Response(String(number));
       },
     };

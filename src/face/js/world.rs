@@ -1,5 +1,5 @@
 //! The world, as far as JavaScript brings it along with a call: time, randomness, and places for
-//! what goes out with the answer. The store is asked by JavaScript alone.
+//! what goes out with the answer. The store is only JavaScript calls this connector.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -91,8 +91,10 @@ type Answered<'a, T> = LocalBoxFuture<'a, Result<T, ConnectorError>>;
 
 impl JsStore {
     fn not_here<'a, T: 'a>() -> Answered<'a, T> {
-        let error =
-            ConnectorError::new(ConnectorErrorKind::Unavailable, "asked by JavaScript alone");
+        let error = ConnectorError::new(
+            ConnectorErrorKind::Unavailable,
+            "only JavaScript calls this connector",
+        );
         Box::pin(std::future::ready(Err(error)))
     }
 }
@@ -124,7 +126,7 @@ pub(super) struct Cause(pub(super) u32);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an error of JavaScript")
+        f.write_str("a JavaScript error")
     }
 }
 
@@ -139,7 +141,9 @@ impl std::error::Error for Cause {}
 
 #[cold]
 pub(super) fn garbled() -> SessionError {
-    SessionError::invalid("the package's JavaScript and its wasm do not belong together")
+    SessionError::invalid(
+        "the package's JavaScript and its wasm do not match; use both from one version of the package",
+    )
 }
 
 #[cold]

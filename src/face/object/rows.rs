@@ -289,8 +289,9 @@ impl SessionRows {
         self.storage
             .query(DELETE_OLD, Parameters::default().with(now).with(now - DAY))?;
         if full()? {
-            let message =
-                format!("this object holds {ROWS} rows, and no tombstone older than a day");
+            let message = format!(
+                "this object is full: it holds {ROWS} rows, and no tombstone is older than a day"
+            );
             return Err(Refusal::too_large(message).into());
         }
         Ok(())

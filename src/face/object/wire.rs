@@ -140,7 +140,7 @@ impl Ask {
             ("POST", "/v1/list") => Self::list,
             _ => {
                 return Err(Refusal::bad(format!(
-                    "there is no {method} {path}: this object knows POST /v1/read, /v1/transact and /v1/list"
+                    "unknown request {method} {path}: this object supports POST /v1/read, /v1/transact and /v1/list"
                 )));
             }
         };
@@ -290,7 +290,7 @@ fn key(value: Option<Value>, place: &Place) -> Result<String, Refusal> {
 fn instant(value: Option<Value>, place: &Place) -> Result<f64, Refusal> {
     match value.as_ref().and_then(Value::as_f64) {
         Some(at) if at.fract() == 0.0 && (0.0..=LATEST).contains(&at) => Ok(at),
-        _ => place.must("be an instant in milliseconds"),
+        _ => place.must("be a time in milliseconds"),
     }
 }
 

@@ -192,7 +192,7 @@ fn unmask(token: &str) -> Option<Tag> {
 fn no_token() -> SessionError {
     SessionError::new(
         ErrorCode::InvalidValue,
-        "the CSRF token is not one of this browser's; load the page again for a new one",
+        "the CSRF token does not belong to this browser; reload the page to get a new one",
     )
 }
 

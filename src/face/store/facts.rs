@@ -198,7 +198,7 @@ impl SessionStore {
             Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
             _ => Err(SessionError::new(
                 ErrorCode::ReauthRequired,
-                format!("this needs a login within the last {max_age} seconds"),
+                format!("this operation needs a login within the last {max_age} seconds"),
             )),
         }
     }

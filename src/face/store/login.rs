@@ -194,7 +194,7 @@ impl SessionStore {
         if owner.is_empty() || owner.len() > OWNER_MAX {
             let actual = owner.len();
             return Err(SessionError::invalid(format!(
-                "a user id has 1 to {OWNER_MAX} bytes; this one has {actual}"
+                "a user id must have 1 to {OWNER_MAX} bytes; this one has {actual}"
             )));
         }
         // What an answer of the store says of the session before does not matter to a login; that

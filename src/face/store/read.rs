@@ -88,7 +88,7 @@ impl SessionStore {
     /// session.set("views", "many")?;
     /// let refused = session.data::<MySession>().err().unwrap();
     /// assert_eq!(refused.code().as_str(), "wrong_type");
-    /// assert!(refused.message().starts_with("\"views\" is of another type"));
+    /// assert!(refused.message().starts_with("\"views\" does not have"));
     /// # Ok(()) });
     /// ```
     ///

@@ -303,9 +303,9 @@ fn revoke_all(request: &Request) -> Result<Action, Problem> {
             spare_current: true,
         }),
         // Anything else may be meant to spare a session: nothing is ended on a guess.
-        _ => Err(
-            SessionError::invalid("the query is not understood here; \"except=current\" is").into(),
-        ),
+        _ => {
+            Err(SessionError::invalid("unknown query; only \"except=current\" is supported").into())
+        }
     }
 }
 
@@ -346,11 +346,12 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
         [] => return Ok(Expiry::Default),
         [(name, value)] => (name.as_str(), *value),
         _ => {
-            let message = "give one of \"seconds\", \"date\" and \"idle\", or {} for the default";
+            let message =
+                "pass exactly one of \"seconds\", \"date\" and \"idle\", or {} for the default";
             return Err(SessionError::invalid(message).into());
         }
     };
-    let refused = |wanted: &str| SessionError::invalid(format!("{name:?} is to be {wanted}"));
+    let refused = |wanted: &str| SessionError::invalid(format!("{name:?} must be {wanted}"));
     match name {
         "seconds" => Ok(number(value)
             .and_then(Expiry::after_seconds)
@@ -368,7 +369,7 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
             Ok(Expiry::At(at as i64))
         }
         _ => {
-            let message = format!("{name:?} is none of \"seconds\", \"date\" and \"idle\"");
+            let message = format!("unknown member {name:?}; use \"seconds\", \"date\" or \"idle\"");
             Err(SessionError::invalid(message).into())
         }
     }
@@ -385,7 +386,7 @@ fn login(body: &str) -> Result<String, Problem> {
         [(name, value)] if name == "owner" => json::unquote(value),
         _ => None,
     }
-    .ok_or_else(|| SessionError::invalid("the body is to be {\"owner\": a text}").into())
+    .ok_or_else(|| SessionError::invalid("the body must be {\"owner\": a string}").into())
 }
 
 /// The JSON value that `text` is, to stand under `key`.
@@ -399,10 +400,10 @@ fn value(key: &str, text: &str, sessions: &Sessions) -> Result<String, Problem> 
 fn object(body: &str) -> Result<Vec<(String, &str)>, Problem> {
     let body = parse(body)?;
     let members = json::members(body)
-        .ok_or_else(|| SessionError::invalid("the body is JSON, but no object"))?;
+        .ok_or_else(|| SessionError::invalid("the body must be a JSON object"))?;
     let named = members.into_iter().map(|(name, value)| {
         let name = json::unquote(name).ok_or_else(|| {
-            Problem::InvalidJson(format!("the name {name} has half a surrogate pair"))
+            Problem::InvalidJson(format!("the name {name} contains half of a surrogate pair"))
         })?;
         Ok((name, value))
     });
@@ -418,7 +419,7 @@ fn parse(body: &str) -> Result<&str, Problem> {
             .next()
             .map_or(0, |line| line.chars().count())
             + 1;
-        let message = format!("the body is no JSON: see line {line}, column {column}");
+        let message = format!("the body is not valid JSON: see line {line}, column {column}");
         Problem::InvalidJson(message)
     })
 }
@@ -443,15 +444,14 @@ async fn read_body(request: &mut Request) -> Result<String, Problem> {
     }
     String::from_utf8(body).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
-        Problem::InvalidJson(format!("the body is not UTF-8: byte {at} is none of it"))
+        Problem::InvalidJson(format!("the body is not valid UTF-8: see byte {at}"))
     })
 }
 
 /// A path segment, percent-decoded once.
 fn decode(segment: &str) -> Result<String, Problem> {
-    let decoded = decode_uri_component(segment).map_err(|_| {
-        SessionError::invalid("the key in the address is not percent-encoded UTF-8")
-    })?;
+    let decoded = decode_uri_component(segment)
+        .map_err(|_| SessionError::invalid("the key in the URL is not percent-encoded UTF-8"))?;
     Ok(String::from(decoded))
 }
 

@@ -50,16 +50,16 @@ impl Problem {
             Self::Forbidden => (
                 "forbidden",
                 403,
-                "requests that change a session come from its own site".into(),
+                "a request that changes a session must come from the same site".into(),
             ),
             Self::Unauthenticated => {
-                let detail = "this is about a user's sessions: log in first";
+                let detail = "only a logged-in user has a list of sessions: log in first";
                 ("unauthenticated", 401, detail.into())
             }
-            Self::NoRoute => ("not_found", 404, "there is nothing at this address".into()),
+            Self::NoRoute => ("not_found", 404, "this URL does not exist".into()),
             Self::NoValue(key) => ("not_found", 404, format!("the session has no key {key:?}")),
             Self::Method { allow } => {
-                let detail = format!("this address takes {allow}");
+                let detail = format!("this URL supports {allow}");
                 let response = respond("method_not_allowed", 405, &detail)?;
                 response.headers().set("allow", allow)?;
                 return Ok(response);
@@ -67,7 +67,7 @@ impl Problem {
             Self::BodyTooLarge(most) => (
                 "too_large",
                 413,
-                format!("a body has at most {most} bytes here"),
+                format!("the body may have at most {most} bytes"),
             ),
             Self::Runtime(error) => {
                 ::worker::console_error!("request failed: {error}");

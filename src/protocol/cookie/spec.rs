@@ -108,36 +108,36 @@ impl CookieSpec {
         if prefixed && !secure {
             return Err(refuse(
                 "SESSION_COOKIE_SECURE",
-                "it is false, but browsers accept the prefix of SESSION_COOKIE_NAME on Secure \
-                 cookies only",
+                "it is false, but browsers accept the prefix of SESSION_COOKIE_NAME only on \
+                 Secure cookies",
                 "set it to true, or choose a name without a prefix",
             ));
         }
         if host && domain.is_some() {
             return Err(refuse(
                 "SESSION_COOKIE_DOMAIN",
-                "browsers refuse a __Host- cookie with a Domain",
+                "browsers reject a __Host- cookie with a Domain",
                 "leave it out, or set SESSION_COOKIE_NAME to a name that starts with __Secure-",
             ));
         }
         if host && path != "/" {
             return Err(refuse(
                 "SESSION_COOKIE_PATH",
-                "browsers accept a __Host- cookie with the path / only",
+                "browsers accept a __Host- cookie only with the path /",
                 "leave it out, or set SESSION_COOKIE_NAME to a name that starts with __Secure-",
             ));
         }
         if same_site == SameSite::None && !secure {
             return Err(refuse(
                 "SESSION_COOKIE_SAMESITE",
-                "browsers accept None on Secure cookies only",
+                "browsers accept None only on Secure cookies",
                 "set it to Lax or Strict, or set SESSION_COOKIE_SECURE to true",
             ));
         }
         if partitioned && !secure {
             return Err(refuse(
                 "SESSION_COOKIE_PARTITIONED",
-                "browsers partition Secure cookies only",
+                "browsers partition only Secure cookies",
                 "set it to false, or set SESSION_COOKIE_SECURE to true",
             ));
         }
@@ -253,7 +253,7 @@ fn check_name(name: &str) -> Result<(), SessionError> {
     }
     Err(refuse(
         "SESSION_COOKIE_NAME",
-        "a cookie name is 1 to 256 characters out of letters, digits and !#$%&'*+-.^_`|~",
+        "a cookie name must be 1 to 256 characters, each a letter, a digit or one of !#$%&'*+-.^_`|~",
         "use a name such as __Host-session",
     ))
 }
@@ -270,8 +270,8 @@ fn check_path(path: &str) -> Result<(), SessionError> {
     }
     Err(refuse(
         "SESSION_COOKIE_PATH",
-        "a cookie path starts with / and is at most 1024 visible ASCII characters without a \
-         semicolon",
+        "a cookie path must start with / and have at most 1024 visible ASCII characters, without \
+         a semicolon",
         "use a path such as /, and percent-encode other characters",
     ))
 }
@@ -293,8 +293,8 @@ fn check_domain(domain: &str) -> Result<(), SessionError> {
     Err(refuse(
         "SESSION_COOKIE_DOMAIN",
         "it is not a host name",
-        "use a name such as example.com: letters, digits and hyphens between single dots, no dot \
-         in front, other scripts as xn--",
+        "use a name such as example.com: letters, digits and hyphens between single dots, no \
+         leading dot, other scripts as xn--",
     ))
 }
 

@@ -51,7 +51,7 @@ impl SessionKey {
     pub(crate) fn unknown() -> SessionError {
         SessionError::new(
             ErrorCode::NotFound,
-            "there is no session of that key: give it as session_key() or list() gives it",
+            "no session has this key; pass a key exactly as session_key() or list() returns it",
         )
     }
 }

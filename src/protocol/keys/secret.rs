@@ -265,13 +265,13 @@ impl SecretRing {
             };
             refuse_weak(secret).map_err(|why| {
                 refuse(&format!(
-                    "{why}; `openssl rand -base64 32` prints a good one, to be used as it is"
+                    "{why}; create one with `openssl rand -base64 32` and use it unchanged"
                 ))
             })?;
             let secret = Root::new(secret.as_bytes());
             if ring.iter().any(|other| other.id == secret.id) {
                 return Err(refuse(
-                    "has the key id of an earlier one; remove one of the two",
+                    "has the same key id as an earlier secret; remove one of the two",
                 ));
             }
             ring.push(secret);

@@ -1,13 +1,13 @@
-//! What settings are called where they are given, and what a name that is no setting was meant to be.
+//! The name of each setting in each language, and suggestions for unknown names.
 //!
-//! A variable is the application's own unless it looks like one of ours: a typing error, or the name
-//! that another library has for the same thing. An option that is unknown is always an error, since
-//! all of them are ours.
+//! An unknown variable belongs to the application unless it looks like one of ours: a typo, or the
+//! name that another library uses for the same thing. An unknown option is always an error, because
+//! every option is ours.
 
 use super::{SECRET, Setting, TABLE};
 use crate::port::error::SessionError;
 
-/// Where settings were given: an error calls them as the caller did.
+/// Where the settings were given. An error uses the names that the caller used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Naming {
     /// `SESSION_COOKIE_AGE`.
@@ -18,41 +18,36 @@ pub(crate) enum Naming {
     Builder,
 }
 
-/// Options of JavaScript that are no settings.
+/// JavaScript options that are not settings.
 const OTHER_OPTIONS: [&str; 3] = ["secret", "clock", "onEvent"];
 
-/// Names that other libraries have for a setting, without `SESSION` and `COOKIE` and in the form of
-/// [`letters`], and what to do here. A setting is written as its variable.
+/// Names that other libraries use for a setting, each with advice for this library. The names are
+/// without `SESSION` and `COOKIE`, in the form of [`letters`]. The advice names settings by their
+/// variables.
 const FOREIGN: &[(&str, &str)] = &[
     (
         "AGE DURATION EXPIRATION EXPIRE EXPIRES EXPIRESIN EXPIRY LIFETIME MAXAGE MAXLIFETIME TTL",
-        "SESSION_COOKIE_AGE is how long a session lasts at most, SESSION_IDLE_TIMEOUT how long it \
-         lasts without a request",
+        "SESSION_COOKIE_AGE limits how long a session lasts, SESSION_IDLE_TIMEOUT how long it lasts \
+         without a request",
     ),
     (
         "IDLE IDLEAGE IDLETIME IDLETTL INACTIVITY INACTIVITYTIMEOUT TIMEOUT",
-        "SESSION_IDLE_TIMEOUT is how long a session lasts without a request",
+        "SESSION_IDLE_TIMEOUT limits how long a session lasts without a request",
     ),
     (
         "REFRESHEACHREQUEST ROLLING SAVEEVERYREQUEST SLIDING",
-        "the time of SESSION_IDLE_TIMEOUT always begins anew when the browser comes back, and \
-         nothing moves the end that SESSION_COOKIE_AGE sets",
+        "every request restarts SESSION_IDLE_TIMEOUT, and nothing extends the end that \
+         SESSION_COOKIE_AGE sets",
     ),
-    ("DOMAIN", "it is called SESSION_COOKIE_DOMAIN"),
-    ("NAME", "it is called SESSION_COOKIE_NAME"),
-    ("PATH", "it is called SESSION_COOKIE_PATH"),
-    ("SAMESITE", "it is called SESSION_COOKIE_SAMESITE"),
-    ("SECURE", "it is called SESSION_COOKIE_SECURE"),
-    ("PARTITIONED", "it is called SESSION_COOKIE_PARTITIONED"),
-    ("PREFIX", "it is called SESSION_KEY_PREFIX"),
-    (
-        "MAXPERUSER MAXSESSIONS",
-        "it is called SESSION_MAX_PER_OWNER",
-    ),
-    (
-        "EXPIREONCLOSE",
-        "it is called SESSION_EXPIRE_AT_BROWSER_CLOSE",
-    ),
+    ("DOMAIN", "use SESSION_COOKIE_DOMAIN"),
+    ("NAME", "use SESSION_COOKIE_NAME"),
+    ("PATH", "use SESSION_COOKIE_PATH"),
+    ("SAMESITE", "use SESSION_COOKIE_SAMESITE"),
+    ("SECURE", "use SESSION_COOKIE_SECURE"),
+    ("PARTITIONED", "use SESSION_COOKIE_PARTITIONED"),
+    ("PREFIX", "use SESSION_KEY_PREFIX"),
+    ("MAXPERUSER MAXSESSIONS", "use SESSION_MAX_PER_OWNER"),
+    ("EXPIREONCLOSE", "use SESSION_EXPIRE_AT_BROWSER_CLOSE"),
     (
         "HTTPONLY",
         "the cookies are always HttpOnly, and no setting changes that",
@@ -63,36 +58,36 @@ const FOREIGN: &[(&str, &str)] = &[
     ),
     (
         "ENCRYPT ENCRYPTED",
-        "SESSION_SEAL says whether records are encrypted; they are by default",
+        "SESSION_SEAL controls whether records are encrypted; they are by default",
     ),
 ];
 
-/// The cookies as a whole.
+/// Names for all cookie settings together.
 const COOKIES: (&str, &str) = (
     "COOKIE COOKIES COOKIEOPTIONS",
-    "each attribute of the cookies is a setting of its own: SESSION_COOKIE_NAME, \
+    "each cookie attribute is a separate setting: SESSION_COOKIE_NAME, \
      SESSION_COOKIE_AGE, SESSION_COOKIE_PATH, SESSION_COOKIE_DOMAIN, SESSION_COOKIE_SECURE, \
      SESSION_COOKIE_SAMESITE",
 );
 
-/// The same, where only an option is certainly meant for us.
+/// The same for options only: a variable with such a name may belong to the application.
 const FOREIGN_OPTIONS: &[(&str, &str)] = &[
-    ("KEY KEYS PASSWORD PASSWORDS", "it is called SESSION_SECRET"),
+    ("KEY KEYS PASSWORD PASSWORDS", "use SESSION_SECRET"),
     (
         "ADAPTER CONNECTOR DRIVER KV NAMESPACE STORE",
         "the KV namespace or connector is the first argument, before the options",
     ),
     (
         "RESAVE SAVEUNINITIALIZED",
-        "what has not changed is not saved, and a session without data is not stored",
+        "an unchanged session is never saved, and a session without data is never stored",
     ),
 ];
 
-/// What people write behind the name of a time.
+/// Units that people append to the name of a duration.
 const UNITS: &str = "SECONDS SECS SEC MINUTES MINS MIN HOURS DAYS MS";
 
 impl Naming {
-    /// What a setting is called.
+    /// The name of `setting`.
     pub(super) fn of(self, setting: &Setting) -> &'static str {
         match self {
             Self::Variables => setting.name,
@@ -105,7 +100,7 @@ impl Naming {
         TABLE.iter().find(|setting| self.of(setting) == name)
     }
 
-    /// `text`, whose settings are written as variables, with their names as the caller knows them.
+    /// Replaces the variable names in `text` by the names that the caller used.
     pub(super) fn translate(self, text: &str) -> String {
         let is_other = |c: char| c != '_' && !c.is_ascii_alphanumeric();
         let mut out = String::with_capacity(text.len());
@@ -121,7 +116,7 @@ impl Naming {
         out
     }
 
-    /// Everything that can be given.
+    /// Every name that is accepted.
     fn known(self) -> Vec<&'static str> {
         let mut known: Vec<_> = TABLE.iter().map(|setting| self.of(setting)).collect();
         known.extend_from_slice(match self {
@@ -133,29 +128,29 @@ impl Naming {
     }
 }
 
-/// True where a variable may be one of ours, well written or not: its value is looked at.
+/// True if a variable may be one of ours, misspelt or not. Only then is its value read.
 pub(crate) fn may_be_ours(name: &str) -> bool {
     name.get(..3)
         .is_some_and(|start| start.eq_ignore_ascii_case("ses"))
 }
 
-/// The error of a name that is no setting. `None` where it is a variable of the application's own.
+/// The error for an unknown name. `None` if it is one of the application's own variables.
 ///
-/// The value is left out of it: what was misspelt may be the secret.
+/// It does not show the value, because the misspelt name may have been `SESSION_SECRET`.
 #[cold]
 pub(super) fn unknown(naming: Naming, name: &str) -> Option<SessionError> {
     let instead = meant(naming, name)?;
     Some(SessionError::config(format!(
-        "{}: there is no such setting{instead}",
+        "{}: unknown setting{instead}",
         super::excerpt(name)
     )))
 }
 
-/// What the error says behind its first half.
+/// The second half of the error: what the caller probably meant.
 fn meant(naming: Naming, name: &str) -> Option<String> {
     let given = letters(name);
     let is_variable = naming == Naming::Variables;
-    // A variable is taken for one of ours by its prefix, which an option may have too.
+    // The prefix marks a variable as ours. An option may have it too.
     let stem = match given.strip_prefix("SESSION") {
         Some(stem) => stem,
         None if is_variable => "",
@@ -165,14 +160,14 @@ fn meant(naming: Naming, name: &str) -> Option<String> {
         .strip_prefix("SECRET")
         .is_some_and(|rest| !rest.is_empty());
     if is_variable && is_misplaced {
-        let advice = "; all secrets stand in SESSION_SECRET, separated by commas, and the first of \
-                      them signs";
+        let advice =
+            "; put all secrets into SESSION_SECRET, separated by commas; the first one signs";
         return Some(advice.to_owned());
     }
     if !is_variable && stem == "SECRETS" {
-        return Some("; secret takes an array of them, and the first of them signs".to_owned());
+        return Some("; pass all secrets as one array in secret; the first one signs".to_owned());
     }
-    // The prefix of a variable may be misspelt, too.
+    // The prefix of a variable may be misspelt too.
     let whole = if is_variable { &given } else { stem };
     if let Some(nearest) = nearest(naming, whole) {
         return Some(format!("; did you mean {nearest}?"));
@@ -184,7 +179,7 @@ fn meant(naming: Naming, name: &str) -> Option<String> {
     }
 }
 
-/// Of `IDLETIMEOUTSECONDS` all but the unit.
+/// Strips the unit: `IDLETIMEOUT` for `IDLETIMEOUTSECONDS`.
 #[inline(never)]
 fn without_unit(letters: &str) -> &str {
     let mut units = UNITS.split(' ');
@@ -212,8 +207,8 @@ fn foreign(naming: Naming, stem: &str) -> Option<&'static str> {
         .map(|(_, advice)| *advice)
 }
 
-/// The name that `given` differs from by a unit behind it, or by a typing error: by one letter, or by
-/// two in a long name. The nearest of them.
+/// The known name closest to `given`. They may differ by an appended unit or by a typo: one letter,
+/// or two in a long name.
 fn nearest(naming: Naming, given: &str) -> Option<&'static str> {
     let known = naming.known();
     for edits in 0..=2 {
@@ -233,10 +228,10 @@ fn nearest(naming: Naming, given: &str) -> Option<&'static str> {
     None
 }
 
-/// The most letters of a name that are looked at.
+/// Longer names are compared by their first letters only.
 const MOST: usize = 64;
 
-/// The letters and digits of a name, in capitals: `COOKIEAGE` of `cookieAge` and of `COOKIE_AGE`.
+/// The letters and digits of a name in upper case: `COOKIEAGE` for `cookieAge` and `COOKIE_AGE`.
 #[inline(never)]
 fn letters(name: &str) -> String {
     let letters = name.bytes().filter(u8::is_ascii_alphanumeric).take(MOST);
@@ -245,8 +240,8 @@ fn letters(name: &str) -> String {
         .collect()
 }
 
-/// True where no more than so many `edits` make one text the other: a letter that is inserted,
-/// removed or replaced, or two neighbours that change places.
+/// True if at most `edits` edits turn one text into the other. An edit inserts, removes or replaces
+/// a letter, or swaps two neighbours.
 fn within(edits: usize, a: &[u8], b: &[u8]) -> bool {
     let (Some((x, a_rest)), Some((y, b_rest))) = (a.split_first(), b.split_first()) else {
         return a.len() + b.len() <= edits;

@@ -92,7 +92,7 @@ impl State {
         if depth > self.max_depth {
             let most = self.max_depth;
             return Err(self.refuse(format_args!(
-                "it nests deeper than the {most} levels of SESSION_MAX_DEPTH"
+                "it nests more than {most} levels deep (SESSION_MAX_DEPTH)"
             )));
         }
         self.depth.set(depth);
@@ -348,7 +348,8 @@ impl<'a, S: Serializer> Serializer for Checked<'a, S> {
     }
 }
 
-const TOO_WIDE: &str = "an integer of more than 64 bits is rounded by readers of JSON; store text";
+const TOO_WIDE: &str =
+    "an integer of more than 64 bits is rounded by JSON readers; store it as a string";
 
 macro_rules! sequence {
     ($trait:ident, $method:ident) => {
@@ -430,7 +431,7 @@ impl<S: ser::SerializeMap> ser::SerializeMap for Open<'_, S> {
 /// The text that a map's key is in JSON. Strings, integers, truth values and the names of variants
 /// are; whatever else somebody uses as a key could not be read back.
 fn text_of_key<T: Serialize + ?Sized, E: ser::Error>(key: &T, state: &State) -> Result<String, E> {
-    let refuse = |_| state.refuse("a key of a map is no text");
+    let refuse = |_| state.refuse("a map key is not a string");
     match serde_json::to_value(key).map_err(refuse)? {
         serde_json::Value::String(text) => Ok(text),
         serde_json::Value::Bool(flag) => Ok(flag.to_string()),

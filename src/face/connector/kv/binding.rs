@@ -121,7 +121,7 @@ impl KvConnector {
     /// One value. KV answers a single key without the detour of a bulk read.
     async fn get_one(&self, key: &str, options: &Object) -> Result<Option<String>, JsValue> {
         let reply = settle(self.0.get(&JsValue::from_str(key), options)).await?;
-        text_or_absent(&reply).ok_or_else(|| unexpected("get", "neither text nor null"))
+        text_or_absent(&reply).ok_or_else(|| unexpected("get", "neither a string nor null"))
     }
 
     /// The values of at most [`MAX_BULK_KEYS`] keys.
@@ -135,7 +135,7 @@ impl KvConnector {
         let reply = settle(self.0.get(&list, options)).await?;
         let values = reply
             .dyn_ref::<Map>()
-            .ok_or_else(|| unexpected("get", "something that is no Map"))?;
+            .ok_or_else(|| unexpected("get", "something other than a Map"))?;
         names
             .iter()
             .map(|name| {
@@ -146,7 +146,7 @@ impl KvConnector {
                     let what = if value.is_undefined() {
                         "a Map without one of the keys"
                     } else {
-                        "a value that is neither text nor null"
+                        "a value that is neither a string nor null"
                     };
                     unexpected("get", what)
                 })
@@ -278,7 +278,7 @@ fn message(thrown: &JsValue) -> String {
 /// A reply that is not of the documented shape: our own words, as an error like KV's.
 #[cold]
 fn unexpected(operation: &str, what: &str) -> JsValue {
-    js_sys::Error::new(&format!("KV {operation} answered with {what}")).into()
+    js_sys::Error::new(&format!("KV {operation} returned {what}")).into()
 }
 
 /// Waits for a reply; a call that threw at once fails like one that was rejected.
@@ -542,10 +542,7 @@ mod tests {
             for keys in [&["a"][..], &["a", "b"]] {
                 let failure = kv.read(keys, ReadOptions::default()).await.unwrap_err();
                 assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable, "{shown}");
-                assert!(
-                    failure.to_string().contains("KV get answered with"),
-                    "{failure}"
-                );
+                assert!(failure.to_string().contains("KV get returned"), "{failure}");
             }
         }
     }
