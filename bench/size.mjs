@@ -49,11 +49,11 @@ export async function bytesOverRust(withSessions) {
  */
 const PARTS = [
   ["ciphers, hashes, base64", /sha2|hmac|hkdf|digest|block_buffer|chacha|poly1305|cipher|aead|universal_hash|base64|vsimd|zeroize/i],
-  ["loading, saving, logging in and out, owners", /edge_session::(lifecycle|save|load|io|outcome|presented|store|sessions|revocation|owner|version)/],
-  ["records, their data, JSON", /edge_session::(record|data|json|value|expiry)/],
-  ["cookies, keys, settings, errors", /edge_session::(cookie|ticket|keys|wire|settings|error|csrf|events)/],
-  ["the isolate's memory", /edge_session::(isolate|stats)|hashbrown|hash/],
-  ["functions that JavaScript calls, futures, and what they take in", /edge_session::js|wasm_bindgen|js_sys|externref|shim|^(begin|reply|configure|stats|vary|errorCodes|kept)\b|futures|^_*wb/],
+  ["loading, saving, logging in and out, owners", /edge_session::(face::(store|sessions|owned)|flow::(load|save|end|owner|markers|retry|engine|shared)|session::(life|login|presented|answer|marker_put)|protocol::(outcome|revocation|version))/],
+  ["records, their data, JSON", /edge_session::(session::value|protocol::(record|data|json|expiry|list_metadata))/],
+  ["cookies, keys, settings, errors", /edge_session::(face::(headers|problem)|session|port|protocol)/],
+  ["the isolate's memory", /edge_session::flow|hashbrown|hash/],
+  ["functions that JavaScript calls, and what they take in", /edge_session::face|wasm_bindgen|js_sys|externref|shim|^(begin|reply|configure|stats|vary|errorCodes)\b|futures|^_*wb/],
   ["allocation", /talc|malloc|realloc|alloc_zeroed|__rust/],
   ["Rust's library: text, formatting, lists", /core|alloc|std|^<?[iu](8|16|32|64)/],
   ["all else", /./],
