@@ -662,8 +662,9 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   load(request?: RequestLike | string | null, options?: { fresh?: boolean }): Promise<SessionStore<T>>;
   /**
-   * Carries out what the request decided, and gives the response with its headers. A session that a
-   * handler has under way is left to that handler, which commits it.
+   * Carries out what the request decided, and gives the response with its headers. A session that
+   * `load` or `open` gave inside a handler of the same request is left to that handler, which commits
+   * it.
    */
   commit<Res extends ResponseLike>(
     session: SessionStore<T>,

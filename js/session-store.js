@@ -60,6 +60,8 @@ export class SessionStore {
   #watching = false;
   /** True while handlers of its request have it under way: the outermost of them commits it. */
   #isHandled = false;
+  /** True where one of them got it by its request, as a session that is its own to commit. */
+  #isHandedOut = false;
   /** True where one of them says that its changes are to be dropped. */
   #isToDrop = false;
 
@@ -823,6 +825,13 @@ export class SessionStore {
         session.#isHandled = false;
       },
       isHandled: (session) => session.#isHandled,
+
+      /** Who gets it by its request commits it too, which is left to the outermost handler then. */
+      handOut(session) {
+        session.#isHandedOut = true;
+        return session;
+      },
+      isLeftToHandler: (session) => session.#isHandled && session.#isHandedOut,
 
       drop(session) {
         session.#isToDrop = true;

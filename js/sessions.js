@@ -69,7 +69,8 @@ export class Sessions {
    * the same request it is that handler's session, in the state that it is in.
    */
   open(request) {
-    return sessionUnderWay(this.#realm, request) ?? this.#attach(request, undefined);
+    const found = sessionUnderWay(this.#realm, request);
+    return found ? internals.handOut(found) : this.#attach(request, undefined);
   }
 
   /** The same, loaded. What was found is its `outcome`. */
@@ -80,8 +81,8 @@ export class Sessions {
   }
 
   /**
-   * Carries out what the request decided, and gives the response with its headers. A session that a
-   * handler has under way is left to that: its answer decides, and gets the cookies.
+   * Carries out what the request decided, and gives the response with its headers. A session that
+   * `load` or `open` gave inside a handler is left to that: its answer decides, and gets the cookies.
    */
   async commit(session, response, ctx) {
     checkResponse(response, "commit was given");
@@ -132,7 +133,7 @@ export class Sessions {
   }
 
   async #commit(session, status, ctx) {
-    if (internals.isHandled(session)) {
+    if (internals.isLeftToHandler(session)) {
       internals.join(session, ctx);
       return internals.soFar(session);
     }
