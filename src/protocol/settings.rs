@@ -8,6 +8,7 @@ mod names;
 
 use std::fmt;
 
+use self::names::{Names, SECRET, excerpt};
 pub(crate) use self::names::{Naming, may_be_ours};
 use crate::port::error::SessionError;
 use crate::protocol::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AGE, SameSite};
@@ -142,10 +143,7 @@ unruled!(Storage, Storage, "kv or memory", text => {
 
 /// One row of the table, its types erased.
 struct Setting {
-    name: &'static str,
-    option: &'static str,
-    /// The method that sets it in Rust.
-    builder: &'static str,
+    names: Names,
     /// Sets the value from its text; false where the text is not legal.
     read: fn(&mut Settings, &str) -> bool,
     show: fn(&Settings) -> String,
@@ -153,9 +151,20 @@ struct Setting {
     allowed: fn() -> String,
 }
 
+/// The names of every setting.
+fn all_names() -> Vec<&'static Names> {
+    TABLE.iter().map(|setting| &setting.names).collect()
+}
+
 impl Setting {
+    fn named(naming: Naming, name: &str) -> Option<&'static Self> {
+        TABLE
+            .iter()
+            .find(|setting| naming.of(&setting.names) == name)
+    }
+
     fn refuse(&self, naming: Naming, value: &str) -> SessionError {
-        let (name, value, allowed) = (naming.of(self), excerpt(value), (self.allowed)());
+        let (name, value, allowed) = (naming.of(&self.names), excerpt(value), (self.allowed)());
         SessionError::config(format!("{name}: \"{value}\" is not allowed; use {allowed}"))
     }
 }
@@ -255,9 +264,11 @@ macro_rules! settings {
 
         const TABLE: &[Setting] = &[$(
             Setting {
-                name: $name,
-                option: $option,
-                builder: stringify!($with),
+                names: Names {
+                    variable: $name,
+                    option: $option,
+                    builder: stringify!($with),
+                },
                 read: |settings, text| {
                     let Some(value) = <$type as Value>::read(text) else { return false };
                     settings.$get = value;
@@ -423,9 +434,6 @@ settings! {
 #[cfg(test)]
 const PREFIX: &str = "SESSION_";
 
-/// Read by the secret ring, not here.
-const SECRET: &str = "SESSION_SECRET";
-
 /// The kind of a variable that is a KV namespace, a service or the like.
 #[cfg(any(target_arch = "wasm32", test))]
 pub(crate) const BINDING: &str = "a binding";
@@ -505,8 +513,8 @@ impl Settings {
         let mut settings = Self::default();
         for (name, value) in values {
             let (name, value) = (name.as_ref(), value.as_ref());
-            let Some(setting) = naming.find(name) else {
-                names::unknown(naming, name).map_or(Ok(()), Err)?;
+            let Some(setting) = Setting::named(naming, name) else {
+                names::unknown(naming, name, &all_names()).map_or(Ok(()), Err)?;
                 continue;
             };
             if !(setting.read)(&mut settings, value) {
@@ -527,13 +535,13 @@ impl Settings {
     #[cold]
     #[inline(never)]
     pub(crate) fn refuse_kind(naming: Naming, name: &str, kind: &str) -> Result<(), SessionError> {
-        let refused = match naming.find(name) {
+        let refused = match Setting::named(naming, name) {
             Some(setting) => Some(SessionError::config(format!(
                 "{name}: {kind} is not allowed; use {}",
                 (setting.allowed)()
             ))),
             None if kind == BINDING => None,
-            None => names::unknown(naming, name),
+            None => names::unknown(naming, name, &all_names()),
         };
         refused.map_or(Ok(()), Err)
     }
@@ -562,8 +570,9 @@ impl Settings {
             }
         }
         // No value stands in these errors, only names.
-        self.cookie_spec()
-            .map_err(|error| SessionError::config(naming.translate(error.message())))?;
+        self.cookie_spec().map_err(|error| {
+            SessionError::config(naming.translate(error.message(), &all_names()))
+        })?;
         let most = KV_KEY_BYTES - LONGEST_KEY;
         let printable = self
             .key_prefix
@@ -573,7 +582,7 @@ impl Settings {
             return Err(SessionError::config(format!(
                 "{}: \"{}\" is not allowed because keys are ASCII without control characters and \
                  of at most {KV_KEY_BYTES} bytes; use at most {most} characters",
-                naming.translate("SESSION_KEY_PREFIX"),
+                naming.translate("SESSION_KEY_PREFIX", &all_names()),
                 excerpt(&self.key_prefix),
             )));
         }
@@ -590,7 +599,7 @@ impl Settings {
     pub fn list(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
         TABLE
             .iter()
-            .map(|setting| (setting.name, (setting.show)(self)))
+            .map(|setting| (setting.names.variable, (setting.show)(self)))
     }
 
     /// The JavaScript option of a setting, `cookieAge` for `SESSION_COOKIE_AGE`; `None` where there
@@ -605,8 +614,8 @@ impl Settings {
     pub fn option_name(setting: &str) -> Option<&'static str> {
         TABLE
             .iter()
-            .find(|row| row.name == setting)
-            .map(|row| row.option)
+            .find(|row| row.names.variable == setting)
+            .map(|row| row.names.option)
     }
 
     /// D, in seconds: how long after a revocation a session may still be seen alive somewhere,
@@ -656,7 +665,7 @@ impl Settings {
         let is_silent = self.cookie_secure || self.disable_warnings;
         let text = "SESSION_COOKIE_SECURE is false: session cookies travel over plain HTTP too, \
                     where anybody on the way can take them";
-        (!is_silent).then(|| naming.translate(text))
+        (!is_silent).then(|| naming.translate(text, &all_names()))
     }
 
     /// The default name has a prefix that browsers accept on `Secure` cookies only. Without `Secure`
@@ -698,19 +707,6 @@ impl Settings {
             pairs: self.max_cookie_pairs as usize,
         }
     }
-}
-
-/// A value as an error shows it: one line of at most 40 characters of it, escaped.
-fn excerpt(value: &str) -> String {
-    let mut shown: String = value
-        .chars()
-        .take(40)
-        .flat_map(char::escape_default)
-        .collect();
-    if value.chars().nth(40).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -798,16 +794,21 @@ mod tests {
                     .filter(|(after, before)| after != *before)
                     .map(|((name, _), _)| name)
                     .collect();
-                assert!(!read || differing.is_empty() || differing == [setting.name]);
+                assert!(!read || differing.is_empty() || differing == [setting.names.variable]);
                 read && !differing.is_empty()
             });
-            assert!(changed, "{}", setting.name);
+            assert!(changed, "{}", setting.names.variable);
         }
     }
 
     #[test]
     fn an_option_is_its_variable_in_camel_case() {
-        for Setting { name, option, .. } in TABLE {
+        for Names {
+            variable: name,
+            option,
+            ..
+        } in all_names()
+        {
             let words = name.strip_prefix(PREFIX).unwrap().replace('_', "");
             assert_eq!(option.to_uppercase(), words);
             assert!(option.starts_with(|first: char| first.is_ascii_lowercase()));
@@ -1049,5 +1050,33 @@ mod tests {
             spec.names().get(crate::protocol::cookie::CookieKind::Fresh),
             "sid-fresh"
         );
+    }
+
+    #[test]
+    fn no_setting_is_taken_for_another() {
+        for naming in [Naming::Variables, Naming::Options] {
+            for names in all_names() {
+                let misspelt = format!("{}S", naming.of(names));
+                let error = names::unknown(naming, &misspelt, &all_names()).unwrap();
+                let expected = format!("did you mean {}?", naming.of(names));
+                assert!(error.message().ends_with(&expected), "{error}");
+            }
+        }
+    }
+
+    #[test]
+    fn advice_names_settings_that_there_are() {
+        for advice in names::all_advice() {
+            for word in advice.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()) {
+                let is_setting =
+                    Setting::named(Naming::Variables, word).is_some() || word == SECRET;
+                assert!(!word.starts_with(PREFIX) || is_setting, "{advice}");
+            }
+            assert!(
+                !Naming::Options
+                    .translate(advice, &all_names())
+                    .contains(PREFIX)
+            );
+        }
     }
 }

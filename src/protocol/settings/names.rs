@@ -4,8 +4,18 @@
 //! name that another library uses for the same thing. An unknown option is always an error, because
 //! every option is ours.
 
-use super::{SECRET, Setting, TABLE};
 use crate::port::error::SessionError;
+
+/// The names of one setting.
+pub(super) struct Names {
+    pub(super) variable: &'static str,
+    pub(super) option: &'static str,
+    /// The method that sets it in Rust.
+    pub(super) builder: &'static str,
+}
+
+/// The variable that the secret ring reads. It is not a setting.
+pub(super) const SECRET: &str = "SESSION_SECRET";
 
 /// Where the settings were given. An error uses the names that the caller used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,27 +97,23 @@ const FOREIGN_OPTIONS: &[(&str, &str)] = &[
 const UNITS: &str = "SECONDS SECS SEC MINUTES MINS MIN HOURS DAYS MS";
 
 impl Naming {
-    /// The name of `setting`.
-    pub(super) fn of(self, setting: &Setting) -> &'static str {
+    /// The name of a setting.
+    pub(super) fn of(self, names: &Names) -> &'static str {
         match self {
-            Self::Variables => setting.name,
-            Self::Options => setting.option,
-            Self::Builder => setting.builder,
+            Self::Variables => names.variable,
+            Self::Options => names.option,
+            Self::Builder => names.builder,
         }
     }
 
-    pub(super) fn find(self, name: &str) -> Option<&'static Setting> {
-        TABLE.iter().find(|setting| self.of(setting) == name)
-    }
-
-    /// Replaces the variable names in `text` by the names that the caller used.
-    pub(super) fn translate(self, text: &str) -> String {
+    /// Replaces the variable names in `text`, if `all` has them, by the names that the caller used.
+    pub(super) fn translate(self, text: &str, all: &[&Names]) -> String {
         let is_other = |c: char| c != '_' && !c.is_ascii_alphanumeric();
         let mut out = String::with_capacity(text.len());
         for piece in text.split_inclusive(is_other) {
             let word = piece.trim_end_matches(is_other);
-            out.push_str(match Self::Variables.find(word) {
-                Some(setting) => self.of(setting),
+            out.push_str(match all.iter().find(|names| names.variable == word) {
+                Some(names) => self.of(names),
                 None if word == SECRET && self == Self::Options => "secret",
                 None => word,
             });
@@ -116,9 +122,9 @@ impl Naming {
         out
     }
 
-    /// Every name that is accepted.
-    fn known(self) -> Vec<&'static str> {
-        let mut known: Vec<_> = TABLE.iter().map(|setting| self.of(setting)).collect();
+    /// Every name that is accepted: those of `all` settings and what else there is.
+    fn known(self, all: &[&Names]) -> Vec<&'static str> {
+        let mut known: Vec<_> = all.iter().map(|names| self.of(names)).collect();
         known.extend_from_slice(match self {
             Self::Variables => &[SECRET],
             Self::Options => &OTHER_OPTIONS,
@@ -134,20 +140,20 @@ pub(crate) fn may_be_ours(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("ses"))
 }
 
-/// The error for an unknown name. `None` if it is one of the application's own variables.
+/// The error for a name that is not in `all`. `None` if it is one of the application's own variables.
 ///
 /// It does not show the value, because the misspelt name may have been `SESSION_SECRET`.
 #[cold]
-pub(super) fn unknown(naming: Naming, name: &str) -> Option<SessionError> {
-    let instead = meant(naming, name)?;
+pub(super) fn unknown(naming: Naming, name: &str, all: &[&Names]) -> Option<SessionError> {
+    let instead = meant(naming, name, all)?;
     Some(SessionError::config(format!(
         "{}: unknown setting{instead}",
-        super::excerpt(name)
+        excerpt(name)
     )))
 }
 
 /// The second half of the error: what the caller probably meant.
-fn meant(naming: Naming, name: &str) -> Option<String> {
+fn meant(naming: Naming, name: &str, all: &[&Names]) -> Option<String> {
     let given = letters(name);
     let is_variable = naming == Naming::Variables;
     // The prefix marks a variable as ours. An option may have it too.
@@ -169,11 +175,11 @@ fn meant(naming: Naming, name: &str) -> Option<String> {
     }
     // The prefix of a variable may be misspelt too.
     let whole = if is_variable { &given } else { stem };
-    if let Some(nearest) = nearest(naming, whole) {
+    if let Some(nearest) = nearest(&naming.known(all), whole) {
         return Some(format!("; did you mean {nearest}?"));
     }
     match foreign(naming, stem).or_else(|| foreign(naming, without_unit(stem))) {
-        Some(advice) => Some(format!("; {}", naming.translate(advice))),
+        Some(advice) => Some(format!("; {}", naming.translate(advice, all))),
         // All options are ours.
         None => (!is_variable).then(String::new),
     }
@@ -207,12 +213,11 @@ fn foreign(naming: Naming, stem: &str) -> Option<&'static str> {
         .map(|(_, advice)| *advice)
 }
 
-/// The known name closest to `given`. They may differ by an appended unit or by a typo: one letter,
+/// The name of `known` closest to `given`. They may differ by an appended unit or by a typo: one letter,
 /// or two in a long name.
-fn nearest(naming: Naming, given: &str) -> Option<&'static str> {
-    let known = naming.known();
+fn nearest(known: &[&'static str], given: &str) -> Option<&'static str> {
     for edits in 0..=2 {
-        for name in &known {
+        for name in known {
             let letters = letters(name);
             let is_long = letters.strip_prefix("SESSION").unwrap_or(&letters).len() >= 8;
             let is_near = match edits {
@@ -261,9 +266,28 @@ fn within(edits: usize, a: &[u8], b: &[u8]) -> bool {
     swapped || within(left, a_rest, b_rest) || within(left, a_rest, b) || within(left, a, b_rest)
 }
 
+/// A value as an error shows it: one line of at most 40 characters of it, escaped.
+pub(super) fn excerpt(value: &str) -> String {
+    let mut shown: String = value
+        .chars()
+        .take(40)
+        .flat_map(char::escape_default)
+        .collect();
+    if value.chars().nth(40).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+/// All advice on names of other libraries.
+#[cfg(test)]
+pub(super) fn all_advice() -> impl Iterator<Item = &'static str> {
+    let pairs = FOREIGN.iter().chain(FOREIGN_OPTIONS).chain([&COOKIES]);
+    pairs.map(|(_, advice)| *advice)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::PREFIX;
     use super::*;
 
     #[test]
@@ -284,26 +308,6 @@ mod tests {
                     assert_eq!(is_within, edits >= least, "{a} {b} {edits}");
                 }
             }
-        }
-    }
-
-    #[test]
-    fn no_setting_is_taken_for_another() {
-        for naming in [Naming::Variables, Naming::Options] {
-            for name in naming.known() {
-                assert_eq!(nearest(naming, &letters(name)), Some(name));
-            }
-        }
-    }
-
-    #[test]
-    fn advice_names_settings_that_there_are() {
-        for (_, advice) in FOREIGN.iter().chain(FOREIGN_OPTIONS).chain([&COOKIES]) {
-            for word in advice.split(|c: char| c != '_' && !c.is_ascii_alphanumeric()) {
-                let is_setting = Naming::Variables.find(word).is_some() || word == SECRET;
-                assert!(!word.starts_with(PREFIX) || is_setting, "{advice}");
-            }
-            assert!(!Naming::Options.translate(advice).contains(PREFIX));
         }
     }
 }
