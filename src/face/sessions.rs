@@ -25,7 +25,7 @@ use crate::protocol::settings::Settings;
 
 /// The sessions of a Worker: settings, secrets and a connector.
 ///
-/// Cheap to make and to clone; make one in each request or keep one.
+/// Creating and cloning it is cheap: create one in each request, or keep one.
 ///
 /// ```
 /// use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
@@ -46,7 +46,7 @@ use crate::protocol::settings::Settings;
 pub struct Sessions {
     shared: Rc<Shared>,
     driver: Driver,
-    /// Of the request that these are for, where it was handed over.
+    /// The `waitUntil` of the current request, if it was passed in.
     wait_until: Option<Rc<dyn WaitUntil>>,
 }
 
@@ -65,7 +65,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `config` where the settings are illegal, alone or together; the text names the setting.
+    /// `config` if a setting or a combination of settings is illegal. The message names the
+    /// setting.
     pub fn new(
         connector: impl SessionConnector + 'static,
         secrets: SecretRing,
@@ -79,7 +80,7 @@ impl Sessions {
         )
     }
 
-    /// The same with a clock and randomness of one's own, for tests.
+    /// As [`new`](Self::new), with your own clock and randomness, for tests.
     ///
     /// ```
     /// use std::rc::Rc;
@@ -116,17 +117,17 @@ impl Sessions {
         &self.shared
     }
 
-    /// Sees `flow` through, registered with the platform where that was handed over.
+    /// Drives `flow` to its end, under `waitUntil` if it was passed in.
     pub(crate) async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
         self.driver.drive(flow, self.wait_until.as_ref()).await
     }
 
-    /// The same, remembering in `isolate` what requests of one isolate can share. `namespace`
-    /// names the connector's namespace: sessions of two never mix. Without this, these sessions
-    /// remember for themselves.
+    /// Shares `isolate`'s memory between the requests of one isolate. `namespace` names the
+    /// connector's namespace: sessions of different namespaces never mix. Without this call, each
+    /// `Sessions` has its own memory.
     ///
-    /// Two configurations with two cookie names are two populations of users: give each a
-    /// [key prefix](Settings::with_key_prefix) of its own. Where they share one, this warns once.
+    /// Two configurations with different cookie names serve two separate groups of users. Give each
+    /// its own [key prefix](Settings::with_key_prefix). If they share one, this method warns once.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -150,7 +151,7 @@ impl Sessions {
         self.change(|shared| shared.set_memory(memory))
     }
 
-    /// The same, telling `sink` what happens to sessions.
+    /// Reports what happens to sessions to `sink`.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -172,10 +173,10 @@ impl Sessions {
         self.change(|shared| shared.set_events(Rc::new(sink)))
     }
 
-    /// The same for one request, whose `ctx.waitUntil` is `wait_until`: the writes of
-    /// [`revoke`](Self::revoke) and [`revoke_all`](Self::revoke_all), and of every session that is
-    /// opened by these, are carried to their end though the browser goes away. Do not keep them for
-    /// another request.
+    /// Uses `wait_until` as the `ctx.waitUntil` of one request. The writes of
+    /// [`revoke`](Self::revoke), of [`revoke_all`](Self::revoke_all) and of every session opened by
+    /// this `Sessions` then finish even if the browser disconnects. Do not keep it for another
+    /// request.
     ///
     /// In a Worker, `with_context(&ctx)` does this.
     ///
@@ -197,7 +198,7 @@ impl Sessions {
         self
     }
 
-    /// The same with a platform's own.
+    /// As [`with_wait_until`](Self::with_wait_until), with the platform's own implementation.
     #[cfg(all(target_arch = "wasm32", feature = "worker"))]
     pub(crate) fn registered_with(mut self, wait_until: Rc<dyn WaitUntil>) -> Self {
         self.wait_until = Some(wait_until);
@@ -221,7 +222,7 @@ impl Sessions {
         self.shared.config().settings()
     }
 
-    /// The session that this request presents, unloaded: no I/O, and none later unless
+    /// The session that this request presents, not yet loaded. It does no I/O unless
     /// [`SessionStore::load`] is called.
     ///
     /// ```
@@ -236,7 +237,7 @@ impl Sessions {
         self.open_uncounted(request)
     }
 
-    /// The same, where the request was counted already.
+    /// As [`open`](Self::open), for a request that has already been counted.
     pub(crate) fn open_uncounted(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut sessions = self.clone();
         if self.settings().server_timing() {
@@ -251,9 +252,9 @@ impl Sessions {
         )
     }
 
-    /// The session that this request presents, loaded: one read where its key cookie is authentic,
-    /// none otherwise. What was found is its [`outcome`](SessionStore::outcome); where that cannot
-    /// be trusted, every accessor says so.
+    /// Opens and loads the session that this request presents. This takes one read if the key
+    /// cookie is authentic, and none otherwise. The [`outcome`](SessionStore::outcome) says what
+    /// the load found. If the result cannot be trusted, every accessor returns an error.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -268,8 +269,8 @@ impl Sessions {
         session
     }
 
-    /// As [`load`](Self::load), with the shortest cache time that the store has: for a page where
-    /// a revoked session must not get by on a cached copy.
+    /// As [`load`](Self::load), with the shortest cache time that the store supports. Use it for
+    /// pages where a cached copy of a revoked session must not be accepted.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -284,8 +285,8 @@ impl Sessions {
         session
     }
 
-    /// Carries out what the request decided about its session, and gives the headers that say so.
-    /// `status` is that of the answer: a 5xx drops every change that was not saved before.
+    /// Writes the session's pending changes and returns the headers for the response. `status` is
+    /// the status of the response: a 5xx drops every change that was not saved before.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -301,8 +302,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// What a save can fail with; [`CommitHeaders`] of what was done before are in
-    /// [`SessionStore::done_headers`].
+    /// As a save. [`SessionStore::done_headers`] has the [`CommitHeaders`] for what was done before
+    /// the failure.
     pub async fn commit(
         &self,
         session: &mut SessionStore,
@@ -311,7 +312,7 @@ impl Sessions {
         session.commit(status).await
     }
 
-    /// What this isolate has counted since it began: for a log line, or a page for operators.
+    /// The counters of this isolate since it started, for a log line or an operations page.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -326,7 +327,7 @@ impl Sessions {
     }
 }
 
-/// Milliseconds for which it has to be known that a key was removed.
+/// How long, in milliseconds, the isolate must remember that a key was removed.
 fn removed_for(settings: &Settings) -> i64 {
     i64::from(settings.window()) * 1_000 * TOMBSTONE_WINDOWS
 }

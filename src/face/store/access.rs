@@ -1,6 +1,6 @@
-//! The doors: whether the session may be read or changed now. All reading goes through
-//! [`SessionStore::view`] and all changing through [`SessionStore::edit`], so that nothing is read
-//! that cannot be trusted and nothing changes unnoticed.
+//! Access checks: whether the session may be read or changed now. Every read goes through
+//! [`SessionStore::view`] and every change through [`SessionStore::edit`], so untrusted data is
+//! never read and no change goes unnoticed.
 
 use crate::port::error::SessionError;
 use crate::protocol::data::Data;
@@ -20,7 +20,7 @@ impl SessionStore {
         Ok(&mut self.draft()?.data)
     }
 
-    /// What the application wants, if it may change that.
+    /// The application's pending changes, if it may still make any.
     pub(super) fn draft(&mut self) -> Result<&mut Draft, SessionError> {
         self.look_at();
         if let Err(error) = self.life.edit() {
@@ -35,7 +35,7 @@ impl SessionStore {
         self.life.check().map_err(|error| self.refuse(error))
     }
 
-    /// Why the session cannot be changed any more.
+    /// Why the session can no longer be changed.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn check_open(&self) -> Result<(), SessionError> {
         if self.life.is_unloaded() {
@@ -44,13 +44,13 @@ impl SessionStore {
         self.check_intent()
     }
 
-    /// The session, where the application may still decide about it.
+    /// The session, if the application may still decide about it.
     pub(super) fn undecided(&mut self) -> Result<&mut Open, SessionError> {
         self.check_intent()?;
         self.life.decide()
     }
 
-    /// True where anything of the session was looked at: the answer depends on it then.
+    /// True if any part of the session was accessed. The response then depends on it.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -64,24 +64,23 @@ impl SessionStore {
         self.accessed.is_marked()
     }
 
-    /// Something of the session is about to be known outside of it: an answer that is made of
-    /// that is for this browser only.
+    /// Marks the session as accessed: a response built from it is for this browser only.
     pub(super) fn look_at(&self) {
         self.accessed.mark();
     }
 
-    /// Looks at the session without that counting as access, or as a refusal.
+    /// Reads the session without recording an access or a refusal.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn peek<T>(&self, look: impl FnOnce(&Self) -> T) -> T {
         self.accessed.unnoticed(|| look(self))
     }
 
-    /// Remembers a refusal: a closure that fails after it is answered with it.
+    /// Records a refusal. If the closure fails afterwards, the response is this refusal.
     pub(super) fn refuse(&self, error: SessionError) -> SessionError {
         self.accessed.refuse(error)
     }
 
-    /// The last refusal of this session, if there was one.
+    /// The last refusal of this session, if any.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {

@@ -13,7 +13,7 @@ use super::SessionStore;
 use super::read::missing;
 
 impl SessionStore {
-    /// Puts `value` under `key`. An equal value is no modification.
+    /// Sets `key` to `value`. Setting an equal value does not mark the session as modified.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -24,15 +24,15 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `invalid_value` for what JSON cannot carry, with the path to it; `too_large` for a key over
-    /// `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` when the session is over in this
-    /// request; otherwise as [`get_json`](Self::get_json).
+    /// `invalid_value`, with the path, for a value that JSON cannot represent; `too_large` for a
+    /// key longer than `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` if the session has ended
+    /// in this request; otherwise as [`get_json`](Self::get_json).
     pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
         let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
         self.put_json(key, text)
     }
 
-    /// Removes `key`; tells whether it was there.
+    /// Removes `key`. Returns whether it existed.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -43,12 +43,12 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`set`](Self::set), but for those about the value.
+    /// As [`set`](Self::set), except those about the value.
     pub fn remove(&mut self, key: &str) -> Result<bool, SessionError> {
         Ok(self.take_json(key)?.is_some())
     }
 
-    /// Removes `key` and gives back what stood there.
+    /// Removes `key` and returns its value.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -59,15 +59,16 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `missing_key` where it is not there; `wrong_type` where it is no `T` (it stays then);
-    /// otherwise as [`remove`](Self::remove).
+    /// `missing_key` if it does not exist; `wrong_type` if the value is not a `T` (it is not
+    /// removed then); otherwise as [`remove`](Self::remove).
     pub fn pop<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, SessionError> {
         let value = self.require(key)?;
         self.remove(key)?;
         Ok(value)
     }
 
-    /// As [`pop`](Self::pop), with `default` for a key that is not there: nothing is modified then.
+    /// As [`pop`](Self::pop), but returns `default` for a key that does not exist. The session is
+    /// not modified then.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -77,7 +78,7 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`pop`](Self::pop), but for `missing_key`.
+    /// As [`pop`](Self::pop), except `missing_key`.
     pub fn pop_or<T: DeserializeOwned>(
         &mut self,
         key: &str,
@@ -90,7 +91,7 @@ impl SessionStore {
         }
     }
 
-    /// Removes the key that was inserted last and gives back its JSON text.
+    /// Removes the most recently inserted key and returns it with its JSON text.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -101,7 +102,7 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `missing_key` where the session has no key; otherwise as [`remove`](Self::remove).
+    /// `missing_key` if the session has no keys; otherwise as [`remove`](Self::remove).
     pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
         let last = self.view()?.values.last();
         let key = last.ok_or_else(|| {
@@ -114,7 +115,7 @@ impl SessionStore {
         Ok((key.to_string(), text))
     }
 
-    /// Sets every pair of `values`, in their order.
+    /// Sets every pair of `values`, in order.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -124,7 +125,7 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`set`](Self::set); nothing is changed then.
+    /// As [`set`](Self::set). Nothing is changed then.
     pub fn update<K: AsRef<str>, V: Serialize>(
         &mut self,
         values: impl IntoIterator<Item = (K, V)>,
@@ -140,10 +141,10 @@ impl SessionStore {
         self.update_json(texts)
     }
 
-    /// Makes the values those of `data`, a struct or a map: sets the keys whose value is another
-    /// than before and removes those that `data` does not have. Flash values stay.
+    /// Replaces all values by those of `data`, a struct or a map. Sets the keys whose value differs
+    /// and removes the keys that `data` lacks. Flash values stay.
     ///
-    /// Where other code keeps keys of its own beside yours, catch them in a field
+    /// If other code stores its own keys in the same session, collect them in a field
     /// `#[serde(flatten)] rest: BTreeMap<String, serde_json::Value>`, or use
     /// [`update`](Self::update), which removes nothing.
     ///
@@ -160,7 +161,8 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`set`](Self::set), and `invalid_value` for what is no object; nothing is changed then.
+    /// As [`set`](Self::set), and `invalid_value` if `data` is not an object. Nothing is changed
+    /// then.
     pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
         let entries = to_entries(data, self.shared.config().settings().max_depth())?;
         for (key, _) in &entries.0 {
@@ -200,7 +202,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// The value of `key`, which is set to `default` where it is not there.
+    /// The value of `key`. If it does not exist, it is first set to `default`.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -223,7 +225,8 @@ impl SessionStore {
         Ok(default)
     }
 
-    /// Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+    /// Stores a value that can be read once, usually by a later request: a message after a
+    /// redirect, for example.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -240,7 +243,7 @@ impl SessionStore {
         self.flash_json(key, text)
     }
 
-    /// Takes a flash value: it is gone with that.
+    /// Reads a flash value and removes it.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -265,7 +268,7 @@ impl SessionStore {
         Ok(Some(value))
     }
 
-    /// As [`update`](Self::update), with JSON texts.
+    /// As [`update`](Self::update), from JSON texts.
     pub(crate) fn update_json<K: AsRef<str>>(
         &mut self,
         texts: Vec<(K, String)>,
@@ -280,7 +283,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// As [`pop`](Self::pop), the JSON text.
+    /// As [`pop`](Self::pop), but returns the JSON text.
     #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
     pub(crate) fn pop_json(&mut self, key: &str) -> Result<Rc<str>, SessionError> {
         let text = self.get_json(key)?.ok_or_else(|| missing(key))?;
@@ -288,7 +291,7 @@ impl SessionStore {
         Ok(text)
     }
 
-    /// As [`take_flash`](Self::take_flash), the JSON text.
+    /// As [`take_flash`](Self::take_flash), but returns the JSON text.
     #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
     pub(crate) fn pop_flash_json(&mut self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
         let found = self.view()?.flash.get(key).cloned();

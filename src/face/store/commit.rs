@@ -1,4 +1,4 @@
-//! Committing: what is pending is carried out, and the session is closed for changes.
+//! Committing: performs pending work and closes the session for changes.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::session::presented::Presented;
 use super::SessionStore;
 
 impl SessionStore {
-    /// Carries out what is pending and closes the session for changes.
+    /// Performs the pending work and closes the session for changes.
     pub(crate) async fn commit(&mut self, status: u16) -> Result<CommitHeaders, SessionError> {
         if self.life.is_committed() {
             return Err(committed());
@@ -19,8 +19,8 @@ impl SessionStore {
         let mut result = Ok(());
         if status < 500 && !self.life.is_unloaded() {
             result = self.persist().await;
-            // After a save that failed there is nothing to repair with: what it was to do would be
-            // carried out after all, behind an answer that says it was not.
+            // After a failed save, do not repair: that would carry out the save after all, although
+            // the response says that it failed.
             if result.is_ok()
                 && let Some(repair) = self.begin_repair()
             {
@@ -31,7 +31,7 @@ impl SessionStore {
         self.close(status, result)
     }
 
-    /// The last step of a commit: slides the idle time where that is due, and closes the session.
+    /// The last step of a commit: extends the idle time if that is due, and closes the session.
     pub(crate) fn close(
         &mut self,
         status: u16,
@@ -44,8 +44,8 @@ impl SessionStore {
         saved.map(|()| self.done_headers())
     }
 
-    /// The headers for what was done already, by `destroy`, `flush` or an explicit `save`: for an
-    /// answer that is sent instead of one whose commit failed.
+    /// The headers for what `destroy`, `flush` or an explicit `save` has already done. Use them for
+    /// a response that is sent because the commit failed.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -69,7 +69,7 @@ impl SessionStore {
         }
     }
 
-    /// True where the seen cookie has to say that the browser was here.
+    /// True if the seen cookie must record this visit.
     pub(crate) fn seen_is_due(&self) -> bool {
         let idle = self.shared.config().settings().idle_timeout();
         let open = self.life.open();

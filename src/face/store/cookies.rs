@@ -1,4 +1,4 @@
-//! What the request presents: its cookies, read when they are first asked for.
+//! What the request presents: its cookies, parsed when they are first needed.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ impl SessionStore {
         })
     }
 
-    /// It carries a token.
+    /// True if it carries a token.
     fn cookie_header(&self) -> Option<Zeroizing<String>> {
         self.request.header("cookie").map(Zeroizing::new)
     }
@@ -32,8 +32,8 @@ impl SessionStore {
         self.cookies().came()
     }
 
-    /// Looks for what has to be ended in a header over its limits too, which no load does; false
-    /// where there is more of it than can be looked at.
+    /// Also searches a header that exceeds its limits for sessions to end, which a load never does.
+    /// False if the header is too large to search completely.
     pub(super) fn read_whole(&mut self) -> bool {
         if !matches!(self.presented(), Presented::TooLarge) {
             return true;
@@ -44,9 +44,9 @@ impl SessionStore {
         cookies.is_none_or(|it| it.read_whole(shared.config(), now, &derive))
     }
 
-    /// From now on the browser has something else.
+    /// From now on, the browser has other cookies.
     pub(super) fn change_cookies(&mut self, change: impl FnOnce(&mut Cookies)) {
-        // Read before they are changed.
+        // Parse the cookies before they are changed.
         let _cookies = self.cookies();
         if let Some(cookies) = self.cookies.get_mut() {
             change(cookies);

@@ -1,17 +1,17 @@
 //! Tokens against cross-site request forgery.
 //!
-//! Nothing is stored for a token, and to make or check one asks no storage. It is an HMAC, masked
-//! anew each time it is given out, so that a compressed answer never repeats it (the attack known as
-//! BREACH):
+//! Tokens are not stored, and creating or checking one does no storage operation. A token is an
+//! HMAC that is masked differently on every call, so a compressed response never repeats it (this
+//! prevents the BREACH attack). It is an HMAC of:
 //!
-//! * of the session's own secret token, where the browser has a session that can be used or that
-//!   cannot be seen at the moment. It changes with the key.
-//! * of the form cookie everywhere else: for a visitor without a session, and for one whose session
-//!   is over. That cookie names no session (`src/protocol/form.rs`).
+//! * the session's own secret token, if the browser has a session that is usable or currently not
+//!   visible. It changes with the key.
+//! * the form cookie otherwise: for a visitor without a session, or with a session that has ended.
+//!   That cookie does not identify a session (`src/protocol/form.rs`).
 //!
-//! What a user's session is asked to do takes a token of that session and no other: whoever could
-//! set a form cookie in the user's browser could otherwise forge their requests. So tokens of before
-//! a login are void after it.
+//! A logged-in user's session accepts only its own tokens. Otherwise, anyone who can set a form
+//! cookie in the user's browser could forge requests. That is why tokens from before a login are
+//! void after it.
 
 use subtle::{Choice, ConstantTimeEq as _};
 
@@ -29,10 +29,10 @@ use super::SessionStore;
 const TAG: usize = size_of::<Tag>();
 
 impl SessionStore {
-    /// A token for the forms of this page, other text in each call. It makes no session, changes
-    /// none and asks no storage; a page without a session gets the form cookie with it, unless the
-    /// browser has one. Ask for it after `bind`, `cycle_key` or `create`, where the request calls
-    /// one of them: the token belongs to the key that the browser will have.
+    /// A token for the forms of this page, masked differently on every call. It neither creates nor
+    /// changes a session and does no storage operation. A page without a session also sets the form
+    /// cookie, unless the browser has one. If the request calls `bind`, `cycle_key` or `create`,
+    /// call this method afterwards: the token belongs to the key that the browser will have.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -44,9 +44,9 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `not_loaded`, `committed`, `not_ready`; `invalid_value` where the request came from another
-    /// site and the browser may have withheld its cookies: answer it with a redirect to the page
-    /// that shows the form, under `SameSite=Strict` with a link to it.
+    /// `not_loaded`, `committed`, `not_ready`; `invalid_value` if the request came from another
+    /// site and the browser may have withheld its cookies. In that case, redirect to the page that
+    /// shows the form, or with `SameSite=Strict`, link to it.
     pub fn csrf_token(&mut self) -> Result<String, SessionError> {
         self.check_form()?;
         let tag = match self.own_tag() {
@@ -63,9 +63,9 @@ impl SessionStore {
         Ok(encode_text(&out))
     }
 
-    /// Checks a token that a form sent back; in constant time, and without asking storage. A token
-    /// of the session itself is good, and where no user is logged in one of a form cookie that came
-    /// with the request.
+    /// Checks a token that a form sent back, in constant time and without a storage operation. It
+    /// accepts tokens of the session itself. If no user is logged in, it also accepts tokens of a
+    /// form cookie that the request carries.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -76,7 +76,7 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `invalid_value` where it is not one of this browser's, or what the load found where the
+    /// `invalid_value` if the token does not belong to this browser; the error of the load if the
     /// session cannot be read now; `not_loaded`, `committed`.
     pub fn verify_csrf(&self, token: &str) -> Result<(), SessionError> {
         self.check_form()?;
@@ -100,7 +100,7 @@ impl SessionStore {
         }
     }
 
-    /// Compares with every tag that would do, whichever fits.
+    /// Compares with every acceptable tag and does not stop at a match.
     fn is_ours(&self, given: &Tag) -> bool {
         let mut fits = Choice::from(0);
         if let Some(tag) = self.own_tag() {
@@ -125,12 +125,12 @@ impl SessionStore {
         Some(secret.tag(Purpose::Csrf, &[identity.ticket.token.bytes()]))
     }
 
-    /// The session that this browser's forms belong to, by the token that the browser has or will
-    /// have after the commit.
+    /// The session that this browser's forms belong to, identified by the token that the browser
+    /// has or will have after the commit.
     fn form_identity(&self) -> Option<&Identity> {
         let open = self.life.open()?;
         if let Some(next) = &open.draft.key {
-            // One that is not saved reaches no browser.
+            // A session that is not saved never reaches the browser.
             return self.would_save().then_some(&next.identity);
         }
         let Presented::Session(held) = self.presented() else {
@@ -138,22 +138,23 @@ impl SessionStore {
         };
         let counts = match &open.base {
             Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale) => true,
-            // What is shown here is the user's. Of a session of nobody's, the browser has the next
-            // key by now, and its form cookie is good under both.
+            // The data shown here belongs to the user. For an anonymous session, the browser
+            // already has the next key, and its form cookie is valid under both.
             Base::ReadOnly(Some(_), ErrorCode::Rotated) => held.identity.ticket.owner.is_some(),
-            // As far as is known it lives: its token is good when it can be seen again.
+            // The session may still be alive. Its token is valid once the session is visible again.
             Base::Closed(error) => error.code() != ErrorCode::Rotated,
             Base::ReadOnly(..) | Base::Empty | Base::Detached => false,
         };
         counts.then_some(&held.identity)
     }
 
-    /// The form cookies that count: the one that this answer sets, or those that came.
+    /// The form cookies that count: the one that this response sets, or those that the request
+    /// carries.
     fn forms(&self) -> Vec<Form> {
         self.form.forms(self.shared.config(), self.cookies())
     }
 
-    /// The tag of the form cookie. Makes one where none came.
+    /// The tag of the form cookie. Creates a cookie if the request has none.
     fn form_tag(&mut self) -> Result<Tag, SessionError> {
         let ring = self.shared.config().ring();
         let form = match self.forms().into_iter().next() {
@@ -171,7 +172,7 @@ impl SessionStore {
         form.tag(ring).ok_or_else(no_token)
     }
 
-    /// A login was stored: nothing that was known before it may act for the user. Takes the form
+    /// A login was stored, so nothing issued before it may act for the user. Removes the form
     /// cookies from the browser.
     pub(super) fn void_forms(&mut self) {
         self.form = FormAnswer::voided(self.shared.config(), self.cookies());
@@ -197,7 +198,8 @@ fn no_token() -> SessionError {
 }
 
 fn withheld(same_site: SameSite) -> SessionError {
-    // What a redirect leads to comes from the other site too, and `Strict` cookies stay out of it.
+    // The target of a redirect counts as requested by the other site too, so the browser withholds
+    // `Strict` cookies.
     let instead = match same_site {
         SameSite::Strict => "link to the page that shows the form",
         SameSite::Lax | SameSite::None => "redirect (303) to the page that shows the form",

@@ -1,4 +1,5 @@
-//! Ending: logout, and what is done where it cannot be stored; and sessions by their session key.
+//! Ending sessions: logout, what happens if it cannot be stored, and ending sessions by their
+//! session key.
 
 use std::rc::Rc;
 
@@ -15,18 +16,18 @@ use crate::session::presented::Held;
 
 use super::SessionStore;
 
-/// A logout under way: what it ends, and what the browser keeps where the store does not take it.
+/// A logout in progress: what it ends, and what the browser keeps if the store fails.
 pub(crate) struct Ending {
     rivals: Vec<Rc<Held>>,
-    /// All of the Cookie header was looked at.
+    /// True if the whole Cookie header was searched.
     whole: bool,
     at: i64,
 }
 
 impl SessionStore {
-    /// Logout: ends the session now, wherever it is used, and removes its cookies with the commit.
-    /// Acts when called, under every outcome with an authentic key cookie, and stays done whatever
-    /// happens to the request.
+    /// Logout: ends the session immediately, wherever it is used, and removes its cookies with the
+    /// commit. It takes effect when it is called, under every outcome with an authentic key cookie,
+    /// and is not undone if the request fails.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -40,18 +41,18 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `revocation_pending` where the store did not take it: the browser then gets a cookie that
-    /// finishes it with its next request, and is logged out all the same. `committed`.
+    /// `revocation_pending` if the store did not accept it. The browser is logged out anyway, and
+    /// gets a cookie that finishes the logout with its next request. `committed`.
     pub async fn destroy(&mut self) -> Result<(), SessionError> {
         let (flow, ending) = self.begin_end()?;
         let stored = self.drive(flow).await;
         self.apply_end(ending, stored)
     }
 
-    /// The flow that ends what this request presents, and what it is about.
+    /// The flow that ends the presented sessions, and the logout that it carries out.
     pub(crate) fn begin_end(&mut self) -> Result<(Flow<Option<Left>>, Ending), SessionError> {
-        // An answer without cookies to remove is still one for this browser only: kept by a cache,
-        // it would be given to somebody who has them.
+        // Even without cookies to remove, the response is for this browser only. A cache could
+        // serve it to someone who has such cookies.
         self.look_at();
         if self.life.is_committed() {
             return Err(committed());
@@ -71,7 +72,7 @@ impl SessionStore {
         Ok((flow, ending))
     }
 
-    /// Takes over that the session has ended, `stored` or not.
+    /// Marks the session as ended, whether or not that was `stored`.
     pub(crate) fn apply_end(
         &mut self,
         ending: Ending,
@@ -84,7 +85,7 @@ impl SessionStore {
         } = ending;
         let left = stored.map_err(|error| self.refuse(error))?;
         self.life.end(left.is_none());
-        // Ended before it was loaded: there is no session, which is known without asking.
+        // It was ended before it was loaded. We know without a read that there is no session.
         self.outcome.get_or_insert(Outcome::New);
         for held in &rivals {
             let lineage = held.identity.key.lineage;
@@ -114,8 +115,9 @@ impl SessionStore {
         Err(self.refuse(error))
     }
 
-    /// A logout that is not stored: each session that is left gets a tombstone in a cookie of its
-    /// own, ours or a twin. The browser keeps what it has where that cannot be done for all.
+    /// Handles a logout that could not be stored. Each remaining session gets a tombstone in its
+    /// own cookie, either the main one or a twin. If that is not possible for all of them, the
+    /// browser keeps its cookies.
     fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
         let came = self.came();
         let config = self.shared.config();
@@ -139,8 +141,8 @@ impl SessionStore {
         }
     }
 
-    /// Logout that goes on anonymously: [`destroy`](Self::destroy), then a new session, which is
-    /// made when something is put into it.
+    /// Logout that continues anonymously: [`destroy`](Self::destroy), then a new session, which is
+    /// created when a value is set.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -159,8 +161,8 @@ impl SessionStore {
         self.flush_keeping::<&str>([]).await
     }
 
-    /// As [`flush`](Self::flush); the new session has the values of these keys, as far as they can
-    /// be seen.
+    /// As [`flush`](Self::flush), but the new session keeps the values of these keys, if they are
+    /// readable.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -188,7 +190,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// The values of the keys in `keep`, as far as they can be seen.
+    /// The readable values of the keys in `keep`.
     pub(crate) fn kept(&self, keep: &[String]) -> Data {
         let mut kept = self.life.data().cloned().unwrap_or_default();
         kept.retain(keep);
@@ -196,7 +198,7 @@ impl SessionStore {
         kept
     }
 
-    /// Goes on anonymously after the end, with what was kept.
+    /// Continues anonymously after the logout, with the kept values.
     pub(crate) fn begin_again(&mut self, kept: Data) {
         self.life = Life::Open(Open {
             base: Base::Empty,
@@ -207,7 +209,7 @@ impl SessionStore {
         });
     }
 
-    /// True where this session is in the store and alive.
+    /// True if this session is in the store and alive.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -227,8 +229,9 @@ impl SessionStore {
         Ok(self.is_stored())
     }
 
-    /// True where the session of `key` is there and alive, for administrators: no ownership is
-    /// asked. False for a key whose parts do not belong together; nothing is read then.
+    /// True if the session with this `key` exists and is alive. This is for administrators:
+    /// ownership is not checked. False for a key whose parts do not belong together; nothing is
+    /// read then.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -252,7 +255,7 @@ impl SessionStore {
         }
     }
 
-    /// Ends this session at once: [`destroy`](Self::destroy) by another name.
+    /// Ends this session immediately. An alias for [`destroy`](Self::destroy).
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -271,8 +274,8 @@ impl SessionStore {
         self.destroy().await
     }
 
-    /// Ends the session of `key` at once, for administrators: no ownership is asked. Where that is
-    /// this session it is as [`destroy`](Self::destroy).
+    /// Ends the session with this `key` immediately. This is for administrators: ownership is not
+    /// checked. For this session's own key it does the same as [`destroy`](Self::destroy).
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {

@@ -1,4 +1,4 @@
-//! When the session ends by itself.
+//! When the session expires.
 
 use crate::port::error::SessionError;
 use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
@@ -9,8 +9,8 @@ use crate::session::refusals::expired;
 use super::SessionStore;
 
 impl SessionStore {
-    /// Seconds until the session ends, by whichever limit comes first; 0 or negative when it has.
-    /// A fraction of a second left counts as one.
+    /// Seconds until the session expires by whichever limit comes first; 0 or negative if it has
+    /// expired. A remaining fraction of a second counts as a whole second.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -25,7 +25,8 @@ impl SessionStore {
         Ok(seconds_left(self.get_expiry_date()?, self.now()))
     }
 
-    /// When the session ends, by whichever limit comes first, in milliseconds since 1970-01-01 UTC.
+    /// When the session expires by whichever limit comes first, in milliseconds since 1970-01-01
+    /// UTC.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -42,7 +43,8 @@ impl SessionStore {
         Ok(self.limits().end())
     }
 
-    /// When the session ends if the browser does not come back; `None` without an idle limit.
+    /// When the session expires if the browser sends no more requests. `None` without an idle
+    /// limit.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -59,7 +61,7 @@ impl SessionStore {
         Ok(self.limits().idle_end)
     }
 
-    /// True where the cookies end with the browser.
+    /// True if the cookies end when the browser closes.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -97,7 +99,7 @@ impl SessionStore {
         let expiry = OwnLimits::new(expiry.into(), self.now());
         let before = self.ends_with_browser(self.effective_expiry());
         self.edit()?;
-        // Whether the key cookie outlives the browser is written in the key cookie alone.
+        // Only the key cookie records whether it outlives the browser.
         let live = self.life.open().is_some_and(|open| open.base.is_live());
         if live && before != self.ends_with_browser(expiry) {
             self.cycle_key()?;
@@ -110,7 +112,7 @@ impl SessionStore {
 
     fn effective_expiry(&self) -> OwnLimits {
         let stored = match self.next() {
-            // A new lineage begins with what the settings say.
+            // A new lineage starts with the limits of the settings.
             Some(Next {
                 step: Step::Begin { .. },
                 ..
@@ -145,7 +147,7 @@ impl SessionStore {
         )
     }
 
-    /// Whether the session has passed its end since it was loaded.
+    /// Whether the session has expired since it was loaded.
     pub(super) fn check_expiry(&self) -> Result<(), SessionError> {
         if self.limits().passed(self.now()) {
             return Err(self.refuse(expired()));

@@ -1,4 +1,4 @@
-//! What is known of the session beside its data.
+//! What is known about the session besides its data.
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::keys::{KeyParts, SessionKey};
@@ -23,13 +23,13 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `not_loaded` before a load, where no cookie came too: nothing was looked at yet.
+    /// `not_loaded` before a load, even if the request had no cookie.
     pub fn outcome(&self) -> Result<Outcome, SessionError> {
         self.look_at();
         self.outcome.ok_or_else(|| self.refuse(not_loaded()))
     }
 
-    /// The public name of the session, safe to log: none before `create` or the first save.
+    /// The public name of the session, safe to log. `None` before `create` or the first save.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -54,7 +54,7 @@ impl SessionStore {
         self.named().map(|identity| identity.key)
     }
 
-    /// The session by the key that it goes by in this request.
+    /// The session, by its key in this request.
     fn named(&self) -> Option<&Identity> {
         let open = self.life.open()?;
         if let Some(next) = &open.draft.key {
@@ -71,12 +71,12 @@ impl SessionStore {
         self.life.open()?.continued()
     }
 
-    /// The key that the commit puts the session under, where that is a new one.
+    /// The key under which the commit will store the session, if that key is new.
     pub(super) fn next(&self) -> Option<&Next> {
         self.life.open()?.draft.key.as_ref()
     }
 
-    /// True where the store does not hold this session yet; false where the load could not tell.
+    /// True if the store does not hold this session yet. False if the load could not tell.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -98,7 +98,7 @@ impl SessionStore {
         Ok(self.life.open().is_none_or(is_new))
     }
 
-    /// Counts the saves of this session; 0 before the first.
+    /// The number of saves of this session; 0 before the first.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -117,7 +117,7 @@ impl SessionStore {
         Ok(self.continued().map_or(0, |base| base.version.counter))
     }
 
-    /// When the session began, in milliseconds since 1970-01-01 UTC.
+    /// When the session was created, in milliseconds since 1970-01-01 UTC.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -179,7 +179,7 @@ impl SessionStore {
         Ok(self.continued().and_then(|base| base.auth_time))
     }
 
-    /// Refuses where the last login is more than `max_age` seconds old.
+    /// Fails if the last login was more than `max_age` seconds ago.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -190,7 +190,7 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `reauth_required` where it is, or where nobody is logged in; otherwise as
+    /// `reauth_required` if it was, or if nobody is logged in; otherwise as
     /// [`auth_time`](Self::auth_time).
     pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
         let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
@@ -203,8 +203,8 @@ impl SessionStore {
         }
     }
 
-    /// True where a commit would save: something differs from what was loaded, was said to have
-    /// changed, or gets a new key; false for a new session that holds nothing.
+    /// True if a commit would save the session: its content differs from what was loaded,
+    /// `set_modified(true)` was called, or it gets a new key. False for a new session without data.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -221,7 +221,7 @@ impl SessionStore {
         self.life.open().is_some_and(|open| self.has_to_save(open))
     }
 
-    /// `true`: save even if nothing changed. `false`: leave what has changed so far unsaved.
+    /// `true`: save even if nothing changed. `false`: do not save the changes made so far.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -244,7 +244,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// True where a commit would write to the store or set a cookie.
+    /// True if a commit would write to the store or set a cookie.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -264,7 +264,7 @@ impl SessionStore {
                 || self.seen_is_due())
     }
 
-    /// True where what has changed so far is to be left unsaved.
+    /// True if the changes made so far must not be saved.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn is_left_unsaved(&self) -> bool {
         self.life
@@ -272,14 +272,14 @@ impl SessionStore {
             .is_some_and(|open| open.draft.save == Modified::No)
     }
 
-    /// True where the store holds this session, as far as is known.
+    /// True if the store is known to hold this session.
     pub(crate) fn is_stored(&self) -> bool {
         self.life
             .open()
             .is_some_and(|open| open.base.is_live() && open.draft.key.is_none())
     }
 
-    /// True where `key` names the session of this request.
+    /// True if `key` names the session of this request.
     pub(crate) fn is_this(&self, key: &KeyParts) -> bool {
         let keeps = self
             .life
@@ -288,7 +288,7 @@ impl SessionStore {
         keeps && self.key().as_ref() == Some(key)
     }
 
-    /// Counts so many milliseconds in which JavaScript waited for the store.
+    /// Adds milliseconds that JavaScript spent waiting for the store.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn waited(&self, milliseconds: i64) {
         if let Some(timing) = self.shared.timing() {

@@ -1,4 +1,4 @@
-//! Loading: what the flow is told, and what its end means for the session.
+//! Loading: the input of the flow, and what its result means for the session.
 
 use std::rc::Rc;
 
@@ -14,8 +14,8 @@ use crate::session::presented::{Held, Presented, RIVALS_MAX};
 use super::SessionStore;
 
 impl SessionStore {
-    /// Loads the session: one read where its key cookie is authentic, none otherwise. A second
-    /// call does nothing.
+    /// Loads the session. This takes one read if the key cookie is authentic, and none otherwise. A
+    /// second call does nothing.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -28,16 +28,16 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// What every accessor says after it, where the load cannot be trusted: `unavailable`,
-    /// `quota`, `pending`, `rotated`.
+    /// The error that every accessor returns afterwards if the load cannot be trusted:
+    /// `unavailable`, `quota`, `pending` or `rotated`.
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
         self.look_at();
         let found = self.load_unseen(Freshness::Memory).await;
         found.map_err(|trouble| self.refuse(trouble))
     }
 
-    /// Loads the session with the shortest cache time that the store has, again if it was loaded
-    /// before; changes made in between are kept.
+    /// Loads the session with the shortest cache time that the store supports, even if it was
+    /// loaded before. Changes made in between are kept.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -56,8 +56,8 @@ impl SessionStore {
         found.map_err(|trouble| self.refuse(trouble))
     }
 
-    /// Loads for a caller that tells the application nothing of it: the session counts as
-    /// untouched, and as having refused nothing.
+    /// Loads on behalf of a handler. The session does not count as accessed, and an error is not
+    /// recorded as a refusal.
     pub(crate) async fn load_unseen(
         &mut self,
         freshness: Freshness,
@@ -76,8 +76,8 @@ impl SessionStore {
         }
     }
 
-    /// The flow that loads; `None` where nothing has to be asked, and the session is as loaded as
-    /// it will be.
+    /// The flow that loads the session. `None` if there is nothing to ask the store; the session
+    /// then counts as loaded.
     pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Looked>> {
         let wanted = match (&self.life, freshness) {
             (Life::Unloaded, _) => true,
@@ -100,12 +100,13 @@ impl SessionStore {
         Some(self.shared.begin_load(stones, rivals, freshness))
     }
 
-    /// What a load finds where it has nothing to look for.
+    /// The result of a load without an authentic key cookie.
     fn nothing(&self) -> Finding {
         let (outcome, access) = match self.presented() {
             Presented::Nothing | Presented::Session(_) => (Outcome::New, Access::Empty),
             Presented::Rejected(_) => (Outcome::Rejected, Access::Empty),
-            // Our cookie may be in it: whoever fills the header must not log the user out.
+            // Our cookie may be among those beyond the limit. Overfilling the header must not log
+            // the user out.
             Presented::TooLarge => (Outcome::Rejected, Access::Detached),
             Presented::Ended => (Outcome::Expired, Access::Empty),
             Presented::Tombstone(_) => (Outcome::Revoked, Access::Empty),
@@ -114,7 +115,7 @@ impl SessionStore {
         Finding::nothing(outcome, access)
     }
 
-    /// Takes over what the load has found, or why it found nothing.
+    /// Applies the result of the load, or its error.
     pub(crate) fn apply_load(&mut self, looked: Result<Looked, SessionError>) {
         match looked {
             Ok(Looked {
@@ -145,8 +146,8 @@ impl SessionStore {
         }
     }
 
-    /// Chooses the session that is meant, by what was found of each. Gives what was found of it,
-    /// and whether the store is behind.
+    /// Chooses among the presented sessions by what was found for each. Returns what was found for
+    /// the chosen one, and whether the store is behind.
     fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> (Finding, bool) {
         let found: Vec<_> = looks
             .iter()
@@ -178,7 +179,7 @@ impl SessionStore {
         (finding, behind)
     }
 
-    /// `error` is why the store could not be asked.
+    /// `error` says why the store could not be asked.
     fn take_finding(&mut self, finding: Finding, behind: bool, error: Option<SessionError>) {
         self.outcome = Some(finding.outcome);
         self.report_load(finding.outcome, finding.conflict, error.as_ref());

@@ -1,4 +1,4 @@
-//! A new key: `create`, `cycle_key`, and `bind`, which is a login.
+//! Methods that give the session a new key: `create`, `cycle_key` and `bind` (login).
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::wire::encode_text;
@@ -10,10 +10,10 @@ use crate::session::refusals::refusal;
 
 use super::SessionStore;
 
-/// Bytes of a user id.
+/// The maximum number of bytes of a user id.
 const OWNER_MAX: usize = 1_024;
 
-/// What a login keeps of the session before it.
+/// What a login keeps from the previous session.
 ///
 /// ```
 /// # edge_session::doc::with_session(|session| {
@@ -26,15 +26,15 @@ const OWNER_MAX: usize = 1_024;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Keep {
-    /// The data of an anonymous session, or of one of the same user.
+    /// The data, if the previous session was anonymous or belonged to the same user.
     #[default]
     Data,
-    /// Nothing: the session begins empty.
+    /// Nothing: the session starts empty.
     Nothing,
 }
 
 impl SessionStore {
-    /// A random id of 256 bits in base64url, tied to no session.
+    /// A random id of 256 bits in base64url. It belongs to no session.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -45,14 +45,15 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `not_ready` where there is no randomness, as at module scope.
+    /// `not_ready` if no randomness is available, as at module scope.
     pub fn generate_session_id(&self) -> Result<String, SessionError> {
         Ok(encode_text(self.new_token()?.bytes()))
     }
 
-    /// Begins a new session: new token, lineage and key, known at once; nothing is read, and
-    /// nothing written before the commit. A session that is new already keeps its data; one that
-    /// was loaded is left as it is, and this one begins empty (to end the old one: `flush`).
+    /// Starts a new session with a new token, lineage and key, which are known immediately. Nothing
+    /// is read, and nothing is written before the commit. A session that is already new keeps its
+    /// data. A loaded session is left as it is, and the new one starts empty; to end the old one,
+    /// call `flush`.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -68,7 +69,7 @@ impl SessionStore {
     pub fn create(&mut self) -> Result<(), SessionError> {
         let refused = match &self.undecided()?.base {
             Base::Live(_) | Base::Empty => None,
-            // Its cookie would replace one that another answer has set, or will.
+            // Its cookie would replace one that another response has set or will set.
             Base::ReadOnly(_, code) => Some(refusal(*code)),
             Base::Closed(error) => Some(error.clone()),
             Base::Detached => return Ok(()),
@@ -90,9 +91,9 @@ impl SessionStore {
         Ok(())
     }
 
-    /// Gives the session a new token and key and keeps its lineage and data. The old key stops
-    /// writing with the commit and reading W later. Call it whenever what the session may do
-    /// changes.
+    /// Gives the session a new token and key, and keeps its lineage and data. The old key can no
+    /// longer write after the commit, and no longer read W later. Call it whenever the permissions
+    /// of the session change.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -187,7 +188,7 @@ impl SessionStore {
     /// As [`bind`](Self::bind).
     pub fn bind_with(&mut self, owner: &str, keep: Keep) -> Result<(), SessionError> {
         self.look_at();
-        // A session that was ended here may be followed by a login.
+        // A login may follow after a session was ended in this request.
         if !self.life.is_ended() {
             self.undecided()?;
         }
@@ -210,7 +211,7 @@ impl SessionStore {
         }
         let now = self.now();
         let identity = Identity::mint(self.shared.config(), self.new_token()?, now, Some(owner));
-        // A second login in one request retires what the first would have.
+        // A second login in one request retires the session that the first would have retired.
         let before = self.life.open().and_then(|open| open.draft.key.as_ref());
         let retire = match before {
             Some(Next {
@@ -234,7 +235,8 @@ impl SessionStore {
         }
         let continues = keep && open.base.is_live() && open.continued().is_some();
         if let Base::ReadOnly(..) | Base::Closed(_) = open.base {
-            // What came is left behind: what begins here is read and changed.
+            // The presented session is left behind. From here on, the new session is read and
+            // changed.
             open.base = Base::Empty;
         }
         open.draft.key = Some(Next {

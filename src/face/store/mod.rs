@@ -1,15 +1,15 @@
 //! `SessionStore`: one session in one request, a dictionary with a life cycle.
 //!
-//! 1. `cookies`: what the request presents. `load`: what that is.
+//! 1. `cookies`: what the request presents. `load`: what the store has for it.
 //! 2. `access`: whether the session may be read or changed now. `read` and `change`: the dictionary.
-//! 3. `facts`: what is known of the session beside its data. `expiry`: when it ends by itself.
+//! 3. `facts`: what is known about the session besides its data. `expiry`: when it ends.
 //! 4. `login`: a new key. `csrf`: tokens for its forms. `end`: logout.
-//! 5. `save`: what is written. `commit`: what the answer carries.
+//! 5. `save`: what is written. `commit`: what the response carries.
 //!
-//! Each of them decides on plain values. What has to wait for the store is a flow that owns its plan;
-//! its result is applied afterwards, so that no borrow of the session lives across an await.
+//! Each file decides on plain values. Work that waits for the store is a flow that owns its plan.
+//! Its result is applied afterwards, so no borrow of the session is held across an await.
 //!
-//! The fields belong to this folder; everything else goes through methods.
+//! The fields are private to this folder. Everything else uses methods.
 
 mod access;
 mod change;
@@ -53,8 +53,8 @@ pub use login::Keep;
 /// One session in one request: an ordered dictionary of JSON values that is loaded from and saved
 /// to the store.
 ///
-/// Made by [`Sessions`](crate::Sessions). Values are parsed when asked for; changes are kept here
-/// until the commit. Keys are in order of insertion.
+/// [`Sessions`](crate::Sessions) creates it. Values are parsed when they are read. Changes stay in
+/// memory until the commit. Keys keep their order of insertion.
 ///
 /// ```
 /// use edge_session::{SessionError, SessionStore};
@@ -73,24 +73,24 @@ pub struct SessionStore {
     driver: Driver,
     request: Rc<dyn RequestHead>,
     wait_until: Option<Rc<dyn WaitUntil>>,
-    /// What the Cookie header amounts to, read when it is first asked for.
+    /// The cookies of the request, parsed when they are first needed.
     cookies: OnceCell<Cookies>,
-    /// What the load found; none before it.
+    /// What the load found. `None` before the load.
     outcome: Option<Outcome>,
     life: Life,
-    /// When this request read the store last.
+    /// When this request last read the store.
     read_at: i64,
     /// When the session was loaded, from the store or the isolate's memory.
     loaded_at: i64,
     answer: Answer,
-    /// What the answer says of the form cookie.
+    /// What the response does with the form cookie.
     form: FormAnswer,
     accessed: Accessed,
 }
 
 impl SessionStore {
-    /// Opens what `request` presents. Nothing of it is looked at yet: most answers of a page leave
-    /// the session alone.
+    /// Opens the session that `request` presents. Nothing is parsed yet, because most responses do
+    /// not use the session.
     pub(crate) fn open(
         shared: Rc<Shared>,
         driver: Driver,
@@ -113,11 +113,11 @@ impl SessionStore {
         }
     }
 
-    /// Hands over what the platform offers for work that outlives the answer (`ctx.waitUntil`).
-    /// Without it such work is awaited.
+    /// Sets the platform's function for work that outlives the response (`ctx.waitUntil`). Without
+    /// it, such work is awaited.
     ///
-    /// [`Sessions::handle`](crate::Sessions) does this by itself; it is for frameworks that open,
-    /// load and commit by hand.
+    /// [`Sessions::handle`](crate::Sessions) does this automatically. Call it in frameworks where
+    /// you open, load and commit the session yourself.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -131,7 +131,7 @@ impl SessionStore {
         self.register_with(Rc::new(wait_until));
     }
 
-    /// The same with a platform's own.
+    /// As [`set_wait_until`](Self::set_wait_until), with the platform's own implementation.
     pub(crate) fn register_with(&mut self, wait_until: Rc<dyn WaitUntil>) {
         self.wait_until = Some(wait_until);
     }
@@ -149,17 +149,17 @@ impl SessionStore {
         Token::random(self.runtime())
     }
 
-    /// Reports `kind` of the session of `lineage`.
+    /// Reports an event of this `kind` for the session with this `lineage`.
     fn report(&self, kind: EventKind, lineage: Option<Id>, reason: Option<&'static str>) {
         self.shared.report(kind, self.now(), lineage, reason);
     }
 
-    /// Sees `flow` through. A browser that goes away does not cut its writes short.
+    /// Drives `flow` to its end. Its writes finish even if the browser disconnects.
     async fn drive<T: 'static>(&self, flow: Flow<T>) -> Result<T, SessionError> {
         self.driver.drive(flow, self.wait_until.as_ref()).await
     }
 
-    /// Leaves `flow` to `waitUntil`; sees it through where there is none.
+    /// Passes `flow` to `waitUntil`, or drives it to its end if there is none.
     async fn later(&self, flow: Flow<()>) {
         let driver = self.driver.clone();
         let work = async move { drop(driver.drive(flow, None).await) };
@@ -170,7 +170,7 @@ impl SessionStore {
     }
 }
 
-/// Never the token, nor a value.
+/// Shows neither the token nor any value.
 impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionStore")

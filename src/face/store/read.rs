@@ -1,4 +1,4 @@
-//! Reading the dictionary. Values are parsed when they are asked for.
+//! Reading the dictionary. Values are parsed when they are read.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::session::value::{from_entries, from_json};
 use super::SessionStore;
 
 impl SessionStore {
-    /// The value of `key`; `None` where there is none.
+    /// The value of `key`, or `None` if the session has no such key.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -22,8 +22,8 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `wrong_type` where a value is there that is no `T`; `not_loaded` before a load; what the
-    /// load found where it cannot be trusted.
+    /// `wrong_type` if the value is not a `T`; `not_loaded` before a load; the error of the load if
+    /// its result cannot be trusted.
     pub fn get<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>, SessionError> {
         self.view()?
             .values
@@ -42,12 +42,12 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// As [`get`](Self::get), but for `wrong_type`.
+    /// As [`get`](Self::get), except `wrong_type`.
     pub fn get_json(&self, key: &str) -> Result<Option<Rc<str>>, SessionError> {
         Ok(self.view()?.values.get(key).cloned())
     }
 
-    /// The value of a key that has to be there.
+    /// The value of a key that must exist.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -58,15 +58,15 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `missing_key` where it is not; otherwise as [`get`](Self::get).
+    /// `missing_key` if it does not exist; otherwise as [`get`](Self::get).
     pub fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, SessionError> {
         self.get(key)?.ok_or_else(|| missing(key))
     }
 
-    /// All values as one: a struct whose fields are the keys, or a map.
+    /// All values as one struct, whose fields are the keys, or as one map.
     ///
-    /// Give a field that may be missing `#[serde(default)]`, since a new session is empty; keys
-    /// that the struct does not know are passed over. [`set_data`](Self::set_data) is the way back.
+    /// A new session is empty, so mark every field that may be missing with `#[serde(default)]`.
+    /// Keys without a field are ignored. [`set_data`](Self::set_data) is the inverse.
     ///
     /// ```
     /// use serde::{Deserialize, Serialize};
@@ -98,7 +98,7 @@ impl SessionStore {
         from_entries(self.iter()?)
     }
 
-    /// True where there is a value under `key`, `null` and `false` among them.
+    /// True if the session has a value for `key`. `null` and `false` count as values.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -113,7 +113,7 @@ impl SessionStore {
         Ok(self.view()?.values.get(key).is_some())
     }
 
-    /// How many keys there are.
+    /// The number of keys.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -128,7 +128,7 @@ impl SessionStore {
         Ok(self.view()?.values.len())
     }
 
-    /// True where there is neither a value nor a flash value.
+    /// True if the session has neither values nor flash values.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {

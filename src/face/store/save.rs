@@ -1,4 +1,4 @@
-//! Saving: what is to be written, and what the browser is told when it is.
+//! Saving: what is written, and what the browser is told afterwards.
 
 use std::rc::Rc;
 
@@ -15,12 +15,11 @@ use crate::session::size::check_size;
 
 use super::SessionStore;
 
-/// A save looks at the store again unless this request did so less than this many milliseconds ago.
+/// A save reads the store again unless this request read it less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
 
 impl SessionStore {
-    /// Saves what has changed now, rather than with the commit. Nothing is written where nothing
-    /// changed.
+    /// Saves the changes now instead of with the commit. Writes nothing if nothing changed.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -34,9 +33,9 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `expired` where the end of the session has passed; `stale`, `rotated`, `revoked`,
-    /// `pending`, `destroyed` as the load or the save finds; `too_large`; a storage error.
-    /// The changes stay and can be saved again.
+    /// `expired` if the session has expired; `stale`, `rotated`, `revoked`, `pending` or
+    /// `destroyed`, depending on what the load or the save finds; `too_large`; a storage error. The
+    /// changes are kept and can be saved again.
     pub async fn save(&mut self) -> Result<(), SessionError> {
         self.undecided()?;
         self.persist().await
@@ -53,7 +52,7 @@ impl SessionStore {
         Ok(())
     }
 
-    /// The flow that saves; `None` where nothing has to be saved.
+    /// The flow that saves the session. `None` if there is nothing to save.
     pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
         let work = self.plan()?;
         if let (Some(work), Life::Open(open)) = (&work, &mut self.life) {
@@ -63,8 +62,8 @@ impl SessionStore {
         Ok(work.map(|work| self.shared.begin_save(work)))
     }
 
-    /// Takes over what a save has done, or why it did not. Gives what may be left to `waitUntil`:
-    /// the login stands whether or not older sessions could be ended.
+    /// Applies the result of a save, or its error. Returns the work that may be left to
+    /// `waitUntil`: the login is valid whether or not older sessions could be ended.
     pub(crate) fn apply_save(
         &mut self,
         saved: Result<Saved, SessionError>,
@@ -74,7 +73,7 @@ impl SessionStore {
             Err(error) => {
                 self.report_store_error(&error);
                 if let Life::Open(open) = &mut self.life {
-                    // What was refused was not put.
+                    // A refused record was not written.
                     open.draft.is_tried &= error.connector_error().is_some();
                 }
                 return Err(self.refuse(error));
@@ -108,7 +107,7 @@ impl SessionStore {
         }
     }
 
-    /// True where the store lacks what was loaded, and nothing saved since has made up for it.
+    /// True if the store lacks what was loaded and no save since then has repaired it.
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |open: &Open| {
             let live = matches!(&open.base, Base::Live(known) if known.behind);
@@ -117,9 +116,9 @@ impl SessionStore {
         !self.answer.has_fresh() && self.life.open().is_some_and(behind)
     }
 
-    /// The flow that puts a record again that the store lacks, or that two savers have written
-    /// without knowing of each other; `None` where nothing is amiss. It writes what was loaded and
-    /// never what this request has changed, which the application may have said not to save.
+    /// The flow that writes a record again because the store lacks it, or because two writers have
+    /// written it without knowing of each other. `None` if no repair is needed. It writes what was
+    /// loaded, never the changes of this request: the application may have asked not to save them.
     pub(crate) fn begin_repair(&self) -> Option<Flow<Saved>> {
         if !self.is_behind() {
             return None;
@@ -137,7 +136,8 @@ impl SessionStore {
         Some(self.shared.begin_save(work))
     }
 
-    /// Takes over what a repair has done. The request did not ask for it: a failure is not its own.
+    /// Applies the result of a repair. A failure is not reported, because the request did not ask
+    /// for a repair.
     pub(crate) fn apply_repair(&mut self, saved: Result<Saved, SessionError>) {
         match saved {
             Ok(saved) => {
@@ -150,7 +150,7 @@ impl SessionStore {
         }
     }
 
-    /// The session that a save begins with.
+    /// The session that a save starts from.
     fn source(&self) -> Option<Source> {
         let Presented::Session(held) = self.presented() else {
             return None;
@@ -158,7 +158,7 @@ impl SessionStore {
         let base = self.life.open()?.continued()?;
         let now = self.now();
         Some(Source {
-            // This request is a sign of life, though no cookie says so yet.
+            // This request is activity, although no cookie records it yet.
             held: Rc::new(Held {
                 identity: held.identity.clone(),
                 seen: held.seen.max(Some(self.loaded_at)),
@@ -170,7 +170,7 @@ impl SessionStore {
         })
     }
 
-    /// What has to be written, if anything.
+    /// What must be written, if anything.
     fn plan(&self) -> Result<Option<Work>, SessionError> {
         if !self.would_save() {
             return Ok(None);
@@ -190,7 +190,7 @@ impl SessionStore {
                 next.step.clone(),
                 next.retire.clone(),
             ),
-            // The new session has its key when it is stored, and none where that fails.
+            // The new session gets its key once it is stored, and no key if that fails.
             (None, Base::Empty) => {
                 let token = self.new_token()?;
                 let target = Identity::mint(self.shared.config(), token, self.now(), None);
@@ -218,17 +218,17 @@ impl SessionStore {
         }))
     }
 
-    /// True where there is something to save that may be saved, or that is refused when it is.
+    /// True if there is something to save, even if the save would be refused.
     pub(crate) fn would_save(&self) -> bool {
         matches!(&self.life, Life::Open(open) if self.has_to_save(open))
     }
 
-    /// The same of `open`, which may be committed.
+    /// The same for `open`, which may be committed.
     pub(super) fn has_to_save(&self, open: &Open) -> bool {
         open.would_save(|| self.cookie_was_withheld())
     }
 
-    /// Tells the browser what was saved, and goes on as if it had come with that.
+    /// Sets the cookies for what was saved, and continues as if the request had presented them.
     fn answer_save(&mut self, saved: &Saved) {
         let new_key = !matches!(saved.step, Step::Save);
         let Saved {
@@ -239,7 +239,8 @@ impl SessionStore {
         } = saved;
         let mut identity = identity.clone();
         let now = self.now();
-        // W runs from here: a put may take its time, and until it was answered it was seen nowhere.
+        // W starts here. A put may take long, and before it was acknowledged it was visible
+        // nowhere.
         if new_key {
             identity.ticket.minted_at = identity.ticket.minted_at.max(now);
         }
@@ -276,7 +277,7 @@ impl SessionStore {
         self.change_cookies(|cookies| {
             cookies.replace(held);
             if new_key {
-                // The others were over, or are now.
+                // The other presented sessions had already ended, or have ended now.
                 cookies.forget_rivals();
             }
         });
