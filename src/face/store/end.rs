@@ -51,8 +51,8 @@ impl SessionStore {
 
     /// The flow that ends the presented sessions, and the logout that it carries out.
     pub(crate) fn begin_end(&mut self) -> Result<(Flow<Option<Left>>, Ending), SessionError> {
-        // Even without cookies to remove, the response is for this browser only. A cache could
-        // serve it to someone who has such cookies.
+        // Even without cookies to remove, the response is for this browser only: from a cache,
+        // it would be given to somebody who has them.
         self.look_at();
         if self.life.is_committed() {
             return Err(committed());
