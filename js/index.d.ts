@@ -330,10 +330,25 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   cycleKey(): void;
   /**
+   * The user has proved again who they are: a new key, as by `cycleKey`, and the time of the login is
+   * now. Owner, lineage, data and expiry stay. Call it after a password or a passkey was checked for
+   * the user that `owner` tells; for another one, `bind`. Where nobody is logged in it is the error
+   * `reauth_required`.
+   * ```js
+   * session.reauthenticate();
+   * session.requireRecentAuth(300); // passes
+   * ```
+   */
+  reauthenticate(): void;
+  /**
    * Login: binds the session to a user under a new lineage. `keep: false` begins empty; otherwise
    * the data of an anonymous session, or of one of the same user, goes along, as far as this request
    * can read it. Only a store that does not answer fails a login, not what has become of that
    * session meanwhile.
+   *
+   * The session's own expiry (end, idle time, browser close) goes where its data go: with data that
+   * are kept it is kept too, whether this request or an earlier one has set it; a session that begins
+   * empty ends as the settings say. `setExpiry` after the login replaces it either way.
    * ```js
    * session.bind("ada"); // after a password or a passkey was checked
    * ```

@@ -351,6 +351,11 @@ export class SessionStore {
     this.#intend({ op: "cycle" });
   }
 
+  /** The user has proved again who they are: a new key and login time; the rest stays. */
+  reauthenticate() {
+    this.#intend({ op: "reauthenticate" });
+  }
+
   /** Login: binds the session to a user, under a new lineage. */
   bind(owner, { keep = true } = {}) {
     this.#intend({ op: "bind", owner: checkOwner(owner), keep: Boolean(keep) });

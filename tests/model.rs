@@ -76,6 +76,7 @@ enum Op {
     LoadFresh,
     Create,
     CycleKey,
+    Reauthenticate,
     Bind(u8, bool),
     Destroy,
     Flush(Vec<u8>),
@@ -140,6 +141,7 @@ const EVERY_OP: &[&str] = &[
     "LoadFresh",
     "Create",
     "CycleKey",
+    "Reauthenticate",
     "Bind",
     "Destroy",
     "Flush",
@@ -245,6 +247,7 @@ fn life() -> impl Strategy<Value = Op> {
         1 => Just(Op::LoadFresh),
         1 => Just(Op::Create),
         2 => Just(Op::CycleKey),
+        2 => Just(Op::Reauthenticate),
         2 => (0u8..2, any::<bool>()).prop_map(|(o, k)| Op::Bind(o, k)),
         1 => Just(Op::Destroy),
         1 => proptest::collection::vec(0u8..6, 0..4).prop_map(Op::Flush),
@@ -507,6 +510,8 @@ struct Next {
     minted_at: i64,
     hard_end: i64,
     keep: bool,
+    /// A cycle after which the login counts as new.
+    renews_login: bool,
     retire: Option<(usize, bool)>,
     name: String,
 }
@@ -778,13 +783,7 @@ impl Handle {
     }
 
     fn effective_own(&self) -> Own {
-        let stored = match &self.next {
-            Some(Next {
-                step: Step::Begin(_),
-                ..
-            }) => None,
-            _ => self.base.as_ref().map(|base| base.own),
-        };
+        let stored = self.base.as_ref().map(|base| base.own);
         self.own.or(stored).unwrap_or_default()
     }
 
@@ -825,6 +824,7 @@ impl Handle {
             minted_at: now,
             hard_end: now + AGE,
             keep: false,
+            renews_login: false,
             retire: None,
             name: String::new(),
         });
@@ -858,14 +858,31 @@ impl Handle {
         Ok(())
     }
 
-    fn bind(&mut self, owner: &'static str, keep: bool, now: i64, store: &Store) {
-        let bound = match &self.next {
+    fn owner(&self) -> Option<&'static str> {
+        match &self.next {
             Some(Next {
                 step: Step::Begin(owner),
                 ..
             }) => *owner,
             _ => self.base.as_ref().and_then(|base| base.owner),
-        };
+        }
+    }
+
+    fn reauthenticate(&mut self, now: i64, store: &Store) -> Refused<()> {
+        self.check_open()?;
+        if let (Access::Dead(code), None) = (self.access, &self.next) {
+            return Err(code);
+        }
+        self.owner().ok_or(ErrorCode::ReauthRequired)?;
+        self.cycle_key(now, store)?;
+        if let Some(next) = &mut self.next {
+            next.renews_login = next.step == Step::Cycle;
+        }
+        Ok(())
+    }
+
+    fn bind(&mut self, owner: &'static str, keep: bool, now: i64, store: &Store) {
+        let bound = self.owner();
         // What can be read can be kept.
         let readable = match self.access {
             Access::Dead(code) => code == ErrorCode::Rotated,
@@ -937,6 +954,7 @@ impl Handle {
             minted_at: now,
             hard_end: now + AGE,
             keep: false,
+            renews_login: false,
             retire: None,
             name: String::new(),
         };
@@ -969,7 +987,11 @@ impl Handle {
             (source, _) => Stored {
                 values: source.map_or_else(Map::new, |t| store.tokens[t].stored.values.clone()),
                 flash: source.map_or_else(Map::new, |t| store.tokens[t].stored.flash.clone()),
-                own: Own::Default,
+                // A login that keeps the data keeps the end too.
+                own: match (source, &self.base) {
+                    (Some(token), _) => store.tokens[token].stored.own,
+                    (None, base) => base.as_ref().map_or(Own::Default, |base| base.own),
+                },
                 saved_at: now,
                 created_at: now,
                 version: 0,
@@ -988,6 +1010,13 @@ impl Handle {
         }) = next
         {
             stored.owner = Some(owner);
+            stored.auth_time = Some(now);
+            // An end that has come since the load fails no login.
+            if now >= stored.own.end(now, hard_end) {
+                stored.own = Own::Default;
+            }
+        }
+        if next.is_some_and(|next| next.renews_login) {
             stored.auth_time = Some(now);
         }
         stored.version += 1;
@@ -1279,11 +1308,12 @@ impl<'c> Pair<'c> {
         );
         prop_assert_eq!(session.is_empty().unwrap(), handle.is_empty());
         prop_assert_eq!(session.len().unwrap(), handle.values.len());
+        let stored = base.map_or((None, None), |base| (base.owner, base.auth_time));
         let begun = handle.next.as_ref().and_then(|next| match next.step {
             Step::Begin(owner) => Some((owner, owner.map(|_| next.minted_at))),
+            Step::Cycle if next.renews_login => Some((stored.0, Some(next.minted_at))),
             Step::Cycle => None,
         });
-        let stored = base.map_or((None, None), |base| (base.owner, base.auth_time));
         let (owner, auth_time) = begun.unwrap_or(stored);
         prop_assert_eq!(session.owner().unwrap(), owner);
         prop_assert_eq!(session.auth_time().unwrap(), auth_time);
@@ -1539,6 +1569,11 @@ impl<'c> Pair<'c> {
             Op::CycleKey => {
                 let expected = handle.cycle_key(now, &self.store);
                 self.agree(session.cycle_key(), expected)?;
+                self.learn(session, handle)?;
+            }
+            Op::Reauthenticate => {
+                let expected = handle.reauthenticate(now, &self.store);
+                self.agree(session.reauthenticate(), expected)?;
                 self.learn(session, handle)?;
             }
             Op::Bind(o, keep) => {

@@ -621,6 +621,7 @@ const METHODS: &[(&str, Method)] = &[
     }),
     ("create", |_, it| ok(it.create())),
     ("cycle_key", |_, it| ok(it.cycle_key())),
+    ("reauthenticate", |_, it| ok(it.reauthenticate())),
     ("bind", |_, it| ok(it.bind_with("cleo", Keep::Nothing))),
     ("bind, keep", |_, it| ok(it.bind("cleo"))),
     ("bind of no user id", |_, it| ok(it.bind(""))),

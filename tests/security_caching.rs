@@ -64,6 +64,7 @@ looks! {
     load_fresh => |session| run(session.load_fresh());
     create => |session| session.create();
     cycle_key => |session| session.cycle_key();
+    reauthenticate => |session| session.reauthenticate();
     bind => |session| session.bind("ada");
     exists => |session| run(session.exists());
     csrf_token => |session| session.csrf_token();

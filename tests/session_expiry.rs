@@ -7,7 +7,7 @@ mod common;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::*;
-use edge_session::{ErrorCode, Expiry, Outcome, Settings};
+use edge_session::{ErrorCode, Expiry, Keep, Outcome, SessionStore, Settings};
 
 /// Settings without an idle time.
 fn never_idle() -> Settings {
@@ -496,6 +496,148 @@ fn browser_close_by_setting_and_by_session() {
         jar.close_browser();
         assert_eq!(jar.value(KEY).is_none(), ends, "{expiry:?}");
     }
+}
+
+// --- an end and a login --------------------------------------------------------------------------
+
+/// Date, idle end and browser close, and whether the browser forgets the key when it closes.
+fn facts(world: &World, jar: &Jar) -> (i64, Option<i64>, bool, bool) {
+    let session = world.open(jar);
+    let mut closed = jar.clone();
+    closed.close_browser();
+    (
+        session.get_expiry_date().unwrap(),
+        session.idle_expires_at().unwrap(),
+        session.get_expire_at_browser_close().unwrap(),
+        closed.value(KEY).is_none(),
+    )
+}
+
+#[test]
+fn a_login_keeps_the_expiry_with_the_data() {
+    let ends: [fn(&mut SessionStore); 3] = [
+        |it| it.set_expiry(600).unwrap(),
+        |it| it.set_expiry(Duration::from_secs(300)).unwrap(),
+        |it| it.set_expiry(0).unwrap(),
+    ];
+    for (number, end) in ends.into_iter().enumerate() {
+        let world = World::new();
+        // What such an end looks like without any login.
+        let mut plain = world.visitor();
+        world.visit(&mut plain, end);
+        let expected = facts(&world, &plain);
+        let other = facts(&world, &world.visitor());
+        assert_ne!(expected, other, "{number}");
+        type Begin = fn(&World) -> Jar;
+        let begins: [Begin; 3] = [|_| Jar::new(), World::visitor, |w| w.member("ada")];
+        for (place, begin) in begins.into_iter().enumerate() {
+            let case = format!("end {number}, session {place}");
+            // Set in the same request, before the login and after it.
+            let mut jar = begin(&world);
+            world.visit(&mut jar, |session| {
+                session.set("cart", 1).unwrap();
+                end(session);
+                session.bind("ada").unwrap();
+            });
+            assert_eq!(facts(&world, &jar), expected, "{case}, before");
+            let mut jar = begin(&world);
+            world.visit(&mut jar, |session| {
+                session.bind_with("ada", keep(place == 0)).unwrap();
+                end(session);
+            });
+            assert_eq!(facts(&world, &jar), expected, "{case}, after");
+            // Set in an earlier request.
+            let earlier = || {
+                let mut jar = begin(&world);
+                world.visit(&mut jar, |session| {
+                    session.set("cart", 1).unwrap();
+                    end(session);
+                });
+                jar
+            };
+            for elsewhere in [world.clone(), world.elsewhere()] {
+                let mut jar = earlier();
+                elsewhere.visit(&mut jar, |session| {
+                    session.bind("ada").unwrap();
+                    let date = session.get_expiry_date().unwrap();
+                    assert_eq!(date, expected.0, "{case}, as it is going to be");
+                });
+                assert_eq!(facts(&elsewhere, &jar), expected, "{case}, earlier");
+                // Where the data are left behind, so is the end.
+                let mut jar = earlier();
+                elsewhere.visit(&mut jar, |session| {
+                    session.bind_with("ada", Keep::Nothing).unwrap()
+                });
+                assert_eq!(facts(&elsewhere, &jar), other, "{case}, without keep");
+                if place == 2 {
+                    let mut jar = earlier();
+                    elsewhere.visit(&mut jar, |session| session.bind("bob").unwrap());
+                    assert_eq!(facts(&elsewhere, &jar), other, "{case}, of another");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_login_keeps_the_expiry_of_a_copy_that_it_was_shown() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    let mut old = jar.clone();
+    world.visit(&mut jar, |session| session.cycle_key().unwrap());
+    // The key from before the rotation reads and goes on as a login.
+    world.visit(&mut old, |session| {
+        assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
+        session.bind("ada").unwrap();
+        session.bind("ada").unwrap();
+        assert_eq!(session.get_expiry_age().unwrap(), 600);
+    });
+    assert_eq!(world.open(&old).get_expiry_age().unwrap(), 600);
+    // It is found rotated by the commit alone.
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    let mut late = world.open(&jar);
+    late.bind("ada").unwrap();
+    world.visit(&mut jar.clone(), |session| session.cycle_key().unwrap());
+    let headers = world.commit(&mut late);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(world.open(&jar).get_expiry_age().unwrap(), 600);
+}
+
+#[test]
+fn a_login_takes_an_end_that_another_request_has_set_meanwhile() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    let mut login = world.open(&jar);
+    login.bind("ada").unwrap();
+    world.visit(&mut jar.clone(), |session| session.set_expiry(60).unwrap());
+    world.advance(2 * SECOND);
+    let headers = world.commit(&mut login);
+    jar.receive(world.now(), headers.set_cookie());
+    let date = world.open(&jar).get_expiry_date().unwrap();
+    assert_eq!(date, START + 60 * SECOND);
+}
+
+#[test]
+fn an_end_that_passes_before_the_commit_fails_no_login() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
+    let mut login = world.open(&jar);
+    world.advance(600 * SECOND);
+    login.bind("ada").unwrap();
+    let headers = world.commit(&mut login);
+    jar.receive(world.now(), headers.set_cookie());
+    let session = world.open(&jar);
+    assert_eq!(shown(&session), "a=1");
+    assert_eq!(session.get_expiry_age().unwrap(), 86_400);
+    // An end that the request itself has set in the past is an error, as in every save.
+    let mut login = world.open(&jar);
+    login.set_expiry(-1).unwrap();
+    login.bind("ada").unwrap();
+    assert_eq!(code(save(&mut login)), Some(ErrorCode::Expired));
 }
 
 // --- an end that passes --------------------------------------------------------------------------

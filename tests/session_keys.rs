@@ -357,6 +357,104 @@ fn a_cycle_keeps_owner_login_time_and_expiry() {
     assert_eq!(session.get_expiry_date().unwrap(), START + 5_000 * SECOND);
 }
 
+#[test]
+fn reauthenticate_renews_key_and_login_time_and_keeps_the_rest() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    world.visit(&mut jar, |session| session.set_expiry(5_000).unwrap());
+    let (old, before) = (jar.clone(), world.session_key(&jar));
+    world.advance(HOUR);
+    world.store.take_log();
+    world.visit(&mut jar, |session| {
+        assert_eq!(
+            code(session.require_recent_auth(300)),
+            Some(ErrorCode::ReauthRequired)
+        );
+        session.reauthenticate().unwrap();
+        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
+        session.require_recent_auth(0).unwrap();
+    });
+    assert_eq!(world.store.count(Kind::Put), 2, "the record and the marker");
+    let after = world.session_key(&jar);
+    assert_eq!(after.lineage, before.lineage);
+    assert_ne!(after.derived, before.derived);
+
+    for world in [world.clone(), world.elsewhere()] {
+        let session = world.open(&jar);
+        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
+        assert_eq!(session.owner().unwrap(), Some("ada"));
+        assert_eq!(session.created_at().unwrap(), Some(START));
+        assert_eq!(session.get_expiry_date().unwrap(), START + 5_000 * SECOND);
+        assert_eq!(shown(&session), "a=1");
+    }
+    // The key from before does not become recent with it.
+    let session = world.open(&old);
+    assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
+    assert_eq!(session.auth_time().unwrap(), Some(START));
+}
+
+#[test]
+fn reauthenticate_in_a_request_that_does_more() {
+    let world = World::new();
+    let page = |jar: &mut Jar, page: &dyn Fn(&mut SessionStore)| {
+        world.advance(60 * SECOND);
+        let now = world.now();
+        world.visit(jar, |session| {
+            page(session);
+            assert_eq!(session.auth_time().unwrap(), Some(now));
+        });
+        assert_eq!(world.open(jar).auth_time().unwrap(), Some(now));
+        assert_eq!(world.open(jar).owner().unwrap(), Some("ada"));
+    };
+    let mut jar = world.member("ada");
+    let lineage = world.session_key(&jar).lineage;
+    page(&mut jar, &|it| {
+        it.cycle_key().unwrap();
+        it.reauthenticate().unwrap();
+    });
+    page(&mut jar, &|it| {
+        it.reauthenticate().unwrap();
+        it.set_expiry(0).unwrap();
+        it.cycle_key().unwrap();
+    });
+    page(&mut jar, &|it| {
+        it.reauthenticate().unwrap();
+        save(it).unwrap();
+        it.set("b", 2).unwrap();
+    });
+    assert_eq!(world.session_key(&jar).lineage, lineage);
+    assert_eq!(shown(&world.open(&jar)), "a=1 b=2");
+    // After a login there is nothing left to renew.
+    page(&mut jar, &|it| {
+        it.bind("ada").unwrap();
+        it.reauthenticate().unwrap();
+    });
+    assert_ne!(world.session_key(&jar).lineage, lineage);
+}
+
+#[test]
+fn reauthenticate_is_for_whoever_is_logged_in() {
+    let world = World::new();
+    for jar in [Jar::new(), world.visitor()] {
+        let mut session = world.open(&jar);
+        let refused = session.reauthenticate().unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::ReauthRequired);
+        assert!(!session.modified(), "nothing was decided");
+    }
+    let jar = world.member("ada");
+    let mut session = world.open(&jar);
+    session.create().unwrap();
+    assert_eq!(
+        code(session.reauthenticate()),
+        Some(ErrorCode::ReauthRequired)
+    );
+    // One that was ended elsewhere is not brought back by it.
+    let mut session = world.open(&jar);
+    run(world.sessions.revoke_all("ada")).unwrap();
+    session.reauthenticate().unwrap();
+    assert_eq!(code(save(&mut session)), Some(ErrorCode::Revoked));
+}
+
 // --- logging in ----------------------------------------------------------------------------------
 
 #[test]

@@ -337,6 +337,7 @@ fn modified_says_whether_a_commit_saves() {
         |it, _, _| it.set_expiry(600).unwrap(),
         |it, _, _| it.create().unwrap(),
         |it, _, _| it.cycle_key().unwrap(),
+        |it, _, _| drop(it.reauthenticate()),
         |it, _, value| it.bind_with("ada", common::keep(value == 0)).unwrap(),
         |it, _, _| assert!(run(it.load_fresh()).is_ok()),
     ];

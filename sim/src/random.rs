@@ -391,7 +391,8 @@ fn any_ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
         69..=70 => vec![Op::Flush { keep: false }],
         71 => vec![Op::Flush { keep: true }, Op::Set(a)],
         72..=75 => vec![Op::Destroy],
-        76..=80 => vec![Op::Cycle],
+        76..=79 => vec![Op::Cycle],
+        80 => vec![Op::Reauthenticate],
         81 => vec![Op::Set(a), Op::Cycle, Op::Work(work(dice))],
         82 => vec![Op::Expire(*dice.pick(&[
             Expiry::After(120),

@@ -36,6 +36,8 @@ pub enum Op {
     },
     Destroy,
     Cycle,
+    /// The user proves again who they are; of nobody's session it renews the key alone.
+    Reauthenticate,
     Expire(Expiry),
     /// Ends another session of the same owner.
     Revoke(Option<String>),
@@ -111,6 +113,7 @@ pub struct View {
     /// Keys and the writes they come from, or why they cannot be read.
     pub content: Result<BTreeMap<String, u32>, ErrorCode>,
     pub owner: Option<String>,
+    pub auth_time: Option<Ms>,
     pub key: Option<String>,
 }
 
@@ -128,6 +131,7 @@ impl View {
             outcome: session.outcome().unwrap_or(Outcome::New),
             content,
             owner: session.owner().ok().flatten().map(str::to_owned),
+            auth_time: session.auth_time().ok().flatten(),
             key: key_of(session),
         }
     }
@@ -309,6 +313,10 @@ async fn one(
         }
         Op::Destroy => session.destroy().await,
         Op::Cycle => session.cycle_key(),
+        Op::Reauthenticate => match session.owner()? {
+            Some(_) => session.reauthenticate(),
+            None => session.cycle_key(),
+        },
         Op::Expire(expiry) => session.set_expiry(*expiry),
         Op::Revoke(key) => match (session.owner()?.map(str::to_owned), key) {
             (Some(owner), Some(key)) => {

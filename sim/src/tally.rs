@@ -54,7 +54,7 @@ impl Class {
             Op::Destroy => Self::Destroy,
             Op::Flush { .. } => Self::Flush,
             Op::Bind { .. } => Self::Bind,
-            Op::Cycle | Op::Create => Self::Cycle,
+            Op::Cycle | Op::Reauthenticate | Op::Create => Self::Cycle,
             Op::Work(milliseconds) if *milliseconds >= 1_000 => Self::JoinSave,
             Op::Set(_) | Op::Remove(_) | Op::Clear | Op::Flash | Op::TakeFlash | Op::Expire(_) => {
                 Self::Save

@@ -188,6 +188,7 @@ pub fn view(view: &View) -> String {
         content,
         owner,
         key,
+        auth_time: _,
     } = view;
     let content = content.as_ref().map_err(|code| code.as_str());
     format!(

@@ -48,6 +48,8 @@ struct Ticket {
     /// The first call that may have put another in its place.
     retired_maybe: Option<Ms>,
     retired: Vec<(Ms, Isolate)>,
+    /// The time of the login, as its first answer shows it.
+    auth_time: Option<Ms>,
 }
 
 struct Lineage {
@@ -147,6 +149,8 @@ pub struct Request {
     intent: bool,
     /// It has asked for a login.
     binds: bool,
+    /// It has renewed the login.
+    proves: bool,
     ended: bool,
     saved_itself: bool,
     /// The session key after its own last save.
@@ -258,6 +262,7 @@ impl Truth {
             owner: None,
             intent: false,
             binds: false,
+            proves: false,
             ended: false,
             saved_itself: false,
             saved_as: None,
@@ -418,6 +423,19 @@ impl Truth {
         }
         self.check_origin(world, id, ticket, view);
         self.check_content(world, id, lineage, view);
+        self.check_login(id, ticket, view);
+    }
+
+    /// The time of a login belongs to a key: what renews it gives another key.
+    fn check_login(&mut self, id: RequestId, ticket: usize, view: &View) {
+        let first = self.tickets[ticket].auth_time;
+        let is_known = view.outcome == Outcome::Loaded && view.owner.is_some();
+        if is_known && first.is_some() && view.auth_time != first {
+            let now = view.auth_time;
+            self.fail("the time of a login", || {
+                format!("#{id} shows {now:?} under a key that was given out with {first:?}")
+            });
+        }
     }
 
     fn is_live(view: &View) -> bool {
@@ -434,7 +452,12 @@ impl Truth {
         };
         // Grace runs from when the rotation was carried out, not from when it was asked for.
         let number = ticket;
-        let rotates = |op: &Op| matches!(op, Op::Cycle | Op::Bind { .. } | Op::Expire(_));
+        let rotates = |op: &Op| {
+            matches!(
+                op,
+                Op::Cycle | Op::Reauthenticate | Op::Bind { .. } | Op::Expire(_)
+            )
+        };
         let rotated = self.requests.iter().enumerate().filter_map(|(n, other)| {
             let rotates = other.tickets.contains(&number) && other.spec.does(rotates);
             rotates.then(|| {
@@ -828,7 +851,7 @@ impl Truth {
                 }
                 self.requests[id].intent = true;
             }
-            Op::Cycle => {
+            Op::Cycle | Op::Reauthenticate => {
                 retire(self);
                 self.requests[id].intent = true;
             }
@@ -977,6 +1000,7 @@ impl Truth {
                 request.ended = true;
             }
             (Op::Bind { .. }, Ok(())) => self.requests[id].binds = true,
+            (Op::Reauthenticate, Ok(())) => self.requests[id].proves = true,
             (Op::Save, Ok(())) => {
                 self.requests[id].saved_itself = true;
                 self.requests[id].saved_as = key;
@@ -1257,6 +1281,16 @@ impl Truth {
         let presented = request.current.clone();
         let came = request.tickets.clone();
         let owner = answer.view.as_ref().and_then(|view| view.owner.clone());
+        let auth_time = answer.view.as_ref().and_then(|view| view.auth_time);
+        let is_renewed = !request.proves
+            || request.place.far
+            || owner.is_none()
+            || auth_time.is_some_and(|at| at >= began - 2 * SKEW);
+        if !is_renewed {
+            self.fail("a login that was renewed is recent", || {
+                format!("#{id} has renewed the login and shows {auth_time:?}")
+            });
+        }
         let lineage = match self.by_lineage.get(line) {
             Some(known) => {
                 // The session goes on under a new key.
@@ -1279,7 +1313,7 @@ impl Truth {
                             || *theirs == owner
                             || spec.does(|op| matches!(op, Op::Flush { .. })))
                 });
-                let parents = parents.collect();
+                let parents: Vec<usize> = parents.collect();
                 let binds = spec.does(|op| matches!(op, Op::Bind { .. })) && owner.is_some();
                 for ticket in &presented {
                     let at = self.tickets[*ticket].lineage;
@@ -1305,6 +1339,16 @@ impl Truth {
                         Op::Expire(Expiry::Idle(seconds)) => idle = widen(idle, *seconds),
                         _ => {}
                     }
+                }
+                // Where the data come from, the expiry may.
+                let mut closes = spec.does(|op| *op == Op::Expire(Expiry::BrowserClose));
+                for parent in parents.iter().map(|it| &self.lineages[*it]) {
+                    closes |= parent.closes;
+                    for limit in [parent.idle.0, parent.idle.1] {
+                        idle = widen(idle, u32::try_from(limit / 1_000).unwrap_or(0));
+                    }
+                    let known = parent.ends.iter().filter_map(|(.., end)| *end);
+                    ends.extend(known.map(|end| (id, began, Some(end))));
                 }
                 let mut revoked_maybe = answer.view.is_none().then_some(began);
                 if let Some(owner) = &owner {
@@ -1342,7 +1386,7 @@ impl Truth {
                     asked: Vec::new(),
                     tainted: self.damaged.iter().any(|it| it == line),
                     idle,
-                    closes: spec.does(|op| *op == Op::Expire(Expiry::BrowserClose)),
+                    closes,
                     ends,
                 });
                 self.by_lineage
@@ -1363,6 +1407,7 @@ impl Truth {
             // What was asked for after its own save, and failed, may have taken its place.
             retired_maybe: answer.view.is_none().then_some(began),
             retired: Vec::new(),
+            auth_time,
         });
         let ticket = self.tickets.len() - 1;
         self.by_cookie.insert(cookie.to_owned(), ticket);

@@ -41,6 +41,8 @@ pub(crate) struct Work {
     pub(crate) data: Data,
     /// An end that this request has set.
     pub(crate) expiry: Option<OwnLimits>,
+    /// Limits that a login takes over where the store does not tell later ones.
+    pub(crate) kept: OwnLimits,
     pub(crate) device: Device,
     /// Markers to put when the new record stands.
     pub(crate) retire: Vec<MarkerPut>,
@@ -115,7 +117,7 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let bound = match &work.step {
         Step::Begin { owner: Some(owner) } => Some(bind(&ctx, &work.target, owner).await?),
         Step::Begin { owner: None } => None,
-        Step::Save | Step::Cycle => base.as_ref().and_then(|base| base.bound.clone()),
+        Step::Save | Step::Cycle { .. } => base.as_ref().and_then(|base| base.bound.clone()),
     };
     let target_key = work.target.key;
     let storage_key = work.target.storage_key(ctx.config());
@@ -323,13 +325,18 @@ impl Work {
         bound: Option<Bound>,
     ) -> Result<Envelope, SessionError> {
         let now = ctx.now();
+        let mut carried = None;
         let mut envelope = match (base, &self.step) {
-            (Some(base), Step::Save | Step::Cycle) => {
+            (Some(base), Step::Save | Step::Cycle { .. }) => {
                 let base = at_target.into_iter().fold(base, Envelope::join);
                 let data = self.data.replay_onto(base.data.clone());
                 Envelope { data, ..base }
             }
             (base, _) => {
+                let kept = base.as_ref().map_or(self.kept, |base| base.expiry);
+                // Said of what a try of this save may have left under the new key, too.
+                let kept = self.unless_passed(ctx, kept);
+                carried = (kept != OwnLimits::default() || at_target.is_some()).then_some(kept);
                 let mut data = match base {
                     Some(base) => self.data.replay_onto(base.data),
                     None => self.data.clone(),
@@ -343,7 +350,7 @@ impl Work {
                 Envelope { data, ..envelope }
             }
         };
-        if let Step::Begin { owner: Some(_) } = self.step {
+        if let Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } = self.step {
             envelope.auth_time = Some(now);
         }
         envelope.bound = bound;
@@ -351,7 +358,7 @@ impl Work {
         envelope.version = envelope.version.next(u32::from_be_bytes(ctx.random()?));
         envelope.saved_at = envelope.saved_at.max(now);
         envelope.device = self.device.clone();
-        if let Some(expiry) = self.expiry {
+        if let Some(expiry) = self.expiry.or(carried) {
             (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
         }
         let horizon = if mutant!(removed_keys_forgotten) {
@@ -361,18 +368,26 @@ impl Work {
         };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
-        let end = self.target.ticket.end(ctx.config().age());
-        if Limits::new(
-            envelope.expiry,
-            ctx.config().settings().idle_timeout(),
-            now,
-            end,
-        )
-        .passed(now)
-        {
+        if self.limits(ctx, envelope.expiry).passed(now) {
             return Err(expired());
         }
         Ok(envelope)
+    }
+
+    /// When the session ends that is put now, with limits of its `own`.
+    fn limits(&self, ctx: &Ctx, own: OwnLimits) -> Limits {
+        let idle = ctx.config().settings().idle_timeout();
+        let end = self.target.ticket.end(ctx.config().age());
+        Limits::new(own, idle, ctx.now(), end)
+    }
+
+    /// The limits that a login takes over. An end that has come since the load fails no login.
+    fn unless_passed(&self, ctx: &Ctx, kept: OwnLimits) -> OwnLimits {
+        if self.limits(ctx, kept).passed(ctx.now()) {
+            OwnLimits::default()
+        } else {
+            kept
+        }
     }
 }
 

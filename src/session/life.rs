@@ -4,7 +4,7 @@
 //! Every method of a session asks a [`Life`] whether it may read or change, so that what each of
 //! them answers in each state is decided here and nowhere else:
 //!
-//! | state | reading | changing, `create`, `cycle_key`, `save` | `bind` | `destroy`, `flush` |
+//! | state | reading | changing, `create`, `cycle_key`, `reauthenticate`, `save` | `bind` | `destroy`, `flush` |
 //! |---|---|---|---|---|
 //! | unloaded | `not_loaded` | `not_loaded` | `not_loaded` | yes |
 //! | open, live | yes | yes | yes | yes |
@@ -99,6 +99,8 @@ pub(crate) struct Next {
     pub(crate) step: Step,
     /// Whether the stored session goes on under it.
     pub(crate) continues: bool,
+    /// Limits that a login takes over with the data.
+    pub(crate) kept: OwnLimits,
     /// What the new key replaces.
     pub(crate) retire: Vec<MarkerPut>,
 }
@@ -108,8 +110,9 @@ pub(crate) struct Next {
 pub(crate) enum Step {
     /// The next version of the source, under its own key.
     Save,
-    /// The next version of the source, under a new key of the same lineage.
-    Cycle,
+    /// The next version of the source, under a new key of the same lineage; after the user has
+    /// proved again who they are, with the time of that.
+    Cycle { renews_login: bool },
     /// The first version of a new lineage; for an owner after a login.
     Begin { owner: Option<Rc<str>> },
 }

@@ -386,6 +386,13 @@ consoleTest("login binds to an owner under a new lineage, logout ends it", async
   assert.notEqual(lineage, anonymous);
   await row(page, "cart").waitFor();
 
+  const [, , derived] = await keyParts(page);
+  await button(page, "Reauthenticate").click();
+  await shows(page, "#say", "The login was renewed, and the key with it");
+  const renewed = await keyParts(page);
+  assert.deepEqual(renewed.slice(0, 2), [tag, lineage]);
+  assert.notEqual(renewed[2], derived);
+
   const loggedIn = await context.cookies();
   await button(page, "Log out").click();
   await shows(page, "#owner-chip", "anonymous");

@@ -465,6 +465,7 @@ const METHODS = {
   generate_session_id: () => SessionStore.generateSessionId().length,
   create: (it) => it.create(),
   cycle_key: (it) => it.cycleKey(),
+  reauthenticate: (it) => it.reauthenticate(),
   bind: (it) => it.bind("cleo", { keep: false }),
   "bind, keep": (it) => it.bind("cleo", { keep: true }),
   "bind of no user id": (it) => it.bind("", { keep: true }),

@@ -963,6 +963,63 @@ test("js_bind_owner_auth_time", async () => {
   }
 });
 
+test("js_reauthenticate", async () => {
+  const { browser, clock } = await filled({ a: 1 });
+  const refused = await browser.load();
+  assert.throws(() => refused.reauthenticate(), code("reauth_required"));
+  await browser.ask((session) => session.bind("ada"));
+  await browser.ask((session) => session.setExpiry({ idle: 7200 }));
+  const old = browser.clone();
+  const before = (await browser.load()).sessionKey;
+  clock.advance(3_600_000);
+  await browser.ask((session) => {
+    assert.throws(() => session.requireRecentAuth(60), code("reauth_required"));
+    session.reauthenticate();
+    assert.deepEqual(session.authTime, new Date(START + 3_600_000));
+    session.requireRecentAuth(0);
+  });
+  const session = await browser.load();
+  assert.notEqual(session.sessionKey, before);
+  assert.equal(session.sessionKey.split(".")[1], before.split(".")[1], "the lineage stays");
+  assert.equal(session.owner, "ada");
+  assert.deepEqual(session.authTime, new Date(START + 3_600_000));
+  assert.deepEqual(session.idleExpiresAt, new Date(START + 3_600_000 + 7_200_000), "the expiry stays");
+  assert.deepEqual([...session], [["a", 1]]);
+  const rotated = await old.load();
+  assert.equal(rotated.outcome, "rotated");
+  assert.throws(() => rotated.reauthenticate(), code("rotated"));
+});
+
+test("js_a_login_keeps_the_expiry_with_the_data", async () => {
+  const facts = (session) => [session.getExpiryDate(), session.idleExpiresAt, session.expireAtBrowserClose];
+  for (const expiry of [600, { idle: 300 }, 0]) {
+    const plain = world().browser;
+    await plain.ask((session) => void (session.set("a", 1), session.setExpiry(expiry)));
+    const expected = facts(await plain.load());
+    for (const owner of [undefined, "ada"]) {
+      // Before the login in the same request, in a request before it, and after it.
+      for (const order of ["together", "earlier", "after"]) {
+        const { browser } = await filled({ a: 1 });
+        if (owner) await browser.ask((session) => session.bind(owner));
+        if (order === "earlier") await browser.ask((session) => session.setExpiry(expiry));
+        await browser.ask((session) => {
+          if (order === "together") session.setExpiry(expiry);
+          session.bind("ada");
+          if (order === "after") session.setExpiry(expiry);
+          assert.deepEqual(facts(session), expected, `${JSON.stringify(expiry)}, ${owner}, ${order}`);
+        });
+        assert.deepEqual(facts(await browser.load()), expected, `${JSON.stringify(expiry)}, ${owner}, ${order}`);
+      }
+      const { browser } = await filled({ a: 1 });
+      if (owner) await browser.ask((session) => session.bind(owner));
+      const other = facts(await browser.load());
+      await browser.ask((session) => session.setExpiry(expiry));
+      await browser.ask((session) => session.bind("ada", { keep: false }));
+      assert.deepEqual(facts(await browser.load()), other, "without the data");
+    }
+  }
+});
+
 test("js_what_is_known", async () => {
   const { browser, sessions } = world();
   await browser.ask((session) => {

@@ -114,7 +114,7 @@ describe("login", () => {
   test("on another site's wish: never", async () => {
     const browser = await browserWith(world, { a: 1 });
     const cookies = browser.cookieHeader("/");
-    for (const path of ["/api/login", "/api/logout"]) {
+    for (const path of ["/api/login", "/api/logout", "/api/reauthenticate"]) {
       const answer = browser.send("POST", path, { owner: "evil" }, {
         from: "cross-site", headers: { Origin: "https://evil.example" },
       });
@@ -147,6 +147,32 @@ describe("login", () => {
       await expectSession(show(browser), { owner: null, data: { a: 1 } });
     });
   }
+});
+
+describe("reauthentication", () => {
+  const reauthenticate = (browser) => browser.send("POST", "/api/reauthenticate");
+
+  test("a new key; lineage, owner, values and expiry stay", async () => {
+    const owner = somebody();
+    const browser = await browserOf(world, owner, { a: 1 });
+    const before = await expectSession(browser.send("PUT", "/api/session/expiry", { seconds: 600 }));
+    const copy = browser.clone();
+    const { createdAt, expiresAt, idleExpiresAt } = before;
+    const after = await expectSession(reauthenticate(browser), { owner, data: { a: 1 }, createdAt, expiresAt, idleExpiresAt });
+    assert.equal(keyParts(after.key).lineage, keyParts(before.key).lineage);
+    assert.notEqual(after.key, before.key);
+    await expectSession(show(copy), { outcome: "rotated" });
+    await expectSession(show(browser), { owner, data: { a: 1 }, expiresAt });
+  });
+
+  test("of nobody's session: 401 reauth_required", async () => {
+    const visitor = await browserWith(world, { a: 1 });
+    for (const browser of [visitor, world.browser()]) {
+      const cookies = browser.cookieHeader("/");
+      await expectProblem(reauthenticate(browser), 401, "reauth_required");
+      assert.equal(browser.cookieHeader("/"), cookies);
+    }
+  });
 });
 
 describe("logout", () => {
@@ -428,6 +454,7 @@ describe("nobody", () => {
     ["PUT", "/api/sessions/key", "DELETE"],
     ["GET", "/api/login", "POST"],
     ["DELETE", "/api/logout", "POST"],
+    ["PUT", "/api/reauthenticate", "POST"],
   ]) {
     test(`${method} ${path}: 405, Allow: ${allow}`, async () => {
       const answer = await world.browser().fetch(path, { method });
@@ -453,7 +480,7 @@ describe("settings", () => {
       withWorld({ DEMO }, async (off) => {
         const browser = off.browser();
         await expectSession(browser.send("PUT", "/api/session/data/a", 1));
-        for (const path of ["/api/login", "/api/logout"]) {
+        for (const path of ["/api/login", "/api/logout", "/api/reauthenticate"]) {
           for (const method of ["POST", "GET", "DELETE"]) {
             const body = method === "POST" ? { owner: "ada" } : undefined;
             await expectProblem(browser.send(method, path, body), 404, "not_found");

@@ -57,6 +57,11 @@ export class Api {
     return this.#ask("POST", "/api/login", JSON.stringify({ owner }));
   }
 
+  /** As after a password that was checked again: a new key and login time. */
+  reauthenticate() {
+    return this.#ask("POST", "/api/reauthenticate");
+  }
+
   logout() {
     return this.#ask("POST", "/api/logout");
   }

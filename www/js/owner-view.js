@@ -1,10 +1,11 @@
-// Login and logout: demo routes, there only with the variable DEMO.
+// Login, reauthentication and logout: demo routes, there only with the variable DEMO.
 
 import { byId, onPress, say, setEnabled, setText } from "./dom.js";
 import { Slot } from "./slot.js";
 
 export function ownerView(live) {
   const owner = byId("login-owner");
+  const renew = byId("reauthenticate");
   const logout = byId("logout");
   const slot = new Slot(byId("owner-slot"), owner);
   let off = false;
@@ -37,6 +38,11 @@ export function ownerView(live) {
     if (passed) say(`Logged in as ${name}`);
   });
 
+  onPress(renew, async () => {
+    const passed = await slot.guard(() => demo((api) => api.reauthenticate()));
+    if (passed) say("The login was renewed, and the key with it");
+  });
+
   onPress(logout, async () => {
     const passed = await slot.guard(() => demo((api) => api.logout()));
     if (passed) say("Logged out");
@@ -51,6 +57,6 @@ export function ownerView(live) {
     const chip = byId("owner-chip");
     setText(chip, session.owner ?? "anonymous");
     chip.dataset.tone = session.owner === null ? "quiet" : "good";
-    setEnabled(logout, session.owner !== null);
+    for (const button of [renew, logout]) setEnabled(button, session.owner !== null);
   };
 }

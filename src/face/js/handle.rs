@@ -530,6 +530,7 @@ fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(
         "tell" => Ok(()),
         "create" => store.create(),
         "cycle" => store.cycle_key(),
+        "reauthenticate" => store.reauthenticate(),
         "bind" => {
             let keep = if operation.flag("keep") {
                 Keep::Data

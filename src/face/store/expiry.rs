@@ -2,7 +2,6 @@
 
 use crate::port::error::SessionError;
 use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
-use crate::session::life::{Next, Step};
 use crate::session::presented::Presented;
 use crate::session::refusals::expired;
 
@@ -111,16 +110,12 @@ impl SessionStore {
     }
 
     fn effective_expiry(&self) -> OwnLimits {
-        let stored = match self.next() {
-            // A new lineage starts with the limits of the settings.
-            Some(Next {
-                step: Step::Begin { .. },
-                ..
-            }) => None,
+        let known = match self.next() {
+            Some(next) if !next.continues => Some(next.kept),
             _ => self.continued().map(|base| base.expiry),
         };
         let set = self.life.open().and_then(|open| open.draft.limits);
-        set.or(stored).unwrap_or_default()
+        set.or(known).unwrap_or_default()
     }
 
     pub(super) fn ends_with_browser(&self, expiry: OwnLimits) -> bool {

@@ -168,13 +168,14 @@ impl SessionStore {
     /// As [`get_json`](Self::get_json).
     pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
         self.view()?;
-        if let Some(Next {
-            step: Step::Begin { owner },
-            identity,
-            ..
-        }) = self.next()
-        {
-            return Ok(owner.as_ref().map(|_| identity.ticket.minted_at));
+        if let Some(Next { step, identity, .. }) = self.next() {
+            match step {
+                Step::Begin { owner: None } => return Ok(None),
+                Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } => {
+                    return Ok(Some(identity.ticket.minted_at));
+                }
+                Step::Cycle { .. } | Step::Save => {}
+            }
         }
         Ok(self.continued().and_then(|base| base.auth_time))
     }

@@ -1,6 +1,7 @@
 //! Methods that give the session a new key: `create`, `cycle_key` and `bind` (login).
 
 use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
 use crate::session::life::{Base, Life, Next, Open, Step};
 use crate::session::login::{may_go_to, presented_markers};
@@ -86,6 +87,7 @@ impl SessionStore {
             identity,
             step: Step::Begin { owner: None },
             continues: false,
+            kept: OwnLimits::default(),
             retire: Vec::new(),
         });
         Ok(())
@@ -138,10 +140,63 @@ impl SessionStore {
         }
         self.undecided()?.draft.key = Some(Next {
             identity,
-            step: Step::Cycle,
+            step: Step::Cycle {
+                renews_login: false,
+            },
             continues: true,
+            kept: OwnLimits::default(),
             retire,
         });
+        Ok(())
+    }
+
+    /// The user has proved again who they are: a new token and key, as by
+    /// [`cycle_key`](Self::cycle_key), and the time of the login is now. Owner, lineage, data and
+    /// expiry stay; the hard end does not move. Call it after the password or passkey was checked,
+    /// for the user that [`owner`](Self::owner) tells: for another one, [`bind`](Self::bind).
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.bind("ada")?;
+    /// session.save().await?;
+    /// let before = session.session_key()?;
+    ///
+    /// // After the password was checked again:
+    /// session.reauthenticate()?;
+    /// session.require_recent_auth(0)?;
+    /// assert_ne!(session.session_key()?, before);
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    ///
+    /// # Errors
+    /// `reauth_required` where nobody is logged in, which takes a [`bind`](Self::bind); otherwise
+    /// as [`cycle_key`](Self::cycle_key).
+    pub fn reauthenticate(&mut self) -> Result<(), SessionError> {
+        let open = self.undecided()?;
+        let refused = match &open.base {
+            Base::ReadOnly(_, code) if open.draft.key.is_none() => Some(refusal(*code)),
+            _ => None,
+        };
+        if let Some(error) = refused {
+            return Err(self.refuse(error));
+        }
+        if self.owner()?.is_none() {
+            return Err(SessionError::new(
+                ErrorCode::ReauthRequired,
+                "nobody is logged in to this session: log in with bind()",
+            ));
+        }
+        self.cycle_key()?;
+        // A login of this request is as recent.
+        if let Some(Next {
+            step: Step::Cycle { renews_login },
+            ..
+        }) = &mut self.undecided()?.draft.key
+        {
+            *renews_login = true;
+        }
         Ok(())
     }
 
@@ -150,6 +205,11 @@ impl SessionStore {
     /// owner, is carried over as far as this request can read it: of a `stale` or `rotated` one
     /// the copy that it was shown. Everything else begins empty;
     /// [`bind_with`](Self::bind_with) can begin empty always.
+    ///
+    /// The session's own expiry (end, idle time, browser close) goes where its data go: with data
+    /// that are kept it is kept too, whether this request or an earlier one has set it; a session
+    /// that begins empty ends as the settings say. [`set_expiry`](Self::set_expiry) after the login
+    /// replaces it either way. The hard end is that of the new lineage.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -230,6 +290,10 @@ impl SessionStore {
         }
         let open = self.undecided()?;
         let keep = keep == Keep::Data && may_go_to(open, owner);
+        let kept = match &open.draft.key {
+            Some(next) if !next.continues => Some(next.kept),
+            _ => open.continued().map(|base| base.expiry),
+        };
         if !keep {
             open.start_empty();
         }
@@ -245,6 +309,7 @@ impl SessionStore {
                 owner: Some(owner.into()),
             },
             continues,
+            kept: kept.filter(|_| keep).unwrap_or_default(),
             retire,
         });
         Ok(())

@@ -6,6 +6,7 @@ use crate::flow::engine::Flow;
 use crate::flow::save::{Saved, Source, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
+use crate::protocol::expiry::OwnLimits;
 use crate::protocol::ticket::Fresh;
 use crate::session::life::{Base, Life, Open, Step};
 use crate::session::presented::{Held, Identity, Presented};
@@ -83,7 +84,7 @@ impl SessionStore {
         let (kind, owner) = match &saved.step {
             Step::Begin { owner: None } => (Some(EventKind::Created), None),
             Step::Begin { owner } => (Some(EventKind::Bound), owner.clone()),
-            Step::Cycle => (Some(EventKind::Cycled), None),
+            Step::Cycle { .. } => (Some(EventKind::Cycled), None),
             Step::Save => (None, None),
         };
         if let Some(kind) = kind {
@@ -130,6 +131,7 @@ impl SessionStore {
             source: Some(source),
             step: Step::Save,
             expiry: None,
+            kept: OwnLimits::default(),
             device: device(&*self.request),
             retire: Vec::new(),
         };
@@ -213,6 +215,12 @@ impl SessionStore {
             step,
             data: open.changes(),
             expiry: open.draft.limits,
+            kept: open
+                .draft
+                .key
+                .as_ref()
+                .map(|next| next.kept)
+                .unwrap_or_default(),
             device: device(&*self.request),
             retire,
         }))

@@ -36,6 +36,7 @@ enum Action {
     Cycle,
     Destroy,
     Login,
+    Reauthenticate,
     Logout,
     ListSessions,
     RevokeSession(String),
@@ -144,6 +145,10 @@ fn find(path: &str, request: &Request, demo: bool) -> Result<Action, Problem> {
             Method::Post => Ok(Action::Login),
             _ => other("POST"),
         },
+        ["api", "reauthenticate"] if demo => match method {
+            Method::Post => Ok(Action::Reauthenticate),
+            _ => other("POST"),
+        },
         ["api", "logout"] if demo => match method {
             Method::Post => Ok(Action::Logout),
             _ => other("POST"),
@@ -192,6 +197,7 @@ async fn act(
         Action::SetExpiry => session.set_expiry(expiry(body)?)?,
         Action::Cycle => session.cycle_key()?,
         Action::Login => session.bind(&login(body)?)?,
+        Action::Reauthenticate => session.reauthenticate()?,
         Action::RemoveValue(key) => {
             session.remove(&key)?;
             return Ok(Response::empty()?.with_status(204));
