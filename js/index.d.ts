@@ -134,11 +134,24 @@ type Pairs<T> = { [K in Key<T>]: [K, Member<T, K>] }[Key<T>];
 type Data<T> = Partial<Dictionary<T>>;
 
 /**
- * When a session ends: a number of seconds from now (0: when the browser closes; negative: over), a
- * `Date`, an idle time in seconds (`null` or 0: no idle limit), or `null` for what the settings say.
- * A fraction of a second is rounded up, never to nothing.
+ * When a session ends: an end, an idle time and the browser's close in any combination; what is left
+ * out is as the settings say. A number or a `Date` alone is the end, `null` what the settings say. A
+ * fraction of a second is rounded up, never to nothing.
  */
-export type Expiry = number | Date | { idle: number | null } | null;
+export type Expiry = number | Date | ExpiryParts | null;
+
+/** The parts of an expiry, of which at least one is given. */
+export interface ExpiryParts {
+  /** A number of seconds from now (0: when the browser closes; negative: over), or a `Date`. */
+  end?: number | Date | null | undefined;
+  /** Seconds without a request after which the session is over; `null` or 0: no idle limit. */
+  idle?: number | null | undefined;
+  /**
+   * `true`: the cookies end with the browser. `false`: they do not, where `expireAtBrowserClose` has
+   * them do so for sessions without an expiry of their own.
+   */
+  browserClose?: boolean | undefined;
+}
 
 /** The part of a request that a session reads. */
 export interface RequestLike {
@@ -310,11 +323,14 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** When the session ends, by whichever limit comes first. */
   getExpiryDate(): Date;
   /**
-   * Sets when the session ends; it replaces what an earlier call has set. The hard end never moves.
+   * Sets when the session ends; it replaces all that an earlier call has set. The hard end never
+   * moves. What is no expiry is the error `invalid_value`, which names what is wrong.
    * ```js
    * session.setExpiry(600); // in ten minutes
    * session.setExpiry({ idle: 900 }); // after a quarter of an hour without a request
    * session.setExpiry(0); // when the browser closes
+   * session.setExpiry({ idle: 1800, browserClose: true }); // after half an hour, or with the browser
+   * session.setExpiry({ end: new Date("2030-01-31T12:00:00Z"), idle: null }); // however idle
    * ```
    */
   setExpiry(expiry: Expiry): void;

@@ -316,9 +316,9 @@ export class SessionStore {
   }
 
   setExpiry(expiry) {
-    const [kind, value] = readExpiry(expiry);
+    const said = readExpiry(expiry);
     this.#read();
-    this.#intend({ op: "expiry", kind, value });
+    this.#intend({ op: "expiry", ...said });
   }
 
   csrfToken() {
@@ -1000,17 +1000,42 @@ function late(value) {
   });
 }
 
+/** An expiry as `expiry` of src/face/js/handle.rs reads it; or the error that says what is wrong with it. */
 function readExpiry(expiry) {
-  if (expiry === null || expiry === undefined) return ["default", 0];
-  if (isNumber(expiry)) return ["after", thousandths(expiry)];
-  if (expiry instanceof Date && !Number.isNaN(expiry.getTime())) return ["at", expiry.getTime()];
-  const idle = expiry?.idle;
-  if (idle === null) return ["idle", 0];
-  if (isNumber(idle) && idle >= 0) return ["idle", thousandths(idle)];
-  throw sessionError(
-    "invalid_value",
-    "an expiry must be a number of seconds, a Date, {idle: seconds}, {idle: null} for no idle limit, or null for the default of the settings",
-  );
+  if (expiry === null || expiry === undefined) return {};
+  if (typeof expiry !== "object" || expiry instanceof Date) {
+    return readEnd(expiry, "an expiry", ", an object with end, idle and browserClose, or null for the default of the settings");
+  }
+  const unknown = Object.keys(expiry).find((name) => !EXPIRY_MEMBERS.includes(name));
+  if (unknown !== undefined) throw invalid(`unknown member ${JSON.stringify(unknown)} in the expiry; use end, idle and browserClose`);
+  // Most likely something that was to be there is undefined.
+  if (EXPIRY_MEMBERS.every((name) => expiry[name] === undefined)) {
+    throw invalid("the expiry is empty; set end, idle or browserClose, or pass null for the default of the settings");
+  }
+  const { end, idle, browserClose } = expiry;
+  const said = end === null || end === undefined ? {} : readEnd(end, "end");
+  if (idle !== undefined) {
+    const isIdle = idle === null || (isNumber(idle) && idle >= 0);
+    if (!isIdle) throw invalid(`idle must be a number of seconds, 0 or more, or null for no limit, not ${shown(idle)}`);
+    said.idle = thousandths(idle ?? 0);
+  }
+  if (browserClose !== undefined) {
+    if (typeof browserClose !== "boolean") throw invalid(`browserClose must be true or false, not ${shown(browserClose)}`);
+    if (!browserClose && said.after === 0) {
+      throw invalid("end: 0 means at browser close and contradicts browserClose: false; leave one of them out");
+    }
+    said.browserClose = browserClose;
+  }
+  return said;
+}
+
+const EXPIRY_MEMBERS = ["end", "idle", "browserClose"];
+
+function readEnd(end, name, others = "") {
+  if (isNumber(end)) return { after: thousandths(end) };
+  if (end instanceof Date && !Number.isNaN(end.getTime())) return { at: end.getTime() };
+  const wrong = end instanceof Date ? "an invalid Date" : shown(end);
+  throw invalid(`${name} must be a number of seconds${others === "" ? " or" : ","} a Date${others}, not ${wrong}`);
 }
 
 /** Thousandths of a second, away from 0: the core rounds to seconds, so that no fraction becomes none. */
@@ -1021,6 +1046,8 @@ function thousandths(seconds) {
 }
 
 const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
+
+const invalid = (message) => sessionError("invalid_value", message);
 
 /** A value in an error: its type where it is not a number, since it may be a secret. */
 const shown = (value) => (typeof value === "number" || value === undefined ? String(value) : `a ${typeof value}`);

@@ -19,7 +19,7 @@ mod common;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
@@ -1197,9 +1197,9 @@ type Check = Result<(), TestCaseError>;
 fn expiry(end: End, now: i64) -> Expiry {
     match end {
         End::Seconds(seconds) => seconds.into(),
-        End::In(milliseconds) => Expiry::At(now + milliseconds),
-        End::Idle(seconds) => Expiry::Idle(seconds),
-        End::Default => Expiry::Default,
+        End::In(milliseconds) => instant(now + milliseconds).into(),
+        End::Idle(seconds) => Duration::from_secs(seconds.into()).into(),
+        End::Default => Expiry::default_settings(),
     }
 }
 

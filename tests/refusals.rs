@@ -25,14 +25,13 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use common::*;
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
-use edge_session::{
-    Expiry, Keep, SecretRing, SessionError, SessionKey, SessionStore, Sessions, Settings,
-};
+use edge_session::{Keep, SecretRing, SessionError, SessionKey, SessionStore, Sessions, Settings};
 use futures_util::future::LocalBoxFuture;
 
 /// The test's store, whose puts can be left without an answer.
@@ -608,7 +607,7 @@ const METHODS: &[(&str, Method)] = &[
     ("set_expiry at browser close", |_, it| ok(it.set_expiry(0))),
     ("set_expiry in the past", |_, it| ok(it.set_expiry(-5))),
     ("set_expiry idle", |_, it| {
-        ok(it.set_expiry(Expiry::Idle(60)))
+        ok(it.set_expiry(Duration::from_secs(60)))
     }),
     ("refusal", |_, it| Ok(refusal(it))),
     ("csrf_token", |_, it| {

@@ -8,7 +8,7 @@
 mod common;
 
 use common::*;
-use edge_session::{ErrorCode, Expiry, Outcome, SessionStore, Settings};
+use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
 
 fn without_overlay() -> World {
     World::with(Settings::default().with_overlay(false))
@@ -362,7 +362,7 @@ fn an_end_set_beside_a_write_is_kept() {
         &mut jar,
         &world.elsewhere(),
         SECOND,
-        |session| session.set_expiry(Expiry::At(START + HOUR)).unwrap(),
+        |session| session.set_expiry(instant(START + HOUR)).unwrap(),
         |session| session.set("x", 1).unwrap(),
     );
     let session = world.elsewhere().open(&jar);

@@ -4,7 +4,7 @@
 
 mod common;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use common::*;
 use edge_session::{ErrorCode, Expiry, Keep, Outcome, SessionStore, Settings};
@@ -248,7 +248,6 @@ fn a_shorter_age_ends_the_sessions_made_before() {
 fn every_form_of_an_end() {
     let world = World::new();
     let at = START + 500 * SECOND;
-    let instant = UNIX_EPOCH + Duration::from_millis(u64::try_from(at).unwrap());
     type Set = Box<dyn Fn(&mut edge_session::SessionStore)>;
     let set = |expiry: Expiry| -> Set { Box::new(move |s| s.set_expiry(expiry).unwrap()) };
     let cases: Vec<(&str, Set, i64)> = vec![
@@ -260,10 +259,11 @@ fn every_form_of_an_end() {
         ),
         (
             "instant",
-            Box::new(move |s| s.set_expiry(instant).unwrap()),
+            Box::new(move |s| s.set_expiry(instant(at)).unwrap()),
             500,
         ),
-        ("milliseconds", set(Expiry::At(at)), 500),
+        ("by name", set(Expiry::until(instant(at))), 500),
+        ("so long", set(Expiry::after(Duration::from_secs(600))), 600),
         (
             "idle",
             Box::new(|s| s.set_expiry(Duration::from_secs(900)).unwrap()),
@@ -279,19 +279,27 @@ fn every_form_of_an_end() {
             Box::new(|s| s.set_expiry(0).unwrap()),
             86_400,
         ),
-        ("longer than idle", set(Expiry::After(100_000)), 86_400),
-        ("idle longer than hard", set(Expiry::Idle(999_999)), 604_800),
-        ("never idle", set(Expiry::Idle(0)), 604_800),
+        ("longer than idle", set(Expiry::from(100_000)), 86_400),
+        (
+            "idle longer than hard",
+            set(Expiry::from(Duration::from_secs(999_999))),
+            604_800,
+        ),
+        (
+            "never idle",
+            set(Expiry::default_settings().no_idle()),
+            604_800,
+        ),
         ("past", Box::new(|s| s.set_expiry(-300).unwrap()), -300),
         (
             "long ago",
             Box::new(|s| s.set_expiry(SystemTime::UNIX_EPOCH).unwrap()),
             -START / 1_000,
         ),
-        ("far future", set(Expiry::After(i64::MAX)), 86_400),
+        ("far future", set(Expiry::from(i64::MAX)), 86_400),
         (
             "far past",
-            set(Expiry::At(i64::MIN)),
+            set(Expiry::from(i64::MIN)),
             i64::MIN.div_euclid(1_000),
         ),
     ];
@@ -329,7 +337,6 @@ fn every_form_of_an_end() {
 #[test]
 fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
     let world = World::with(never_idle());
-    let instant = UNIX_EPOCH + Duration::from_millis(u64::try_from(START).unwrap());
     type Set = Box<dyn Fn(&mut edge_session::SessionStore)>;
     let set = |expiry: Expiry| -> Set { Box::new(move |s| s.set_expiry(expiry).unwrap()) };
     for (name, set, milliseconds) in [
@@ -346,10 +353,10 @@ fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
         ),
         (
             "an instant",
-            set((instant + Duration::from_nanos(1)).into()),
+            set((instant(START) + Duration::from_nanos(1)).into()),
             1,
         ),
-        ("half a second", set(Expiry::At(START + 500)), 500),
+        ("half a second", set(instant(START + 500).into()), 500),
     ] {
         world.clock.set(START);
         let mut jar = world.visitor();
@@ -373,7 +380,11 @@ fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
         );
     }
     world.clock.set(START);
-    for over in [Expiry::After(0), Expiry::At(START), Expiry::At(START - 400)] {
+    for over in [
+        Expiry::after(Duration::ZERO),
+        instant(START).into(),
+        instant(START - 400).into(),
+    ] {
         let mut session = world.load(Head::default());
         session.set("a", 1).unwrap();
         session.set_expiry(over).unwrap();
@@ -388,11 +399,15 @@ fn one_call_replaces_what_an_earlier_one_has_set() {
     let world = World::new();
     let mut jar = world.visitor();
     let all = [
-        Expiry::After(600),
-        Expiry::Idle(300),
-        Expiry::BrowserClose,
-        Expiry::Idle(0),
-        Expiry::Default,
+        Expiry::from(600),
+        Expiry::from(Duration::from_secs(300)),
+        Expiry::from(0),
+        Expiry::default_settings().no_idle(),
+        Expiry::default_settings(),
+        Expiry::from(900)
+            .idle(Duration::from_secs(60))
+            .at_browser_close(),
+        Expiry::from(0).no_idle(),
     ];
     for before in all {
         for after in all {
@@ -414,6 +429,83 @@ fn one_call_replaces_what_an_earlier_one_has_set() {
 }
 
 #[test]
+fn an_end_an_idle_time_and_the_browsers_close_compose() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let idle = |minutes: u32| Some(i64::from(minutes) * 60);
+    // The end and the idle time in seconds, and whether the cookies end with the browser.
+    for (name, expiry, end, idle, closes) in [
+        (
+            "30 minutes idle, or with the browser",
+            Expiry::default_settings()
+                .idle(30 * MINUTE)
+                .at_browser_close(),
+            1_800,
+            idle(30),
+            true,
+        ),
+        (
+            "all three",
+            Expiry::after(20 * MINUTE)
+                .idle(30 * MINUTE)
+                .at_browser_close(),
+            1_200,
+            idle(30),
+            true,
+        ),
+        (
+            "in another order, and idle first",
+            Expiry::from(1_200).at_browser_close().idle(10 * MINUTE),
+            600,
+            idle(10),
+            true,
+        ),
+        (
+            "an instant, however idle",
+            Expiry::until(instant(START + 200_000 * SECOND)).no_idle(),
+            200_000,
+            None,
+            false,
+        ),
+        (
+            "with the browser, however idle",
+            Expiry::from(0).no_idle(),
+            604_800,
+            None,
+            true,
+        ),
+        (
+            "past the browser",
+            Expiry::default_settings().outlives_browser(),
+            86_400,
+            Some(86_400),
+            false,
+        ),
+    ] {
+        for by_setting in [false, true] {
+            let settings = Settings::default().with_expire_at_browser_close(by_setting);
+            let world = World::with(settings);
+            let mut jar = world.visitor();
+            world.visit(&mut jar, |session| session.set_expiry(expiry).unwrap());
+            // From the cookie's copy, and from the store alone.
+            let mut plain = jar.clone();
+            plain.forget(FRESH);
+            for jar in [jar, plain] {
+                let session = world.elsewhere().open(&jar);
+                let date = session.get_expiry_date().unwrap();
+                assert_eq!(date, START + end * SECOND, "{name}");
+                let idle = idle.map(|seconds| START + seconds * SECOND);
+                assert_eq!(session.idle_expires_at().unwrap(), idle, "{name}");
+                let ends = session.get_expire_at_browser_close().unwrap();
+                assert_eq!(ends, closes, "{name}");
+                let mut closed = jar.clone();
+                closed.close_browser();
+                assert_eq!(closed.value(KEY).is_none(), closes, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_end_lives_in_the_record_and_is_a_change() {
     let world = World::new();
     let mut jar = world.visitor();
@@ -423,9 +515,7 @@ fn an_end_lives_in_the_record_and_is_a_change() {
     });
     assert_eq!(world.store.count(Kind::Put), 1);
     world.visit(&mut jar, |session| {
-        session
-            .set_expiry(Expiry::At(START + 600 * SECOND))
-            .unwrap();
+        session.set_expiry(instant(START + 600 * SECOND)).unwrap();
         assert!(!session.modified(), "the same end again");
     });
     world.visit(&mut jar, |session| session.set_expiry(None::<i64>).unwrap());
@@ -479,12 +569,12 @@ fn the_end_at_browser_close_is_a_new_key_cookie_without_an_age() {
 fn browser_close_by_setting_and_by_session() {
     let by_setting = Settings::default().with_expire_at_browser_close(true);
     for (settings, expiry, ends) in [
-        (Settings::default(), Expiry::Default, false),
-        (Settings::default(), Expiry::After(10), false),
-        (Settings::default(), Expiry::BrowserClose, true),
-        (by_setting.clone(), Expiry::Default, true),
-        (by_setting.clone(), Expiry::After(10), false),
-        (by_setting, Expiry::BrowserClose, true),
+        (Settings::default(), Expiry::default_settings(), false),
+        (Settings::default(), Expiry::from(10), false),
+        (Settings::default(), Expiry::from(0), true),
+        (by_setting.clone(), Expiry::default_settings(), true),
+        (by_setting.clone(), Expiry::from(10), false),
+        (by_setting, Expiry::from(0), true),
     ] {
         let world = World::with(settings);
         let mut jar = Jar::new();

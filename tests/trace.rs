@@ -19,6 +19,7 @@ mod golden;
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::rc::Rc;
+use std::time::Duration;
 
 use common::*;
 use edge_session::connector::{
@@ -514,13 +515,9 @@ impl Visit {
         self.said(&format!("flush, keep {keep:?}"), result);
     }
 
-    fn expire(&mut self, expiry: Expiry) {
-        let text = match expiry {
-            Expiry::At(at) => format!("At({})", after(at)),
-            other => format!("{other:?}"),
-        };
+    fn expire(&mut self, name: &str, expiry: impl Into<Expiry>) {
         let result = self.session.set_expiry(expiry);
-        self.said(&format!("set_expiry {text}"), result);
+        self.said(&format!("set_expiry {name}"), result);
     }
 
     /// What can be read of the session.
@@ -1229,29 +1226,29 @@ fn expiry() {
     let mut jar = story.visitor();
     story.wait(2 * SECOND);
     story.visit(&mut jar, "an end of its own", |it| {
-        it.expire(Expiry::After(600));
+        it.expire("After(600)", 600);
         it.look();
     });
     story.wait(2 * SECOND);
     story.visit(&mut jar, "the browser's end", |it| {
-        it.expire(Expiry::BrowserClose);
+        it.expire("BrowserClose", 0);
         it.look();
     });
     story.wait(2 * SECOND);
     story.visit(&mut jar, "an idle time", |it| {
-        it.expire(Expiry::Idle(300));
+        it.expire("Idle(300)", Duration::from_secs(300));
         it.look();
     });
     story.wait(2 * SECOND);
     story.visit(&mut jar, "an end in the past", |it| {
-        it.expire(Expiry::After(-5))
+        it.expire("After(-5)", -5)
     });
     story.elsewhere();
     let mut slow = story.begin("a slow page", jar.head(story.world.now()), true);
     story.wait(400 * SECOND);
     slow.set("b", 2);
     slow.save();
-    slow.expire(Expiry::After(60));
+    slow.expire("After(60)", 60);
     slow.look();
     story.answer(&mut jar, slow, 200);
     story.wait(61 * SECOND);

@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
+use edge_session::Settings;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{Expiry, Settings};
 
 use crate::Ms;
 use crate::aftermath::aftermath;
@@ -13,7 +13,7 @@ use crate::dice::{Dice, mix};
 use crate::fault::Fault;
 use crate::history::{Network, Sim};
 use crate::kv::Spread;
-use crate::request::{Ending, OWNERS, Op, Spec};
+use crate::request::{End, Ending, OWNERS, Op, Spec};
 use crate::tally::Tally;
 use crate::transcript::Transcript;
 use crate::truth::SKEW;
@@ -333,8 +333,8 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
             _ => vec![Op::Read],
         }),
         Theme::Ends => Some(match turn % 4 {
-            0 => vec![Op::Set(key), Op::Expire(Expiry::After(60))],
-            2 => vec![Op::Expire(Expiry::After(3_600))],
+            0 => vec![Op::Set(key), Op::Expire(End::After(60))],
+            2 => vec![Op::Expire(End::After(3_600))],
             _ => vec![Op::Read],
         }),
         Theme::Overtaken => Some(vec![Op::Set([2, 0, 1, 2][turn % 4])]),
@@ -395,12 +395,12 @@ fn any_ops(dice: &mut Dice, sim: &Sim) -> Vec<Op> {
         80 => vec![Op::Reauthenticate],
         81 => vec![Op::Set(a), Op::Cycle, Op::Work(work(dice))],
         82 => vec![Op::Expire(*dice.pick(&[
-            Expiry::After(120),
-            Expiry::After(3_600),
-            Expiry::Idle(300),
-            Expiry::Idle(0),
-            Expiry::BrowserClose,
-            Expiry::After(-5),
+            End::After(120),
+            End::After(3_600),
+            End::Idle(300),
+            End::Idle(0),
+            End::BrowserClose,
+            End::After(-5),
         ]))],
         83 => vec![Op::Revoke(known(dice, sim))],
         84 => vec![Op::Delete(known(dice, sim))],

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::{
-    ErrorCode, Expiry, Keep, Outcome, RequestHead, SessionError, SessionKey, SessionStore, Sessions,
+    ErrorCode, Keep, Outcome, RequestHead, SessionError, SessionKey, SessionStore, Sessions,
 };
 
 use crate::Ms;
@@ -17,6 +18,16 @@ pub const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 pub const OWNERS: [&str; 2] = ["ada", "bob"];
 /// Too large for an overlay, with whatever else there is.
 const PAD: usize = 3_000;
+
+/// When an application has its session end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// So many seconds from now.
+    After(i64),
+    /// After so many seconds without a request; 0 is never.
+    Idle(u32),
+    BrowserClose,
+}
 
 /// What an application does with its session.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,7 +49,7 @@ pub enum Op {
     Cycle,
     /// The user proves again who they are; of nobody's session it renews the key alone.
     Reauthenticate,
-    Expire(Expiry),
+    Expire(End),
     /// Ends another session of the same owner.
     Revoke(Option<String>),
     /// Ends a session by its key, as an administrator.
@@ -317,7 +328,11 @@ async fn one(
             Some(_) => session.reauthenticate(),
             None => session.cycle_key(),
         },
-        Op::Expire(expiry) => session.set_expiry(*expiry),
+        Op::Expire(End::After(seconds)) => session.set_expiry(*seconds),
+        Op::Expire(End::Idle(seconds)) => {
+            session.set_expiry(Duration::from_secs(u64::from(*seconds)))
+        }
+        Op::Expire(End::BrowserClose) => session.set_expiry(0),
         Op::Revoke(key) => match (session.owner()?.map(str::to_owned), key) {
             (Some(owner), Some(key)) => {
                 sim.ends(key);

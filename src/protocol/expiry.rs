@@ -7,24 +7,50 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::protocol::wire::{Put, Reader};
+use crate::protocol::wire::{MAX_INSTANT, Put, Reader};
 
-/// What [`set_expiry`](crate::SessionStore::set_expiry) takes. One call replaces what an earlier one
-/// has set.
+/// What [`set_expiry`](crate::SessionStore::set_expiry) takes: an end, an idle time and whether the
+/// cookies end with the browser, in any combination. One call replaces all three; what it does not
+/// name is as the settings say.
 ///
-/// A fraction of a second is rounded up: an end or an idle time is never rounded to none.
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use edge_session::Expiry;
+/// const MINUTE: Duration = Duration::from_secs(60);
+/// // After 30 minutes without a request, or when the browser closes:
+/// let bank = Expiry::default_settings().idle(30 * MINUTE).at_browser_close();
+/// // In 8 hours, however idle:
+/// let shift = Expiry::after(8 * 60 * MINUTE).no_idle();
+/// # assert_ne!(bank, shift);
+/// ```
+///
+/// The short forms are what a session dictionary of a Python web framework takes: a number of
+/// seconds or a `SystemTime` is the end, 0 is at browser close, a negative number is over, and `None`
+/// is what the settings say. A `Duration` is an idle time. They can be added to as well:
 ///
 /// ```
 /// use std::time::Duration;
 /// use edge_session::Expiry;
-/// assert_eq!(Expiry::from(600), Expiry::After(600));
-/// assert_eq!(Expiry::from(0), Expiry::BrowserClose);
-/// assert_eq!(Expiry::from(Duration::from_secs(900)), Expiry::Idle(900));
-/// assert_eq!(Expiry::from(Duration::from_millis(900)), Expiry::Idle(1));
-/// assert_eq!(Expiry::from(None::<i64>), Expiry::Default);
+/// assert_eq!(Expiry::from(600), Expiry::after(Duration::from_secs(600)));
+/// assert_eq!(Expiry::from(0), Expiry::default_settings().at_browser_close());
+/// let idle = Duration::from_secs(900);
+/// assert_eq!(Expiry::from(idle), Expiry::default_settings().idle(idle));
+/// assert_eq!(Expiry::from(None::<i64>), Expiry::default_settings());
+/// assert_eq!(Expiry::from(600).idle(idle), Expiry::after(Duration::from_secs(600)).idle(idle));
 /// ```
+///
+/// A fraction of a second is rounded up: an end or an idle time is never rounded to none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Expiry {
+pub struct Expiry {
+    end: End,
+    idle: Idle,
+    /// `None` as the settings say.
+    browser_close: Option<bool>,
+}
+
+/// An end of the session's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum End {
     /// As the settings say.
     #[default]
     Default,
@@ -32,13 +58,147 @@ pub enum Expiry {
     After(i64),
     /// At this instant, in milliseconds since 1970-01-01 UTC.
     At(i64),
-    /// After so many seconds without a request; 0 is never.
-    Idle(u32),
-    /// When the browser closes: the cookies carry no Max-Age.
-    BrowserClose,
 }
 
 impl Expiry {
+    /// As the settings say; for what is added to it.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// session.set_expiry(Expiry::default_settings())?;
+    /// assert!(!session.get_expire_at_browser_close()?);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn default_settings() -> Self {
+        Self::default()
+    }
+
+    /// An end so long from now, rounded up to whole seconds; nothing is already over. The hard end
+    /// comes first where it is earlier.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// use std::time::Duration;
+    /// session.set_expiry(Expiry::after(Duration::from_secs(600)))?;
+    /// assert_eq!(session.get_expiry_age()?, 600);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn after(time: Duration) -> Self {
+        let seconds = i64::try_from(whole_seconds(time)).unwrap_or(i64::MAX);
+        Self {
+            end: End::After(seconds),
+            ..Self::default()
+        }
+    }
+
+    /// An end at this instant, rounded up to whole milliseconds; one that is reached is over. The
+    /// hard end comes first where it is earlier.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// use std::time::{Duration, SystemTime};
+    /// // When the identity provider's own session ends:
+    /// session.set_expiry(Expiry::until(SystemTime::now() + Duration::from_secs(3_600)))?;
+    /// assert!((3_590..=3_600).contains(&session.get_expiry_age()?));
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn until(instant: SystemTime) -> Self {
+        let since = instant.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = since.as_nanos().div_ceil(1_000_000);
+        Self::at(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+    }
+
+    /// And after so long without a request, rounded up to whole seconds. Nothing is no such limit,
+    /// as in the settings.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// use std::time::Duration;
+    /// session.set_expiry(Expiry::from(0).idle(Duration::from_secs(1_800)))?;
+    /// assert!(session.get_expire_at_browser_close()?);
+    /// assert_eq!(session.get_expiry_age()?, 1_800);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn idle(self, time: Duration) -> Self {
+        let seconds = u32::try_from(whole_seconds(time)).unwrap_or(u32::MAX);
+        Self {
+            idle: Idle::new(seconds),
+            ..self
+        }
+    }
+
+    /// And however long no request comes: without the idle time of the settings.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// session.set_expiry(Expiry::default_settings().no_idle())?;
+    /// assert_eq!(session.idle_expires_at()?, None);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn no_idle(self) -> Self {
+        Self {
+            idle: Idle::None,
+            ..self
+        }
+    }
+
+    /// And when the browser closes: the cookies carry no Max-Age. Browsers that restore tabs
+    /// restore them too.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// use std::time::Duration;
+    /// session.set_expiry(Expiry::after(Duration::from_secs(600)).at_browser_close())?;
+    /// assert!(session.get_expire_at_browser_close()?);
+    /// assert_eq!(session.get_expiry_age()?, 600);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn at_browser_close(self) -> Self {
+        Self {
+            browser_close: Some(true),
+            ..self
+        }
+    }
+
+    /// And not when the browser closes, where the settings say so for sessions without an expiry of
+    /// their own. One with an end or an idle time outlives the browser without this.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// use edge_session::Expiry;
+    /// // "Remember me", where SESSION_EXPIRE_AT_BROWSER_CLOSE is on:
+    /// session.set_expiry(Expiry::default_settings().outlives_browser())?;
+    /// assert!(!session.get_expire_at_browser_close()?);
+    /// # Ok(()) });
+    /// ```
+    #[must_use]
+    pub fn outlives_browser(self) -> Self {
+        Self {
+            browser_close: Some(false),
+            ..self
+        }
+    }
+
+    /// An end at this instant, in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn at(milliseconds: i64) -> Self {
+        Self {
+            end: End::At(milliseconds),
+            ..Self::default()
+        }
+    }
+
     /// Seconds from now, a fraction rounded away from now: what lies ahead does not end at once,
     /// and what is over stays over. 0 is at browser close. `None` for what is not a number.
     #[cfg(any(test, feature = "js", feature = "deploy"))]
@@ -55,23 +215,34 @@ impl Expiry {
         Some(Self::from(whole as i64))
     }
 
-    /// An idle time of so many seconds, a fraction rounded up; 0 is no idle limit. `None` for what
-    /// is not a number, or below 0.
+    /// And after so many seconds without a request, a fraction rounded up; 0 is no idle limit.
+    /// `None` for what is not a number, or below 0.
     #[cfg(any(test, feature = "js", feature = "deploy"))]
-    pub(crate) fn idle_seconds(seconds: f64) -> Option<Self> {
+    pub(crate) fn idle_seconds(self, seconds: f64) -> Option<Self> {
         let is_time = seconds.is_finite() && seconds >= 0.0;
         // `as` saturates.
-        is_time.then(|| Self::Idle(seconds.ceil() as u32))
+        is_time.then(|| Self {
+            idle: Idle::new(seconds.ceil() as u32),
+            ..self
+        })
     }
+}
+
+/// Whole seconds, rounded up.
+fn whole_seconds(time: Duration) -> u64 {
+    time.as_secs()
+        .saturating_add(u64::from(time.subsec_nanos() > 0))
 }
 
 /// Seconds from now; 0 is at browser close.
 impl From<i64> for Expiry {
     fn from(seconds: i64) -> Self {
-        if seconds == 0 {
-            Self::BrowserClose
-        } else {
-            Self::After(seconds)
+        match seconds {
+            0 => Self::default().at_browser_close(),
+            seconds => Self {
+                end: End::After(seconds),
+                ..Self::default()
+            },
         }
     }
 }
@@ -86,25 +257,20 @@ impl From<i32> for Expiry {
 /// Idle time, rounded up to whole seconds.
 impl From<Duration> for Expiry {
     fn from(idle: Duration) -> Self {
-        let seconds = idle
-            .as_secs()
-            .saturating_add(u64::from(idle.subsec_nanos() > 0));
-        Self::Idle(u32::try_from(seconds).unwrap_or(u32::MAX))
+        Self::default().idle(idle)
     }
 }
 
 /// An instant, rounded up to whole milliseconds.
 impl From<SystemTime> for Expiry {
-    fn from(at: SystemTime) -> Self {
-        let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let milliseconds = since.as_nanos().div_ceil(1_000_000);
-        Self::At(i64::try_from(milliseconds).unwrap_or(i64::MAX))
+    fn from(instant: SystemTime) -> Self {
+        Self::until(instant)
     }
 }
 
 impl<T: Into<Expiry>> From<Option<T>> for Expiry {
     fn from(value: Option<T>) -> Self {
-        value.map_or(Self::Default, Into::into)
+        value.map_or_else(Self::default, Into::into)
     }
 }
 
@@ -155,26 +321,24 @@ impl Idle {
 impl OwnLimits {
     /// What `expiry` sets, at `now`.
     pub(crate) fn new(expiry: Expiry, now: i64) -> Self {
-        let unset = Self::default();
-        match expiry {
-            Expiry::Default => unset,
-            Expiry::After(seconds) => Self {
-                end: Some(now.saturating_add(seconds.saturating_mul(1_000))),
-                ..unset
-            },
-            Expiry::At(at) => Self {
-                end: Some(at),
-                ..unset
-            },
-            Expiry::Idle(seconds) => Self {
-                idle: Idle::new(seconds),
-                ..unset
-            },
-            Expiry::BrowserClose => Self {
-                browser_close: true,
-                ..unset
-            },
+        let end = match expiry.end {
+            End::Default => None,
+            End::After(seconds) => Some(now.saturating_add(seconds.saturating_mul(1_000))),
+            End::At(at) => Some(at),
+        };
+        let own = Self {
+            end,
+            idle: expiry.idle,
+            browser_close: expiry.browser_close == Some(true),
+        };
+        if expiry.browser_close == Some(false) && own == Self::default() {
+            // An end of its own outlives the browser. The hard end comes before this one.
+            return Self {
+                end: Some(MAX_INSTANT),
+                ..own
+            };
         }
+        own
     }
 
     /// Whether the cookies end with the browser. What the settings say counts for a session that
@@ -271,18 +435,22 @@ mod tests {
         OwnLimits::new(expiry, 0)
     }
 
+    fn idle(seconds: u64) -> Expiry {
+        Expiry::default().idle(Duration::from_secs(seconds))
+    }
+
     #[test]
     fn whichever_limit_comes_first() {
         let hard = 1_000_000;
         for (expiry, idle, seen, end) in [
-            (Expiry::Default, 0, 0, hard),
-            (Expiry::Default, 10, 5_000, 15_000),
-            (Expiry::At(12_000), 10, 5_000, 12_000),
-            (Expiry::At(20_000), 10, 5_000, 15_000),
-            (Expiry::At(i64::MAX), 0, 5_000, hard),
-            (Expiry::Idle(3), 10, 5_000, 8_000),
-            (Expiry::Idle(0), 10, 5_000, hard),
-            (Expiry::BrowserClose, 10, i64::MAX, hard),
+            (Expiry::default(), 0, 0, hard),
+            (Expiry::default(), 10, 5_000, 15_000),
+            (Expiry::at(12_000), 10, 5_000, 12_000),
+            (Expiry::at(20_000), 10, 5_000, 15_000),
+            (Expiry::at(i64::MAX), 0, 5_000, hard),
+            (idle(3), 10, 5_000, 8_000),
+            (Expiry::default().no_idle(), 10, 5_000, hard),
+            (Expiry::from(0), 10, i64::MAX, hard),
         ] {
             let limits = Limits::new(own(expiry), idle, seen, hard);
             assert_eq!(limits.end(), end, "{expiry:?}");
@@ -306,14 +474,14 @@ mod tests {
 
     #[test]
     fn an_instant_that_is_reached_has_passed() {
-        let limits = Limits::new(own(Expiry::Idle(1)), 0, 0, 9_000);
+        let limits = Limits::new(own(idle(1)), 0, 0, 9_000);
         assert!(!limits.passed(999));
         assert!(limits.passed(1_000));
     }
 
     #[test]
     fn relative_ends_saturate() {
-        let end = |seconds| OwnLimits::new(Expiry::After(seconds), 5_000).end;
+        let end = |seconds| OwnLimits::new(Expiry::from(seconds), 5_000).end;
         assert_eq!(end(i64::MAX), Some(i64::MAX));
         assert_eq!(end(-1), Some(4_000));
     }
@@ -321,12 +489,18 @@ mod tests {
     #[test]
     fn the_browsers_close_is_the_settings_where_no_limit_was_given() {
         for (expiry, setting, ends) in [
-            (Expiry::Default, false, false),
-            (Expiry::Default, true, true),
-            (Expiry::At(9), true, false),
-            (Expiry::Idle(9), true, false),
-            (Expiry::Idle(0), true, false),
-            (Expiry::BrowserClose, false, true),
+            (Expiry::default(), false, false),
+            (Expiry::default(), true, true),
+            (Expiry::at(9), true, false),
+            (idle(9), true, false),
+            (Expiry::default().no_idle(), true, false),
+            (Expiry::from(0), false, true),
+            (Expiry::at(9).at_browser_close(), false, true),
+            (idle(9).at_browser_close().no_idle(), false, true),
+            (Expiry::default().outlives_browser(), true, false),
+            (Expiry::default().outlives_browser(), false, false),
+            (idle(9).outlives_browser(), true, false),
+            (Expiry::from(0).outlives_browser(), true, false),
         ] {
             assert_eq!(own(expiry).ends_with_browser(setting), ends, "{expiry:?}");
         }
@@ -335,28 +509,32 @@ mod tests {
     #[test]
     fn a_fraction_is_never_rounded_to_nothing() {
         for (seconds, expiry) in [
-            (0.4, Expiry::After(1)),
-            (1e-300, Expiry::After(1)),
-            (1.5, Expiry::After(2)),
-            (2.0, Expiry::After(2)),
-            (-0.4, Expiry::After(-1)),
-            (-1.5, Expiry::After(-2)),
-            (0.0, Expiry::BrowserClose),
-            (-0.0, Expiry::BrowserClose),
-            (1e300, Expiry::After(i64::MAX)),
-            (-1e300, Expiry::After(i64::MIN)),
+            (0.4, Expiry::from(1)),
+            (1e-300, Expiry::from(1)),
+            (1.5, Expiry::from(2)),
+            (2.0, Expiry::from(2)),
+            (-0.4, Expiry::from(-1)),
+            (-1.5, Expiry::from(-2)),
+            (0.0, Expiry::from(0)),
+            (-0.0, Expiry::from(0)),
+            (1e300, Expiry::from(i64::MAX)),
+            (-1e300, Expiry::from(i64::MIN)),
         ] {
             assert_eq!(Expiry::after_seconds(seconds), Some(expiry), "{seconds}");
         }
         for (seconds, idle) in [(0.0, 0), (1e-300, 1), (0.9, 1), (1.1, 2), (1e300, u32::MAX)] {
-            let expiry = Some(Expiry::Idle(idle));
-            assert_eq!(Expiry::idle_seconds(seconds), expiry, "{seconds}");
+            let expiry = Expiry::from(600).idle_seconds(seconds).unwrap();
+            assert_eq!(
+                (expiry.idle, expiry.end),
+                (Idle::new(idle), End::After(600)),
+                "{seconds}"
+            );
         }
         for wrong in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(Expiry::after_seconds(wrong), None);
-            assert_eq!(Expiry::idle_seconds(wrong), None);
+            assert_eq!(Expiry::default().idle_seconds(wrong), None);
         }
-        assert_eq!(Expiry::idle_seconds(-0.1), None);
+        assert_eq!(Expiry::default().idle_seconds(-0.1), None);
         for (idle, seconds) in [
             (Duration::ZERO, 0),
             (Duration::from_nanos(1), 1),
@@ -364,10 +542,12 @@ mod tests {
             (Duration::from_millis(1_001), 2),
             (Duration::MAX, u32::MAX),
         ] {
-            assert_eq!(Expiry::from(idle), Expiry::Idle(seconds), "{idle:?}");
+            assert_eq!(Expiry::from(idle).idle, Idle::new(seconds), "{idle:?}");
+            let after = End::After(i64::try_from(whole_seconds(idle)).unwrap_or(i64::MAX));
+            assert_eq!(Expiry::after(idle).end, after, "{idle:?}");
         }
         let instant = UNIX_EPOCH + Duration::from_nanos(1);
-        assert_eq!(Expiry::from(instant), Expiry::At(1));
+        assert_eq!(Expiry::from(instant), Expiry::at(1));
         for (left, seconds) in [
             (0, 0),
             (1, 1),

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
 
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, ManualClock, MemoryConnector, Page, PutOptions,
@@ -872,6 +873,11 @@ impl KeyParts {
 }
 
 /// Runs what waits for nothing but the test's own runtime.
+/// So many milliseconds after 1970-01-01 UTC.
+pub fn instant(milliseconds: i64) -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds.try_into().unwrap())
+}
+
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     block_on(future)
 }

@@ -737,6 +737,60 @@ test("js_two_cookie_names_under_one_prefix_warn_once", () => {
   }
 });
 
+test("js_expiry_composes", async () => {
+  const seconds = (from) => new Date(START + from * 1000);
+  for (const [expiry, end, idle, closes] of [
+    [{ idle: 1800, browserClose: true }, 1800, 1800, true],
+    [{ end: 1200, idle: 1800, browserClose: true }, 1200, 1800, true],
+    [{ end: seconds(200_000), idle: null }, 200_000, null, false],
+    [{ end: 0, idle: null }, 604_800, null, true],
+    [{ end: null, browserClose: true }, 86_400, 86_400, true],
+    [{ end: 600, idle: undefined }, 600, 86_400, false],
+    [{ end: 0.4, idle: 0.4 }, 1, 1, false],
+    [{ browserClose: false }, 86_400, 86_400, false],
+    [{ idle: 900, browserClose: false }, 900, 900, false],
+  ]) {
+    for (const expireAtBrowserClose of [false, true]) {
+      const { browser } = world({ settings: { expireAtBrowserClose } });
+      const facts = (session) => [session.getExpiryDate(), session.idleExpiresAt, session.expireAtBrowserClose];
+      const expected = [seconds(end), idle === null ? null : seconds(idle), closes];
+      await browser.ask((session) => session.set("a", 1));
+      await browser.ask((session) => session.setExpiry({ end: 60, idle: 50, browserClose: true }));
+      const { response } = await browser.visit((session) => {
+        session.setExpiry(expiry);
+        assert.deepEqual(facts(session), expected, JSON.stringify(expiry));
+      });
+      assert.deepEqual(facts(await browser.load()), expected, JSON.stringify(expiry));
+      const key = response.headers.getSetCookie().find((line) => line.startsWith("__Host-session="));
+      if (key) assert.equal(!key.includes("Max-Age"), closes, JSON.stringify(expiry));
+    }
+  }
+});
+
+test("js_what_is_no_expiry_is_named", async () => {
+  const { browser } = await filled({ a: 1 });
+  const session = await browser.load();
+  for (const [bad, message] of [
+    ["1", "an expiry must be a number of seconds, a Date, an object with end, idle and browserClose, or null for the default of the settings, not a string"],
+    [NaN, "not NaN"],
+    [new Date(NaN), "not an invalid Date"],
+    [{}, "the expiry is empty; set end, idle or browserClose"],
+    [[600], 'unknown member "0" in the expiry; use end, idle and browserClose'],
+    [{ idel: 5 }, 'unknown member "idel" in the expiry'],
+    [{ idle: 5, seconds: 5 }, 'unknown member "seconds" in the expiry'],
+    [{ end: "1" }, "end must be a number of seconds or a Date, not a string"],
+    [{ end: new Date(NaN) }, "end must be a number of seconds or a Date, not an invalid Date"],
+    [{ idle: -1 }, "idle must be a number of seconds, 0 or more, or null for no limit, not -1"],
+    [{ idle: "5" }, "not a string"],
+    [{ idle: 5, browserClose: 1 }, "browserClose must be true or false, not 1"],
+    [{ end: 0, browserClose: false }, "leave one of them out"],
+    [new Map([["idle", 5]]), "the expiry is empty"],
+  ]) {
+    assert.throws(() => session.setExpiry(bad), (error) => error.code === "invalid_value" && error.message.includes(message), message);
+  }
+  assert.equal(session.modified, false);
+});
+
 test("js_expiry_of_a_fraction_is_never_nothing", async () => {
   const { browser, clock } = await filled({ a: 1 });
   const { response } = await browser.visit((session) => {

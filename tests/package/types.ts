@@ -73,6 +73,8 @@ const answer: Promise<Response> = sessions.handle(request, ctx, async (session, 
   session.setExpiry(60);
   session.setExpiry(new Date());
   session.setExpiry({ idle: 60 });
+  session.setExpiry({ end: new Date(), idle: null, browserClose: true });
+  session.setExpiry({ end: 60, idle: undefined });
   session.setExpiry(null);
   session.bind("ada", { keep: false });
   await session.flush({ keep: ["cart"] });
@@ -168,6 +170,8 @@ session.outcome = "loaded";
 session.sessionKey = "x";
 // @ts-expect-error no form of an expiry
 session.setExpiry("tomorrow");
+// @ts-expect-error no part of an expiry
+session.setExpiry({ seconds: 60 });
 // @ts-expect-error a secret is needed
 new Sessions(memory, {});
 // @ts-expect-error no such setting

@@ -451,6 +451,27 @@ describe("expiry", () => {
     await expectSession(browser.fetch("/api/session"), { key: session.key, data: { b: 2 } });
   });
 
+  test("an end, an idle time and the browser's close go together", async () => {
+    for (const [value, ends, idle, closes] of [
+      [{ idle: 1800, browserClose: true }, 1800, 1800, true],
+      [{ seconds: 1200, idle: 1800, browserClose: true }, 1200, 1800, true],
+      [{ browserClose: true, idle: null, date: iso(200_000) }, 200_000, null, true],
+      [{ seconds: 0, idle: 600 }, 600, 600, true],
+      [{ idle: 900, browserClose: false }, 900, 900, false],
+    ]) {
+      const browser = await browserWith(world, { a: 1 });
+      const expected = { expiresAt: iso(ends), idleExpiresAt: idle === null ? null : iso(idle) };
+      await expectSession(setExpiry(browser, value), expected);
+      await expectSession(browser.fetch("/api/session"), expected);
+      browser.close();
+      assert.equal(browser.names.includes(COOKIE), !closes, JSON.stringify(value));
+      // One call replaces all three.
+      const other = await browserWith(world, { a: 1 });
+      await expectSession(setExpiry(other, value));
+      await expectSession(setExpiry(other, { seconds: 60 }), { expiresAt: iso(60), idleExpiresAt: iso(IDLE_TIMEOUT) });
+    }
+  });
+
   test("a fraction of a second is never rounded to nothing", async () => {
     for (const [value, ends] of [[{ seconds: 0.4 }, 1], [{ seconds: 1.2 }, 2], [{ idle: 0.9 }, 1]]) {
       const browser = await browserWith(world, { a: 1 });
@@ -472,7 +493,11 @@ describe("expiry", () => {
       { idle: "60" },
       { idle: true },
       { second: 60 },
-      { seconds: 60, idle: 60 },
+      { seconds: 60, date: "2030-01-31T12:00:00Z" },
+      { idle: 60, browserClose: 1 },
+      { browserClose: null },
+      { seconds: 0, idle: 60, browserClose: false },
+      { seconds: 60, idle: 60, until: 60 },
       [60],
       [60, null, null],
       60,

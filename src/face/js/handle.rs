@@ -541,21 +541,33 @@ fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(
         }
         "modified" => store.set_modified(operation.flag("value")),
         "expiry" => {
-            // Seconds in thousandths, rounded away from 0, so that no fraction becomes none.
-            let value = operation.number("value");
-            let seconds = value as f64 / 1_000.0;
-            let expiry = match operation.word("kind") {
-                "after" => Expiry::after_seconds(seconds),
-                // A Date holds whole milliseconds.
-                "at" => Some(Expiry::At(value)),
-                "idle" => Expiry::idle_seconds(seconds),
-                _ => Some(Expiry::Default),
-            };
-            // JavaScript has refused what is not a number.
-            store.set_expiry(expiry.ok_or_else(garbled)?)
+            // JavaScript has refused what is not a number, and what contradicts itself.
+            let expiry = expiry(operation).ok_or_else(garbled)?;
+            store.set_expiry(expiry)
         }
         _ => Err(garbled()),
     }
+}
+
+/// The expiry that `readExpiry` of `js/session-store.js` wrote: seconds in thousandths, rounded away
+/// from 0, so that no fraction becomes none.
+fn expiry(said: &Named<'_>) -> Option<Expiry> {
+    let seconds = |number: i64| number as f64 / 1_000.0;
+    let expiry = match (said.optional_number("after"), said.optional_number("at")) {
+        (Some(after), _) => Expiry::after_seconds(seconds(after))?,
+        // A Date holds whole milliseconds.
+        (None, Some(at)) => Expiry::at(at),
+        (None, None) => Expiry::default(),
+    };
+    let expiry = match said.optional_number("idle") {
+        Some(idle) => expiry.idle_seconds(seconds(idle))?,
+        None => expiry,
+    };
+    Some(match said.word("browserClose") {
+        "true" => expiry.at_browser_close(),
+        "false" => expiry.outlives_browser(),
+        _ => expiry,
+    })
 }
 
 /// What is known of a session that no cookie came for: the facts, as JSON.

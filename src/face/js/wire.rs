@@ -138,9 +138,11 @@ impl<'a> Named<'a> {
 
     /// A whole number; 0 where there is none.
     pub(super) fn number(&self, name: &str) -> i64 {
-        self.value(name)
-            .and_then(|text| text.parse().ok())
-            .unwrap_or_default()
+        self.optional_number(name).unwrap_or_default()
+    }
+
+    pub(super) fn optional_number(&self, name: &str) -> Option<i64> {
+        self.value(name)?.parse().ok()
     }
 
     pub(super) fn object(&self, name: &str) -> Option<Self> {

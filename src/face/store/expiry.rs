@@ -29,9 +29,11 @@ impl SessionStore {
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
-    /// session.set_expiry(edge_session::Expiry::At(4_000_000_000_000))?;
+    /// use std::time::{Duration, SystemTime};
+    /// let in_ten_years = SystemTime::now() + Duration::from_secs(10 * 365 * 86_400);
+    /// session.set_expiry(in_ten_years)?;
     /// // The hard end of the lineage comes first.
-    /// assert!(session.get_expiry_date()? < 4_000_000_000_000);
+    /// assert!(session.get_expiry_age()? < 10 * 365 * 86_400);
     /// # Ok(()) });
     /// ```
     ///
@@ -48,7 +50,7 @@ impl SessionStore {
     /// ```
     /// # edge_session::doc::with_session(|session| {
     /// assert!(session.idle_expires_at()? < Some(session.get_expiry_date()? + 1));
-    /// session.set_expiry(edge_session::Expiry::Idle(60))?;
+    /// session.set_expiry(std::time::Duration::from_secs(60))?;
     /// assert!(session.idle_expires_at()?.is_some());
     /// # Ok(()) });
     /// ```
@@ -77,18 +79,23 @@ impl SessionStore {
         Ok(self.ends_with_browser(self.effective_expiry()))
     }
 
-    /// Sets when the session ends: seconds from now (`i64`; 0 is at browser close, negative is
-    /// over), an instant ([`Expiry::At`], `SystemTime`), an idle time (`Duration`, a fraction of a
-    /// second rounded up), or `None` for what the settings say. It replaces what an earlier call
-    /// has set. The hard end never moves.
+    /// Sets when the session ends: an [`Expiry`] of an end, an idle time and the browser's close in
+    /// any combination, or one of its short forms: seconds from now (0 is at browser close,
+    /// negative is over), an instant (`SystemTime`), an idle time (`Duration`), or `None` for what
+    /// the settings say. It replaces all that an earlier call has set. The hard end never moves.
     ///
     /// ```
+    /// use edge_session::Expiry;
     /// use std::time::Duration;
     /// # edge_session::doc::with_session(|session| {
     /// session.set_expiry(600)?;
     /// assert_eq!(session.get_expiry_age()?, 600);
     /// session.set_expiry(Duration::from_secs(900))?;
     /// assert_eq!(session.get_expiry_age()?, 900);
+    /// // Both, and with the browser:
+    /// let idle = Duration::from_secs(900);
+    /// session.set_expiry(Expiry::after(Duration::from_secs(600)).idle(idle).at_browser_close())?;
+    /// assert_eq!(session.get_expiry_age()?, 600);
     /// # Ok(()) });
     /// ```
     ///

@@ -185,7 +185,7 @@ impl SessionStore {
         if self.owner()?.is_none() {
             return Err(SessionError::new(
                 ErrorCode::ReauthRequired,
-                "nobody is logged in to this session: log in with bind()",
+                "nobody is logged in to this session; log in with bind()",
             ));
         }
         self.cycle_key()?;

@@ -348,37 +348,63 @@ async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, P
 /// The body of `PUT /api/session/expiry`.
 fn expiry(body: &str) -> Result<Expiry, Problem> {
     let members = object(body)?;
-    let (name, value) = match &members[..] {
-        [] => return Ok(Expiry::Default),
-        [(name, value)] => (name.as_str(), *value),
-        _ => {
-            let message =
-                "pass exactly one of \"seconds\", \"date\" and \"idle\", or {} for the default";
+    let refused =
+        |name: &str, wanted: &str| SessionError::invalid(format!("{name:?} must be {wanted}"));
+    let mut expiry = Expiry::default();
+    // The end first: what else is said is added to it.
+    let ends = members
+        .iter()
+        .filter(|(name, _)| matches!(&**name, "seconds" | "date"));
+    for (place, (name, value)) in ends.enumerate() {
+        if place > 0 {
+            let message = "pass one of \"seconds\" and \"date\" for the end, and only once";
             return Err(SessionError::invalid(message).into());
         }
-    };
-    let refused = |wanted: &str| SessionError::invalid(format!("{name:?} must be {wanted}"));
-    match name {
-        "seconds" => Ok(number(value)
-            .and_then(Expiry::after_seconds)
-            .ok_or_else(|| refused("a number of seconds"))?),
-        "idle" if value == "null" => Ok(Expiry::Idle(0)),
-        "idle" => Ok(number(value)
-            .and_then(Expiry::idle_seconds)
-            .ok_or_else(|| refused("a number of seconds, not below 0, or null for no limit"))?),
-        "date" => {
+        expiry = if name == "seconds" {
+            number(value)
+                .and_then(Expiry::after_seconds)
+                .ok_or_else(|| refused(name, "a number of seconds"))?
+        } else {
             let date = json::unquote(value).unwrap_or_default();
             let at = Date::parse(&date);
             if at.is_nan() {
-                return Err(refused("a date, written as \"2030-01-31T12:00:00Z\"").into());
+                let wanted = "a date, written as \"2030-01-31T12:00:00Z\"";
+                return Err(refused(name, wanted).into());
             }
-            Ok(Expiry::At(at as i64))
-        }
-        _ => {
-            let message = format!("unknown member {name:?}; use \"seconds\", \"date\" or \"idle\"");
-            Err(SessionError::invalid(message).into())
-        }
+            Expiry::at(at as i64)
+        };
     }
+    let closes = expiry == Expiry::from(0);
+    for (name, value) in members {
+        expiry = match &*name {
+            "seconds" | "date" => expiry,
+            "idle" if value == "null" => expiry.no_idle(),
+            "idle" => number(value)
+                .and_then(|seconds| expiry.idle_seconds(seconds))
+                .ok_or_else(|| {
+                    refused(
+                        &name,
+                        "a number of seconds, 0 or more, or null for no limit",
+                    )
+                })?,
+            "browserClose" if value == "true" => expiry.at_browser_close(),
+            "browserClose" if value == "false" && closes => {
+                let message = "\"seconds\": 0 means at browser close and contradicts \
+                               \"browserClose\": false; leave one of them out";
+                return Err(SessionError::invalid(message).into());
+            }
+            "browserClose" if value == "false" => expiry.outlives_browser(),
+            "browserClose" => return Err(refused(&name, "true or false").into()),
+            _ => {
+                let message = format!(
+                    "unknown member {name:?}; use \"seconds\" or \"date\", \"idle\" and \
+                     \"browserClose\""
+                );
+                return Err(SessionError::invalid(message).into());
+            }
+        };
+    }
+    Ok(expiry)
 }
 
 /// The number that a JSON value is; infinite where it is too large for one.

@@ -204,6 +204,8 @@ fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
     use crate::protocol::expiry::{Expiry, Idle};
     use crate::protocol::keys::{Ring, Token};
     use proptest::prelude::*;
@@ -266,11 +268,12 @@ mod tests {
     fn every_end_round_trips_in_both_forms() {
         let set = |expiry| OwnLimits::new(expiry, 0);
         for expiry in [
-            set(Expiry::Default),
-            set(Expiry::At(1_700_000_500_000)),
-            set(Expiry::Idle(7)),
-            set(Expiry::Idle(0)),
-            set(Expiry::BrowserClose),
+            set(Expiry::default()),
+            set(Expiry::at(1_700_000_500_000)),
+            set(Expiry::from(Duration::from_secs(7))),
+            set(Expiry::default().no_idle()),
+            set(Expiry::from(0)),
+            set(Expiry::default().outlives_browser()),
             OwnLimits {
                 end: Some(1_700_000_500_000),
                 idle: Idle::Seconds(7),
