@@ -41,7 +41,10 @@ export class SessionError extends Error {
    * then at most once a minute.
    */
   toResponse(): Response;
-  /** As `toResponse`, by the name under which Hono looks for it. */
+  /**
+   * As `toResponse`, by the name under which Hono looks for it. In an `onError` of Hono's, give its body
+   * and it to `c.newResponse`, which keeps headers that are set already, cookies among them.
+   */
   getResponse(): Response;
 }
 
