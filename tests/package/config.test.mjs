@@ -54,7 +54,7 @@ test("variables of another kind, and numbers that are not allowed, are refused b
     [{}, /an object is not allowed; use a whole number/],
     [Object.create(null), /an object is not allowed/],
     [[900], /an array is not allowed/],
-    [null, /it is null/],
+    [null, /null is not allowed/],
     [new Binding(), /a binding is not allowed/],
     [() => {}, /a function is not allowed/],
   ]) {
@@ -81,7 +81,7 @@ test("a misspelt variable is an error whatever its value is", () => {
 });
 
 test("variables and bindings of the application are left to it", () => {
-  ofEnv({
+  const made = ofEnv({
     SESSION_FOO: "x",
     SESSION_STORE: new Binding(),
     SESSION_QUEUE: {},
@@ -91,6 +91,7 @@ test("variables and bindings of the application are left to it", () => {
     SESSION_SEALS: new Binding(),
     OTHER: 5,
   });
+  assert.ok(made instanceof Sessions);
 });
 
 test("options of a wrong type and unknown ones are refused, by the names that they were given", () => {
@@ -106,7 +107,7 @@ test("options of a wrong type and unknown ones are refused, by the names that th
     [{ maxAge: 60 }, /^maxAge: .*; cookieAge limits how long a session lasts, idleTimeout how long/],
     [{ ttl: 60 }, /^ttl: .* cookieAge .* idleTimeout/],
     [{ name: "x" }, /^name: .*; use cookieName$/],
-    [{ rolling: true }, /^rolling: .* idleTimeout .* cookieAge/],
+    [{ rolling: true }, /^rolling: .* idleTimeout, .* cookieAge/],
     [{ httpOnly: true }, /^httpOnly: .* always HttpOnly/],
     [{ secrets: ["x"] }, /^secrets: .* array .* secret/],
     [{ store: {} }, /^store: .* first argument/],

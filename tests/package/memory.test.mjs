@@ -85,5 +85,5 @@ test("a connector that is wrapped anew for each request takes bounded memory, an
     assert.deepEqual(await wrapped().stats.tableEntries, 0);
   });
   assert.equal(said.length, 1);
-  assert.match(said[0], /given 100 KV namespaces or connectors.*pass the same object/);
+  assert.match(said[0], /passed 100 KV namespaces or connectors.*pass the same object/);
 });

@@ -873,7 +873,7 @@ test("js_missing_or_wrong_binding", () => {
   const wrong = [
     [undefined, /is not bound/],
     [null, /is not bound/],
-    ["a variable", /is text/],
+    ["a variable", /is a string/],
     [{}, /no method read/],
     [{ read() {}, put() {} }, /no method delete/],
     [{ get() {}, put() {}, delete() {} }, /no method list/],
