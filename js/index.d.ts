@@ -720,10 +720,11 @@ export class Sessions<T extends Shape<T> = AnyData> {
   /**
    * The live sessions of a user, the one written last first.
    * ```js
-   * const devices = session.owner === null ? [] : await sessions.list(session.owner);
+   * const devices = session.owner === null ? [] : await sessions.list(session.owner, { ctx });
    * ```
+   * With `ctx` it counts in the `Server-Timing` of the request that is handled with that.
    */
-  list(owner: string): Promise<OwnedSession[]>;
+  list(owner: string, options?: { ctx?: ContextLike | null }): Promise<OwnedSession[]>;
   /**
    * Ends one session of a user. Another's key is `not_found`, and so is a text that is no session
    * key or whose parts do not belong together; nothing is read or written for it.

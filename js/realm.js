@@ -83,6 +83,8 @@ class Core {
 
 /** One configuration of sessions on one connector. */
 class Realm {
+  /** The sessions whose handlers are under way, where requests are timed. */
+  handled = new Set();
   #kept;
   /** What decides which sessions it reads and which cookies it sets, beside the connector. */
   #identity;
@@ -148,8 +150,12 @@ class Realm {
     return told;
   }
 
-  /** An operation that is not one of a session in a request: what it came to, or the promise of it. */
-  ask(operation, context) {
+  /**
+   * An operation that is not one of a session in a request: what it came to, or the promise of it.
+   * `of` is the core's number of the session for whose request it counts, if that is known.
+   */
+  ask(operation, context, of) {
+    operation.of = of;
     const world = { realm: this, context, causes: [], mints: true };
     const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
     const end = ({ error, done }) => {

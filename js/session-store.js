@@ -60,6 +60,8 @@ export class SessionStore {
   #watching = false;
   /** True while handlers of its request have it under way: the outermost of them commits it. */
   #isHandled = false;
+  /** True where more was counted for this request than its timing tells. */
+  #hasOldTiming = false;
   /** True where one of them got it by its request, as a session that is its own to commit. */
   #isHandedOut = false;
   /** True where one of them says that its changes are to be dropped. */
@@ -557,10 +559,18 @@ export class SessionStore {
   /** Asks about another session, without touching this one. */
   async #aside(operation) {
     try {
-      return await this.#realm.ask(operation, this.#context);
+      return await this.#realm.ask(operation, this.#context, this.#counter());
     } catch (error) {
       throw this.#noted(error);
     }
+  }
+
+  /** The core's number for what is asked beside this session and counts for its request; undefined where none does. */
+  #counter() {
+    if (!this.#realm.serverTiming || this.#isCommitted) return undefined;
+    if (this.#handle === undefined) this.#take(this.#begin({ op: "tell" }));
+    this.#hasOldTiming = true;
+    return this.#handle;
   }
 
   /** Takes over what the core told when the step `number` was done. */
@@ -805,6 +815,9 @@ export class SessionStore {
       /** The headers for what was done already, where nothing is committed. */
       async done(session) {
         if (session.#order.steps > 0) await session.#last.then(nothing, nothing);
+        if (session.#hasOldTiming && session.#handle !== undefined && !session.#isCommitted) {
+          session.#take(session.#begin({ op: "look" }));
+        }
         return session.#headers();
       },
 
@@ -817,6 +830,12 @@ export class SessionStore {
 
       realmOf: (session) => session.#realm,
 
+      /** The number in the core of the session whose handler asks for something beside it, as far as that can be told. */
+      counterOf(realm, context) {
+        const all = [...realm.handled].filter((session) => !context || session.#context === context);
+        return all.length === 1 ? all[0].#counter() : undefined;
+      },
+
       /** An inner handler of the same request brings its context along. */
       join(session, context) {
         session.#context ??= context;
@@ -825,9 +844,11 @@ export class SessionStore {
       /** From here on its handlers have it, and the outermost commits. */
       enter(session) {
         session.#isHandled = true;
+        if (session.#realm.serverTiming) session.#realm.handled.add(session);
       },
       leave(session) {
         session.#isHandled = false;
+        session.#realm.handled.delete(session);
       },
       isHandled: (session) => session.#isHandled,
 
@@ -876,7 +897,7 @@ export class SessionStore {
     }
     const { hides, edits, hasWork, timing } = this.#known;
     this.#watching = status < 500 && !problem && !hides && !edits && this.#values?.isShared === true;
-    const isTimed = this.#realm.serverTiming && this.#accessed && timing === undefined;
+    const isTimed = this.#realm.serverTiming && this.#accessed && (timing === undefined || this.#hasOldTiming);
     const isDone = this.#untold.length === 0 && !problem && !isTimed && !(hasWork && status < 500);
     let step;
     if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, number, context);

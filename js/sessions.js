@@ -100,8 +100,8 @@ export class Sessions {
   }
 
   /** The live sessions of a user, the one written last first. */
-  async list(owner) {
-    const listed = await this.#realm.ask({ op: "list", owner: checkOwner(owner) });
+  async list(owner, { ctx } = {}) {
+    const listed = await this.#ask({ op: "list", owner: checkOwner(owner) }, ctx);
     return listed.map(({ key, created, lastWritten, userAgent = null, place = null }) => ({
       key,
       created: new Date(created),
@@ -113,13 +113,18 @@ export class Sessions {
 
   /** Ends one session of a user. */
   async revoke(owner, key, { ctx } = {}) {
-    await this.#realm.ask({ op: "revoke", owner: checkOwner(owner), key: String(key) }, ctx);
+    await this.#ask({ op: "revoke", owner: checkOwner(owner), key: String(key) }, ctx);
   }
 
   /** Ends every session of a user, but for that of the session key `except`. */
   async revokeAll(owner, { except, ctx } = {}) {
     const spared = except === undefined || except === null ? undefined : String(except);
-    await this.#realm.ask({ op: "revokeAll", owner: checkOwner(owner), except: spared }, ctx);
+    await this.#ask({ op: "revokeAll", owner: checkOwner(owner), except: spared }, ctx);
+  }
+
+  /** What is asked beside a session. It counts for the request of `ctx`; without one, of the only handler there is. */
+  #ask(operation, ctx) {
+    return this.#realm.ask(operation, ctx, internals.counterOf(this.#realm, ctx));
   }
 
   #attach(request, context) {

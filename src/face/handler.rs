@@ -16,6 +16,7 @@ use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
+use crate::flow::stats::Timing;
 use crate::port::connector::SessionConnector;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::request::RequestHead;
@@ -161,8 +162,8 @@ impl Sessions {
         let mut session = self.attach(&request, ctx.into());
         // What the load found is the session's to tell.
         let _outcome = session.load_unseen(Freshness::Memory).await;
-        self.finish(closure(request, &mut session).await, session)
-            .await
+        let answer = Timing::during(session.timing(), closure(request, &mut session)).await;
+        self.finish(answer, session).await
     }
 
     /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
@@ -198,8 +199,8 @@ impl Sessions {
         E: From<SessionError>,
     {
         let mut session = self.attach(&request, ctx.into());
-        self.finish(closure(request, &mut session).await, session)
-            .await
+        let answer = Timing::during(session.timing(), closure(request, &mut session)).await;
+        self.finish(answer, session).await
     }
 
     /// The session that `request` presents, unloaded: the first step of doing by hand what

@@ -27,6 +27,7 @@ use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::flow::freshness::Freshness;
+use crate::flow::stats::Timing;
 use crate::port::error::SessionError;
 use crate::port::request::RequestHead;
 use crate::port::wait_until::WaitUntil;
@@ -135,11 +136,12 @@ where
         if let Some(wait_until) = wait_until {
             store.register_with(wait_until);
         }
+        let timing = store.timing();
         let session = Session(Arc::new(SendWrapper(Mutex::new(store))));
         request.extensions_mut().insert(session.clone());
         let answer = self.inner.call(request);
         Box::pin(SendFuture::new(async move {
-            let response = answer.await?;
+            let response = Timing::during(timing, answer).await?;
             let mut store = session.lock().await;
             Ok(
                 match sessions

@@ -25,7 +25,7 @@ impl Sessions {
     /// # Errors
     /// `unsupported` where the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        self.drive(self.shared().begin_list(owner)).await
+        self.drive(self.counted().begin_list(owner)).await
     }
 
     /// Ends one session of a user: the device that is gone. Dead everywhere within
@@ -49,7 +49,7 @@ impl Sessions {
     /// `not_found` for a session key that is not this user's, and for one whose parts do not belong
     /// together: nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &SessionKey) -> Result<(), SessionError> {
-        let flow = self.shared().begin_revoke(owner, key.as_str())?;
+        let flow = self.counted().begin_revoke(owner, key.as_str())?;
         self.drive(flow).await
     }
 
@@ -78,7 +78,7 @@ impl Sessions {
     /// # Errors
     /// A storage error; what was ended before stays so, and a repeated call goes on from there.
     pub async fn revoke_all(&self, owner: &str) -> Result<(), SessionError> {
-        let flow = self.shared().begin_revoke_all(owner, None)?;
+        let flow = self.counted().begin_revoke_all(owner, None)?;
         self.drive(flow).await
     }
 
@@ -108,7 +108,7 @@ impl Sessions {
         spared: &SessionKey,
     ) -> Result<(), SessionError> {
         let flow = self
-            .shared()
+            .counted()
             .begin_revoke_all(owner, Some(spared.as_str()))?;
         self.drive(flow).await
     }

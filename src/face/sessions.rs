@@ -11,7 +11,7 @@ use crate::flow::engine::Flow;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
 use crate::flow::shared::Shared;
-use crate::flow::stats::{Count, Stats};
+use crate::flow::stats::{Count, Stats, Timing};
 use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
 use crate::port::events::EventSink;
@@ -113,8 +113,14 @@ impl Sessions {
         })
     }
 
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
+    }
+
+    /// The same for a flow that belongs to no session: it counts for the request whose handler asks.
+    pub(crate) fn counted(&self) -> Rc<Shared> {
+        self.shared.counting_for(Timing::current())
     }
 
     /// Drives `flow` to its end, under `waitUntil` if it was passed in.

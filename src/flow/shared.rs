@@ -45,6 +45,18 @@ impl Shared {
         self.timing = Some(timing);
     }
 
+    /// The same, counting for a request that asks beside its session, if any.
+    pub(crate) fn counting_for(self: &Rc<Self>, timing: Option<Rc<Timing>>) -> Rc<Self> {
+        match timing {
+            Some(timing) if self.config.settings().server_timing() => {
+                let mut shared = Self::clone(self);
+                shared.set_timing(timing);
+                Rc::new(shared)
+            }
+            _ => Rc::clone(self),
+        }
+    }
+
     pub(crate) fn config(&self) -> &Config {
         &self.config
     }
@@ -53,8 +65,8 @@ impl Shared {
         &self.memory
     }
 
-    pub(crate) fn timing(&self) -> Option<&Timing> {
-        self.timing.as_deref()
+    pub(crate) fn timing(&self) -> Option<&Rc<Timing>> {
+        self.timing.as_ref()
     }
 
     /// What `token` becomes under `secret`. `tag` is that of the cookie that it came in.

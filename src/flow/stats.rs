@@ -1,6 +1,9 @@
 //! What is counted: of an isolate for [`Stats`], of one request for `Server-Timing`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
 
 use crate::protocol::outcome::Outcome;
 
@@ -156,7 +159,39 @@ pub(crate) struct Timing {
     waited: Cell<i64>,
 }
 
+thread_local! {
+    /// The request whose handler is running: one at a time, since a thread polls one at a time.
+    static CURRENT: RefCell<Option<Rc<Timing>>> = const { RefCell::new(None) };
+}
+
+/// Goes back to the request of before.
+#[allow(dead_code, reason = "as `during`")]
+struct Entered(Option<Rc<Timing>>);
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
 impl Timing {
+    /// The request whose handler asks, if requests are timed.
+    pub(crate) fn current() -> Option<Rc<Self>> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Runs the handler of the request that `timing` counts for, so that [`current`](Self::current)
+    /// knows it.
+    #[allow(dead_code, reason = "handlers are there in a Worker only")]
+    pub(crate) async fn during<F: Future>(timing: Option<Rc<Self>>, handler: F) -> F::Output {
+        let mut handler = pin!(handler);
+        poll_fn(|context| {
+            let _entered = Entered(CURRENT.replace(timing.clone()));
+            handler.as_mut().poll(context)
+        })
+        .await
+    }
+
     pub(crate) fn add(&self, what: Count, many: usize) {
         self.tally.add(what, many);
     }
@@ -178,7 +213,7 @@ impl Timing {
     }
 
     /// It has waited for so many milliseconds.
-    pub(crate) fn add_waited(&self, milliseconds: i64) {
+    fn add_waited(&self, milliseconds: i64) {
         self.waited.set(self.waited.get() + milliseconds.max(0));
     }
 
@@ -198,5 +233,53 @@ impl Timing {
         }
         out.push('"');
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_executor::block_on;
+    use futures_util::future::join;
+
+    use super::*;
+
+    /// Gives way once.
+    async fn pause() {
+        let mut has_paused = false;
+        poll_fn(|context| {
+            if std::mem::replace(&mut has_paused, true) {
+                return std::task::Poll::Ready(());
+            }
+            context.waker().wake_by_ref();
+            std::task::Poll::Pending
+        })
+        .await;
+    }
+
+    fn count() {
+        if let Some(timing) = Timing::current() {
+            timing.add(Count::Lists, 1);
+        }
+    }
+
+    #[test]
+    fn what_a_handler_asks_counts_for_its_own_request() {
+        let [one, two] = [Rc::new(Timing::default()), Rc::new(Timing::default())];
+        let handler = |timing: &Rc<Timing>, lists: usize| {
+            Timing::during(Some(Rc::clone(timing)), async move {
+                for _ in 0..lists {
+                    pause().await;
+                    count();
+                }
+                // A handler within it, which is not timed.
+                Timing::during(None, async { count() }).await;
+                count();
+            })
+        };
+        block_on(join(handler(&one, 1), handler(&two, 3)));
+        assert!(Timing::current().is_none());
+        count();
+        assert!(one.header().ends_with("list 2\""), "{}", one.header());
+        assert!(two.header().ends_with("list 4\""), "{}", two.header());
     }
 }

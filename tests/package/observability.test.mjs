@@ -29,6 +29,63 @@ test("js_server_timing_of_a_visitor_who_has_nothing", async () => {
   assert.equal(timing(lazy), null);
 });
 
+test("js_server_timing_counts_what_is_asked_beside_the_session", async () => {
+  const connector = new MemoryConnector();
+  const { browser, sessions } = world({ ...timed, connector });
+  const { response: login } = await browser.visit((session) => session.bind("ada"));
+  const loginCost = timing(login);
+  // A list reads a page of keys and the markers of what is on it.
+  const { response } = await browser.visit(async (session) => assert.equal((await sessions.list(session.owner)).length, 1));
+  assert.equal(timing(response), 'session;dur=0;desc="get 2 keys 6 put 0 delete 0 list 1"');
+  assert.match(loginCost, /list 0"$/);
+
+  // A visitor without a cookie, who looks at nothing but that there is no session.
+  const visitor = await sessions.handle(new Request("https://shop.example/"), null, async (session) => {
+    await sessions.list("ada");
+    return new Response(String(session.owner));
+  });
+  assert.match(timing(visitor), /^session;dur=0;desc="get 1 keys \d put 0 delete 0 list 1"$/);
+  // One that is not loaded.
+  const lazy = await sessions.handleLazy(browser.request(), null, async (session) => {
+    await sessions.list("ada");
+    await session.load();
+    return new Response("page");
+  });
+  assert.match(timing(lazy), /get 2 keys \d put 0 delete 0 list 1"$/);
+  // By its session key; and where the answer is an error.
+  const { response: other } = await browser.visit((session) => session.delete(`-.${"A".repeat(22)}.${"A".repeat(22)}.${"A".repeat(22)}`).catch(() => {}));
+  assert.match(timing(other), /list 0"$/);
+  const failed = await sessions.handle(browser.request(), null, async (session) => {
+    await sessions.list(session.owner);
+    session.require("none");
+  });
+  assert.equal(failed.status, 404);
+  assert.match(timing(failed), /list 1"$/);
+});
+
+test("js_server_timing_of_two_handlers_at_once_counts_by_ctx", async () => {
+  const { browser, sessions } = world(timed);
+  await browser.visit((session) => session.bind("ada"));
+  const [one, two] = [1, 2].map(() => ({ waitUntil() {} }));
+  let open;
+  const gate = new Promise((resolve) => (open = resolve));
+  const page = (ctx, options) =>
+    sessions.handle(browser.request(), ctx, async (session) => {
+      const { owner } = session;
+      if (ctx === one) await gate;
+      await sessions.list(owner, options);
+      if (ctx === two) open();
+      return new Response("page");
+    });
+  for (const [options, lists] of [[(ctx) => ({ ctx }), [1, 1]]]) {
+    const answers = await Promise.all([one, two].map((ctx) => page(ctx, options(ctx))));
+    assert.deepEqual(answers.map((it) => Number(timing(it).match(/list (\d+)/)[1])), lists);
+  }
+  // Of which of the two it is, cannot be told without it.
+  const answers = [page(one, { ctx: one }), page(two)];
+  assert.deepEqual((await Promise.all(answers)).map((it) => Number(timing(it).match(/list (\d+)/)[1])), [1, 0]);
+});
+
 test("js_server_timing_joins_what_the_response_says", async () => {
   const { browser, sessions } = world(timed);
   const answer = (session, headers) => {

@@ -492,6 +492,15 @@ describe("settings", () => {
       }));
   }
 
+  test("SESSION_SERVER_TIMING: a page that lists says so", () =>
+    withWorld({ SESSION_SERVER_TIMING: "true" }, async (timed) => {
+      const browser = await browserOf(timed, somebody(), { a: 1 });
+      const lists = async (answer) => Number((await answer).headers["server-timing"].match(/ list (\d+)"$/)[1]);
+      assert.equal(await lists(browser.fetch("/api/sessions")), 1);
+      assert.equal(await lists(browser.fetch("/api/session")), 0);
+      assert.equal(await lists(browser.fetch("/api/sessions", { method: "DELETE" })), 1);
+    }));
+
   test("SESSION_MAX_PER_OWNER: a login over the limit ends the oldest", () =>
     withWorld({ SESSION_MAX_PER_OWNER: "2" }, async (limited) => {
       const browsers = [];

@@ -183,7 +183,8 @@ impl MemoryConnector {
         Self::with(Clock::Platform)
     }
 
-    /// An empty store that lives by `clock`.
+    /// An empty store that lives by `clock`. It moves the store's time only: give the sessions the
+    /// same clock, with [`Sessions::with_runtime`](crate::Sessions::with_runtime).
     ///
     /// ```
     /// use edge_session::connector::{ManualClock, MemoryConnector, PutOptions, ReadOptions};

@@ -16,6 +16,8 @@ use crate::flow::isolate::Isolate;
 use crate::flow::load::Looked;
 use crate::flow::owner::OwnedSession;
 use crate::flow::save::Saved;
+use crate::flow::shared::Shared;
+use crate::flow::stats::Timing;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
 use crate::port::effect::{Effect, Random, Reply};
 use crate::port::error::SessionError;
@@ -33,9 +35,10 @@ pub(super) struct Handle {
     /// None for an operation that is not one of a session in a request.
     session: Option<Session>,
     running: Option<Running>,
-    /// What the flow waits for, and since when.
+    /// What the flow waits for.
     asked: Asked,
-    since: i64,
+    /// Of an operation without a session: the request that it counts for, if that is known.
+    timing: Option<Rc<Timing>>,
     /// True when the last step of the session was taken.
     is_over: bool,
 }
@@ -110,6 +113,7 @@ impl Handle {
         realm: Rc<Realm>,
         operation: &Named<'_>,
         cookie: Option<Zeroizing<String>>,
+        timing: Option<Rc<Timing>>,
     ) -> Self {
         let has_session = !matches!(
             operation.word("op"),
@@ -135,8 +139,16 @@ impl Handle {
             session,
             running: None,
             asked: Asked::Nothing,
-            since: 0,
+            timing,
             is_over: operation.word("op") == "look",
+        }
+    }
+
+    /// The request that it counts for, if requests are timed.
+    pub(super) fn timing(&self) -> Option<Rc<Timing>> {
+        match &self.session {
+            Some(session) => session.store.timing(),
+            None => self.timing.clone(),
         }
     }
 
@@ -147,7 +159,9 @@ impl Handle {
 
     pub(super) fn begin(&mut self, operation: &Named<'_>, changes: &str) -> Answer {
         let Some(session) = &mut self.session else {
-            return match begin_apart(&self.realm, operation) {
+            let shared = self.realm.sessions.shared();
+            let shared = shared.counting_for(self.timing.clone());
+            return match begin_apart(&shared, operation) {
                 Ok(Some(running)) => self.run(running, None),
                 // A text that is not a session key names no session.
                 Ok(None) => Answer::end(Ok(false.to_string())),
@@ -215,7 +229,8 @@ impl Handle {
                 self.end(Some(kept))
             }
             "delete" => {
-                let shared = Rc::clone(self.realm.sessions.shared());
+                let timing = store.timing();
+                let shared = self.realm.sessions.shared().counting_for(timing);
                 match shared.config().read_key(&operation.text("key")) {
                     Err(error) => Answer::end(Err(error)),
                     Ok(key) if store.is_this(&key) => self.end(None),
@@ -241,11 +256,10 @@ impl Handle {
             Asked::Nothing => None,
             asked => Some(self.read_reply(asked, record, rest)),
         };
-        let waited = JsRuntime.now().saturating_sub(self.since);
         if reply.is_some()
-            && let Some(session) = &self.session
+            && let Some(timing) = self.timing()
         {
-            session.store.waited(waited);
+            timing.wait_ended(JsRuntime.now());
         }
         match self.running.take() {
             Some(running) => self.run(running, reply),
@@ -315,7 +329,9 @@ impl Handle {
             Effect::List { .. } => Asked::List,
             Effect::Sleep { .. } => Asked::Sleep,
         };
-        self.since = JsRuntime.now();
+        if let Some(timing) = self.timing() {
+            timing.wait_began(JsRuntime.now());
+        }
         Answer::Ask(effect)
     }
 
@@ -418,7 +434,7 @@ impl Handle {
                         session: None,
                         running: Some(Running::Other(flow)),
                         asked: Asked::Nothing,
-                        since: 0,
+                        timing: None,
                         is_over: false,
                     };
                     let apart = Kept::Handle(Box::new(apart));
@@ -501,24 +517,22 @@ fn step<T>(flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
 }
 
 /// What is not about the session of a request.
-fn begin_apart(realm: &Realm, operation: &Named<'_>) -> Result<Option<Running>, SessionError> {
-    let sessions = &realm.sessions;
+fn begin_apart(
+    shared: &Rc<Shared>,
+    operation: &Named<'_>,
+) -> Result<Option<Running>, SessionError> {
     let (user, key) = (operation.text("owner"), operation.text("key"));
     Ok(Some(match operation.word("op") {
-        "list" => Running::List(sessions.shared().begin_list(&user)),
-        "revoke" => Running::Other(sessions.shared().begin_revoke(&user, &key)?),
+        "list" => Running::List(shared.begin_list(&user)),
+        "revoke" => Running::Other(shared.begin_revoke(&user, &key)?),
         "revokeAll" => {
             let except = operation.optional_text("except");
-            Running::Other(
-                sessions
-                    .shared()
-                    .begin_revoke_all(&user, except.as_deref())?,
-            )
+            Running::Other(shared.begin_revoke_all(&user, except.as_deref())?)
         }
-        "exists" => return Ok(sessions.shared().begin_exists(&key).map(Running::Exists)),
+        "exists" => return Ok(shared.begin_exists(&key).map(Running::Exists)),
         "deleteOther" => {
-            let key = sessions.shared().config().read_key(&key)?;
-            Running::Other(sessions.shared().begin_delete(key))
+            let key = shared.config().read_key(&key)?;
+            Running::Other(shared.begin_delete(key))
         }
         _ => return Err(garbled()),
     }))
@@ -702,6 +716,13 @@ impl Slab {
         let entry = self.place(number)?.take()?;
         self.free.push(number);
         Some(entry)
+    }
+
+    pub(super) fn timing(&self, number: u32) -> Option<Rc<Timing>> {
+        match self.entries.get((number as usize).checked_sub(1)?)? {
+            Some(Kept::Handle(handle)) => handle.timing(),
+            _ => None,
+        }
     }
 
     pub(super) fn realm(&self, number: u32) -> Option<Rc<Realm>> {

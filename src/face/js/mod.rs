@@ -174,9 +174,13 @@ pub fn begin(
     };
     let found = if handle == 0 {
         let realm = KEPT.with_borrow(|kept| kept.realm(realm));
+        // The session for whose request it counts, where it belongs to none itself.
+        let of = operation.number("of") as u32;
+        let timing = KEPT.with_borrow(|kept| kept.timing(of));
         realm.map(|realm| {
             let number = KEPT.with_borrow_mut(|kept| kept.insert(Kept::Away));
-            (number, Box::new(Handle::open(realm, &operation, cookie)))
+            let handle = Handle::open(realm, &operation, cookie, timing);
+            (number, Box::new(handle))
         })
     } else {
         take(handle).map(|it| (handle, it))

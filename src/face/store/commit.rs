@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use crate::face::headers::CommitHeaders;
-use crate::flow::stats::Timing;
 use crate::port::error::SessionError;
 use crate::session::life::{Open, committed};
 use crate::session::presented::Presented;
@@ -65,7 +64,7 @@ impl SessionStore {
             set_cookie,
             depends_on_session,
             allows_private_cache: self.shared.config().settings().allow_private_cache(),
-            server_timing: self.shared.timing().map(Timing::header),
+            server_timing: self.shared.timing().map(|timing| timing.header()),
         }
     }
 

@@ -289,11 +289,12 @@ impl SessionStore {
         keeps && self.key().as_ref() == Some(key)
     }
 
-    /// Adds milliseconds that JavaScript spent waiting for the store.
-    #[cfg(all(target_arch = "wasm32", feature = "js"))]
-    pub(crate) fn waited(&self, milliseconds: i64) {
-        if let Some(timing) = self.shared.timing() {
-            timing.add_waited(milliseconds);
-        }
+    /// What this request asks of the store is counted here, if requests are timed.
+    #[cfg(all(
+        target_arch = "wasm32",
+        any(feature = "worker", feature = "http", feature = "js")
+    ))]
+    pub(crate) fn timing(&self) -> Option<std::rc::Rc<crate::flow::stats::Timing>> {
+        self.shared.timing().cloned()
     }
 }
