@@ -25,30 +25,30 @@ export type ErrorCode =
   | "reauth_required"
   | "not_ready";
 
-/** Every failure of this package. Match on `code`; the message is for people and may change. */
+/** Every error of this package. Match on `code`; the message is for people and may change. */
 export class SessionError extends Error {
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown });
   readonly code: ErrorCode;
-  /** Where in a value, for `invalid_value`: `cart.items[2].price`. */
+  /** For `invalid_value`, the path to the faulty value: `cart.items[2].price`. */
   readonly path?: string;
-  /** The HTTP status that an answer with this code carries. */
+  /** The HTTP status of a response with this code. */
   readonly status: number;
-  /** Seconds after which trying again makes sense. */
+  /** Seconds to wait before trying again. */
   readonly retryAfter: number | undefined;
   /**
-   * This error as `application/problem+json` (RFC 9457). One with the status 500, which the
-   * application or its settings are to blame for, is written to the console too: the first time, and
-   * then at most once a minute.
+   * This error as `application/problem+json` (RFC 9457). An error with status 500 is caused by the
+   * application or its settings, so it is also written to the console: the first time, and then at
+   * most once a minute.
    */
   toResponse(): Response;
   /**
-   * As `toResponse`, by the name under which Hono looks for it. In an `onError` of Hono's, give its body
-   * and it to `c.newResponse`, which keeps headers that are set already, cookies among them.
+   * As `toResponse`, under the name that Hono looks for. In an `onError` of Hono's, give its body and
+   * it to `c.newResponse`, which keeps headers that are set already, cookies among them.
    */
   getResponse(): Response;
 }
 
-/** The session's own end has passed: the code `expired`. */
+/** The session has expired: the code `expired`. */
 export class SessionExpired extends SessionError {
   constructor(message: string, options?: { cause?: unknown });
   readonly code: "expired";
@@ -69,7 +69,7 @@ export type Outcome =
   | "corrupt"
   | "unavailable";
 
-/** What JSON cannot carry, or carries as something else: text for a Date, `{}` for a Map. */
+/** What JSON cannot represent, or turns into something else: a string for a Date, `{}` for a Map. */
 type NotJson =
   | bigint
   | symbol
@@ -86,10 +86,10 @@ type NotJson =
 
 type Primitive = string | number | boolean | null | undefined;
 
-/** JSON throughout. A recursive JSON type is this: it is compared as a whole and never expanded. */
+/** JSON at every level. Recursive JSON types match it: they are compared as a whole and never expanded. */
 type JsonData = Primitive | readonly JsonData[] | { readonly [key: string]: JsonData; readonly [key: symbol]: never };
 
-/** True where one member of the union `T` is `object` or `{}`: such a type says nothing to check. */
+/** True if one member of the union `T` is `object` or `{}`: such a type has nothing to check. */
 type AdmitsAnyObject<T> = T extends unknown
   ? object extends T
     ? [keyof T] extends [never]
@@ -99,8 +99,8 @@ type AdmitsAnyObject<T> = T extends unknown
   : never;
 
 /**
- * `T` where JSON carries it, `never` in the places where it does not. What `unknown`, `any` or
- * `object` stands for is checked at run time alone.
+ * `T` where JSON can represent it, `never` where it cannot. Values behind `unknown`, `any` or
+ * `object` are checked only at run time.
  */
 export type Json<T> = unknown extends T
   ? T
@@ -110,7 +110,7 @@ export type Json<T> = unknown extends T
       ? T
       : JsonMember<T>;
 
-/** The members of the union `T`. An array is compared by its elements alone, which are looked at late. */
+/** The members of the union `T`. Arrays are compared only by their elements, which are resolved lazily. */
 type JsonMember<T> = T extends JsonData
   ? T
   : T extends NotJson
@@ -121,13 +121,13 @@ type JsonMember<T> = T extends JsonData
         ? { [K in keyof T]: K extends symbol ? never : Json<T[K]> }
         : never;
 
-/** The dictionaries of the union `T`: `Json` of Supabase, say, is a text or a list too. */
+/** The dictionaries of the union `T`: Supabase's `Json`, for example, also includes strings and lists. */
 type Dictionary<T> = T extends Primitive | readonly unknown[] ? never : T;
 
-/** A shape that a session's data can have: an interface or type of JSON values. */
+/** A possible shape of a session's data: an interface or type of JSON values. */
 export type Shape<T> = { [K in keyof T]: T extends readonly unknown[] ? T[K] : Json<T[K]> };
 
-/** Data of any shape, unchecked. A function that takes a `SessionStore` takes one of every shape. */
+/** Data of any shape, unchecked. A function that takes a `SessionStore` accepts one of every shape. */
 export type AnyData = any;
 
 type Key<T> = keyof Dictionary<T> & string;
@@ -172,36 +172,36 @@ declare const shape: unique symbol;
 /**
  * One session in one request: an ordered dictionary of JSON values.
  *
- * Calls take effect in the order in which they are made, awaited or not. What is decided while a
- * step waits for the store (`bind`, `create`, …) is carried out when that step has ended; if it is
- * refused then, the next step says so.
+ * Calls take effect in the order in which they are made, awaited or not. A call such as `bind` or
+ * `create` that is made while a step waits for the store is carried out after that step. If it is
+ * refused then, the next step throws the error.
  */
 export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pairs<T>> {
-  /** The shape of the data. It is there for the compiler only: no session has it. */
+  /** The shape of the data. It exists only for the compiler; no session has this property. */
   readonly [shape]?: { [K in keyof T]: T[K] };
-  /** A session on a connector, opened by a Cookie header or by nothing. */
+  /** A session on a connector. Pass the Cookie header, or nothing for a request without cookies. */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions, cookieHeader?: string | null);
 
-  /** A random id of 256 bits in base64url, tied to no session. */
+  /** A random id of 256 bits in base64url. It belongs to no session. */
   static generateSessionId(): string;
 
   /**
-   * The value of `key`, or else `fallback`. `null`, `false`, `0` and `""` are values.
+   * The value of `key`, or `fallback` if it does not exist. `null`, `false`, `0` and `""` are values.
    * ```js
    * const views = session.get("views", 0);
    * ```
    */
   get<K extends Key<T>>(key: K): Member<T, K> | undefined;
   get<K extends Key<T>, D>(key: K, fallback: D): Value<T, K> | D;
-  /** The value of a key that has to be there, else the error `missing_key`. */
+  /** The value of a key that must exist; otherwise throws `missing_key`. */
   require<K extends Key<T>>(key: K): Value<T, K>;
-  /** True where there is a value under `key`, `null` and `false` among them. */
+  /** True if the session has a value for `key`. `null` and `false` count as values. */
   has(key: Key<T>): boolean;
-  /** How many keys there are. */
+  /** The number of keys. */
   readonly size: number;
-  /** True where there is neither a value nor a flash value. */
+  /** True if the session has neither values nor flash values. */
   readonly isEmpty: boolean;
-  /** In order of insertion, integer-like keys too. */
+  /** In order of insertion, including integer-like keys. */
   keys(): IterableIterator<Key<T>>;
   /** In the order of `keys()`. */
   values(): IterableIterator<Member<T, Key<T>>>;
@@ -210,10 +210,10 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** As `entries()`: `for (const [key, value] of session)`. */
   [Symbol.iterator](): IterableIterator<Pairs<T>>;
   /**
-   * All values as one live object without a prototype: changes in it, nested ones too, are noticed
-   * at the next save. As in every object of JavaScript, integer-like keys come first in it; the
-   * session itself keeps the order of insertion. What is assigned in it is not copied: give each
-   * session an object of its own, not one at module scope, which all visitors would share.
+   * All values as one live object without a prototype. The next save notices changes in it, including
+   * nested ones. As in every JavaScript object, integer-like keys come first; the session itself
+   * keeps the order of insertion. Assigned values are not copied: give each session its own objects,
+   * not one at module scope, which all visitors would share.
    * ```js
    * session.data.cart ??= [];
    * session.data.cart.push("apple");
@@ -223,27 +223,27 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   set data(values: Data<T>);
 
   /**
-   * Puts a copy of a value, as it is now; an equal one is no modification.
+   * Stores a copy of the current value. Setting an equal value does not mark the session as modified.
    * ```js
    * session.set("cart", ["apple"]).set("step", 2);
    * ```
    */
   set<K extends Key<T>>(key: K, value: Value<T, K>): this;
-  /** Removes a key; tells whether it was there. */
+  /** Removes a key. Returns whether it existed. */
   remove(key: Key<T>): boolean;
   /**
-   * Removes a key and gives its value; without `fallback` it has to be there.
+   * Removes a key and returns its value. Without `fallback`, the key must exist.
    * ```js
    * const next = session.pop("next", "/");
    * ```
    */
   pop<K extends Key<T>>(key: K): Value<T, K>;
   pop<K extends Key<T>, D>(key: K, fallback: D): Value<T, K> | D;
-  /** Removes the key inserted last. */
+  /** Removes the most recently inserted key and returns it with its value. */
   popItem(): Pairs<T>;
   /**
-   * Sets every key of an object, or every pair, to a copy of its value: all of them, or none where
-   * one is refused.
+   * Sets every key of an object, or every pair, to a copy of its value. If one is refused, none is
+   * set.
    * ```js
    * session.update({ theme: "dark", cart: [] });
    * ```
@@ -252,78 +252,79 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** Removes every value and every flash value. */
   clear(): void;
   /**
-   * The value of `key`, which is set to a copy of `value` where it is not there. What comes back is the
-   * session's own: a change in it is stored.
+   * The value of `key`. If it does not exist, it is first set to a copy of `value`. The returned
+   * object is the session's own: changes in it are stored.
    * ```js
    * session.setDefault("cart", []).push("apple");
    * ```
    */
   setDefault<K extends Key<T>>(key: K, value: Value<T, K>): Value<T, K>;
   /**
-   * Leaves a value that is read once, by a later request as a rule: a message after a redirect.
+   * Stores a value that can be read once, usually by a later request: a message after a redirect, for
+   * example.
    * ```js
    * session.flash("notice", "Saved.");
    * ```
    */
   flash(key: string, value: unknown): this;
   /**
-   * Takes a flash value: it is gone with that.
+   * Reads a flash value and removes it.
    * ```js
    * const notice = session.takeFlash("notice");
    * ```
    */
   takeFlash<V = unknown>(key: string): V | undefined;
 
-  /** What the load found. Before a load this is the error `not_loaded`, also where no cookie came. */
+  /** What the load found. Throws `not_loaded` before a load, even if the request had no cookie. */
   readonly outcome: Outcome;
   /**
-   * The public name of the session, safe to log; `null` before `create` or the first save. Before a
-   * load this is the error `not_loaded`.
+   * The public name of the session, safe to log; `null` before `create` or the first save. Throws
+   * `not_loaded` before a load.
    */
   readonly sessionKey: string | null;
-  /** True where the store does not hold this session yet. Before a load this is the error `not_loaded`. */
+  /** True if the store does not hold this session yet. Throws `not_loaded` before a load. */
   readonly isNew: boolean;
-  /** Counts the saves of this session. Before a load this is the error `not_loaded`. */
+  /** The number of saves of this session. Throws `not_loaded` before a load. */
   readonly version: number;
-  /** When the session began; `null` before the first save. Before a load this is the error `not_loaded`. */
+  /** When the session was created; `null` before the first save. Throws `not_loaded` before a load. */
   readonly createdAt: Date | null;
   /** The user id that the session is bound to. */
   readonly owner: string | null;
   /** When the user last logged in. */
   readonly authTime: Date | null;
   /**
-   * Refuses with `reauth_required` where that is more than `maxAge` seconds ago, and with
-   * `invalid_value` where `maxAge` is not a number, or below 0.
+   * Throws `reauth_required` if the last login was more than `maxAge` seconds ago, and
+   * `invalid_value` if `maxAge` is negative or not a number.
    * ```js
    * session.requireRecentAuth(300); // before a change of password
    * ```
    */
   requireRecentAuth(maxAge: number): void;
-  /** When the session ends if the browser does not come back; `null` without an idle limit. */
+  /** When the session expires if the browser sends no more requests; `null` without an idle limit. */
   readonly idleExpiresAt: Date | null;
-  /** True where the cookies end with the browser. */
+  /** True if the cookies end when the browser closes. */
   readonly expireAtBrowserClose: boolean;
-  /** True where anything of the session was looked at. */
+  /** True if any part of the session was accessed. */
   readonly accessed: boolean;
   /**
-   * What this session refused last. `handle` answers with a refusal only where it is what the handler
-   * failed with.
+   * The last refusal of this session. `handle` answers with a refusal only if the handler failed with
+   * it.
    */
   readonly refusal: SessionError | undefined;
   /**
-   * True where a commit would save: something differs from what was loaded, or the session gets a new
-   * key; false for a new session that holds nothing. Set it to save all the same, or to leave changes
-   * unsaved. To ask has no effect.
+   * True if a commit would save the session: its content differs from what was loaded, or it gets a
+   * new key. False for a new session without data. Set it to `true` to save anyway, or to `false` to
+   * leave the changes unsaved. Reading it has no effect.
    */
   modified: boolean;
-  /** True where a commit would write to the store or set a cookie. */
+  /** True if a commit would write to the store or set a cookie. */
   needsUpdate(): boolean;
   /**
-   * Seconds until the session ends, by whichever limit comes first; 0 or negative when it has. A
-   * fraction of a second left counts as one.
+   * Seconds until the session expires by whichever limit comes first; 0 or negative if it has
+   * expired. A remaining fraction of a second counts as a whole second.
    */
   getExpiryAge(): number;
-  /** When the session ends, by whichever limit comes first. */
+  /** When the session expires by whichever limit comes first. */
   getExpiryDate(): Date;
   /**
    * Sets when the session ends; it replaces all that an earlier call has set. The hard end never
@@ -338,10 +339,11 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   setExpiry(expiry: Expiry): void;
 
-  /** Begins a new session; an empty one where one was loaded. Nothing is written before the commit. */
+  /** Starts a new session, which is empty if another one was loaded. Nothing is written before the commit. */
   create(): void;
   /**
-   * Gives the session a new key; data and lineage stay. For when what it may do changes.
+   * Gives the session a new key and keeps its data and lineage. Call it whenever the permissions of
+   * the session change.
    * ```js
    * session.cycleKey();
    * session.set("role", "admin");
@@ -360,10 +362,10 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   reauthenticate(): void;
   /**
-   * Login: binds the session to a user under a new lineage. `keep: false` begins empty; otherwise
-   * the data of an anonymous session, or of one of the same user, goes along, as far as this request
-   * can read it. Only a store that does not answer fails a login, not what has become of that
-   * session meanwhile.
+   * Login: binds the session to a user under a new lineage. With `keep: false` it starts empty.
+   * Otherwise it keeps the data if the previous session was anonymous or belonged to the same user,
+   * as far as this request can read it. A login fails only if the store does not answer, never
+   * because of the state of the previous session.
    *
    * The session's own expiry (end, idle time, browser close) goes where its data go: with data that
    * are kept it is kept too, whether this request or an earlier one has set it; a session that begins
@@ -374,20 +376,20 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   bind(owner: string, options?: { keep?: boolean }): void;
   /**
-   * A token for the forms of this page, other text in each call. It makes no session, changes none
-   * and asks no storage, and it is given under every outcome; a page without a session gets a cookie
-   * with it that names nothing. Ask for it after `bind`, `cycleKey` or `create` where the request
-   * calls one of them. `invalid_value` where the request came from another site and the browser may
-   * have withheld its cookies: answer it with a redirect to the page that shows the form, under
-   * `SameSite=Strict` with a link to it.
+   * A token for the forms of this page, masked differently on every call. It neither creates nor
+   * changes a session, does no storage operation, and is available under every outcome. A page
+   * without a session also sets a cookie, which does not identify a session. If the request calls
+   * `bind`, `cycleKey` or `create`, call this method afterwards. Throws `invalid_value` if the
+   * request came from another site and the browser may have withheld its cookies. In that case,
+   * redirect to the page that shows the form, or with `SameSite=Strict`, link to it.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```
    */
   csrfToken(): string;
   /**
-   * Refuses with `invalid_value` a token that is not this browser's, or one from before a login. It
-   * takes what a form's field or a header gave: `null` or a file is refused like a wrong text.
+   * Throws `invalid_value` for a token of another browser or from before a login. Pass the form field
+   * or header as it is: `null` or a file is refused like a wrong token.
    * ```js
    * session.verifyCsrf((await request.formData()).get("csrf"));
    * ```
@@ -395,59 +397,59 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   verifyCsrf(token: unknown): void;
 
   /**
-   * One read where the key cookie is authentic, none otherwise; a second call does nothing but with
-   * `fresh`, which asks for the store's shortest cache time.
+   * Loads the session. This takes one read if the key cookie is authentic, and none otherwise. A
+   * second call does nothing, except with `fresh`, which reads with the store's shortest cache time.
    * ```js
    * if ((await session.load()) === "loaded") greet(session.get("name"));
    * ```
    */
   load(options?: { fresh?: boolean }): Promise<Outcome>;
-  /** Saves what has changed now, rather than with the commit. */
+  /** Saves the changes now instead of with the commit. */
   save(): Promise<void>;
   /**
-   * Logout: ends the session now, wherever it is used, and stays done whatever happens next.
+   * Logout: ends the session immediately, wherever it is used. It is not undone if the request fails.
    * ```js
    * await session.destroy();
    * ```
    */
   destroy(): Promise<void>;
   /**
-   * Logout that goes on anonymously with the values of the keys in `keep`.
+   * Logout that continues anonymously with the values of the keys in `keep`.
    * ```js
    * await session.flush({ keep: ["theme"] });
    * ```
    */
   flush(options?: { keep?: Iterable<Key<T>> }): Promise<void>;
   /**
-   * True where a session is there and alive: this one, or that of a session key. False for a text
-   * that is no session key.
+   * True if a session exists and is alive: this one, or the one with this session key. False for a
+   * string that is not a session key.
    */
   exists(key?: string): Promise<boolean>;
   /**
-   * Ends a session at once: this one, or that of a session key. No ownership is asked. A text that
-   * is no session key is the error `not_found`.
+   * Ends a session immediately: this one, or the one with this session key. Ownership is not checked.
+   * Throws `not_found` for a string that is not a session key.
    */
   delete(key?: string): Promise<void>;
 
   /** The data only. */
   toJSON(): Data<T>;
-  /** The session key and what the load found: never the token, never a value. */
+  /** The session key and the outcome. It never shows the token or a value. */
   toString(): string;
 }
 
-/** One session of a user, as `Sessions.list` shows it. */
+/** One session of a user, as `Sessions.list` returns it. */
 export interface OwnedSession {
   /** The session key, for `Sessions.revoke`. */
   key: string;
   created: Date;
   lastWritten: Date;
-  /** The browser that wrote it last, in its own words. */
+  /** The user agent that wrote it last. */
   userAgent: string | null;
-  /** Where that was: a country code. */
+  /** The country code of that request. */
   place: string | null;
 }
 
-/** What happened to a session; `session` names it by a keyed hash that opens and finds nothing. */
+/** What happened to a session. `session` is a keyed hash of it, which cannot be used to open or find it. */
 export interface SessionEvent {
   readonly event:
     | "created"
@@ -470,28 +472,28 @@ export interface SessionEvent {
     | "store_error";
   /** When, in milliseconds since 1970-01-01 UTC. */
   readonly at: number;
-  /** The same before and after a rotation; none where no session was proven. */
+  /** The same before and after a rotation. Missing if no session was proven. */
   readonly session?: string;
-  /** Why, where there is more than one reason: a fixed word. */
+  /** The reason, a fixed word, if there can be more than one. */
   readonly reason?: string;
 }
 
-/** Takes an event, in the middle of a request: be quick. What it throws is a console warning. */
+/** Receives an event in the middle of a request, so it must be quick. An exception becomes a console warning. */
 export type EventListener = (event: SessionEvent) => void;
 
-/** What an isolate has counted since it began, and what it holds now. */
+/** What an isolate has counted since it started, and what it holds now. */
 export interface Stats {
-  /** Sessions that were opened: one a request, loaded or not. */
+  /** Sessions that were opened: one per request, loaded or not. */
   readonly requests: number;
-  /** Loads that the isolate's table answered. */
+  /** Loads answered from the isolate's table. */
   readonly tableLoads: number;
-  /** Loads that the store answered. */
+  /** Loads answered by the store. */
   readonly storeLoads: number;
-  /** Loads by what they found. */
+  /** Loads by outcome. */
   readonly outcomes: Readonly<Record<Outcome, number>>;
-  /** Gets, one for each round trip, repeated ones too. */
+  /** Reads, one for each round trip, including retries. */
   readonly reads: number;
-  /** Keys that these asked for. */
+  /** Keys requested by these reads. */
   readonly keysRead: number;
   /** Puts. */
   readonly puts: number;
@@ -499,9 +501,9 @@ export interface Stats {
   readonly deletes: number;
   /** Pages of keys that were listed. */
   readonly lists: number;
-  /** Operations that were tried again after the store failed or asked for a pause. */
+  /** Operations retried after the store failed or asked for a pause. */
   readonly retries: number;
-  /** Loads that found two copies which did not know of each other. */
+  /** Loads that found two copies written without knowledge of each other. */
   readonly conflicts: number;
   /** Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended. */
   readonly limitFailures: number;
@@ -513,64 +515,66 @@ export interface Stats {
   readonly wasmBytes: number;
 }
 
-/** The settings: each a variable `SESSION_…` too, as the README lists them. Times in seconds. */
+/** The settings. Each one is also a variable `SESSION_…`, as listed in the README. Times are in seconds. */
 export interface SessionOptions {
   /**
-   * At least 32 random bytes, as `openssl rand -base64 32` prints them; several, the signer first,
-   * while a secret is replaced.
+   * At least 32 random bytes, as `openssl rand -base64 32` prints them. While a secret is being
+   * replaced, pass several: the first one signs.
    */
   secret: string | readonly string[];
-  /** Takes what happens to sessions, instead of the console. */
+  /** Receives the events of sessions instead of the console. */
   onEvent?: EventListener;
-  /** A clock for tests; that of a `MemoryConnector` is used without this. */
+  /** A clock for tests. By default, the clock of a `MemoryConnector` is used. */
   clock?: { now(): number };
   /**
    * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`, or
-   * `session` with `cookieSecure: false`. Two populations of users on one namespace want two names and two values of `keyPrefix`.
+   * `session` with `cookieSecure: false`. Two separate groups of users on one namespace need two
+   * names and two values of `keyPrefix`.
    */
   cookieName?: string;
   /**
-   * Ends the session, not only its cookie: so long after it began it is over, however busy it is, and
-   * nothing moves that end. At most 400 days. By default 604800.
+   * The maximum age of a session, not only of its cookie. Activity does not extend it. At most 400
+   * days. By default 604800.
    */
   cookieAge?: number;
-  /** Time without a request after which a session ends; 0 for none. By default 86400. */
+  /** Time without a request after which a session expires; 0 for no limit. By default 86400. */
   idleTimeout?: number;
-  /** Where on the host the cookies are sent. By default `/`. */
+  /** The path that the cookies are sent to. By default `/`. */
   cookiePath?: string;
-  /** Sends the cookies to this domain and all its hosts; not with a `__Host-` name. */
+  /** Send the cookies to this domain and all its hosts. Not allowed with a `__Host-` name. */
   cookieDomain?: string;
   /**
-   * Send over https only, as by default. `false` is for development on plain http, as Safari needs it
-   * on localhost too; a `cookieName` with a prefix is refused then.
+   * Send the cookies only over https. By default `true`. `false` is for development on plain http,
+   * which Safari needs even on localhost. A `cookieName` with a prefix is refused then.
    */
   cookieSecure?: boolean;
   /** Which requests from other sites carry the cookies. By default `Lax`. */
   cookieSameSite?: "Strict" | "Lax" | "None";
-  /** Separate cookies for each site that embeds this one. */
+  /** Keep separate cookies for each site that embeds this one. */
   cookiePartitioned?: boolean;
   /** Forget the key cookie when the browser closes. */
   expireAtBrowserClose?: boolean;
   /**
-   * Keep the application's own `Cache-Control` where it has `private`, instead of `no-store`. The risk:
-   * the browser keeps the page and may show it after the logout, to the next person who uses it too.
+   * Keep the application's own `Cache-Control` if it contains `private`, instead of `no-store`. The
+   * risk: the browser keeps the page and may show it after the logout, even to the next person who
+   * uses the browser.
    */
   allowPrivateCache?: boolean;
-  /** Which connector, where none is passed in. `memory` is for development. */
+  /** Which connector to use if none is passed in. `memory` is for development. */
   storage?: "kv" | "memory";
-  /** What every key in the namespace begins with. */
+  /** The prefix of every key in the namespace. */
   keyPrefix?: string;
-  /** Seal records with a key made of the browser's token, as by default. */
+  /** Encrypt records with a key derived from the browser's token. By default `true`. */
   seal?: boolean;
-  /** Let the fresh cookie carry the sealed record until KV shows it everywhere, as by default. */
+  /** Let the fresh cookie carry the sealed record until KV shows it everywhere. By default `true`. */
   overlay?: boolean;
-  /** Delete the record at logout too. */
+  /** Also delete the record at logout. */
   purge?: boolean;
-  /** Time that a KV location may answer from its cache. By default 30. */
+  /** How long a KV location may answer from its cache. By default 30. */
   kvCacheTtl?: number;
-  /** Time that an isolate may answer from its own memory; 0 for never. By default 10. */
+  /** How long an isolate may answer from its own memory; 0 for never. By default 10. */
   isolateCacheTtl?: number;
-  /** Time that a write is assumed to need to every location. By default 60. */
+  /** How long a write is assumed to take to reach every location. By default 60. */
   propagation?: number;
   /** Time after which a store that has not answered counts as `unavailable`, 1 to 15. By default 10. */
   storeTimeout?: number;
@@ -584,15 +588,15 @@ export interface SessionOptions {
   maxKeyBytes?: number;
   /** Levels that a value may nest. By default 64. */
   maxDepth?: number;
-  /** Longest `Cookie` header that is looked at. By default 65536. */
+  /** The longest `Cookie` header that is parsed. By default 65536. */
   maxCookieHeaderBytes?: number;
-  /** Most pairs in it. By default 200. */
+  /** The most pairs in a `Cookie` header that is parsed. By default 200. */
   maxCookiePairs?: number;
-  /** Silence warnings on the console, and the line about a store that fails. */
+  /** Silence warnings on the console, including the line about a failing store. */
   disableWarnings?: boolean;
-  /** Write what happens to sessions to the console, one line of JSON each. */
+  /** Write the events of sessions to the console, one line of JSON each. */
   events?: boolean;
-  /** Say in `Server-Timing` what the session asked of the store and how long it waited. */
+  /** Report in `Server-Timing` the session's store operations and how long it waited. */
   serverTiming?: boolean;
 }
 
@@ -604,22 +608,23 @@ export interface ResponseLike {
 
 type Handler<T extends Shape<T>, Req, Res> = (session: SessionStore<T>, request: Req) => Res | Promise<Res>;
 
-/** The sessions of a Worker. Cheap to make: in each request, or once. */
+/** The sessions of a Worker. Creating it is cheap: create one in each request, or keep one. */
 export class Sessions<T extends Shape<T> = AnyData> {
   /**
    * Sessions in this namespace, or behind this connector.
    * ```js
    * const sessions = new Sessions(env.SESSIONS, { secret: env.SESSION_SECRET, idleTimeout: 900 });
    * ```
-   * What the isolate remembers belongs to the object: give the same one in each request, not a
-   * wrapper that is made anew.
+   * The isolate's memory belongs to the connector object: pass the same object in each request, not a
+   * new wrapper.
    */
   constructor(connector: KvNamespace | SessionConnector, options: SessionOptions);
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });
 
   /**
-   * As the environment says: the KV binding SESSIONS, SESSION_SECRET, variables SESSION_… (text,
-   * numbers or booleans). Settings are not among the `options`: those are for `new Sessions`.
+   * Reads the configuration from the environment: the KV binding SESSIONS, SESSION_SECRET and the
+   * variables SESSION_… (strings, numbers or booleans). `options` takes no settings; pass those to
+   * `new Sessions`.
    * ```js
    * const sessions = Sessions.fromEnv(env, {
    *   onEvent: ({ event }) => env.ANALYTICS.writeDataPoint({ blobs: [event], doubles: [1] }),
@@ -628,10 +633,10 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   static fromEnv<T extends Shape<T> = AnyData>(env: object, options?: { onEvent?: EventListener }): Sessions<T>;
 
-  /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
+  /** D: seconds after which a revoked session is dead everywhere, if writes propagate as fast as assumed. */
   readonly stalenessBound: number;
   /**
-   * What this isolate has counted of all sessions on this namespace or connector.
+   * What this isolate has counted for all sessions on this namespace or connector.
    * ```js
    * const { requests, outcomes, wasmBytes } = sessions.stats;
    * ```
@@ -639,25 +644,25 @@ export class Sessions<T extends Shape<T> = AnyData> {
   readonly stats: Stats;
 
   /**
-   * Loads the session, runs `handler` whatever was found, and commits.
+   * Loads the session, runs `handler` whatever the outcome, and commits.
    * ```js
    * return sessions.handle(request, ctx, async (session) => {
    *   session.set("views", session.get("views", 0) + 1);
    *   return new Response(`${session.get("views")}`);
    * });
    * ```
-   * A `Response` that is thrown is an answer: below 400 it is committed and returned like one that is
-   * returned; from 400 on the changes are dropped. A `SessionError` that is thrown, or that is behind
-   * what is thrown (`cause`, the `errors` of an `AggregateError`), is answered with its own status,
-   * and the changes are dropped. Any other error comes out as it is.
+   * A thrown `Response` counts as the response: below 400 it is committed and returned like a
+   * returned one; from 400 on, the changes are dropped. A thrown `SessionError`, or one behind the
+   * thrown error (its `cause`, or the `errors` of an `AggregateError`), is answered with its own
+   * status, and the changes are dropped. Any other error is rethrown unchanged.
    *
    * Inside another handler of the same request object, with the same configuration (namespace or
-   * connector, secrets, `keyPrefix` and cookie name), `handler` gets the session of that one, with its
-   * settings and its `onEvent`, and the outermost `handle` commits. Await the inner one: what it changes
-   * after that is refused with `committed`. Where the inner one fails (it throws anything but a
-   * `Response` below 400, or answers 5xx) the changes of the request are dropped, whatever the outer one
-   * answers. A thrown `Response` below 400 is returned by the inner `handle`. A copy of a request is
-   * another request.
+   * connector, secrets, `keyPrefix` and cookie name), `handler` gets the session of the outer
+   * handler, with its settings and its `onEvent`, and the outermost `handle` commits. Await the inner
+   * one: changes after the commit are refused with `committed`. If the inner one fails (it throws
+   * anything but a `Response` below 400, or answers 5xx), the changes of the request are dropped,
+   * whatever the outer one answers. A thrown `Response` below 400 is returned by the inner `handle`.
+   * A copy of a request is another request.
    */
   handle<Req extends RequestLike, Res extends ResponseLike>(
     request: Req,
@@ -665,8 +670,8 @@ export class Sessions<T extends Shape<T> = AnyData> {
     handler: Handler<T, Req, Res>,
   ): Promise<Res>;
   /**
-   * As `handle`, with a session that is not loaded: call `load()` on it first. Untouched, it costs no
-   * storage operation.
+   * As `handle`, but the session is not loaded: call `load()` on it first. If it is not used, it
+   * costs no storage operation.
    * ```js
    * return sessions.handleLazy(request, ctx, async (session) => {
    *   if (url.pathname === "/about") return about();
@@ -682,12 +687,13 @@ export class Sessions<T extends Shape<T> = AnyData> {
   ): Promise<Res>;
 
   /**
-   * The session that a request or a Cookie header presents, unloaded. Inside a handler of the same
-   * request object, with the same configuration, it is that handler's session as it is.
+   * The session that a request or a Cookie header presents, not yet loaded. Inside a handler of the
+   * same request object, with the same configuration, it is that handler's session in its current
+   * state.
    */
   open(request?: RequestLike | string | null): SessionStore<T>;
   /**
-   * The same, loaded; what was found is its `outcome`. `commit` is the last step.
+   * As `open`, but loaded. Its `outcome` says what the load found. `commit` is the last step.
    * ```js
    * const session = await sessions.load(request);
    * session.set("seen", true);
@@ -696,9 +702,9 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   load(request?: RequestLike | string | null, options?: { fresh?: boolean }): Promise<SessionStore<T>>;
   /**
-   * Carries out what the request decided, and gives the response with its headers. A session that
-   * `load` or `open` gave inside a handler of the same request is left to that handler, which commits
-   * it.
+   * Writes the session's pending changes and returns the response with its headers. A session that
+   * `load` or `open` returned inside a handler of the same request is left to that handler, which
+   * commits it.
    */
   commit<Res extends ResponseLike>(
     session: SessionStore<T>,
@@ -706,7 +712,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
     ctx?: ContextLike | null,
   ): Promise<Res>;
   /**
-   * The same for a framework that builds its own response: append each Set-Cookie.
+   * As `commit`, for a framework that builds its own response. Append each Set-Cookie.
    * ```js
    * const headers = await sessions.commitHeaders(session, { status: 200, ctx });
    * for (const line of headers.getSetCookie()) reply.headers.append("set-cookie", line);
@@ -718,7 +724,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
   ): Promise<Headers>;
 
   /**
-   * The live sessions of a user, the one written last first.
+   * The live sessions of a user, most recently written first.
    * ```js
    * const devices = session.owner === null ? [] : await sessions.list(session.owner, { ctx });
    * ```
@@ -726,8 +732,9 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   list(owner: string, options?: { ctx?: ContextLike | null }): Promise<OwnedSession[]>;
   /**
-   * Ends one session of a user. Another's key is `not_found`, and so is a text that is no session
-   * key or whose parts do not belong together; nothing is read or written for it.
+   * Ends one session of a user. Throws `not_found`, without reading or writing, for the key of
+   * another user's session, for a string that is not a session key, and for one whose parts do not
+   * belong together.
    * ```js
    * if (session.owner !== null) await sessions.revoke(session.owner, devices[1].key, { ctx });
    * ```
@@ -735,10 +742,10 @@ export class Sessions<T extends Shape<T> = AnyData> {
    */
   revoke(owner: string, key: string, options?: { ctx?: ContextLike | null }): Promise<void>;
   /**
-   * Ends every session of a user, but for that of the session key `except`. An `except` that is not
-   * a session key of this user is `not_found`, and nothing is ended. Where the operations of one
-   * invocation do not suffice, it rejects with `quota`: all the sessions have ended by then, and a
-   * call in another request goes on with their markers from where it stopped.
+   * Ends every session of a user, except the one with the session key `except`. If `except` is not a
+   * session key of this user, it rejects with `not_found` and ends nothing. If one invocation's
+   * operations are not enough, it rejects with `quota`: all the sessions have ended by then, and a
+   * call in another request continues with their markers from where it stopped.
    * ```js
    * if (session.owner !== null) await sessions.revokeAll(session.owner, { except: session.sessionKey, ctx });
    * ```
@@ -757,23 +764,23 @@ export interface KvNamespace {
 }
 
 /**
- * A key-value namespace of one's own. Keys and values are ASCII text. An error's `code`
- * (`rate_limited`, `quota`, `too_large`, `unsupported`) says of what kind it is; any other counts as
- * `unavailable`. What is thrown comes out as the `cause` of a `SessionError`.
+ * Your own key-value namespace. Keys and values are ASCII strings. The `code` of a thrown error says
+ * what kind it is: `rate_limited`, `quota`, `too_large` or `unsupported`. Any other error counts as
+ * `unavailable`. The thrown error becomes the `cause` of a `SessionError`.
  */
 export interface SessionConnector {
-  /** The values of `keys`, in their order; `null` for one that is not there. One round trip. */
+  /** The values of `keys`, in the same order; `null` for a key that does not exist. One round trip. */
   read(keys: string[], options: { cacheTtl?: number }): Promise<readonly (string | null | undefined)[]>;
-  /** Stores `value`; it may be forgotten `ttl` seconds later. `metadata` is for `list`. */
+  /** Stores `value`. The store may forget it after `ttl` seconds. `metadata` is returned by `list`. */
   put(key: string, value: string, options: { ttl?: number; metadata?: string }): Promise<unknown>;
   /**
-   * What kind of store it is, `custom` where it does not say. It enters every key that is derived
-   * from the secret: a cookie made over one kind of store is nothing over another, and a kind that
-   * changes logs everybody out. A connector that passes on to another, and is to read what that has
-   * stored, gives that one's kind: `kv` or `memory`.
+   * The kind of store, by default `custom`. It is part of every key derived from the secret: a cookie
+   * made for one kind of store is worthless for another, and changing the kind logs everybody out. A
+   * connector that wraps another one, and must read what that one stored, returns that one's kind:
+   * `kv` or `memory`.
    */
   readonly kind?: string;
-  /** Removes `key`; that it was not there is success too. */
+  /** Removes `key`. Succeeds if it does not exist. */
   delete(key: string): Promise<unknown>;
   /** One page of the keys that start with `prefix`, in byte order. */
   list?(options: { prefix: string; cursor?: string }): Promise<ConnectorPage>;
@@ -781,23 +788,23 @@ export interface SessionConnector {
 
 export interface ConnectorPage {
   keys: readonly { name: string; metadata?: string | null }[];
-  /** Where the next page starts; none on the last one. */
+  /** Where the next page starts. Missing on the last page. */
   cursor?: string | null;
 }
 
-/** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */
+/** A clock that stands still until you move it, in milliseconds since 1970-01-01 UTC. */
 export class ManualClock {
   constructor(milliseconds?: number);
-  /** The instant that it shows. */
+  /** The current time of this clock. */
   now(): number;
-  /** Shows this instant from now on; it may be an earlier one. */
+  /** Sets the time. It may move backwards. */
   set(milliseconds: number): void;
-  /** Moves on by this many milliseconds (back, if negative). */
+  /** Moves the time forward by this many milliseconds, or back if negative. */
   advance(milliseconds: number): void;
 }
 
 /**
- * A namespace in memory, for tests: a write is seen at once, a time to live is exact.
+ * A namespace in memory, for tests. Writes are visible immediately, and times to live are exact.
  * ```js
  * const clock = new ManualClock();
  * const memory = new MemoryConnector({ clock });
@@ -808,11 +815,11 @@ export class ManualClock {
 export class MemoryConnector implements SessionConnector {
   constructor(options?: { clock?: { now(): number } });
   readonly clock: { now(): number };
-  /** Entries that are there. */
+  /** The number of live entries. */
   readonly size: number;
-  /** What was asked of it since it was made, or since `resetOperations`. */
+  /** The operations since it was created, or since `resetOperations`. */
   readonly operations: { reads: number; keysRead: number; puts: number; deletes: number; lists: number };
-  /** Counts from zero again. */
+  /** Resets the counts to zero. */
   resetOperations(): void;
   read(keys: string[]): Promise<(string | null)[]>;
   put(key: string, value: string, options?: { ttl?: number; metadata?: string }): Promise<void>;
@@ -821,10 +828,11 @@ export class MemoryConnector implements SessionConnector {
 }
 
 /**
- * Makes the package ready where it is not by itself. In Workers and in Node.js it is, bundled or not;
- * elsewhere, give it the `WebAssembly.Module` of `edge-session/session.wasm`.
+ * Initialises the package. In Workers and in Node.js this happens automatically, bundled or not.
+ * Elsewhere, pass the `WebAssembly.Module` of `edge-session/session.wasm`.
  */
 export function init(module: object): void;
 
-// What has no `export` above is no part of the interface; without this line all of it would be.
+// Types without `export` above are not part of the interface. Without this line, all of them would
+// be.
 export {};

@@ -28,12 +28,12 @@ thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
     static MEMORY: MemoryConnector = MemoryConnector::new();
     static WARNED: Cell<bool> = const { Cell::new(false) };
-    /// The last environment, and what was made of it: workerd gives the same object to every
-    /// request of an isolate, to entrypoints and Durable Objects too.
+    /// The last environment and the `Sessions` made from it. workerd passes the same object to
+    /// every request of an isolate, including entrypoints and Durable Objects.
     static MADE: RefCell<Option<(JsValue, Sessions)>> = const { RefCell::new(None) };
 }
 
-/// Says once in an isolate's life what an operator should not have left on.
+/// Warns once per isolate about settings that must not stay on in production.
 fn warn_once(settings: &Settings) {
     if let Some(warning) = settings.warning(Naming::Variables) {
         if !WARNED.replace(true) {
@@ -48,9 +48,9 @@ const BINDING: &str = "SESSIONS";
 const SECRET: &str = "SESSION_SECRET";
 
 impl Sessions {
-    /// Sessions as the environment says: the KV namespace bound as `SESSIONS`, the secret
-    /// `SESSION_SECRET`, and every variable `SESSION_…` (see [`Settings`]). They are read once for
-    /// each environment: a deployment's never change.
+    /// Reads the configuration from the environment: the KV namespace bound as `SESSIONS`, the
+    /// secret `SESSION_SECRET` and every variable `SESSION_…` (see [`Settings`]). It is read once
+    /// for each environment, because the environment of a deployment never changes.
     ///
     /// ```no_run
     /// use edge_session::{SessionStore, Sessions};
@@ -67,8 +67,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `missing_binding` where the namespace or the secret is not there; `config` where a variable
-    /// is misspelt or illegal. The text names what is wrong.
+    /// `missing_binding` if the namespace or the secret is missing; `config` if a variable is
+    /// misspelt or illegal. The message names the problem.
     pub fn from_env(env: &Env) -> Result<Self, SessionError> {
         let env: &JsValue = env.as_ref();
         let made = MADE.with_borrow(|made| match made {
@@ -79,7 +79,7 @@ impl Sessions {
             return Ok(sessions);
         }
         let sessions = Self::make(env)?;
-        // One is remembered: others of before are let go.
+        // Only the last environment is remembered.
         let _before = MADE.replace(Some((env.clone(), sessions.clone())));
         Ok(sessions)
     }
@@ -119,14 +119,14 @@ impl Sessions {
         })
     }
 
-    /// Loads the session of `request`, runs `closure` whatever the load found, and commits.
+    /// Loads the session of `request`, runs `closure` whatever the outcome, and commits.
     ///
-    /// What has to outlive the answer is handed to `ctx.wait_until`; without a context it is
+    /// Work that must outlive the response is passed to `ctx.wait_until`. Without a context it is
     /// awaited.
     ///
-    /// Where the session refused something and the closure failed after that, the answer says the
-    /// refusal (503 with `Retry-After`, or 409) as `application/problem+json`; so it does where
-    /// the commit fails. Every other error of the closure passes through.
+    /// If the session refused an operation and the closure failed afterwards, the response is that
+    /// refusal as `application/problem+json` (503 with `Retry-After`, or 409). The same happens if
+    /// the commit fails. Every other error of the closure is returned unchanged.
     ///
     /// ```no_run
     /// use edge_session::{SessionStore, Sessions};
@@ -160,13 +160,13 @@ impl Sessions {
         E: From<SessionError>,
     {
         let mut session = self.attach(&request, ctx.into());
-        // What the load found is the session's to tell.
+        // The session itself reports what the load found.
         let _outcome = session.load_unseen(Freshness::Memory).await;
         let answer = Timing::during(session.timing(), closure(request, &mut session)).await;
         self.finish(answer, session).await
     }
 
-    /// As [`handle`](Self::handle), with a session that is not loaded: an answer that never calls
+    /// As [`handle`](Self::handle), but the session is not loaded. A request that never calls
     /// [`SessionStore::load`] costs no storage operation.
     ///
     /// ```no_run
@@ -203,8 +203,8 @@ impl Sessions {
         self.finish(answer, session).await
     }
 
-    /// The session that `request` presents, unloaded: the first step of doing by hand what
-    /// [`handle`](Self::handle) does.
+    /// The session that `request` presents, not yet loaded. This is the first step if you do the
+    /// work of [`handle`](Self::handle) yourself.
     ///
     /// ```no_run
     /// use edge_session::{SessionError, Sessions};
@@ -220,8 +220,8 @@ impl Sessions {
         self.attach(request, None)
     }
 
-    /// The last step of doing by hand what [`handle`](Self::handle) does: carries out what the
-    /// request decided and puts the headers on `response`.
+    /// Writes the session's pending changes and puts the headers on `response`. This is the last
+    /// step if you do the work of [`handle`](Self::handle) yourself.
     ///
     /// ```no_run
     /// use edge_session::Sessions;
@@ -237,7 +237,7 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// What a save can fail with.
+    /// As a save.
     pub async fn commit_response(
         &self,
         session: &mut SessionStore,
@@ -247,9 +247,9 @@ impl Sessions {
         with_headers(response, &headers)
     }
 
-    /// These sessions for the request that ends with `ctx`: `ctx.waitUntil` carries the writes of
-    /// [`revoke`](Self::revoke) and [`revoke_all`](Self::revoke_all) to their end though the browser
-    /// goes away. Sessions of [`handle`](Self::handle) have its own context without this.
+    /// Uses `ctx.waitUntil` for this request: the writes of [`revoke`](Self::revoke) and
+    /// [`revoke_all`](Self::revoke_all) then finish even if the browser disconnects. Sessions in
+    /// [`handle`](Self::handle) already use its context.
     ///
     /// ```no_run
     /// use edge_session::{SessionError, Sessions};
@@ -305,7 +305,7 @@ fn wait_until_of(ctx: &Context) -> Rc<dyn WaitUntil> {
     ctx.into_wait_until()
 }
 
-/// The crate `worker` has a request's headers at hand already.
+/// The crate `worker` already has the request's headers at hand.
 struct Head {
     request: FetchRequest,
     headers: FetchHeaders,
@@ -330,8 +330,8 @@ impl RequestHead for Head {
 }
 
 impl SessionError {
-    /// This error as a response: `application/problem+json` (RFC 9457) with the status of its code
-    /// and, where trying again helps, `Retry-After`.
+    /// This error as a response: `application/problem+json` (RFC 9457) with the status of its code,
+    /// and with `Retry-After` if a retry can help.
     ///
     /// ```no_run
     /// use edge_session::{SessionError, SessionStore};
@@ -346,7 +346,7 @@ impl SessionError {
     /// ```
     ///
     /// # Errors
-    /// Where the runtime cannot make a response.
+    /// If the runtime cannot create a response.
     pub fn to_response(&self) -> Result<Response, Self> {
         let code = self.code();
         let body = self.to_problem();
@@ -383,7 +383,7 @@ pub(crate) fn with_headers(
     if write_headers(response.headers(), commit).is_ok() {
         return Ok(response);
     }
-    // Headers of a redirect or of a fetched response are immutable: a copy is not.
+    // The headers of a redirect or a fetched response are immutable, so copy the response.
     let headers = response.headers().clone();
     write_headers(&headers, commit).map_err(runtime)?;
     Ok(response.with_headers(headers))
@@ -434,13 +434,13 @@ fn variables(env: &JsValue) -> Result<Vec<(String, String)>, SessionError> {
     Ok(found)
 }
 
-/// What a variable of the environment is. `[vars]` in `wrangler.toml` can be any JSON.
+/// The type of an environment variable. `[vars]` in `wrangler.toml` can be any JSON.
 pub(crate) enum Given {
     Nothing,
     Text(String),
-    /// A number or a truth value, as text.
+    /// A number or a boolean, as text.
     Scalar(String),
-    /// What it is, for an error.
+    /// Its type, for an error message.
     Other(&'static str),
 }
 
@@ -473,7 +473,7 @@ impl Given {
     }
 }
 
-/// True for an object as JSON makes it: what is bound has a class.
+/// True for a plain JSON object. A binding is an instance of a class.
 fn is_plain(value: &JsValue) -> bool {
     value.is_object() && Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new())
 }
