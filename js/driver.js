@@ -84,7 +84,7 @@ async function answer({ ask, lines }, handle, world) {
     } else if (ask.list) {
       rest = await inTime(() => port.list(ask.list.prefix, ask.list.cursor));
     } else {
-      await pause(ask.sleep);
+      await (realm.clock.sleep ? realm.clock.sleep(ask.sleep) : pause(ask.sleep));
     }
   } catch (thrown) {
     rest = { error: failure(thrown, world) };

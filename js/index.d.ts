@@ -524,8 +524,12 @@ export interface SessionOptions {
   secret: string | readonly string[];
   /** Receives the events of sessions instead of the console. */
   onEvent?: EventListener;
-  /** A clock for tests. By default, the clock of a `MemoryConnector` is used. */
-  clock?: { now(): number };
+  /**
+   * A clock for tests. By default, the clock of a `MemoryConnector` is used. If it has a method
+   * `sleep`, the package calls that, instead of a timer, to wait between two attempts to reach the
+   * store.
+   */
+  clock?: { now(): number; sleep?(milliseconds: number): unknown };
   /**
    * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`, or
    * `session` with `cookieSecure: false`. Two separate groups of users on one namespace need two

@@ -90,14 +90,14 @@ class Realm {
   #identity;
   #make;
   #listed;
-  #clock;
+  clock;
 
   constructor(connector, name, known, secret, { settings, kinds }, variables, clock) {
     // Kept here, for as long as anything of this configuration is used.
     this.connector = connector;
     this.counts = known.counts;
     this.port = portTo(connector, name);
-    this.#clock = clock ?? Date;
+    this.clock = clock ?? Date;
     this.#listed = known.realms;
     const { isKv, kind } = this.port;
     this.#make = (isolate) => {
@@ -131,7 +131,7 @@ class Realm {
 
   /** The instant that the clock shows, which is refused where it is not one. */
   now() {
-    return read(this.#clock);
+    return read(this.clock);
   }
 
   /** The same in the middle of a step, which a clock that fails does not stop. */
@@ -307,7 +307,7 @@ export function realmOfEnv(env) {
     }
     const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
     const connector = env.SESSION_STORAGE === "memory" ? (isolateMemory ??= new MemoryConnector()) : env.SESSIONS;
-    found = realm(connector, "SESSIONS", secret, given, true, undefined);
+    found = realm(connector, "SESSIONS", secret, given, true, ownClock(connector));
     byEnv.set(env, found);
   }
   return found;

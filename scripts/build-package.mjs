@@ -138,6 +138,8 @@ function manifest() {
       "./hono": { types: "./hono.d.ts", default: "./hono.js" },
       // For Workers alone: no other runtime has Durable Objects.
       "./durable-object": { types: "./durable-object.d.ts", default: "./durable-object.js" },
+      // For tests alone: nothing of it is in a Worker's bundle.
+      "./testing": { types: "./testing.d.ts", default: "./testing.js" },
       "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
       "./package.json": "./package.json",
     },

@@ -58,7 +58,7 @@ const checks = {
   "clippy, wasm32, npm package": () => wasmClippy("--no-default-features", "--features", "js"),
   "clippy, wasm32, examples": () => wasmClippy(...EXAMPLES.flatMap((name) => ["--package", name])),
   "cargo doc, native": () =>
-    run("cargo doc", "cargo", ["doc", "--no-deps", "--no-default-features"], {
+    run("cargo doc", "cargo", ["doc", "--no-deps", "--no-default-features", "--features", "testing"], {
       env: { ...native.env, RUSTDOCFLAGS: "-D warnings" },
     }),
   "cargo doc, wasm32": async () =>

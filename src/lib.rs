@@ -68,7 +68,8 @@
 //! 7. [`EventSink`] and [`Stats`]: what happens to sessions, and what it costs.
 //! 8. [`connector`]: the port to storage, Workers KV and memory behind it, or one of your own.
 //!    [`runtime`]: clock, randomness and timer. [`Isolate`]: what requests of one isolate share.
-//!    A test passes in its own.
+//! 9. `testing`, with the feature of that name: browsers, a clock and a store that fails on demand,
+//!    for the tests of an application.
 //!
 //! # Inside
 //!
@@ -125,6 +126,8 @@ pub use face::http;
 pub mod object {
     pub use crate::face::object::rows::SessionRows;
 }
+#[cfg(any(test, feature = "testing"))]
+pub use face::testing;
 pub use port::runtime;
 
 #[cfg(target_arch = "wasm32")]

@@ -6,8 +6,9 @@
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
 //!    problem documents.
-//! 5. `object`: the Durable Object that holds rows.
-//! 6. `js`: the core of the npm package. `worker`: the Worker of this repository.
+//! 5. `testing`: a world of its own for an application's tests.
+//! 6. `object`: the Durable Object that holds rows.
+//! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;
 #[cfg(target_arch = "wasm32")]
@@ -28,5 +29,7 @@ mod owned;
 mod problem;
 pub(crate) mod sessions;
 pub(crate) mod store;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(all(target_arch = "wasm32", feature = "deploy"))]
 mod worker;

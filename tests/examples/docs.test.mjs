@@ -77,6 +77,7 @@ edge-session = { path = "../..", features = ["worker"] }
 worker = "0.8.7"
 
 [dev-dependencies]
+edge-session = { path = "../..", default-features = false, features = ["testing"] }
 futures-executor = "0.3"
 
 [workspace]
@@ -131,7 +132,7 @@ suite("JavaScript", () => {
       platform: "neutral",
       conditions: ["workerd", "worker"],
       mainFields: ["module", "main"],
-      alias: { "edge-session/hono": pkg("hono.js"), "edge-session": pkg(entry) },
+      alias: { "edge-session/hono": pkg("hono.js"), "edge-session/testing": pkg("testing.js"), "edge-session": pkg(entry) },
       external: ["*.wasm", "node:*", ...(entry === "node.js" ? [pkg("*")] : [])],
       logLevel: "silent",
       logOverride: { "import-is-undefined": "error" },
@@ -184,7 +185,9 @@ suite("JavaScript", () => {
       moduleResolution: "bundler",
       lib: ["es2024", "dom", "dom.iterable"],
       noEmit: true,
-      paths: { "edge-session": [inRoot("pkg", "index.d.ts")], "edge-session/hono": [inRoot("pkg", "hono.d.ts")] },
+      paths: Object.fromEntries(
+        ["index", "hono", "testing"].map((name) => [name === "index" ? "edge-session" : `edge-session/${name}`, [inRoot("pkg", `${name}.d.ts`)]]),
+      ),
       // A block that imports a file of this repository stands in the root of it.
       rootDirs: [inRoot(), out],
       ...options,

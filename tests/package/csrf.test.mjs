@@ -123,7 +123,7 @@ const damaged = (record) => async (scene) => {
   await scene.visit(visitor);
   const { keys } = await scene.store.list({ prefix: "s." });
   await scene.store.put(keys[0].name, record, {});
-  scene.browser.keep(new Response(null, { headers: { "set-cookie": `${KEY}-fresh=; Max-Age=0` } }));
+  scene.browser.keep(new Response(null, { headers: { "set-cookie": `${KEY}-fresh=; Max-Age=0; Path=/; Secure` } }));
 };
 
 /** Every outcome: settings, and what is done before. */
@@ -222,7 +222,7 @@ test("js_a_form_before_a_login_is_void_after_it", async () => {
   });
   assert.equal(valueOf(browser.cookie, FORM), undefined, "the login took it away");
   // Where the browser has it all the same.
-  browser.keep(new Response(null, { headers: { "set-cookie": `${FORM}=${valueOf(old.cookie, FORM)}` } }));
+  browser.keep(new Response(null, { headers: { "set-cookie": `${FORM}=${valueOf(old.cookie, FORM)}; Path=/; Secure` } }));
   const own = await browser.ask((session) => {
     assert.throws(() => session.verifyCsrf(before), code("invalid_value"));
     return session.csrfToken();
@@ -321,7 +321,7 @@ test("js_a_form_cookie_is_what_the_wire_format_says", async () => {
   for (const [name, wanted] of [[FORM, undefined], [KEY, "invalid_value"]]) {
     const cookie = format.formCookie(secret, name, Buffer.alloc(32, 7));
     scene.browser = new Browser(scene.sessions, scene.clock);
-    scene.browser.keep(new Response(null, { headers: { "set-cookie": `${FORM}=${cookie}` } }));
+    scene.browser.keep(new Response(null, { headers: { "set-cookie": `${FORM}=${cookie}; Path=/; Secure` } }));
     assert.equal(await scene.verify(secret.formToken(Buffer.alloc(32, 7), Buffer.alloc(16, 1))), wanted);
   }
 });

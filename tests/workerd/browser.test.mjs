@@ -1,9 +1,10 @@
-// The tests' own cookie jar against the rules of RFC 6265bis.
+// The cookie jar of edge-session/testing, which is also that of these tests, against the rules of RFC 6265bis.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Browser, parseSetCookie } from "./support/browser.mjs";
+import { parseSetCookie } from "../../js/cookie-jar.js";
+import { Browser } from "./support/browser.mjs";
 
 const HOST = "Path=/; Secure; HttpOnly; SameSite=Lax";
 

@@ -51,6 +51,7 @@ struct Store {
     operations: Cell<OperationCounts>,
 }
 
+#[derive(Clone)]
 struct Entry {
     value: String,
     metadata: Option<String>,
@@ -64,6 +65,7 @@ impl Entry {
     }
 }
 
+#[derive(Clone)]
 enum Clock {
     Platform,
     Manual(ManualClock),
@@ -183,8 +185,8 @@ impl MemoryConnector {
         Self::with(Clock::Platform)
     }
 
-    /// An empty store that lives by `clock`. It moves the store's time only: give the sessions the
-    /// same clock, with [`Sessions::with_runtime`](crate::Sessions::with_runtime).
+    /// An empty store that lives by `clock`. It moves the store's time only: `testing::World`
+    /// (feature `testing`) moves that of the sessions too, as does a runtime with the same clock.
     ///
     /// ```
     /// use edge_session::connector::{ManualClock, MemoryConnector, PutOptions, ReadOptions};
@@ -237,6 +239,23 @@ impl MemoryConnector {
     /// ```
     pub fn reset_operations(&self) {
         self.0.operations.set(OperationCounts::default());
+    }
+
+    /// A store of its own that holds what this one holds now, on the same clock.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn picture(&self) -> Self {
+        let picture = Self::with(self.0.clock.clone());
+        picture.0.entries.replace(self.0.entries.borrow().clone());
+        picture
+    }
+
+    /// The keys that are there now, in byte order.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn names(&self) -> Vec<String> {
+        let now = self.0.clock.now();
+        let entries = self.0.entries.borrow();
+        let live = entries.iter().filter(|(_, entry)| entry.is_live(now));
+        live.map(|(name, _)| name.clone()).collect()
     }
 
     fn count(&self, add: impl FnOnce(&mut OperationCounts)) {

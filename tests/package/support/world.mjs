@@ -1,5 +1,6 @@
 // A browser with one jar, over sessions in memory.
 
+import { CookieJar } from "../../../pkg/cookie-jar.js";
 import { ManualClock, MemoryConnector, Sessions } from "../../../pkg/node.js";
 
 export const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
@@ -14,19 +15,18 @@ export function world(options = {}) {
 }
 
 export class Browser {
-  #cookies = new Map();
+  #jar;
   #sessions;
   #clock;
 
-  constructor(sessions, clock) {
+  constructor(sessions, clock, jar = new CookieJar(() => clock.now())) {
     this.#sessions = sessions;
     this.#clock = clock;
+    this.#jar = jar;
   }
 
   get cookie() {
-    const now = this.#clock.now();
-    const sent = [...this.#cookies].filter(([, { end }]) => now < end);
-    return sent.length ? sent.map(([name, { value }]) => `${name}=${value}`).join("; ") : null;
+    return this.#jar.header() || null;
   }
 
   request(init = {}) {
@@ -36,14 +36,9 @@ export class Browser {
   }
 
   keep(response) {
-    const setCookies = response.headers.getSetCookie();
-    for (const text of setCookies) {
-      const [pair, ...attributes] = text.split("; ");
-      const at = pair.indexOf("=");
-      const maxAge = attributes.find((one) => one.startsWith("Max-Age="))?.slice(8);
-      const end = maxAge === undefined ? Infinity : this.#clock.now() + Number(maxAge) * 1000;
-      this.#cookies.set(pair.slice(0, at), { value: pair.slice(at + 1), end });
-    }
+    for (const line of response.headers.getSetCookie()) this.#jar.receive(line);
+    const [refused] = this.#jar.refused;
+    if (refused) throw new Error(`a browser refuses ${refused.line}: ${refused.why}`);
     return response;
   }
 
@@ -70,9 +65,7 @@ export class Browser {
   }
 
   clone() {
-    const copy = new Browser(this.#sessions, this.#clock);
-    copy.#cookies = new Map(this.#cookies);
-    return copy;
+    return new Browser(this.#sessions, this.#clock, this.#jar.copy());
   }
 }
 

@@ -2,6 +2,8 @@
 
 import { Agent, request as httpRequest } from "node:http";
 
+import { CookieJar } from "../../../js/cookie-jar.js";
+
 // Bytes, not text: what `fetch` would normalise or refuse must reach the Worker as it is.
 export const agent = new Agent({ keepAlive: true });
 
@@ -48,40 +50,21 @@ export class Answer {
   }
 }
 
-/**
- * Name, value and attributes (lower-case names; true for one without a value) of a Set-Cookie
- * line.
- */
-export function parseSetCookie(line) {
-  const [pair, ...rest] = line.split(";").map((part) => part.trim());
-  const equals = pair.indexOf("=");
-  const attributes = {};
-  for (const part of rest) {
-    const at = part.indexOf("=");
-    const [name, value] = at < 0 ? [part, true] : [part.slice(0, at), part.slice(at + 1)];
-    attributes[name.trim().toLowerCase()] = value === true ? true : value.trim();
-  }
-  return { name: pair.slice(0, equals).trim(), value: pair.slice(equals + 1).trim(), attributes };
-}
-
-/**
- * A browser on one host that counts as https, as `localhost` does in real ones.
- *
- * Only what our cookies can meet is modelled: one host, no public suffixes. Cookies that a
- * browser would refuse are in `refused`, which tests expect to be empty.
- */
+/** A browser on one host that counts as https, as `localhost` does in real ones. */
 export class Browser {
-  /** name + path to { name, value, path, expiresAt, sameSite, attributes, order }. */
-  #cookies = new Map();
-  #order = 0;
+  #jar;
 
-  constructor(origin, { now = Date.now } = {}) {
+  constructor(origin, { now = Date.now, jar } = {}) {
     this.origin = origin;
     this.now = now;
-    /** [{ line, why }] */
-    this.refused = [];
+    this.#jar = jar ?? new CookieJar(() => this.now(), new URL(origin).hostname);
     /** Every Set-Cookie line this browser has been sent. */
     this.received = [];
+  }
+
+  /** Cookies that a browser would refuse, which tests expect to be none: [{ line, why }]. */
+  get refused() {
+    return this.#jar.refused;
   }
 
   /**
@@ -114,12 +97,12 @@ export class Browser {
   }
 
   get names() {
-    return this.#live().map((cookie) => cookie.name).sort();
+    return this.#jar.live.map((cookie) => cookie.name).sort();
   }
 
   /** The cookie of this name, or undefined. */
   get(name) {
-    return this.#live().find((cookie) => cookie.name === name);
+    return this.#jar.live.find((cookie) => cookie.name === name);
   }
 
   /** Replaces the value of a cookie, as only its thief or its owner could. */
@@ -130,91 +113,24 @@ export class Browser {
   }
 
   remove(name) {
-    for (const [key, cookie] of this.#cookies) if (cookie.name === name) this.#cookies.delete(key);
+    this.#jar.remove(name);
   }
 
   /** Another browser with a copy of every cookie: a thief, or the same person's other location. */
   clone(origin = this.origin) {
-    const other = new Browser(origin, { now: this.now });
-    for (const [key, cookie] of this.#cookies) other.#cookies.set(key, { ...cookie });
-    other.#order = this.#order;
-    return other;
+    return new Browser(origin, { now: this.now, jar: this.#jar.copy() });
   }
 
-  cookieHeader(path, { method = "GET", from = "same-origin" } = {}) {
-    const safe = method === "GET" || method === "HEAD";
-    const sent = this.#live().filter(
-      (cookie) =>
-        pathMatches(path, cookie.path) &&
-        (from !== "cross-site" ||
-          cookie.sameSite === "none" ||
-          // A top-level navigation: the only cross-site request that carries a Lax cookie.
-          (cookie.sameSite === "lax" && safe)),
-    );
-    sent.sort((a, b) => b.path.length - a.path.length || a.order - b.order);
-    return sent.map(({ name, value }) => `${name}=${value}`).join("; ");
+  cookieHeader(path, options) {
+    return this.#jar.header(path, options);
   }
 
-  store(line, requestPath = "/") {
+  store(line, path) {
     this.received.push(line);
-    const { name, value, attributes } = parseSetCookie(line);
-    const refuse = (why) => void this.refused.push({ line, why });
-
-    if (name.length + value.length > 4096) return refuse("over 4096 bytes");
-    if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) return refuse("a control character");
-    const path = String(attributes.path ?? "").startsWith("/")
-      ? attributes.path
-      : defaultPath(requestPath);
-    const sameSite = String(attributes.samesite ?? "lax").toLowerCase();
-    if (sameSite === "none" && !attributes.secure) return refuse("SameSite=None without Secure");
-    if (/^__(secure|host)-/i.test(name) && !attributes.secure) {
-      return refuse("a prefix without Secure");
-    }
-    if (/^__host-/i.test(name) && ("domain" in attributes || attributes.path !== "/")) {
-      return refuse("__Host- with a Domain, or with another Path than /");
-    }
-    const { hostname } = new URL(this.origin);
-    if (attributes.domain && attributes.domain.replace(/^\./, "") !== hostname) {
-      return refuse("another Domain");
-    }
-
-    const key = `${name};${path}`;
-    const expiresAt = this.#expiry(attributes);
-    if (expiresAt <= this.now()) return void this.#cookies.delete(key);
-    // A replaced cookie keeps its place in the Cookie header.
-    const order = this.#cookies.get(key)?.order ?? (this.#order += 1);
-    this.#cookies.set(key, { name, value, path, expiresAt, sameSite, attributes, order });
+    this.#jar.receive(line, { path });
   }
 
-  /** Milliseconds since the epoch; Infinity for one that lives until the browser is closed. */
-  #expiry(attributes) {
-    if (/^-?\d+$/.test(attributes["max-age"])) {
-      const seconds = Number(attributes["max-age"]);
-      return seconds <= 0 ? -Infinity : this.now() + seconds * 1000;
-    }
-    const date = Date.parse(attributes.expires);
-    return Number.isNaN(date) ? Infinity : date;
-  }
-
-  /** Closing takes every cookie that has no end of its own. */
   close() {
-    for (const [key, cookie] of this.#cookies) {
-      if (cookie.expiresAt === Infinity) this.#cookies.delete(key);
-    }
+    this.#jar.close();
   }
-
-  #live() {
-    return [...this.#cookies.values()].filter((cookie) => cookie.expiresAt > this.now());
-  }
-}
-
-function pathMatches(requestPath, cookiePath) {
-  const path = requestPath.split("?")[0];
-  if (path === cookiePath) return true;
-  return path.startsWith(cookiePath) && (cookiePath.endsWith("/") || path[cookiePath.length] === "/");
-}
-
-function defaultPath(requestPath) {
-  const path = requestPath.split("?")[0];
-  return path.slice(0, Math.max(path.lastIndexOf("/"), 1)) || "/";
 }

@@ -15,7 +15,8 @@ import { fileURLToPath } from "node:url";
 
 import { Browser, agent, exchange } from "./browser.mjs";
 
-export { Answer, Browser, exchange, parseSetCookie } from "./browser.mjs";
+export { parseSetCookie } from "../../../js/cookie-jar.js";
+export { Answer, Browser, exchange } from "./browser.mjs";
 
 const support = fileURLToPath(new URL(".", import.meta.url));
 export const root = fileURLToPath(new URL("../../../", import.meta.url));
