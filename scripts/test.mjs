@@ -81,16 +81,19 @@ function allRan(attribute, ran) {
 async function native(counts) {
   const ran = new Map();
   const cargo = (...what) =>
-    run("cargo test", "cargo", ["test", ...what, "--no-default-features", "--no-fail-fast"], {
+    run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast", ...what], {
       ...options,
       env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
       onLine: cargoCounts(counts, ran),
     });
   // The one is run even where the other has failed.
   const core = await settled(cargo("--package", "edge-session"));
+  // With the features of a Worker's crate, whose own tests may be native.
+  const host = await settled(cargo("--package", "edge-session", "--features", "worker,anyhow", "--test", "host"));
   // Some hundred thousand schedules: unoptimized they take many times as long.
   const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
   core();
+  host();
   simulator();
   allRan("test", ran);
 }

@@ -2,14 +2,11 @@
 //!
 //! A session is a dictionary that lives in Workers KV, sealed with a key that only the browser's
 //! cookie holds. In a fetch handler written with the crate `worker` (feature `worker`, on by
-//! default; wasm32 only), it is used so:
+//! default), it is used so:
 //!
-#![cfg_attr(all(target_arch = "wasm32", feature = "worker"), doc = "```no_run")]
-#![cfg_attr(not(all(target_arch = "wasm32", feature = "worker")), doc = "```text")]
-#![cfg_attr(
-    all(target_arch = "wasm32", feature = "worker"),
-    doc = "# fn main() {}"
-)]
+#![cfg_attr(feature = "worker", doc = "```no_run")]
+#![cfg_attr(not(feature = "worker"), doc = "```text")]
+#![cfg_attr(feature = "worker", doc = "# fn main() {}")]
 //! use edge_session::{SessionStore, Sessions};
 //! use worker::{Context, Env, Request, Response, Result, event};
 //!
@@ -110,7 +107,7 @@ pub mod fuzzing;
 /// consistency: last writer wins, reads may be stale and absence may be cached, as Workers KV
 /// documents of itself (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
 pub mod connector {
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub use crate::face::connector::kv::KvConnector;
     pub use crate::face::connector::memory::{ManualClock, MemoryConnector, OperationCounts};
     pub use crate::port::connector::{
@@ -130,7 +127,7 @@ pub mod object {
 pub use face::testing;
 pub use port::runtime;
 
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub use face::console::ConsoleEvents;
 pub use face::headers::CommitHeaders;
 pub use face::sessions::Sessions;
@@ -138,7 +135,7 @@ pub use face::store::{Keep, SessionStore};
 pub use flow::isolate::Isolate;
 pub use flow::owner::OwnedSession;
 pub use flow::stats::Stats;
-pub use port::error::{ErrorCode, SessionError};
+pub use port::error::{AsSessionError, ErrorCode, SessionError};
 pub use port::events::{Event, EventKind, EventSink};
 pub use port::request::{CookieHeader, RequestHead};
 pub use protocol::cookie::SameSite;

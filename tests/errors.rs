@@ -11,7 +11,7 @@
 use std::error::Error;
 
 use edge_session::connector::{ConnectorError, ConnectorErrorKind};
-use edge_session::{ErrorCode, SecretRing, SessionError};
+use edge_session::{AsSessionError, ErrorCode, SecretRing, SessionError};
 
 /// What `anyhow` and `Box<dyn Error + Send + Sync>` ask of an error.
 const fn is_good<E: Error + Send + Sync + 'static>() {}
@@ -42,4 +42,28 @@ fn sources_lead_to_what_the_store_threw() {
     assert!(connector.source().unwrap().is::<std::num::ParseIntError>());
     let own = SessionError::new(ErrorCode::NotReady, "no randomness");
     assert!(own.source().is_none());
+}
+
+#[test]
+fn a_session_error_is_found_in_what_carries_it() {
+    let own = || SessionError::new(ErrorCode::ReauthRequired, "log in again");
+    let code = |error: &dyn AsSessionError| error.as_session_error().map(SessionError::code);
+    let found = Some(ErrorCode::ReauthRequired);
+    assert_eq!(code(&own()), found);
+
+    let plain: Box<dyn Error> = own().into();
+    let sent: Box<dyn Error + Send> = Box::new(own());
+    let shared: Box<dyn Error + Send + Sync> = own().into();
+    assert_eq!([code(&plain), code(&sent), code(&shared)], [found; 3]);
+
+    // Below others, and within an I/O error, whose source skips it.
+    let wrapped = std::io::Error::other(std::io::Error::other(own()));
+    let deep: Box<dyn Error> = wrapped.into();
+    assert_eq!(code(&deep), found);
+
+    let unrelated: Box<dyn Error> = "reauth_required: log in again".into();
+    assert_eq!(code(&unrelated), None, "a text is no session error");
+    // What a connector threw is the cause of a session's error, not one.
+    let below: Box<dyn Error> = ConnectorError::new(ConnectorErrorKind::Quota, "spent").into();
+    assert_eq!(code(&below), None);
 }

@@ -1,6 +1,6 @@
 //! The KV connector and whole sessions, in workerd with a real KV binding.
 
-#![cfg(target_arch = "wasm32")]
+#![cfg(all(target_arch = "wasm32", feature = "worker"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::rc::Rc;
@@ -9,7 +9,10 @@ use edge_session::connector::{
     ConnectorErrorKind, KvConnector, PutOptions, ReadOptions, SessionConnector as _,
 };
 use edge_session::runtime::{PlatformRuntime, Runtime as _};
-use edge_session::{CookieHeader, ErrorCode, Keep, Outcome, SecretRing, Sessions, Settings};
+use edge_session::{
+    AsSessionError as _, CookieHeader, ErrorCode, Keep, Outcome, SecretRing, SessionError,
+    SessionStore, Sessions, Settings,
+};
 use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
@@ -179,4 +182,66 @@ async fn the_platform_has_a_clock_randomness_and_a_timer() {
     assert_ne!(one, other);
     runtime.sleep(1).await;
     assert!(runtime.now() >= before);
+}
+
+#[wasm_bindgen_test]
+fn a_worker_error_carries_a_session_error() {
+    let own = SessionError::new(ErrorCode::ReauthRequired, "log in: again [now]\nok");
+    let error = worker::Error::from(own);
+    assert_eq!(
+        error.to_string(),
+        "SessionError [reauth_required]: log in: again [now]\nok"
+    );
+    let found = error.as_session_error().unwrap();
+    assert_eq!(found.code(), ErrorCode::ReauthRequired);
+    assert_eq!(found.message(), "log in: again [now]\nok");
+
+    // JavaScript sees what the package's errors look like.
+    let thrown = JsValue::from(error);
+    let text = |name: &str| Reflect::get(&thrown, &name.into()).unwrap().as_string();
+    assert_eq!(text("name").as_deref(), Some("SessionError"));
+    assert_eq!(text("code").as_deref(), Some("reauth_required"));
+
+    let unrelated = worker::Error::from("reauth_required: log in again");
+    assert!(unrelated.as_session_error().is_none());
+}
+
+#[wasm_bindgen_test]
+async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other() {
+    let request = || worker::Request::new("https://shop.example/", worker::Method::Get).unwrap();
+    let sessions = sessions();
+    let cases: [(fn(&mut SessionStore) -> worker::Result<()>, u16); 4] = [
+        (|session| Ok(session.require_recent_auth(300)?), 401),
+        (|session| Ok(session.require::<u32>("none").map(drop)?), 404),
+        (
+            |session| {
+                session.set("a", "text")?;
+                Ok(session.require::<u32>("a").map(drop)?)
+            },
+            422,
+        ),
+        (|session| Ok(session.set("", 1)?), 422),
+    ];
+    for (act, status) in cases {
+        let answer = sessions
+            .handle(request(), None, async |_, session: &mut SessionStore| {
+                act(session)?;
+                worker::Response::ok("fine")
+            })
+            .await
+            .unwrap();
+        assert_eq!(answer.status_code(), status);
+        let media = answer.headers().get("content-type").unwrap();
+        assert_eq!(media.as_deref(), Some("application/problem+json"));
+    }
+    // Though the session refused something before.
+    let error = sessions
+        .handle(request(), None, async |_, session: &mut SessionStore| {
+            session.require_recent_auth(300).unwrap_err();
+            Err::<worker::Response, _>(worker::Error::from("the shop is closed"))
+        })
+        .await
+        .err()
+        .unwrap();
+    assert_eq!(error.to_string(), "the shop is closed");
 }

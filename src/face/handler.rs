@@ -18,7 +18,7 @@ use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
 use crate::flow::stats::Timing;
 use crate::port::connector::SessionConnector;
-use crate::port::error::{ErrorCode, SessionError};
+use crate::port::error::{AsSessionError, ErrorCode, SessionError};
 use crate::port::request::RequestHead;
 use crate::port::runtime::PlatformRuntime;
 use crate::port::wait_until::WaitUntil;
@@ -68,8 +68,9 @@ impl Sessions {
     ///
     /// # Errors
     /// `missing_binding` if the namespace or the secret is missing; `config` if a variable is
-    /// misspelt or illegal. The message names the problem.
+    /// misspelt or illegal. The message names the problem. `unsupported` outside of a Worker.
     pub fn from_env(env: &Env) -> Result<Self, SessionError> {
+        is_in_a_worker()?;
         let env: &JsValue = env.as_ref();
         let made = MADE.with_borrow(|made| match made {
             Some((of, sessions)) if of == env => Some(sessions.clone()),
@@ -124,9 +125,10 @@ impl Sessions {
     /// Work that must outlive the response is passed to `ctx.wait_until`. Without a context it is
     /// awaited.
     ///
-    /// If the session refused an operation and the closure failed afterwards, the response is that
-    /// refusal as `application/problem+json` (503 with `Retry-After`, or 409). The same happens if
-    /// the commit fails. Every other error of the closure is returned unchanged.
+    /// If the closure fails with a [`SessionError`], or with an error that carries one
+    /// ([`AsSessionError`]), the response is that error as `application/problem+json` with the
+    /// status of its code: 503 with `Retry-After`, 409, or 401 for `reauth_required`. The same
+    /// happens if the commit fails. Every other error of the closure is returned unchanged.
     ///
     /// ```no_run
     /// use edge_session::{SessionStore, Sessions};
@@ -157,7 +159,7 @@ impl Sessions {
     ) -> Result<Response, E>
     where
         F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
-        E: From<SessionError>,
+        E: From<SessionError> + AsSessionError,
     {
         let mut session = self.attach(&request, ctx.into());
         // The session itself reports what the load found.
@@ -196,7 +198,7 @@ impl Sessions {
     ) -> Result<Response, E>
     where
         F: AsyncFnOnce(Request, &mut SessionStore) -> Result<Response, E>,
-        E: From<SessionError>,
+        E: From<SessionError> + AsSessionError,
     {
         let mut session = self.attach(&request, ctx.into());
         let answer = Timing::during(session.timing(), closure(request, &mut session)).await;
@@ -275,7 +277,7 @@ impl Sessions {
         session
     }
 
-    async fn finish<E: From<SessionError>>(
+    async fn finish<E: From<SessionError> + AsSessionError>(
         &self,
         answer: Result<Response, E>,
         mut session: SessionStore,
@@ -285,8 +287,8 @@ impl Sessions {
                 Ok(headers) => Ok((response, headers)),
                 Err(error) => Err(error),
             },
-            Err(error) => match session.refusal() {
-                Some(refusal) => Err(refusal),
+            Err(error) => match error.as_session_error() {
+                Some(refusal) => Err(refusal.clone()),
                 None => return Err(error),
             },
         };
@@ -298,6 +300,18 @@ impl Sessions {
         };
         answered.map_err(E::from)
     }
+}
+
+/// Outside of a Worker, in a test, there is no environment to read.
+fn is_in_a_worker() -> Result<(), SessionError> {
+    if cfg!(target_arch = "wasm32") {
+        return Ok(());
+    }
+    Err(SessionError::new(
+        ErrorCode::Unsupported,
+        "there is no environment outside of a Worker: a native test makes its sessions with \
+         Sessions::builder",
+    ))
 }
 
 fn wait_until_of(ctx: &Context) -> Rc<dyn WaitUntil> {
@@ -367,8 +381,35 @@ impl SessionError {
 }
 
 impl From<SessionError> for worker::Error {
+    /// The text is that of a JavaScript error with a name and a code; the error itself is the cause,
+    /// so that [`AsSessionError`] finds it.
     fn from(error: SessionError) -> Self {
-        Self::RustError(error.to_string())
+        let cause = Self::Io(std::io::Error::other(error.clone()));
+        // There is no JavaScript to throw it to.
+        if cfg!(not(target_arch = "wasm32")) {
+            return cause;
+        }
+        let thrown = js_sys::Error::new(error.message());
+        thrown.set_name(NAME);
+        let code = error.code().as_str();
+        // Where it cannot be set, the name and the message tell enough.
+        let _ = Reflect::set(&thrown, &"code".into(), &code.into());
+        Self::UnknownJsError {
+            original: thrown.into(),
+            name: Some(NAME.to_owned()),
+            message: error.message().to_owned(),
+            code: Some(code.to_owned()),
+            cause: Some(Box::new(cause)),
+        }
+    }
+}
+
+/// The name of a session's error in JavaScript.
+const NAME: &str = "SessionError";
+
+impl AsSessionError for worker::Error {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        SessionError::find_in(self)
     }
 }
 
@@ -478,7 +519,7 @@ fn is_plain(value: &JsValue) -> bool {
     value.is_object() && Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new())
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_arch = "wasm32"))]
 mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -11,12 +11,12 @@
 //! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod connector;
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod console;
 pub(crate) mod driver;
-#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+#[cfg(feature = "worker")]
 pub(crate) mod fetch;
-#[cfg(all(target_arch = "wasm32", feature = "worker"))]
+#[cfg(feature = "worker")]
 mod handler;
 pub(crate) mod headers;
 #[cfg(all(target_arch = "wasm32", feature = "http"))]

@@ -205,7 +205,7 @@ impl Sessions {
     }
 
     /// As [`with_wait_until`](Self::with_wait_until), with the platform's own implementation.
-    #[cfg(all(target_arch = "wasm32", feature = "worker"))]
+    #[cfg(feature = "worker")]
     pub(crate) fn registered_with(mut self, wait_until: Rc<dyn WaitUntil>) -> Self {
         self.wait_until = Some(wait_until);
         self

@@ -88,7 +88,7 @@ struct State {
     /// derived in one is never found in another.
     derived: Lru<Tag, TokenKeys>,
     complaints: Complaints,
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     rings: Vec<(String, crate::protocol::keys::SecretRing)>,
 }
 
@@ -180,7 +180,7 @@ impl Isolate {
 
     /// The ring of `text`, parsed once in an isolate's life. An error says that it was given as
     /// `name`.
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub(crate) fn ring(
         &self,
         text: &str,

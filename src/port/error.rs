@@ -313,6 +313,32 @@ impl SessionError {
         self.0.cause.as_ref()
     }
 
+    /// The session's error that `error` is, or that is among its sources.
+    ///
+    /// ```
+    /// use edge_session::{ErrorCode, SessionError};
+    /// let error = SessionError::new(ErrorCode::ReauthRequired, "log in again");
+    /// let wrapped = std::io::Error::other(error);
+    /// let found = SessionError::find_in(&wrapped).unwrap();
+    /// assert_eq!(found.code(), ErrorCode::ReauthRequired);
+    /// ```
+    #[must_use]
+    pub fn find_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Self> {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            if let Some(found) = error.downcast_ref() {
+                return Some(found);
+            }
+            // What an I/O error was made of is not among its sources.
+            let inner = error.downcast_ref().and_then(std::io::Error::get_ref);
+            next = match inner {
+                Some(inner) => Some(inner),
+                None => error.source(),
+            };
+        }
+        None
+    }
+
     /// The same with what the connector said.
     pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
         let cause = cause.0.cause.clone();
@@ -388,5 +414,90 @@ impl fmt::Debug for SessionError {
 impl std::error::Error for SessionError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.cause.as_ref().map(|cause| cause as _)
+    }
+}
+
+/// An error of an application that may be a [`SessionError`], or carry one.
+///
+/// `Sessions::handle` answers such an error with the status of its code (401 for `reauth_required`,
+/// 503 for `unavailable`) and hands every other error on. The trait is there for [`SessionError`],
+/// `worker::Error`, boxed errors and, with the feature `anyhow`, `anyhow::Error`. For an error of
+/// your own it takes one line:
+///
+/// ```
+/// use std::fmt;
+///
+/// use edge_session::{AsSessionError, ErrorCode, SessionError};
+///
+/// #[derive(Debug)]
+/// enum ShopError {
+///     Session(SessionError),
+///     SoldOut,
+/// }
+///
+/// impl From<SessionError> for ShopError {
+///     fn from(error: SessionError) -> Self {
+///         Self::Session(error)
+///     }
+/// }
+///
+/// impl fmt::Display for ShopError {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         f.write_str("the shop failed")
+///     }
+/// }
+///
+/// impl std::error::Error for ShopError {
+///     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+///         match self {
+///             Self::Session(error) => Some(error),
+///             Self::SoldOut => None,
+///         }
+///     }
+/// }
+///
+/// impl AsSessionError for ShopError {
+///     fn as_session_error(&self) -> Option<&SessionError> {
+///         SessionError::find_in(self)
+///     }
+/// }
+///
+/// let error = ShopError::from(SessionError::new(ErrorCode::Stale, "an older copy"));
+/// assert_eq!(error.as_session_error().unwrap().code(), ErrorCode::Stale);
+/// assert!(ShopError::SoldOut.as_session_error().is_none());
+/// ```
+pub trait AsSessionError {
+    /// The session's error that this is or carries.
+    fn as_session_error(&self) -> Option<&SessionError>;
+}
+
+impl AsSessionError for SessionError {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        Some(self)
+    }
+}
+
+impl AsSessionError for Box<dyn std::error::Error> {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        SessionError::find_in(&**self)
+    }
+}
+
+impl AsSessionError for Box<dyn std::error::Error + Send> {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        SessionError::find_in(&**self)
+    }
+}
+
+impl AsSessionError for Box<dyn std::error::Error + Send + Sync> {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        SessionError::find_in(&**self)
+    }
+}
+
+#[cfg(feature = "anyhow")]
+impl AsSessionError for anyhow::Error {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        SessionError::find_in(&**self)
     }
 }

@@ -435,7 +435,7 @@ settings! {
 const PREFIX: &str = "SESSION_";
 
 /// The kind of a variable that is a KV namespace, a service or the like.
-#[cfg(any(target_arch = "wasm32", test))]
+#[cfg(any(target_arch = "wasm32", feature = "worker", test))]
 pub(crate) const BINDING: &str = "a binding";
 
 const DAY: u32 = 86_400;
@@ -531,7 +531,7 @@ impl Settings {
     /// # Errors
     /// As [`from_vars`](Self::from_vars) and [`from_options`](Self::from_options). What is
     /// [`BINDING`] is something of the application's own, unless it has the very name of a setting.
-    #[cfg(any(target_arch = "wasm32", test))]
+    #[cfg(any(target_arch = "wasm32", feature = "worker", test))]
     #[cold]
     #[inline(never)]
     pub(crate) fn refuse_kind(naming: Naming, name: &str, kind: &str) -> Result<(), SessionError> {
@@ -660,7 +660,7 @@ impl Settings {
     }
 
     /// What an operator should not have left on, as the caller calls it.
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub(crate) fn warning(&self, naming: Naming) -> Option<String> {
         let is_silent = self.cookie_secure || self.disable_warnings;
         let text = "SESSION_COOKIE_SECURE is false: session cookies travel over plain HTTP too, \

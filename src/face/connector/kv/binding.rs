@@ -357,7 +357,7 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
 }
 
 // What a namespace answers in truth is tested in workerd (`tests/workerd`); here it misbehaves.
-#[cfg(test)]
+#[cfg(all(test, target_arch = "wasm32"))]
 mod tests {
     use std::error::Error;
     use std::rc::Rc;

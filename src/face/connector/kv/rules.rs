@@ -11,7 +11,7 @@ use crate::protocol::text;
 const MAX_SECONDS: u32 = i32::MAX as u32;
 
 /// Keys of one bulk read (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/>).
-#[cfg(target_arch = "wasm32")]
+#[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub(super) const MAX_BULK_KEYS: usize = 100;
 
 /// A time to live in seconds that KV accepts: at least 60, never less than asked for
