@@ -379,17 +379,19 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * A token for the forms of this page, masked differently on every call. It neither creates nor
    * changes a session, does no storage operation, and is available under every outcome. A page
    * without a session also sets a cookie, which does not identify a session. If the request calls
-   * `bind`, `cycleKey` or `create`, call this method afterwards. Throws `invalid_value` if the
-   * request came from another site and the browser may have withheld its cookies. In that case,
-   * redirect to the page that shows the form, or with `SameSite=Strict`, link to it.
+   * `bind`, `cycleKey`, `create`, `flush` or `destroy`, call this method afterwards. Throws
+   * `invalid_value` if the request came from another site and the browser may have withheld its
+   * cookies. In that case, redirect to the page that shows the form, or with `SameSite=Strict`, link
+   * to it. Throws `too_large` if the Cookie header has more session cookies than can be looked at.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```
    */
   csrfToken(): string;
   /**
-   * Throws `invalid_value` for a token of another browser or from before a login. Pass the form field
-   * or header as it is: `null` or a file is refused like a wrong token.
+   * Throws `invalid_value` for a token of another browser or from before a login. If the request
+   * calls `bind`, `cycleKey`, `create`, `flush` or `destroy`, call this method before. Pass the form
+   * field or header as it is: `null` or a file is refused like a wrong token.
    * ```js
    * session.verifyCsrf((await request.formData()).get("csrf"));
    * ```

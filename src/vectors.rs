@@ -12,6 +12,7 @@ use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Seen, Tombstone};
 use crate::protocol::version::Version;
 use crate::protocol::wire::encode_text;
+use crate::session::csrf::tag_of;
 
 pub(crate) const MINTED: i64 = 1_800_000_000_000;
 pub(crate) const HARD_END: i64 = MINTED + 604_800_000;
@@ -332,6 +333,12 @@ fn tags_for_pages_and_logs_are_the_known_ones() {
     let masked: Vec<u8> = tag.iter().zip(mask).map(|(tag, mask)| tag ^ mask).collect();
     let csrf = encode_text(&[&mask[..], &masked].concat());
     assert_eq!(csrf, known("CSRF token"));
+
+    let [first, second] = [0, 1].map(|index| sample.ticket(index));
+    let tag = tag_of(&[&second, &first], &sample.ring).unwrap();
+    let masked: Vec<u8> = tag.iter().zip(mask).map(|(tag, mask)| tag ^ mask).collect();
+    let csrf = encode_text(&[&mask[..], &masked].concat());
+    assert_eq!(csrf, known("CSRF token of several sessions"));
 
     let name = "__Host-session-form";
     let form = Form::decode(&known("form cookie"), &sample.ring, name)

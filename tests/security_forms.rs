@@ -22,6 +22,8 @@ struct Scene {
     jar: Jar,
     /// Stands in the Cookie header before what is in the jar.
     before: String,
+    /// Tokens that an attacker has, who set some of the cookies.
+    known: Vec<String>,
 }
 
 impl Scene {
@@ -30,6 +32,7 @@ impl Scene {
             world: world.elsewhere(),
             jar,
             before: String::new(),
+            known: Vec::new(),
         }
     }
 
@@ -105,8 +108,29 @@ fn damaged(record: &str) -> Scene {
     Scene::of(world, jar)
 }
 
+/// Longer than a Cookie header may be.
+fn filler() -> String {
+    format!("x={}", "x".repeat(70_000))
+}
+
+/// A user's browser, in which a host beside ours has set the cookies of a session of its own, which
+/// has gone through `change`.
+fn planted(world: World, change: impl FnOnce(&mut SessionStore)) -> Scene {
+    let (mut jar, mut other) = (world.member("ada"), world.member("eve"));
+    let own = world.visit(&mut other, |session| session.csrf_token().unwrap());
+    world.visit(&mut other.clone(), change);
+    // What the browser has of it is from before.
+    other.forget(FORM);
+    jar.add_twins(&other, "Domain=example.com");
+    let mut scene = Scene::of(world, jar);
+    scene.known.push(own);
+    scene
+}
+
+type SceneRow = (&'static str, Outcome, fn() -> Scene);
+
 /// Every outcome, most of them for a visitor and for a user.
-const SCENES: &[(&str, Outcome, fn() -> Scene)] = &[
+const SCENES: &[SceneRow] = &[
     ("new", Outcome::New, || Scene::of(World::new(), Jar::new())),
     ("loaded", Outcome::Loaded, || {
         let world = World::new();
@@ -126,15 +150,19 @@ const SCENES: &[(&str, Outcome, fn() -> Scene)] = &[
         let world = World::new();
         left_behind(world.member("ada"), world, cycle)
     }),
-    ("rotated, and nothing to read", Outcome::Rotated, || {
-        let world = without_overlay();
-        let scene = left_behind(world.member("ada"), world, cycle);
-        let name = scene.world.store.names_of("s.");
-        for name in name {
-            scene.world.store.remove(&name);
-        }
-        scene
-    }),
+    (
+        "rotated, a user's, and nothing to read",
+        Outcome::Rotated,
+        || {
+            let world = without_overlay();
+            let scene = left_behind(world.member("ada"), world, cycle);
+            let name = scene.world.store.names_of("s.");
+            for name in name {
+                scene.world.store.remove(&name);
+            }
+            scene
+        },
+    ),
     ("rotated, after W", Outcome::Rotated, || {
         let world = World::new();
         after_the_window(left_behind(world.member("ada"), world, cycle))
@@ -200,16 +228,76 @@ const SCENES: &[(&str, Outcome, fn() -> Scene)] = &[
     }),
     ("header too large", Outcome::Rejected, || {
         let world = World::new();
-        let mut scene = Scene::of(world.clone(), world.member("ada"));
-        scene.before = format!("x={}", "x".repeat(70_000));
+        let mut scene = Scene::of(world.clone(), world.visitor());
+        scene.before = filler();
         scene
     }),
+    ("header too large, a user's", Outcome::Rejected, || {
+        let world = World::new();
+        let mut scene = Scene::of(world.clone(), world.member("ada"));
+        scene.before = filler();
+        scene
+    }),
+    (
+        "header too large, a user's and an attacker's",
+        Outcome::Rejected,
+        || {
+            let mut scene = planted(World::new(), |_| ());
+            scene.before = filler();
+            scene
+        },
+    ),
     ("ambiguous", Outcome::Ambiguous, || {
         let world = World::new();
-        let (mut jar, other) = (world.member("ada"), world.member("bob"));
+        let (mut jar, other) = (world.visitor(), world.visitor());
         jar.add_twins(&other, "Domain=example.com");
         Scene::of(world, jar)
     }),
+    (
+        "ambiguous, a user's and an attacker's",
+        Outcome::Ambiguous,
+        || planted(World::new(), |_| ()),
+    ),
+    (
+        "ambiguous, a user's and many of an attacker's",
+        Outcome::Ambiguous,
+        || {
+            let mut scene = planted(World::new(), |_| ());
+            for place in 0..5 {
+                let other = scene.world.member("eve");
+                scene.jar.add_twins(&other, &format!("Domain={place}.com"));
+            }
+            scene
+        },
+    ),
+    (
+        "loaded, a user's beside an attacker's that is over",
+        Outcome::Loaded,
+        || planted(World::new(), end),
+    ),
+    (
+        "unavailable, a user's beside an attacker's that is over",
+        Outcome::Unavailable,
+        || {
+            let scene = planted(World::new(), end);
+            scene.world.store.outage();
+            scene
+        },
+    ),
+    (
+        "a user's beside an attacker's logout that is not stored",
+        Outcome::Revoked,
+        || {
+            let world = World::new();
+            let (mut jar, mut other) = (world.member("ada"), world.member("eve"));
+            world
+                .store
+                .fail(Kind::Put, usize::MAX, ConnectorErrorKind::Quota);
+            world.visit(&mut other, |session| drop(destroy(session)));
+            jar.add_twins(&other, "Domain=example.com");
+            Scene::of(world, jar)
+        },
+    ),
     ("corrupt", Outcome::Corrupt, || damaged("not a record")),
     // The first byte of a record is its format.
     ("unavailable, another format", Outcome::Unavailable, || {
@@ -433,13 +521,87 @@ fn a_form_cookie_never_stands_for_a_user() {
         let mut scene = scene();
         let (cookie, token) = attacker();
         scene.jar.put(FORM, &cookie);
-        let shows_a_user = matches!(scene.open().owner(), Ok(Some(_)));
-        let verified = scene.verify(&token);
-        assert!(!shows_a_user || verified == REFUSED, "{name}");
-        // Nor where it cannot be seen whose it is.
-        if scene.open().owner().is_err() && name.contains("a user's") {
-            assert!(verified.is_some(), "{name}");
+        let is_a_users = name.contains("a user's") && !name.starts_with("revoked");
+        for token in scene.known.iter().chain([&token]) {
+            assert!(!is_a_users || scene.verify(token).is_some(), "{name}");
         }
+        if is_a_users {
+            let own = scene.open().csrf_token().unwrap();
+            scene.jar.forget(FORM);
+            assert_eq!(scene.verify(&own), None, "{name}: of the sessions alone");
+        }
+    }
+}
+
+/// A host beside ours can set cookies after a form was shown, and take them away again.
+#[test]
+fn a_users_token_is_good_with_cookies_of_another_host_beside_it_and_without() {
+    let mut scene = planted(World::new(), end);
+    let own = scene.show();
+    scene.before = filler();
+    let of_both = scene.show();
+    assert_eq!(
+        [scene.verify(&own), scene.verify(&of_both)],
+        [REFUSED, None]
+    );
+    scene.before = String::new();
+    assert_eq!([scene.verify(&own), scene.verify(&of_both)], [None; 2]);
+    // Where no other session is set there is one token.
+    let world = World::new();
+    let mut scene = Scene::of(world.clone(), world.member("ada"));
+    let own = scene.show();
+    scene.before = filler();
+    assert_eq!(scene.verify(&own), None);
+    let own = scene.show();
+    scene.before = String::new();
+    assert_eq!(scene.verify(&own), None);
+}
+
+#[test]
+fn in_a_header_with_more_sessions_than_can_be_looked_at_no_token_is_given_or_good() {
+    let world = World::new();
+    let mut scene = Scene::of(world.clone(), Jar::new());
+    let token = scene.show();
+    let many: Vec<String> = (0..300).map(|place| format!("{KEY}={place}")).collect();
+    scene.before = [filler(), many.join("; ")].join("; ");
+    assert_eq!(scene.verify(&token), REFUSED);
+    let error = scene.open().csrf_token().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge);
+    assert!(error.message().contains("send fewer cookies"), "{error}");
+    // A login there has a key of its own.
+    let mut session = scene.open();
+    session.bind("ada", false).unwrap();
+    let own = session.csrf_token().unwrap();
+    assert!(session.verify_csrf(&token).is_err());
+    let mut jar = Jar::new();
+    jar.receive(world.now(), world.commit(&mut session).set_cookie());
+    assert_eq!(code(world.open(&jar).verify_csrf(&own)), None);
+}
+
+#[test]
+fn a_form_cookie_is_not_good_in_a_request_that_has_left_a_users_session() {
+    let changes: [fn(&mut SessionStore); 5] = [
+        |session| session.create().unwrap(),
+        |session| {
+            session.create().unwrap();
+            session.set("a", 1).unwrap();
+            save(session).unwrap();
+        },
+        end,
+        |session| run(session.flush(["a"])).unwrap(),
+        |session| {
+            run(session.flush(["a"])).unwrap();
+            save(session).unwrap();
+        },
+    ];
+    for (place, change) in changes.into_iter().enumerate() {
+        let world = World::new();
+        let (mut jar, mut other) = (world.member("ada"), Jar::new());
+        let token = world.visit(&mut other, |session| session.csrf_token().unwrap());
+        jar.put(FORM, other.value(FORM).unwrap());
+        let mut session = world.open(&jar);
+        change(&mut session);
+        assert_eq!(code(session.verify_csrf(&token)), REFUSED, "{place}");
     }
 }
 
@@ -453,6 +615,85 @@ fn the_token_of_a_user_whose_key_was_cycled_elsewhere_is_that_of_the_old_key_for
     assert_eq!(scene.verify(&token), None);
     scene.world.advance(WINDOW);
     assert_eq!(scene.verify(&token), REFUSED);
+}
+
+#[test]
+fn a_form_that_is_sent_a_second_time_is_good_though_the_first_was_a_login() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    let token = world.visit(&mut jar, |session| session.csrf_token().unwrap());
+    assert!(jar.value(FORM).is_none(), "a token of the session's own");
+    let old = jar.clone();
+    world.visit(&mut jar, |session| {
+        session.verify_csrf(&token).unwrap();
+        session.bind("ada", true).unwrap();
+        assert!(session.verify_csrf(&token).is_err());
+    });
+    // A double click: the second request went out with the cookies of the first.
+    for world in [&world, &world.elsewhere()] {
+        let mut session = world.open(&old);
+        assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
+        session.verify_csrf(&token).unwrap();
+        session.bind("ada", true).unwrap();
+        assert!(session.verify_csrf(&token).is_err());
+    }
+    assert_eq!(code(world.open(&jar).verify_csrf(&token)), REFUSED);
+}
+
+#[test]
+fn the_token_of_an_anonymous_session_is_good_after_it_has_ended_by_itself() {
+    for (outcome, is_good) in [
+        (Outcome::Rotated, true),
+        (Outcome::Expired, true),
+        (Outcome::Gone, true),
+        (Outcome::Revoked, false),
+    ] {
+        let world = without_overlay();
+        let mut jar = world.visitor();
+        let token = world.visit(&mut jar, |session| {
+            session.set_expiry(HOUR / SECOND).unwrap();
+            session.csrf_token().unwrap()
+        });
+        let old = jar.clone();
+        match outcome {
+            Outcome::Expired => world.advance(HOUR),
+            Outcome::Revoked => world.visit(&mut jar, end),
+            Outcome::Gone => {
+                for name in world.store.names_of("s.") {
+                    world.store.remove(&name);
+                }
+                world.advance(WINDOW);
+            }
+            _ => world.visit(&mut jar, cycle),
+        }
+        let world = world.elsewhere();
+        let mut session = world.open(&old);
+        assert_eq!(session.outcome().unwrap(), outcome);
+        assert_eq!(session.verify_csrf(&token).is_ok(), is_good, "{outcome:?}");
+        session.bind("ada", false).unwrap();
+        assert!(session.verify_csrf(&token).is_err(), "{outcome:?}");
+    }
+}
+
+#[test]
+fn a_login_takes_away_the_form_cookie_that_its_request_came_without() {
+    for same_site in [SameSite::Lax, SameSite::Strict] {
+        let world = World::with(Settings::default().with_cookie_same_site(same_site));
+        let mut jar = Jar::new();
+        let token = world.visit(&mut jar, |session| session.csrf_token().unwrap());
+        // As a login provider's page posts back.
+        let mut session = world.load(Head::cross_site("POST"));
+        session.bind("ada", false).unwrap();
+        jar.receive(world.now(), world.commit(&mut session).set_cookie());
+        assert!(jar.value(FORM).is_none());
+        world.visit(&mut jar, end);
+        assert_eq!(code(world.open(&jar).verify_csrf(&token)), REFUSED);
+    }
+    // Where all cookies came, there is none to remove.
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    session.bind("ada", false).unwrap();
+    assert_eq!(cookie_names(&world.commit(&mut session)), [KEY, FRESH]);
 }
 
 // --- whose cookie it is --------------------------------------------------------------------------

@@ -18,8 +18,8 @@ pub(crate) struct FormAnswer {
 
 impl FormAnswer {
     /// After a login nothing that was known before it may act for the user. Takes the form cookies
-    /// from the browser.
-    pub(crate) fn voided(config: &Config, cookies: &Cookies) -> Self {
+    /// from the browser, those too that it may have withheld.
+    pub(crate) fn voided(config: &Config, cookies: &Cookies, was_withheld: bool) -> Self {
         let came = cookies.came();
         let spec = config.cookies();
         let several = came.several || cookies.several_forms();
@@ -31,7 +31,7 @@ impl FormAnswer {
             } else {
                 Vec::new()
             },
-            field: came.form.then(|| spec.remove(CookieKind::Form)),
+            field: (came.form || was_withheld).then(|| spec.remove(CookieKind::Form)),
         }
     }
 

@@ -194,6 +194,8 @@ pub(crate) struct Cookies {
     forms: Vec<String>,
     /// A header over its limits, for what is looked for in it all the same.
     whole: Option<Zeroizing<String>>,
+    /// A user's session was among what this request has replaced or ended.
+    had_user: bool,
 }
 
 /// Most authentic form cookies of one request that count.
@@ -226,6 +228,7 @@ impl Cookies {
             beside: Beside::default(),
             forms: Vec::new(),
             whole: None,
+            had_user: false,
         }
     }
 
@@ -270,6 +273,7 @@ impl Cookies {
                     beside: Beside::default(),
                     forms: Vec::new(),
                     whole: Some(Zeroizing::new(header.to_owned())),
+                    had_user: false,
                 };
             }
         };
@@ -287,6 +291,7 @@ impl Cookies {
             beside,
             forms: found.form.iter().map(ToString::to_string).collect(),
             whole: None,
+            had_user: false,
         }
     }
 
@@ -327,6 +332,33 @@ impl Cookies {
             .collect()
     }
 
+    /// The same, in a header over its limits too; `None` where there is more of it than can be
+    /// looked at.
+    pub(crate) fn proven(
+        &self,
+        config: &Config,
+        now: i64,
+        derive: Derive<'_>,
+    ) -> Option<Vec<Rc<Held>>> {
+        match (&self.presented, &self.whole) {
+            (Presented::TooLarge, Some(header)) => {
+                Some(Beside::of_whole(header, config, now, derive)?.rivals)
+            }
+            _ => Some(self.rivals()),
+        }
+    }
+
+    /// True where a user's session was among what this request has replaced or ended.
+    pub(crate) fn had_user(&self) -> bool {
+        self.had_user
+    }
+
+    /// Before any of the sessions that are presented is forgotten.
+    fn remember_user(&mut self) {
+        let is_users = |held: &Rc<Held>| held.identity.ticket.owner.is_some();
+        self.had_user |= self.rivals().iter().any(is_users);
+    }
+
     /// All that a logout has to end.
     pub(crate) fn ends(&self) -> Vec<Tombstone> {
         let mut ends = self.beside.stones.clone();
@@ -348,6 +380,7 @@ impl Cookies {
 
     /// From now on the browser has this session, as an answer has told it.
     pub(crate) fn replace(&mut self, held: Held) {
+        self.remember_user();
         self.presented = Presented::Session(Rc::new(held));
     }
 
@@ -363,6 +396,7 @@ impl Cookies {
 
     /// Every session that was presented is over; of the logouts these are not stored yet.
     pub(crate) fn end(&mut self, stones: Vec<Tombstone>) {
+        self.remember_user();
         self.presented = stones
             .first()
             .map_or(Presented::Nothing, |stone| Presented::Tombstone(*stone));

@@ -240,6 +240,48 @@ test("js_a_form_before_a_login_is_void_after_it", async () => {
   });
 });
 
+// A host beside ours has set its form cookie in the browser of a user.
+test("js_a_form_cookie_never_stands_for_a_user", async () => {
+  const attacker = new Scene();
+  const token = await attacker.show();
+  const form = `${FORM}=${valueOf(attacker.browser.cookie, FORM)}; `;
+  const outcomes = { "loaded, a user's": "invalid_value", "rotated, a user's": "invalid_value", stale: "invalid_value", "header too large": "invalid_value", ambiguous: "invalid_value", unavailable: "unavailable" };
+  for (const [name, refused] of Object.entries(outcomes)) {
+    const scene = new Scene({ overlay: false });
+    await SCENES[name][1](scene);
+    scene.move();
+    scene.before += form;
+    assert.equal(await scene.verify(token), refused, name);
+    const own = await scene.show();
+    scene.before = scene.before.replace(form, "");
+    assert.equal(await scene.verify(own), undefined, name);
+  }
+  for (const change of [(it) => it.create(), (it) => it.destroy(), (it) => it.flush()]) {
+    const scene = new Scene();
+    await scene.visit(member);
+    const request = new Request("https://x/", { headers: { cookie: form + scene.cookie } });
+    const session = await scene.sessions.load(request);
+    await change(session);
+    assert.throws(() => session.verifyCsrf(token), code("invalid_value"));
+  }
+});
+
+test("js_a_form_that_is_sent_a_second_time_is_good_though_the_first_was_a_login", async () => {
+  const scene = new Scene();
+  await scene.visit(visitor);
+  const token = await scene.show();
+  const old = scene.browser.clone();
+  const login = (session) => {
+    session.verifyCsrf(token);
+    session.bind("ada");
+    assert.throws(() => session.verifyCsrf(token), code("invalid_value"));
+  };
+  await scene.visit(login);
+  scene.browser = old;
+  await scene.visit(login);
+  assert.equal(await scene.verify(token), "invalid_value");
+});
+
 test("js_a_page_with_a_form_may_begin_a_session", async () => {
   const { browser } = world();
   const token = await browser.ask((session) => {

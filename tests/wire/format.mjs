@@ -112,6 +112,12 @@ export class Secret {
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
   }
 
+  /** The same of several sessions' tokens, where none is chosen; the keys are the first one's. */
+  csrfTokenOfSeveral(tokens, mask) {
+    const tag = this.tag("csrf-of-several", ...tokens.toSorted(Buffer.compare));
+    return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
+  }
+
   /** The same of a form cookie's number, for a page without a session. */
   formToken(nonce, mask) {
     const tag = this.tag("form-csrf", nonce);

@@ -100,6 +100,7 @@ export function vectors() {
     "progress, in the second page, one lineage spared": format.progress(MINTED, { cursor: "page 2, é", done: derived, spared: [lineage] }),
     "progress, nothing left": format.progress(0),
     "CSRF token": secret.csrfToken(second, range(0xa0, 16)),
+    "CSRF token of several sessions": secret.csrfTokenOfSeveral([second, first], range(0xa0, 16)),
     "CSRF token of the form cookie": secret.formToken(first, range(0xa0, 16)),
     "session in an event": secret.eventName(lineage),
   };

@@ -6,23 +6,28 @@
 //!
 //! * the session's own secret token, if the browser has a session that is usable or currently not
 //!   visible. It changes with the key.
+//! * the tokens of several sessions together, if a user's session may be among them and none is
+//!   chosen.
 //! * the form cookie otherwise: for a visitor without a session, or with a session that has ended.
 //!   That cookie does not identify a session (`src/protocol/form.rs`).
 //!
 //! A logged-in user's session accepts only its own tokens. Otherwise, anyone who can set a form
 //! cookie in the user's browser could forge requests. That is why tokens from before a login are
-//! void after it.
+//! void after it. The rule is in `src/session/csrf.rs`.
+
+use std::rc::Rc;
 
 use subtle::{Choice, ConstantTimeEq as _};
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::cookie::SameSite;
 use crate::protocol::form::Form;
-use crate::protocol::keys::{Purpose, Tag};
+use crate::protocol::keys::Tag;
 use crate::protocol::wire::{decode_text, encode_text};
+use crate::session::csrf::{Situation, Tokens, tag_of};
 use crate::session::form_answer::FormAnswer;
 use crate::session::life::{Base, Life, committed, not_loaded};
-use crate::session::presented::{Identity, Presented};
+use crate::session::presented::{Held, Presented};
 
 use super::SessionStore;
 
@@ -31,8 +36,9 @@ const TAG: usize = size_of::<Tag>();
 impl SessionStore {
     /// A token for the forms of this page, masked differently on every call. It neither creates nor
     /// changes a session and does no storage operation. A page without a session also sets the form
-    /// cookie, unless the browser has one. If the request calls `bind`, `cycle_key` or `create`,
-    /// call this method afterwards: the token belongs to the key that the browser will have.
+    /// cookie, unless the browser has one. If the request calls `bind`, `cycle_key`, `create`,
+    /// `flush` or `destroy`, call this method afterwards: the token belongs to what the browser will
+    /// have.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -46,10 +52,11 @@ impl SessionStore {
     /// # Errors
     /// `not_loaded`, `committed`, `not_ready`; `invalid_value` if the request came from another
     /// site and the browser may have withheld its cookies. In that case, redirect to the page that
-    /// shows the form, or with `SameSite=Strict`, link to it.
+    /// shows the form, or with `SameSite=Strict`, link to it. `too_large` if the Cookie header has
+    /// more session cookies than can be looked at.
     pub fn csrf_token(&mut self) -> Result<String, SessionError> {
         self.check_form()?;
-        let tag = match self.own_tag() {
+        let tag = match self.own_tag()? {
             Some(tag) => tag,
             None => self.form_tag()?,
         };
@@ -65,7 +72,8 @@ impl SessionStore {
 
     /// Checks a token that a form sent back, in constant time and without a storage operation. It
     /// accepts tokens of the session itself. If no user is logged in, it also accepts tokens of a
-    /// form cookie that the request carries.
+    /// form cookie that the request carries. If the request calls `bind`, `cycle_key`, `create`,
+    /// `flush` or `destroy`, call this method before: they change what the token belongs to.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -102,50 +110,65 @@ impl SessionStore {
 
     /// Compares with every acceptable tag and does not stop at a match.
     fn is_ours(&self, given: &Tag) -> bool {
-        let mut fits = Choice::from(0);
-        if let Some(tag) = self.own_tag() {
-            fits |= given.ct_eq(&tag);
+        let ring = self.shared.config().ring();
+        let proven = self.proven();
+        let tokens = self.tokens(proven.as_deref());
+        let mut good = vec![tag_of(&tokens.given, ring), tag_of(&tokens.also, ring)];
+        if tokens.forms {
+            good.extend(self.forms().iter().map(|form| form.tag(ring)));
         }
-        let has_owner = self
-            .form_identity()
-            .is_some_and(|identity| identity.ticket.owner.is_some());
-        if !has_owner {
-            for form in self.forms() {
-                if let Some(tag) = form.tag(self.shared.config().ring()) {
-                    fits |= given.ct_eq(&tag);
-                }
-            }
+        let mut fits = Choice::from(0);
+        for tag in good.into_iter().flatten() {
+            fits |= given.ct_eq(&tag);
         }
         fits.into()
     }
 
-    fn own_tag(&self) -> Option<Tag> {
-        let identity = self.form_identity()?;
-        let secret = self.shared.config().ring().find(identity.ticket.secret)?;
-        Some(secret.tag(Purpose::Csrf, &[identity.ticket.token.bytes()]))
+    /// The tag of the sessions that this browser's forms belong to; `None` where that is the form
+    /// cookie's.
+    fn own_tag(&self) -> Result<Option<Tag>, SessionError> {
+        let proven = self.proven();
+        let tokens = self.tokens(proven.as_deref());
+        if tokens.given.is_empty() && proven.is_none() {
+            return Err(self.refuse(SessionError::new(
+                ErrorCode::TooLarge,
+                "no CSRF token: the Cookie header has more session cookies than can be looked at; \
+                 send fewer cookies",
+            )));
+        }
+        Ok(tag_of(&tokens.given, self.shared.config().ring()))
     }
 
-    /// The session that this browser's forms belong to, identified by the token that the browser
-    /// has or will have after the commit.
-    fn form_identity(&self) -> Option<&Identity> {
-        let open = self.life.open()?;
-        if let Some(next) = &open.draft.key {
-            // A session that is not saved never reaches the browser.
-            return self.would_save().then_some(&next.identity);
-        }
-        let Presented::Session(held) = self.presented() else {
-            return None;
+    /// `None` where there are more than can be looked at.
+    fn proven(&self) -> Option<Vec<Rc<Held>>> {
+        let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
+        let config = self.shared.config();
+        self.cookies().proven(config, self.now(), &derive)
+    }
+
+    fn tokens<'a>(&'a self, proven: Option<&'a [Rc<Held>]>) -> Tokens<'a> {
+        let open = self.life.open();
+        // One that is not saved reaches no browser.
+        let next = open.and_then(|open| open.draft.key.as_ref());
+        let chosen = match self.presented() {
+            Presented::Session(held) => Some(&held.identity.ticket),
+            _ => None,
         };
-        let counts = match &open.base {
-            Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale) => true,
-            // The data shown here belongs to the user. For an anonymous session, the browser
-            // already has the next key, and its form cookie is valid under both.
-            Base::ReadOnly(Some(_), ErrorCode::Rotated) => held.identity.ticket.owner.is_some(),
-            // The session may still be alive. Its token is valid once the session is visible again.
-            Base::Closed(error) => error.code() != ErrorCode::Rotated,
-            Base::ReadOnly(..) | Base::Empty | Base::Detached => false,
+        let situation = Situation {
+            base: open.map(|open| &open.base),
+            outcome: self.outcome,
+            next: next
+                .filter(|_| self.would_save())
+                .map(|next| &next.identity.ticket),
+            chosen,
+            proven: proven
+                .into_iter()
+                .flatten()
+                .map(|held| &held.identity.ticket)
+                .collect(),
+            had_user: proven.is_none() || self.cookies().had_user(),
         };
-        counts.then_some(&held.identity)
+        situation.tokens()
     }
 
     /// The form cookies that count: the one that this response sets, or those that the request
@@ -175,7 +198,8 @@ impl SessionStore {
     /// A login was stored, so nothing issued before it may act for the user. Removes the form
     /// cookies from the browser.
     pub(super) fn void_forms(&mut self) {
-        self.form = FormAnswer::voided(self.shared.config(), self.cookies());
+        let was_withheld = self.cookie_was_withheld();
+        self.form = FormAnswer::voided(self.shared.config(), self.cookies(), was_withheld);
     }
 }
 
