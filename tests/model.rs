@@ -336,8 +336,8 @@ fn difference(base: &Map, shown: &Map, tried: &[String]) -> (Vec<String>, Vec<(S
         .iter()
         .map(|(key, _)| key)
         .chain(tried.iter().filter(|key| find(base, key).is_none()))
-        .cloned()
         .filter(|key| find(shown, key).is_none())
+        .cloned()
         .collect();
     let mut set = Vec::new();
     let mut in_place = base.iter();

@@ -27,8 +27,14 @@ fn of_option(name: &str) -> String {
     message(Settings::from_options([(name, "1")]))
 }
 
+type ForeignRow = (
+    &'static str,
+    &'static str,
+    &'static [(&'static str, &'static str)],
+);
+
 /// Name in another library, as an option and as a variable, and the settings that do it here.
-const FOREIGN: &[(&str, &str, &[(&str, &str)])] = &[
+const FOREIGN: &[ForeignRow] = &[
     ("maxAge", "SESSION_MAX_AGE", AGES),
     ("ttl", "SESSION_TTL", AGES),
     ("lifetime", "SESSION_LIFETIME", AGES),
