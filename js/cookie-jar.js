@@ -21,21 +21,21 @@ export function parseSetCookie(line) {
 }
 
 export class CookieJar {
-  /** What tells two cookies apart to { name, value, path, expiresAt, sameSite, attributes, order }. */
+  /** Keyed by what identifies a cookie (name, Domain, Path, Partitioned): { name, value, path, expiresAt, sameSite, attributes, order }. */
   #cookies = new Map();
   #order = 0;
   #now;
   #host;
-  /** What was not taken, and why: [{ line, why }]. */
+  /** The Set-Cookie lines that were refused, each with the reason: [{ line, why }]. */
   refused = [];
 
-  /** `now` gives the instant in milliseconds. Without a `host` every Domain counts as the site's own. */
+  /** `now` returns the time in milliseconds. Without a `host`, any Domain is accepted. */
   constructor(now, host) {
     this.#now = now;
     this.#host = host;
   }
 
-  /** Takes a Set-Cookie line of the answer to a request for `path`, or refuses it as a browser does. */
+  /** Stores the cookie of a Set-Cookie line, from the response to a request for `path`, or refuses it as a browser does. */
   receive(line, { path: requestPath = "/", isSecure = true } = {}) {
     const cookie = parseSetCookie(line);
     const { name, value, attributes } = cookie;
@@ -53,7 +53,7 @@ export class CookieJar {
       this.#cookies.delete(key);
       return;
     }
-    // A replaced cookie keeps its place in the Cookie header, unless it was over.
+    // A replaced cookie keeps its place in the Cookie header, unless it had expired.
     const known = this.#cookies.get(key);
     const order = known && known.expiresAt > this.#now() ? known.order : (this.#order += 1);
     this.#cookies.set(key, { name, value, path, expiresAt, sameSite, attributes, order });
@@ -68,7 +68,7 @@ export class CookieJar {
     return Number.isNaN(date) ? Infinity : date;
   }
 
-  /** The Cookie header of a request, empty where there is none. `from` is its Sec-Fetch-Site. */
+  /** The Cookie header of a request, or "" if there is none. `from` is its Sec-Fetch-Site. */
   header(path = "/", { method = "GET", from, isSecure = true } = {}) {
     const isSafe = method === "GET" || method === "HEAD";
     const sent = this.live.filter(
@@ -77,14 +77,14 @@ export class CookieJar {
         (isSecure || !("secure" in cookie.attributes)) &&
         (from !== "cross-site" ||
           cookie.sameSite === "none" ||
-          // Of another site's requests, a navigation alone carries these.
+          // A request from another site carries Lax cookies only if it is a navigation.
           (cookie.sameSite !== "strict" && isSafe)),
     );
     sent.sort((one, other) => other.path.length - one.path.length || one.order - other.order);
     return sent.map(({ name, value }) => `${name}=${value}`).join("; ");
   }
 
-  /** The cookies that are not over, in order of creation. */
+  /** The cookies that have not expired, in order of creation. */
   get live() {
     const live = [...this.#cookies.values()].filter((cookie) => cookie.expiresAt > this.#now());
     return live.sort((one, other) => one.order - other.order);
@@ -94,7 +94,7 @@ export class CookieJar {
     for (const [key, cookie] of this.#cookies) if (cookie.name === name) this.#cookies.delete(key);
   }
 
-  /** Closing the browser takes every cookie that has no end of its own. */
+  /** Closing the browser removes the cookies that have neither Max-Age nor Expires. */
   close() {
     for (const [key, cookie] of this.#cookies) if (cookie.expiresAt === Infinity) this.#cookies.delete(key);
   }
@@ -107,18 +107,18 @@ export class CookieJar {
   }
 }
 
-/** Why a browser would refuse a cookie; undefined where it takes it. */
+/** Why a browser would refuse a cookie, or undefined if it would accept it. */
 function reason({ line, name, value, attributes, sameSite, domain }, isSecure, host) {
   const hasSecure = "secure" in attributes;
-  if (name === "") return "it has no name";
-  if (name.length + value.length > MOST_BYTES) return "name and value are over 4096 bytes";
-  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) return "it has a control character";
-  if (hasSecure && !isSecure) return "Secure is not taken over http";
-  if (!hasSecure && /^__(secure|host)-/i.test(name)) return "the prefix of its name wants Secure";
-  if (!hasSecure && sameSite === "none") return "SameSite=None wants Secure";
-  if (!hasSecure && "partitioned" in attributes) return "Partitioned wants Secure";
-  if (/^__host-/i.test(name) && (domain !== "" || attributes.path !== "/")) return "__Host- wants Path=/ and no Domain";
-  if (host !== undefined && domain !== "" && domain !== host && !host.endsWith(`.${domain}`)) return "it is of another Domain";
+  if (name === "") return "the cookie has no name";
+  if (name.length + value.length > MOST_BYTES) return "name and value together exceed 4096 bytes";
+  if (/[\u0000-\u0008\u000a-\u001f\u007f]/.test(line)) return "it contains a control character";
+  if (hasSecure && !isSecure) return "a Secure cookie cannot be set over http";
+  if (!hasSecure && /^__(secure|host)-/i.test(name)) return "its name prefix requires Secure";
+  if (!hasSecure && sameSite === "none") return "SameSite=None requires Secure";
+  if (!hasSecure && "partitioned" in attributes) return "Partitioned requires Secure";
+  if (/^__host-/i.test(name) && (domain !== "" || attributes.path !== "/")) return "__Host- requires Path=/ and no Domain";
+  if (host !== undefined && domain !== "" && domain !== host && !host.endsWith(`.${domain}`)) return "its Domain does not match the host";
   return undefined;
 }
 
@@ -126,7 +126,7 @@ function covers(cookiePath, path) {
   return path.startsWith(cookiePath) && (path === cookiePath || cookiePath.endsWith("/") || path[cookiePath.length] === "/");
 }
 
-/** Where a cookie without a Path is sent: where the request went, up to its last slash. */
+/** The path of a cookie without a Path: that of the request, up to its last slash. */
 function defaultPath(requestPath) {
   const path = requestPath.split(/[?#]/)[0];
   return path.slice(0, Math.max(path.lastIndexOf("/"), 1)) || "/";

@@ -2,13 +2,13 @@ import type {
   AnyData, ContextLike, EventListener, ManualClock, MemoryConnector, ResponseLike, SessionOptions, SessionStore, Sessions, Shape,
 } from "./index.js";
 
-/** The settings of a world, as those of `new Sessions`. A secret is made where none is given. */
+/** The settings of a world, as in `new Sessions`. By default, a random secret is used. */
 export interface TestWorldOptions extends Partial<Omit<SessionOptions, "clock" | "storage">> {
-  /** Takes what happens to sessions. */
+  /** Receives the events of sessions. */
   onEvent?: EventListener;
 }
 
-/** A span of time; its members are added up. */
+/** A duration: the sum of its members. */
 export interface TestTime {
   readonly days?: number;
   readonly hours?: number;
@@ -18,7 +18,7 @@ export interface TestTime {
 }
 
 /**
- * A Worker of its own, for a test: sessions, the store that keeps them, and one clock for both.
+ * An isolated world for one test: sessions, their store, and one clock for both.
  * ```js
  * const world = testWorld({ idleTimeout: 900 });
  * const browser = world.browser();
@@ -26,24 +26,24 @@ export interface TestTime {
  * world.advance({ minutes: 15 });
  * await browser.handle((session) => session.outcome); // "expired"
  * ```
- * Nothing of it waits: a pause between two attempts moves the clock.
+ * Nothing takes real time: where the package would wait before it tries again, the clock moves on.
  */
 export function testWorld<T extends Shape<T> = AnyData>(options?: TestWorldOptions): TestWorld<T>;
 
 export interface TestWorld<T extends Shape<T> = AnyData> {
-  /** For what is not asked through a browser: lists, revocations, statistics. */
+  /** For calls that need no browser: `list`, `revoke`, `stats`. */
   readonly sessions: Sessions<T>;
-  /** The store, to look at and to break. */
+  /** The store: to inspect it, and to make it fail. */
   readonly store: TestStore;
-  /** The clock that sessions, store and cookies live by, in milliseconds. `advance` moves it on. */
+  /** The clock of the sessions, the store and all cookies, in milliseconds. Usually `advance` is enough. */
   readonly clock: ManualClock;
   /**
-   * What a Worker's `fetch` is given: the store as SESSIONS, SESSION_SECRET, and the settings as
-   * variables. Add the bindings that your Worker has besides before its first request.
+   * The `env` for a Worker's `fetch`: the store as SESSIONS, a SESSION_SECRET, and the settings as
+   * variables. Add your Worker's other bindings before its first request.
    */
   readonly env: Record<string, any>;
   /**
-   * Time passes for the sessions, the store and the cookies of every browser.
+   * Moves the clock forward, for the sessions, the store and the cookies of every browser.
    * ```js
    * world.advance({ hours: 1, minutes: 30 });
    * ```
@@ -52,15 +52,16 @@ export interface TestWorld<T extends Shape<T> = AnyData> {
   /** A browser without cookies. */
   browser(): TestBrowser<T>;
   /**
-   * Another isolate of the same Worker, as in another location: the same store, clock and bindings,
-   * and nothing remembered of what this one has done. With `options` it has these settings instead.
+   * A second isolate of the same Worker, for example in another location. It has the same store, clock
+   * and bindings, but its memory is empty. Each isolate has its own view of the store, so one can lag
+   * while the other does not. With `options`, it has these settings instead.
    */
   elsewhere(options?: TestWorldOptions): TestWorld<T>;
 }
 
 type FetchHandler<Res> = (request: any, env: any, ctx: any) => Res | Promise<Res>;
 
-/** What a request is made of, as for `new Request`; `cf` is what the platform adds to it. */
+/** As for `new Request`. `cf` is the property of that name, which Cloudflare adds to a request. */
 export interface TestRequestInit extends RequestInit {
   cf?: object;
 }
@@ -68,16 +69,16 @@ export interface TestRequestInit extends RequestInit {
 /**
  * A browser that visits one site, `https://example.com`.
  *
- * It keeps cookies as RFC 6265bis says: until their `Max-Age` or `Expires` by the world's clock, sent
- * where their `Path`, `Secure` and `SameSite` let them (a request with `Sec-Fetch-Site: cross-site`
- * comes from another site), refused where the name's prefix wants attributes that they lack. It
- * follows no redirect.
+ * It handles cookies as RFC 6265bis says. They expire by `Max-Age` or `Expires` on the world's clock,
+ * are sent as `Path`, `Secure` and `SameSite` allow (a request with `Sec-Fetch-Site: cross-site` comes
+ * from another site), and are refused if the prefix of the name (`__Host-`, `__Secure-`) requires
+ * attributes that they lack. It does not follow redirects.
  */
 export interface TestBrowser<T extends Shape<T> = AnyData> {
   /**
-   * Asks a Worker, with the world's `env`: an object with a method `fetch`, as a module exports it or
-   * Hono makes it, or that function. Takes the cookies of the answer, and ends when all is done that
-   * it left to `ctx.waitUntil`.
+   * Sends a request to a Worker, with the world's `env`. The Worker is an object with a method `fetch`,
+   * such as a module's default export or a Hono app, or a function. Stores the cookies of the response
+   * in the jar, and waits for the work that was passed to `ctx.waitUntil`.
    * ```js
    * const response = await browser.fetch(worker, "/login", { method: "POST", body: "ada" });
    * ```
@@ -88,63 +89,62 @@ export interface TestBrowser<T extends Shape<T> = AnyData> {
     init?: TestRequestInit,
   ): Promise<Res>;
   /**
-   * Handles a request without a Worker: loads the session, runs `handler` whatever was found, commits,
-   * and takes the cookies. Gives what the handler returned; where that is a `Response`, with its
-   * headers. What the handler or the commit fails with is thrown, and the handler's changes are
-   * dropped.
+   * Handles a request without a Worker: loads the session, runs `handler` whatever the outcome, commits,
+   * and stores the cookies in the jar. Resolves to what the handler returned. If the handler or the
+   * commit fails, the error is thrown and the changes are dropped.
    * ```js
    * const views = await browser.handle((session) => session.get("views"));
    * ```
    */
   handle<R>(handler: (session: SessionStore<T>, request: Request) => R | Promise<R>, path?: string, init?: TestRequestInit): Promise<R>;
-  /** A request with the cookies, for a framework that is asked in another way. A Cookie header in `init` goes first. */
+  /** A request with this browser's cookies, for a framework that is called in another way. A Cookie header in `init` replaces them. */
   request(path?: string, init?: TestRequestInit): Request;
-  /** Takes the cookies of such an answer, and gives it back. */
+  /** Stores the cookies of such a response in the jar, and returns the response. */
   receive<Res extends { readonly headers: object }>(response: Res, path?: string): Res;
-  /** Names and values of the cookies that it has now. */
+  /** Names and values of the cookies that have not expired. */
   readonly cookies: Record<string, string>;
-  /** What it was sent and did not take, with the reason. */
+  /** The Set-Cookie lines that were refused, each with the reason. */
   readonly refused: { line: string; why: string }[];
-  /** Takes the cookies of a name away. */
+  /** Removes the cookies with this name. */
   removeCookie(name: string): void;
-  /** Another browser with a copy of every cookie: a thief, or a backup that was played back. */
+  /** Another browser with a copy of every cookie, like a thief or a restored backup. */
   copy(): TestBrowser<T>;
-  /** Closes the browser and opens it again: cookies without an end of their own are gone. */
+  /** Closes the browser and opens it again: cookies with neither `Max-Age` nor `Expires` are gone. */
   close(): void;
-  /** From now on its requests reach another world, one made by `elsewhere`. */
+  /** Sends all further requests to `world`, which was created by `elsewhere`. */
   goTo(world: TestWorld<T>): void;
 }
 
 /**
- * Memory as one location sees it, which fails, loses or lags on demand, and counts what is asked.
- * `times` may be `Infinity`. The package tries an operation three times while the store is
- * unavailable, so that one failure in a row is not seen by the application.
+ * A store in memory, as one location sees it. It counts operations, and can be told to fail, to lose
+ * writes or to lag. `times` may be `Infinity`. The package tries an operation up to three times while
+ * the store is unavailable, so the application does not notice a single failure.
  */
 export interface TestStore extends MemoryConnector {
-  /** Every operation fails until `recover`, at every location. */
+  /** Makes every operation fail, at every location, until `recover`. */
   outage(): void;
-  /** The next reads fail. */
+  /** Makes the next reads fail. */
   failReads(times: number): void;
-  /** The next puts fail, and store nothing. */
+  /** Makes the next puts fail; they store nothing. */
   failPuts(times: number): void;
-  /** The next puts are refused as too many: Workers KV takes one write a second to a key. */
+  /** Makes the next puts fail as rate limited. Workers KV accepts one write per second for each key. */
   rateLimitPuts(times: number): void;
-  /** The next puts are carried out, and their answers are lost: they count as failed. */
+  /** Carries out the next puts but loses the responses, so they are reported as failed. */
   losePutAnswers(times: number): void;
-  /** The next puts are acknowledged, and lost: nobody ever sees them. */
+  /** Reports success for the next puts but stores nothing. */
   losePuts(times: number): void;
-  /** Operations go well again: an outage is over, and failures to come are forgotten. */
+  /** Ends an outage, and cancels all faults that were requested and have not happened yet. */
   recover(): void;
   /**
-   * From now on this location hears of no write, not of its own either: reads and lists are answered
-   * with what the store holds at this moment, until `catchUp`. Writes go on to reach the store.
+   * Freezes what this location reads: until `catchUp`, reads and lists see the store as it is now,
+   * without later writes, even its own. Writes still reach the store.
    */
   lag(): void;
-  /** This location hears of every write again. */
+  /** Ends `lag`: this location sees all writes again. */
   catchUp(): void;
-  /** The keys that are in the store now, in byte order, whether or not this location lags. */
+  /** The keys in the store, in byte order. They are current even while this location lags. */
   readonly keys: string[];
 }
 
-// What has no `export` above is no part of the interface; without this line all of it would be.
+// Without this line, declarations above that lack `export` would be exported too.
 export {};

@@ -1,12 +1,12 @@
-// What an application tests with: sessions in memory on a clock that a test moves, browsers that keep
-// cookies by the rules, and a store that fails on demand.
+// Test helpers for applications: sessions in memory with a clock that the test moves, browsers with a
+// cookie jar, and a store that fails on demand.
 
 import { ManualClock, MemoryConnector, SessionError, Sessions } from "edge-session";
 import { CookieJar } from "./cookie-jar.js";
 
 const { run, isResponse } = Sessions[Symbol.for("edge-session.adapter")];
 
-/** When every world begins. */
+/** The time at which every world starts. */
 const START = Date.UTC(2027, 0, 15, 8);
 const ORIGIN = "https://example.com";
 /** Keys on one page of a listing, as in Workers KV. */
@@ -14,17 +14,17 @@ const PAGE_SIZE = 1000;
 
 const UNITS = { milliseconds: 1, seconds: 1_000, minutes: 60_000, hours: 3_600_000, days: 86_400_000 };
 
-/** A Worker of its own: sessions, the store that keeps them, and one clock for both. */
+/** An isolated world for one test: sessions, their store, and one clock for both. */
 export function testWorld(options = {}) {
   if (options.clock !== undefined) {
-    throw new SessionError("config", "testWorld: it has a clock of its own; move it with world.advance({ seconds: 60 })");
+    throw new SessionError("config", "testWorld has its own clock: move it with world.advance({ seconds: 60 })");
   }
   const clock = new WorldClock(START);
   const { secret = crypto.randomUUID(), ...settings } = options;
   return new World(new TestStore(clock), secret, settings);
 }
 
-/** Whoever waits moves it. */
+/** A wait does not take time: it moves the clock. */
 class WorldClock extends ManualClock {
   sleep(milliseconds) {
     this.advance(milliseconds);
@@ -50,7 +50,7 @@ class World {
     if (wrong) {
       const [given, amount] = wrong;
       const what = amount === undefined ? given : `${given}: ${amount}`;
-      throw new SessionError("invalid_value", `advance was given ${what}: give numbers of { ${Object.keys(UNITS).join(", ")} }`);
+      throw new SessionError("invalid_value", `advance was passed ${what}: pass an object with numbers of ${Object.keys(UNITS).join(", ")}`);
     }
     for (const [unit, amount] of parts) this.clock.advance(amount * UNITS[unit]);
   }
@@ -68,7 +68,7 @@ class World {
   }
 }
 
-/** Settings as `[vars]` has them, for what reads its environment. */
+/** The settings as variables, for a Worker that calls `Sessions.fromEnv`. */
 function variables({ onEvent, ...settings }) {
   const name = (option) =>
     option === "cookieSameSite" ? "SESSION_COOKIE_SAMESITE" : `SESSION_${option.replace(/[A-Z]/g, "_$&").toUpperCase()}`;
@@ -87,7 +87,7 @@ class Browser {
   async fetch(worker, path = "/", init = {}) {
     const fetch = typeof worker === "function" ? worker : worker?.fetch?.bind(worker);
     if (typeof fetch !== "function") {
-      throw new SessionError("invalid_value", "fetch takes a Worker, an object with a method fetch, or that function");
+      throw new SessionError("invalid_value", "browser.fetch takes an object with a method fetch, or a function");
     }
     const context = new Context();
     const response = this.receive(await fetch(this.request(path, init), this.#world.env, context), path);
@@ -165,7 +165,7 @@ class Browser {
   }
 }
 
-/** What a fetch handler is given beside its request and environment. */
+/** The `ctx` of a fetch handler. */
 class Context {
   #work = [];
   props = {};
@@ -176,7 +176,7 @@ class Context {
 
   passThroughOnException() {}
 
-  /** Ends when all is done that outlives the answer. What fails there fails the test. */
+  /** Waits for the work passed to `waitUntil`, and throws if any of it failed. */
   async end() {
     while (this.#work.length > 0) {
       const settled = await Promise.allSettled(this.#work.splice(0));
@@ -188,10 +188,10 @@ class Context {
 
 const OPERATIONS = ["read", "put", "delete", "list"];
 
-/** A memory that several locations share: what each sees of it may be old. */
+/** A store in memory, as one location sees it. Locations share the entries; each may lag behind. */
 class TestStore extends MemoryConnector {
   #shared;
-  /** What this location answers from while it lags. */
+  /** The entries that this location reads while it lags. */
   #picture = null;
   #counts = none();
 
@@ -245,7 +245,7 @@ class TestStore extends MemoryConnector {
   }
 
   resetOperations() {
-    // The class above calls it before there is anything to reset.
+    // The constructor of the base class calls this before the field exists.
     if (#counts in this) this.#counts = none();
   }
 
@@ -299,12 +299,12 @@ class TestStore extends MemoryConnector {
 
   #tell(operation, kind, left) {
     if (left !== Infinity && !Number.isInteger(left)) {
-      throw new SessionError("invalid_value", "say how many times: a whole number, or Infinity until recover()");
+      throw new SessionError("invalid_value", "pass the number of times: a whole number, or Infinity to fail until recover()");
     }
     this.#shared.faults.push({ operation, kind, left });
   }
 
-  /** What goes wrong with this operation. */
+  /** The kind of fault that this operation meets, if any. */
   #fault(operation) {
     const fault = this.#shared.faults.find((one) => one.operation === operation && one.left > 0);
     if (fault) fault.left -= 1;
@@ -314,7 +314,7 @@ class TestStore extends MemoryConnector {
   #fail(kind) {
     if (kind === undefined) return;
     const code = kind === "rate_limited" ? kind : "unavailable";
-    throw Object.assign(new Error("the test says so"), { code });
+    throw Object.assign(new Error("failure requested by the test"), { code });
   }
 }
 

@@ -65,8 +65,8 @@
 //! 7. [`EventSink`] and [`Stats`]: what happens to sessions, and what it costs.
 //! 8. [`connector`]: the port to storage, Workers KV and memory behind it, or one of your own.
 //!    [`runtime`]: clock, randomness and timer. [`Isolate`]: what requests of one isolate share.
-//! 9. `testing`, with the feature of that name: browsers, a clock and a store that fails on demand,
-//!    for the tests of an application.
+//! 9. `testing` (behind the feature of that name): browsers, a clock and a store that fails on
+//!    demand, for the tests of an application.
 //!
 //! # Inside
 //!

@@ -1,4 +1,4 @@
-//! What applications test with: worlds, browsers and stores that fail on demand.
+//! `edge_session::testing`: worlds, browsers and stores that fail on demand.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

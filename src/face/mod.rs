@@ -6,7 +6,7 @@
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
 //!    problem documents.
-//! 5. `testing`: a world of its own for an application's tests.
+//! 5. `testing`: helpers for the tests of applications.
 //! 6. `object`: the Durable Object that holds rows.
 //! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 

@@ -1,4 +1,4 @@
-// What applications test with: worlds, browsers and stores that fail on demand.
+// edge-session/testing: worlds, browsers and stores that fail on demand.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -251,7 +251,7 @@ test("a browser keeps cookies by the rules", async () => {
   assert.equal(browser.request("/", { headers: { cookie: "own=1" } }).headers.get("cookie"), "own=1");
   send("__Host-theme=dark; Path=/");
   send("safe=1; Secure", "http://example.com/");
-  assert.deepEqual(browser.refused.map(({ why }) => why), ["the prefix of its name wants Secure", "Secure is not taken over http"]);
+  assert.deepEqual(browser.refused.map(({ why }) => why), ["its name prefix requires Secure", "a Secure cookie cannot be set over http"]);
   send("safe=1; Secure");
   assert.match(browser.request("/").headers.get("cookie"), /safe=1/);
   assert.doesNotMatch(browser.request("http://example.com/").headers.get("cookie"), /safe=1/);

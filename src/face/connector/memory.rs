@@ -241,7 +241,7 @@ impl MemoryConnector {
         self.0.operations.set(OperationCounts::default());
     }
 
-    /// A store of its own that holds what this one holds now, on the same clock.
+    /// A separate copy of the store as it is now, with the same clock.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn picture(&self) -> Self {
         let picture = Self::with(self.0.clock.clone());
@@ -249,7 +249,7 @@ impl MemoryConnector {
         picture
     }
 
-    /// The keys that are there now, in byte order.
+    /// The keys that have not expired, in byte order.
     #[cfg(any(test, feature = "testing"))]
     pub(crate) fn names(&self) -> Vec<String> {
         let now = self.0.clock.now();

@@ -1,4 +1,4 @@
-//! A browser: a cookie jar, and requests that are handled without a platform.
+//! A browser with a cookie jar, which handles requests without a platform.
 
 use std::fmt;
 
@@ -12,11 +12,11 @@ use super::{Request, World};
 
 /// A browser that visits one site over https.
 ///
-/// It keeps cookies as RFC 6265bis says: until their `Max-Age` or `Expires` by the world's clock,
-/// sent where their `Path` and `SameSite` let them, refused where the name's prefix (`__Host-`)
-/// wants attributes that they lack.
+/// It handles cookies as RFC 6265bis says. They expire by `Max-Age` or `Expires` on the world's
+/// clock, are sent as `Path` and `SameSite` allow, and are refused if the prefix of the name
+/// (`__Host-`, `__Secure-`) requires attributes that they lack.
 ///
-/// A clone has a copy of every cookie: a thief, or a backup that was played back.
+/// A clone has a copy of every cookie, like a thief or a restored backup.
 ///
 /// ```
 /// use edge_session::Outcome;
@@ -38,11 +38,11 @@ pub struct Browser {
     world: World,
     jar: Jar,
     refused: Vec<String>,
-    /// Of the last answer.
+    /// The headers of the last commit.
     headers: CommitHeaders,
 }
 
-// Here, so that a world need not know of browsers.
+// This is not in `world.rs` because the two files would import each other.
 impl World {
     /// A browser without cookies.
     ///
@@ -68,11 +68,11 @@ impl Browser {
         }
     }
 
-    /// One `GET` of `/`: loads the session, runs `handler` whatever was found, commits, and takes
-    /// the cookies of the answer.
+    /// Handles a `GET` request for `/`: loads the session, runs `handler` whatever the outcome,
+    /// commits, and stores the cookies in the jar.
     ///
-    /// What the handler fails with comes back: its changes are dropped, and what it had saved,
-    /// destroyed or flushed before stays done.
+    /// If the handler returns an error, this returns it too. The changes are dropped; what the
+    /// handler already saved, destroyed or flushed stays so.
     ///
     /// ```
     /// # use edge_session::ErrorCode;
@@ -93,7 +93,7 @@ impl Browser {
     /// ```
     ///
     /// # Errors
-    /// What the handler fails with, or the commit after it.
+    /// The error of the handler, or that of the commit.
     pub async fn handle<T>(
         &mut self,
         handler: impl AsyncFnOnce(&mut SessionStore) -> Result<T, SessionError>,
@@ -101,8 +101,8 @@ impl Browser {
         self.send(Request::get("/"), handler).await
     }
 
-    /// The same for a request of any kind, and for a handler with an error type of its own. Where
-    /// that cannot be inferred, say which: `Ok::<_, SessionError>(())`.
+    /// The same for any [`Request`], and for a handler with its own error type. If the compiler
+    /// cannot infer that type, write it out: `Ok::<_, SessionError>(())`.
     ///
     /// ```
     /// use edge_session::{SessionError, SessionStore};
@@ -135,7 +135,7 @@ impl Browser {
     /// ```
     ///
     /// # Errors
-    /// What the handler fails with, or the commit after it.
+    /// The error of the handler, or that of the commit.
     pub async fn send<T, E: From<SessionError>>(
         &mut self,
         request: Request,
@@ -157,8 +157,8 @@ impl Browser {
         }
     }
 
-    /// The session that `request` of this browser presents, loaded: for answers of any status, with
-    /// [`commit`](Self::commit) as the last step.
+    /// Loads the session of `request`. End with [`commit`](Self::commit), which takes the status of
+    /// the response.
     ///
     /// ```
     /// use edge_session::testing::{Request, World};
@@ -168,7 +168,7 @@ impl Browser {
     /// session.set("views", 1)?;
     /// browser.commit(&mut session, 500).await?;
     /// let session = browser.load(Request::get("/")).await;
-    /// assert!(session.is_new()?, "a 5xx saves nothing");
+    /// assert!(session.is_new()?, "a 5xx response saves nothing");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -176,7 +176,7 @@ impl Browser {
         self.world.sessions().load(self.presenting(request)).await
     }
 
-    /// The same, unloaded.
+    /// The session of `request`, not loaded.
     ///
     /// ```
     /// use edge_session::testing::{Request, World};
@@ -196,7 +196,7 @@ impl Browser {
         self.world.sessions().open(self.presenting(request))
     }
 
-    /// Commits a session with an answer of this status, and takes its cookies.
+    /// Commits a session for a response of this status, and stores the cookies in the jar.
     ///
     /// ```
     /// use edge_session::testing::{Request, World};
@@ -211,7 +211,7 @@ impl Browser {
     /// ```
     ///
     /// # Errors
-    /// What a save can fail with; the cookies of what was done before are taken.
+    /// If the session cannot be saved. Cookies of earlier operations are stored all the same.
     pub async fn commit(
         &mut self,
         session: &mut SessionStore,
@@ -247,8 +247,8 @@ impl Browser {
         }
     }
 
-    /// The Cookie header of a request, where a framework of yours handles it: an
-    /// `http::Request` for a router, say.
+    /// The Cookie header for a request that a framework handles, such as an `http::Request` for a
+    /// router.
     ///
     /// ```
     /// use edge_session::testing::{Request, World};
@@ -263,7 +263,7 @@ impl Browser {
         self.jar.header(self.world.clock().now(), request)
     }
 
-    /// Takes the `Set-Cookie` fields of such an answer, one string each.
+    /// Stores the cookies of such a framework's response: one string for each `Set-Cookie` field.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -277,7 +277,7 @@ impl Browser {
         }
     }
 
-    /// Names and values of the cookies that it has now.
+    /// Names and values of the cookies that have not expired.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -293,7 +293,7 @@ impl Browser {
         self.jar.pairs(self.world.clock().now())
     }
 
-    /// The value of a cookie.
+    /// The value of the cookie with this name.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -307,7 +307,7 @@ impl Browser {
         named.next().map(|(_, value)| value)
     }
 
-    /// Takes the cookies of a name away.
+    /// Removes the cookies with this name.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -320,7 +320,7 @@ impl Browser {
         self.jar.remove(name);
     }
 
-    /// What it was sent and did not take, with the reason: each reads `why: Set-Cookie`.
+    /// The `Set-Cookie` fields that were refused, each as `reason: field`.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -328,7 +328,7 @@ impl Browser {
     /// browser.receive(["__Host-theme=dark; Path=/"]);
     /// assert_eq!(
     ///     browser.refused(),
-    ///     ["the prefix of its name wants Secure: __Host-theme=dark; Path=/"]
+    ///     ["its name prefix requires Secure: __Host-theme=dark; Path=/"]
     /// );
     /// ```
     #[must_use]
@@ -336,14 +336,14 @@ impl Browser {
         &self.refused
     }
 
-    /// What the last commit wanted on the answer: cookies, and fields for caches.
+    /// The headers of the last commit.
     ///
     /// ```
     /// use edge_session::testing::World;
     /// # futures_executor::block_on(async {
     /// let mut browser = World::default().browser();
     /// browser.handle(async |_session| Ok(())).await?;
-    /// assert!(browser.headers().is_empty(), "this page may be cached");
+    /// assert!(browser.headers().is_empty(), "the page can be cached");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -352,7 +352,7 @@ impl Browser {
         &self.headers
     }
 
-    /// The browser is closed and opened again: cookies without an end of their own are gone.
+    /// Closes the browser and opens it again: cookies with neither `Max-Age` nor `Expires` are gone.
     ///
     /// ```
     /// use edge_session::testing::World;
@@ -365,7 +365,7 @@ impl Browser {
         self.jar.close();
     }
 
-    /// From now on its requests reach another world: one made by [`World::elsewhere`] or
+    /// Sends all further requests to `world`, which was created by [`World::elsewhere`] or
     /// [`World::with_settings`].
     ///
     /// ```
@@ -377,7 +377,7 @@ impl Browser {
     /// let elsewhere = world.elsewhere();
     /// browser.go_to(&elsewhere);
     /// browser.handle(async |session| session.get::<u32>("views")).await?;
-    /// assert_eq!(elsewhere.store().operations().reads, 1, "that isolate knew nothing");
+    /// assert_eq!(elsewhere.store().operations().reads, 1, "its memory was empty");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -387,7 +387,7 @@ impl Browser {
 }
 
 impl fmt::Debug for Browser {
-    /// The cookies' names only: their values are secrets.
+    /// Only the names of the cookies: their values are secrets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&str> = self.cookies().map(|(name, _)| name).collect();
         f.debug_struct("Browser")
@@ -396,7 +396,7 @@ impl fmt::Debug for Browser {
     }
 }
 
-/// A request with the cookies of its browser. One that has a Cookie header of its own keeps that.
+/// A request with the cookies of its browser. If it has its own Cookie header, that is used.
 struct Presenting {
     request: Request,
     cookie: Option<String>,

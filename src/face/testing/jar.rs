@@ -1,7 +1,7 @@
 //! The cookies of one browser for one site that is served over https (RFC 6265bis, sections 5.6 to
 //! 5.8).
 //!
-//! Every `Domain` is taken for the site's own: it only tells cookies of one name apart.
+//! Any `Domain` is accepted: it only distinguishes cookies that have the same name.
 
 use crate::port::request::RequestHead as _;
 
@@ -27,7 +27,7 @@ struct Cookie {
     expires_at: Option<i64>,
 }
 
-/// What a browser tells two cookies apart by.
+/// What identifies a cookie: a new one with the same values replaces it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct CookieId {
     name: String,
@@ -51,7 +51,7 @@ impl Cookie {
     fn goes_with(&self, request: &Request) -> bool {
         let is_sent = match self.same_site {
             Site::None => true,
-            // Of another site's requests, a navigation alone carries these.
+            // A request from another site carries Lax cookies only if it is a navigation.
             Site::Lax => {
                 !request.is_cross_site() || matches!(request.method().as_str(), "GET" | "HEAD")
             }
@@ -97,7 +97,7 @@ impl Jar {
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
-    /// Names and values of what is there now.
+    /// Names and values of the cookies that have not expired.
     pub(super) fn pairs(&self, now: i64) -> impl Iterator<Item = (&str, &str)> {
         let live = self.cookies.iter().filter(move |it| it.is_live(now));
         live.map(|cookie| (&*cookie.id.name, &*cookie.value))
@@ -107,7 +107,7 @@ impl Jar {
         self.cookies.retain(|cookie| cookie.id.name != name);
     }
 
-    /// Cookies without an end of their own go.
+    /// Removes the cookies that have neither `Max-Age` nor `Expires`.
     pub(super) fn close(&mut self) {
         self.cookies.retain(|cookie| cookie.expires_at.is_some());
     }
@@ -116,17 +116,17 @@ impl Jar {
 fn parse(now: i64, path: &str, field: &str) -> Result<Cookie, &'static str> {
     let is_control = |letter: char| letter.is_ascii_control() && letter != '\t';
     if field.contains(is_control) {
-        return Err("it has a control character");
+        return Err("it contains a control character");
     }
     let mut parts = field.split(';');
     let pair = parts.next().unwrap_or_default();
-    let (name, value) = pair.split_once('=').ok_or("it has no name")?;
+    let (name, value) = pair.split_once('=').ok_or("the cookie has no name")?;
     let (name, value) = (name.trim(), value.trim());
     if name.is_empty() {
-        return Err("it has no name");
+        return Err("the cookie has no name");
     }
     if name.len() + value.len() > MOST_BYTES {
-        return Err("name and value are over 4096 bytes");
+        return Err("name and value together exceed 4096 bytes");
     }
     let mut cookie = Cookie {
         id: CookieId {
@@ -140,7 +140,7 @@ fn parse(now: i64, path: &str, field: &str) -> Result<Cookie, &'static str> {
         expires_at: None,
     };
     let (mut is_secure, mut has_path, mut age, mut end) = (false, false, None, None);
-    // Of an attribute that comes twice, the last counts.
+    // If an attribute is repeated, the last one counts.
     for part in parts {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         let value = value.trim();
@@ -171,18 +171,18 @@ fn parse(now: i64, path: &str, field: &str) -> Result<Cookie, &'static str> {
     let prefix = name.to_ascii_lowercase();
     if !is_secure {
         if prefix.starts_with("__host-") || prefix.starts_with("__secure-") {
-            return Err("the prefix of its name wants Secure");
+            return Err("its name prefix requires Secure");
         }
         if cookie.same_site == Site::None {
-            return Err("SameSite=None wants Secure");
+            return Err("SameSite=None requires Secure");
         }
         if cookie.id.partitioned {
-            return Err("Partitioned wants Secure");
+            return Err("Partitioned requires Secure");
         }
     }
     let is_host = has_path && cookie.id.path == "/" && cookie.id.domain.is_empty();
     if prefix.starts_with("__host-") && !is_host {
-        return Err("__Host- wants Path=/ and no Domain");
+        return Err("__Host- requires Path=/ and no Domain");
     }
     cookie.expires_at = match age {
         Some(seconds) => Some(now.saturating_add(seconds.min(MOST_AGE).saturating_mul(1000))),
@@ -191,7 +191,7 @@ fn parse(now: i64, path: &str, field: &str) -> Result<Cookie, &'static str> {
     Ok(cookie)
 }
 
-/// Where a cookie without a `Path` is sent: where the request went, up to its last slash.
+/// The path of a cookie without a `Path`: that of the request, up to its last slash.
 fn default_path(path: &str) -> &str {
     match path.rfind('/') {
         None | Some(0) => "/",
@@ -219,7 +219,7 @@ fn date(text: &str) -> Option<i64> {
     if !(1601..=9999).contains(&year) {
         return None;
     }
-    // Days by the Gregorian calendar, with years that begin in March.
+    // Days in the Gregorian calendar, counting years from March so that the leap day comes last.
     let (year, month) = if month > 2 {
         (year, month - 3)
     } else {

@@ -1,5 +1,5 @@
-//! What an application tests with (feature `testing`): sessions in memory, on a clock that a test
-//! moves, behind browsers that keep cookies by the rules and before a store that fails on demand.
+//! Test helpers for applications (feature `testing`): sessions in memory with a clock that the test
+//! moves, browsers with a cookie jar, and a store that fails on demand.
 //!
 //! ```toml
 //! [dev-dependencies]
@@ -20,14 +20,14 @@
 //! let cart = browser.handle(async |session| session.get::<Vec<String>>("cart")).await?;
 //! assert_eq!(cart, Some(vec!["apple".to_owned()]));
 //!
-//! // The store fails: the session cannot be used, and says so.
+//! // While the store is down, a change cannot be saved.
 //! world.advance(Duration::from_secs(60));
 //! world.store().outage();
 //! let error = browser.handle(async |session| session.set("cart", ())).await.unwrap_err();
 //! assert_eq!(error.code(), ErrorCode::Unavailable);
 //! world.store().recover();
 //!
-//! // A day later the session is over.
+//! // A day later the session has expired.
 //! world.advance(Duration::from_secs(86_400));
 //! let outcome = browser.handle(async |session| session.outcome()).await?;
 //! assert_eq!(outcome, Outcome::Expired);
@@ -35,13 +35,13 @@
 //! # }).unwrap();
 //! ```
 //!
-//! 1. [`World`]: sessions, their store and the clock that both live by.
-//! 2. [`Browser`]: a cookie jar, and requests that are handled without a platform.
-//! 3. [`TestStore`]: memory that counts operations, and fails, loses or answers with old values when
-//!    it is told to.
-//! 4. [`Request`]: method, path and headers, where they matter.
+//! 1. [`World`]: sessions, their store, and one clock for both.
+//! 2. [`Browser`]: a cookie jar, and a way to handle requests without a platform.
+//! 3. [`TestStore`]: a store in memory that counts operations, and can be told to fail, to lose
+//!    writes or to answer with old values.
+//! 4. [`Request`]: method, path and headers of a request, where they matter.
 //!
-//! Nothing here waits: pauses between two attempts move the clock.
+//! Nothing takes real time: where the library would wait before it tries again, the clock moves on.
 
 mod browser;
 mod jar;

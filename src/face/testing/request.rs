@@ -1,8 +1,8 @@
-//! The head of a request that a browser sends.
+//! The request that a test browser sends.
 
 use crate::port::request::RequestHead;
 
-/// A request: a method, a path, and headers. The browser adds its cookies.
+/// A request with method, path and headers. The browser adds its cookies.
 ///
 /// ```
 /// use edge_session::testing::{Request, World};
@@ -22,7 +22,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// A request with this method. What follows a `?` in the path decides about no cookie.
+    /// A request with this method and path. A query string in the path is ignored.
     ///
     /// ```
     /// use edge_session::RequestHead as _;
@@ -63,10 +63,10 @@ impl Request {
         Self::new("POST", path)
     }
 
-    /// The same with a header, which replaces one of this name.
+    /// Sets a header, and replaces an earlier value.
     ///
-    /// With `sec-fetch-site: cross-site` it comes from another site's page, and the browser
-    /// withholds cookies as their `SameSite` says.
+    /// With `sec-fetch-site: cross-site` the request comes from another site, and the browser
+    /// leaves out cookies as their `SameSite` attribute demands.
     ///
     /// ```
     /// use edge_session::Outcome;
@@ -88,7 +88,7 @@ impl Request {
         self
     }
 
-    /// The same from a place: the country code that a platform gives.
+    /// Sets the place that the request comes from: a country code, as Cloudflare provides it.
     ///
     /// ```
     /// use edge_session::RequestHead as _;
@@ -101,7 +101,7 @@ impl Request {
         self
     }
 
-    /// Without what follows the path.
+    /// The path without query string and fragment.
     pub(super) fn path(&self) -> &str {
         let end = self.path.find(['?', '#']).unwrap_or(self.path.len());
         self.path.get(..end).unwrap_or_default()

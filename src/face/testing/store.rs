@@ -1,4 +1,4 @@
-//! A store that fails when it is told to.
+//! A store that fails on demand.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -11,12 +11,13 @@ use crate::port::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
 
-/// Memory as one location sees it, which fails, loses or lags on demand, and counts what is asked.
+/// A store in memory, as one location sees it. It counts operations, and can be told to fail, to
+/// lose writes or to lag.
 ///
-/// A clone is another handle on the same.
+/// A clone is another handle to the same store.
 ///
-/// The library tries an operation three times while the store is unavailable, so that one failure
-/// in a row is not seen by the application.
+/// The library tries an operation up to three times while the store is unavailable, so the
+/// application does not notice a single failure.
 ///
 /// ```
 /// use edge_session::ErrorCode;
@@ -26,7 +27,7 @@ use crate::port::connector::{
 /// let mut browser = world.browser();
 /// world.store().fail_puts(1);
 /// browser.handle(async |session| session.set("views", 1)).await?;
-/// assert_eq!(world.store().operations().puts, 2, "it was tried again");
+/// assert_eq!(world.store().operations().puts, 2, "it was retried");
 ///
 /// world.store().outage();
 /// let error = browser.handle(async |session| session.set("views", 2)).await.unwrap_err();
@@ -38,7 +39,7 @@ use crate::port::connector::{
 pub struct TestStore {
     memory: MemoryConnector,
     faults: Rc<RefCell<Vec<Fault>>>,
-    /// What reads of this location are answered from while it lags.
+    /// The entries that this location reads while it lags.
     picture: Rc<RefCell<Option<MemoryConnector>>>,
     operations: Rc<Cell<OperationCounts>>,
 }
@@ -55,9 +56,9 @@ enum Operation {
 enum Kind {
     Unavailable,
     RateLimited,
-    /// Carried out, and reported failed.
+    /// Carried out, but reported as failed.
     AnswerLost,
-    /// Reported done, and not carried out.
+    /// Reported as done, but not carried out.
     WriteLost,
 }
 
@@ -88,7 +89,7 @@ impl TestStore {
         }
     }
 
-    /// Every operation fails until [`recover`](Self::recover), at every location.
+    /// Makes every operation fail, at every location, until [`recover`](Self::recover).
     ///
     /// ```
     /// # use edge_session::Outcome;
@@ -97,8 +98,8 @@ impl TestStore {
     /// let world = World::default();
     /// let mut browser = world.browser();
     /// browser.handle(async |session| session.set("views", 1)).await?;
-    /// browser.go_to(&world.elsewhere()); // an isolate that remembers nothing
-    /// browser.remove_cookie("__Host-session-fresh"); // which carries the record for a while
+    /// browser.go_to(&world.elsewhere()); // an isolate with an empty memory
+    /// browser.remove_cookie("__Host-session-fresh"); // it holds a copy of the record
     /// world.store().outage();
     /// assert_eq!(browser.handle(async |session| session.outcome()).await?, Outcome::Unavailable);
     /// # Ok::<(), edge_session::SessionError>(())
@@ -111,7 +112,7 @@ impl TestStore {
         }
     }
 
-    /// The next `times` reads fail.
+    /// Makes the next `times` reads fail.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -126,7 +127,7 @@ impl TestStore {
         self.tell(Operation::Read, Kind::Unavailable, Some(times));
     }
 
-    /// The next `times` puts fail, and store nothing.
+    /// Makes the next `times` puts fail; they store nothing.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -141,7 +142,8 @@ impl TestStore {
         self.tell(Operation::Put, Kind::Unavailable, Some(times));
     }
 
-    /// The next `times` puts are refused as too many: Workers KV takes one write a second to a key.
+    /// Makes the next `times` puts fail as rate limited. Workers KV accepts one write per second for
+    /// each key.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -149,7 +151,7 @@ impl TestStore {
     /// let world = World::default();
     /// world.store().rate_limit_puts(1);
     /// world.browser().handle(async |session| session.set("views", 1)).await?;
-    /// assert_eq!(world.store().operations().puts, 2, "it was tried again");
+    /// assert_eq!(world.store().operations().puts, 2, "it was retried");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -157,7 +159,7 @@ impl TestStore {
         self.tell(Operation::Put, Kind::RateLimited, Some(times));
     }
 
-    /// The next `times` puts are carried out, and their answers are lost: they count as failed.
+    /// Carries out the next `times` puts but loses the responses, so they are reported as failed.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -172,7 +174,7 @@ impl TestStore {
         self.tell(Operation::Put, Kind::AnswerLost, Some(times));
     }
 
-    /// The next `times` puts are acknowledged, and lost: nobody ever sees them.
+    /// Reports success for the next `times` puts but stores nothing.
     ///
     /// ```
     /// # use edge_session::Outcome;
@@ -189,7 +191,7 @@ impl TestStore {
         self.tell(Operation::Put, Kind::WriteLost, Some(times));
     }
 
-    /// Operations go well again: an outage is over, and failures to come are forgotten.
+    /// Ends an outage, and cancels all faults that were requested and have not happened yet.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -205,9 +207,8 @@ impl TestStore {
         self.faults.borrow_mut().clear();
     }
 
-    /// From now on this location hears of no write, not of its own either: reads and lists are
-    /// answered with what the store holds at this moment, until [`catch_up`](Self::catch_up).
-    /// Absent keys stay absent. Writes go on to reach the store.
+    /// Freezes what this location reads: until [`catch_up`](Self::catch_up), reads and lists see the
+    /// store as it is now, without later writes, even its own. Writes still reach the store.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -218,7 +219,7 @@ impl TestStore {
     /// browser.handle(async |session| session.set("views", 1)).await?;
     /// browser.go_to(&world.elsewhere());
     /// let views = browser.handle(async |session| session.get::<u32>("views")).await?;
-    /// assert_eq!(views, Some(1), "elsewhere it is seen");
+    /// assert_eq!(views, Some(1), "other locations see it");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -226,7 +227,7 @@ impl TestStore {
         *self.picture.borrow_mut() = Some(self.memory.picture());
     }
 
-    /// This location hears of every write again.
+    /// Ends [`lag`](Self::lag): this location sees all writes again.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -244,8 +245,8 @@ impl TestStore {
         *self.picture.borrow_mut() = None;
     }
 
-    /// What was asked of the store at this location since it was made, or since
-    /// [`reset_operations`](Self::reset_operations): what failed counts too.
+    /// The number of operations at this location, including failed ones, since it was created or
+    /// since [`reset_operations`](Self::reset_operations).
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -262,7 +263,7 @@ impl TestStore {
         self.operations.get()
     }
 
-    /// Counts from zero again.
+    /// Resets the counts to zero.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -278,8 +279,8 @@ impl TestStore {
         self.operations.set(OperationCounts::default());
     }
 
-    /// The keys that are in the store now, in byte order, whether or not this location lags. What
-    /// they begin with says what they hold: `s.` a session, `o.`, `l.` and `k.` what was ended.
+    /// The keys in the store, in byte order. They are current even while this location lags. Keys
+    /// of sessions begin with `s.`, those of markers for ended sessions with `o.`, `l.` or `k.`.
     ///
     /// ```
     /// # use edge_session::testing::World;
@@ -303,7 +304,7 @@ impl TestStore {
         });
     }
 
-    /// What goes wrong with this operation.
+    /// The fault that this operation meets, if any.
     fn fault(&self, operation: Operation) -> Option<Kind> {
         let mut faults = self.faults.borrow_mut();
         let fault = faults
@@ -313,7 +314,7 @@ impl TestStore {
         Some(fault.kind)
     }
 
-    /// The same of one that is carried out or is not.
+    /// As an error, for an operation that fails without an effect.
     fn failure(&self, operation: Operation) -> Result<(), ConnectorError> {
         self.fault(operation)
             .map_or(Ok(()), |kind| Err(kind.error()))
@@ -325,7 +326,7 @@ impl TestStore {
         self.operations.set(operations);
     }
 
-    /// What this location reads from.
+    /// The entries that this location reads.
     fn seen(&self) -> MemoryConnector {
         let picture = self.picture.borrow();
         picture.as_ref().unwrap_or(&self.memory).clone()
@@ -337,22 +338,23 @@ impl Kind {
         let (kind, message) = match self {
             Self::RateLimited => (
                 ConnectorErrorKind::RateLimited,
-                "one write a second to a key",
+                "rate limit requested by the test",
             ),
             Self::AnswerLost => (
                 ConnectorErrorKind::Unavailable,
-                "the test loses this answer",
+                "response lost, as requested by the test",
             ),
-            Self::Unavailable | Self::WriteLost => {
-                (ConnectorErrorKind::Unavailable, "the test says so")
-            }
+            Self::Unavailable | Self::WriteLost => (
+                ConnectorErrorKind::Unavailable,
+                "failure requested by the test",
+            ),
         };
         ConnectorError::new(kind, message)
     }
 }
 
 impl fmt::Debug for TestStore {
-    /// Counts only, as that of the memory below.
+    /// Counts only: keys and values do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TestStore")
             .field("entries", &self.keys().len())

@@ -1,4 +1,4 @@
-//! Sessions, their store and their clock.
+//! The world of one test: sessions, their store and their clock.
 
 use std::fmt;
 use std::rc::Rc;
@@ -15,10 +15,10 @@ use crate::protocol::settings::Settings;
 
 use super::TestStore;
 
-/// 2027-01-15T08:00:00Z, in milliseconds: when every world begins.
+/// 2027-01-15T08:00:00Z, in milliseconds: the time at which every world starts.
 const START: i64 = 1_800_000_000_000;
 
-/// A Worker without a platform: sessions, the store that keeps them, and one clock for both.
+/// An isolated world for one test: sessions, their store, and one clock for both.
 ///
 /// A clone is another handle on the same world.
 ///
@@ -44,7 +44,7 @@ pub struct World {
 }
 
 impl World {
-    /// A world with an empty store. Each has a clock of its own, which begins at the same instant.
+    /// A world with an empty store and its own clock.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -54,7 +54,7 @@ impl World {
     /// ```
     ///
     /// # Panics
-    /// Where the settings are illegal, alone or together; the text names the setting.
+    /// If the settings are invalid. The message names the setting.
     #[must_use]
     #[track_caller]
     pub fn new(settings: Settings) -> Self {
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    /// The sessions, for what is not asked through a browser: lists, revocations, statistics.
+    /// The sessions, for calls that need no browser: `list`, `revoke`, `stats`.
     ///
     /// ```
     /// # use edge_session::Settings;
@@ -93,7 +93,7 @@ impl World {
         &self.sessions
     }
 
-    /// The store, to look at and to break.
+    /// The store: to inspect it, and to make it fail.
     ///
     /// ```
     /// # use edge_session::Settings;
@@ -101,7 +101,7 @@ impl World {
     /// # futures_executor::block_on(async {
     /// let world = World::new(Settings::default());
     /// world.browser().handle(async |_| Ok(())).await?;
-    /// assert!(world.store().keys().is_empty(), "a visitor who stores nothing costs nothing");
+    /// assert!(world.store().keys().is_empty(), "nothing was stored");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
@@ -110,7 +110,8 @@ impl World {
         &self.store
     }
 
-    /// The clock that sessions, store and cookies live by. [`advance`](Self::advance) moves it on.
+    /// The clock of the sessions, the store and all cookies. Usually [`advance`](Self::advance) is
+    /// enough.
     ///
     /// ```
     /// # use edge_session::Settings;
@@ -125,7 +126,7 @@ impl World {
         &self.clock
     }
 
-    /// Time passes: for the sessions, the store and the cookies of every browser.
+    /// Moves the clock forward, for the sessions, the store and the cookies of every browser.
     ///
     /// ```
     /// use std::time::Duration;
@@ -141,13 +142,13 @@ impl World {
         self.clock.advance(milliseconds);
     }
 
-    /// The instant that the clock shows.
+    /// The current time of the clock.
     ///
     /// ```
     /// # use edge_session::Settings;
     /// # use edge_session::testing::World;
     /// let (one, other) = (World::new(Settings::default()), World::new(Settings::default()));
-    /// assert_eq!(one.now(), other.now(), "every world begins at the same instant");
+    /// assert_eq!(one.now(), other.now(), "every world starts at the same time");
     /// ```
     #[must_use]
     pub fn now(&self) -> SystemTime {
@@ -155,7 +156,7 @@ impl World {
         UNIX_EPOCH + Duration::from_millis(since)
     }
 
-    /// The clock and randomness of this world, for sessions that the application makes itself over
+    /// The runtime of this world, for applications that create their own [`Sessions`] on
     /// [`store`](Self::store).
     ///
     /// ```
@@ -174,9 +175,9 @@ impl World {
         Rc::new(OnClock(self.clock.clone()))
     }
 
-    /// Another isolate of the same Worker, as in another location: the same store, clock and
-    /// settings, and nothing remembered of what this one has done. What
-    /// [`lag`](TestStore::lag) hides from one is seen by the other.
+    /// A second isolate of the same Worker, for example in another location. It has the same store,
+    /// clock and settings, but its memory is empty. Each isolate has its own view of the store, so
+    /// one can [lag](TestStore::lag) while the other does not.
     ///
     /// ```
     /// use std::time::Duration;
@@ -193,7 +194,7 @@ impl World {
     /// browser.handle(async |session| session.destroy().await).await?;
     ///
     /// let outcome = thief.handle(async |session| session.outcome()).await?;
-    /// assert_eq!(outcome, Outcome::Loaded, "that location has not heard of it");
+    /// assert_eq!(outcome, Outcome::Loaded, "the logout has not arrived there");
     /// elsewhere.store().catch_up();
     /// world.advance(Duration::from_secs(60));
     /// let outcome = thief.handle(async |session| session.outcome()).await?;
@@ -206,8 +207,8 @@ impl World {
         self.with_settings(self.sessions.settings().clone())
     }
 
-    /// The same Worker deployed with other settings: the same store and clock, and an isolate that
-    /// remembers nothing.
+    /// The same Worker after a deployment with other settings: the same store and clock, and an
+    /// isolate with an empty memory.
     ///
     /// ```
     /// # use edge_session::Settings;
@@ -224,7 +225,7 @@ impl World {
     /// ```
     ///
     /// # Panics
-    /// Where the settings are illegal, alone or together; the text names the setting.
+    /// If the settings are invalid. The message names the setting.
     #[must_use]
     #[track_caller]
     pub fn with_settings(&self, settings: Settings) -> Self {
@@ -233,7 +234,7 @@ impl World {
 }
 
 impl Default for World {
-    /// With the settings by default.
+    /// A world with the default settings.
     fn default() -> Self {
         Self::new(Settings::default())
     }
@@ -253,13 +254,13 @@ fn open(
     store: &TestStore,
     settings: Settings,
 ) -> Result<Sessions, SessionError> {
-    // Any 32 bytes: what is made here leaves no test.
+    // A fixed secret is good enough here: these sessions exist only in a test.
     let secrets = SecretRing::parse(&('A'..='z').collect::<String>())?;
     let runtime = Rc::new(OnClock(clock.clone()));
     Sessions::with_runtime(Rc::new(store.clone()), secrets, settings, runtime)
 }
 
-/// The platform's randomness at a world's time. Whoever waits moves the clock.
+/// The platform's randomness with the world's clock. A wait moves the clock and takes no time.
 struct OnClock(ManualClock);
 
 impl Runtime for OnClock {
@@ -276,7 +277,7 @@ impl Runtime for OnClock {
         Box::pin(std::future::ready(()))
     }
 
-    // The store of a world answers at once; what an application adds to it may take its time.
+    // The store of a world answers at once, so nothing needs a deadline.
     fn deadline(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         Box::pin(std::future::pending())
     }
