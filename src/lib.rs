@@ -127,6 +127,7 @@ pub mod object {
 pub use face::testing;
 pub use port::runtime;
 
+pub use face::builder::SessionsBuilder;
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub use face::console::ConsoleEvents;
 pub use face::headers::CommitHeaders;

@@ -105,7 +105,10 @@ impl Stage {
         let ring = SecretRing::parse(SECRET).unwrap();
         let settings = self.world.sessions.settings().clone();
         let runtime = self.world.runtime.clone();
-        let sessions = Sessions::with_runtime(Rc::new(connector), ring, settings, runtime);
+        let sessions = Sessions::builder(connector, ring)
+            .settings(settings)
+            .runtime(runtime)
+            .build();
         self.world.sessions = sessions.unwrap();
     }
 

@@ -237,7 +237,10 @@ impl Narrow {
     fn isolate(&self, world: &World) -> Sessions {
         let ring = SecretRing::parse(SECRET).unwrap();
         let (connector, runtime) = (Rc::new(self.clone()), world.runtime.clone());
-        Sessions::with_runtime(connector, ring, Settings::default(), runtime).unwrap()
+        Sessions::builder(connector, ring)
+            .runtime(runtime)
+            .build()
+            .unwrap()
     }
 
     /// Another location with a cache of its own, where a put takes its time.
@@ -690,7 +693,7 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     };
     let ring = SecretRing::parse(SECRET).unwrap();
     let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
-    let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime);
+    let sessions = Sessions::builder(connector, ring).runtime(runtime).build();
     run(sessions.unwrap().revoke_all_except("ada", &kept)).unwrap();
     assert_eq!(world.store.get(&marker), Some(later));
     assert_eq!(outcome(&world, &jar), Outcome::Revoked);

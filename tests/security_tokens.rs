@@ -95,7 +95,11 @@ fn a_cookie_of_another_prefix_or_kind_of_store_is_rejected() {
         let store = Rc::new(OfKind(world.store.clone(), kind));
         let settings = Settings::default().with_key_prefix(prefix);
         let runtime = Rc::clone(&world.runtime);
-        Sessions::with_runtime(store, ring.clone(), settings, runtime).unwrap()
+        Sessions::builder(store, ring.clone())
+            .settings(settings)
+            .runtime(runtime)
+            .build()
+            .unwrap()
     };
     // One ring for all of them, as an isolate keeps it: what one has derived is not another's.
     let ring = SecretRing::parse(SECRET).unwrap();
@@ -285,13 +289,11 @@ fn randomness_that_fails_at_any_draw_makes_no_token_and_no_record() {
                 inner: Rc::clone(&world.runtime),
                 left: Cell::new(draw),
             };
-            let sessions = Sessions::with_runtime(
-                Rc::new(world.store.clone()),
-                SecretRing::parse(SECRET).unwrap(),
-                Settings::default(),
-                Rc::new(runtime),
-            )
-            .unwrap();
+            let sessions =
+                Sessions::builder(world.store.clone(), SecretRing::parse(SECRET).unwrap())
+                    .runtime(runtime)
+                    .build()
+                    .unwrap();
             let mut session = run(sessions.load(jar.head(world.now())));
             world.runtime.set_randomness(Randomness::Seeded);
             let acted = action(&mut session);
@@ -354,8 +356,10 @@ fn settings_and_rings_are_made_without_randomness() {
     runtime.set_randomness(Randomness::Failing);
     let store = TestStore::new(clock);
     let ring = SecretRing::parse(SECRET).unwrap();
-    let sessions =
-        Sessions::with_runtime(Rc::new(store), ring, Settings::default(), runtime).unwrap();
+    let sessions = Sessions::builder(store, ring)
+        .runtime(runtime)
+        .build()
+        .unwrap();
     let session = run(sessions.load(CookieHeader::none()));
     assert_eq!(
         code(session.generate_session_id()),

@@ -359,12 +359,10 @@ impl Story {
             store: self.world.store.clone(),
             tape: self.tape.clone(),
         };
-        let sessions = Sessions::with_runtime(
-            Rc::new(connector),
-            SecretRing::parse(SECRET).unwrap(),
-            self.settings.clone(),
-            Rc::new(Steady(self.world.runtime.clone())),
-        );
+        let sessions = Sessions::builder(connector, SecretRing::parse(SECRET).unwrap())
+            .settings(self.settings.clone())
+            .runtime(Steady(self.world.runtime.clone()))
+            .build();
         self.world.sessions = sessions.unwrap().with_events(self.tape.clone());
     }
 

@@ -156,12 +156,10 @@ impl Sim {
             world: Rc::clone(&self.world),
             offset: Rc::clone(clock),
         };
-        let sessions = Sessions::with_runtime(
-            Rc::new(connector),
-            ring(),
-            self.settings.clone(),
-            Rc::new(machine),
-        );
+        let sessions = Sessions::builder(connector, ring())
+            .settings(self.settings.clone())
+            .runtime(machine)
+            .build();
         let sessions = sessions.unwrap_or_else(|error| panic!("{error}"));
         sessions
             .with_isolate(&Isolate::new(), "simulated")

@@ -110,7 +110,7 @@ impl Sessions {
         warn_once(&settings);
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret, SECRET)?;
-        let sessions = Self::with_runtime(connector, secrets, settings, Rc::new(PlatformRuntime))?;
+        let sessions = Self::assemble(connector, &secrets, settings, Rc::new(PlatformRuntime))?;
         let sessions = sessions.with_isolate(&isolate, BINDING);
         let events = sessions.settings().events();
         Ok(if events {

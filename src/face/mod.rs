@@ -1,6 +1,6 @@
 //! How applications reach it.
 //!
-//! 1. `sessions`: the sessions of a Worker, and those `owned` by one user. `store`: one session in
+//! 1. `sessions`: the sessions of a Worker, `builder`: how they are put together, and those `owned` by one user. `store`: one session in
 //!    one request. `headers`: what its commit wants on the answer.
 //! 2. `driver`: carries out what flows ask for.
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
@@ -10,6 +10,7 @@
 //! 6. `object`: the Durable Object that holds rows.
 //! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
+pub(crate) mod builder;
 pub(crate) mod connector;
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod console;

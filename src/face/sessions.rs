@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
+use crate::face::builder::SessionsBuilder;
 use crate::face::driver::Driver;
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
@@ -16,7 +17,7 @@ use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
 use crate::port::events::EventSink;
 use crate::port::request::RequestHead;
-use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
@@ -72,40 +73,38 @@ impl Sessions {
         secrets: SecretRing,
         settings: Settings,
     ) -> Result<Self, SessionError> {
-        Self::with_runtime(
-            Rc::new(connector),
-            secrets,
-            settings,
-            Rc::new(PlatformRuntime),
-        )
+        Self::builder(connector, secrets).settings(settings).build()
     }
 
-    /// As [`new`](Self::new), with your own clock and randomness, for tests.
+    /// Begins to put sessions together piece by piece: with a clock of your own, an isolate, events.
     ///
     /// ```
-    /// use std::rc::Rc;
-    ///
     /// use edge_session::connector::MemoryConnector;
-    /// use edge_session::runtime::PlatformRuntime;
-    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// use edge_session::{Isolate, SecretRing, Sessions, Settings};
     /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
-    /// let connector = Rc::new(MemoryConnector::new());
-    /// let runtime = Rc::new(PlatformRuntime); // or one whose clock a test moves
-    /// let sessions = Sessions::with_runtime(connector, ring, Settings::default(), runtime)?;
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
+    ///     .settings(Settings::default().with_key_prefix("shop:"))
+    ///     .isolate(&Isolate::current(), "SESSIONS")
+    ///     .build()?;
     /// # let _ = sessions;
     /// # Ok::<(), edge_session::SessionError>(())
     /// ```
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn with_runtime(
-        connector: Rc<dyn SessionConnector>,
+    pub fn builder(
+        connector: impl SessionConnector + 'static,
         secrets: SecretRing,
+    ) -> SessionsBuilder {
+        SessionsBuilder::new(Rc::new(connector), secrets)
+    }
+
+    /// Sessions of these parts, which the platform's adapters share.
+    pub(crate) fn assemble(
+        connector: Rc<dyn SessionConnector>,
+        secrets: &SecretRing,
         settings: Settings,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, SessionError> {
         let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
-        let config = Config::new(settings, &secrets, connector.kind())?;
+        let config = Config::new(settings, secrets, connector.kind())?;
         Ok(Self {
             shared: Rc::new(Shared::new(config, memory)),
             driver: Driver::new(connector, runtime),
@@ -176,7 +175,11 @@ impl Sessions {
     /// ```
     #[must_use]
     pub fn with_events(self, sink: impl EventSink + 'static) -> Self {
-        self.change(|shared| shared.set_events(Rc::new(sink)))
+        self.reporting_to(Rc::new(sink))
+    }
+
+    pub(crate) fn reporting_to(self, sink: Rc<dyn EventSink>) -> Self {
+        self.change(|shared| shared.set_events(sink))
     }
 
     /// Uses `wait_until` as the `ctx.waitUntil` of one request. The writes of

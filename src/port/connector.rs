@@ -106,6 +106,42 @@ pub trait SessionConnector {
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>>;
 }
 
+/// A connector that several share.
+impl<C: SessionConnector + ?Sized> SessionConnector for std::rc::Rc<C> {
+    fn kind(&self) -> &str {
+        (**self).kind()
+    }
+
+    fn read<'a>(
+        &'a self,
+        keys: &'a [&'a str],
+        options: ReadOptions,
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>> {
+        (**self).read(keys, options)
+    }
+
+    fn put<'a>(
+        &'a self,
+        key: &'a str,
+        value: &'a str,
+        options: PutOptions,
+    ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        (**self).put(key, value, options)
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
+        (**self).delete(key)
+    }
+
+    fn list<'a>(
+        &'a self,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        (**self).list(prefix, cursor)
+    }
+}
+
 /// How to read.
 ///
 /// ```

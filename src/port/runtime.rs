@@ -59,6 +59,29 @@ pub trait Runtime {
     }
 }
 
+/// A runtime that several share, as a test does that moves its clock.
+impl<R: Runtime + ?Sized> Runtime for std::rc::Rc<R> {
+    fn now(&self) -> i64 {
+        (**self).now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        (**self).fill_random(out)
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        (**self).sleep(milliseconds)
+    }
+
+    fn deadline(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        (**self).deadline(milliseconds)
+    }
+
+    fn warn(&self, message: &str) {
+        (**self).warn(message);
+    }
+}
+
 /// The clock, randomness (`crypto.getRandomValues`) and timer of the platform.
 ///
 /// ```

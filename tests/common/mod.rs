@@ -793,7 +793,11 @@ fn sessions(
 ) -> Sessions {
     let ring = SecretRing::parse(secrets).unwrap();
     let runtime = Rc::clone(runtime);
-    Sessions::with_runtime(Rc::new(store.clone()), ring, settings, runtime).unwrap()
+    Sessions::builder(store.clone(), ring)
+        .settings(settings)
+        .runtime(runtime)
+        .build()
+        .unwrap()
 }
 
 /// A key of the right form that no secret vouches for.

@@ -125,12 +125,12 @@ fn main() -> Result<(), Box<dyn Error>> {
         clock: clock.clone(),
         state: Cell::new(1),
     });
-    let sessions = Sessions::with_runtime(
-        Rc::new(MemoryConnector::with_clock(clock.clone())),
+    let sessions = Sessions::builder(
+        MemoryConnector::with_clock(clock.clone()),
         SecretRing::parse("Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9")?,
-        Settings::default(),
-        runtime,
-    )?;
+    )
+    .runtime(runtime)
+    .build()?;
 
     let mut heads = Vec::new();
     for _ in 0..REQUESTS {

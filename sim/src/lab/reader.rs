@@ -7,7 +7,7 @@ use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
 use edge_session::runtime::Runtime;
-use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions, Settings};
+use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions};
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 
 use crate::Ms;
@@ -22,7 +22,9 @@ pub fn read(name: &Rc<str>, text: &Rc<str>, token: &str, now: Ms) -> (u32, BTree
         text: Rc::clone(text),
     };
     let runtime = Rc::new(Still(now));
-    let sessions = Sessions::with_runtime(Rc::new(store), ring(), Settings::default(), runtime)
+    let sessions = Sessions::builder(store, ring())
+        .runtime(runtime)
+        .build()
         .unwrap_or_else(|error| panic!("{error}"))
         .with_isolate(&Isolate::new(), "a reader");
     let mut session = sessions.open(CookieHeader::new(format!("{KEY_COOKIE}={token}")));

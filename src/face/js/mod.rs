@@ -121,7 +121,7 @@ fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
     let store = Rc::new(JsStore(input.text("kind")));
     let secret = Zeroizing::new(input.text("secret"));
     let ring = isolate.ring(&secret, secret_name)?;
-    let blank = Sessions::with_runtime(store, ring, settings, Rc::new(JsRuntime))?;
+    let blank = Sessions::assemble(store, &ring, settings, Rc::new(JsRuntime))?;
     let sessions = blank.clone().with_isolate(&isolate, "");
     let mut done = Object::new();
     wire::settings(&mut done, sessions.settings());

@@ -166,7 +166,7 @@ impl World {
     /// let world = World::new(Settings::default());
     /// # let secrets = SecretRing::parse(&edge_session::doc::secret())?;
     /// let store = Rc::new(world.store().clone());
-    /// let sessions = Sessions::with_runtime(store, secrets, Settings::default(), world.runtime())?;
+    /// let sessions = Sessions::builder(store, secrets).runtime(world.runtime()).build()?;
     /// # let _ = sessions;
     /// # Ok::<(), edge_session::SessionError>(())
     /// ```
@@ -257,7 +257,10 @@ fn open(
     // A fixed secret is good enough here: these sessions exist only in a test.
     let secrets = SecretRing::parse(&('A'..='z').collect::<String>())?;
     let runtime = Rc::new(OnClock(clock.clone()));
-    Sessions::with_runtime(Rc::new(store.clone()), secrets, settings, runtime)
+    Sessions::builder(store.clone(), secrets)
+        .settings(settings)
+        .runtime(runtime)
+        .build()
 }
 
 /// The platform's randomness with the world's clock. A wait moves the clock and takes no time.

@@ -1,0 +1,210 @@
+//! Sessions put together piece by piece.
+
+use std::fmt;
+use std::rc::Rc;
+
+use futures_util::future::{FutureExt as _, LocalBoxFuture, pending, ready};
+
+use crate::face::connector::memory::ManualClock;
+use crate::face::sessions::Sessions;
+use crate::flow::isolate::Isolate;
+use crate::port::connector::SessionConnector;
+use crate::port::error::SessionError;
+use crate::port::events::EventSink;
+use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::protocol::keys::SecretRing;
+use crate::protocol::settings::Settings;
+
+/// Puts [`Sessions`] together; [`Sessions::builder`] begins one.
+///
+/// ```
+/// use edge_session::connector::{ManualClock, MemoryConnector};
+/// use edge_session::{SecretRing, Sessions, Settings};
+/// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+/// // The sessions of a test, whose time stands still until it is moved.
+/// let clock = ManualClock::new(1_800_000_000_000);
+/// let store = MemoryConnector::with_clock(clock.clone());
+/// let sessions = Sessions::builder(store, ring)
+///     .settings(Settings::default().with_overlay(false))
+///     .clock(clock)
+///     .build()?;
+/// # let _ = sessions;
+/// # Ok::<(), edge_session::SessionError>(())
+/// ```
+#[must_use = "`build` makes the sessions"]
+pub struct SessionsBuilder {
+    connector: Rc<dyn SessionConnector>,
+    secrets: SecretRing,
+    settings: Settings,
+    runtime: Rc<dyn Runtime>,
+    isolate: Option<(Isolate, String)>,
+    events: Option<Rc<dyn EventSink>>,
+}
+
+impl SessionsBuilder {
+    pub(crate) fn new(connector: Rc<dyn SessionConnector>, secrets: SecretRing) -> Self {
+        Self {
+            connector,
+            secrets,
+            settings: Settings::default(),
+            runtime: Rc::new(PlatformRuntime),
+            isolate: None,
+            events: None,
+        }
+    }
+
+    /// With these settings in place of the default ones.
+    ///
+    /// ```
+    /// # use edge_session::{SecretRing, Sessions, Settings, connector::MemoryConnector};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let settings = Settings::default().with_key_prefix("shop:");
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
+    ///     .settings(settings)
+    ///     .build()?;
+    /// assert_eq!(sessions.settings().key_prefix(), "shop:");
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// With a clock that a test moves. Randomness is the platform's; a pause between two tries moves
+    /// the clock. Give the store the same clock: see the example of [`SessionsBuilder`].
+    ///
+    /// ```
+    /// # use edge_session::{CookieHeader, ErrorCode, SecretRing, Sessions, connector::MemoryConnector};
+    /// # futures_executor::block_on(async {
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// use edge_session::connector::ManualClock;
+    /// let clock = ManualClock::new(1_800_000_000_000);
+    /// let store = MemoryConnector::with_clock(clock.clone());
+    /// let sessions = Sessions::builder(store, ring).clock(clock.clone()).build()?;
+    /// let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set_expiry(60)?;
+    /// clock.advance(61_000);
+    /// session.set("late", true)?;
+    /// assert_eq!(session.save().await.unwrap_err().code(), ErrorCode::Expired);
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn clock(self, clock: ManualClock) -> Self {
+        self.runtime(Clocked(clock))
+    }
+
+    /// With a clock, randomness and a timer of one's own.
+    ///
+    /// ```
+    /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// use edge_session::runtime::PlatformRuntime;
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
+    ///     .runtime(PlatformRuntime)
+    ///     .build()?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn runtime(mut self, runtime: impl Runtime + 'static) -> Self {
+        self.runtime = Rc::new(runtime);
+        self
+    }
+
+    /// Remembering in `isolate` what the requests of one isolate share, as
+    /// [`Sessions::with_isolate`] does.
+    ///
+    /// ```
+    /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// use edge_session::Isolate;
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
+    ///     .isolate(&Isolate::current(), "SESSIONS")
+    ///     .build()?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn isolate(mut self, isolate: &Isolate, namespace: impl Into<String>) -> Self {
+        self.isolate = Some((isolate.clone(), namespace.into()));
+        self
+    }
+
+    /// Telling `sink` what happens to sessions, as [`Sessions::with_events`] does.
+    ///
+    /// ```
+    /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// use edge_session::{Event, EventSink};
+    ///
+    /// struct Log;
+    /// impl EventSink for Log {
+    ///     fn event(&self, event: &Event) {
+    ///         println!("{event}");
+    ///     }
+    /// }
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring).events(Log).build()?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn events(mut self, sink: impl EventSink + 'static) -> Self {
+        self.events = Some(Rc::new(sink));
+        self
+    }
+
+    /// The sessions.
+    ///
+    /// ```
+    /// # use edge_session::{SecretRing, Sessions, Settings, connector::MemoryConnector};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let odd = Settings::default().with_cookie_name("not a name");
+    /// let built = Sessions::builder(MemoryConnector::new(), ring).settings(odd).build();
+    /// assert_eq!(built.err().unwrap().code().as_str(), "config");
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// `config` where the settings are illegal, alone or together; the text names the setting.
+    pub fn build(self) -> Result<Sessions, SessionError> {
+        let mut sessions =
+            Sessions::assemble(self.connector, &self.secrets, self.settings, self.runtime)?;
+        if let Some((isolate, namespace)) = &self.isolate {
+            sessions = sessions.with_isolate(isolate, namespace);
+        }
+        Ok(match self.events {
+            Some(sink) => sessions.reporting_to(sink),
+            None => sessions,
+        })
+    }
+}
+
+/// Never a secret.
+impl fmt::Debug for SessionsBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionsBuilder")
+            .field("kind", &self.connector.kind())
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The platform at an instant that a test moves.
+struct Clocked(ManualClock);
+
+impl Runtime for Clocked {
+    fn now(&self) -> i64 {
+        self.0.now()
+    }
+
+    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
+        PlatformRuntime.fill_random(out)
+    }
+
+    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        self.0.advance(milliseconds.into());
+        ready(()).boxed_local()
+    }
+
+    /// Time passes when the test says so: no store is late.
+    fn deadline(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
+        pending().boxed_local()
+    }
+}
