@@ -539,7 +539,7 @@ export interface SessionOptions {
    */
   cookieName?: string;
   /**
-   * The maximum age of a session, not only of its cookie. Activity does not extend it. At most 400
+   * Ends the session, not only its cookie, at this age. Activity does not extend it. At most 400
    * days. By default 604800.
    */
   cookieAge?: number;

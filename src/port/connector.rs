@@ -1,6 +1,6 @@
 //! The port to storage. The adapters that come with the crate are in `src/face/connector`.
 //!
-//! [`SessionConnector`] is what a session needs of a key-value namespace: read some keys at once,
+//! [`SessionConnector`] is what a session needs from a key-value namespace: read some keys at once,
 //! put one, delete one, list by prefix. It asks for no consistency: last writer wins, reads may be
 //! stale and absence may be cached, as Workers KV documents of itself
 //! (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
@@ -58,15 +58,16 @@ use futures_util::future::LocalBoxFuture;
 /// }
 /// ```
 pub trait SessionConnector {
-    /// What kind of store it is: `kv`, `memory`, or a word of your own. It enters every key that is
-    /// derived from the secret, so that a cookie made over one kind of store is nothing over
-    /// another; a kind that changes logs everybody out. A connector that passes on to another,
-    /// and is to read what that has stored, gives that one's kind.
+    /// The kind of store: `kv`, `memory`, or a word of your own. It is part of every key derived
+    /// from the secret, so a cookie made for one kind of store is worthless for another, and
+    /// changing the kind logs everybody out. A connector that wraps another one, and must read what
+    /// that one stored, returns that one's kind.
     fn kind(&self) -> &str {
         "custom"
     }
 
-    /// The values of `keys`, in their order; `None` for one that is not there. One round trip.
+    /// The values of `keys`, in the same order; `None` for a key that does not exist. One round
+    /// trip.
     ///
     /// # Errors
     /// Any [`ConnectorError`]; a failed read is never reported as an absent key.
@@ -76,11 +77,10 @@ pub trait SessionConnector {
         options: ReadOptions,
     ) -> LocalBoxFuture<'a, Result<Vec<Option<String>>, ConnectorError>>;
 
-    /// Stores `value` under `key`, replacing what is there.
+    /// Stores `value` under `key`, replacing any previous value.
     ///
     /// # Errors
-    /// Any [`ConnectorError`]. The value may have been stored all the same: a put is safe to
-    /// repeat.
+    /// Any [`ConnectorError`]. The value may have been stored anyway: a put is safe to repeat.
     fn put<'a>(
         &'a self,
         key: &'a str,
@@ -88,7 +88,7 @@ pub trait SessionConnector {
         options: PutOptions,
     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>>;
 
-    /// Removes `key`; success where it was not there.
+    /// Removes `key`. Succeeds if it does not exist.
     ///
     /// # Errors
     /// Any [`ConnectorError`].
@@ -97,7 +97,7 @@ pub trait SessionConnector {
     /// One page of the keys that start with `prefix`, in byte order, after `cursor`.
     ///
     /// # Errors
-    /// [`ConnectorErrorKind::Unsupported`] where the namespace cannot list; any other
+    /// [`ConnectorErrorKind::Unsupported`] if the namespace cannot list; any other
     /// [`ConnectorError`].
     fn list<'a>(
         &'a self,
@@ -151,8 +151,8 @@ impl<C: SessionConnector + ?Sized> SessionConnector for std::rc::Rc<C> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReadOptions {
-    /// Seconds that a location may answer from its cache (`cacheTtl` of Workers KV); `None` is
-    /// the store's own default. A connector raises it to the least that its store takes.
+    /// Seconds that a location may answer from its cache (`cacheTtl` of Workers KV); `None` is the
+    /// store's own default. A connector raises it to its store's minimum.
     pub cache_ttl: Option<u32>,
 }
 
@@ -181,11 +181,12 @@ impl ReadOptions {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PutOptions {
-    /// Seconds until the store may forget the value; `None` keeps it. A connector raises it to
-    /// the least that its store takes (60 s in Workers KV): never earlier than asked for.
+    /// Seconds until the store may forget the value; `None` keeps it. A connector raises it to its
+    /// store's minimum (60 s in Workers KV), so the value is never forgotten earlier than
+    /// requested.
     pub ttl: Option<u32>,
-    /// Text that [`SessionConnector::list`] gives back beside the key; at most 1024 bytes as JSON
-    /// in Workers KV.
+    /// Text that [`SessionConnector::list`] returns with the key; at most 1024 bytes as JSON in
+    /// Workers KV.
     pub metadata: Option<String>,
 }
 
@@ -204,7 +205,7 @@ impl PutOptions {
         }
     }
 
-    /// The same with list metadata.
+    /// Adds list metadata.
     ///
     /// ```
     /// use edge_session::connector::PutOptions;
@@ -238,9 +239,9 @@ impl PutOptions {
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The keys of this page; a page may be empty and still have a successor.
+    /// The keys of this page. Even an empty page may not be the last one.
     pub keys: Vec<ListedKey>,
-    /// Where the next page starts; `None` on the last one.
+    /// Where the next page starts. `None` on the last page.
     pub cursor: Option<String>,
 }
 
@@ -279,18 +280,18 @@ pub struct ListedKey {
 pub enum ConnectorErrorKind {
     /// Too many writes to one key (Workers KV: one a second). Trying again later helps.
     RateLimited,
-    /// A quota is spent. Trying again does not help.
+    /// A quota is used up. Trying again does not help.
     Quota,
-    /// The value, key or metadata is larger than the store takes.
+    /// The value, key or metadata is larger than the store accepts.
     TooLarge,
-    /// The store has no such operation.
+    /// The store does not support this operation.
     Unsupported,
     /// Everything else: the store could not be reached or failed. Trying again may help.
     Unavailable,
 }
 
 impl ConnectorErrorKind {
-    /// The stable text of this kind: the `code` that a JavaScript connector's error carries.
+    /// The stable text of this kind: the `code` of a JavaScript connector's error.
     ///
     /// ```
     /// use edge_session::connector::ConnectorErrorKind;
@@ -308,7 +309,7 @@ impl ConnectorErrorKind {
     }
 }
 
-/// A failure of a connector: its kind, the store's own words, and the store's own error.
+/// An error of a connector: its kind, a message from the store, and the store's own error.
 ///
 /// ```
 /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
@@ -324,7 +325,7 @@ pub struct ConnectorError {
 }
 
 impl ConnectorError {
-    /// An error of this kind, in the store's own words.
+    /// An error of this kind, with the store's message.
     ///
     /// ```
     /// use edge_session::connector::{ConnectorError, ConnectorErrorKind};
@@ -341,7 +342,7 @@ impl ConnectorError {
         }
     }
 
-    /// The store did not answer within so many seconds. A write may still arrive.
+    /// The store did not answer within this many seconds. A write may still arrive.
     #[cold]
     pub(crate) fn timeout(seconds: u32) -> Self {
         let message =
@@ -357,7 +358,7 @@ impl ConnectorError {
         self.timed_out
     }
 
-    /// The same with the store's own error kept as its source.
+    /// Adds the store's own error as the source.
     ///
     /// ```
     /// use std::error::Error as _;

@@ -1,4 +1,4 @@
-//! What a flow may ask of the world, and what it is given: values, and no call.
+//! The effects that a flow can request and their replies, as plain values.
 
 use zeroize::Zeroize as _;
 
@@ -48,7 +48,7 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// Why the store has not done all that it was asked for.
+    /// The first error of the store, if it did not do everything.
     pub(crate) fn failure(&self) -> Option<&ConnectorError> {
         match self {
             Self::Read(values) => values.as_ref().err(),
@@ -69,7 +69,7 @@ pub(crate) struct Random {
 impl Random {
     const BYTES: usize = 64;
 
-    /// Fresh bytes. Where the platform has none, whatever asks for some fails.
+    /// Fresh bytes. If the platform has none, every later [`take`](Self::take) fails.
     pub(crate) fn fresh(runtime: &dyn Runtime) -> Self {
         let mut bytes = [0; Self::BYTES];
         let used = match runtime.fill_random(&mut bytes) {
@@ -79,7 +79,7 @@ impl Random {
         Self { bytes, used }
     }
 
-    /// No bytes: what a flow has before its first step.
+    /// No bytes, for a flow before its first step.
     pub(crate) const fn none() -> Self {
         Self {
             bytes: [0; Self::BYTES],
@@ -87,7 +87,7 @@ impl Random {
         }
     }
 
-    /// The next `N` bytes, which nobody gets again.
+    /// The next `N` bytes. They are never handed out twice.
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], SessionError> {
         let end = self.used + N;
         let next = self.bytes.get(self.used..end).ok_or_else(|| {

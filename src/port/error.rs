@@ -1,4 +1,4 @@
-//! The one error of this module.
+//! The error type of this crate.
 //!
 //! [`SessionError`] is opaque: a stable [`ErrorCode`], a sentence for a person and, where there
 //! is one, the cause. It is cheap to clone (the same failure may reach several awaiting places of
@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use crate::port::connector::{ConnectorError, ConnectorErrorKind};
 
-/// The closed list of what can go wrong, with the stable text that JavaScript sees as `code` and
-/// the HTTP interface as `code` of its problem document.
+/// The closed list of error codes. JavaScript has the stable text as `code`, and the HTTP interface
+/// as `code` of its problem documents.
 ///
 /// ```
 /// # edge_session::doc::with_session(|session| {
@@ -30,27 +30,27 @@ pub enum ErrorCode {
     NotLoaded,
     /// A required key is not in the session.
     MissingKey,
-    /// The value is there, but of another type than was asked for.
+    /// The value exists, but does not have the requested type.
     WrongType,
     /// The value, key or argument cannot be stored.
     InvalidValue,
-    /// A record, key or number of keys over its limit.
+    /// A record, a key or the number of keys exceeds its limit.
     TooLarge,
-    /// The session's own end has passed.
+    /// The session has expired.
     Expired,
     /// The session was ended by a logout or a revocation.
     Revoked,
-    /// The session went on under a new token; this one is read-only now.
+    /// The session continues under a new token; the old one is read-only now.
     Rotated,
     /// The session was destroyed earlier in this request.
     Destroyed,
-    /// The session exists but cannot be seen from here yet.
+    /// The session exists but is not visible at this location yet.
     Pending,
-    /// Only an older copy than this browser has saved can be seen from here.
+    /// Only a copy older than the one that this browser saved is visible at this location.
     Stale,
     /// The store asks for fewer writes to one key.
     RateLimited,
-    /// The store's quota for the day is spent.
+    /// The store's daily quota is used up.
     Quota,
     /// The store failed.
     Unavailable,
@@ -129,7 +129,7 @@ impl ErrorCode {
         }
     }
 
-    /// The HTTP status that an answer with this code carries.
+    /// The HTTP status of a response with this code.
     ///
     /// ```
     /// use edge_session::ErrorCode;
@@ -159,8 +159,8 @@ impl ErrorCode {
         }
     }
 
-    /// True for what a session says of itself when it cannot be used: a closure that failed after
-    /// this is answered with the refusal rather than with its own error.
+    /// True for errors that mean that the session cannot be used. If a closure fails after such a
+    /// refusal, the response is the refusal, not the closure's own error.
     ///
     /// ```
     /// use edge_session::ErrorCode;
@@ -182,8 +182,8 @@ impl ErrorCode {
         )
     }
 
-    /// Seconds after which trying again makes sense, for a `Retry-After` header; `None` where a
-    /// retry cannot help.
+    /// Seconds to wait before trying again, for a `Retry-After` header. `None` if a retry cannot
+    /// help.
     ///
     /// ```
     /// use edge_session::ErrorCode;
@@ -208,7 +208,7 @@ impl fmt::Display for ErrorCode {
     }
 }
 
-/// Any failure of this module.
+/// Any error of this crate.
 ///
 /// Match on [`code`](Self::code); the text is for people and may change.
 ///
@@ -242,7 +242,7 @@ struct Inner {
 }
 
 impl SessionError {
-    /// An error of one's own with a code of this module, for closures that want to answer like it.
+    /// Creates an error with one of these codes, for closures that want the same kind of response.
     ///
     /// ```
     /// use edge_session::{ErrorCode, SessionError};
@@ -271,7 +271,7 @@ impl SessionError {
         self.0.code
     }
 
-    /// The sentence for a person, without the code.
+    /// The message for people, without the code.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -284,7 +284,7 @@ impl SessionError {
         &self.0.message
     }
 
-    /// True where the session's own end has passed: the `SessionExpired` of this module.
+    /// True if the session has expired, as `SessionExpired` in JavaScript.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -300,7 +300,7 @@ impl SessionError {
         self.0.code == ErrorCode::Expired
     }
 
-    /// The connector's failure behind this one, where there is one.
+    /// The connector's error that caused this one, if any.
     ///
     /// ```
     /// use edge_session::SessionError;
@@ -339,7 +339,7 @@ impl SessionError {
         None
     }
 
-    /// The same with what the connector said.
+    /// Creates an error with the connector's error of `cause`.
     pub(crate) fn caused_by(code: ErrorCode, message: &'static str, cause: &Self) -> Self {
         let cause = cause.0.cause.clone();
         Self(Arc::new(Inner {

@@ -1,8 +1,8 @@
 //! What happens to sessions, for logs and alarms.
 //!
-//! Off unless a sink is set. An event names its session by a keyed hash of the lineage: the same
-//! before and after a rotation, and nothing that opens, finds or revokes anything. No token, key
-//! or value is ever in one.
+//! Events are off unless a sink is set. An event identifies its session by a keyed hash of the
+//! lineage. The hash stays the same after a rotation, and cannot be used to open, find or revoke a
+//! session. An event never contains a token, a key or a value.
 
 use std::fmt;
 use std::rc::Rc;
@@ -32,34 +32,34 @@ pub enum EventKind {
     Cycled,
     /// The session was loaded.
     Loaded,
-    /// An old key came, of a session that went on under another.
+    /// The request carried an old key of a session that continues under a new one.
     Rotated,
     /// The session was ended in this request.
     Destroyed,
-    /// The session's end had passed.
+    /// The session had expired.
     Expired,
-    /// The cookie was not one of ours; the reason says which check failed.
+    /// The cookie was not ours. The reason says which check failed.
     Rejected,
-    /// Two authentic cookies of different sessions came.
+    /// The request carried authentic cookies of two different sessions.
     Ambiguous,
-    /// The key of a session that was ended came.
+    /// The request carried the key of a session that was ended.
     Revoked,
-    /// The session was too young to be seen.
+    /// The session was too new to be visible.
     Pending,
-    /// Only an older copy could be seen.
+    /// Only an older copy was visible.
     Stale,
     /// The session was no longer in the store.
     Gone,
-    /// What is stored did not open.
+    /// The stored record could not be opened.
     Corrupt,
-    /// Two copies that did not know of each other were joined.
+    /// Two copies written without knowledge of each other were joined.
     Conflict,
     /// A logout could not be stored yet.
     RevocationPending,
-    /// Sessions over `SESSION_MAX_PER_OWNER` could not be ended after a login; the reason is the code
-    /// of the error.
+    /// After a login, sessions beyond `SESSION_MAX_PER_OWNER` could not be ended. The reason is the
+    /// code of the error.
     LimitNotEnforced,
-    /// The store failed; the reason is the code of the error.
+    /// The store failed. The reason is the code of the error.
     StoreError,
 }
 
@@ -109,9 +109,9 @@ pub struct Event {
     pub kind: EventKind,
     /// When, in milliseconds since 1970-01-01 UTC.
     pub at: i64,
-    /// A keyed hash that names the session; none where no session was proven.
+    /// A keyed hash that identifies the session. `None` if no session was proven.
     pub session: Option<String>,
-    /// Why, where there is more than one reason: a fixed word.
+    /// The reason, a fixed word, if there can be more than one.
     pub reason: Option<&'static str>,
 }
 
@@ -130,8 +130,8 @@ impl Event {
         }
     }
 
-    /// This event as one line of JSON. Every part is a number, a fixed word or base64url, so that
-    /// nothing a request carries can break out of the line.
+    /// This event as one line of JSON. Every part is a number, a fixed word or base64url, so no
+    /// request data can break out of the line.
     ///
     /// ```
     /// # use edge_session::{CookieHeader, Event, EventSink, SecretRing, Sessions, Settings};
@@ -172,7 +172,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Where events go. Called in the middle of a request: be quick, and do not fail.
+/// Receives events. It is called in the middle of a request, so it must be quick and must not fail.
 ///
 /// ```
 /// use std::cell::Cell;
@@ -193,7 +193,7 @@ impl fmt::Display for Event {
 /// }
 /// ```
 pub trait EventSink {
-    /// Takes one event.
+    /// Receives one event.
     fn event(&self, event: &Event);
 }
 

@@ -1,15 +1,15 @@
-//! What the world must offer, and how it is asked.
+//! What the core needs from its environment, and how it asks for it.
 //!
-//! The lowest floor: a rule of the protocol may fail, and says so with an error of this floor, while
-//! nothing here knows what is asked for or why.
+//! This is the lowest floor. Rules of the protocol fail with an error from this floor, but nothing
+//! here knows what is requested or why.
 //!
-//! 1. `error`: whatever fails, with a stable code.
+//! 1. `error`: errors with stable codes.
 //! 2. `connector`: storage, as an application implements it.
 //! 3. `runtime`: clock, randomness and timers.
 //! 4. `effect`: what a flow asks for, and the answers, as values.
-//! 5. `events`: what is told to whoever listens.
+//! 5. `events`: what is reported to an event sink.
 //! 6. `request`: what a session reads of its request.
-//! 7. `wait_until`: the platform's promise to let work end.
+//! 7. `wait_until`: the platform's promise to let work finish.
 
 pub(crate) mod connector;
 pub(crate) mod effect;

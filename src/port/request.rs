@@ -2,7 +2,7 @@
 
 /// The head of the request that a session belongs to.
 ///
-/// Each part is asked for only when it matters, the Cookie header too: an untouched session costs
+/// Each part, including the Cookie header, is read only when it is needed: an unused session costs
 /// nothing.
 ///
 /// ```
@@ -23,7 +23,7 @@
 /// }
 /// ```
 pub trait RequestHead {
-    /// The text of a request header, `None` where it is absent. `name` is in lower case.
+    /// The value of a request header, or `None` if it is absent. `name` is in lower case.
     fn header(&self, name: &str) -> Option<String>;
 
     /// The request method in upper case.

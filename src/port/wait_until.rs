@@ -3,22 +3,21 @@
 use futures_channel::oneshot;
 use futures_util::future::LocalBoxFuture;
 
-/// A platform's `waitUntil`: what is registered with it is seen through, though the browser has
-/// gone away.
+/// A platform's `waitUntil`: registered work finishes even if the browser disconnects.
 pub(crate) trait WaitUntil {
-    /// Registers `work`, which nobody else waits for.
+    /// Registers `work` that nothing else awaits.
     fn leave(&self, work: LocalBoxFuture<'static, ()>);
 
-    /// Registers `work` that the step under way waits for. Gives what it is to wait for.
+    /// Registers `work` that the current step awaits. Returns the future to await.
     fn share(&self, work: LocalBoxFuture<'static, ()>) -> LocalBoxFuture<'static, ()> {
         let (done, ended) = oneshot::channel();
         self.leave(Box::pin(async move {
             work.await;
-            // Nobody waits any more where the browser has gone away.
+            // If the browser has disconnected, nothing awaits the result any more.
             let _ = done.send(());
         }));
         Box::pin(async move {
-            // Where the platform drops the work, whoever waits finds no result.
+            // If the platform drops the work, the waiting step gets no result.
             let _ended = ended.await;
         })
     }

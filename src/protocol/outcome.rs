@@ -1,7 +1,8 @@
-//! What a load found: one pure function from everything that can be seen to one of twelve words.
+//! The outcome of a load: one pure function maps everything that is visible to one of twelve
+//! outcomes.
 //!
-//! Cookies, markers and copies of the record may each be late, lost or old. [`judge`] decides what
-//! they mean together; nothing else in this crate does.
+//! Cookies, markers and copies of the record may each be late, lost or old. Only [`judge`] decides
+//! what they mean together.
 
 use crate::port::error::ErrorCode;
 use crate::port::events::EventKind;
@@ -26,27 +27,28 @@ use crate::protocol::version::Version;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// No session cookie came.
+    /// The request has no session cookie.
     New,
-    /// The session is there.
+    /// The session was found.
     Loaded,
-    /// The session went on under a new token: it can be read for a while, not saved.
+    /// The session continues under a new token. It can be read for a while, but not saved.
     Rotated,
-    /// The session is too young for this location to see: nothing can be said of it yet.
+    /// The session is too new to be visible at this location. Its state is not known yet.
     Pending,
-    /// Only an older copy than this browser has saved can be seen: it can be read, not saved.
+    /// Only a copy older than the one that this browser saved is visible. It can be read, but not
+    /// saved.
     Stale,
     /// The session is no longer in the store.
     Gone,
-    /// The session's end has passed.
+    /// The session has expired.
     Expired,
     /// The session was ended by a logout or a revocation.
     Revoked,
-    /// The cookie is not one that we wrote.
+    /// The cookie is not one of ours.
     Rejected,
-    /// Two authentic cookies of different sessions came: none is chosen.
+    /// The request has authentic cookies of two different sessions. Neither is chosen.
     Ambiguous,
-    /// What is stored does not open.
+    /// The stored record cannot be opened.
     Corrupt,
     /// The store could not be asked.
     Unavailable,
@@ -93,7 +95,7 @@ impl Outcome {
         }
     }
 
-    /// What a load with this outcome is reported as; a visitor without a session is no event.
+    /// The event that reports this outcome. A visitor without a session is not reported.
     pub(crate) const fn event(self) -> Option<EventKind> {
         Some(match self {
             Self::New => return None,
@@ -117,20 +119,20 @@ impl Outcome {
 pub(crate) enum Access {
     /// Read and saved.
     Live,
-    /// Read; a save is the error of this code.
+    /// Read. A save returns the error of this code.
     ReadOnly(ErrorCode),
-    /// Nothing: every accessor is the error of this code.
+    /// Nothing: every accessor returns the error of this code.
     Closed(ErrorCode),
-    /// It counts as no cookie: empty, and the first save makes a new session.
+    /// As without a cookie: empty, and the first save creates a new session.
     Empty,
-    /// Empty; changes last for this answer, and only a login makes a session.
+    /// Empty. Changes last for this response only, and only a login creates a session.
     Detached,
 }
 
-/// Everything that can be seen of one session.
+/// Everything that is visible of one session.
 pub(crate) struct Sight {
     pub(crate) now: i64,
-    /// When the store was asked: what it did not show then it may show now.
+    /// When the store was read. It may show more now.
     pub(crate) asked_at: i64,
     /// W in milliseconds.
     pub(crate) window: i64,
@@ -138,10 +140,10 @@ pub(crate) struct Sight {
     pub(crate) idle: u32,
     pub(crate) lineage: Id,
     pub(crate) minted_at: i64,
-    /// When this ticket ends, whatever happens.
+    /// When this ticket ends at the latest.
     pub(crate) end: i64,
     pub(crate) markers: Markers,
-    /// What stands in the store; `None` for nothing.
+    /// The stored record; `None` if there is none.
     pub(crate) stored: Option<Result<Envelope, Unreadable>>,
     /// What else knows the record: the browser's overlay, saved less than W ago, and the isolate.
     pub(crate) known: [Option<Envelope>; 2],
@@ -150,7 +152,7 @@ pub(crate) struct Sight {
     pub(crate) seen: Option<i64>,
 }
 
-/// What [`judge`] makes of it.
+/// The verdict of [`judge`].
 #[derive(Debug)]
 pub(crate) struct Finding {
     pub(crate) outcome: Outcome,
@@ -159,7 +161,7 @@ pub(crate) struct Finding {
     pub(crate) envelope: Option<Envelope>,
     /// The session whose end has passed, for the save that gives it another.
     pub(crate) ended: Option<Envelope>,
-    /// Two copies were joined of which neither knew all of the other.
+    /// Two copies were joined, and neither contained everything from the other.
     pub(crate) conflict: bool,
     /// When the browser was last here.
     pub(crate) last_seen: i64,
@@ -242,7 +244,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
                 })
             });
 
-    // Death is judged first: nothing that a copy says brings a session back.
+    // Death is judged first: no copy can bring a session back.
     let bound_at = copies
         .as_ref()
         .and_then(|copies| Some(copies.joined.bound.as_ref()?.at));
@@ -276,7 +278,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
                     let access = Access::ReadOnly(ErrorCode::Rotated);
                     Finding::found(Outcome::Rotated, access, copies, last_seen)
                 }
-                // An empty session would read as "logged out", which it is not.
+                // An empty session would look like "logged out", which is wrong here.
                 _ => Finding::nothing(Outcome::Rotated, Access::Closed(ErrorCode::Rotated)),
             };
         }
@@ -304,7 +306,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         };
     };
 
-    // Staleness is judged before expiry: the end that a stale copy knows may have been moved.
+    // Staleness is judged before expiry, because the end in a stale copy may have moved since.
     let stale = floor.is_some_and(|(version, saved_at)| {
         copies.joined.version < version
             && copies.joined.saved_at <= saved_at
@@ -333,13 +335,13 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     }
 }
 
-/// Which of several sessions that one browser presents is its session; `None` for a choice that
-/// only its user can make. What was found of each tells.
+/// Chooses among several sessions that one browser presents, by what was found for each. `None` if
+/// only the user can choose.
 ///
-/// One whose session is over does not count, however that came about: a browser keeps the cookies
-/// of a Domain that was set before, and whoever may set cookies beside ours can add old ones. One
-/// that went on under a new key counts only where no other does. One that cannot be judged yet
-/// counts in full.
+/// A session that has ended does not count, for whatever reason: a browser keeps the cookies of an
+/// earlier Domain setting, and anyone who can set cookies beside ours can add old ones. A session
+/// that continues under a new key counts only if no other does. A session that cannot be judged yet
+/// counts fully.
 pub(crate) fn choose(found: &[(Outcome, Access)]) -> Option<usize> {
     if mutant!(dead_twin_counts) {
         return None;
@@ -356,7 +358,8 @@ pub(crate) fn choose(found: &[(Outcome, Access)]) -> Option<usize> {
             return places.next().is_none().then_some(place);
         }
     }
-    // All are over. One that ended just now keeps the browser from getting another by itself.
+    // All have ended. One that ended just now prevents the browser from getting a new session
+    // automatically.
     let quiet = |place: &usize| matches!(found[*place].1, Access::ReadOnly(_));
     of(Standing::Over).find(quiet).or(of(Standing::Over).next())
 }
