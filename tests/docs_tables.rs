@@ -63,7 +63,7 @@ fn settings_are_those_of_the_code() {
         "Cookies and lifetimes",
         "Storage and consistency",
         "Limits",
-        "Telling",
+        "Diagnostics",
     ] {
         documented.extend(table(SETTINGS, &format!("## {heading}")));
     }
@@ -92,7 +92,7 @@ fn allowed_values_are_those_of_the_code() {
         "Cookies and lifetimes",
         "Storage and consistency",
         "Limits",
-        "Telling",
+        "Diagnostics",
     ] {
         for row in table(SETTINGS, &format!("## {heading}")) {
             let name = code_of(&row[0]);

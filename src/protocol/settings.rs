@@ -1,8 +1,8 @@
 //! The settings: one table of names, defaults and limits.
 //!
-//! The table is the list at the `settings!` call below. The builder in Rust, the variables of
-//! `wrangler.toml`, the options of JavaScript and [`Settings::list`] are all made of it, so none of
-//! them can know a setting that another does not.
+//! The table is the list in the `settings!` call below. The Rust builder, the `wrangler.toml`
+//! variables, the JavaScript options and [`Settings::list`] are all generated from it, so they
+//! always have the same settings.
 
 mod names;
 
@@ -26,8 +26,8 @@ pub enum Storage {
     /// The Workers KV namespace bound as `SESSIONS`.
     #[default]
     Kv,
-    /// The isolate's own memory: for development and tests, since each isolate has its own and
-    /// loses it at any time.
+    /// The isolate's own memory, for development and tests. Each isolate has its own memory and may
+    /// lose it at any time.
     Memory,
 }
 
@@ -52,13 +52,13 @@ impl fmt::Display for Storage {
     }
 }
 
-/// Least and most of a number, and what it counts.
+/// The minimum and maximum of a number, and its unit.
 struct Range(u32, u32, &'static str);
 
-/// Any value of the type; what belongs together is judged by [`Settings::validate`].
+/// Any value of the type. [`Settings::validate`] checks combinations.
 struct Any;
 
-/// What a setting can be: how its text is read and written, and which values are legal.
+/// The type of a setting: how it is parsed and printed, and which values are legal.
 trait Value: Sized {
     /// What the table writes as the default.
     type Literal;
@@ -98,7 +98,7 @@ impl Value for u32 {
     }
 }
 
-/// Types of which every value is legal by itself.
+/// Types without a rule for single values.
 macro_rules! unruled {
     ($type:ty, $literal:ty, $allowed:literal, $text:ident => $read:expr) => {
         impl Value for $type {
@@ -144,7 +144,7 @@ unruled!(Storage, Storage, "kv or memory", text => {
 /// One row of the table, its types erased.
 struct Setting {
     names: Names,
-    /// Sets the value from its text; false where the text is not legal.
+    /// Sets the value from its text. False if the text is not legal.
     read: fn(&mut Settings, &str) -> bool,
     show: fn(&Settings) -> String,
     obeys: fn(&Settings) -> bool,
@@ -209,9 +209,9 @@ macro_rules! settings {
         ///
         /// The same settings come from `[vars]` in `wrangler.toml` ([`from_vars`](Self::from_vars))
         /// and from the options of JavaScript ([`from_options`](Self::from_options)). Times are in
-        /// seconds. `HttpOnly` is not among them: the cookies always have it. A change of path,
-        /// domain or partitioning on a live site wants a new cookie name, since browsers keep the
-        /// old cookie beside the new one.
+        /// seconds. There is no setting for `HttpOnly`: the cookies always have it. If you change
+        /// the path, domain or partitioning of a live site, also change the cookie name, because
+        /// browsers keep the old cookie beside the new one.
         ///
         /// ```
         /// use edge_session::{SameSite, Settings};
@@ -239,8 +239,7 @@ macro_rules! settings {
             }
         }
 
-        /// Each setting sets the value of the name in `[vars]` and the option of JavaScript that
-        /// its first line tells.
+        /// The first line of each setting names its variable in `[vars]` and its JavaScript option.
         impl Settings {
             $(accessors! {
                 $get, $with,
@@ -285,7 +284,7 @@ macro_rules! settings {
 settings! {
     /// The key cookie's name; the others add `-seen`, `-fresh` and `-form`. A token of RFC 9110,
     /// 5.6.2. With the prefix `__Host-` (RFC 6265bis, 4.1.3.2) no other host can set or overwrite
-    /// it. Two populations of users, each with a cookie name of its own, want two key prefixes, too.
+    /// it. Two separate groups of users, each with its own cookie name, also need two key prefixes.
     "SESSION_COOKIE_NAME" "cookieName" with_cookie_name cookie_name: String
         = "__Host-session", Any;
 
@@ -294,23 +293,23 @@ settings! {
     "SESSION_COOKIE_AGE" "cookieAge" with_cookie_age cookie_age: u32
         = 604_800, Range(1, MAX_AGE, "seconds; at most the 400 days that browsers keep a cookie");
 
-    /// Seconds without a request after which a session ends; 0 for no such limit. Where it is
-    /// longer than the cookie's age, the age comes first.
+    /// Seconds without a request after which a session expires; 0 for no limit. If it is longer
+    /// than the cookie's age, the age applies first.
     "SESSION_IDLE_TIMEOUT" "idleTimeout" with_idle_timeout idle_timeout: u32
         = 86_400, Range(0, MAX_AGE, "seconds; 0 for no idle limit");
 
-    /// Where on the host the cookies are sent (RFC 6265bis, 4.1.2.4). It separates nothing:
-    /// scripts of other paths of one origin can read each other's pages.
+    /// The path that the cookies are sent to (RFC 6265bis, 4.1.2.4). It is not a security boundary:
+    /// scripts of other paths have the same origin and can read each other's pages.
     "SESSION_COOKIE_PATH" "cookiePath" with_cookie_path cookie_path: String
         = "/", Any;
 
-    /// The domain whose hosts all get the cookies (RFC 6265bis, 4.1.2.3); empty, the default, for
-    /// this host alone. Every one of those hosts can then read and replace the session.
+    /// The domain whose hosts all get the cookies (RFC 6265bis, 4.1.2.3). Empty, the default, means
+    /// this host only. Every one of those hosts can then read and replace the session.
     "SESSION_COOKIE_DOMAIN" "cookieDomain" with_cookie_domain cookie_domain: String
         = "", Any;
 
-    /// Whether the cookies travel over HTTPS alone (RFC 6265bis, 4.1.2.5). `false` is for
-    /// development on plain HTTP: the default name loses its prefix with it (`session`), any other
+    /// Whether the cookies are sent only over HTTPS (RFC 6265bis, 4.1.2.5). `false` is for
+    /// development on plain HTTP: the default name then loses its prefix (`session`), and any other
     /// name with a prefix is refused.
     "SESSION_COOKIE_SECURE" "cookieSecure" with_cookie_secure cookie_secure: bool
         = true, Any;
@@ -320,13 +319,14 @@ settings! {
         = SameSite::Lax, Any;
 
     /// Whether a browser keeps separate cookies for each top-level site that embeds this one
-    /// (`Partitioned`, draft-cutler-httpbis-partitioned-cookies). Give them a name of their own:
-    /// a browser may hold a partitioned and an unpartitioned cookie of one name.
+    /// (`Partitioned`, draft-cutler-httpbis-partitioned-cookies). Give them a separate name: a
+    /// browser may hold a partitioned and an unpartitioned cookie of the same name.
     "SESSION_COOKIE_PARTITIONED" "cookiePartitioned" with_cookie_partitioned cookie_partitioned: bool
         = false, Any;
 
     /// Whether the key cookie is forgotten when the browser closes (no `Max-Age`, RFC 6265bis,
-    /// 4.1.2.2). Browsers that restore tabs restore such cookies too; the hard end holds anyway.
+    /// 4.1.2.2). Browsers that restore tabs restore such cookies too, but the hard end still
+    /// applies.
     "SESSION_EXPIRE_AT_BROWSER_CLOSE" "expireAtBrowserClose"
         with_expire_at_browser_close expire_at_browser_close: bool
         = false, Any;
@@ -340,18 +340,18 @@ settings! {
         with_allow_private_cache allow_private_cache: bool
         = false, Any;
 
-    /// Which connector keeps the sessions where none is passed in.
+    /// Which connector to use if none is passed in.
     "SESSION_STORAGE" "storage" with_storage storage: Storage
         = Storage::Kv, Any;
 
     /// What the names of all keys in the namespace begin with: ASCII without control characters,
     /// short enough for the longest key to stay within the 512 bytes of Workers KV. Everything that
-    /// is signed or derived is bound to it: a change of it logs everybody out.
+    /// is signed or derived is bound to it, so changing it logs everybody out.
     "SESSION_KEY_PREFIX" "keyPrefix" with_key_prefix key_prefix: String
         = "", Any;
 
-    /// Whether records are sealed with a key made of the browser's token. `false` stores plain
-    /// JSON, and no overlay is sent: see [`uses_overlay`](Self::uses_overlay).
+    /// Whether records are sealed with a key derived from the browser's token. `false` stores plain
+    /// JSON and sends no overlay: see [`uses_overlay`](Self::uses_overlay).
     "SESSION_SEAL" "seal" with_seal seal: bool
         = true, Any;
 
@@ -359,33 +359,33 @@ settings! {
     "SESSION_OVERLAY" "overlay" with_overlay overlay: bool
         = true, Any;
 
-    /// Whether a logout deletes the record at once too, instead of leaving it, unreadable, to its
-    /// time to live.
+    /// Whether a logout also deletes the record at once. Otherwise the record remains, unreadable,
+    /// until its time to live ends.
     "SESSION_PURGE" "purge" with_purge purge: bool
         = false, Any;
 
-    /// Seconds that a location of Workers KV answers from its cache (`cacheTtl`, which has 30 as
-    /// its least). Part of the [staleness bound](Self::staleness_bound).
+    /// How many seconds a location of Workers KV may answer from its cache (`cacheTtl`, at least
+    /// 30). Part of the [staleness bound](Self::staleness_bound).
     "SESSION_KV_CACHE_TTL" "kvCacheTtl" with_kv_cache_ttl kv_cache_ttl: u32
         = 30, Range(30, DAY, "seconds; Workers KV takes no less than 30");
 
-    /// Seconds that an isolate answers from its own memory; 0 turns that off. Part of the
+    /// How many seconds an isolate may answer from its own memory; 0 turns that off. Part of the
     /// [staleness bound](Self::staleness_bound).
     "SESSION_ISOLATE_CACHE_TTL" "isolateCacheTtl" with_isolate_cache_ttl isolate_cache_ttl: u32
         = 10, Range(0, DAY, "seconds; 0 turns the isolate's cache off");
 
-    /// Seconds that a write is assumed to need to every location. Workers KV documents no upper
-    /// bound. Part of the [staleness bound](Self::staleness_bound).
+    /// How many seconds a write is assumed to take to reach every location. Workers KV documents no
+    /// upper bound. Part of the [staleness bound](Self::staleness_bound).
     "SESSION_PROPAGATION" "propagation" with_propagation propagation: u32
         = 60, Range(0, DAY, "seconds");
 
     /// Seconds after which a store that has not answered counts as `unavailable`. A write may still
-    /// arrive after that. What timed out is not tried again in the same request.
+    /// arrive after that. An operation that timed out is not retried in the same request.
     "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: u32
         = 10, Range(1, 15, "seconds");
 
-    /// How many sessions one owner may have before the oldest is ended; 0 for no limit. On an
-    /// eventually consistent store the limit is reached eventually, not at once: a login ends at
+    /// How many sessions one owner may have before a login ends the oldest; 0 for no limit. On an
+    /// eventually consistent store the limit is enforced eventually, not at once: a login ends at
     /// most 100 sessions.
     "SESSION_MAX_PER_OWNER" "maxPerOwner" with_max_per_owner max_per_owner: u32
         = 0, Range(0, 10_000, "sessions; 0 for no limit");
@@ -406,14 +406,14 @@ settings! {
     "SESSION_MAX_DEPTH" "maxDepth" with_max_depth max_depth: u32
         = 64, Range(1, 120, "levels");
 
-    /// The longest `Cookie` header that is looked at, in bytes. A request over it counts as one
-    /// without a session.
+    /// The longest `Cookie` header that is parsed, in bytes. A request with a longer one counts as
+    /// having no session.
     "SESSION_MAX_COOKIE_HEADER_BYTES" "maxCookieHeaderBytes"
         with_max_cookie_header_bytes max_cookie_header_bytes: u32
         = 65_536, Range(8192, 1_048_576, "bytes");
 
-    /// The most pairs of a `Cookie` header that is looked at. A request over it counts as one
-    /// without a session.
+    /// The most pairs in a `Cookie` header that is parsed. A request with more counts as having no
+    /// session.
     "SESSION_MAX_COOKIE_PAIRS" "maxCookiePairs" with_max_cookie_pairs max_cookie_pairs: u32
         = 200, Range(4, 10_000, "pairs; a session has up to four");
 
@@ -421,11 +421,11 @@ settings! {
     "SESSION_DISABLE_WARNINGS" "disableWarnings" with_disable_warnings disable_warnings: bool
         = false, Any;
 
-    /// Whether what happens to sessions is written to the console, one JSON line each.
+    /// Whether events are written to the console, one line of JSON each.
     "SESSION_EVENTS" "events" with_events events: bool
         = false, Any;
 
-    /// Whether answers carry the time that the session took (`Server-Timing`).
+    /// Whether responses report the time that the session took (`Server-Timing`).
     "SESSION_SERVER_TIMING" "serverTiming" with_server_timing server_timing: bool
         = false, Any;
 }
@@ -443,20 +443,20 @@ const DAY: u32 = 86_400;
 /// The longest key after its prefix: `s.`, and three parts of 16 bytes in base64url between dots.
 const LONGEST_KEY: usize = 2 + 3 * 22 + 2;
 
-/// What Workers KV takes as a key.
+/// The longest key that Workers KV accepts.
 const KV_KEY_BYTES: usize = 512;
 
 impl Settings {
-    /// The settings of these variables, the defaults for the others.
+    /// Reads settings from these variables. The others have their defaults.
     ///
-    /// Takes all variables of a Worker: `SESSION_SECRET` is skipped, and so is a variable that is
-    /// the application's own, though it begins with `SESSION_`. One that looks like a setting and is
-    /// none is an error: a typing error, or the name that another library has for a setting. The
+    /// Pass all variables of a Worker: `SESSION_SECRET` is skipped, and so are the application's
+    /// own variables, even if they begin with `SESSION_`. A variable that looks like a setting but
+    /// is not one is an error: a typo, or the name that another library uses for a setting. The
     /// result is [validated](Self::validate).
     ///
     /// # Errors
-    /// [`ErrorCode::Config`](crate::ErrorCode::Config) for a name that looks like a setting (with the
-    /// one that is meant), a value that is not legal, and an illegal combination.
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) for a name that looks like a setting (with a
+    /// suggestion), an illegal value or an illegal combination.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -480,8 +480,8 @@ impl Settings {
         Self::from_named(ours, Naming::Variables)
     }
 
-    /// The settings of these JavaScript options, each value as the text that JavaScript's `String`
-    /// makes of it, the defaults for the others. The result is [validated](Self::validate).
+    /// Reads settings from these JavaScript options, each value as text from JavaScript's `String`.
+    /// The others have their defaults. The result is [validated](Self::validate).
     ///
     /// # Errors
     /// As [`from_vars`](Self::from_vars), except that no name is skipped.
@@ -546,12 +546,11 @@ impl Settings {
         refused.map_or(Ok(()), Err)
     }
 
-    /// Checks every value, and what belongs together against each other. Whoever is given settings
-    /// by hand calls it before using them.
+    /// Checks every value and every combination. Call it before using settings built by hand.
     ///
     /// # Errors
-    /// [`ErrorCode::Config`](crate::ErrorCode::Config) with the setting to change, by the name of the
-    /// method that sets it, the reason and what to do.
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) that names the setting to change by its
+    /// builder method, the reason, and what to do.
     ///
     /// ```
     /// use edge_session::{SameSite, Settings};
@@ -569,7 +568,7 @@ impl Settings {
                 return Err(setting.refuse(naming, &(setting.show)(self)));
             }
         }
-        // No value stands in these errors, only names.
+        // These errors contain names, never values.
         self.cookie_spec().map_err(|error| {
             SessionError::config(naming.translate(error.message(), &all_names()))
         })?;
@@ -602,8 +601,8 @@ impl Settings {
             .map(|setting| (setting.names.variable, (setting.show)(self)))
     }
 
-    /// The JavaScript option of a setting, `cookieAge` for `SESSION_COOKIE_AGE`; `None` where there
-    /// is no such setting.
+    /// The JavaScript option of a setting: `cookieAge` for `SESSION_COOKIE_AGE`. `None` if there is
+    /// no such setting.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -618,9 +617,9 @@ impl Settings {
             .map(|row| row.names.option)
     }
 
-    /// D, in seconds: how long after a revocation a session may still be seen alive somewhere,
-    /// provided that a write reaches every location within
-    /// [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds are for clocks that differ.
+    /// D, in seconds: how long a revoked session may still look alive somewhere, if a write reaches
+    /// every location within [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds allow for
+    /// clock differences.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -634,8 +633,9 @@ impl Settings {
             .saturating_add(2)
     }
 
-    /// W, in seconds: how long a save may stay unseen elsewhere, and how long a rotated token still
-    /// reads its session. The [staleness bound](Self::staleness_bound), and 90 at least.
+    /// W, in seconds: how long a save may remain invisible elsewhere, and how long a rotated token
+    /// can still read its session. It is the [staleness bound](Self::staleness_bound), but at least
+    /// 90.
     ///
     /// ```
     /// use edge_session::Settings;
