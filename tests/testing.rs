@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use edge_session::testing::{Browser, Request, World};
-use edge_session::{ErrorCode, Outcome, SessionError, SessionStore, Settings};
+use edge_session::{AsSessionError, ErrorCode, Outcome, SessionError, SessionStore, Settings};
 use futures_executor::block_on;
 
 const KEY: &str = "__Host-session";
@@ -93,6 +93,30 @@ fn a_handler_that_fails_saves_nothing_and_what_it_destroyed_stays_so() {
         None,
         "its removal was sent with the error"
     );
+}
+
+#[test]
+fn an_unrelated_error_comes_back_and_no_cookie_is_sent() {
+    #[derive(Debug)]
+    struct SoldOut;
+    impl From<SessionError> for SoldOut {
+        fn from(_: SessionError) -> Self {
+            Self
+        }
+    }
+    impl AsSessionError for SoldOut {
+        fn as_session_error(&self) -> Option<&SessionError> {
+            None
+        }
+    }
+    let mut browser = World::default().browser();
+    let sold = block_on(browser.send(Request::post("/buy"), async |session| {
+        session.set("a", 1)?;
+        session.save().await?;
+        Err::<(), _>(SoldOut)
+    }));
+    assert!(sold.is_err());
+    assert_eq!(browser.cookies().count(), 0);
 }
 
 #[test]

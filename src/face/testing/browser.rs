@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
-use crate::port::error::SessionError;
+use crate::port::error::{AsSessionError, SessionError};
 use crate::port::request::RequestHead;
 
 use super::jar::Jar;
@@ -101,12 +101,13 @@ impl Browser {
         self.send(Request::get("/"), handler).await
     }
 
-    /// The same for any [`Request`], and for a handler with its own error type. If the compiler
+    /// The same for any [`Request`], and for a handler with its own error type. Cookies are stored
+    /// unless the handler fails with an error that is not a session's ([`AsSessionError`]). If the compiler
     /// cannot infer that type, write it out: `Ok::<_, SessionError>(())`.
     ///
     /// ```
-    /// use edge_session::{SessionError, SessionStore};
     /// use edge_session::testing::{Request, World};
+    /// use edge_session::{AsSessionError, SessionError, SessionStore};
     ///
     /// #[derive(Debug)]
     /// enum Problem {
@@ -118,6 +119,14 @@ impl Browser {
     /// #         Self::Session(error)
     /// #     }
     /// # }
+    /// impl AsSessionError for Problem {
+    ///     fn as_session_error(&self) -> Option<&SessionError> {
+    ///         match self {
+    ///             Self::Session(error) => Some(error),
+    ///             Self::SoldOut => None,
+    ///         }
+    ///     }
+    /// }
     ///
     /// async fn add_to_cart(session: &mut SessionStore, item: &str) -> Result<(), Problem> {
     ///     if item == "moon" {
@@ -136,7 +145,7 @@ impl Browser {
     ///
     /// # Errors
     /// The error of the handler, or that of the commit.
-    pub async fn send<T, E: From<SessionError>>(
+    pub async fn send<T, E: From<SessionError> + AsSessionError>(
         &mut self,
         request: Request,
         handler: impl AsyncFnOnce(&mut SessionStore) -> Result<T, E>,
@@ -150,6 +159,12 @@ impl Browser {
             Ok(headers) => (headers, None),
             Err(error) => (session.done_headers(), Some(error)),
         };
+        // An unrelated error leaves `Sessions::handle` as it is: the session's headers are not sent.
+        let is_unrelated = |error: &E| error.as_session_error().is_none();
+        if result.as_ref().is_err_and(is_unrelated) {
+            self.headers = CommitHeaders::default();
+            return result;
+        }
         self.take(&path, headers);
         match (result, error) {
             (Ok(_), Some(error)) => Err(error.into()),
