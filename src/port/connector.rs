@@ -277,6 +277,7 @@ pub struct ListedKey {
 /// assert_eq!(of_status(429).kind().as_str(), "rate_limited");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConnectorErrorKind {
     /// Too many writes to one key (Workers KV: one a second). Trying again later helps.
     RateLimited,

@@ -21,6 +21,7 @@ use crate::port::connector::{ConnectorError, ConnectorErrorKind};
 /// # Ok(()) });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorCode {
     /// A setting, a secret or a combination of them is illegal.
     Config,

@@ -26,6 +26,7 @@ use crate::protocol::version::Version;
 /// # Ok(()) });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Outcome {
     /// The request has no session cookie.
     New,

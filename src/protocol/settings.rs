@@ -22,6 +22,7 @@ use crate::protocol::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AG
 /// # Ok::<(), edge_session::SessionError>(())
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Storage {
     /// The Workers KV namespace bound as `SESSIONS`.
     #[default]
