@@ -112,7 +112,7 @@ impl Sessions {
         })
     }
 
-    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    #[cfg(all(target_arch = "wasm32", any(test, feature = "js")))]
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }
