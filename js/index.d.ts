@@ -351,10 +351,10 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    */
   cycleKey(): void;
   /**
-   * The user has proved again who they are: a new key, as by `cycleKey`, and the time of the login is
-   * now. Owner, lineage, data and expiry stay. Call it after a password or a passkey was checked for
-   * the user that `owner` tells; for another one, `bind`. Where nobody is logged in it is the error
-   * `reauth_required`.
+   * Renews the login after the user has proved again who they are: the session gets a new key, as
+   * with `cycleKey`, and the login time is now. Owner, lineage, data and expiry stay. Call it after
+   * checking the password or passkey of the user that `owner` names; for another user, call `bind`.
+   * If nobody is logged in, it throws `reauth_required`.
    * ```js
    * session.reauthenticate();
    * session.requireRecentAuth(300); // passes
@@ -367,9 +367,9 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * as far as this request can read it. A login fails only if the store does not answer, never
    * because of the state of the previous session.
    *
-   * The session's own expiry (end, idle time, browser close) goes where its data go: with data that
-   * are kept it is kept too, whether this request or an earlier one has set it; a session that begins
-   * empty ends as the settings say. `setExpiry` after the login replaces it either way.
+   * The session's own expiry (end, idle time, browser close) is kept together with the data, no
+   * matter whether this request or an earlier one has set it. A session that begins empty expires as
+   * the settings say. `setExpiry` after the login replaces it either way.
    * ```js
    * session.bind("ada"); // after a password or a passkey was checked
    * ```

@@ -61,7 +61,7 @@ enum End {
 }
 
 impl Expiry {
-    /// As the settings say; for what is added to it.
+    /// The expiry of the settings, to which limits can be added.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -75,8 +75,8 @@ impl Expiry {
         Self::default()
     }
 
-    /// An end so long from now, rounded up to whole seconds; nothing is already over. The hard end
-    /// comes first where it is earlier.
+    /// The session ends after `time`, rounded up to whole seconds; zero is already over. The hard
+    /// end still applies if it is earlier.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -95,8 +95,8 @@ impl Expiry {
         }
     }
 
-    /// An end at this instant, rounded up to whole milliseconds; one that is reached is over. The
-    /// hard end comes first where it is earlier.
+    /// The session ends at `instant`, rounded up to whole milliseconds. The hard end still applies
+    /// if it is earlier.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -114,8 +114,8 @@ impl Expiry {
         Self::at(i64::try_from(milliseconds).unwrap_or(i64::MAX))
     }
 
-    /// And after so long without a request, rounded up to whole seconds. Nothing is no such limit,
-    /// as in the settings.
+    /// Adds an idle time: the session ends after `time` without a request, rounded up to whole
+    /// seconds. Zero means no idle limit, as in the settings.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -135,7 +135,7 @@ impl Expiry {
         }
     }
 
-    /// And however long no request comes: without the idle time of the settings.
+    /// Adds that there is no idle limit, not even that of the settings.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -152,8 +152,8 @@ impl Expiry {
         }
     }
 
-    /// And when the browser closes: the cookies carry no Max-Age. Browsers that restore tabs
-    /// restore them too.
+    /// Adds that the session ends when the browser closes: its cookies have no Max-Age. Browsers
+    /// that restore tabs restore them too.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -172,8 +172,9 @@ impl Expiry {
         }
     }
 
-    /// And not when the browser closes, where the settings say so for sessions without an expiry of
-    /// their own. One with an end or an idle time outlives the browser without this.
+    /// Adds that the session does not end when the browser closes, even if the settings say so for
+    /// sessions without an expiry of their own. A session with its own end or idle time outlives
+    /// the browser without this.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {

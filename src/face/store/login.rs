@@ -150,10 +150,11 @@ impl SessionStore {
         Ok(())
     }
 
-    /// The user has proved again who they are: a new token and key, as by
-    /// [`cycle_key`](Self::cycle_key), and the time of the login is now. Owner, lineage, data and
-    /// expiry stay; the hard end does not move. Call it after the password or passkey was checked,
-    /// for the user that [`owner`](Self::owner) tells: for another one, [`bind`](Self::bind).
+    /// Renews the login after the user has proved again who they are: the session gets a new token
+    /// and key, as with [`cycle_key`](Self::cycle_key), and the login time is now. Owner, lineage,
+    /// data and expiry stay; the hard end does not move later. Call it after checking the password
+    /// or passkey of the user that [`owner`](Self::owner) returns; for another user, call
+    /// [`bind`](Self::bind).
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -171,8 +172,8 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `reauth_required` where nobody is logged in, which takes a [`bind`](Self::bind); otherwise
-    /// as [`cycle_key`](Self::cycle_key).
+    /// `reauth_required` if nobody is logged in: call [`bind`](Self::bind). Otherwise as
+    /// [`cycle_key`](Self::cycle_key).
     pub fn reauthenticate(&mut self) -> Result<(), SessionError> {
         let open = self.undecided()?;
         let refused = match &open.base {
@@ -206,10 +207,10 @@ impl SessionStore {
     /// the copy that it was shown. Everything else begins empty;
     /// [`bind_with`](Self::bind_with) can begin empty always.
     ///
-    /// The session's own expiry (end, idle time, browser close) goes where its data go: with data
-    /// that are kept it is kept too, whether this request or an earlier one has set it; a session
-    /// that begins empty ends as the settings say. [`set_expiry`](Self::set_expiry) after the login
-    /// replaces it either way. The hard end is that of the new lineage.
+    /// The session's own expiry (end, idle time, browser close) is kept together with the data, no
+    /// matter whether this request or an earlier one has set it. A session that begins empty expires
+    /// as the settings say. [`set_expiry`](Self::set_expiry) after the login replaces it either way.
+    /// The hard end is that of the new lineage.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
