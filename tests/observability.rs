@@ -10,7 +10,9 @@ use std::rc::Rc;
 
 use common::*;
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{CommitHeaders, Event, EventSink, Isolate, Outcome, Settings, Stats};
+use edge_session::{
+    CommitHeaders, Event, EventSink, Isolate, Outcome, SessionStore, Settings, Stats,
+};
 
 fn timed() -> World {
     World::with(
@@ -57,6 +59,39 @@ fn server_timing_tells_what_the_request_asked_of_the_store() {
     let mut session = world.open(&jar);
     run(session.destroy()).unwrap();
     assert_eq!(measured(&world.commit(&mut session)), (0, [1, 2, 2, 0, 0]));
+}
+
+#[test]
+fn server_timing_counts_what_a_handler_asks_beside_its_session() {
+    let settings = Settings::default()
+        .with_server_timing(true)
+        .with_isolate_cache_ttl(0);
+    let world = edge_session::testing::World::new(settings);
+    let sessions = world.sessions();
+    let mut browser = world.browser();
+    run(browser.handle(async |session| session.bind("ada"))).unwrap();
+    assert_eq!(measured(browser.headers()).1[4], 0);
+    let mut other = browser.clone();
+    let page = async |session: &mut SessionStore| {
+        let owner = session.owner()?.unwrap().to_owned();
+        sessions.list(&owner).await
+    };
+    run(async {
+        // Two at once, of which one lists.
+        let listing = browser.handle(page);
+        let reading = other.handle(async |session| session.owner().map(|_| ()));
+        let (listed, read) = futures_util::future::join(listing, reading).await;
+        assert_eq!(listed.unwrap().len(), 1);
+        read.unwrap();
+    });
+    assert_eq!(measured(browser.headers()).1[4], 1);
+    assert_eq!(measured(other.headers()).1[4], 0);
+    let page = async |session: &mut SessionStore| {
+        session.owner()?;
+        sessions.revoke_all("ada").await
+    };
+    run(browser.handle(page)).unwrap();
+    assert_eq!(measured(browser.headers()).1[4], 1, "it lists what it ends");
 }
 
 #[test]

@@ -182,7 +182,7 @@ impl Timing {
 
     /// Runs the handler of the request that `timing` counts for, so that [`current`](Self::current)
     /// knows it.
-    #[allow(dead_code, reason = "handlers are there in a Worker only")]
+    #[allow(dead_code, reason = "handlers need a Worker or the feature testing")]
     pub(crate) async fn during<F: Future>(timing: Option<Rc<Self>>, handler: F) -> F::Output {
         let mut handler = pin!(handler);
         poll_fn(|context| {

@@ -290,9 +290,10 @@ impl SessionStore {
     }
 
     /// What this request asks of the store is counted here, if requests are timed.
-    #[cfg(all(
-        target_arch = "wasm32",
-        any(feature = "worker", feature = "http", feature = "js")
+    #[cfg(any(
+        feature = "worker",
+        feature = "testing",
+        all(target_arch = "wasm32", any(feature = "http", feature = "js"))
     ))]
     pub(crate) fn timing(&self) -> Option<std::rc::Rc<crate::flow::stats::Timing>> {
         self.shared.timing().cloned()

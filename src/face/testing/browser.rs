@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
+use crate::flow::stats::Timing;
+use crate::flow::stats::Timing;
 use crate::port::error::{AsSessionError, SessionError};
 use crate::port::request::RequestHead;
 
@@ -152,7 +154,7 @@ impl Browser {
     ) -> Result<T, E> {
         let path = request.path().to_owned();
         let mut session = self.load(request).await;
-        let result = handler(&mut session).await;
+        let result = Timing::during(session.timing(), handler(&mut session)).await;
         let status = if result.is_ok() { 200 } else { 500 };
         let committed = self.world.sessions().commit(&mut session, status).await;
         let (headers, error) = match committed {
