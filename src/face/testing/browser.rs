@@ -364,7 +364,6 @@ impl Browser {
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```
-    #[must_use]
     pub fn headers(&self) -> &CommitHeaders {
         &self.headers
     }
