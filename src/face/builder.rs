@@ -41,8 +41,30 @@ pub struct SessionsBuilder {
     events: Option<Rc<dyn EventSink>>,
 }
 
+impl Sessions {
+    /// Begins to put sessions together piece by piece: with a clock of your own, an isolate, events.
+    ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::{Isolate, SecretRing, Sessions, Settings};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
+    ///     .settings(Settings::default().with_key_prefix("shop:"))
+    ///     .isolate(&Isolate::current(), "SESSIONS")
+    ///     .build()?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn builder(
+        connector: impl SessionConnector + 'static,
+        secrets: SecretRing,
+    ) -> SessionsBuilder {
+        SessionsBuilder::new(Rc::new(connector), secrets)
+    }
+}
+
 impl SessionsBuilder {
-    pub(crate) fn new(connector: Rc<dyn SessionConnector>, secrets: SecretRing) -> Self {
+    fn new(connector: Rc<dyn SessionConnector>, secrets: SecretRing) -> Self {
         Self {
             connector,
             secrets,

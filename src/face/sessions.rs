@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::face::builder::SessionsBuilder;
 use crate::face::driver::Driver;
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
@@ -74,26 +73,6 @@ impl Sessions {
         settings: Settings,
     ) -> Result<Self, SessionError> {
         Self::builder(connector, secrets).settings(settings).build()
-    }
-
-    /// Begins to put sessions together piece by piece: with a clock of your own, an isolate, events.
-    ///
-    /// ```
-    /// use edge_session::connector::MemoryConnector;
-    /// use edge_session::{Isolate, SecretRing, Sessions, Settings};
-    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
-    /// let sessions = Sessions::builder(MemoryConnector::new(), ring)
-    ///     .settings(Settings::default().with_key_prefix("shop:"))
-    ///     .isolate(&Isolate::current(), "SESSIONS")
-    ///     .build()?;
-    /// # let _ = sessions;
-    /// # Ok::<(), edge_session::SessionError>(())
-    /// ```
-    pub fn builder(
-        connector: impl SessionConnector + 'static,
-        secrets: SecretRing,
-    ) -> SessionsBuilder {
-        SessionsBuilder::new(Rc::new(connector), secrets)
     }
 
     /// Sessions of these parts, which the platform's adapters share.

@@ -5,7 +5,6 @@ use std::fmt;
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
 use crate::flow::stats::Timing;
-use crate::flow::stats::Timing;
 use crate::port::error::{AsSessionError, SessionError};
 use crate::port::request::RequestHead;
 

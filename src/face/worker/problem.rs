@@ -3,7 +3,7 @@
 use ::worker::{Response, Result};
 
 use crate::face::problem::problem;
-use crate::port::error::SessionError;
+use crate::port::error::{AsSessionError, SessionError};
 
 /// Why a request is answered with an error.
 pub(super) enum Problem {
@@ -39,6 +39,17 @@ impl From<SessionError> for Problem {
 impl From<::worker::Error> for Problem {
     fn from(error: ::worker::Error) -> Self {
         Self::Runtime(error)
+    }
+}
+
+/// A refusal of the session reaches `handle` as it is: `into_response` is for the rest.
+impl AsSessionError for Problem {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        match self {
+            Self::Session(error) => Some(error),
+            Self::Runtime(error) => error.as_session_error(),
+            _ => None,
+        }
     }
 }
 
