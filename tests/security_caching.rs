@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use common::*;
-use edge_session::{CommitHeaders, SessionStore};
+use edge_session::{CommitHeaders, Keep, SessionKey, SessionStore};
 
 type Look = (&'static str, fn(&mut SessionStore));
 
@@ -66,13 +66,22 @@ looks! {
     cycle_key => |session| session.cycle_key();
     reauthenticate => |session| session.reauthenticate();
     bind => |session| session.bind("ada");
+    bind_with => |session| session.bind_with("ada", Keep::Nothing);
     exists => |session| run(session.exists());
+    exists_key => |session| run(session.exists_key(&key_of_nobody()));
     csrf_token => |session| session.csrf_token();
     verify_csrf => |session| session.verify_csrf("x");
     save => |session| run(session.save());
     destroy => |session| run(session.destroy());
     flush => |session| run(session.flush());
+    flush_keeping => |session| run(session.flush_keeping(["a"]));
     delete => |session| run(session.delete());
+    delete_key => |session| run(session.delete_key(&key_of_nobody()));
+}
+
+/// A key of the right form that no secret vouches for.
+fn key_of_nobody() -> SessionKey {
+    format!("-.{0}.{0}.{0}", "A".repeat(22)).parse().unwrap()
 }
 
 /// Calls that say nothing of the session that came, and why.

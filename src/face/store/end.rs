@@ -249,6 +249,7 @@ impl SessionStore {
     /// # Errors
     /// A storage error.
     pub async fn exists_key(&mut self, key: &SessionKey) -> Result<bool, SessionError> {
+        self.look_at();
         match self.shared.begin_exists(key.as_str()) {
             Some(flow) => self.drive(flow).await,
             None => Ok(false),
@@ -293,6 +294,7 @@ impl SessionStore {
     /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a key whose parts do not
     /// belong together: nothing is read or written then.
     pub async fn delete_key(&mut self, key: &SessionKey) -> Result<(), SessionError> {
+        self.look_at();
         let key = self.shared.config().read_key(key.as_str())?;
         if self.is_this(&key) {
             return self.destroy().await;
