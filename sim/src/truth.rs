@@ -1114,12 +1114,14 @@ impl Truth {
             }
         }
 
-        // A login takes away what other settings have left behind.
+        // A login takes away what other settings have left behind, and the form cookie, whose
+        // tokens are void from then on.
         let binds = self.requests[id].binds;
-        let removed = answer
-            .cookies
-            .iter()
-            .any(|it| jar::split(it).1.is_empty() && !(binds && jar::is_partitioned(it)));
+        let is_void = |name: &str| name.ends_with("-form");
+        let removed = answer.cookies.iter().any(|it| {
+            let (name, value) = jar::split(it);
+            value.is_empty() && !(binds && (jar::is_partitioned(it) || is_void(name)))
+        });
         if removed && !self.requests[id].ended {
             self.fail("only a logout removes cookies", || {
                 format!("#{id} removed a cookie")
