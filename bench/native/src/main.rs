@@ -9,9 +9,7 @@ use std::rc::Rc;
 
 use edge_session::connector::{ManualClock, MemoryConnector};
 use edge_session::runtime::Runtime;
-use edge_session::{
-    CommitHeaders, CookieHeader, Isolate, SecretRing, SessionError, Sessions, Settings,
-};
+use edge_session::{CommitHeaders, CookieHeader, Isolate, SecretRing, SessionError, Sessions};
 use futures_executor::block_on;
 use serde_json::{Map, Value, json};
 
