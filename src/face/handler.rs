@@ -35,10 +35,10 @@ thread_local! {
 
 /// Warns once per isolate about settings that must not stay on in production.
 fn warn_once(settings: &Settings) {
-    if let Some(warning) = settings.warning(Naming::Variables) {
-        if !WARNED.replace(true) {
-            worker::console_warn!("edge-session: {warning}");
-        }
+    if let Some(warning) = settings.warning(Naming::Variables)
+        && !WARNED.replace(true)
+    {
+        worker::console_warn!("edge-session: {warning}");
     }
 }
 
