@@ -208,9 +208,10 @@ fn a_worker_error_carries_a_session_error() {
 
 #[wasm_bindgen_test]
 async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other() {
+    type Act = fn(&mut SessionStore) -> worker::Result<()>;
     let request = || worker::Request::new("https://shop.example/", worker::Method::Get).unwrap();
     let sessions = sessions();
-    let cases: [(fn(&mut SessionStore) -> worker::Result<()>, u16); 4] = [
+    let cases: [(Act, u16); 4] = [
         (|session| Ok(session.require_recent_auth(300)?), 401),
         (|session| Ok(session.require::<u32>("none").map(drop)?), 404),
         (
