@@ -519,7 +519,8 @@ fn is_plain(value: &JsValue) -> bool {
     value.is_object() && Object::get_prototype_of(value) == Object::get_prototype_of(&Object::new())
 }
 
-#[cfg(all(test, target_arch = "wasm32"))]
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
 mod tests {
     use wasm_bindgen_test::wasm_bindgen_test;
 

@@ -357,7 +357,8 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
 }
 
 // What a namespace answers in truth is tested in workerd (`tests/workerd`); here it misbehaves.
-#[cfg(all(test, target_arch = "wasm32"))]
+#[cfg(test)]
+#[cfg(target_arch = "wasm32")]
 mod tests {
     use std::error::Error;
     use std::rc::Rc;
