@@ -221,7 +221,7 @@ async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other
             },
             422,
         ),
-        (|session| Ok(session.set("", 1)?), 422),
+        (|session| Ok(session.set("a", f64::NAN)?), 422),
     ];
     for (act, status) in cases {
         let answer = sessions
