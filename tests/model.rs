@@ -835,7 +835,7 @@ impl Handle {
         if let Access::Dead(code) = self.access {
             return Err(code);
         }
-        if self.base.is_some() {
+        if self.base.is_some() || self.owner().is_some() {
             self.start_empty();
         }
         self.begin(Step::Begin(None), now);

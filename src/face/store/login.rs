@@ -52,9 +52,9 @@ impl SessionStore {
     }
 
     /// Starts a new session with a new token, lineage and key, which are known immediately. Nothing
-    /// is read, and nothing is written before the commit. A session that is already new keeps its
-    /// data. A loaded session is left as it is, and the new one starts empty; to end the old one,
-    /// call `flush`.
+    /// is read, and nothing is written before the commit. A session that is already new and belongs
+    /// to nobody keeps its data; after a login in this request the new one starts empty. A loaded
+    /// session is left as it is, and the new one starts empty; to end the old one, call `flush`.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -80,7 +80,8 @@ impl SessionStore {
         }
         let identity = Identity::mint(self.shared.config(), self.new_token()?, self.now(), None);
         let open = self.undecided()?;
-        if open.continued().is_some() {
+        // Neither what a stored session holds nor what belongs to a user.
+        if open.continued().is_some() || open.owner().is_some() {
             open.start_empty();
         }
         open.draft.key = Some(Next {
