@@ -15,7 +15,7 @@ use crate::jar::Jar;
 use crate::request::{Answer, KEYS, Op, Spec, View, serve};
 use crate::transcript;
 use crate::truth::{Place, Rules, SKEW, Truth, record_name};
-use crate::watch::Sight;
+use crate::watch::Observation;
 use crate::world::{Connector, Machine, RequestId, World};
 
 const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
@@ -92,7 +92,7 @@ impl EventSink for Conflicts {
             let kind = event.kind.as_str();
             format!("event {kind} of ~{session} reason {:?}", event.reason)
         });
-        self.world.tell(&Sight::Event(event.kind));
+        self.world.tell(&Observation::Event(event.kind));
         if event.kind == EventKind::Conflict {
             self.world.count_conflict();
         }
@@ -338,7 +338,7 @@ impl Sim {
             let version = session.version().unwrap_or_default();
             format!("finds version {version} {}", transcript::view(&view))
         });
-        self.world.tell(&Sight::Loaded {
+        self.world.tell(&Observation::Loaded {
             request: id,
             view: &view,
             version: session.version().unwrap_or_default(),
@@ -551,7 +551,7 @@ impl Sim {
             client.jar.take(cookie, now);
         }
         drop(clients);
-        self.world.tell(&Sight::Answered {
+        self.world.tell(&Observation::Answered {
             request: id,
             answer: &answer,
         });

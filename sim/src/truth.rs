@@ -1670,9 +1670,9 @@ impl Truth {
                 // carries it, and did not come back.
                 let mine = other.place.isolate == isolate || n == written.request;
                 let refused_again = !operations.stored_last && !operations.taken.is_empty();
-                let grounded = mine && (operations.grounded || refused_again);
+                let rate_limited = mine && (operations.rate_limited || refused_again);
 
-                (later && !sure) || grounded
+                (later && !sure) || rate_limited
             });
             if !excused {
                 let (id, key) = (written.request, written.key);

@@ -16,7 +16,7 @@ pub struct Found {
 }
 
 /// Something that has just happened.
-pub enum Sight<'a> {
+pub enum Observation<'a> {
     Read {
         request: RequestId,
         found: &'a [Found],
@@ -52,5 +52,5 @@ pub enum Sight<'a> {
 
 /// Whoever looks on.
 pub trait Watcher {
-    fn sees(&self, sight: &Sight<'_>);
+    fn sees(&self, sight: &Observation<'_>);
 }

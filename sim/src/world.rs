@@ -27,7 +27,7 @@ use crate::dice::{Dice, mix};
 use crate::fault::Fault;
 use crate::kv::{Kv, LOCATIONS, Shown, Spread, Write};
 use crate::transcript::{Transcript, content};
-use crate::watch::{Found, Sight, Watcher};
+use crate::watch::{Found, Observation, Watcher};
 
 /// Which request something belongs to: its place in the history.
 pub type RequestId = usize;
@@ -157,7 +157,7 @@ pub struct Operations {
     /// Its last put of a record was acknowledged.
     pub stored_last: bool,
     /// A put of a record was answered with 429, and none was taken since.
-    pub grounded: bool,
+    pub rate_limited: bool,
     /// It retired a key before the record under the next one was acknowledged.
     pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
@@ -298,7 +298,7 @@ impl World {
     }
 
     /// Tells whoever looks on.
-    pub fn tell(&self, sight: &Sight<'_>) {
+    pub fn tell(&self, sight: &Observation<'_>) {
         let watcher = self.watcher.borrow().clone();
         if let Some(watcher) = watcher {
             watcher.sees(sight);
@@ -314,7 +314,7 @@ impl World {
             if delay > 0 {
                 let (name, value) = (Rc::clone(name), value.clone());
                 self.after(delay, move |world| {
-                    world.tell(&Sight::Arrived {
+                    world.tell(&Observation::Arrived {
                         location,
                         name,
                         value,
@@ -798,10 +798,10 @@ impl Connector {
                 it.puts_under_way -= u32::from(is_record);
                 if is_record {
                     it.stored_last = result.is_ok();
-                    it.grounded = match &result {
+                    it.rate_limited = match &result {
                         Ok(()) => false,
                         Err(error) => {
-                            it.grounded || error.kind() == ConnectorErrorKind::RateLimited
+                            it.rate_limited || error.kind() == ConnectorErrorKind::RateLimited
                         }
                     };
                 }
@@ -836,13 +836,13 @@ impl Connector {
             let taken = result.is_ok() || (verdict.failure == Failure::After && !limited);
             if taken {
                 world.tell_arrivals(&name, &value, &verdict.spread);
-                world.tell(&Sight::Took {
+                world.tell(&Observation::Took {
                     request,
                     name,
                     value,
                 });
             } else {
-                world.tell(&Sight::Refused { request, name });
+                world.tell(&Observation::Refused { request, name });
             }
             result
         })
@@ -924,7 +924,7 @@ impl SessionConnector for Connector {
                             values.iter().map(|it| content(it.as_deref())).collect();
                         format!("Read gives {}", values.join(", "))
                     });
-                    world.tell(&Sight::Read {
+                    world.tell(&Observation::Read {
                         request,
                         found: &found,
                     });

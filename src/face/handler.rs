@@ -163,7 +163,7 @@ impl Sessions {
     {
         let mut session = self.attach(&request, ctx.into());
         // The session itself reports what the load found.
-        let _outcome = session.load_unseen(Freshness::Memory).await;
+        let _outcome = session.load_without_access(Freshness::Memory).await;
         let answer = Timing::during(session.timing(), closure(request, &mut session)).await;
         self.finish(answer, session).await
     }

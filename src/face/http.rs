@@ -200,7 +200,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
         };
         SendFuture::new(async {
             // What the load found is the session's to tell.
-            let _outcome = session.lock().await.load_unseen(Freshness::Memory).await;
+            let _outcome = session
+                .lock()
+                .await
+                .load_without_access(Freshness::Memory)
+                .await;
         })
         .await;
         Ok(session)

@@ -20,7 +20,7 @@ use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
-use crate::protocol::outcome::TOMBSTONE_WINDOWS;
+use crate::protocol::outcome::REMOVED_ENTRY_WINDOWS;
 use crate::protocol::settings::Settings;
 
 /// The sessions of a Worker: settings, secrets and a connector.
@@ -253,7 +253,7 @@ impl Sessions {
     /// ```
     pub async fn load(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
-        let _outcome = session.load_unseen(Freshness::Memory).await;
+        let _outcome = session.load_without_access(Freshness::Memory).await;
         session
     }
 
@@ -269,7 +269,7 @@ impl Sessions {
     /// ```
     pub async fn load_fresh(&self, request: impl RequestHead + 'static) -> SessionStore {
         let mut session = self.open(request);
-        let _outcome = session.load_unseen(Freshness::Shortest).await;
+        let _outcome = session.load_without_access(Freshness::Shortest).await;
         session
     }
 
@@ -317,5 +317,5 @@ impl Sessions {
 
 /// How long, in milliseconds, the isolate must remember that a key was removed.
 fn removed_for(settings: &Settings) -> i64 {
-    i64::from(settings.window()) * 1_000 * TOMBSTONE_WINDOWS
+    i64::from(settings.window()) * 1_000 * REMOVED_ENTRY_WINDOWS
 }

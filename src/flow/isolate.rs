@@ -101,7 +101,7 @@ struct Scope {
     /// The first cookie name that was used with it, and whether another came.
     cookie_name: Option<Box<str>>,
     has_second_name: bool,
-    /// Held by every [`Memory`] of it as well.
+    /// PresentedSession by every [`Memory`] of it as well.
     id: Rc<ScopeId>,
 }
 

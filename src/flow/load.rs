@@ -11,15 +11,15 @@ use crate::flow::stats::Count;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
 use crate::protocol::keys::Dead;
-use crate::protocol::outcome::{Access, Finding, Outcome, Sight, judge};
+use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
 use crate::protocol::record::{Envelope, Unreadable};
 use crate::protocol::revocation::{Death, Marker, Markers, OwnerMarker};
 use crate::protocol::ticket::Tombstone;
-use crate::session::presented::Held;
+use crate::session::presented::PresentedSession;
 
 /// What looking for a session gave.
-pub(crate) struct Look {
-    pub(crate) finding: Finding,
+pub(crate) struct LoadedRecord {
+    pub(crate) verdict: Verdict,
     /// When.
     pub(crate) at: i64,
     /// When the store was asked, where it was: what it answered may be as old as that.
@@ -29,12 +29,12 @@ pub(crate) struct Look {
 }
 
 /// What a load has looked for.
-pub(crate) struct Looked {
+pub(crate) struct LoadResult {
     /// Logouts that still cannot be stored.
     pub(crate) left: Option<Left>,
     /// One for each of the rivals.
-    pub(crate) looks: Vec<Look>,
-    pub(crate) rivals: Vec<Rc<Held>>,
+    pub(crate) records: Vec<LoadedRecord>,
+    pub(crate) rivals: Vec<Rc<PresentedSession>>,
 }
 
 impl Shared {
@@ -43,25 +43,25 @@ impl Shared {
     pub(crate) fn begin_load(
         self: &Rc<Self>,
         stones: Vec<Tombstone>,
-        rivals: Vec<Rc<Held>>,
+        rivals: Vec<Rc<PresentedSession>>,
         freshness: Freshness,
-    ) -> Flow<Looked> {
+    ) -> Flow<LoadResult> {
         Flow::new(self, async move |ctx: Ctx| {
             let left = if stones.is_empty() {
                 None
             } else {
                 end(&ctx, &stones, true).await
             };
-            let looks = match &rivals[..] {
+            let records = match &rivals[..] {
                 // As long as a logout is not stored, nothing of the browser is shown.
                 _ if left.is_some() => Vec::new(),
                 [] => Vec::new(),
-                [held] => vec![look(&ctx, Rc::clone(held), freshness).await?],
-                several => look_among(&ctx, several, freshness).await?,
+                [held] => vec![load_record(&ctx, Rc::clone(held), freshness).await?],
+                several => load_among(&ctx, several, freshness).await?,
             };
-            Ok(Looked {
+            Ok(LoadResult {
                 left,
-                looks,
+                records,
                 rivals,
             })
         })
@@ -69,21 +69,21 @@ impl Shared {
 }
 
 /// Looks for the session of `held`.
-pub(crate) async fn look(
+pub(crate) async fn load_record(
     ctx: &Ctx,
-    held: Rc<Held>,
+    held: Rc<PresentedSession>,
     freshness: Freshness,
-) -> Result<Look, SessionError> {
+) -> Result<LoadedRecord, SessionError> {
     let key = held.identity.key;
     let now = ctx.now();
     let remembered = ctx.memory().recall(&key, now, ctx.config().window());
     if freshness == Freshness::Memory && may_skip_the_store(ctx, &held, &remembered, now) {
         let stored = remembered.settled.map(Ok);
         let markers = own_markers(ctx, &held, now);
-        let finding = sight(ctx.config(), &held, [now, now], markers, stored, None);
+        let verdict = judge_reading(ctx.config(), &held, [now, now], markers, stored, None);
         ctx.count(Count::TableLoads);
-        return Ok(Look {
-            finding,
+        return Ok(LoadedRecord {
+            verdict,
             at: now,
             asked_at: None,
             behind: false,
@@ -92,16 +92,16 @@ pub(crate) async fn look(
 
     let reading = read(ctx, &held, freshness).await?;
     ctx.count(Count::StoreLoads);
-    Ok(see(ctx, &held, reading, now))
+    Ok(judge_read(ctx, &held, reading, now))
 }
 
 /// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
 /// session that ended elsewhere it may not have heard.
-async fn look_among(
+async fn load_among(
     ctx: &Ctx,
-    rivals: &[Rc<Held>],
+    rivals: &[Rc<PresentedSession>],
     freshness: Freshness,
-) -> Result<Vec<Look>, SessionError> {
+) -> Result<Vec<LoadedRecord>, SessionError> {
     let now = ctx.now();
     let names: Vec<_> = rivals
         .iter()
@@ -122,7 +122,7 @@ async fn look_among(
         .iter()
         .zip(&names)
         .map(|(held, names)| {
-            Ok(see(
+            Ok(judge_read(
                 ctx,
                 held,
                 reading_of(ctx, held, names, &mut answer)?,
@@ -133,7 +133,7 @@ async fn look_among(
 }
 
 /// What the store's answer means with all else that is known.
-fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
+fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) -> LoadedRecord {
     let key = held.identity.key;
     let Reading {
         mut markers,
@@ -147,7 +147,7 @@ fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
         .as_ref()
         .and_then(|stored| Some(stored.as_ref().ok()?.version));
     if let Some(version) = stored_version {
-        ctx.memory().arrived(&key, version);
+        ctx.memory().put_seen_in_store(&key, version);
     }
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
@@ -163,21 +163,21 @@ fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
     } else {
         settled
     };
-    let finding = sight(ctx.config(), held, [now, at], markers, stored, settled);
+    let verdict = judge_reading(ctx.config(), held, [now, at], markers, stored, settled);
 
     let fresh = held.fresh.as_ref();
     let unstored = fresh.is_some_and(|fresh| fresh.unstored && is_older(fresh.version));
-    match (&finding.envelope, finding.access) {
+    match (&verdict.envelope, verdict.access) {
         (Some(envelope), Access::Live) => {
             ctx.memory().read(&key, envelope, now, at);
         }
-        _ if finding.outcome == Outcome::Revoked => ctx.memory().forget(&key),
+        _ if verdict.outcome == Outcome::Revoked => ctx.memory().forget(&key),
         _ => {}
     }
     // A put that is on its way already will do.
-    let behind = (unstored || replaced || finding.conflict) && flying.is_empty();
-    Look {
-        finding,
+    let behind = (unstored || replaced || verdict.conflict) && flying.is_empty();
+    LoadedRecord {
+        verdict,
         at,
         asked_at: Some(now),
         behind,
@@ -186,7 +186,12 @@ fn see(ctx: &Ctx, held: &Held, reading: Reading, now: i64) -> Look {
 
 /// Whether this isolate has read the session's markers lately, and knows of all that the browser
 /// has saved.
-fn may_skip_the_store(ctx: &Ctx, held: &Held, remembered: &Remembered, now: i64) -> bool {
+fn may_skip_the_store(
+    ctx: &Ctx,
+    held: &PresentedSession,
+    remembered: &Remembered,
+    now: i64,
+) -> bool {
     let trusted = i64::from(ctx.config().settings().isolate_cache_ttl()) * 1_000;
     let read_lately = remembered
         .markers_read_at
@@ -205,14 +210,14 @@ fn may_skip_the_store(ctx: &Ctx, held: &Held, remembered: &Remembered, now: i64)
 }
 
 /// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
-fn sight(
+fn judge_reading(
     config: &Config,
-    held: &Held,
+    held: &PresentedSession,
     [asked_at, now]: [i64; 2],
     markers: Markers,
     stored: Option<Result<Envelope, Unreadable>>,
     settled: Option<Envelope>,
-) -> Finding {
+) -> Verdict {
     let ticket = &held.identity.ticket;
     let known = |envelope: &Envelope| {
         held.fresh
@@ -229,7 +234,7 @@ fn sight(
     } else {
         held.overlay(config, now)
     };
-    judge(Sight {
+    judge(LoadInput {
         now,
         asked_at,
         window: config.window(),
@@ -256,7 +261,11 @@ struct Reading {
 }
 
 /// Record and markers in one round trip.
-async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, SessionError> {
+async fn read(
+    ctx: &Ctx,
+    held: &PresentedSession,
+    freshness: Freshness,
+) -> Result<Reading, SessionError> {
     let key = held.identity.key;
     let options = freshness.options(ctx.config());
     let names = names_of(ctx, held, false);
@@ -277,7 +286,7 @@ async fn read(ctx: &Ctx, held: &Held, freshness: Freshness) -> Result<Reading, S
 
 /// What there is to read of a session: its record, and the markers of its key, its lineage and its
 /// owner. A first key asks for its lineage only where `lineage_too` says so.
-fn names_of(ctx: &Ctx, held: &Held, lineage_too: bool) -> [Option<String>; 4] {
+fn names_of(ctx: &Ctx, held: &PresentedSession, lineage_too: bool) -> [Option<String>; 4] {
     let key = held.identity.key;
     let with_lineage = lineage_too || !key.is_first();
     [
@@ -291,7 +300,7 @@ fn names_of(ctx: &Ctx, held: &Held, lineage_too: bool) -> [Option<String>; 4] {
 /// Takes from `answer` one value for each of the `names` that were asked for, in their order.
 fn reading_of(
     ctx: &Ctx,
-    held: &Held,
+    held: &PresentedSession,
     names: &[Option<String>; 4],
     answer: &mut impl Iterator<Item = Option<String>>,
 ) -> Result<Reading, SessionError> {
@@ -318,7 +327,7 @@ fn reading_of(
 }
 
 /// Remembers what the store says is dead: an older answer that comes later does not revive it.
-fn note_deaths(ctx: &Ctx, held: &Held, markers: &Markers, now: i64) {
+fn note_deaths(ctx: &Ctx, held: &PresentedSession, markers: &Markers, now: i64) {
     let key = held.identity.key;
     let until = now.saturating_add(ctx.config().staleness_bound());
     if let Some(marker) = markers.key {
@@ -335,7 +344,7 @@ fn note_deaths(ctx: &Ctx, held: &Held, markers: &Markers, now: i64) {
 }
 
 /// The markers of this session that this isolate has put or read.
-pub(crate) fn own_markers(ctx: &Ctx, held: &Held, now: i64) -> Markers {
+pub(crate) fn own_markers(ctx: &Ctx, held: &PresentedSession, now: i64) -> Markers {
     if mutant!(own_markers_forgotten) {
         return Markers::default();
     }

@@ -110,7 +110,7 @@ impl Shared {
         owner: &str,
         key: &str,
     ) -> Result<Flow<()>, SessionError> {
-        let key = self.config().read_key_of(owner, key)?;
+        let key = self.config().session_key_owned_by(owner, key)?;
         Ok(Flow::new(self, async move |ctx: Ctx| {
             let markers = MarkerPut::revoked(&key, None, ctx.now());
             for marker in &markers {
@@ -126,7 +126,7 @@ impl Shared {
         owner: &str,
         except: Option<&str>,
     ) -> Result<Flow<()>, SessionError> {
-        let except = except.map(|key| self.config().read_key_of(owner, key));
+        let except = except.map(|key| self.config().session_key_owned_by(owner, key));
         let except = except.transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
         let owner = owner.to_owned();

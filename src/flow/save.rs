@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::flow::engine::{Ctx, Flow};
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::{FLIGHT, Remembered};
-use crate::flow::load::{Look, look, own_markers, read_owner_marker};
+use crate::flow::load::{LoadedRecord, load_record, own_markers, read_owner_marker};
 use crate::flow::markers::put_markers;
 use crate::flow::shared::Shared;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
@@ -20,14 +20,14 @@ use crate::protocol::data::Data;
 use crate::protocol::expiry::{Limits, OwnLimits};
 use crate::protocol::keys::KeyParts;
 use crate::protocol::list_metadata::list_metadata;
-use crate::protocol::outcome::{Access, Outcome, TOMBSTONE_WINDOWS};
+use crate::protocol::outcome::{Access, Outcome, REMOVED_ENTRY_WINDOWS};
 use crate::protocol::record::{Bound, Device, Envelope};
 use crate::protocol::revocation::MARKER_MAX_TTL;
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
 use crate::session::life::Step;
 use crate::session::marker_put::MarkerPut;
-use crate::session::presented::{Held, Identity};
+use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::{expired, refusal};
 
 /// Everything that one save needs, owned.
@@ -50,13 +50,13 @@ pub(crate) struct Work {
 
 /// A session that is there already.
 pub(crate) struct Source {
-    pub(crate) held: Rc<Held>,
+    pub(crate) held: Rc<PresentedSession>,
     /// What this request knows of it.
     pub(crate) base: Envelope,
     /// Since when.
     pub(crate) base_at: i64,
     /// Whether that is old enough to look again.
-    pub(crate) look_again: bool,
+    pub(crate) load_again: bool,
 }
 
 /// A save that is done.
@@ -137,13 +137,13 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
         let envelope = work.next_version(&ctx, base.clone(), at_target, bound.clone())?;
         let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
         let now = ctx.now();
-        ctx.memory().fly(&target_key, &envelope, now);
+        ctx.memory().put_began(&target_key, &envelope, now);
         puts += 1;
         let put = put_record(&ctx, &work.target, &storage_key, &envelope, &text).await;
         let now = ctx.now();
         let stored = match put {
             Ok(()) => {
-                let overtaken = ctx.memory().landed(&target_key, &envelope, now);
+                let overtaken = ctx.memory().put_acknowledged(&target_key, &envelope, now);
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
                 !overtaken || until_stored(&ctx, &work.target).await
             }
@@ -153,7 +153,7 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
                     && matches!(work.step, Step::Save)
                     && overlay_fits(ctx.config(), &text) =>
             {
-                ctx.memory().grounded(&target_key, &envelope, now);
+                ctx.memory().put_rate_limited(&target_key, &envelope, now);
                 until_stored(&ctx, &work.target).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => true,
@@ -162,7 +162,7 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
                 return Err(error.into());
             }
             Err(error) => {
-                ctx.memory().crashed(&target_key, envelope.version, now);
+                ctx.memory().put_failed(&target_key, envelope.version, now);
                 if error.kind() == ConnectorErrorKind::RateLimited
                     && puts < PUTS
                     && ctx.may_try_after(0)
@@ -251,13 +251,13 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
             return false;
         };
-        ctx.memory().fly(key, &newest, now);
+        ctx.memory().put_began(key, &newest, now);
         let put = put_record(ctx, identity, &storage_key, &newest, &text).await;
         let now = ctx.now();
         ctx.memory().release_put_again(key, now);
         match put {
             Ok(()) => {
-                ctx.memory().landed_alone(key, &newest, now);
+                ctx.memory().put_acknowledged_alone(key, &newest, now);
                 if waited {
                     return true;
                 }
@@ -272,7 +272,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
                 return false;
             }
             Err(error) => {
-                ctx.memory().crashed(key, newest.version, now);
+                ctx.memory().put_failed(key, newest.version, now);
                 if puts >= PUTS {
                     return false;
                 }
@@ -364,7 +364,7 @@ impl Work {
         let horizon = if mutant!(removed_keys_forgotten) {
             i64::MAX
         } else {
-            now.saturating_sub(ctx.config().window().saturating_mul(TOMBSTONE_WINDOWS))
+            now.saturating_sub(ctx.config().window().saturating_mul(REMOVED_ENTRY_WINDOWS))
         };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
@@ -437,12 +437,12 @@ impl Source {
         if let Some(marker) = markers.death(self.held.identity.key.lineage, bound_at) {
             return Err(refusal(marker.death.code()));
         }
-        if !self.look_again || mutant!(reread_skipped) {
+        if !self.load_again || mutant!(reread_skipped) {
             return Ok(self.base.clone());
         }
         let held = Rc::clone(&self.held);
-        let Look { finding, .. } = look(ctx, held, Freshness::Store).await?;
-        match (finding.access, finding.outcome) {
+        let LoadedRecord { verdict, .. } = load_record(ctx, held, Freshness::Store).await?;
+        match (verdict.access, verdict.outcome) {
             (Access::Live, _) => {}
             (Access::ReadOnly(code) | Access::Closed(code), _) => return Err(refusal(code)),
             (Access::Empty | Access::Detached, Outcome::Revoked) => {
@@ -458,7 +458,7 @@ impl Source {
             (Access::Empty | Access::Detached, _) => return Err(refusal(ErrorCode::Unavailable)),
         }
         let base = self.base.clone();
-        Ok(match finding.envelope.or(finding.ended) {
+        Ok(match verdict.envelope.or(verdict.ended) {
             // By now the store shows all that was known then, and may have forgotten that
             // something of it was removed.
             Some(found) if now >= self.base_at.saturating_add(ctx.config().window()) => found,
@@ -486,7 +486,7 @@ async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, Se
         if let Some(own) = own.as_ref().filter(|_| is_unsure)
             && own.is_later_than(stored.as_ref())
         {
-            // An older one has landed over it. A login does not fail for what came before it.
+            // An older put has replaced it. A login does not fail for what came before it.
             let options = PutOptions::ttl(MARKER_MAX_TTL);
             let _put = ctx.put_once(&name, &own.encode(), options).await;
         }

@@ -82,7 +82,11 @@ impl Config {
     ///
     /// # Errors
     /// `not_found` where it is not.
-    pub(crate) fn read_key_of(&self, owner: &str, text: &str) -> Result<KeyParts, SessionError> {
+    pub(crate) fn session_key_owned_by(
+        &self,
+        owner: &str,
+        text: &str,
+    ) -> Result<KeyParts, SessionError> {
         let key = self.read_key(text)?;
         let tags = self.owner_tags(owner);
         if key.owner.is_some_and(|tag| tags.contains(&tag)) {

@@ -7,7 +7,7 @@
 use crate::port::error::SessionError;
 use crate::port::runtime::Runtime;
 use crate::protocol::keys::{KeyId, Purpose, Ring, Secret, Tag, Token};
-use crate::protocol::ticket::{FORMAT, Rejection, open, seal};
+use crate::protocol::ticket::{FORMAT, Rejection, append_tag, verify_tagged};
 use crate::protocol::wire::Reader;
 
 /// Longest text of a form cookie.
@@ -34,13 +34,13 @@ impl Form {
         out.push(FORMAT);
         out.extend_from_slice(&self.secret);
         out.extend_from_slice(self.nonce.bytes());
-        seal(out, secret, Purpose::FormCookie, &[name.as_bytes()])
+        append_tag(out, secret, Purpose::FormCookie, &[name.as_bytes()])
     }
 
     /// Reads the value of the form cookie `name`.
     pub(crate) fn decode(text: &str, ring: &Ring, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
-        let (bytes, _) = open(text, FORM_COOKIE_MAX, ring, Purpose::FormCookie, &fields)?;
+        let (bytes, _) = verify_tagged(text, FORM_COOKIE_MAX, ring, Purpose::FormCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(1..).unwrap_or_default());
         Self::read(&mut reader)
             .filter(|_| reader.is_empty())

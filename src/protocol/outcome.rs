@@ -131,7 +131,7 @@ pub(crate) enum Access {
 }
 
 /// Everything that is visible of one session.
-pub(crate) struct Sight {
+pub(crate) struct LoadInput {
     pub(crate) now: i64,
     /// When the store was read. It may show more now.
     pub(crate) asked_at: i64,
@@ -155,7 +155,7 @@ pub(crate) struct Sight {
 
 /// The verdict of [`judge`].
 #[derive(Debug)]
-pub(crate) struct Finding {
+pub(crate) struct Verdict {
     pub(crate) outcome: Outcome,
     pub(crate) access: Access,
     /// The session as far as it may be read.
@@ -168,7 +168,7 @@ pub(crate) struct Finding {
     pub(crate) last_seen: i64,
 }
 
-impl Finding {
+impl Verdict {
     pub(crate) fn nothing(outcome: Outcome, access: Access) -> Self {
         Self {
             outcome,
@@ -194,7 +194,7 @@ impl Finding {
 }
 
 /// Windows that a tombstone of a removed key is kept: longer than any copy may lag.
-pub(crate) const TOMBSTONE_WINDOWS: i64 = 10;
+pub(crate) const REMOVED_ENTRY_WINDOWS: i64 = 10;
 
 struct Copies {
     joined: Envelope,
@@ -202,8 +202,8 @@ struct Copies {
 }
 
 /// What this browser may do with its session.
-pub(crate) fn judge(sight: Sight) -> Finding {
-    let Sight {
+pub(crate) fn judge(sight: LoadInput) -> Verdict {
+    let LoadInput {
         now,
         asked_at,
         window,
@@ -219,7 +219,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     } = sight;
     let within_window = |instant: i64| now < instant.saturating_add(window);
     let idle = if mutant!(idle_time_ignored) { 0 } else { idle };
-    let horizon = now.saturating_sub(window.saturating_mul(TOMBSTONE_WINDOWS));
+    let horizon = now.saturating_sub(window.saturating_mul(REMOVED_ENTRY_WINDOWS));
 
     let (stored, unreadable) = match stored {
         Some(Ok(envelope)) => (Some(envelope), None),
@@ -267,20 +267,20 @@ pub(crate) fn judge(sight: Sight) -> Finding {
             } else {
                 Access::Empty
             };
-            return Finding::nothing(Outcome::Revoked, access);
+            return Verdict::nothing(Outcome::Revoked, access);
         }
         Some(marker) if !within_window(marker.at) && !mutant!(grace_never_ends) => {
-            return Finding::nothing(Outcome::Rotated, Access::Empty);
+            return Verdict::nothing(Outcome::Rotated, Access::Empty);
         }
         Some(_) => {
             return match copies {
                 Some(copies) if !passed(&copies) => {
                     let last_seen = last_seen(&copies);
                     let access = Access::ReadOnly(ErrorCode::Rotated);
-                    Finding::found(Outcome::Rotated, access, copies, last_seen)
+                    Verdict::found(Outcome::Rotated, access, copies, last_seen)
                 }
                 // An empty session would look like "logged out", which is wrong here.
-                _ => Finding::nothing(Outcome::Rotated, Access::Closed(ErrorCode::Rotated)),
+                _ => Verdict::nothing(Outcome::Rotated, Access::Closed(ErrorCode::Rotated)),
             };
         }
         None => {}
@@ -289,13 +289,13 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     match unreadable {
         Some(Unreadable::UnknownFormat) => {
             let access = Access::Closed(ErrorCode::Unavailable);
-            return Finding::nothing(Outcome::Unavailable, access);
+            return Verdict::nothing(Outcome::Unavailable, access);
         }
-        Some(Unreadable::Corrupt) => return Finding::nothing(Outcome::Corrupt, Access::Empty),
+        Some(Unreadable::Corrupt) => return Verdict::nothing(Outcome::Corrupt, Access::Empty),
         None => {}
     }
 
-    let pending = || Finding::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
+    let pending = || Verdict::nothing(Outcome::Pending, Access::Closed(ErrorCode::Pending));
     let may_be_unseen = |instant: i64| asked_at < instant.saturating_add(window);
     let floor = fresh.filter(|(_, saved_at)| may_be_unseen(*saved_at));
     let Some(copies) = copies else {
@@ -303,7 +303,7 @@ pub(crate) fn judge(sight: Sight) -> Finding {
         {
             pending()
         } else {
-            Finding::nothing(Outcome::Gone, Access::Empty)
+            Verdict::nothing(Outcome::Gone, Access::Empty)
         };
     };
 
@@ -316,23 +316,23 @@ pub(crate) fn judge(sight: Sight) -> Finding {
     let seen = last_seen(&copies);
     match (stale, passed(&copies)) {
         (true, true) if mutant!(expiry_before_staleness) => {
-            Finding::nothing(Outcome::Expired, Access::Empty)
+            Verdict::nothing(Outcome::Expired, Access::Empty)
         }
         (true, true) => pending(),
         (true, false) if mutant!(stale_saved) => {
-            Finding::found(Outcome::Stale, Access::Live, copies, seen)
+            Verdict::found(Outcome::Stale, Access::Live, copies, seen)
         }
-        (true, false) => Finding::found(
+        (true, false) => Verdict::found(
             Outcome::Stale,
             Access::ReadOnly(ErrorCode::Stale),
             copies,
             seen,
         ),
-        (false, true) => Finding {
+        (false, true) => Verdict {
             ended: Some(copies.joined),
-            ..Finding::nothing(Outcome::Expired, Access::Empty)
+            ..Verdict::nothing(Outcome::Expired, Access::Empty)
         },
-        (false, false) => Finding::found(Outcome::Loaded, Access::Live, copies, seen),
+        (false, false) => Verdict::found(Outcome::Loaded, Access::Live, copies, seen),
     }
 }
 
@@ -418,8 +418,8 @@ mod tests {
         Some((Version { counter, writer: 1 }, saved_at))
     }
 
-    fn sight() -> Sight {
-        Sight {
+    fn load_input() -> LoadInput {
+        LoadInput {
             now: NOW,
             asked_at: NOW,
             window: W,
@@ -486,99 +486,104 @@ mod tests {
     fn the_table_of_cases() {
         use Access::{Closed, Empty, Live, ReadOnly};
         let stored = |envelope| Some(Ok(envelope));
-        let cases: Vec<(&str, Sight, Outcome, Access)> = vec![
+        let cases: Vec<(&str, LoadInput, Outcome, Access)> = vec![
             (
                 "there",
-                Sight {
+                LoadInput {
                     stored: stored(copy(1, LONG_AGO)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
-            ("nothing, and old enough", sight(), Outcome::Gone, Empty),
+            (
+                "nothing, and old enough",
+                load_input(),
+                Outcome::Gone,
+                Empty,
+            ),
             (
                 "nothing, just minted",
-                Sight {
+                LoadInput {
                     minted_at: NOW - W + 1,
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Pending,
                 Closed(ErrorCode::Pending),
             ),
             (
                 "nothing, minted W ago",
-                Sight {
+                LoadInput {
                     minted_at: NOW - W,
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Gone,
                 Empty,
             ),
             (
                 "nothing, just saved",
-                Sight {
+                LoadInput {
                     fresh: fresh(4, NOW - 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Pending,
                 Closed(ErrorCode::Pending),
             ),
             (
                 "nothing in the store, the browser carries it",
-                Sight {
+                LoadInput {
                     minted_at: NOW,
                     known: [Some(copy(1, NOW)), None],
                     fresh: fresh(1, NOW),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "older than saved",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, LONG_AGO)),
                     fresh: fresh(4, NOW - 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Stale,
                 ReadOnly(ErrorCode::Stale),
             ),
             (
                 "older than saved, made up by the overlay",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, LONG_AGO)),
                     known: [Some(copy(4, NOW - 1)), None],
                     fresh: fresh(4, NOW - 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "older than saved, but saved later: another writer's",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     fresh: fresh(4, NOW - 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "older than saved W ago: a lost put must not wedge a session",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, LONG_AGO)),
                     fresh: fresh(4, NOW - W),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "stale and past its own end: the end may have moved",
-                Sight {
+                LoadInput {
                     stored: stored(Envelope {
                         expiry: OwnLimits {
                             end: Some(NOW),
@@ -587,14 +592,14 @@ mod tests {
                         ..copy(3, LONG_AGO)
                     }),
                     fresh: fresh(4, NOW - 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Pending,
                 Closed(ErrorCode::Pending),
             ),
             (
                 "past its own end",
-                Sight {
+                LoadInput {
                     stored: stored(Envelope {
                         expiry: OwnLimits {
                             end: Some(NOW),
@@ -602,125 +607,125 @@ mod tests {
                         },
                         ..copy(3, LONG_AGO)
                     }),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "idle too long",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW - 3_600_000)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "idle, but seen",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, 0)),
                     seen: Some(NOW - 3_599_999),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "seen by a clock that was ahead",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, 0)),
                     seen: Some(NOW + CLOCK_SKEW + 1),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "at the hard end",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     end: NOW,
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Expired,
                 Empty,
             ),
             (
                 "rotated just now",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     markers: key(Marker::rotated(NOW - W + 1)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Rotated,
                 ReadOnly(ErrorCode::Rotated),
             ),
             (
                 "rotated just now, and nothing to read",
-                Sight {
+                LoadInput {
                     markers: key(Marker::rotated(NOW)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Rotated,
                 Closed(ErrorCode::Rotated),
             ),
             (
                 "rotated W ago",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     markers: key(Marker::rotated(NOW - W)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Rotated,
                 Empty,
             ),
             (
                 "revoked just now",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     markers: key(Marker::revoked(NOW)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Revoked,
                 ReadOnly(ErrorCode::Revoked),
             ),
             (
                 "revoked W ago",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     markers: key(Marker::revoked(0)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Revoked,
                 Empty,
             ),
             (
                 "the whole lineage revoked",
-                Sight {
+                LoadInput {
                     stored: stored(copy(3, NOW)),
                     markers: Markers {
                         lineage: Some(Marker::revoked(NOW)),
                         ..Markers::default()
                     },
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Revoked,
                 ReadOnly(ErrorCode::Revoked),
             ),
             (
                 "revoked and damaged: death first",
-                Sight {
+                LoadInput {
                     stored: Some(Err(Unreadable::Corrupt)),
                     markers: key(Marker::revoked(NOW)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Revoked,
                 ReadOnly(ErrorCode::Revoked),
             ),
             (
                 "the owner's sessions revoked",
-                Sight {
+                LoadInput {
                     stored: stored(owned(3, NOW, NOW - 5)),
                     markers: Markers {
                         owner: Some(OwnerMarker {
@@ -729,14 +734,14 @@ mod tests {
                         }),
                         ..Markers::default()
                     },
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Revoked,
                 ReadOnly(ErrorCode::Revoked),
             ),
             (
                 "logged in after the owner's sessions were revoked",
-                Sight {
+                LoadInput {
                     stored: stored(owned(3, NOW, NOW - 4)),
                     markers: Markers {
                         owner: Some(OwnerMarker {
@@ -745,34 +750,34 @@ mod tests {
                         }),
                         ..Markers::default()
                     },
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Loaded,
                 Live,
             ),
             (
                 "damaged",
-                Sight {
+                LoadInput {
                     stored: Some(Err(Unreadable::Corrupt)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Corrupt,
                 Empty,
             ),
             (
                 "of a later release",
-                Sight {
+                LoadInput {
                     stored: Some(Err(Unreadable::UnknownFormat)),
-                    ..sight()
+                    ..load_input()
                 },
                 Outcome::Unavailable,
                 Closed(ErrorCode::Unavailable),
             ),
         ];
         for (name, sight, outcome, access) in cases {
-            let finding = judge(sight);
+            let verdict = judge(sight);
             assert_eq!(
-                (finding.outcome, finding.access),
+                (verdict.outcome, verdict.access),
                 (outcome, access),
                 "{name}"
             );
@@ -780,7 +785,7 @@ mod tests {
                 (outcome, access),
                 (_, Live) | (Outcome::Stale | Outcome::Rotated, ReadOnly(_))
             );
-            assert_eq!(finding.envelope.is_some(), readable, "{name}");
+            assert_eq!(verdict.envelope.is_some(), readable, "{name}");
         }
     }
 
@@ -793,12 +798,12 @@ mod tests {
         two.version.writer = 2;
         two.data.values.set("y", "1".into());
         two.data.settle(two.version, 0);
-        let finding = judge(Sight {
+        let verdict = judge(LoadInput {
             stored: Some(Ok(one)),
             known: [Some(two), None],
-            ..sight()
+            ..load_input()
         });
-        assert!(finding.conflict);
-        assert_eq!(finding.envelope.unwrap().data.values.len(), 2);
+        assert!(verdict.conflict);
+        assert_eq!(verdict.envelope.unwrap().data.values.len(), 2);
     }
 }

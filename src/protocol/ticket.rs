@@ -142,7 +142,7 @@ impl KeyTicket {
         }
         out.put_instant(self.minted_at);
         out.put_instant(self.hard_end);
-        seal(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
+        append_tag(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
     }
 }
 
@@ -162,7 +162,7 @@ impl Tombstone {
             out.extend_from_slice(&owner.0);
         }
         out.put_instant(self.hard_end);
-        seal(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
+        append_tag(out, secret, Purpose::KeyCookie, &[name.as_bytes()])
     }
 }
 
@@ -171,7 +171,7 @@ impl KeyCookie {
     /// [`Rejection`] and nothing else.
     pub(crate) fn decode(text: &str, ring: &Ring, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
-        let (bytes, tag) = open(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
+        let (bytes, tag) = verify_tagged(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
         let mut reader = Reader::new(&bytes);
         Self::read(&mut reader, tag)
             .filter(|_| reader.is_empty())
@@ -226,7 +226,7 @@ impl Seen {
         out.extend_from_slice(&secret.id());
         out.put_instant(self.at);
         let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
-        seal(out, secret, Purpose::SeenCookie, &fields)
+        append_tag(out, secret, Purpose::SeenCookie, &fields)
     }
 
     pub(crate) fn decode(
@@ -236,7 +236,7 @@ impl Seen {
         token: &Token,
     ) -> Result<Self, Rejection> {
         let fields: [&[u8]; 2] = [name.as_bytes(), token.bytes()];
-        let (bytes, _) = open(text, SEEN_COOKIE_MAX, ring, Purpose::SeenCookie, &fields)?;
+        let (bytes, _) = verify_tagged(text, SEEN_COOKIE_MAX, ring, Purpose::SeenCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         reader
             .instant()
@@ -272,7 +272,7 @@ impl Fresh {
         let overlay = self.overlay.as_deref();
         let end = end_of(overlay).unwrap_or_default();
         let fields: [&[u8]; 3] = [name.as_bytes(), token.bytes(), end];
-        let mut text = seal(out, secret, Purpose::FreshCookie, &fields);
+        let mut text = append_tag(out, secret, Purpose::FreshCookie, &fields);
         if let Some(overlay) = overlay {
             text.push(OVERLAY_MARK);
             text.push_str(overlay);
@@ -295,7 +295,8 @@ impl Fresh {
         }
         let end = end_of(overlay).ok_or(Rejection::Length)?;
         let fields: [&[u8]; 3] = [name.as_bytes(), token.bytes(), end];
-        let (bytes, _) = open(head, FRESH_COOKIE_MAX, ring, Purpose::FreshCookie, &fields)?;
+        let (bytes, _) =
+            verify_tagged(head, FRESH_COOKIE_MAX, ring, Purpose::FreshCookie, &fields)?;
         let mut reader = Reader::new(bytes.get(5..).unwrap_or_default());
         Self::read(&mut reader, overlay)
             .filter(|_| reader.is_empty())
@@ -326,7 +327,12 @@ pub(crate) fn end_of(overlay: Option<&str>) -> Option<&[u8]> {
 }
 
 /// The text of `body` with its tag behind it. `context` is authenticated and not carried.
-pub(super) fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[&[u8]]) -> String {
+pub(super) fn append_tag(
+    body: Vec<u8>,
+    secret: &Secret,
+    purpose: Purpose,
+    context: &[&[u8]],
+) -> String {
     let mut body = Zeroizing::new(body);
     let mut fields = Vec::with_capacity(context.len() + 1);
     fields.push(&body[..]);
@@ -337,7 +343,7 @@ pub(super) fn seal(body: Vec<u8>, secret: &Secret, purpose: Purpose, context: &[
 }
 
 /// The body of an authentic value, and its tag.
-pub(super) fn open(
+pub(super) fn verify_tagged(
     text: &str,
     max: usize,
     ring: &Ring,

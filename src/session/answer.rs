@@ -6,7 +6,7 @@ use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::keys::{Secret, Token};
 use crate::protocol::ticket::{Fresh, KeyTicket, Seen, Tombstone};
-use crate::session::presented::Came;
+use crate::session::presented::CookiesSeen;
 
 /// The `Set-Cookie` fields of an answer: at most one for each cookie with the attributes that are
 /// in force.
@@ -30,7 +30,11 @@ impl Drop for Answer {
 impl Answer {
     /// Takes the cookies of these kinds from the browser, and where several key cookies came those
     /// too that other settings have left behind.
-    pub(crate) fn removals(config: &Config, came: Came, [key, seen, fresh]: [bool; 3]) -> Self {
+    pub(crate) fn removals(
+        config: &Config,
+        came: CookiesSeen,
+        [key, seen, fresh]: [bool; 3],
+    ) -> Self {
         let spec = config.cookies();
         let remove = |here: bool, kind| here.then(|| spec.remove(kind));
         Self {
@@ -74,7 +78,7 @@ impl Answer {
     }
 
     /// Takes what came beside our cookies from the browser: a login leaves no other session there.
-    pub(crate) fn remove_twins(&mut self, config: &Config, came: Came) {
+    pub(crate) fn remove_twins(&mut self, config: &Config, came: CookiesSeen) {
         self.twins = twins(config, came, [came.key, came.seen, came.fresh], &[]);
     }
 
@@ -114,7 +118,7 @@ impl Answer {
     pub(crate) fn leave_tombstones(
         &mut self,
         config: &Config,
-        came: Came,
+        came: CookiesSeen,
         stones: &[Tombstone],
         now: i64,
     ) -> bool {
@@ -148,7 +152,12 @@ impl Answer {
 
 /// The fields that take the twins of these kinds from a browser that sent several key cookies;
 /// the first twins of the key cookie get `values` instead.
-fn twins(config: &Config, came: Came, here: [bool; 3], values: &[(String, u32)]) -> Vec<String> {
+fn twins(
+    config: &Config,
+    came: CookiesSeen,
+    here: [bool; 3],
+    values: &[(String, u32)],
+) -> Vec<String> {
     if !came.several {
         return Vec::new();
     }

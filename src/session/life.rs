@@ -21,7 +21,7 @@ use std::rc::Rc;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::data::Data;
 use crate::protocol::expiry::OwnLimits;
-use crate::protocol::outcome::{Access, Finding};
+use crate::protocol::outcome::{Access, Verdict};
 use crate::protocol::record::Envelope;
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
@@ -333,13 +333,13 @@ impl Open {
 
 impl Base {
     /// What `finding` means; `error` is why the store could not be asked.
-    pub(crate) fn of(finding: Finding, behind: bool, error: Option<SessionError>) -> Self {
-        let Finding {
+    pub(crate) fn of(verdict: Verdict, behind: bool, error: Option<SessionError>) -> Self {
+        let Verdict {
             access,
             envelope,
             last_seen,
             ..
-        } = finding;
+        } = verdict;
         let known = envelope.map(|envelope| Known {
             envelope,
             last_seen,

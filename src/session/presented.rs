@@ -100,13 +100,13 @@ impl Identity {
 }
 
 /// The session that a request presents, with what its companion cookies say.
-pub(crate) struct Held {
+pub(crate) struct PresentedSession {
     pub(crate) identity: Identity,
     pub(crate) seen: Option<i64>,
     pub(crate) fresh: Option<Fresh>,
 }
 
-impl Held {
+impl PresentedSession {
     fn new(identity: Identity, found: &cookie::Found<'_>, config: &Config) -> Self {
         let (ring, token) = (config.ring(), &identity.ticket.token);
         let name = |kind| config.cookies().names().get(kind);
@@ -150,7 +150,7 @@ impl Held {
 
 /// Which of our cookies came at all, ours by proof or by name only.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Came {
+pub(crate) struct CookiesSeen {
     pub(crate) key: bool,
     pub(crate) seen: bool,
     pub(crate) fresh: bool,
@@ -180,7 +180,7 @@ const WHOLE_COOKIES_MAX: usize = 256;
 #[derive(Default)]
 struct Beside {
     /// Other sessions, or all of them where none is chosen.
-    rivals: Vec<Rc<Held>>,
+    rivals: Vec<Rc<PresentedSession>>,
     /// Logouts that still have to be stored.
     stones: Vec<Tombstone>,
 }
@@ -188,7 +188,7 @@ struct Beside {
 /// The session's cookies of one request, and from the first answer on what the browser has instead.
 pub(crate) struct Cookies {
     presented: Presented,
-    came: Came,
+    came: CookiesSeen,
     beside: Beside,
     /// The values of form cookies, unread until a form is shown or sent: most requests do neither.
     forms: Vec<String>,
@@ -213,7 +213,7 @@ pub(crate) enum Presented {
     /// An authentic key cookie that has reached its end.
     Ended,
     /// Exactly one session.
-    Session(Rc<Held>),
+    Session(Rc<PresentedSession>),
     /// A logout that still has to be stored, and no session.
     Tombstone(Tombstone),
     /// Authentic key cookies of different sessions, of which none is chosen.
@@ -224,7 +224,7 @@ impl Cookies {
     pub(crate) fn none() -> Self {
         Self {
             presented: Presented::Nothing,
-            came: Came::default(),
+            came: CookiesSeen::default(),
             beside: Beside::default(),
             forms: Vec::new(),
             whole: None,
@@ -263,7 +263,7 @@ impl Cookies {
             Err(cookie::TooLarge) => {
                 return Self {
                     presented: Presented::TooLarge,
-                    came: Came {
+                    came: CookiesSeen {
                         key: true,
                         seen: true,
                         fresh: true,
@@ -277,7 +277,7 @@ impl Cookies {
                 };
             }
         };
-        let came = Came {
+        let came = CookiesSeen {
             key: !found.key.is_empty(),
             seen: !found.seen.is_empty(),
             fresh: !found.fresh.is_empty(),
@@ -311,7 +311,7 @@ impl Cookies {
         &self.presented
     }
 
-    pub(crate) fn came(&self) -> Came {
+    pub(crate) fn came(&self) -> CookiesSeen {
         self.came
     }
 
@@ -321,7 +321,7 @@ impl Cookies {
     }
 
     /// Every session that is presented with proof; the chosen one first.
-    pub(crate) fn rivals(&self) -> Vec<Rc<Held>> {
+    pub(crate) fn rivals(&self) -> Vec<Rc<PresentedSession>> {
         let chosen = match &self.presented {
             Presented::Session(held) => Some(Rc::clone(held)),
             _ => None,
@@ -339,7 +339,7 @@ impl Cookies {
         config: &Config,
         now: i64,
         derive: Derive<'_>,
-    ) -> Option<Vec<Rc<Held>>> {
+    ) -> Option<Vec<Rc<PresentedSession>>> {
         match (&self.presented, &self.whole) {
             (Presented::TooLarge, Some(header)) => {
                 Some(Beside::of_whole(header, config, now, derive)?.rivals)
@@ -355,7 +355,7 @@ impl Cookies {
 
     /// Before any of the sessions that are presented is forgotten.
     fn remember_user(&mut self) {
-        let is_users = |held: &Rc<Held>| held.identity.ticket.owner.is_some();
+        let is_users = |held: &Rc<PresentedSession>| held.identity.ticket.owner.is_some();
         self.had_user |= self.rivals().iter().any(is_users);
     }
 
@@ -373,13 +373,17 @@ impl Cookies {
     }
 
     /// Of the sessions that are presented, this is the one; `None` where none can be chosen.
-    pub(crate) fn choose(&mut self, chosen: Option<Rc<Held>>, rivals: Vec<Rc<Held>>) {
+    pub(crate) fn choose(
+        &mut self,
+        chosen: Option<Rc<PresentedSession>>,
+        rivals: Vec<Rc<PresentedSession>>,
+    ) {
         self.presented = chosen.map_or(Presented::Ambiguous, Presented::Session);
         self.beside.rivals = rivals;
     }
 
     /// From now on the browser has this session, as an answer has told it.
-    pub(crate) fn replace(&mut self, held: Held) {
+    pub(crate) fn replace(&mut self, held: PresentedSession) {
         self.remember_user();
         self.presented = Presented::Session(Rc::new(held));
     }
@@ -418,13 +422,16 @@ impl Cookies {
             ended,
             rejection,
         } = Proven::of(found, config, now, derive);
-        let held = |identity| Rc::new(Held::new(identity, found, config));
+        let held = |identity| Rc::new(PresentedSession::new(identity, found, config));
         let one = match identities.len() {
             1 => identities.pop(),
             _ => None,
         };
-        let rivals: Vec<Rc<Held>> = if identities.len() > RIVALS_MAX {
-            identities.into_iter().map(Held::alone).collect()
+        let rivals: Vec<Rc<PresentedSession>> = if identities.len() > RIVALS_MAX {
+            identities
+                .into_iter()
+                .map(PresentedSession::alone)
+                .collect()
         } else {
             identities.into_iter().map(held).collect()
         };
@@ -452,7 +459,10 @@ impl Beside {
             identities, stones, ..
         } = Proven::of(&found, config, now, derive);
         Some(Self {
-            rivals: identities.into_iter().map(Held::alone).collect(),
+            rivals: identities
+                .into_iter()
+                .map(PresentedSession::alone)
+                .collect(),
             stones,
         })
     }

@@ -3,7 +3,7 @@
 use crate::port::request::RequestHead;
 use crate::protocol::cookie::SameSite;
 use crate::protocol::record::Device;
-use crate::session::presented::Came;
+use crate::session::presented::CookiesSeen;
 
 /// Characters of a user agent that are kept for the list of an owner's sessions.
 const USER_AGENT_MAX: usize = 200;
@@ -13,7 +13,7 @@ const USER_AGENT_MAX: usize = 200;
 /// the user out that way.
 pub(crate) fn cookie_was_withheld(
     request: &dyn RequestHead,
-    came: Came,
+    came: CookiesSeen,
     same_site: SameSite,
 ) -> bool {
     if mutant!(withheld_cookie_overwritten) {

@@ -7,7 +7,7 @@ use edge_session::Outcome;
 use serde_json::{Map, Value, json};
 
 use super::reader;
-use super::stage::{Ask, Book, Held, Moment, Row, Step, Text, What, Whys, Words};
+use super::stage::{Ask, Book, JarCookie, Moment, Row, Step, Text, What, Whys, Words};
 use super::{AMSTERDAM, NAMES, PLACES, SINGAPORE, SPREADS, ZERO};
 use crate::Ms;
 use crate::history::KEY_COOKIE;
@@ -248,8 +248,8 @@ impl<'a> Scribe<'a> {
         rows.into_iter().map(row).collect()
     }
 
-    fn cookies(&self, jar: &[Held]) -> Vec<Value> {
-        let told = jar.iter().map(|Held { name, value, until }| {
+    fn cookies(&self, jar: &[JarCookie]) -> Vec<Value> {
+        let told = jar.iter().map(|JarCookie { name, value, until }| {
             let name = cookie(name);
             let is = match name {
                 "who" => {

@@ -15,7 +15,7 @@ use crate::history::Sim;
 use crate::kv::{LOCATIONS, Shown, Spread};
 use crate::random::START;
 use crate::request::{Answer, KEYS, Op, Spec, View};
-use crate::watch::{Found, Sight, Watcher};
+use crate::watch::{Found, Observation, Watcher};
 use crate::world::{Asked, Failure, Kind, RequestId, Verdict, World};
 
 /// Where in a request something can be explained.
@@ -259,7 +259,7 @@ pub struct Row {
     pub seen: [Text; 2],
 }
 
-pub struct Held {
+pub struct JarCookie {
     pub name: String,
     pub value: String,
     pub until: Option<Ms>,
@@ -269,7 +269,7 @@ pub struct Step {
     pub at: Ms,
     pub what: What,
     pub rows: Vec<Row>,
-    pub jars: Vec<Vec<Held>>,
+    pub jars: Vec<Vec<JarCookie>>,
     pub running: Vec<RequestId>,
 }
 
@@ -307,11 +307,14 @@ impl Book {
         });
         let clients = sim.clients.borrow();
         let jars = clients.iter().map(|client| {
-            let held = client.jar.cookies(now).map(|(name, value, until)| Held {
-                name: name.to_owned(),
-                value: value.to_owned(),
-                until,
-            });
+            let held = client
+                .jar
+                .cookies(now)
+                .map(|(name, value, until)| JarCookie {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    until,
+                });
             held.collect()
         });
         let step = Step {
@@ -326,16 +329,16 @@ impl Book {
 }
 
 impl Watcher for Book {
-    fn sees(&self, sight: &Sight<'_>) {
+    fn sees(&self, sight: &Observation<'_>) {
         match sight {
-            Sight::Read { request, found, .. } => {
+            Observation::Read { request, found, .. } => {
                 self.read.borrow_mut().insert(*request);
                 let found = found
                     .iter()
                     .map(|Found { name, value, shown }| (Rc::clone(name), value.clone(), *shown));
                 self.note(What::Read(*request, found.collect()));
             }
-            Sight::Loaded {
+            Observation::Loaded {
                 request,
                 view,
                 version,
@@ -346,7 +349,7 @@ impl Watcher for Book {
                 asked: self.read.borrow().contains(request),
                 conflict: self.conflict.take(),
             }),
-            Sight::Took {
+            Observation::Took {
                 request,
                 name,
                 value,
@@ -357,8 +360,8 @@ impl Watcher for Book {
                 value: value.clone(),
                 conflict: self.conflict.take(),
             }),
-            Sight::Arrived { location, .. } if *location >= PLACES.len() => {}
-            Sight::Arrived {
+            Observation::Arrived { location, .. } if *location >= PLACES.len() => {}
+            Observation::Arrived {
                 location,
                 name,
                 value,
@@ -367,12 +370,14 @@ impl Watcher for Book {
                 name: Rc::clone(name),
                 value: value.clone(),
             }),
-            Sight::Answered { request, answer } => {
+            Observation::Answered { request, answer } => {
                 self.note(What::Answered(*request, (*answer).clone()))
             }
-            Sight::Event(EventKind::Conflict) => self.conflict.set(true),
-            Sight::Event(_) => {}
-            Sight::Refused { request, name, .. } => panic!("request {request} is refused {name}"),
+            Observation::Event(EventKind::Conflict) => self.conflict.set(true),
+            Observation::Event(_) => {}
+            Observation::Refused { request, name, .. } => {
+                panic!("request {request} is refused {name}")
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::flow::end::Left;
 use crate::flow::engine::{Flow, Step};
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
-use crate::flow::load::Looked;
+use crate::flow::load::LoadResult;
 use crate::flow::owner::OwnedSession;
 use crate::flow::save::Saved;
 use crate::flow::shared::Shared;
@@ -50,7 +50,7 @@ struct Session {
 
 /// A flow, and what its end means.
 enum Running {
-    Load(Flow<Looked>),
+    Load(Flow<LoadResult>),
     /// With the status of the answer where it is part of a commit.
     Save(Flow<Saved>, Option<u16>),
     Repair(Flow<Saved>, u16),

@@ -11,7 +11,7 @@ use super::SessionStore;
 impl SessionStore {
     /// The data, if it can be trusted.
     pub(super) fn view(&self) -> Result<&Data, SessionError> {
-        self.look_at();
+        self.mark_accessed();
         self.life.data().map_err(|error| self.refuse(error))
     }
 
@@ -22,7 +22,7 @@ impl SessionStore {
 
     /// The application's pending changes, if it may still make any.
     pub(super) fn draft(&mut self) -> Result<&mut Draft, SessionError> {
-        self.look_at();
+        self.mark_accessed();
         if let Err(error) = self.life.edit() {
             return Err(self.refuse(error));
         }
@@ -31,7 +31,7 @@ impl SessionStore {
 
     /// Whether the application may still decide about the session.
     pub(crate) fn check_intent(&self) -> Result<(), SessionError> {
-        self.look_at();
+        self.mark_accessed();
         self.life.check().map_err(|error| self.refuse(error))
     }
 
@@ -65,7 +65,7 @@ impl SessionStore {
     }
 
     /// Marks the session as accessed: a response built from it is for this browser only.
-    pub(super) fn look_at(&self) {
+    pub(super) fn mark_accessed(&self) {
         self.accessed.mark();
     }
 
@@ -93,7 +93,7 @@ impl SessionStore {
     /// ```
     #[must_use]
     pub fn refusal(&self) -> Option<SessionError> {
-        self.look_at();
+        self.mark_accessed();
         self.accessed.refusal()
     }
 }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use zeroize::Zeroizing;
 
-use crate::session::presented::{Came, Cookies, Presented};
+use crate::session::presented::{Cookies, CookiesSeen, Presented};
 
 use super::SessionStore;
 
@@ -28,7 +28,7 @@ impl SessionStore {
         self.cookies().presented()
     }
 
-    pub(super) fn came(&self) -> Came {
+    pub(super) fn came(&self) -> CookiesSeen {
         self.cookies().came()
     }
 

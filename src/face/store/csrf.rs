@@ -27,7 +27,7 @@ use crate::protocol::wire::{decode_text, encode_text};
 use crate::session::csrf::{Situation, Tokens, tag_of};
 use crate::session::form_answer::FormAnswer;
 use crate::session::life::{Base, Life, committed, not_loaded};
-use crate::session::presented::{Held, Presented};
+use crate::session::presented::{Presented, PresentedSession};
 
 use super::SessionStore;
 
@@ -100,7 +100,7 @@ impl SessionStore {
     }
 
     fn check_form(&self) -> Result<(), SessionError> {
-        self.look_at();
+        self.mark_accessed();
         match self.life {
             Life::Open(_) | Life::Ended { .. } => Ok(()),
             Life::Unloaded => Err(self.refuse(not_loaded())),
@@ -140,13 +140,13 @@ impl SessionStore {
     }
 
     /// `None` where there are more than can be looked at.
-    fn proven(&self) -> Option<Vec<Rc<Held>>> {
+    fn proven(&self) -> Option<Vec<Rc<PresentedSession>>> {
         let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
         let config = self.shared.config();
         self.cookies().proven(config, self.now(), &derive)
     }
 
-    fn tokens<'a>(&'a self, proven: Option<&'a [Rc<Held>]>) -> Tokens<'a> {
+    fn tokens<'a>(&'a self, proven: Option<&'a [Rc<PresentedSession>]>) -> Tokens<'a> {
         let open = self.life.open();
         // One that is not saved reaches no browser.
         let next = open.and_then(|open| open.draft.key.as_ref());

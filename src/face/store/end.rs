@@ -12,13 +12,13 @@ use crate::protocol::keys::SessionKey;
 use crate::protocol::outcome::Outcome;
 use crate::session::answer::Answer;
 use crate::session::life::{Base, Draft, Life, Open, committed};
-use crate::session::presented::Held;
+use crate::session::presented::PresentedSession;
 
 use super::SessionStore;
 
 /// A logout in progress: what it ends, and what the browser keeps if the store fails.
 pub(crate) struct Ending {
-    rivals: Vec<Rc<Held>>,
+    rivals: Vec<Rc<PresentedSession>>,
     /// True if the whole Cookie header was searched.
     whole: bool,
     at: i64,
@@ -53,7 +53,7 @@ impl SessionStore {
     pub(crate) fn begin_end(&mut self) -> Result<(Flow<Option<Left>>, Ending), SessionError> {
         // Even without cookies to remove, the response is for this browser only: from a cache,
         // it would be given to somebody who has them.
-        self.look_at();
+        self.mark_accessed();
         if self.life.is_committed() {
             return Err(committed());
         }
@@ -249,7 +249,7 @@ impl SessionStore {
     /// # Errors
     /// A storage error.
     pub async fn exists_key(&mut self, key: &SessionKey) -> Result<bool, SessionError> {
-        self.look_at();
+        self.mark_accessed();
         match self.shared.begin_exists(key.as_str()) {
             Some(flow) => self.drive(flow).await,
             None => Ok(false),
@@ -294,7 +294,7 @@ impl SessionStore {
     /// As [`destroy`](Self::destroy); a storage error, and `not_found` for a key whose parts do not
     /// belong together: nothing is read or written then.
     pub async fn delete_key(&mut self, key: &SessionKey) -> Result<(), SessionError> {
-        self.look_at();
+        self.mark_accessed();
         let key = self.shared.config().read_key(key.as_str())?;
         if self.is_this(&key) {
             return self.destroy().await;

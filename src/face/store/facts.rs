@@ -25,7 +25,7 @@ impl SessionStore {
     /// # Errors
     /// `not_loaded` before a load, even if the request had no cookie.
     pub fn outcome(&self) -> Result<Outcome, SessionError> {
-        self.look_at();
+        self.mark_accessed();
         self.outcome.ok_or_else(|| self.refuse(not_loaded()))
     }
 
@@ -256,7 +256,7 @@ impl SessionStore {
     /// ```
     #[must_use]
     pub fn needs_update(&self) -> bool {
-        self.look_at();
+        self.mark_accessed();
         !self.life.is_committed()
             && (self.answer.has_cookie()
                 || self.form.has_cookie()

@@ -4,12 +4,12 @@ use std::rc::Rc;
 
 use crate::flow::engine::Flow;
 use crate::flow::freshness::Freshness;
-use crate::flow::load::{Look, Looked};
+use crate::flow::load::{LoadResult, LoadedRecord};
 use crate::port::error::SessionError;
 use crate::port::events::EventKind;
-use crate::protocol::outcome::{Access, Finding, Outcome, choose};
+use crate::protocol::outcome::{Access, Outcome, Verdict, choose};
 use crate::session::life::{Base, Life, Open, not_loaded};
-use crate::session::presented::{Held, Presented, RIVALS_MAX};
+use crate::session::presented::{Presented, PresentedSession, RIVALS_MAX};
 
 use super::SessionStore;
 
@@ -31,8 +31,8 @@ impl SessionStore {
     /// The error that every accessor returns afterwards if the load cannot be trusted:
     /// `unavailable`, `quota`, `pending` or `rotated`.
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
-        self.look_at();
-        let found = self.load_unseen(Freshness::Memory).await;
+        self.mark_accessed();
+        let found = self.load_without_access(Freshness::Memory).await;
         found.map_err(|trouble| self.refuse(trouble))
     }
 
@@ -51,14 +51,14 @@ impl SessionStore {
     /// # Errors
     /// As [`load`](Self::load).
     pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
-        self.look_at();
-        let found = self.load_unseen(Freshness::Shortest).await;
+        self.mark_accessed();
+        let found = self.load_without_access(Freshness::Shortest).await;
         found.map_err(|trouble| self.refuse(trouble))
     }
 
     /// Loads on behalf of a handler. The session does not count as accessed, and an error is not
     /// recorded as a refusal.
-    pub(crate) async fn load_unseen(
+    pub(crate) async fn load_without_access(
         &mut self,
         freshness: Freshness,
     ) -> Result<Outcome, SessionError> {
@@ -78,7 +78,7 @@ impl SessionStore {
 
     /// The flow that loads the session. `None` if there is nothing to ask the store; the session
     /// then counts as loaded.
-    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<Looked>> {
+    pub(crate) fn begin_load(&mut self, freshness: Freshness) -> Option<Flow<LoadResult>> {
         let wanted = match (&self.life, freshness) {
             (Life::Unloaded, _) => true,
             (Life::Open(open), Freshness::Store | Freshness::Shortest) => open.draft.key.is_none(),
@@ -101,7 +101,7 @@ impl SessionStore {
     }
 
     /// The result of a load without an authentic key cookie.
-    fn nothing(&self) -> Finding {
+    fn nothing(&self) -> Verdict {
         let (outcome, access) = match self.presented() {
             Presented::Nothing | Presented::Session(_) => (Outcome::New, Access::Empty),
             Presented::Rejected(_) => (Outcome::Rejected, Access::Empty),
@@ -112,27 +112,29 @@ impl SessionStore {
             Presented::Tombstone(_) => (Outcome::Revoked, Access::Empty),
             Presented::Ambiguous => (Outcome::Ambiguous, Access::Detached),
         };
-        Finding::nothing(outcome, access)
+        Verdict::nothing(outcome, access)
     }
 
     /// Applies the result of the load, or its error.
-    pub(crate) fn apply_load(&mut self, looked: Result<Looked, SessionError>) {
+    pub(crate) fn apply_load(&mut self, looked: Result<LoadResult, SessionError>) {
         match looked {
-            Ok(Looked {
+            Ok(LoadResult {
                 left: Some(left), ..
             }) => {
                 self.change_cookies(|cookies| cookies.set_stones(left.stones()));
-                let finding = Finding::nothing(Outcome::Revoked, Access::Detached);
-                self.take_finding(finding, false, None);
+                let verdict = Verdict::nothing(Outcome::Revoked, Access::Detached);
+                self.take_finding(verdict, false, None);
             }
-            Ok(Looked { looks, rivals, .. }) => {
+            Ok(LoadResult {
+                records, rivals, ..
+            }) => {
                 self.change_cookies(|cookies| cookies.set_stones(Vec::new()));
-                let (finding, behind) = if looks.is_empty() {
+                let (verdict, behind) = if records.is_empty() {
                     (self.nothing(), false)
                 } else {
-                    self.choose_among(looks, rivals)
+                    self.choose_among(records, rivals)
                 };
-                self.take_finding(finding, behind, None);
+                self.take_finding(verdict, behind, None);
             }
             Err(error) => {
                 let access = if mutant!(outage_mints) {
@@ -140,50 +142,54 @@ impl SessionStore {
                 } else {
                     Access::Closed(error.code())
                 };
-                let finding = Finding::nothing(Outcome::Unavailable, access);
-                self.take_finding(finding, false, Some(error));
+                let verdict = Verdict::nothing(Outcome::Unavailable, access);
+                self.take_finding(verdict, false, Some(error));
             }
         }
     }
 
     /// Chooses among the presented sessions by what was found for each. Returns what was found for
     /// the chosen one, and whether the store is behind.
-    fn choose_among(&mut self, mut looks: Vec<Look>, mut rivals: Vec<Rc<Held>>) -> (Finding, bool) {
-        let found: Vec<_> = looks
+    fn choose_among(
+        &mut self,
+        mut records: Vec<LoadedRecord>,
+        mut rivals: Vec<Rc<PresentedSession>>,
+    ) -> (Verdict, bool) {
+        let found: Vec<_> = records
             .iter()
-            .map(|look| (look.finding.outcome, look.finding.access))
+            .map(|look| (look.verdict.outcome, look.verdict.access))
             .collect();
         let chosen = match found[..] {
             [_] => Some(0),
             _ => choose(&found),
         };
-        let Some(place) = chosen.filter(|place| *place < looks.len().min(rivals.len())) else {
+        let Some(place) = chosen.filter(|place| *place < records.len().min(rivals.len())) else {
             self.change_cookies(|cookies| cookies.choose(None, rivals));
             return (
-                Finding::nothing(Outcome::Ambiguous, Access::Detached),
+                Verdict::nothing(Outcome::Ambiguous, Access::Detached),
                 false,
             );
         };
         let held = rivals.swap_remove(place);
         self.change_cookies(|cookies| cookies.choose(Some(held), rivals));
-        let Look {
-            finding,
+        let LoadedRecord {
+            verdict,
             at,
             asked_at,
             behind,
-        } = looks.swap_remove(place);
+        } = records.swap_remove(place);
         if let Some(asked_at) = asked_at {
             self.read_at = asked_at;
         }
         self.loaded_at = at;
-        (finding, behind)
+        (verdict, behind)
     }
 
     /// `error` says why the store could not be asked.
-    fn take_finding(&mut self, finding: Finding, behind: bool, error: Option<SessionError>) {
-        self.outcome = Some(finding.outcome);
-        self.report_load(finding.outcome, finding.conflict, error.as_ref());
-        let base = Base::of(finding, behind, error);
+    fn take_finding(&mut self, verdict: Verdict, behind: bool, error: Option<SessionError>) {
+        self.outcome = Some(verdict.outcome);
+        self.report_load(verdict.outcome, verdict.conflict, error.as_ref());
+        let base = Base::of(verdict, behind, error);
         if let Life::Unloaded = self.life {
             self.life = Life::Open(Open::default());
         }

@@ -249,7 +249,7 @@ impl SessionStore {
     /// # Errors
     /// As [`bind`](Self::bind).
     pub fn bind_with(&mut self, owner: &str, keep: Keep) -> Result<(), SessionError> {
-        self.look_at();
+        self.mark_accessed();
         // A login may follow after a session was ended in this request.
         if !self.life.is_ended() {
             self.undecided()?;

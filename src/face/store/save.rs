@@ -9,7 +9,7 @@ use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::ticket::Fresh;
 use crate::session::life::{Base, Life, Open, Step};
-use crate::session::presented::{Held, Identity, Presented};
+use crate::session::presented::{Identity, Presented, PresentedSession};
 use crate::session::refusals::refusal;
 use crate::session::request::{cookie_was_withheld, device};
 use crate::session::size::check_size;
@@ -161,14 +161,14 @@ impl SessionStore {
         let now = self.now();
         Some(Source {
             // This request is activity, although no cookie records it yet.
-            held: Rc::new(Held {
+            held: Rc::new(PresentedSession {
                 identity: held.identity.clone(),
                 seen: held.seen.max(Some(self.loaded_at)),
                 fresh: held.fresh.clone(),
             }),
             base: base.clone(),
             base_at: self.loaded_at.max(base.saved_at),
-            look_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
+            load_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
         })
     }
 
@@ -277,7 +277,7 @@ impl SessionStore {
             Presented::Session(held) if !new_key => held.seen,
             _ => None,
         };
-        let held = Held {
+        let held = PresentedSession {
             identity: identity.clone(),
             seen,
             fresh: Some(fresh),

@@ -41,7 +41,7 @@ impl Memory {
     }
 
     /// Remembers a record whose put is about to begin.
-    pub(crate) fn fly(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
+    pub(crate) fn put_began(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         let deadline = now.saturating_add(FLIGHT);
         self.change(key, now, |session| {
             if mutant!(one_flight_at_a_time) {
@@ -61,7 +61,7 @@ impl Memory {
 
     /// The put of `envelope` was acknowledged. True where it lacks something that was put
     /// meanwhile: the store may have taken the two in either order.
-    pub(crate) fn landed(&self, key: &KeyParts, envelope: &Envelope, now: i64) -> bool {
+    pub(crate) fn put_acknowledged(&self, key: &KeyParts, envelope: &Envelope, now: i64) -> bool {
         let horizon = self.horizon(now);
         self.change(key, now, |session| {
             session.end_flight(envelope.version, true);
@@ -73,8 +73,8 @@ impl Memory {
     }
 
     /// A put of all that was known was acknowledged, which began while no other was under way.
-    /// Unless one has begun or landed since, the store holds it.
-    pub(crate) fn landed_alone(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
+    /// Unless one has begun or been acknowledged since, the store holds it.
+    pub(crate) fn put_acknowledged_alone(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             let horizon = self.horizon(now);
             session.end_flight(envelope.version, true);
@@ -92,7 +92,7 @@ impl Memory {
     }
 
     /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
-    pub(crate) fn grounded(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
+    pub(crate) fn put_rate_limited(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             session.end_flight(envelope.version, false);
             session.settle(envelope, self.horizon(now));
@@ -101,7 +101,7 @@ impl Memory {
     }
 
     /// The put of `version` failed. It may have been applied all the same: the next load asks.
-    pub(crate) fn crashed(&self, key: &KeyParts, version: Version, now: i64) {
+    pub(crate) fn put_failed(&self, key: &KeyParts, version: Version, now: i64) {
         if mutant!(flight_never_withdrawn) {
             return;
         }
@@ -126,7 +126,7 @@ impl Memory {
     }
 
     /// The store shows `version`: where that put had timed out, it has arrived.
-    pub(crate) fn arrived(&self, key: &KeyParts, version: Version) {
+    pub(crate) fn put_seen_in_store(&self, key: &KeyParts, version: Version) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&self.of(*key)) {
                 let flights = &mut session.flights;

@@ -34,10 +34,10 @@ fn memory() -> Memory {
 #[test]
 fn a_record_in_flight_is_for_saves_until_it_lands() {
     let memory = memory();
-    memory.fly(&key(1), &envelope(1), 0);
+    memory.put_began(&key(1), &envelope(1), 0);
     let recalled = memory.recall(&key(1), 0, 1_000);
     assert!(recalled.settled.is_none() && recalled.flying.len() == 1);
-    assert!(!memory.landed(&key(1), &envelope(1), 5));
+    assert!(!memory.put_acknowledged(&key(1), &envelope(1), 5));
     let recalled = memory.recall(&key(1), 5, 1_000);
     assert!(recalled.settled.is_some() && recalled.flying.is_empty());
     assert_eq!(recalled.markers_read_at, None);
@@ -46,10 +46,10 @@ fn a_record_in_flight_is_for_saves_until_it_lands() {
 #[test]
 fn a_put_that_failed_or_never_ended_is_taken_out() {
     let memory = memory();
-    memory.fly(&key(1), &envelope(1), 0);
-    memory.crashed(&key(1), envelope(1).version, 1);
+    memory.put_began(&key(1), &envelope(1), 0);
+    memory.put_failed(&key(1), envelope(1).version, 1);
     assert!(memory.recall(&key(1), 1, 1_000).flying.is_empty());
-    memory.fly(&key(1), &envelope(2), 1);
+    memory.put_began(&key(1), &envelope(2), 1);
     assert_eq!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.len(), 1);
     assert!(
         memory
@@ -63,20 +63,20 @@ fn a_put_that_failed_or_never_ended_is_taken_out() {
 fn an_overtaken_put_is_noticed() {
     let memory = memory();
     let newer = envelope(2).join(envelope(1));
-    memory.fly(&key(1), &envelope(1), 0);
-    memory.fly(&key(1), &newer, 0);
-    assert!(memory.landed(&key(1), &envelope(1), 1));
+    memory.put_began(&key(1), &envelope(1), 0);
+    memory.put_began(&key(1), &newer, 0);
+    assert!(memory.put_acknowledged(&key(1), &envelope(1), 1));
     assert_eq!(memory.recall(&key(1), 1, 1_000).flying.len(), 1);
-    assert!(!memory.landed(&key(1), &newer, 1));
+    assert!(!memory.put_acknowledged(&key(1), &newer, 1));
 }
 
 #[test]
 fn puts_are_known_side_by_side_and_their_number_is_bounded() {
     let memory = memory();
     for n in 1..=3 {
-        memory.fly(&key(1), &envelope(n), 0);
+        memory.put_began(&key(1), &envelope(n), 0);
     }
-    memory.crashed(&key(1), envelope(2).version, 1);
+    memory.put_failed(&key(1), envelope(2).version, 1);
     let versions = || {
         let flying = memory.recall(&key(1), 1, 1_000).flying;
         let counters = flying.iter().map(|envelope| envelope.version.counter);
@@ -84,7 +84,7 @@ fn puts_are_known_side_by_side_and_their_number_is_bounded() {
     };
     assert_eq!(versions(), [1, 3]);
     for n in 4..=20 {
-        memory.fly(&key(1), &envelope(n), 1);
+        memory.put_began(&key(1), &envelope(n), 1);
     }
     assert_eq!(versions(), (13..=20).collect::<Vec<_>>());
 }
@@ -93,13 +93,13 @@ fn puts_are_known_side_by_side_and_their_number_is_bounded() {
 fn a_put_that_lacks_what_another_wrote_is_noticed_whichever_is_newer() {
     for (first, second) in [(1, 2), (2, 1)] {
         let memory = memory();
-        memory.fly(&key(1), &envelope(first), 0);
-        memory.fly(&key(1), &envelope(second), 0);
-        memory.landed(&key(1), &envelope(first), 1);
-        assert!(memory.landed(&key(1), &envelope(second), 2));
+        memory.put_began(&key(1), &envelope(first), 0);
+        memory.put_began(&key(1), &envelope(second), 0);
+        memory.put_acknowledged(&key(1), &envelope(first), 1);
+        assert!(memory.put_acknowledged(&key(1), &envelope(second), 2));
         assert!(!memory.is_sure(&key(1)));
         let settled = memory.recall(&key(1), 2, 1_000).settled.unwrap();
-        memory.landed_alone(&key(1), &settled, 3);
+        memory.put_acknowledged_alone(&key(1), &settled, 3);
         assert!(memory.is_sure(&key(1)));
     }
 }
