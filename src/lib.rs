@@ -70,15 +70,16 @@
 //!
 //! # Inside
 //!
-//! Five folders, each a floor that imports only from those before it (`npm run check` looks):
+//! Five folders, each a floor that imports only from those listed before it (`npm run check`
+//! verifies that):
 //!
 //! 1. `port`: what the world must offer: errors, storage, clock, and what is asked of them.
-//! 2. `protocol`: values and rules, pure. Cookies, keys, records, markers, and the one function,
-//!    `judge`, that decides what all of it means together.
+//! 2. `protocol`: values and rules, as pure functions. Cookies, keys, records, markers, and
+//!    `judge`, which decides what they mean together.
 //! 3. `session`: one session as plain values.
-//! 4. `flow`: the only floor that waits. Loads, saves, logouts and lists, and what an isolate
-//!    remembers.
-//! 5. `face`: how applications reach it. [`SessionStore`] and [`Sessions`], connectors, the crate
+//! 4. `flow`: everything that waits for the store. Loads, saves, logouts and lists, and what an
+//!    isolate remembers.
+//! 5. `face`: what applications call. [`SessionStore`] and [`Sessions`], connectors, the crate
 //!    `worker`, axum, JavaScript.
 
 #![forbid(unsafe_code)]

@@ -1,8 +1,9 @@
-//! The outcome of a load: one pure function maps everything that is visible to one of twelve
-//! outcomes.
+//! The outcome of a load.
 //!
-//! Cookies, markers and copies of the record may each be late, lost or old. Only [`judge`] decides
-//! what they mean together.
+//! Cookies, markers and copies of the record may each be late, lost or old. The pure function
+//! [`judge`] decides what they mean together: one of nine outcomes. The other three of the twelve
+//! (`new`, `rejected`, `ambiguous`) follow from the cookies alone, and `unavailable` also from a
+//! failed read.
 
 use crate::port::error::ErrorCode;
 use crate::port::events::EventKind;
@@ -202,7 +203,7 @@ struct Copies {
 }
 
 /// What this browser may do with its session.
-pub(crate) fn judge(sight: LoadInput) -> Verdict {
+pub(crate) fn judge(input: LoadInput) -> Verdict {
     let LoadInput {
         now,
         asked_at,
@@ -216,7 +217,7 @@ pub(crate) fn judge(sight: LoadInput) -> Verdict {
         known,
         fresh,
         seen,
-    } = sight;
+    } = input;
     let within_window = |instant: i64| now < instant.saturating_add(window);
     let idle = if mutant!(idle_time_ignored) { 0 } else { idle };
     let horizon = now.saturating_sub(window.saturating_mul(REMOVED_ENTRY_WINDOWS));
@@ -774,8 +775,8 @@ mod tests {
                 Closed(ErrorCode::Unavailable),
             ),
         ];
-        for (name, sight, outcome, access) in cases {
-            let verdict = judge(sight);
+        for (name, input, outcome, access) in cases {
+            let verdict = judge(input);
             assert_eq!(
                 (verdict.outcome, verdict.access),
                 (outcome, access),

@@ -1,4 +1,4 @@
-//! What a session's three cookies carry, and how each proves that we wrote it.
+//! The contents of a session's three cookies, and the MAC that proves that we wrote them.
 //!
 //! * the **key cookie** says *who*: token, lineage, owner tag, minted-at, hard end; or, after a
 //!   logout that storage could not take, a **tombstone**: owner tag, lineage and derived key, no
@@ -6,12 +6,13 @@
 //! * the **seen cookie** says *when last*;
 //! * the **fresh cookie** says *what I just saved*: version, saved-at, perhaps the record itself.
 //!
-//! Each has one kind of writer, so that the late answer of one kind of request never takes back
-//! what another kind has said. Seen and fresh are authenticated together with the token: under any
-//! other they mean nothing.
+//! Each cookie has one kind of writer, so that a late response to one kind of request never undoes
+//! what another kind has said. The MACs of seen and fresh cover the token too, so they are invalid
+//! with any other token.
 //!
-//! All of it is untrusted until its tag is checked, and checked in this order: length, alphabet,
-//! version, key id, tag. The bytes are in `docs/wire-format.md`.
+//! Each value ends with its MAC, called the tag. [`verify_tagged`] checks it before anything else of
+//! the value is used, in this order: length, alphabet, version, key id, tag. `docs/wire-format.md`
+//! has the bytes.
 
 use zeroize::Zeroizing;
 
@@ -31,14 +32,14 @@ pub(crate) const FRESH_COOKIE_MAX: usize = 120;
 /// Longest text of a fresh cookie with overlay.
 pub(crate) const FRESH_COOKIE_OVERLAY_MAX: usize = 3_600;
 
-/// Between the head of a fresh cookie and its overlay: no character of base64url.
+/// Separates the head of a fresh cookie from its overlay. Base64url does not use this character.
 const OVERLAY_MARK: char = '.';
-/// The characters at the end of an overlay that its seal's own tag, 16 bytes, is written in. The
-/// cookie's tag vouches for these, and the seal for all the rest: hashing the whole of it again
-/// would be most of what a save of a few kilobytes costs.
+/// The characters at the end of an overlay that encode the tag of its seal (16 bytes). The cookie's
+/// MAC covers only these. The seal authenticates the rest: hashing all of it again would be most of
+/// the cost of saving a few kilobytes.
 const OVERLAY_END: usize = 22;
 
-/// Why a value with our name is not ours.
+/// Why a cookie with our name was not written by us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rejection {
     Length,
@@ -81,7 +82,7 @@ impl KeyTicket {
     }
 }
 
-/// A logout that is still to be written: names what is dead and opens nothing.
+/// A logout that is not stored yet. It names the ended session but contains no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tombstone {
     pub(crate) secret: KeyId,
@@ -102,7 +103,7 @@ impl Tombstone {
         }
     }
 
-    /// The key of the session that it ends.
+    /// The key of the session to end.
     pub(crate) fn key(&self) -> KeyParts {
         KeyParts {
             owner: self.owner,
@@ -112,10 +113,10 @@ impl Tombstone {
     }
 }
 
-/// What an authentic key cookie is.
+/// An authentic key cookie.
 #[derive(Clone)]
 pub(crate) enum KeyCookie {
-    /// A session's, and the tag that vouches for it.
+    /// A session, with the tag of the cookie.
     Ticket(KeyTicket, Tag),
     Tombstone(Tombstone),
 }
@@ -167,8 +168,8 @@ impl Tombstone {
 }
 
 impl KeyCookie {
-    /// Reads the value of the key cookie `name`. Costs no I/O; a value that we did not write is a
-    /// [`Rejection`] and nothing else.
+    /// Decodes the value of the key cookie `name` and checks its MAC. Does no I/O. A value that we
+    /// did not write is a [`Rejection`].
     pub(crate) fn decode(text: &str, ring: &Ring, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
         let (bytes, tag) = verify_tagged(text, KEY_COOKIE_MAX, ring, Purpose::KeyCookie, &fields)?;
@@ -251,15 +252,15 @@ impl Seen {
 pub(crate) struct Fresh {
     pub(crate) version: Version,
     pub(crate) saved_at: i64,
-    /// The put of this version was refused (one write a second): the overlay is all there is.
+    /// The put of this version was rate limited (one write a second): only the overlay has it.
     pub(crate) unstored: bool,
-    /// The sealed record, the same text that was put. Its end is authentic; whether the rest of it
-    /// is, opening it tells.
+    /// The sealed record, the same text that was put. The MAC has authenticated its end only;
+    /// opening it authenticates the rest.
     pub(crate) overlay: Option<String>,
 }
 
 impl Fresh {
-    /// Characters of the head and the mark that stand before an overlay.
+    /// Characters before an overlay: the head and the mark.
     pub(crate) const HEAD_TEXT: usize = 49;
 
     pub(crate) fn encode(&self, secret: &Secret, name: &str, token: &Token) -> String {
@@ -317,8 +318,8 @@ impl Fresh {
     }
 }
 
-/// What a fresh cookie's tag vouches for of its overlay; nothing where it has none, `None` where
-/// it is too short to be one.
+/// The part of an overlay that the fresh cookie's MAC covers: empty without an overlay, `None` if
+/// the text is too short to be an overlay.
 pub(crate) fn end_of(overlay: Option<&str>) -> Option<&[u8]> {
     match overlay {
         Some(overlay) => Some(overlay.as_bytes().last_chunk::<OVERLAY_END>()?),
@@ -326,7 +327,8 @@ pub(crate) fn end_of(overlay: Option<&str>) -> Option<&[u8]> {
     }
 }
 
-/// The text of `body` with its tag behind it. `context` is authenticated and not carried.
+/// The text of `body` followed by its MAC. The MAC covers `context` too, which is not part of the
+/// text.
 pub(super) fn append_tag(
     body: Vec<u8>,
     secret: &Secret,
@@ -342,7 +344,8 @@ pub(super) fn append_tag(
     encode_text(&body)
 }
 
-/// The body of an authentic value, and its tag.
+/// Checks the MAC of a cookie value. Returns the body and the MAC (its tag). The MAC must also cover
+/// `context`, which is not part of the text.
 pub(super) fn verify_tagged(
     text: &str,
     max: usize,
