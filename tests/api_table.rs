@@ -1,4 +1,4 @@
-//! `docs/api.md` names every public method of a session.
+//! `docs/api.md` names every public method of a session, and its documentation is easy to search.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -26,14 +26,19 @@ fn public_methods(source: &str) -> Vec<&str> {
     names
 }
 
+/// Every source file of the session.
+fn sources() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/face/store");
+    fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect()
+}
+
 #[test]
 fn every_method_is_in_the_table() {
     let document = include_str!("../docs/api.md");
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/face/store");
-    let sources: Vec<String> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
-        .collect();
+    let sources = sources();
     let methods: Vec<&str> = sources
         .iter()
         .flat_map(|source| public_methods(source))
@@ -46,4 +51,56 @@ fn every_method_is_in_the_table() {
     };
     let missing: Vec<&str> = methods.into_iter().filter(|name| !named(name)).collect();
     assert!(missing.is_empty(), "docs/api.md lacks {missing:?}");
+}
+
+/// Names that come from elsewhere: the documentation's search finds each by its word in Rust.
+const FOREIGN: &[(&str, &str)] = &[
+    ("cycle_key", "rotate"),
+    ("get_expire_at_browser_close", "expires_at_browser_close"),
+    ("get_expiry_age", "expires_in"),
+    ("get_expiry_date", "expires_at"),
+    ("modified", "is_modified"),
+    ("needs_update", "is_dirty"),
+    ("popitem", "pop_last"),
+    ("set", "insert"),
+    ("set_expiry", "expire_after"),
+    ("setdefault", "get_or_insert"),
+    ("update", "extend"),
+];
+
+#[test]
+fn a_foreign_name_is_found_by_the_word_that_rust_has_for_it() {
+    let sources = sources();
+    for (name, word) in FOREIGN {
+        let method = |source: &String| {
+            ["(", "<"]
+                .iter()
+                .find_map(|end| source.find(&format!("    pub fn {name}{end}")))
+        };
+        let (source, at) = sources
+            .iter()
+            .find_map(|source| Some((source, method(source)?)))
+            .unwrap();
+        let before = source[..at].lines().rev();
+        let attributes: Vec<&str> = before
+            .take_while(|line| line.starts_with("    #["))
+            .collect();
+        let alias = format!("    #[doc(alias = \"{word}\")]");
+        assert!(
+            attributes.contains(&&*alias),
+            "{name} lacks the alias {word}: {attributes:?}"
+        );
+    }
+}
+
+#[test]
+fn every_group_of_methods_says_what_it_is_for() {
+    for source in sources() {
+        let mut before = "";
+        for line in source.lines() {
+            let has_methods = line == "impl SessionStore {" && !public_methods(&source).is_empty();
+            assert!(!has_methods || before.starts_with("/// "), "{source}");
+            before = line;
+        }
+    }
 }

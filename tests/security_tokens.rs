@@ -17,8 +17,9 @@ use edge_session::connector::{
     ConnectorError, ManualClock, Page, PutOptions, ReadOptions, SessionConnector,
 };
 use edge_session::runtime::{PlatformRuntime, Runtime};
+use edge_session::testing::Request;
 use edge_session::{
-    CookieHeader, ErrorCode, Event, EventSink, Keep, Outcome, SecretRing, SessionError,
+    CookieHeader, ErrorCode, Event, EventSink, Isolate, Keep, Outcome, SecretRing, SessionError,
     SessionStore, Sessions, Settings,
 };
 use futures_util::future::LocalBoxFuture;
@@ -431,7 +432,14 @@ fn no_token_is_in_what_is_printed_reported_or_stored() {
         }
         jar.receive(world.now(), headers.set_cookie());
         tokens.push(token(&jar));
+        let cookies = jar.header(world.now()).unwrap();
+        printed.push(format!("{:?}", CookieHeader::new(&*cookies)));
+        printed.push(format!(
+            "{:?}",
+            Request::get("/").with_header("cookie", &cookies)
+        ));
     }
+    printed.push(format!("{:?} {:?}", world.sessions, Isolate::current()));
     assert!(
         shows(jar.value(KEY).unwrap(), tokens.last().unwrap()),
         "the test sees it"

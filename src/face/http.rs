@@ -4,6 +4,7 @@
 //! and the core's futures are not `Send`; what axum asks for is wrapped here, at this edge, and
 //! nowhere else. Handlers carry `#[worker::send]`.
 
+use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -312,4 +313,25 @@ fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Respons
         headers.append(HeaderName::from_static("server-timing"), timing);
     }
     response
+}
+
+/// Nothing of a session.
+impl fmt::Debug for SessionLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionLayer").finish_non_exhaustive()
+    }
+}
+
+/// Nothing of a session.
+impl<S> fmt::Debug for SessionService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionService").finish_non_exhaustive()
+    }
+}
+
+/// Nothing of a session.
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").finish_non_exhaustive()
+    }
 }

@@ -1,5 +1,6 @@
 //! Sessions of one Worker: how they are opened, loaded and committed.
 
+use std::fmt;
 use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
@@ -312,6 +313,15 @@ impl Sessions {
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.memory().stats()
+    }
+}
+
+/// Never a secret.
+impl fmt::Debug for Sessions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sessions")
+            .field("settings", self.settings())
+            .finish_non_exhaustive()
     }
 }
 

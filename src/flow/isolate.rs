@@ -19,6 +19,7 @@ mod tests;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
+use std::fmt;
 use std::rc::Rc;
 
 use crate::flow::complaints::Complaints;
@@ -90,6 +91,13 @@ struct State {
     complaints: Complaints,
     #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     rings: Vec<(String, crate::protocol::keys::SecretRing)>,
+}
+
+/// What it remembers belongs to sessions: none of it is shown.
+impl fmt::Debug for Isolate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Isolate").finish_non_exhaustive()
+    }
 }
 
 /// A namespace and a key prefix: sessions of two never mix.

@@ -1,5 +1,7 @@
 //! What a session reads of its request.
 
+use std::fmt;
+
 /// The head of the request that a session belongs to.
 ///
 /// Each part, including the Cookie header, is read only when it is needed: an unused session costs
@@ -84,5 +86,14 @@ impl RequestHead for CookieHeader {
 
     fn method(&self) -> String {
         "GET".to_owned()
+    }
+}
+
+/// Only its length: the cookies' values are secrets.
+impl fmt::Debug for CookieHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CookieHeader")
+            .field("bytes", &self.0.as_ref().map(String::len))
+            .finish_non_exhaustive()
     }
 }

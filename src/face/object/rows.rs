@@ -1,6 +1,7 @@
 //! What the object does with its rows: `js/durable-object.js`, in Rust.
 
 use std::cell::Cell;
+use std::fmt;
 
 use js_sys::{Date, Promise};
 use wasm_bindgen::prelude::*;
@@ -42,6 +43,13 @@ const DELETE_OLD: &str = "DELETE FROM sessions WHERE expires_at <= ? OR dead_sin
 pub struct SessionRows {
     storage: Storage,
     alarm: Cell<Alarm>,
+}
+
+/// Neither rows nor keys.
+impl fmt::Debug for SessionRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SessionRows").finish_non_exhaustive()
+    }
 }
 
 /// When the alarm is set to.

@@ -8,6 +8,7 @@ use crate::session::life::{Draft, Open};
 
 use super::SessionStore;
 
+/// **For adapters: what was looked at.** An answer that used the session is for one browser only.
 impl SessionStore {
     /// The data, if it can be trusted.
     pub(super) fn view(&self) -> Result<&Data, SessionError> {
@@ -59,6 +60,7 @@ impl SessionStore {
     /// assert!(session.accessed());
     /// # Ok(()) });
     /// ```
+    #[doc(alias = "is_accessed")]
     #[must_use]
     pub fn accessed(&self) -> bool {
         self.accessed.is_marked()

@@ -6,12 +6,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::port::error::{ErrorCode, SessionError};
+use crate::session::life::Modified;
 use crate::session::size::check_key;
 use crate::session::value::{from_json, to_entries, to_json};
 
 use super::SessionStore;
 use super::read::missing;
 
+/// **Changing.** Changes stay in memory until the commit or [`save`](Self::save). A value that equals
+/// the one before is no change.
 impl SessionStore {
     /// Sets `key` to `value`. Setting an equal value does not mark the session as modified.
     ///
@@ -27,6 +30,7 @@ impl SessionStore {
     /// `invalid_value`, with the path, for a value that JSON cannot represent; `too_large` for a
     /// key longer than `SESSION_MAX_KEY_BYTES`; `destroyed` or `committed` if the session has ended
     /// in this request; otherwise as [`get_json`](Self::get_json).
+    #[doc(alias = "insert")]
     pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
         let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
         self.put_json(key, text)
@@ -61,6 +65,7 @@ impl SessionStore {
     /// # Errors
     /// `missing_key` if it does not exist; `wrong_type` if the value is not a `T` (it is not
     /// removed then); otherwise as [`remove`](Self::remove).
+    #[doc(alias = "take")]
     pub fn pop<T: DeserializeOwned>(&mut self, key: &str) -> Result<T, SessionError> {
         let value = self.require(key)?;
         self.remove(key)?;
@@ -79,6 +84,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`pop`](Self::pop), except `missing_key`.
+    #[doc(alias = "take_or")]
     pub fn pop_or<T: DeserializeOwned>(
         &mut self,
         key: &str,
@@ -103,6 +109,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// `missing_key` if the session has no keys; otherwise as [`remove`](Self::remove).
+    #[doc(alias = "pop_last")]
     pub fn popitem(&mut self) -> Result<(String, Rc<str>), SessionError> {
         let last = self.view()?.values.last();
         let key = last.ok_or_else(|| {
@@ -126,6 +133,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`set`](Self::set). Nothing is changed then.
+    #[doc(alias = "extend")]
     pub fn update<K: AsRef<str>, V: Serialize>(
         &mut self,
         values: impl IntoIterator<Item = (K, V)>,
@@ -163,6 +171,7 @@ impl SessionStore {
     /// # Errors
     /// As [`set`](Self::set), and `invalid_value` if `data` is not an object. Nothing is changed
     /// then.
+    #[doc(alias = "replace")]
     pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
         let entries = to_entries(data, self.shared.config().settings().max_depth())?;
         for (key, _) in &entries.0 {
@@ -213,6 +222,8 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`get`](Self::get) and [`set`](Self::set).
+    #[doc(alias = "get_or_insert")]
+    #[doc(alias = "entry")]
     pub fn setdefault<T: Serialize + DeserializeOwned>(
         &mut self,
         key: &str,
@@ -312,6 +323,79 @@ impl SessionStore {
         self.check_key(key)?;
         self.edit()?.flash.set(key, text.into());
         Ok(())
+    }
+
+    /// True if a commit would save the session: its content differs from what was loaded,
+    /// `set_modified(true)` was called, or it gets a new key. False for a new session without data.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// # futures_executor::block_on(async {
+    /// session.set("views", 1)?;
+    /// session.save().await?;
+    /// session.set("views", 1)?;
+    /// assert!(!session.modified(), "it was 1 before");
+    /// # Ok(()) })
+    /// # });
+    /// ```
+    #[doc(alias = "is_modified")]
+    #[doc(alias = "is_dirty")]
+    #[must_use]
+    pub fn modified(&self) -> bool {
+        self.life.open().is_some_and(|open| self.has_to_save(open))
+    }
+
+    /// `true`: save even if nothing changed. `false`: do not save the changes made so far.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// session.set("draft", "…")?;
+    /// session.set_modified(false)?;
+    /// assert!(!session.modified());
+    /// session.set("draft", "text")?;
+    /// assert!(session.modified(), "a later change counts again");
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`remove`](Self::remove).
+    #[doc(alias = "mark_modified")]
+    pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
+        self.draft()?.save = if modified {
+            Modified::Yes
+        } else {
+            Modified::No
+        };
+        Ok(())
+    }
+
+    /// True if a commit would write to the store or set a cookie.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert!(!session.needs_update());
+    /// session.set("views", 1)?;
+    /// assert!(session.needs_update());
+    /// # Ok(()) });
+    /// ```
+    #[doc(alias = "is_dirty")]
+    #[must_use]
+    pub fn needs_update(&self) -> bool {
+        self.mark_accessed();
+        !self.life.is_committed()
+            && (self.answer.has_cookie()
+                || self.form.has_cookie()
+                || self.would_save()
+                || self.is_behind()
+                || self.seen_is_due())
+    }
+
+    /// True if the changes made so far must not be saved.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn is_left_unsaved(&self) -> bool {
+        self.life
+            .open()
+            .is_some_and(|open| open.draft.save == Modified::No)
     }
 
     #[cfg(all(target_arch = "wasm32", feature = "js"))]

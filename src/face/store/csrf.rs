@@ -33,6 +33,7 @@ use super::SessionStore;
 
 const TAG: usize = size_of::<Tag>();
 
+/// **Forms.** CSRF tokens, which cost no storage operation.
 impl SessionStore {
     /// A token for the forms of this page, masked differently on every call. It neither creates nor
     /// changes a session and does no storage operation. A page without a session also sets the form

@@ -24,6 +24,8 @@ pub(crate) struct Ending {
     at: i64,
 }
 
+/// **Life cycle: ending.** Logout, and sessions by their key. All of it takes effect when it is
+/// called.
 impl SessionStore {
     /// Logout: ends the session immediately, wherever it is used, and removes its cookies with the
     /// commit. It takes effect when it is called, under every outcome with an authentic key cookie,
@@ -43,6 +45,8 @@ impl SessionStore {
     /// # Errors
     /// `revocation_pending` if the store did not accept it. The browser is logged out anyway, and
     /// gets a cookie that finishes the logout with its next request. `committed`.
+    #[doc(alias = "logout")]
+    #[doc(alias = "invalidate")]
     pub async fn destroy(&mut self) -> Result<(), SessionError> {
         let (flow, ending) = self.begin_end()?;
         let stored = self.drive(flow).await;

@@ -7,6 +7,8 @@ use crate::session::refusals::expired;
 
 use super::SessionStore;
 
+/// **Expiry.** A session ends at its hard end, after its idle time or at an end of its own, whichever
+/// comes first.
 impl SessionStore {
     /// Seconds until the session expires by whichever limit comes first; 0 or negative if it has
     /// expired. A remaining fraction of a second counts as a whole second.
@@ -20,6 +22,8 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
+    #[doc(alias = "expires_in")]
+    #[doc(alias = "ttl")]
     pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
         Ok(seconds_left(self.get_expiry_date()?, self.now()))
     }
@@ -39,6 +43,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
+    #[doc(alias = "expires_at")]
     pub fn get_expiry_date(&self) -> Result<i64, SessionError> {
         self.view()?;
         Ok(self.limits().end())
@@ -74,6 +79,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
+    #[doc(alias = "expires_at_browser_close")]
     pub fn get_expire_at_browser_close(&self) -> Result<bool, SessionError> {
         self.view()?;
         Ok(self.ends_with_browser(self.effective_expiry()))
@@ -101,6 +107,8 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`remove`](Self::remove).
+    #[doc(alias = "expire_at")]
+    #[doc(alias = "expire_after")]
     pub fn set_expiry(&mut self, expiry: impl Into<Expiry>) -> Result<(), SessionError> {
         let expiry = OwnLimits::new(expiry.into(), self.now());
         let before = self.ends_with_browser(self.effective_expiry());

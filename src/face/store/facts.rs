@@ -1,14 +1,15 @@
 //! What is known about the session besides its data.
 
-use crate::port::error::{ErrorCode, SessionError};
+use crate::port::error::SessionError;
 use crate::protocol::keys::{KeyParts, SessionKey};
 use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
-use crate::session::life::{Base, Modified, Next, Open, Step, not_loaded};
+use crate::session::life::{Base, Next, Open, not_loaded};
 use crate::session::presented::{Identity, Presented};
 
 use super::SessionStore;
 
+/// **Reading: facts about the session.** They are known after the load.
 impl SessionStore {
     /// What the load found.
     ///
@@ -41,6 +42,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`outcome`](Self::outcome).
+    #[doc(alias = "id")]
     pub fn session_key(&self) -> Result<Option<SessionKey>, SessionError> {
         self.outcome()?;
         Ok(self.public_key().map(SessionKey::of))
@@ -132,145 +134,10 @@ impl SessionStore {
     ///
     /// # Errors
     /// As [`outcome`](Self::outcome).
+    #[doc(alias = "creation_time")]
     pub fn created_at(&self) -> Result<Option<i64>, SessionError> {
         self.outcome()?;
         Ok(self.continued().map(|base| base.created_at))
-    }
-
-    /// The user id that the session is bound to.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.owner()?, None);
-    /// session.bind("ada")?;
-    /// assert_eq!(session.owner()?, Some("ada"));
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// As [`get_json`](Self::get_json).
-    pub fn owner(&self) -> Result<Option<&str>, SessionError> {
-        self.view()?;
-        Ok(self.life.open().and_then(Open::owner))
-    }
-
-    /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.auth_time()?, None);
-    /// session.bind("ada")?;
-    /// assert!(session.auth_time()?.is_some());
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// As [`get_json`](Self::get_json).
-    pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
-        self.view()?;
-        if let Some(Next { step, identity, .. }) = self.next() {
-            match step {
-                Step::Begin { owner: None } => return Ok(None),
-                Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } => {
-                    return Ok(Some(identity.ticket.minted_at));
-                }
-                Step::Cycle { .. } | Step::Save => {}
-            }
-        }
-        Ok(self.continued().and_then(|base| base.auth_time))
-    }
-
-    /// Fails if the last login was more than `max_age` seconds ago.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
-    /// session.bind("ada")?;
-    /// session.require_recent_auth(300)?;
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// `reauth_required` if it was, or if nobody is logged in; otherwise as
-    /// [`auth_time`](Self::auth_time).
-    pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
-        let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
-        match age {
-            Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
-            _ => Err(SessionError::new(
-                ErrorCode::ReauthRequired,
-                format!("this operation needs a login within the last {max_age} seconds"),
-            )),
-        }
-    }
-
-    /// True if a commit would save the session: its content differs from what was loaded,
-    /// `set_modified(true)` was called, or it gets a new key. False for a new session without data.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// # futures_executor::block_on(async {
-    /// session.set("views", 1)?;
-    /// session.save().await?;
-    /// session.set("views", 1)?;
-    /// assert!(!session.modified(), "it was 1 before");
-    /// # Ok(()) })
-    /// # });
-    /// ```
-    #[must_use]
-    pub fn modified(&self) -> bool {
-        self.life.open().is_some_and(|open| self.has_to_save(open))
-    }
-
-    /// `true`: save even if nothing changed. `false`: do not save the changes made so far.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// session.set("draft", "…")?;
-    /// session.set_modified(false)?;
-    /// assert!(!session.modified());
-    /// session.set("draft", "text")?;
-    /// assert!(session.modified(), "a later change counts again");
-    /// # Ok(()) });
-    /// ```
-    ///
-    /// # Errors
-    /// As [`remove`](Self::remove).
-    pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
-        self.draft()?.save = if modified {
-            Modified::Yes
-        } else {
-            Modified::No
-        };
-        Ok(())
-    }
-
-    /// True if a commit would write to the store or set a cookie.
-    ///
-    /// ```
-    /// # edge_session::doc::with_session(|session| {
-    /// assert!(!session.needs_update());
-    /// session.set("views", 1)?;
-    /// assert!(session.needs_update());
-    /// # Ok(()) });
-    /// ```
-    #[must_use]
-    pub fn needs_update(&self) -> bool {
-        self.mark_accessed();
-        !self.life.is_committed()
-            && (self.answer.has_cookie()
-                || self.form.has_cookie()
-                || self.would_save()
-                || self.is_behind()
-                || self.seen_is_due())
-    }
-
-    /// True if the changes made so far must not be saved.
-    #[cfg(all(target_arch = "wasm32", feature = "js"))]
-    pub(crate) fn is_left_unsaved(&self) -> bool {
-        self.life
-            .open()
-            .is_some_and(|open| open.draft.save == Modified::No)
     }
 
     /// True if the store is known to hold this session.

@@ -13,6 +13,8 @@ use crate::session::presented::{Presented, PresentedSession, RIVALS_MAX};
 
 use super::SessionStore;
 
+/// **Life cycle: loading.** A session is loaded once for a request. `handle` and
+/// [`Sessions::load`](crate::Sessions::load) have done it.
 impl SessionStore {
     /// Loads the session. This takes one read if the key cookie is authentic, and none otherwise. A
     /// second call does nothing.

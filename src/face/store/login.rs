@@ -1,4 +1,5 @@
-//! Methods that give the session a new key: `create`, `cycle_key` and `bind` (login).
+//! Methods that give the session a new key: `create`, `cycle_key` and `bind` (login). Who is logged
+//! in, and since when.
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::expiry::OwnLimits;
@@ -34,6 +35,7 @@ pub enum Keep {
     Nothing,
 }
 
+/// **Life cycle: a new session, a new key.** They are known at once and stored by the commit.
 impl SessionStore {
     /// A random id of 256 bits in base64url. It belongs to no session.
     ///
@@ -47,6 +49,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// `not_ready` if no randomness is available, as at module scope.
+    #[doc(alias = "random_id")]
     pub fn generate_session_id(&self) -> Result<String, SessionError> {
         Ok(encode_text(self.new_token()?.bytes()))
     }
@@ -67,6 +70,7 @@ impl SessionStore {
     /// # Errors
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
+    #[doc(alias = "new")]
     pub fn create(&mut self) -> Result<(), SessionError> {
         let refused = match &self.undecided()?.base {
             Base::Live(_) | Base::Empty => None,
@@ -115,6 +119,8 @@ impl SessionStore {
     /// # Errors
     /// As a save: `stale`, `rotated`, `revoked`, `destroyed`, `committed`; `not_loaded`,
     /// `not_ready`; what the load found.
+    #[doc(alias = "rotate")]
+    #[doc(alias = "regenerate")]
     pub fn cycle_key(&mut self) -> Result<(), SessionError> {
         let open = self.undecided()?;
         if open.draft.key.is_some() {
@@ -150,6 +156,80 @@ impl SessionStore {
         });
         Ok(())
     }
+}
+
+/// **Owner.** Login, and who is logged in since when. A login always changes the key, and for another
+/// user it begins without data.
+impl SessionStore {
+    /// The user id that the session is bound to.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.owner()?, None);
+    /// session.bind("ada")?;
+    /// assert_eq!(session.owner()?, Some("ada"));
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    #[doc(alias = "user_id")]
+    pub fn owner(&self) -> Result<Option<&str>, SessionError> {
+        self.view()?;
+        Ok(self.life.open().and_then(Open::owner))
+    }
+
+    /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.auth_time()?, None);
+    /// session.bind("ada")?;
+    /// assert!(session.auth_time()?.is_some());
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get_json`](Self::get_json).
+    #[doc(alias = "logged_in_at")]
+    pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
+        self.view()?;
+        if let Some(Next { step, identity, .. }) = self.next() {
+            match step {
+                Step::Begin { owner: None } => return Ok(None),
+                Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } => {
+                    return Ok(Some(identity.ticket.minted_at));
+                }
+                Step::Cycle { .. } | Step::Save => {}
+            }
+        }
+        Ok(self.continued().and_then(|base| base.auth_time))
+    }
+
+    /// Fails if the last login was more than `max_age` seconds ago.
+    ///
+    /// ```
+    /// # edge_session::doc::with_session(|session| {
+    /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
+    /// session.bind("ada")?;
+    /// session.require_recent_auth(300)?;
+    /// # Ok(()) });
+    /// ```
+    ///
+    /// # Errors
+    /// `reauth_required` if it was, or if nobody is logged in; otherwise as
+    /// [`auth_time`](Self::auth_time).
+    #[doc(alias = "step_up")]
+    pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
+        let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
+        match age {
+            Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
+            _ => Err(SessionError::new(
+                ErrorCode::ReauthRequired,
+                format!("this operation needs a login within the last {max_age} seconds"),
+            )),
+        }
+    }
 
     /// Renews the login after the user has proved again who they are: the session gets a new token
     /// and key, as with [`cycle_key`](Self::cycle_key), and the login time is now. Owner, lineage,
@@ -175,6 +255,8 @@ impl SessionStore {
     /// # Errors
     /// `reauth_required` if nobody is logged in: call [`bind`](Self::bind). Otherwise as
     /// [`cycle_key`](Self::cycle_key).
+    #[doc(alias = "renew_login")]
+    #[doc(alias = "step_up")]
     pub fn reauthenticate(&mut self) -> Result<(), SessionError> {
         let open = self.undecided()?;
         let refused = match &open.base {

@@ -11,18 +11,29 @@
 //!
 //! The fields are private to this folder. Everything else uses methods.
 
-mod access;
-mod change;
-mod commit;
-mod cookies;
-mod csrf;
-mod end;
-mod expiry;
-mod facts;
-mod load;
-mod login;
+// In this order their methods are documented.
 mod read;
+
+mod facts;
+
+mod change;
+
+mod load;
+
+mod login;
+
 mod save;
+
+mod end;
+
+mod expiry;
+
+mod csrf;
+
+mod commit;
+
+mod access;
+mod cookies;
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -68,6 +79,29 @@ pub use login::Keep;
 /// # assert_eq!(page(session)?, "You were here 1 times.");
 /// # Ok(()) });
 /// ```
+///
+/// # Methods by what they are for
+///
+/// - **Reading** is that of a dictionary: [`get`](Self::get), [`require`](Self::require),
+///   [`contains_key`](Self::contains_key), [`keys`](Self::keys), [`iter`](Self::iter), and
+///   [`data`](Self::data) for all of it as one type. [`outcome`](Self::outcome) says what the load
+///   found, [`session_key`](Self::session_key) names the session.
+/// - **Changing** it waits for the commit: [`set`](Self::set), [`remove`](Self::remove),
+///   [`update`](Self::update), [`pop`](Self::pop), [`setdefault`](Self::setdefault),
+///   [`set_data`](Self::set_data), [`clear`](Self::clear), and [`flash`](Self::flash) for a value that
+///   is read once. [`modified`](Self::modified) says whether there is something to save.
+/// - **Life cycle**: [`load`](Self::load), [`create`](Self::create),
+///   [`cycle_key`](Self::cycle_key), [`save`](Self::save), and the logout:
+///   [`destroy`](Self::destroy), or [`flush`](Self::flush) to go on anonymously.
+/// - **Expiry** composes an end, an idle time and the browser's close:
+///   [`set_expiry`](Self::set_expiry), [`get_expiry_date`](Self::get_expiry_date),
+///   [`get_expiry_age`](Self::get_expiry_age), [`idle_expires_at`](Self::idle_expires_at).
+/// - **Owner**: [`bind`](Self::bind) is the login, [`reauthenticate`](Self::reauthenticate) renews it,
+///   [`owner`](Self::owner) and [`auth_time`](Self::auth_time) say who and since when,
+///   [`require_recent_auth`](Self::require_recent_auth) asks for a recent one.
+/// - **Forms**: [`csrf_token`](Self::csrf_token), [`verify_csrf`](Self::verify_csrf).
+/// - **For adapters** of a framework: [`set_wait_until`](Self::set_wait_until),
+///   [`accessed`](Self::accessed), [`refusal`](Self::refusal), [`done_headers`](Self::done_headers).
 pub struct SessionStore {
     shared: Rc<Shared>,
     driver: Driver,
@@ -88,6 +122,7 @@ pub struct SessionStore {
     accessed: Accessed,
 }
 
+/// **For adapters: the platform.**
 impl SessionStore {
     /// Opens the session that `request` presents. Nothing is parsed yet, because most responses do
     /// not use the session.

@@ -9,6 +9,8 @@ use crate::session::value::{from_entries, from_json};
 
 use super::SessionStore;
 
+/// **Reading.** The session as a dictionary. Values are parsed when they are read; an outcome that
+/// cannot be trusted is an error of every method here.
 impl SessionStore {
     /// The value of `key`, or `None` if the session has no such key.
     ///
@@ -59,6 +61,7 @@ impl SessionStore {
     ///
     /// # Errors
     /// `missing_key` if it does not exist; otherwise as [`get`](Self::get).
+    #[doc(alias = "get_or_err")]
     pub fn require<T: DeserializeOwned>(&self, key: &str) -> Result<T, SessionError> {
         self.get(key)?.ok_or_else(|| missing(key))
     }

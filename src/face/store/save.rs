@@ -19,6 +19,8 @@ use super::SessionStore;
 /// A save reads the store again unless this request read it less than this many milliseconds ago.
 const LOOK_AGAIN_AFTER: i64 = 1_000;
 
+/// **Life cycle: saving.** The commit saves; this is for a change that must be stored before the
+/// handler goes on.
 impl SessionStore {
     /// Saves the changes now instead of with the commit. Writes nothing if nothing changed.
     ///
