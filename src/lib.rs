@@ -131,6 +131,8 @@ pub use port::runtime;
 pub use face::builder::SessionsBuilder;
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub use face::console::ConsoleEvents;
+#[cfg(feature = "worker")]
+pub use face::env_options::EnvOptions;
 pub use face::headers::CommitHeaders;
 pub use face::sessions::Sessions;
 pub use face::store::{Keep, SessionStore};

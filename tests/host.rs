@@ -32,6 +32,8 @@ fn outside_of_a_worker_there_is_no_environment() {
     let error = Sessions::from_env(&env).err().unwrap();
     assert_eq!(error.code(), ErrorCode::Unsupported);
     assert!(error.message().contains("Sessions::builder"), "{error}");
+    let error = Sessions::from_env_with(&env, |options| options.binding("SHOP")).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unsupported);
 }
 
 #[test]

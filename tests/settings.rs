@@ -10,8 +10,15 @@
 
 mod common;
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use common::*;
-use edge_session::{ErrorCode, SameSite, SecretRing, SessionError, Settings};
+use edge_session::connector::{ManualClock, MemoryConnector};
+use edge_session::{
+    CookieHeader, ErrorCode, Event, EventSink, Isolate, SameSite, SecretRing, SessionError,
+    Sessions, Settings,
+};
 
 fn message(result: Result<impl std::fmt::Debug, SessionError>) -> String {
     let error = result.expect_err("should be refused");
@@ -306,4 +313,48 @@ fn one_setting_is_enough_for_plain_http() {
     assert!(read.with_cookie_name("__Host-shop").validate().is_err());
     let world = World::with(Settings::default());
     assert_eq!(world.sessions.settings().cookie_name(), "__Host-session");
+}
+
+#[test]
+fn a_builder_takes_each_part_and_refuses_illegal_settings() {
+    struct Counting(Rc<Cell<u32>>);
+    impl EventSink for Counting {
+        fn event(&self, _: &Event) {
+            self.0.set(self.0.get() + 1);
+        }
+    }
+    let ring = || SecretRing::parse(SECRET).unwrap();
+    let clock = ManualClock::new(1_800_000_000_000);
+    let (isolate, events) = (Isolate::new(), Rc::new(Cell::new(0)));
+    let build = || {
+        Sessions::builder(MemoryConnector::with_clock(clock.clone()), ring())
+            .settings(Settings::default().with_key_prefix("shop:"))
+            .clock(clock.clone())
+            .isolate(&isolate, "SESSIONS")
+            .events(Counting(events.clone()))
+            .build()
+            .unwrap()
+    };
+    let (sessions, again) = (build(), build());
+    assert_eq!(sessions.settings().key_prefix(), "shop:");
+    let mut session = futures_executor::block_on(sessions.load(CookieHeader::none()));
+    session.set("a", 1).unwrap();
+    session.set_expiry(60).unwrap();
+    clock.advance(61_000);
+    let late = futures_executor::block_on(session.save()).unwrap_err();
+    assert_eq!(
+        late.code(),
+        ErrorCode::Expired,
+        "the clock is that of the test"
+    );
+    let forged = CookieHeader::new("__Host-session=forged");
+    let _rejected = futures_executor::block_on(again.load(forged));
+    assert_eq!(events.get(), 1, "a sink is told");
+    assert_eq!(sessions.stats().requests, 2, "both are of one isolate");
+
+    let wrong = Settings::default().with_cookie_name("not a name");
+    let built = Sessions::builder(MemoryConnector::new(), ring()).settings(wrong);
+    let error = built.build().unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Config);
+    assert!(error.message().contains("with_cookie_name"), "{error}");
 }

@@ -17,6 +17,9 @@ use crate::protocol::settings::Settings;
 
 /// Puts [`Sessions`] together; [`Sessions::builder`] begins one.
 ///
+/// `waitUntil` is not among its parts: it belongs to one request, and these sessions may serve many.
+/// [`Sessions::with_wait_until`] adds it in each.
+///
 /// ```
 /// use edge_session::connector::{ManualClock, MemoryConnector};
 /// use edge_session::{SecretRing, Sessions, Settings};
@@ -208,8 +211,8 @@ impl fmt::Debug for SessionsBuilder {
     }
 }
 
-/// The platform at an instant that a test moves.
-struct Clocked(ManualClock);
+/// The platform at an instant that a test moves. A wait moves it, and takes no time.
+pub(crate) struct Clocked(pub(crate) ManualClock);
 
 impl Runtime for Clocked {
     fn now(&self) -> i64 {

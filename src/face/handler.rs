@@ -10,6 +10,7 @@ use worker::{Context, Env, Headers, Request, Response};
 use crate::face::connector::kv::KvConnector;
 use crate::face::connector::memory::MemoryConnector;
 use crate::face::console::ConsoleEvents;
+use crate::face::env_options::EnvOptions;
 use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
 use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
@@ -42,8 +43,6 @@ fn warn_once(settings: &Settings) {
     }
 }
 
-/// Name of the KV namespace's binding.
-const BINDING: &str = "SESSIONS";
 /// Name of the secret.
 const SECRET: &str = "SESSION_SECRET";
 
@@ -79,14 +78,50 @@ impl Sessions {
         if let Some(sessions) = made {
             return Ok(sessions);
         }
-        let sessions = Self::make(env)?;
+        let sessions = Self::make(env, |options| options)?;
         // Only the last environment is remembered.
         let _before = MADE.replace(Some((env.clone(), sessions.clone())));
         Ok(sessions)
     }
 
-    fn make(env: &JsValue) -> Result<Self, SessionError> {
+    /// As [`from_env`](Self::from_env), with settings of the Worker's own or another binding.
+    ///
+    /// The environment is read in every call: `options` may decide otherwise in each.
+    ///
+    /// ```no_run
+    /// use edge_session::{SessionStore, Sessions};
+    /// use worker::{Context, Env, Request, Response, Result};
+    ///
+    /// async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    ///     let sessions = Sessions::from_env_with(&env, |options| {
+    ///         options
+    ///             .binding("SHOP_SESSIONS")
+    ///             .settings(|settings| settings.with_cookie_name("__Host-shop"))
+    ///     })?;
+    ///     sessions
+    ///         .handle(request, &ctx, async |_request, session: &mut SessionStore| {
+    ///             Response::ok(format!("{:?}", session.owner()?))
+    ///         })
+    ///         .await
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`from_env`](Self::from_env); `config` too where the settings of `options` are illegal.
+    pub fn from_env_with(
+        env: &Env,
+        options: impl FnOnce(EnvOptions) -> EnvOptions,
+    ) -> Result<Self, SessionError> {
+        is_in_a_worker()?;
+        Self::make(env.as_ref(), options)
+    }
+
+    fn make(
+        env: &JsValue,
+        options: impl FnOnce(EnvOptions) -> EnvOptions,
+    ) -> Result<Self, SessionError> {
         let settings = Settings::from_vars(variables(env)?)?;
+        let EnvOptions { settings, binding } = options(EnvOptions::new(settings));
         let secret = match Given::read(env, SECRET) {
             Given::Text(secret) => secret,
             Given::Nothing => {
@@ -104,14 +139,14 @@ impl Sessions {
             }
         };
         let connector: Rc<dyn SessionConnector> = match settings.storage() {
-            Storage::Kv => Rc::new(KvConnector::from_env(env, BINDING)?),
+            Storage::Kv => Rc::new(KvConnector::from_env(env, &binding)?),
             Storage::Memory => Rc::new(MEMORY.with(Clone::clone)),
         };
         warn_once(&settings);
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret, SECRET)?;
         let sessions = Self::assemble(connector, &secrets, settings, Rc::new(PlatformRuntime))?;
-        let sessions = sessions.with_isolate(&isolate, BINDING);
+        let sessions = sessions.with_isolate(&isolate, &binding);
         let events = sessions.settings().events();
         Ok(if events {
             sessions.with_events(ConsoleEvents)
@@ -552,6 +587,57 @@ mod tests {
         drop(again);
         let _ = Sessions::from_env(&other).unwrap();
         assert_eq!(Rc::strong_count(made.shared()), 1, "and let go of");
+    }
+
+    #[wasm_bindgen_test]
+    fn a_worker_may_change_the_settings_and_name_the_binding() {
+        let namespace = Object::new();
+        for method in ["get", "put", "delete", "list"] {
+            let function = js_sys::Function::new_no_args("");
+            Reflect::set(&namespace, &method.into(), &function).unwrap();
+        }
+        let env = Object::new();
+        for (name, value) in [
+            (
+                "SESSION_SECRET",
+                "6tq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9WnKzM".into(),
+            ),
+            ("SESSION_COOKIE_AGE", "3600".into()),
+            ("SESSION_KEY_PREFIX", "var:".into()),
+            ("SHOP", JsValue::from(namespace)),
+        ] {
+            Reflect::set(&env, &name.into(), &value).unwrap();
+        }
+        let env: Env = env.unchecked_into();
+
+        let shop = |options: EnvOptions| {
+            options
+                .binding("SHOP")
+                .settings(|settings| settings.with_key_prefix("shop:"))
+        };
+        let sessions = Sessions::from_env_with(&env, shop).unwrap();
+        assert_eq!(
+            sessions.settings().cookie_age(),
+            3600,
+            "that of the variable"
+        );
+        assert_eq!(
+            sessions.settings().key_prefix(),
+            "shop:",
+            "that of the closure"
+        );
+
+        let error = Sessions::from_env_with(&env, |options| options.binding("STORE")).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::MissingBinding);
+        assert!(error.message().contains("STORE"), "{error}");
+        let wrong = |options: EnvOptions| {
+            options
+                .binding("SHOP")
+                .settings(|settings| settings.with_cookie_name("not a name"))
+        };
+        let error = Sessions::from_env_with(&env, wrong).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Config);
+        assert!(error.message().contains("with_cookie_name"), "{error}");
     }
 
     #[wasm_bindgen_test]

@@ -16,6 +16,8 @@ pub(crate) mod connector;
 pub(crate) mod console;
 pub(crate) mod driver;
 #[cfg(feature = "worker")]
+pub(crate) mod env_options;
+#[cfg(feature = "worker")]
 pub(crate) mod fetch;
 #[cfg(feature = "worker")]
 mod handler;

@@ -4,12 +4,11 @@ use std::fmt;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use futures_util::future::LocalBoxFuture;
-
+use crate::face::builder::Clocked;
 use crate::face::connector::memory::ManualClock;
 use crate::face::sessions::Sessions;
 use crate::port::error::SessionError;
-use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::runtime::Runtime;
 use crate::protocol::keys::SecretRing;
 use crate::protocol::settings::Settings;
 
@@ -172,7 +171,7 @@ impl World {
     /// ```
     #[must_use]
     pub fn runtime(&self) -> Rc<dyn Runtime> {
-        Rc::new(OnClock(self.clock.clone()))
+        Rc::new(Clocked(self.clock.clone()))
     }
 
     /// A second isolate of the same Worker, for example in another location. It has the same store,
@@ -256,32 +255,8 @@ fn open(
 ) -> Result<Sessions, SessionError> {
     // A fixed secret is good enough here: these sessions exist only in a test.
     let secrets = SecretRing::parse(&('A'..='z').collect::<String>())?;
-    let runtime = Rc::new(OnClock(clock.clone()));
     Sessions::builder(store.clone(), secrets)
         .settings(settings)
-        .runtime(runtime)
+        .clock(clock.clone())
         .build()
-}
-
-/// The platform's randomness with the world's clock. A wait moves the clock and takes no time.
-struct OnClock(ManualClock);
-
-impl Runtime for OnClock {
-    fn now(&self) -> i64 {
-        self.0.now()
-    }
-
-    fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
-        PlatformRuntime.fill_random(out)
-    }
-
-    fn sleep(&self, milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        self.0.advance(milliseconds.into());
-        Box::pin(std::future::ready(()))
-    }
-
-    // The store of a world answers at once, so nothing needs a deadline.
-    fn deadline(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        Box::pin(std::future::pending())
-    }
 }

@@ -1,0 +1,68 @@
+//! What a Worker may decide about `Sessions::from_env_with`.
+
+use crate::protocol::settings::Settings;
+
+/// Name of the KV namespace's binding, unless the Worker says otherwise.
+const BINDING: &str = "SESSIONS";
+
+/// What [`Sessions::from_env_with`](crate::Sessions::from_env_with) does with the environment.
+///
+/// ```no_run
+/// use edge_session::{SessionError, Sessions};
+/// use worker::Env;
+///
+/// /// The sessions of the shop's administration, beside those of its customers.
+/// fn staff(env: &Env) -> Result<Sessions, SessionError> {
+///     Sessions::from_env_with(env, |options| {
+///         options.binding("STAFF_SESSIONS").settings(|settings| {
+///             settings.with_cookie_name("__Host-staff").with_key_prefix("staff:")
+///         })
+///     })
+/// }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "the closure returns the options"]
+pub struct EnvOptions {
+    pub(super) settings: Settings,
+    pub(super) binding: String,
+}
+
+impl EnvOptions {
+    /// The options that change nothing, with the settings that the environment has.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            binding: BINDING.to_owned(),
+        }
+    }
+
+    /// Changes the settings. `change` gets those of the variables `SESSION_…`; what it returns
+    /// counts.
+    ///
+    /// ```no_run
+    /// # use edge_session::{SessionError, Sessions, Settings};
+    /// # fn sessions(env: &worker::Env) -> Result<Sessions, SessionError> {
+    /// // No variable may change these:
+    /// Sessions::from_env_with(env, |options| {
+    ///     options.settings(|_| Settings::default().with_purge(true))
+    /// })
+    /// # }
+    /// ```
+    pub fn settings(mut self, change: impl FnOnce(Settings) -> Settings) -> Self {
+        self.settings = change(self.settings);
+        self
+    }
+
+    /// Uses the KV namespace that is bound as `name`, in place of `SESSIONS`.
+    ///
+    /// ```no_run
+    /// # use edge_session::{SessionError, Sessions};
+    /// # fn sessions(env: &worker::Env) -> Result<Sessions, SessionError> {
+    /// Sessions::from_env_with(env, |options| options.binding("SHOP_SESSIONS"))
+    /// # }
+    /// ```
+    pub fn binding(mut self, name: impl Into<String>) -> Self {
+        self.binding = name.into();
+        self
+    }
+}
