@@ -1,9 +1,10 @@
-// Sessions for Hono (https://hono.dev): a middleware that puts the session at c.get("session").
+// Sessions for Hono (https://hono.dev): a middleware that puts the session at c.get("session"). What is
+// particular:
+// - Hono answers errors itself, with `app.onError`, and `await next()` does not throw. The error is in
+//   c.error then. A response that was thrown is left to us.
+// - The response is in c.res, and what takes its place gets its headers.
 
-import { SessionError, Sessions } from "edge-session";
-
-/** `handle`, with a say in what becomes of an error; and what tells our objects from others. */
-const { run, isSessions, isResponse, sessionErrorIn } = Sessions[Symbol.for("edge-session.adapter")];
+import { adapter, isResponse, sessionErrorIn } from "./adapter.js";
 
 /** Headers that describe a body: an error that takes its place has its own. */
 const OF_BODY =
@@ -24,20 +25,9 @@ const requests = new WeakMap();
  * `sessions` is a `Sessions`, or a function from the context to one or to the promise of one; without
  * it the environment says it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
  */
-export function sessionMiddleware(options = {}) {
-  const { sessions = (c) => Sessions.fromEnv(c.env), lazy = false, ...others } = options;
-  const [unknown] = Object.keys(others);
-  if (unknown !== undefined) {
-    throw new SessionError(
-      "config",
-      `sessionMiddleware has no option ${unknown}; its options are sessions and lazy. Settings are variables, or options of ` +
-        "the Sessions that you pass as sessions",
-    );
-  }
-  if (typeof sessions !== "function") check(sessions, "sessions is neither a Sessions nor a function that returns one");
+export function sessionMiddleware(options) {
+  const run = adapter("sessionMiddleware", options, (c) => c.env ?? {});
   return async (c, next) => {
-    const ours = typeof sessions === "function" ? await sessions(c) : sessions;
-    check(ours, "the function passed as sessions did not return a Sessions");
     let isFailure = false;
     const handler = async (session) => {
       c.set("session", session);
@@ -65,18 +55,9 @@ export function sessionMiddleware(options = {}) {
       throw error;
     };
     const hasFailed = () => isFailure;
-    const response = await run(ours, requestOf(c), executionContext(c), handler, { loads: !lazy, refuse, hasFailed });
+    const response = await run(c, requestOf(c), executionContext(c), handler, { refuse, hasFailed });
     if (response !== c.res) replace(c, response);
   };
-}
-
-function check(sessions, what) {
-  if (isSessions(sessions)) return;
-  throw new SessionError(
-    "config",
-    `sessionMiddleware: ${what}. A Proxy or a mock does not count as a Sessions, and neither does one ` +
-      "from a second copy of this package",
-  );
 }
 
 /** True for an error that is an answer, as `new HTTPException(302, { res })` is, and was answered so. */

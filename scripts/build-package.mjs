@@ -113,6 +113,11 @@ function inlineWasm(wasm, file) {
   writeFileSync(file, `// session.wasm, compressed with brotli, in base64.\n\nexport default "${text}";\n`);
 }
 
+/** The adapters: the framework's package, for types alone, and its versions. */
+const FRAMEWORKS = {
+  hono: ["hono", ">=4.0.0"],
+};
+
 function manifest() {
   const crate = readFileSync(inRoot("Cargo.toml"), "utf8");
   const field = (name) => crate.match(new RegExp(`^${name} = "(.*)"$`, "m"))[1];
@@ -135,7 +140,9 @@ function manifest() {
         browser: "./browser.js",
         default: "./default.js",
       },
-      "./hono": { types: "./hono.d.ts", default: "./hono.js" },
+      ...Object.fromEntries(
+        Object.keys(FRAMEWORKS).map((name) => [`./${name}`, { types: `./${name}.d.ts`, default: `./${name}.js` }]),
+      ),
       // For Workers alone: no other runtime has Durable Objects.
       "./durable-object": { types: "./durable-object.d.ts", default: "./durable-object.js" },
       // For tests alone: nothing of it is in a Worker's bundle.
@@ -145,10 +152,10 @@ function manifest() {
     },
     types: "./index.d.ts",
     sideEffects: ["./workerd.js", "./node.js", "./browser.js"],
-    peerDependencies: { hono: ">=4.0.0" },
-    peerDependenciesMeta: { hono: { optional: true } },
+    peerDependencies: Object.fromEntries(Object.values(FRAMEWORKS)),
+    peerDependenciesMeta: Object.fromEntries(Object.values(FRAMEWORKS).map(([name]) => [name, { optional: true }])),
     engines: { node: ">=20" },
-    keywords: ["session", "sessions", "cookie", "login", "csrf", "cloudflare", "cloudflare-workers", "workers", "kv", "hono"],
+    keywords: ["session", "sessions", "cookie", "login", "csrf", "cloudflare", "cloudflare-workers", "workers", "kv", ...Object.keys(FRAMEWORKS)],
   };
 }
 
