@@ -37,6 +37,8 @@ export class SessionStore {
   #isCommitted = false;
   #isReleased = false;
   #refusal;
+  /** The last error that was thrown for what a request may do, not for how the application is written. */
+  #lastError;
   #accessed = false;
   #values;
   #flash;
@@ -285,7 +287,7 @@ export class SessionStore {
     }
     const at = this.authTime;
     if (at === null || this.#realm.now() - at.getTime() > maxAge * 1000) {
-      throw sessionError("reauth_required", `this operation needs a login within the last ${maxAge} seconds`);
+      throw this.#noted(sessionError("reauth_required", `this operation needs a login within the last ${maxAge} seconds`));
     }
   }
 
@@ -490,6 +492,7 @@ export class SessionStore {
   }
 
   #noted(error) {
+    this.#lastError = error;
     if (isRefusal(error)) this.#refusal = error;
     return error;
   }
@@ -829,6 +832,8 @@ export class SessionStore {
         session.#cookie === undefined || session.#cookie === (request.headers?.get("cookie") ?? null),
 
       realmOf: (session) => session.#realm,
+
+      lastError: (session) => session.#lastError,
 
       /** The number in the core of the session whose handler asks for something beside it, as far as that can be told. */
       counterOf(realm, context) {

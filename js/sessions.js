@@ -225,6 +225,7 @@ export class Sessions {
       isSessions: (value) => typeof value === "object" && value !== null && #realm in value,
       isResponse,
       sessionErrorIn,
+      lastError: internals.lastError,
     };
   }
 

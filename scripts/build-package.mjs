@@ -116,6 +116,8 @@ function inlineWasm(wasm, file) {
 /** The adapters: the framework's package, for types alone, and its versions. */
 const FRAMEWORKS = {
   hono: ["hono", ">=4.0.0"],
+  "react-router": ["react-router", ">=8.0.0"],
+  sveltekit: ["@sveltejs/kit", ">=2.0.0"],
 };
 
 function manifest() {
@@ -150,6 +152,8 @@ function manifest() {
       "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
       "./package.json": "./package.json",
     },
+    // For frameworks that do not hand the environment to their middleware.
+    imports: { "#platform": { workerd: "./platform-workerd.js", default: "./platform.js" } },
     types: "./index.d.ts",
     sideEffects: ["./workerd.js", "./node.js", "./browser.js"],
     peerDependencies: Object.fromEntries(Object.values(FRAMEWORKS)),

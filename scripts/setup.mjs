@@ -18,18 +18,19 @@ export async function setUp({ wasm = true } = {}) {
   if (wasm) await wasmTarget();
 }
 
-/** `npm ci` when the packages here are not those of the lock file. */
-async function npmPackages() {
-  const lock = readFileSync(inRoot("package-lock.json"));
+/** `npm ci` in `folder` when the packages there are not those of its lock file. */
+export async function npmPackages(folder = "") {
+  const lock = readFileSync(inRoot(folder, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
-  const stamp = inRoot("node_modules", ".edge-session-lock");
+  const stamp = inRoot(folder, "node_modules", ".edge-session-lock");
   const present = existsSync(stamp) && readFileSync(stamp, "utf8");
   if (present === wanted) return;
-  say(`npm packages: npm ci (${present ? "package-lock.json has changed" : "not installed yet"})`);
+  const where = folder ? ` in ${folder}/` : "";
+  say(`npm packages${where}: npm ci (${present ? "package-lock.json has changed" : "not installed yet"})`);
   // Under `npm start` this is npm's own program, of the version that the user runs.
   const npm = process.env.npm_execpath;
   const [command, ...args] = npm?.endsWith(".js") ? [process.execPath, npm] : ["npm"];
-  await run("npm ci", command, [...args, "ci"], { capture: true });
+  await run(`npm ci${where}`, command, [...args, "ci"], { capture: true, cwd: inRoot(folder) });
   writeFileSync(stamp, wanted);
 }
 

@@ -12,7 +12,7 @@ import { buildPackage } from "./build-package.mjs";
 import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, ask, inRoot, isStopping, main, run, say } from "./run.mjs";
-import { setUp } from "./setup.mjs";
+import { npmPackages, setUp } from "./setup.mjs";
 
 const kinds = {
   native: { what: "the core and its simulator, by cargo test", run: native },
@@ -23,6 +23,7 @@ const kinds = {
   scripts: { what: "npm start on wrangler's own KV, and the Worker's entry module", run: scriptTests },
   package: { what: "the npm package and its types", run: packageTests },
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
+  frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
 const KIND_SECONDS = 30 * 60;
 // The Worker that was built for a kind is the one that all its files test.
@@ -161,6 +162,13 @@ async function packageTests(counts) {
   await nodeTest("tests/package", counts);
 }
 
+async function frameworks(counts) {
+  await buildPackage();
+  await npmPackages("examples");
+  // One after the other: each builds with all cores.
+  await nodeTest("tests/frameworks", counts, {}, ["--test-concurrency=1"]);
+}
+
 const testFiles = (dir) =>
   (existsSync(inRoot(dir)) ? readdirSync(inRoot(dir)) : [])
     .filter((name) => name.endsWith(".test.mjs"))
@@ -173,11 +181,12 @@ const countTests = (dir) =>
     0,
   );
 
-function nodeTest(dir, counts, env) {
+function nodeTest(dir, counts, env, more = []) {
   const files = testFiles(dir);
   if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
   const assertions = pathToFileURL(inRoot("scripts", "assertions.mjs")).href;
-  return run(`node --test ${dir}`, process.execPath, ["--test", "--test-reporter=spec", "--import", assertions, ...files], {
+  const args = ["--test", "--test-reporter=spec", ...more, "--import", assertions, ...files];
+  return run(`node --test ${dir}`, process.execPath, args, {
     ...options,
     env,
     onLine(line) {

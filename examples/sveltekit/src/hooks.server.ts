@@ -1,0 +1,3 @@
+import { sessionHandle } from "edge-session/sveltekit";
+
+export const handle = sessionHandle();

@@ -1,0 +1,13 @@
+import { redirect } from "@sveltejs/kit";
+import type { Actions } from "./$types";
+
+export const actions: Actions = {
+  default: async ({ request, locals: { session } }) => {
+    const user = String((await request.formData()).get("user") ?? "");
+    // Check a password or a passkey before this line. What is in the cart stays there.
+    session.bind(user);
+    session.flash("notice", `Welcome, ${user}`);
+    // It throws, and what was changed before it is committed.
+    redirect(303, "/");
+  },
+};

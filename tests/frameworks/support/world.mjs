@@ -1,0 +1,218 @@
+// An example, installed and built as its users would, in workerd under wrangler.
+
+import { spawn } from "node:child_process";
+import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createHash, randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+
+import { exec, inRoot } from "../../../scripts/run.mjs";
+import { Browser, agent, exchange } from "../../workerd/support/browser.mjs";
+
+/** No telemetry, no questions, no logs outside of the repository. */
+const QUIET = {
+  ASTRO_TELEMETRY_DISABLED: "1",
+  CI: "true",
+  CLOUDFLARE_CF_FETCH_ENABLED: "false",
+  DO_NOT_TRACK: "1",
+  FORCE_COLOR: "0",
+  NO_COLOR: "1",
+  WRANGLER_HIDE_BANNER: "true",
+  WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
+  WRANGLER_SEND_ERROR_REPORTS: "false",
+  WRANGLER_SEND_METRICS: "false",
+  WRANGLER_WRITE_LOGS: "false",
+};
+
+/** Longer than any build takes on a slow machine: one that hangs is to say so. */
+const BUILD_SECONDS = 300;
+
+const wrangler = inRoot("examples", "node_modules", "wrangler", "bin", "wrangler.js");
+
+/** The package, as a copy: what a registry would give. */
+function installPackage() {
+  const installed = inRoot("examples", "node_modules", "edge-session");
+  rmSync(installed, { recursive: true, force: true });
+  cpSync(inRoot("pkg"), installed, { recursive: true });
+}
+
+async function must(what, command, args, cwd) {
+  const { status, output, timedOut } = await exec(command, args, {
+    cwd,
+    capture: true,
+    env: { ...QUIET, NODE_ENV: undefined, PATH: `${join(process.execPath, "..")}:${process.env.PATH}` },
+    timeoutSeconds: BUILD_SECONDS,
+  });
+  if (status !== 0) throw new Error(`${what} ${timedOut ? "took too long" : `ended with ${status}`}:\n${output}`);
+  return output;
+}
+
+/** Builds the example `name` by its own script, if what it is made of has changed. */
+async function build(name, outputs) {
+  const home = inRoot("examples", name);
+  const digest = createHash("sha256").update(readFileSync(inRoot("examples", "package-lock.json")));
+  for (const folder of [inRoot("pkg"), home]) {
+    for (const file of files(folder)) {
+      if (folder === home && outputs.some((output) => file.startsWith(output))) continue;
+      digest.update(file).update(readFileSync(join(folder, file)));
+    }
+  }
+  const stamp = inRoot("target", "frameworks", `${name}.built-from`);
+  const wanted = digest.digest("hex");
+  if (read(stamp) === wanted) return home;
+  rmSync(stamp, { force: true });
+  await must(`the types of examples/${name}`, "npm", ["run", "check"], home);
+  await must(`the build of examples/${name}`, "npm", ["run", "build"], home);
+  writeFileSync(stamp, wanted);
+  return home;
+}
+
+function read(file) {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
+/** The files of a folder, by their paths in it. */
+export function files(folder, under = "") {
+  return readdirSync(join(folder, under), { withFileTypes: true })
+    .filter((entry) => entry.name !== "node_modules")
+    .flatMap((entry) => {
+      const path = join(under, entry.name);
+      return entry.isDirectory() ? files(folder, path) : [path];
+    })
+    .sort();
+}
+
+/**
+ * Builds and starts the example `name`.
+ *
+ * @param {object} options
+ * @param {string[]} options.outputs  what its build writes, as beginnings of paths
+ * @param {string} options.config     the configuration that wrangler deploys it with
+ * @param {string} options.assets     the folder of what is served without the Worker
+ */
+export async function start(name, { outputs, config, assets }) {
+  const place = inRoot("target", "frameworks", name);
+  rmSync(place, { recursive: true, force: true });
+  mkdirSync(place, { recursive: true });
+  installPackage();
+  const home = await build(name, outputs);
+
+  // What a deployment would upload.
+  const said = await must(
+    `wrangler deploy --dry-run of examples/${name}`,
+    process.execPath,
+    [wrangler, "deploy", "--dry-run", "--outdir", join(place, "app"), "--config", join(home, config)],
+    home,
+  );
+  const modules = readdirSync(join(place, "app"));
+  const main = ["index.js", "_worker.js", "index.mjs"].find((file) => modules.includes(file));
+  const entry = readFileSync(inRoot("tests", "frameworks", "support", "entry.mjs"), "utf8");
+  writeFileSync(join(place, "entry.mjs"), entry.replace("MAIN", main));
+  const given = JSON.parse(read(join(home, config)).replace(/^\s*\/\/.*$/gm, ""));
+  writeFileSync(
+    join(place, "wrangler.json"),
+    JSON.stringify({
+      name,
+      main: "entry.mjs",
+      compatibility_date: given.compatibility_date,
+      compatibility_flags: given.compatibility_flags,
+      no_bundle: true,
+      find_additional_modules: true,
+      rules: [
+        { type: "ESModule", globs: ["app/**/*.js", "app/**/*.mjs"] },
+        { type: "CompiledWasm", globs: ["app/**/*.wasm", "app/**/*.wasm?module"] },
+      ],
+      assets: { ...given.assets, directory: join(home, assets) },
+      kv_namespaces: [{ binding: "SESSIONS", id: "test" }],
+      vars: { SESSION_SECRET: randomBytes(32).toString("base64url") },
+    }),
+  );
+  const world = new World(place, join(home, assets), said);
+  await world.listening();
+  return world;
+}
+
+class World {
+  #child;
+  #ended;
+  #ahead = 0;
+  #output = "";
+
+  constructor(place, assets, said) {
+    this.assets = assets;
+    /** What wrangler says of the size of an upload. */
+    this.size = said.match(/Total Upload: .*/)?.[0];
+    const args = ["dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
+    this.#child = spawn(process.execPath, [wrangler, ...args, "--persist-to", join(place, "state")], {
+      cwd: place,
+      env: { ...process.env, ...QUIET },
+      stdio: ["ignore", "pipe", "pipe"],
+      // It leads a process group, so that its workerd ends with it.
+      detached: true,
+    });
+    this.#ended = new Promise((resolve) => this.#child.once("exit", resolve));
+    process.once("exit", () => this.#kill("SIGKILL"));
+  }
+
+  listening() {
+    return new Promise((resolve, reject) => {
+      for (const stream of [this.#child.stdout, this.#child.stderr]) {
+        createInterface({ input: stream }).on("line", (line) => {
+          this.#output += `${line}\n`;
+          const url = line.match(/Ready on (http\S+)/)?.[1];
+          if (url) resolve((this.origin = url.replace(/\/$/, "")));
+        });
+      }
+      this.#ended.then((status) => reject(new Error(`wrangler dev ended with ${status}:\n${this.#output}`)));
+    });
+  }
+
+  /** What wrangler and the application have printed. */
+  get output() {
+    return this.#output;
+  }
+
+  browser() {
+    return new Browser(this.origin, { now: () => Date.now() + this.#ahead * 1000 });
+  }
+
+  /** Tells the application, and gets what it has counted since it was told last. */
+  async #tell(what) {
+    const body = JSON.stringify(what);
+    const answer = await exchange(this.origin, "/__test", { method: "POST", body });
+    return answer.json;
+  }
+
+  advance(seconds) {
+    return this.#tell({ ahead: (this.#ahead += seconds) });
+  }
+
+  setDown(isDown) {
+    return this.#tell({ isDown });
+  }
+
+  /** What `action` gives, and what it made the application do. */
+  async counted(action) {
+    await this.#tell({});
+    const result = await action();
+    return { result, counts: await this.#tell({}) };
+  }
+
+  #kill(signal) {
+    try {
+      process.kill(-this.#child.pid, signal);
+    } catch {
+      // It has ended by itself.
+    }
+  }
+
+  async stop() {
+    agent.destroy();
+    this.#kill("SIGTERM");
+    await this.#ended;
+  }
+}

@@ -1,0 +1,199 @@
+// The adapters for frameworks, called as their frameworks call them. The frameworks themselves are in
+// tests/frameworks.
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { SessionError, Sessions } from "../../pkg/node.js";
+import { sessionMiddleware as reactRouter } from "../../pkg/react-router.js";
+import { sessionHandle as sveltekit } from "../../pkg/sveltekit.js";
+import { SECRET, world } from "./support/world.mjs";
+
+/** Sessions on a store that is down. */
+function down() {
+  const fail = () => Promise.reject(new Error("down"));
+  return new Sessions(
+    { kind: "memory", read: fail, put: fail, delete: fail },
+    { secret: SECRET, clock: world().clock, disableWarnings: true },
+  );
+}
+
+/** What each adapter is as one function: a request and a handler of a session that answers. */
+const ADAPTERS = {
+  "react-router": (options) => {
+    const key = {};
+    const middleware = reactRouter(key, options);
+    return (request, handler) => {
+      const values = new Map();
+      const context = { set: (key, value) => values.set(key, value) };
+      return middleware({ request, context }, async () => handler(values.get(key)));
+    };
+  },
+  sveltekit: (options) => {
+    const handle = sveltekit(options);
+    return (request, handler, more) => {
+      const event = { request, locals: {}, url: new URL(request.url), isSubRequest: false, ...more };
+      return handle({ event, resolve: async () => handler(event.locals.session, event) });
+    };
+  },
+};
+
+const page = (status) => () => new Response("<h1>Sorry</h1>", { status, headers: { "x-own": "1" } });
+
+for (const [name, make] of Object.entries(ADAPTERS)) {
+  test(`${name}: options that it does not have, and what is not a Sessions, are refused`, async () => {
+    assert.throws(() => make({ session: 1 }), { code: "config", message: /has no option session; its options are sessions and lazy/ });
+    assert.throws(() => make({ sessions: {} }), { code: "config", message: /sessions is neither a Sessions nor a function/ });
+  });
+
+  test(`${name}: lazy costs nothing, and loads where it is asked to`, async () => {
+    const { sessions, browser, memory } = world();
+    await browser.ask((session) => session.set("a", 1));
+    const visit = make({ sessions, lazy: true });
+    memory.resetOperations();
+    await visit(browser.request(), () => new Response());
+    assert.equal(memory.operations.reads, 0);
+    const answer = await visit(browser.request(), async (session) => {
+      await session.load();
+      return new Response(session.get("a"));
+    });
+    assert.equal(await answer.text(), "1");
+  });
+
+  test(`${name}: below 500 it commits, and from 500 on it does not`, async () => {
+    for (const [status, isCommitted] of [[200, true], [303, true], [404, true], [500, false], [503, false]]) {
+      const { sessions } = world();
+      const answer = await make({ sessions })(new Request("https://example.com/"), (session) => {
+        session.set("a", 1);
+        return new Response(null, { status });
+      });
+      assert.deepEqual([answer.status, answer.headers.getSetCookie().length > 0], [status, isCommitted]);
+    }
+  });
+}
+
+const OF_PAGES = ["react-router", "sveltekit"];
+
+for (const name of OF_PAGES) {
+  const make = ADAPTERS[name];
+  const swallow = (handler) => async (session) => {
+    try {
+      return await handler(session);
+    } catch {
+      return page(500)();
+    }
+  };
+
+  test(`${name}: the page for an error of the session has that error's status, and drops changes`, async () => {
+    const { sessions } = world();
+    const answer = await make({ sessions })(
+      new Request("https://example.com/"),
+      swallow((session) => {
+        session.set("a", 1);
+        session.requireRecentAuth(60);
+      }),
+    );
+    assert.deepEqual([answer.status, await answer.text(), answer.headers.get("x-own")], [401, "<h1>Sorry</h1>", "1"]);
+    assert.deepEqual(answer.headers.getSetCookie(), []);
+    const csrf = await make({ sessions })(new Request("https://example.com/"), swallow((session) => session.verifyCsrf("wrong")));
+    assert.equal(csrf.status, 422);
+  });
+
+  test(`${name}: an outage is 503 with Retry-After`, async () => {
+    const { browser } = world();
+    await browser.ask((session) => session.set("a", 1));
+    const answer = await make({ sessions: down() })(browser.request(), swallow((session) => session.get("a")));
+    assert.deepEqual([answer.status, answer.headers.get("retry-after"), answer.headers.get("cache-control")], [503, "5", "no-store"]);
+  });
+
+  test(`${name}: the application's own errors stay what they are`, async () => {
+    const { sessions, browser } = world();
+    const visit = make({ sessions });
+    assert.equal((await visit(new Request("https://example.com/"), page(500))).status, 500);
+    // An error of the session that was dealt with, and one that is a mistake of the application's.
+    const caught = await visit(new Request("https://example.com/"), (session) => {
+      assert.throws(() => session.requireRecentAuth(60), { code: "reauth_required" });
+      return page(403)();
+    });
+    assert.equal(caught.status, 403);
+    const missing = await visit(new Request("https://example.com/"), swallow((session) => session.require("none")));
+    assert.equal(missing.status, 500);
+    const outage = make({ sessions: down() });
+    await browser.ask((session) => session.set("a", 1));
+    assert.equal((await outage(browser.request(), page(500))).status, 500, "nobody used the session");
+  });
+}
+
+for (const name of OF_PAGES) {
+  test(`${name}: without a secret a page that does not use the session is there, for prerendering`, async () => {
+    const visit = ADAPTERS[name]({ sessions: () => Sessions.fromEnv({ SESSIONS: world().memory }) });
+    assert.equal((await visit(new Request("https://example.com/"), page(200))).status, 200);
+    for (const use of [(session) => session.get("a"), (session) => session.owner, (session) => session.bind("ada")]) {
+      await assert.rejects(visit(new Request("https://example.com/"), use), { code: "missing_binding" });
+    }
+  });
+}
+
+test("outside of Workers there is no environment to read", async () => {
+  await assert.rejects(ADAPTERS["react-router"]()(new Request("https://example.com/"), (session) => session.get("a")), (error) => {
+    assert.ok(error instanceof SessionError);
+    return /there is no environment to read the bindings from/.test(error.message);
+  });
+});
+
+test("sveltekit: what event.fetch asks of the application has the session of the page, unless it leaves out the cookies", async () => {
+  const { sessions, browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const visit = ADAPTERS.sveltekit({ sessions });
+  const inner = (request, handler) => visit(request, handler, { isSubRequest: true });
+  memory.resetOperations();
+  const answer = await visit(browser.request(), async (session) => {
+    session.set("a", 2);
+    const asked = await inner(browser.request(), (same) => {
+      assert.equal(same, session);
+      same.set("b", 3);
+      return new Response(same.get("a"));
+    });
+    assert.deepEqual([await asked.text(), asked.headers.getSetCookie()], ["2", []]);
+    await inner(new Request("https://example.com/"), (other) => {
+      assert.notEqual(other, session);
+      return new Response(other.get("a"));
+    });
+    return new Response("page");
+  });
+  browser.keep(answer);
+  assert.equal(memory.operations.puts, 1);
+  assert.deepEqual(await browser.ask((session) => [session.get("a"), session.get("b")]), [2, 3]);
+});
+
+test("sveltekit: parallel requests of the application share nothing", async () => {
+  const { sessions, browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const visit = ADAPTERS.sveltekit({ sessions });
+  const seen = await Promise.all(
+    [1, 2].map(async () => {
+      let found;
+      await visit(browser.request(), async (session) => {
+        found = session;
+        await null;
+        await visit(browser.request(), (inner) => new Response(assert.equal(inner, session)), { isSubRequest: true });
+        return new Response();
+      });
+      return found;
+    }),
+  );
+  assert.notEqual(seen[0], seen[1]);
+});
+
+test("sveltekit: while it prerenders there is no session, and the route is named", async () => {
+  const handle = sveltekit();
+  const prerender = (platform, use) => {
+    const request = new Request("https://example.com/about");
+    const event = { request, platform, locals: {}, url: new URL(request.url), route: { id: "/about" }, isSubRequest: false };
+    return handle({ event, resolve: async () => use(event) });
+  };
+  for (const platform of [undefined, { env: {} }]) {
+    assert.equal((await prerender(platform, page(200))).status, 200);
+    await assert.rejects(prerender(platform, ({ locals }) => locals.session.get("a")), { code: "not_ready", message: /^\/about uses a session/ });
+  }
+});
