@@ -1,4 +1,4 @@
-// What keeps the sessions: Workers KV, memory, or a connector of the application's.
+// The stores: Workers KV, memory, or the application's own connector.
 
 import { sessionError } from "./errors.js";
 
@@ -6,7 +6,7 @@ const METHODS = ["read", "put", "delete"];
 const KV_METHODS = ["get", "put", "delete", "list"];
 const has = (value, method) => typeof value?.[method] === "function";
 
-/** The port to `connector` that `js/driver.js` asks; `name` is what an error calls it. */
+/** The port to `connector` that `js/driver.js` uses. Error messages call it `name`. */
 export function portTo(connector, name) {
   if (connector === null || (typeof connector !== "object" && typeof connector !== "function")) {
     throw sessionError(
@@ -17,7 +17,7 @@ export function portTo(connector, name) {
     );
   }
   const isKv = !has(connector, "read") && has(connector, "get");
-  // `list` can be left out, not be something else.
+  // `list` is optional, but must be a function if present.
   const own = connector.list === undefined ? METHODS : [...METHODS, "list"];
   const missing = (isKv ? KV_METHODS : own).find((method) => !has(connector, method));
   if (missing) {
@@ -27,8 +27,8 @@ export function portTo(connector, name) {
   if (!isKv && connector.kind !== undefined && typeof connector.kind !== "string") {
     throw sessionError("missing_binding", `${name} is not a connector: its kind is not a string`);
   }
-  // The core keeps the port for as long as it lives; the connector is kept by its users alone, so
-  // that one made for a single request goes with it.
+  // The port lives as long as the core. It must not keep the connector alive, which may have been
+  // created for a single request.
   return new (isKv ? KvPort : Port)(new WeakRef(connector));
 }
 
@@ -40,7 +40,7 @@ class Port {
     this.#ref = ref;
   }
 
-  /** What kind of store it is, which enters every key that is derived from the secret. */
+  /** The kind of store. It is part of every key derived from the secret. */
   get kind() {
     const connector = this.connector;
     return connector instanceof MemoryConnector ? "memory" : (connector.kind ?? "custom");
@@ -85,7 +85,7 @@ function readValues(values) {
   return values;
 }
 
-/** A page as the core reads it; what is not a string counts as absent. */
+/** A page in the form that the core expects. A cursor or metadata that is not a string counts as absent. */
 function texts(cursor, keys) {
   const text = (value) => (typeof value === "string" ? value : undefined);
   const named = keys.map(({ name, metadata }) => {
@@ -95,7 +95,7 @@ function texts(cursor, keys) {
   return { cursor: text(cursor), keys: named };
 }
 
-/** Keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */
+/** The most keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */
 const BULK = 100;
 
 /** Workers KV (https://developers.cloudflare.com/kv/api/). Its rules are in the core. */
@@ -126,20 +126,20 @@ class KvPort extends Port {
     if (!Array.isArray(page?.keys) || typeof page.list_complete !== "boolean") {
       throw new Error("KV list returned something that is not a page");
     }
-    // Only `list_complete` says that this was the last page: an empty one may have a successor.
+    // Only `list_complete` marks the last page: an empty page may be followed by others.
     const next = page.list_complete ? undefined : page.cursor;
     if (!page.list_complete && !next) throw new Error("KV list returned an unfinished page without a cursor");
     return texts(next, page.keys);
   }
 }
 
-/** The values that a bulk read found, in the order of the names. */
+/** The values of a bulk read, in the order of the names. */
 function valuesOf(names, found) {
   return readValues(
     names.map((name) => {
       const value = found?.get?.(name);
-      // An absent key is there with null. A reply that leaves one out says nothing about it, and
-      // a failed read must not be told as an absence.
+      // KV returns null for an absent key. If the reply lacks a key, the read has failed, and that
+      // must not count as absence.
       if (value === undefined) throw new Error("KV get returned something that lacks one of the keys");
       return value;
     }),
@@ -151,7 +151,7 @@ function checkTime(milliseconds) {
   throw sessionError("invalid_value", "a clock's time must be a number of milliseconds");
 }
 
-/** A clock that stands still until it is moved, in milliseconds since 1970-01-01 UTC. */
+/** A clock that stands still until you move it, in milliseconds since 1970-01-01 UTC. */
 export class ManualClock {
   #now;
 
@@ -172,10 +172,7 @@ export class ManualClock {
   }
 }
 
-/**
- * A namespace in memory, for tests: the strongest store that the port allows. A write is seen at
- * once, and a time to live is exact.
- */
+/** A namespace in memory, for tests. Writes are visible immediately, and times to live are exact. */
 export class MemoryConnector {
   #entries = new Map();
   #operations;
@@ -185,7 +182,7 @@ export class MemoryConnector {
     this.resetOperations();
   }
 
-  /** What was asked of it: reads and the keys in them, puts, deletes and lists. */
+  /** The numbers of reads, keys read, puts, deletes and lists. */
   get operations() {
     return { ...this.#operations };
   }

@@ -1,17 +1,16 @@
-// The wasm core, once it is there, and what it is called with.
+// The wasm core: how it is initialised, and the calls into it.
 
 import * as glue from "./glue.js";
 import { SessionError, learn } from "./errors.js";
 
 let ready = false;
 
-/** Tells of sessions that were never committed. */
+/** Releases the core's part of sessions that were never committed. */
 let forgotten;
 
 /**
- * Makes the package ready, where it is not by itself: a bundler or runtime without an entry of its
- * own. `module` is the `WebAssembly.Module` of `edge-session/session.wasm`. Called again, it does
- * nothing.
+ * Initialises the package in a bundler or runtime that has no entry of its own. `module` is the
+ * `WebAssembly.Module` of `edge-session/session.wasm`. A second call does nothing.
  */
 export function init(module) {
   if (ready) return;
@@ -35,7 +34,7 @@ export function init(module) {
 
 let advice = "edge-session is not ready: call init(module) with the module of edge-session/session.wasm first";
 
-/** What to say where the package is used and not ready: an entry may know more. */
+/** Replaces the message for use before initialisation: an entry may know more. */
 export function advise(message) {
   advice = message;
 }
@@ -44,24 +43,24 @@ function check() {
   if (!ready) throw new SessionError("not_ready", advice);
 }
 
-/** Numbers that the core need not keep any more. It is told with the next call. */
+/** Numbers that the core may release. The next call passes them on. */
 const ended = [];
 
-/** Lets go of what the core keeps under `number`. */
+/** Releases the core's object with this number. */
 export function release(number) {
   ended.push(number);
 }
 
 const released = () => (ended.length > 0 ? new Uint32Array(ended.splice(0)) : undefined);
 
-/** Releases `number` when `object` is gone, unless it is unwatched before. */
+/** Releases `number` when `object` is garbage-collected, unless `unwatch` was called before. */
 export const watch = (object, number) => forgotten.register(object, number, object);
 export const unwatch = (object) => forgotten.unregister(object);
 
-/** A token, a nonce and what a retry needs, of the longest step there is. */
+/** Enough for a token, a nonce and the retries of the longest step. */
 const bytes = new Uint8Array(128);
 
-/** Random bytes for a step of the core; undefined where there are none, as at module scope. */
+/** Random bytes for a step of the core; undefined if there are none, as at module scope. */
 export function dice() {
   try {
     return crypto.getRandomValues(bytes);
@@ -70,7 +69,7 @@ export function dice() {
   }
 }
 
-/** An answer of the core: the named JSON of its first line, and the `lines` behind it. */
+/** An answer of the core: the JSON of its first line, and the following lines as `lines`. */
 function read(text) {
   const at = text.indexOf("\n");
   if (at < 0) return JSON.parse(text);
@@ -84,12 +83,12 @@ export function configure(input) {
   return read(glue.configure(JSON.stringify(input), released()));
 }
 
-export const begin = (realm, handle, operation, cookie, changes, now, dice) =>
-  read(glue.begin(realm, handle, JSON.stringify(operation), cookie, changes, now, dice, released()));
+export const begin = (config, handle, operation, cookie, changes, now, dice) =>
+  read(glue.begin(config, handle, JSON.stringify(operation), cookie, changes, now, dice, released()));
 
 export const reply = (handle, record, rest, now, dice) => read(glue.reply(handle, record, rest, now, dice, released()));
 
-export const stats = (realm) => JSON.parse(glue.stats(realm));
+export const stats = (config) => JSON.parse(glue.stats(config));
 
 export const { keepsCacheControl, vary } = glue;
 

@@ -1,9 +1,9 @@
-// Drives the steps of the core: asks the store for what a step asks for, until it is done.
+// Drives the core: sends its requests to the store and passes the answers back, until it is done.
 
 import { dice, reply } from "./core.js";
 
 /**
- * Writes at a time: a Worker's invocation waits for no more answers at once
+ * Parallel writes: an invocation of a Worker may wait for six responses at a time
  * (https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections).
  */
 const WRITES = 6;
@@ -11,12 +11,12 @@ const WRITES = 6;
 const nothing = () => {};
 
 /**
- * Sees a step through that has `told` what it asks for. `world` is where it takes place: its
- * `realm`, the handler's `context`, a `sink` for events, `causes` for what the store throws, and
- * whether the step `mints`, which takes random bytes.
+ * Runs a step to its end. `told` is its last answer. `world` has its `config`, the handler's
+ * `context`, a `sink` for events, `causes` for errors that the store throws, and `mints`, which is
+ * true if the step needs random bytes.
  *
- * From the first write on, the rest is handed to the context's `waitUntil` as well: a browser that
- * goes away does not cut it short.
+ * From the first write on, the rest is also passed to the context's `waitUntil`, so that it finishes
+ * if the browser disconnects.
  */
 export async function drive(told, handle, world, context = world.context) {
   while (told.ask) {
@@ -28,35 +28,35 @@ export async function drive(told, handle, world, context = world.context) {
     told = await answer(told, handle, world);
   }
   if (told.later) {
-    // What nobody has to wait for: older sessions of a user who logged in are ended.
-    const later = drive(hear(reply(told.later, undefined, undefined, world.realm.instant(), dice()), world), told.later, world, null);
+    // After a login, older sessions of the user may have to end. The response does not wait for that.
+    const later = drive(hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), world), told.later, world, null);
     if (world.context) hold(world.context, later);
     else await later;
   }
   return told;
 }
 
-/** Registers what is under way with a handler's context. Each step has a caller of its own for what it throws. */
+/** Registers running work with a handler's context. Errors go to the caller of the step, not here. */
 function hold(context, promise) {
   try {
     context.waitUntil(promise.then(nothing, nothing));
   } catch {
-    // After the end of the request: it runs for as long as it may.
+    // The request has ended already: the work runs as long as the platform allows.
   }
 }
 
-/** Passes on what the core tells beside its answer. */
+/** Passes on the events and warnings of an answer. */
 export function hear(told, { sink }) {
   if (told.events) for (const event of told.events) sink?.(event);
   if (told.warnings) for (const line of told.warnings) console.warn(line);
   return told;
 }
 
-/** Asks the store, and tells the core what it answered. */
+/** Sends a request to the store and passes the answer to the core. */
 async function answer({ ask, lines }, handle, world) {
-  const { realm } = world;
-  const { port } = realm;
-  const inTime = (operation) => within(realm.storeTimeout, operation);
+  const { config } = world;
+  const { port } = config;
+  const inTime = (operation) => within(config.storeTimeout, operation);
   let record;
   let rest;
   try {
@@ -65,7 +65,7 @@ async function answer({ ask, lines }, handle, world) {
       const values = await inTime(() => port.read(keys, cacheTtl));
       if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
       record = values[0] ?? undefined;
-      // Of what a load reads, all but the first are markers, which are absent as a rule.
+      // A load reads a record and markers. Markers are usually absent.
       if (values.some((value, i) => i > 0 && typeof value === "string")) rest = values.slice(1);
     } else if (ask.write) {
       const failures = await writeAll(ask.write, async (write) => {
@@ -84,15 +84,15 @@ async function answer({ ask, lines }, handle, world) {
     } else if (ask.list) {
       rest = await inTime(() => port.list(ask.list.prefix, ask.list.cursor));
     } else {
-      await (realm.clock.sleep ? realm.clock.sleep(ask.sleep) : pause(ask.sleep));
+      await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
     }
   } catch (thrown) {
     rest = { error: failure(thrown, world) };
   }
   const text = rest && JSON.stringify(rest);
-  // After a failure the step may try again, not at the same time as others.
+  // After a failure the step may retry after a random pause.
   const random = world.mints || rest ? dice() : undefined;
-  return hear(reply(handle, record, text, realm.instant(), random), world);
+  return hear(reply(handle, record, text, config.instant(), random), world);
 }
 
 async function writeAll(writes, write) {
@@ -110,10 +110,10 @@ async function writeAll(writes, write) {
   return results;
 }
 
-/** The store did not answer in time: whether it has written is not known. */
+/** The store did not answer in time. A write may or may not have happened. */
 class Timeout extends Error {}
 
-/** What `operation` answers, unless that takes longer than so many seconds. */
+/** The result of `operation`. Throws a Timeout after this many seconds. */
 function within(seconds, operation) {
   return new Promise((resolve, reject) => {
     const answer = operation();
@@ -146,7 +146,7 @@ function later(act, milliseconds) {
   }
 }
 
-/** What the core is told of something that was thrown; the object itself stays here. */
+/** Describes a thrown value to the core. The value itself stays here, in `causes`. */
 function failure(thrown, { causes }) {
   return {
     code: textOf(thrown, "code"),
@@ -156,7 +156,7 @@ function failure(thrown, { causes }) {
   };
 }
 
-/** The text of a property. A getter of an exotic error may itself throw. */
+/** A property as a string. Getters of unusual errors may throw. */
 function textOf(thrown, name) {
   try {
     const text = thrown?.[name];

@@ -1,42 +1,42 @@
 // The errors. Everything that fails in this package is a SessionError.
 
-// HTTP status, seconds to retry after, whether it is a refusal: by code, told by the core.
+// HTTP status, seconds to retry after, and whether it is a refusal, for each code. From the core.
 let codes = {};
 
-/** The line for the console about a failure; undefined where there was one just now. */
+/** The console line about a failure; undefined if the same line was written less than a minute ago. */
 let complain = (cause) => `edge-session: ${cause}`;
 
-/** What the core tells when it is there. */
+/** Called with the data of the core after its initialisation. */
 export function learn(told, complaint) {
   codes = told;
   complain = complaint;
 }
 
-/** Errors whose cause the core has told the console. */
+/** Errors whose cause the core has already reported on the console. */
 const told = new WeakSet();
 
 const of = (code) => codes[code] ?? { status: 500 };
 
-/** A failure of this package, by its stable `code`. The message is for people and may change. */
+/** An error of this package. Match on its stable `code`; the message is for people and may change. */
 export class SessionError extends Error {
   constructor(code, message, options) {
     super(message, options);
     this.code = code;
   }
 
-  /** The HTTP status that an answer with this code carries. */
+  /** The HTTP status of a response with this code. */
   get status() {
     return of(this.code).status;
   }
 
-  /** Seconds after which trying again makes sense; none where that cannot help. */
+  /** Seconds to wait before trying again; undefined if a retry cannot help. */
   get retryAfter() {
     return of(this.code).retryAfter;
   }
 
   /**
-   * This error as a response: `application/problem+json` (RFC 9457). One that the application or its
-   * settings are to blame for is told the console too, since nobody else sees it then.
+   * This error as `application/problem+json` (RFC 9457). Errors caused by the application or its
+   * settings are also written to the console, because nobody else would see them.
    */
   toResponse() {
     const { code, status, message, retryAfter } = this;
@@ -51,25 +51,25 @@ export class SessionError extends Error {
     return new Response(JSON.stringify(problem), { status, headers });
   }
 
-  /** The same, by the name under which Hono looks for it. */
+  /** The same, under the name that Hono looks for. */
   getResponse() {
     return this.toResponse();
   }
 }
 
-/** The session's own end has passed. */
+/** The session has expired. */
 export class SessionExpired extends SessionError {
   constructor(message, options) {
     super("expired", message, options);
   }
 }
 
-// On the prototype, as the names of the built-in errors are: not a property of each error.
+// On the prototype, like the names of built-in errors, not on each error.
 for (const type of [SessionError, SessionExpired]) {
   Object.defineProperty(type.prototype, "name", { value: type.name, configurable: true, writable: true });
 }
 
-/** True for what a session says of itself when it cannot be used. */
+/** True if a session throws this error because it cannot be used. */
 export const isRefusal = (error) => error instanceof SessionError && of(error.code).refusal === true;
 
 /** An error of this code. */
@@ -78,19 +78,19 @@ export function sessionError(code, message, cause) {
   return code === "expired" ? new SessionExpired(message, options) : new SessionError(code, message, options);
 }
 
-/** What the core tells of an error, as one. Of what the store threw it knows the number in `causes`. */
+/** A SessionError from the core's description. An error of the store is given by its index in `causes`. */
 export function fromCore({ code, message, cause }, causes = []) {
   const error = sessionError(code, message, causes[cause]);
   if (cause !== undefined) told.add(error);
   return error;
 }
 
-/** Errors that are looked at behind one. */
+/** The most causes that are searched. */
 const MOST_BEHIND = 50;
 
-/** The SessionError that `thrown` is or was caused by, the nearest; undefined where there is none. */
+/** The SessionError that `thrown` is or was caused by (the nearest one), or undefined. */
 export function sessionErrorIn(thrown) {
-  // It grows while it is walked. A set holds what leads back to itself once.
+  // The set grows during the loop. Cycles end because a set holds each error once.
   const behind = new Set([thrown]);
   for (const one of behind) {
     try {
@@ -101,13 +101,13 @@ export function sessionErrorIn(thrown) {
         behind.add(next);
       }
     } catch {
-      // A getter of an exotic error may itself throw. What else is behind is looked at all the same.
+      // Getters of unusual errors may throw. Continue with the other causes.
     }
   }
   return undefined;
 }
 
-/** What an error says is behind it. */
+/** The causes of an error. */
 function* causesOf(error) {
   const { name } = error;
   if (name === "SuppressedError") yield* [error.error, error.suppressed];
@@ -115,13 +115,13 @@ function* causesOf(error) {
   yield error.cause;
 }
 
-/** Warns on the console: at once, and with the same message no more than once a minute. */
+/** Warns on the console, with the same message at most once a minute. */
 export function warnOf(message, now, ...more) {
   const line = complain(message, now);
   if (line !== undefined) console.warn(line, ...more);
 }
 
-/** Refuses what is no user id: text that the core would read as other text, too. */
+/** Refuses invalid user ids, including strings with lone surrogates, which the core would change. */
 export function checkOwner(owner) {
   if (typeof owner !== "string" || !owner.isWellFormed()) {
     throw sessionError("invalid_value", "a user id must be a well-formed string");

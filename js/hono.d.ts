@@ -6,15 +6,15 @@ export interface SessionVariables<T extends Shape<T> = AnyData> {
   session: SessionStore<T>;
 }
 
-/** What only a `SessionStore` has: its shape, which is there for the compiler. */
+/** The key of a `SessionStore` that only it has: its shape, which exists for the compiler. */
 type Marker = Exclude<keyof SessionStore & symbol, typeof Symbol.iterator>;
 
-/** The members whose types the shape of the data decides. */
+/** The members whose types depend on the shape of the data. */
 type Shaped =
   | "get" | "require" | "has" | "keys" | "values" | "entries" | "data"
   | "set" | "remove" | "pop" | "popItem" | "update" | "setDefault" | "flash" | "flush" | "toJSON";
 
-/** `S`, unless it is a session of a certain shape, which `SessionVariables` says. */
+/** `S`, or `never` if `SessionVariables` declares a shape for it. */
 type OfAnyShape<S> = S extends { readonly [M in Marker]?: infer T }
   ? unknown extends T
     ? S
@@ -25,7 +25,7 @@ type OfAnyShape<S> = S extends { readonly [M in Marker]?: infer T }
 
 type Dictionary = { [key: string]: any };
 
-/** All values of `S`: of any shape, unless it is a session of a certain shape, which says what they are. */
+/** The type of `data`: any values, unless a shape is declared, which then decides. */
 type DataOf<S> = ShapeOf<S> extends infer T
   ? unknown extends T
     ? Dictionary
@@ -34,13 +34,13 @@ type DataOf<S> = ShapeOf<S> extends infer T
       : unknown
   : never;
 
-/** The shape of a session of a certain shape; unknown of one that says none. */
+/** The declared shape of a session; `unknown` if there is none. */
 type ShapeOf<S> = Marker extends keyof S ? S[Marker] : unknown;
 
 /**
- * The session of an app that does not say the shape of its sessions. `c.var` is the intersection of
- * this and of the app's own variables. Where these name a shape, the methods here do not apply, and
- * those of `SessionStore<Shop>` are left.
+ * The session of an app that does not declare the shape of its sessions. `c.var` is the intersection
+ * of this and the app's own variables. If these declare a shape, the methods here do not apply, and
+ * only those of `SessionStore<Shop>` are left.
  */
 export interface ContextSession extends Omit<SessionStore, Shaped | symbol> {
   get(this: OfAnyShape<this>, key: string, fallback?: unknown): any;
@@ -70,27 +70,26 @@ declare module "hono" {
 
 export interface SessionMiddlewareOptions<T extends Shape<T> = AnyData> {
   /**
-   * The sessions, or how to get them, or a promise of them, from a context; by default what the
-   * environment says.
+   * The sessions, or a function from the context to them or to a promise of them. By default they are
+   * read from the environment, as by `Sessions.fromEnv`.
    */
   sessions?: Sessions<T> | ((c: any) => Sessions<T> | Promise<Sessions<T>>);
-  /** Leaves loading to the handler. */
+  /** Does not load the session: the handler has to call `load()`. */
   lazy?: boolean;
 }
 
 /**
  * Loads the session of each request into `c.get("session")`, and commits it with a response below
- * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
- * refuses is an error for `app.onError`; by default it is answered with its own status. After an
- * error that was thrown changes are dropped, whatever `onError` answers, unless the error is a
- * redirect.
+ * 500. If it is registered again, for example in a sub-app, both use the same session. Errors of the
+ * session go to `app.onError`; by default they are answered with their own status. After a thrown
+ * error the changes are dropped, whatever `onError` answers, unless the error is a redirect.
  *
- * Register middleware that answers without a body, such as `etag`, after this one, and middleware
+ * Register middleware that may replace the response, such as `etag`, after this one, and middleware
  * that replaces the request, such as `bodyLimit`, before it.
  */
 export function sessionMiddleware<T extends Shape<T> = AnyData>(
   options?: SessionMiddlewareOptions<T>,
 ): MiddlewareHandler<{ Variables: SessionVariables<any> }>;
 
-// What has no `export` above is no part of the interface; without this line all of it would be.
+// Without this line, declarations above that lack `export` would be exported too.
 export {};

@@ -1,6 +1,6 @@
 // The types of edge-session, generic over the shape of the session's data.
 
-/** What went wrong, stable across releases. */
+/** The kind of an error, stable across releases. */
 export type ErrorCode =
   | "config"
   | "missing_binding"
@@ -42,8 +42,8 @@ export class SessionError extends Error {
    */
   toResponse(): Response;
   /**
-   * As `toResponse`, under the name that Hono looks for. In an `onError` of Hono's, give its body and
-   * it to `c.newResponse`, which keeps headers that are set already, cookies among them.
+   * As `toResponse`, under the name that Hono looks for. In Hono's `onError`, pass its body and itself
+   * to `c.newResponse`, which keeps headers that are already set, including cookies.
    */
   getResponse(): Response;
 }
@@ -137,21 +137,21 @@ type Pairs<T> = { [K in Key<T>]: [K, Member<T, K>] }[Key<T>];
 type Data<T> = Partial<Dictionary<T>>;
 
 /**
- * When a session ends: an end, an idle time and the browser's close in any combination; what is left
- * out is as the settings say. A number or a `Date` alone is the end, `null` what the settings say. A
- * fraction of a second is rounded up, never to nothing.
+ * When a session ends: an end, an idle time and browser close in any combination. The settings decide
+ * what is left out. A number or a `Date` alone is the end; `null` means as in the settings. A fraction
+ * of a second is rounded up.
  */
 export type Expiry = number | Date | ExpiryParts | null;
 
-/** The parts of an expiry, of which at least one is given. */
+/** The parts of an expiry. At least one is required. */
 export interface ExpiryParts {
-  /** A number of seconds from now (0: when the browser closes; negative: over), or a `Date`. */
+  /** A number of seconds from now (0: when the browser closes; negative: already over), or a `Date`. */
   end?: number | Date | null | undefined;
-  /** Seconds without a request after which the session is over; `null` or 0: no idle limit. */
+  /** Seconds without a request after which the session expires; `null` or 0 for no idle limit. */
   idle?: number | null | undefined;
   /**
-   * `true`: the cookies end with the browser. `false`: they do not, where `expireAtBrowserClose` has
-   * them do so for sessions without an expiry of their own.
+   * `true`: the cookies end with the browser. `false`: they do not, even if the setting
+   * `expireAtBrowserClose` is on.
    */
   browserClose?: boolean | undefined;
 }
@@ -327,8 +327,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** When the session expires by whichever limit comes first. */
   getExpiryDate(): Date;
   /**
-   * Sets when the session ends; it replaces all that an earlier call has set. The hard end never
-   * moves. What is no expiry is the error `invalid_value`, which names what is wrong.
+   * Sets when the session ends, and replaces everything that an earlier call has set. The hard end
+   * never moves. An invalid expiry fails with `invalid_value` and says what is wrong.
    * ```js
    * session.setExpiry(600); // in ten minutes
    * session.setExpiry({ idle: 900 }); // after a quarter of an hour without a request
@@ -368,8 +368,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * because of the state of the previous session.
    *
    * The session's own expiry (end, idle time, browser close) is kept together with the data, no
-   * matter whether this request or an earlier one has set it. A session that begins empty expires as
-   * the settings say. `setExpiry` after the login replaces it either way.
+   * matter whether this request or an earlier one has set it. If the session starts empty, the settings
+   * decide its expiry. `setExpiry` after the login replaces it in any case.
    * ```js
    * session.bind("ada"); // after a password or a passkey was checked
    * ```
@@ -382,7 +382,7 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * `bind`, `cycleKey`, `create`, `flush` or `destroy`, call this method afterwards. Throws
    * `invalid_value` if the request came from another site and the browser may have withheld its
    * cookies. In that case, redirect to the page that shows the form, or with `SameSite=Strict`, link
-   * to it. Throws `too_large` if the Cookie header has more session cookies than can be looked at.
+   * to it. Throws `too_large` if the Cookie header has too many session cookies to check.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```
@@ -734,7 +734,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * ```js
    * const devices = session.owner === null ? [] : await sessions.list(session.owner, { ctx });
    * ```
-   * With `ctx` it counts in the `Server-Timing` of the request that is handled with that.
+   * With `ctx`, it counts in the `Server-Timing` of the request with this context.
    */
   list(owner: string, options?: { ctx?: ContextLike | null }): Promise<OwnedSession[]>;
   /**
@@ -744,7 +744,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * ```js
    * if (session.owner !== null) await sessions.revoke(session.owner, devices[1].key, { ctx });
    * ```
-   * With `ctx` the writes are carried to their end though the browser goes away.
+   * With `ctx`, the writes finish even if the browser disconnects.
    */
   revoke(owner: string, key: string, options?: { ctx?: ContextLike | null }): Promise<void>;
   /**
@@ -755,7 +755,7 @@ export class Sessions<T extends Shape<T> = AnyData> {
    * ```js
    * if (session.owner !== null) await sessions.revokeAll(session.owner, { except: session.sessionKey, ctx });
    * ```
-   * With `ctx` the writes are carried to their end though the browser goes away.
+   * With `ctx`, the writes finish even if the browser disconnects.
    */
   revokeAll(owner: string, options?: { except?: string | null; ctx?: ContextLike | null }): Promise<void>;
 }

@@ -1,39 +1,39 @@
 // SessionStore: a dictionary with a life cycle.
 //
-// The dictionary is here; the rules are in the core (`src/`), which is asked once for each step and
-// tells what is known of the session with each answer. Calls follow each other in their order, so
-// that concurrent calls on one session are fine.
+// The dictionary is here. The rules are in the core (`src/`), which is called once for each step and
+// returns the facts about the session with each answer. Steps run in the order of their calls, so
+// concurrent calls on one session are safe.
 
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { checkOwner, fromCore, isRefusal, sessionError, warnOf } from "./errors.js";
 import { Table, entriesOf } from "./values.js";
-import { realmOf, sinkOf, toConsole } from "./realm.js";
+import { configOf, sinkOf, toConsole } from "./config.js";
 
-/** Says that a session is opened by `Sessions`. */
+/** Marks a call of the constructor by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
 
 const committedError = () =>
   sessionError("committed", "the session was already committed with the response; make changes before the commit");
 
-/** What `Sessions` does with a session. */
+/** The methods that only `Sessions` may use. */
 export let internals;
 
 /** One session in one request: an ordered dictionary of JSON values, loaded from and saved to the store. */
 export class SessionStore {
-  #realm;
+  #config;
   #request;
   #context;
-  /** The Cookie header; undefined until it is looked for, where a request came. */
+  /** The Cookie header; undefined until it is read from the request. */
   #cookie;
   #sink;
-  /** The core's number for this session, which has one when it is needed: a visitor without a cookie costs none. */
+  /** The core's number for this session. Assigned when needed: a visitor without a cookie needs none. */
   #handle;
-  /** What the core has told of the session last: `session` of src/face/js/wire.rs. */
+  /** The latest facts from the core: `session` in src/face/js/wire.rs. */
   #known;
-  /** What the store has thrown. */
+  /** Errors that the store has thrown. */
   #causes = [];
-  /** True when this side has nothing left to do: what is read is what was known. */
+  /** True after the commit. Reading still works. */
   #isCommitted = false;
   #isReleased = false;
   #refusal;
@@ -42,50 +42,50 @@ export class SessionStore {
   #accessed = false;
   #values;
   #flash;
-  /** True where something was to be changed since the core was told of changes. */
+  /** True if a change was attempted since changes were last passed to the core. */
   #edited = false;
-  /** Changes that the core is told of with the next step, each with the number of the step that was called then. */
+  /** Changes to pass to the core with the next step, each with the number of the step at which they were noted. */
   #untold = [];
-  /** The number of the last step that was called; and how many are under way, or wait for another. */
+  /** The number of the latest step, and how many steps are running or waiting. */
   #order = { step: 0, steps: 0 };
-  /** The last of them. */
+  /** The promise of the latest step. */
   #last;
-  /** While steps are under way: true where something was decided since a save was called. */
+  /** While steps are running: true if something was decided after the last call of save. */
   #unsaved = false;
-  /** And what the session is going to be after all of them: whose, and whether it is stored then. */
+  /** While steps are running: the expected owner, and whether the session is new, after all of them. */
   #ahead;
-  /** Logins that wait for a step: what comes after them is about the session that they begin. */
+  /** Logins that wait for a step. Later calls concern the session that they start. */
   #logins = 0;
-  /** Why an intent failed that came while a step was under way: the next step says so. */
+  /** The error of an intent that had to wait for a step. The next step throws it. */
   #trouble;
-  /** Looks for changes after the commit; true where there is something to look at. */
+  /** Detects changes after the commit; true if there is anything to check. */
   #watching = false;
-  /** True while handlers of its request have it under way: the outermost of them commits it. */
+  /** True while handlers of its request are running. The outermost of them commits. */
   #isHandled = false;
-  /** True where more was counted for this request than its timing tells. */
+  /** True if operations were counted for this request after its timing was read. */
   #hasOldTiming = false;
-  /** True where one of them got it by its request, as a session that is its own to commit. */
+  /** True if `load` or `open` returned it inside a handler. */
   #isHandedOut = false;
-  /** True where one of them says that its changes are to be dropped. */
+  /** True if a handler has failed, so that the changes must be dropped. */
   #isToDrop = false;
 
   constructor(connector, options, cookieHeader, context) {
     if (connector === BY_SESSIONS) {
-      // What `Sessions` opens it by: a request, a Cookie header or nothing.
-      this.#realm = options.realm;
+      // `Sessions` passes a request, a Cookie header or nothing.
+      this.#config = options.config;
       this.#sink = options.sink;
       this.#request = cookieHeader;
       this.#context = context;
     } else {
-      this.#realm = realmOf(connector, options);
+      this.#config = configOf(connector, options);
       this.#sink = sinkOf(options.onEvent);
       this.#cookie = checkCookie(cookieHeader ?? null);
     }
-    this.#realm.counts.requests += 1;
-    this.#known = this.#realm.unopened;
+    this.#config.counts.requests += 1;
+    this.#known = this.#config.unopened;
   }
 
-  /** A random id of 256 bits in base64url, tied to no session. */
+  /** A random id of 256 bits in base64url. It belongs to no session. */
   static generateSessionId() {
     return newSessionId();
   }
@@ -139,7 +139,7 @@ export class SessionStore {
     return this.entries();
   }
 
-  /** All values as one live object; changes in it, nested ones too, are noticed at the next save. */
+  /** All values as one live object. The next save notices changes in it, including nested ones. */
   get data() {
     const view = this.#read().view();
     return this.#isCommitted ? late(view) : view;
@@ -204,11 +204,11 @@ export class SessionStore {
   setDefault(key, value) {
     const found = this.#read().get(key);
     if (found !== undefined) return found;
-    // A copy, which is the session's own: what becomes of `value` is nothing to it.
+    // Returns the session's own copy: later changes of `value` do not affect it.
     return this.set(key, value).get(key);
   }
 
-  /** Leaves a value that is read once, by a later request as a rule. */
+  /** Stores a value that can be read once, usually by a later request. */
   flash(key, value) {
     this.#tables();
     const text = this.#flash.write(key, value);
@@ -227,7 +227,7 @@ export class SessionStore {
     return value;
   }
 
-  // --- what is known of the session ------------------------------------------------------------
+  // --- facts about the session -----------------------------------------------------------------
 
   /** What the load found. */
   get outcome() {
@@ -275,7 +275,7 @@ export class SessionStore {
     return this.#accessed;
   }
 
-  /** The last refusal of this session, if there was one. */
+  /** The last refusal of this session, if any. */
   get refusal() {
     this.#accessed = true;
     return this.#refusal;
@@ -286,14 +286,14 @@ export class SessionStore {
       throw sessionError("invalid_value", `requireRecentAuth needs a number of seconds, not ${shown(maxAge)}`);
     }
     const at = this.authTime;
-    if (at === null || this.#realm.now() - at.getTime() > maxAge * 1000) {
+    if (at === null || this.#config.now() - at.getTime() > maxAge * 1000) {
       throw this.#noted(sessionError("reauth_required", `this operation needs a login within the last ${maxAge} seconds`));
     }
   }
 
   get modified() {
     this.#tell();
-    // What this request has changed, by calls that are looks themselves.
+    // Calls that change something have already marked the session as accessed.
     return this.#order.steps > 0 ? this.#unsaved || this.#isDirty : this.#known.modified === true;
   }
 
@@ -301,7 +301,7 @@ export class SessionStore {
     this.#intend({ op: "modified", value: Boolean(modified) });
   }
 
-  /** True where a commit would write to the store or set a cookie. */
+  /** True if a commit would write to the store or set a cookie. */
   needsUpdate() {
     this.#accessed = true;
     this.#tell();
@@ -309,8 +309,8 @@ export class SessionStore {
   }
 
   getExpiryAge() {
-    const left = (this.getExpiryDate().getTime() - this.#realm.now()) / 1000;
-    // A fraction counts as a second: only an end that is reached is 0 or less.
+    const left = (this.getExpiryDate().getTime() - this.#config.now()) / 1000;
+    // Round up, so that only an end that has been reached gives 0 or less.
     return left > 0 ? Math.ceil(left) : Math.floor(left);
   }
 
@@ -330,11 +330,11 @@ export class SessionStore {
   }
 
   verifyCsrf(token) {
-    // What is not text is not a token: it is refused as a wrong one is.
+    // Anything but a string is refused like a wrong token.
     this.#form("verifyCsrf", { op: "verify", token: typeof token === "string" ? token : "" });
   }
 
-  /** What is about a form, which can be shown and sent though the session itself cannot be read. */
+  /** CSRF operations. They work even if the session itself cannot be read. */
   #form(method, operation) {
     this.#accessed = true;
     const { hides } = this.#known;
@@ -345,17 +345,17 @@ export class SessionStore {
 
   // --- intents ---------------------------------------------------------------------------------
 
-  /** Begins a new session: new token, lineage and key; nothing is written before the commit. */
+  /** Starts a new session with a new token, lineage and key. Nothing is written before the commit. */
   create() {
     this.#intend({ op: "create" });
   }
 
-  /** Gives the session a new token and key; lineage and data stay. */
+  /** Gives the session a new token and key. Lineage and data stay. */
   cycleKey() {
     this.#intend({ op: "cycle" });
   }
 
-  /** The user has proved again who they are: a new key and login time; the rest stays. */
+  /** Renews the login after the user has proved again who they are: new key and login time, the rest stays. */
   reauthenticate() {
     this.#intend({ op: "reauthenticate" });
   }
@@ -367,7 +367,7 @@ export class SessionStore {
 
   // --- steps -----------------------------------------------------------------------------------
 
-  /** Loads the session; tells what it found. */
+  /** Loads the session and returns the outcome. */
   load({ fresh = false } = {}) {
     const number = this.#changesToKeep();
     return this.#queue(async () => {
@@ -377,7 +377,7 @@ export class SessionStore {
     });
   }
 
-  /** Saves what has changed now, rather than with the commit. */
+  /** Saves the changes now instead of with the commit. */
   save() {
     let told;
     let problem;
@@ -395,18 +395,18 @@ export class SessionStore {
     });
   }
 
-  /** Logout: ends the session now, wherever it is used. */
+  /** Logout: ends the session immediately, wherever it is used. */
   destroy() {
     return this.#end({ op: "destroy" });
   }
 
-  /** Logout that goes on anonymously, with the values of the keys in `keep`. */
+  /** Logout that continues anonymously with the values of the keys in `keep`. */
   flush({ keep = [] } = {}) {
     const kept = [...keep].map(String);
     return this.#end({ op: "flush", keep: kept }, new Set(kept));
   }
 
-  /** True where a session is there and alive: this one, or that of a session key. */
+  /** True if a session exists and is alive: this one, or the one with this session key. */
   exists(key) {
     const number = this.#changesToKeep();
     return this.#queue(async () => {
@@ -417,7 +417,7 @@ export class SessionStore {
     });
   }
 
-  /** Ends a session at once: this one, or that of a session key. */
+  /** Ends a session immediately: this one, or the one with this session key. */
   delete(key) {
     if (key === undefined) return this.destroy();
     const text = keyOf(key);
@@ -429,7 +429,7 @@ export class SessionStore {
     });
   }
 
-  // --- what it looks like ----------------------------------------------------------------------
+  // --- conversion ------------------------------------------------------------------------------
 
   /** The data only. */
   toJSON() {
@@ -451,15 +451,15 @@ export class SessionStore {
     return inspect ? `${this} ${inspect({ ...shown }, options)}` : this.toString();
   }
 
-  // --- the doors -------------------------------------------------------------------------------
+  // --- access checks ---------------------------------------------------------------------------
 
   #mayRead() {
     const { hides } = this.#known;
-    // Committed without a load: empty, as a new session is.
+    // A session that was committed without a load reads as empty, like a new one.
     if (hides && this.#logins === 0 && !(this.#isCommitted && hides.code === "not_loaded")) throw this.#refused(hides);
   }
 
-  /** Why the load cannot be trusted, if so. */
+  /** Throws if the load cannot be trusted. */
   #checkLoad() {
     const { hides } = this.#known;
     if (hides && hides.code !== "not_loaded") throw this.#refused(hides);
@@ -481,12 +481,12 @@ export class SessionStore {
   }
 
   #tables() {
-    this.#values ??= new Table(this.#realm, this.#order);
-    this.#flash ??= new Table(this.#realm, this.#order);
+    this.#values ??= new Table(this.#config, this.#order);
+    this.#flash ??= new Table(this.#config, this.#order);
     return this.#values;
   }
 
-  /** An error that the core has told. */
+  /** An error from the core's description. */
   #refused(told) {
     return this.#noted(told.code === "not_loaded" ? notLoaded() : fromCore(told, this.#causes));
   }
@@ -497,60 +497,60 @@ export class SessionStore {
     return error;
   }
 
-  /** What is known since the load, for the application: an answer that is made of it is for this browser only. */
+  /** The facts since the load, for the application. A response that uses them is for this browser only. */
   #facts() {
     this.#accessed = true;
     if (this.#known.outcome === undefined) throw notLoaded();
     return this.#known;
   }
 
-  /** When the session ends, as it is known now. */
+  /** The current limits of the session. */
   #ends() {
     if (this.#handle && !this.#isCommitted) this.#take(this.#begin({ op: "look" }));
-    const { nothing, unopened } = this.#realm;
-    return this.#known === nothing || this.#known === unopened ? this.#realm.nobody() : this.#known;
+    const { nothing, unopened } = this.#config;
+    return this.#known === nothing || this.#known === unopened ? this.#config.nobody() : this.#known;
   }
 
   // --- the core --------------------------------------------------------------------------------
 
-  /** Begins an operation of the core, which is told what had changed before the step `number` was called. */
+  /** Starts an operation of the core, with the changes made before the step `number` was called. */
   #begin(operation, number) {
     if (this.#isCommitted) throw committedError();
-    const realm = this.#realm;
-    const now = realm.now();
+    const config = this.#config;
+    const now = config.now();
     const isFirst = this.#handle === undefined;
     const isLoad = operation.op === "load";
     let cookie;
     if (isFirst) {
       cookie = this.#readCookie() ?? undefined;
       if (this.#listener) operation.reports = true;
-      // Without a cookie nothing was there to load, and nothing was asked.
-      if (this.#known === realm.nothing) {
+      // Without a cookie there was nothing to load, and the core was not called.
+      if (this.#known === config.nothing) {
         operation.loaded = true;
-        realm.counts.new -= 1; // the core counts it now
+        config.counts.new -= 1; // the core counts it now
       }
     }
-    // What a save reads of the request, which a load does not.
+    // A save needs data of the request, a load does not.
     if (!isLoad && this.#request) operation.request = headOf(this.#request);
     const changes = this.#due(number);
     const random = isLoad ? undefined : dice();
-    const told = begin(realm.core, this.#handle ?? 0, operation, cookie, changes, now, random);
+    const told = begin(config.core, this.#handle ?? 0, operation, cookie, changes, now, random);
     if (!isLoad) this.#request = undefined;
     if (told.handle !== undefined) watch(this, (this.#handle = told.handle));
     return hear(told, { sink: this.#listener });
   }
 
   get #listener() {
-    return this.#sink ?? (this.#realm.events ? toConsole : undefined);
+    return this.#sink ?? (this.#config.events ? toConsole : undefined);
   }
 
-  /** A step of the core: what it came to, or the promise of that where the store has to be asked. */
+  /** A step of the core. Returns its result, or a promise of it if the store has to be asked. */
   #step(operation, number, context = this.#context) {
     const isAnother = BEGINS_ANEW.has(operation.op);
     const told = this.#begin(operation, number);
     if (!told.ask) return this.#take(told, number, isAnother);
     const world = {
-      realm: this.#realm,
+      config: this.#config,
       context,
       sink: this.#listener,
       causes: this.#causes,
@@ -559,24 +559,24 @@ export class SessionStore {
     return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told, number, isAnother));
   }
 
-  /** Asks about another session, without touching this one. */
+  /** An operation on another session, without access to this one. */
   async #aside(operation) {
     try {
-      return await this.#realm.ask(operation, this.#context, this.#counter());
+      return await this.#config.ask(operation, this.#context, this.#counter());
     } catch (error) {
       throw this.#noted(error);
     }
   }
 
-  /** The core's number for what is asked beside this session and counts for its request; undefined where none does. */
+  /** The core's number under which other operations of this request are counted; undefined if they are not. */
   #counter() {
-    if (!this.#realm.serverTiming || this.#isCommitted) return undefined;
+    if (!this.#config.serverTiming || this.#isCommitted) return undefined;
     if (this.#handle === undefined) this.#take(this.#begin({ op: "tell" }));
     this.#hasOldTiming = true;
     return this.#handle;
   }
 
-  /** Takes over what the core told when the step `number` was done. */
+  /** Applies the core's answer to the step `number`. */
   #take({ session, data, lines = [], error, done, isOver }, number, isAnother) {
     if (session) this.#known = session;
     if (isOver) {
@@ -591,7 +591,7 @@ export class SessionStore {
     return done;
   }
 
-  /** The Cookie header, or null. A session that nobody looks at does not ask for it. */
+  /** The Cookie header, or null. It is not read for a session that is not used. */
   #readCookie() {
     if (this.#cookie === undefined) {
       const request = this.#request;
@@ -607,8 +607,8 @@ export class SessionStore {
   }
 
   /**
-   * Notes the changes since they were noted last, of `only` these values if given. Gives the number
-   * of the step that is called now, which the core is told them with.
+   * Collects the changes since the last call, only those of the keys in `only` if given. Returns the
+   * number of the new step, which passes them to the core.
    */
   #changes(only) {
     const { hides, edits } = this.#known;
@@ -618,14 +618,14 @@ export class SessionStore {
     const number = this.#nextStep();
     if (values) this.#values.confirm(values, number);
     if (flash) this.#flash.confirm(flash, number);
-    // To have changed nothing is a change only of what was to be left unsaved.
+    // An edit without a change matters only after `modified = false`, or while steps are running.
     const counts = this.#edited && (this.#known.isLeftUnsaved || this.#order.steps > 0);
     this.#edited = false;
     if (values || flash || counts) this.#untold.push({ number, values, flash });
     return number;
   }
 
-  /** The same for a step that stores nothing: what cannot be stored is told by a save. */
+  /** As `#changes`, for a step that stores nothing. A save reports values that cannot be stored. */
   #changesToKeep() {
     try {
       return this.#changes();
@@ -634,28 +634,28 @@ export class SessionStore {
     }
   }
 
-  /** The changes that were noted up to the step `number`, as `apply` in src/face/js/wire.rs reads them. */
+  /** The changes collected up to the step `number`, in the form that `apply` in src/face/js/wire.rs reads. */
   #due(number) {
     const texts = [];
     while (number && this.#untold[0]?.number <= number) texts.push(writtenChanges(this.#untold.shift()));
     return texts.length > 0 && !this.#known.edits ? texts.join("\n") : undefined;
   }
 
-  /** Tells the core what has changed, where it can be told now. */
+  /** Passes the changes to the core, unless steps are running. */
   #tell() {
     if (this.#order.steps > 0 || this.#isCommitted) return;
     const number = this.#changes();
     if (this.#untold.length > 0) this.#take(this.#begin({ op: "tell" }, number));
   }
 
-  /** True where something has changed of which no step was told. */
+  /** True if there are changes that were not collected yet. */
   get #isDirty() {
     return Boolean(this.#values?.changes() || this.#flash?.changes());
   }
 
-  // --- one call after the other ----------------------------------------------------------------
+  // --- the order of calls ----------------------------------------------------------------------
 
-  /** Carries out what the core decides at once; after the steps under way, if there are any. */
+  /** Carries out an operation that needs no store, after the running steps. */
   #intend(operation) {
     this.#accessed = true;
     if (this.#isCommitted) throw committedError();
@@ -679,7 +679,7 @@ export class SessionStore {
     }, INTENT);
   }
 
-  /** What comes next finds what it would find if the steps before it had ended. */
+  /** Anticipates the effect of a waiting operation, so that later calls see the session as if it had ended. */
   #foresee({ op, owner, keep }) {
     const { owner: bound, isNew } = this.#expected;
     const isOthers = (bound !== null && bound !== owner) || this.#known.outcome === "revoked";
@@ -700,7 +700,7 @@ export class SessionStore {
     this.#ahead = { ...this.#expected, ...told };
   }
 
-  /** A step of the application's, when those before it have ended. */
+  /** Runs a step of the application after the previous ones. */
   #queue(step) {
     this.#accessed = true;
     return this.#after(step);
@@ -714,7 +714,7 @@ export class SessionStore {
     this.#order.steps += 1;
     try {
       if (this.#order.steps > 1) await before.then(nothing, nothing);
-      // A session is ended whatever has failed before.
+      // A logout is carried out even if something failed before.
       if (kind === undefined) this.#tellTrouble();
       const result = await step();
       if (kind === END) this.#tellTrouble();
@@ -735,7 +735,7 @@ export class SessionStore {
     if (trouble) throw trouble;
   }
 
-  /** The same for a step that may be done at once; then there is no promise. */
+  /** As `#queue`, but without a promise if the step completes synchronously. */
   #soon(step) {
     return this.#order.steps > 0 || this.#trouble ? this.#queue(step) : this.#now(step);
   }
@@ -745,11 +745,11 @@ export class SessionStore {
     if (!(result instanceof Promise)) return result;
     this.#order.steps += 1;
     const ended = () => this.#ended();
-    result.then(ended, ended); // before anybody else hears of it
+    result.then(ended, ended); // runs before the caller's own handlers
     return (this.#last = result);
   }
 
-  /** A step that ends the session. What was set before it, and is not `kept`, ends with it. */
+  /** A step that ends the session, with all values except those of the keys in `kept`. */
   #end(operation, kept = new Set()) {
     this.#accessed = true;
     let number;
@@ -757,7 +757,7 @@ export class SessionStore {
     try {
       number = kept.size > 0 ? this.#changes(kept) : this.#nextStep();
     } catch (error) {
-      problem = error; // told when the session has ended, which comes first
+      problem = error; // thrown after the session has ended, which is more important
       number = this.#nextStep();
     }
     if (!this.#isCommitted) {
@@ -771,7 +771,7 @@ export class SessionStore {
     }, END);
   }
 
-  /** What is shown from now on, where the session begins anew with the values of the keys in `kept`. */
+  /** From now on, shows a new session with the values of the keys in `kept`. */
   #leave(kept) {
     this.#values?.leave(kept);
     this.#flash?.leave();
@@ -784,11 +784,11 @@ export class SessionStore {
     return this.#step({ op: "load", fresh }, number);
   }
 
-  /** There is nothing to load where no cookie came. */
+  /** Without a cookie there is nothing to load. */
   #loadNothing() {
-    if (this.#known === this.#realm.nothing) return;
-    this.#realm.counts.new += 1;
-    this.#known = this.#realm.nothing;
+    if (this.#known === this.#config.nothing) return;
+    this.#config.counts.new += 1;
+    this.#known = this.#config.nothing;
   }
 
   // --- for Sessions ----------------------------------------------------------------------------
@@ -796,8 +796,8 @@ export class SessionStore {
   static {
     internals = {
       /**
-       * Loads without a word about what was found, nor about a step that has failed before: that is
-       * the session's to tell. Nobody has looked at it by that.
+       * Loads for a handler. Does not throw errors of the load or of an earlier step: the session
+       * reports them when it is used. Does not count as access.
        */
       load(session, fresh = false) {
         const number = session.#changesToKeep();
@@ -805,9 +805,9 @@ export class SessionStore {
         return session.#order.steps > 0 ? session.#after(step, LOAD) : session.#now(step);
       },
 
-      /** Commits: the Set-Cookie values, and whether the answer depends on the session. */
+      /** Commits. Returns the Set-Cookie values, and whether the response depends on the session. */
       commit(session, status, context) {
-        // Nobody looked at it: there is nothing to decide.
+        // The session was not used, so there is nothing to do.
         if (!session.#handle && session.#order.steps === 0 && !session.#accessed && !session.#isCommitted) {
           session.#isCommitted = session.#isReleased = true;
           return session.#headers();
@@ -815,7 +815,7 @@ export class SessionStore {
         return session.#soon(() => session.#commit(status, context ?? session.#context));
       },
 
-      /** The headers for what was done already, where nothing is committed. */
+      /** The headers for completed operations, if nothing is committed. */
       async done(session) {
         if (session.#order.steps > 0) await session.#last.then(nothing, nothing);
         if (session.#hasOldTiming && session.#handle !== undefined && !session.#isCommitted) {
@@ -824,40 +824,40 @@ export class SessionStore {
         return session.#headers();
       },
 
-      /** What an answer needs that is made of the session before that is committed: it is not to be cached. */
+      /** The headers of an inner response, before the commit: it must not be cached. */
       soFar: (session) => ({ cookies: [], depends: session.#accessed }),
 
-      /** True for a session that this request presents. One that nobody has looked at yet is. */
+      /** True if the session has the cookies of this request, or has not read any cookies yet. */
       isOf: (session, request) =>
         session.#cookie === undefined || session.#cookie === (request.headers?.get("cookie") ?? null),
 
-      realmOf: (session) => session.#realm,
+      configOf: (session) => session.#config,
 
       lastError: (session) => session.#lastError,
 
-      /** The number in the core of the session whose handler asks for something beside it, as far as that can be told. */
-      counterOf(realm, context) {
-        const all = [...realm.handled].filter((session) => !context || session.#context === context);
+      /** The core's number of the session whose handler starts another operation, if it can be determined. */
+      counterOf(config, context) {
+        const all = [...config.handled].filter((session) => !context || session.#context === context);
         return all.length === 1 ? all[0].#counter() : undefined;
       },
 
-      /** An inner handler of the same request brings its context along. */
+      /** An inner handler of the same request may add its context. */
       join(session, context) {
         session.#context ??= context;
       },
 
-      /** From here on its handlers have it, and the outermost commits. */
+      /** From here on its handlers are running, and the outermost commits. */
       enter(session) {
         session.#isHandled = true;
-        if (session.#realm.serverTiming) session.#realm.handled.add(session);
+        if (session.#config.serverTiming) session.#config.handled.add(session);
       },
       leave(session) {
         session.#isHandled = false;
-        session.#realm.handled.delete(session);
+        session.#config.handled.delete(session);
       },
       isHandled: (session) => session.#isHandled,
 
-      /** Who gets it by its request commits it too, which is left to the outermost handler then. */
+      /** Called when `load` or `open` returns it inside a handler: a commit is then left to the outermost handler. */
       handOut(session) {
         session.#isHandedOut = true;
         return session;
@@ -871,22 +871,22 @@ export class SessionStore {
 
       release: (session) => session.#release(),
       warnOf(session, message, ...more) {
-        if (!session.#realm.disableWarnings) warnOf(message, session.#realm.instant(), ...more);
+        if (!session.#config.disableWarnings) warnOf(message, session.#config.instant(), ...more);
       },
-      /** Changes are lost though the answer says that all went well. */
+      /** Warns if changes are lost although the response is a success. */
       warnOfDrop(session) {
         if (!session.#isToDrop || session.#isCommitted) return;
         let isChanged = session.#known.modified === true || session.#untold.length > 0;
         try {
           isChanged ||= session.#isDirty;
         } catch {
-          isChanged = true; // to what cannot be stored
+          isChanged = true; // the new value cannot be stored
         }
         if (!isChanged) return;
         internals.warnOf(session, "changes to a session were dropped because an inner handler of the same request failed");
       },
       warn: (session, message, ...more) => {
-        if (!session.#realm.disableWarnings) console.warn(`edge-session: ${message}`, ...more);
+        if (!session.#config.disableWarnings) console.warn(`edge-session: ${message}`, ...more);
       },
     };
   }
@@ -898,15 +898,15 @@ export class SessionStore {
     try {
       number = this.#changes();
     } catch (error) {
-      if (status < 500) problem = error; // nothing is put then
+      if (status < 500) problem = error; // then nothing is put
     }
     const { hides, edits, hasWork, timing } = this.#known;
     this.#watching = status < 500 && !problem && !hides && !edits && this.#values?.isShared === true;
-    const isTimed = this.#realm.serverTiming && this.#accessed && (timing === undefined || this.#hasOldTiming);
+    const isTimed = this.#config.serverTiming && this.#accessed && (timing === undefined || this.#hasOldTiming);
     const isDone = this.#untold.length === 0 && !problem && !isTimed && !(hasWork && status < 500);
     let step;
     if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, number, context);
-    // Whatever comes of it, it was the last step.
+    // This was the last step, whatever its result.
     this.#isCommitted = true;
     const end = () => {
       if (problem) throw problem;
@@ -920,10 +920,10 @@ export class SessionStore {
     return { cookies, depends: this.#accessed || cookies.length > 0, timing };
   }
 
-  /** Lets go of the core's part: what can still be read is here. */
+  /** Releases the core's part. Everything that can still be read is in JavaScript. */
   #release() {
     this.#isCommitted = true;
-    // A step that nobody waited for needs it still; it goes with the session then.
+    // A running step that was not awaited still needs it. It is then released with the session.
     if (this.#order.steps > 0) return;
     this.#isReleased = true;
     if (this.#handle !== undefined) {
@@ -931,11 +931,11 @@ export class SessionStore {
       release(this.#handle);
       this.#handle = undefined;
     }
-    if (this.#watching && !this.#realm.disableWarnings) this.#watch();
+    if (this.#watching && !this.#config.disableWarnings) this.#watch();
     else this.#watching = false;
   }
 
-  /** Warns of changes that came too late, in values that were handed out before the commit. */
+  /** Warns about changes after the commit, in values that were returned before it. */
   #watch() {
     const look = () => {
       if (this.#watching && this.#values.hasDrifted) {
@@ -947,29 +947,29 @@ export class SessionStore {
       }
     };
     this.#watching = look;
-    // For an answer that is still being streamed. One that is complete ends this timer too.
+    // For responses that are still being streamed. The timer ends with the request.
     setTimeout(look, LATE)?.unref?.();
   }
 }
 
-/** Milliseconds after a commit when its data is looked at again. */
+/** Milliseconds after a commit when its data is checked again. */
 const LATE = 1000;
 
 const nothing = () => {};
 
-/** Steps of their own kinds: what the core decides at once, what ends the session, and a load for a handler. */
+/** Special steps: an operation that needs no store, the end of the session, and a load for a handler. */
 const INTENT = Symbol("intent");
 const END = Symbol("end");
 const LOAD = Symbol("load");
 
-/** Operations after which the data may be that of another session. */
+/** Operations after which the data may belong to another session. */
 const BEGINS_ANEW = new Set(["create", "bind", "destroy", "flush", "delete"]);
 
-/** The changes of both tables that were noted together, for the core. */
+/** The changes of both tables that were collected together, as text for the core. */
 function writtenChanges({ values, flash }) {
   const head = {};
   const texts = [];
-  // A change from within a value that went with its session meanwhile is none of the next.
+  // A nested change in a value of an ended session does not belong to the next session.
   const sets = (changes) => (changes?.sets ?? []).filter(({ row, isSet }) => isSet || !row.isOver);
   const put = (name, keys) => {
     if (keys?.length > 0) head[name] = keys;
@@ -985,14 +985,14 @@ function writtenChanges({ values, flash }) {
   return [JSON.stringify(head), ...texts].join("\n");
 }
 
-/** Keys, values and their texts, as `Table.put` takes them: all of them, or the error of the first that is refused. */
+/** Keys, values and their texts, as `Table.put` takes them. Throws if one of the values is refused. */
 const writeAll = (table, pairs) =>
   pairs.filter(([, value]) => value !== undefined).map(([key, value]) => [key, value, table.write(key, value)]);
 
-/** A session key, or what is none: the core's to say. */
+/** A session key, or an empty string, which the core refuses. */
 const keyOf = (key) => (typeof key === "string" ? key : "");
 
-/** What a save reads of a request. One whose method is not known may be a form's. */
+/** The data of a request that a save needs. A request with an unknown method may come from a form. */
 function headOf({ method = "unknown", headers, cf }) {
   const country = cf?.country;
   return {
@@ -1008,14 +1008,14 @@ function checkCookie(cookie) {
   throw sessionError("invalid_value", "the Cookie header must be a string; leave it out for none");
 }
 
-/** The view of a committed session: reading is allowed, a change is the error. */
+/** A view of a committed session: reading works, changes throw. */
 function late(value) {
   if (typeof value !== "object" || value === null) return value;
   const refuse = () => {
     throw committedError();
   };
-  // Over a copy: a proxy of something frozen may not answer otherwise than that.
-  // The members are its own, one named "__proto__" too: to assign that would set the prototype.
+  // Use a copy, because a proxy of a frozen object must return the same values as the object. The copy
+  // has own members, even one named "__proto__", which an assignment would take for the prototype.
   const copy = Array.isArray(value) ? [...value] : { __proto__: Object.getPrototypeOf(value), ...value };
   return new Proxy(copy, {
     get: (target, key, receiver) => late(Reflect.get(target, key, receiver)),
@@ -1026,7 +1026,7 @@ function late(value) {
   });
 }
 
-/** An expiry as `expiry` of src/face/js/handle.rs reads it; or the error that says what is wrong with it. */
+/** An expiry in the form that `expiry` in src/face/js/handle.rs reads. Throws if it is invalid. */
 function readExpiry(expiry) {
   if (expiry === null || expiry === undefined) return {};
   if (typeof expiry !== "object" || expiry instanceof Date) {
@@ -1034,7 +1034,7 @@ function readExpiry(expiry) {
   }
   const unknown = Object.keys(expiry).find((name) => !EXPIRY_MEMBERS.includes(name));
   if (unknown !== undefined) throw invalid(`unknown member ${JSON.stringify(unknown)} in the expiry; use end, idle and browserClose`);
-  // Most likely something that was to be there is undefined.
+  // Probably a variable is undefined by mistake.
   if (EXPIRY_MEMBERS.every((name) => expiry[name] === undefined)) {
     throw invalid("the expiry is empty; set end, idle or browserClose, or pass null for the default of the settings");
   }
@@ -1064,7 +1064,7 @@ function readEnd(end, name, others = "") {
   throw invalid(`${name} must be a number of seconds${others === "" ? " or" : ","} a Date${others}, not ${wrong}`);
 }
 
-/** Thousandths of a second, away from 0: the core rounds to seconds, so that no fraction becomes none. */
+/** Milliseconds, rounded away from 0. The core rounds to seconds, so that no fraction becomes 0. */
 function thousandths(seconds) {
   const most = Number.MAX_SAFE_INTEGER;
   const exact = seconds * 1000;
@@ -1075,7 +1075,7 @@ const isNumber = (value) => typeof value === "number" && Number.isFinite(value);
 
 const invalid = (message) => sessionError("invalid_value", message);
 
-/** A value in an error: its type where it is not a number, since it may be a secret. */
+/** A value for an error message. Only its type, unless it is a number, because it may be a secret. */
 const shown = (value) => (typeof value === "number" || value === undefined ? String(value) : `a ${typeof value}`);
 
 const date = (milliseconds) => (milliseconds === undefined ? null : new Date(milliseconds));

@@ -1,79 +1,79 @@
-// Sessions of a Worker: how they are opened, loaded and committed.
+// Sessions: opens, loads and commits the sessions of a Worker.
 
 import { keepsCacheControl, vary } from "./core.js";
 import { SessionError, checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
-import { checkOptions, realmOf, realmOfEnv, sinkOf } from "./realm.js";
+import { checkOptions, configOf, configOfEnv, sinkOf } from "./config.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
-const BY_REALM = Symbol("realm");
+const BY_CONFIG = Symbol("config");
 
-/** By request: the sessions that handlers have under way for it, until they are committed. */
+/** By request: the sessions whose handlers are running, until they are committed. */
 const underWay = new WeakMap();
 
-/** Whether it was warned of two sessions that set one cookie. */
+/** True after the warning about two sessions that set the same cookie. */
 let wasWarned = false;
 
 /**
- * Where the adapters of this package find what is not public. They import its public entry alone, so
- * that there is one copy of everything however it is bundled.
+ * Gives the adapters of this package access to internals. They import only its public entry, so that
+ * every bundle contains one copy of everything.
  */
 const ADAPTER = Symbol.for("edge-session.adapter");
 
-/** What `handle` makes of an error that is its own: `put` puts the session's headers on a response. */
+/** The response of `handle` to a SessionError. `put` adds the session's headers to a response. */
 const toProblem = (error, put) => put(error.toResponse());
 
 /** The sessions of a Worker: a KV namespace or a connector, secrets and settings. */
 export class Sessions {
-  #realm;
-  /** What each session is opened with. */
+  #config;
+  /** The arguments for each new session. */
   #opening;
 
   constructor(connector, options, onEvent) {
-    const isRealm = connector === BY_REALM;
-    this.#realm = isRealm ? options : realmOf(connector, options);
-    this.#opening = { realm: this.#realm, sink: sinkOf(isRealm ? onEvent : options.onEvent) };
+    const isConfig = connector === BY_CONFIG;
+    this.#config = isConfig ? options : configOf(connector, options);
+    this.#opening = { config: this.#config, sink: sinkOf(isConfig ? onEvent : options.onEvent) };
   }
 
-  /** Sessions as the environment says: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
+  /** Reads the configuration from the environment: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
   static fromEnv(env, options = {}) {
     checkOptions(options, ["onEvent"], "Sessions.fromEnv", "set settings as variables, or pass them to new Sessions");
-    return new this(BY_REALM, realmOfEnv(env), options.onEvent);
+    return new this(BY_CONFIG, configOfEnv(env), options.onEvent);
   }
 
-  /** What this isolate has counted of the sessions on this connector. */
+  /** The counters of this isolate for the sessions on this connector. */
   get stats() {
-    return this.#realm.stats();
+    return this.#config.stats();
   }
 
-  /** D: seconds after which a revoked session is dead everywhere, if propagation is as assumed. */
+  /** D: seconds after which a revoked session is dead everywhere, if writes propagate as fast as assumed. */
   get stalenessBound() {
-    return this.#realm.stalenessBound;
+    return this.#config.stalenessBound;
   }
 
   /**
-   * Loads the session of `request`, runs `handler` whatever was found, and commits. Inside another
-   * handler of the same request it is that one's session, and the outermost commits. Its answer
-   * decides, so that an inner one has to be awaited.
+   * Loads the session of `request`, runs `handler` whatever the outcome, and commits. Inside another
+   * handler of the same request, the two share one session, and the outermost handler commits with
+   * its response. An inner handler must be awaited.
    */
   handle(request, ctx, handler) {
     return this.#run(request, ctx, handler);
   }
 
-  /** As `handle`, with a session that is not loaded: untouched, it costs no storage operation. */
+  /** As `handle`, but the session is not loaded. If it is not used, it costs no storage operation. */
   handleLazy(request, ctx, handler) {
     return this.#run(request, ctx, handler, { loads: false });
   }
 
   /**
-   * The session that `request`, or a Cookie header, presents: unloaded, no I/O. Inside a handler of
-   * the same request it is that handler's session, in the state that it is in.
+   * The session that `request` or a Cookie header presents, not loaded. Does no I/O. Inside a handler
+   * of the same request, it is that handler's session in its current state.
    */
   open(request) {
-    const found = sessionUnderWay(this.#realm, request);
+    const found = sessionUnderWay(this.#config, request);
     return found ? internals.handOut(found) : this.#attach(request, undefined);
   }
 
-  /** The same, loaded. What was found is its `outcome`. */
+  /** As `open`, but loaded. Its `outcome` says what the load found. */
   async load(request, { fresh = false } = {}) {
     const session = this.open(request);
     await internals.load(session, fresh);
@@ -81,15 +81,16 @@ export class Sessions {
   }
 
   /**
-   * Carries out what the request decided, and gives the response with its headers. A session that
-   * `load` or `open` gave inside a handler is left to that: its answer decides, and gets the cookies.
+   * Writes the pending changes and returns the response with the session's headers. A session that
+   * `load` or `open` returned inside a handler is committed by that handler, whose response gets the
+   * cookies.
    */
   async commit(session, response, ctx) {
     checkResponse(response, "commit was given");
     return this.#withHeaders(response, await this.#commit(session, response.status, ctx));
   }
 
-  /** The same for frameworks that build their own response: the header fields to put on it. */
+  /** As `commit`, but returns the header fields, for frameworks that build their own response. */
   async commitHeaders(session, { status = 200, ctx } = {}) {
     const headers = new Headers();
     if (!Number.isInteger(status) || status < 100 || status > 599) {
@@ -99,7 +100,7 @@ export class Sessions {
     return headers;
   }
 
-  /** The live sessions of a user, the one written last first. */
+  /** The live sessions of a user, most recently written first. */
   async list(owner, { ctx } = {}) {
     const listed = await this.#ask({ op: "list", owner: checkOwner(owner) }, ctx);
     return listed.map(({ key, created, lastWritten, userAgent = null, place = null }) => ({
@@ -116,20 +117,20 @@ export class Sessions {
     await this.#ask({ op: "revoke", owner: checkOwner(owner), key: String(key) }, ctx);
   }
 
-  /** Ends every session of a user, but for that of the session key `except`. */
+  /** Ends every session of a user, except the one with the session key `except`. */
   async revokeAll(owner, { except, ctx } = {}) {
     const spared = except === undefined || except === null ? undefined : String(except);
     await this.#ask({ op: "revokeAll", owner: checkOwner(owner), except: spared }, ctx);
   }
 
-  /** What is asked beside a session. It counts for the request of `ctx`; without one, of the only handler there is. */
+  /** Runs an operation outside a session. It counts for the request of `ctx`, or of the only running handler. */
   #ask(operation, ctx) {
-    return this.#realm.ask(operation, ctx, internals.counterOf(this.#realm, ctx));
+    return this.#config.ask(operation, ctx, internals.counterOf(this.#config, ctx));
   }
 
   #attach(request, context) {
     const isText = request === undefined || request === null || typeof request === "string";
-    // A `Request` makes its headers when they are asked for: not before somebody looks.
+    // A `Request` creates its headers lazily, so do not read them before they are needed.
     const isRequest = request instanceof Request || typeof request?.headers?.get === "function";
     if (!isText && !isRequest) {
       throw sessionError("invalid_value", "open() and load() need a Request or a Cookie header; pass nothing for no cookies");
@@ -149,13 +150,13 @@ export class Sessions {
     }
   }
 
-  /** `hasFailed` tells, after the handler, of an answer that was made of an error. */
+  /** `hasFailed` tells, after the handler, whether the response was made from an error. */
   async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed } = {}) {
-    const outer = sessionUnderWay(this.#realm, request);
+    const outer = sessionUnderWay(this.#config, request);
     const session = outer ?? this.#attach(request, ctx);
     if (outer) internals.join(outer, ctx);
     else enter(session, request);
-    // Not for an inner handler that goes on after the outermost has ended.
+    // False for an inner handler that continues after the outermost has ended.
     const isInner = () => outer !== undefined && internals.isHandled(outer);
     const drop = async (error) => {
       const done = await internals.done(session);
@@ -172,13 +173,13 @@ export class Sessions {
         response = checkResponse(await handler(session, request), "the handler returned");
       } catch (thrown) {
         if (isResponse(thrown)) {
-          // A redirect is an answer like one that is returned; an error page saves nothing.
+          // A redirect counts as a returned response; an error page saves nothing.
           response = thrown;
           isThrown = thrown.status >= 400;
         } else {
           if (isInner()) {
             internals.drop(session);
-            throw thrown; // for the outermost to answer
+            throw thrown; // the outermost handler responds
           }
           if (!outer) leave(session, request);
           const error = sessionErrorIn(thrown);
@@ -189,13 +190,13 @@ export class Sessions {
       }
       const isFailure = hasFailed?.() === true;
       if (isInner()) {
-        // They share one session: what a handler that failed has changed in it cannot be told apart.
+        // The handlers share one session, so the changes of a failed one cannot be separated.
         if (isFailure || isThrown || response.status >= 500) internals.drop(session);
         const answer = this.#withHeaders(response, internals.soFar(session));
         if (isThrown) throw answer;
         return answer;
       }
-      // Who comes from here on finds a session that is committed, and opens one.
+      // From here on the session counts as committed, so other callers open a new one.
       if (!outer) leave(session, request);
       if (outer || isThrown || isFailure || internals.isToDrop(session)) {
         if (!isThrown && !isFailure && response.status < 400) internals.warnOfDrop(session);
@@ -222,21 +223,21 @@ export class Sessions {
   static {
     this[ADAPTER] = {
       run: (sessions, ...rest) => sessions.#run(...rest),
-      isSessions: (value) => typeof value === "object" && value !== null && #realm in value,
+      isSessions: (value) => typeof value === "object" && value !== null && #config in value,
       isResponse,
       sessionErrorIn,
       lastError: internals.lastError,
     };
   }
 
-  /** `response` with a commit's header fields: itself, or a copy where it cannot be changed. */
+  /** `response` with the header fields of a commit. Returns a copy if its headers are immutable. */
   #withHeaders(response, commit) {
     if (!commit.depends) return response;
     try {
       this.#write(response.headers, commit);
       return response;
     } catch (error) {
-      // Headers of a redirect or of a fetched response are immutable.
+      // The headers of a redirect or of a fetched response are immutable.
       if (!(error instanceof TypeError)) throw error;
     }
     const copy = new Response(response.body, response);
@@ -244,15 +245,15 @@ export class Sessions {
     return copy;
   }
 
-  /** Puts a commit's header fields on `headers`. */
+  /** Adds the header fields of a commit to `headers`. */
   #write(headers, { cookies, depends, timing, isFailure = false }) {
     if (!depends) return;
-    const { cacheControl, allowPrivateCache = false } = this.#realm;
+    const { cacheControl, allowPrivateCache = false } = this.#config;
     const own = headers.get("cache-control");
-    // What was to be kept of the page is not meant for the answer to an error.
+    // The page's cache settings do not apply to the response to an error.
     const mayBePrivate = allowPrivateCache && cookies.length === 0 && !isFailure;
     const isKept = own !== null && keepsCacheControl(own, mayBePrivate);
-    // The first of these is refused where the headers are immutable, before anything has changed.
+    // If the headers are immutable, the first call throws, before anything has changed.
     for (const name in cacheControl) {
       if (!isKept || name !== "cache-control") headers.set(name, cacheControl[name]);
     }
@@ -264,13 +265,13 @@ export class Sessions {
   }
 }
 
-/** The session that a handler has under way for this request, of the same cookies and the same configuration. */
-function sessionUnderWay(realm, request) {
+/** The session of a running handler for this request, with the same cookies and the same configuration. */
+function sessionUnderWay(config, request) {
   const all = underWay.get(request);
   if (all === undefined) return undefined;
   const presented = all.filter((session) => internals.isOf(session, request));
-  const found = presented.find((session) => realm.isSame(internals.realmOf(session)));
-  if (!found) warnOfTwo(realm, presented);
+  const found = presented.find((session) => config.isSame(internals.configOf(session)));
+  if (!found) warnOfTwo(config, presented);
   return found;
 }
 
@@ -290,9 +291,9 @@ function leave(session, request) {
   else underWay.delete(request);
 }
 
-/** Says once that a request has two sessions which overwrite each other's cookie. */
+/** Warns once that a request has two sessions which overwrite each other's cookie. */
 function warnOfTwo({ cookieName, disableWarnings }, others) {
-  if (wasWarned || disableWarnings || !others.some((other) => internals.realmOf(other).cookieName === cookieName)) return;
+  if (wasWarned || disableWarnings || !others.some((other) => internals.configOf(other).cookieName === cookieName)) return;
   wasWarned = true;
   console.warn(
     `edge-session: one request is handled by two Sessions that set the cookie ${cookieName} and differ in secret, ` +
@@ -301,13 +302,13 @@ function warnOfTwo({ cookieName, disableWarnings }, others) {
   );
 }
 
-/** What the console is told of an error that was answered as what is behind it. */
+/** The warning about an error that was answered with the SessionError that caused it. */
 function behind(error, thrown) {
   let what = "the thrown value";
   try {
     what = `${thrown.name}: ${thrown.message}`;
   } catch {
-    // A getter of an exotic error may itself throw.
+    // Getters of unusual errors may throw.
   }
   return `the request was answered with ${error.code}, the cause of this error: ${what}`;
 }
@@ -317,7 +318,7 @@ function checkResponse(response, who) {
   throw new TypeError(`${who} no Response${noResponse(response)}`);
 }
 
-/** What was given in place of a response, and what to do. */
+/** Describes a value that is not a response, and says what to do. */
 function noResponse(value) {
   if (value instanceof SessionError) return " but a SessionError: throw it, or return its toResponse()";
   if (value instanceof Response) return " that can be sent: its status is 0, as that of Response.error()";
@@ -325,8 +326,8 @@ function noResponse(value) {
 }
 
 /**
- * True for a response that can be sent, of another realm or a framework's own too. The error of an
- * HTTP client may look like one, and is none.
+ * True for a response that can be sent, also one of another realm or a framework's own. Errors of HTTP
+ * clients can look like responses and must not count.
  */
 function isResponse(value) {
   try {
@@ -334,10 +335,10 @@ function isResponse(value) {
       if (Object.prototype.toString.call(value) === "[object Error]" || value instanceof Error) return false;
       if (typeof value?.headers?.append !== "function") return false;
     }
-    // Not 0, as that of `Response.error()`.
+    // `Response.error()` has the status 0.
     return Number.isInteger(value.status) && value.status >= 100 && value.status <= 999;
   } catch {
-    // A getter of an exotic object may itself throw, and so does all that is asked of a revoked proxy.
+    // Getters of unusual objects may throw, and so does every access to a revoked proxy.
     return false;
   }
 }

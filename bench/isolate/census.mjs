@@ -52,7 +52,7 @@ export function census() {
   counts.into = {};
   counts.outOf = {};
   return {
-    // Of the package: realms, sessions and what is remembered of a connector.
+    // Of the package: configurations, sessions and what is remembered of a connector.
     objects: instances.reduce((sum, { kept }) => sum + (kept?.() ?? 0), 0),
     held: instances.reduce((sum, exports) => sum + held(exports), 0),
     memory: instances.reduce((sum, { memory }) => sum + memory.buffer.byteLength, 0),

@@ -25,7 +25,7 @@ impl EventSink for ConsoleEvents {
             fn log(line: &str) -> Result<(), JsValue>;
         }
 
-        // A console that cannot be written to is no reason to fail a request.
+        // A console that fails must not fail the request.
         let _ = log(&event.to_json());
     }
 }

@@ -1,4 +1,4 @@
-//! Drives flows with a connector and a runtime: carries out what a flow asks for, until it ends.
+//! The driver: carries out the effects of a flow with a connector and a runtime, until the flow ends.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -17,7 +17,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::runtime::Runtime;
 use crate::port::wait_until::WaitUntil;
 
-/// Carries out what flows ask for.
+/// Carries out the effects of flows.
 #[derive(Clone)]
 pub(crate) struct Driver {
     connector: Rc<dyn SessionConnector>,
@@ -33,8 +33,8 @@ impl Driver {
         &*self.runtime
     }
 
-    /// Sees `flow` through. From its first write on it is registered with `wait_until`, so that a
-    /// browser that goes away does not cut it short.
+    /// Runs `flow` to its end. From its first write on it is registered with `wait_until`, so that it
+    /// finishes even if the browser disconnects.
     pub(crate) async fn drive<T: 'static>(
         &self,
         mut flow: Flow<T>,
@@ -66,7 +66,7 @@ impl Driver {
         step
     }
 
-    /// `limit` is how many milliseconds the store may take.
+    /// The store may take `limit` milliseconds.
     async fn carry_out(&self, effect: Effect, shared: &Shared, limit: u32) -> Reply {
         let _waiting = shared
             .timing()
@@ -100,7 +100,7 @@ impl Driver {
         }
     }
 
-    /// Six writes at a time: a Worker's invocation waits for no more answers at once
+    /// Makes six writes at a time: an invocation of a Worker may wait for six responses at once
     /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
     async fn write_all(
         &self,
@@ -133,8 +133,8 @@ impl Driver {
         }
     }
 
-    /// The store's answer, `None` where it did not come within `limit` milliseconds. What is
-    /// answered at once needs no timer.
+    /// The store's answer, or `None` if it does not arrive within `limit` milliseconds. An immediate
+    /// answer needs no timer.
     async fn in_time<T>(&self, answer: impl Future<Output = T>, limit: u32) -> Option<T> {
         let mut answer = pin!(answer);
         let mut deadline = None;
@@ -149,7 +149,7 @@ impl Driver {
     }
 }
 
-/// Time that a request waits for the store, until it is dropped.
+/// Measures the time that a request waits for the store, until it is dropped.
 struct Waiting<'a>(&'a Timing, &'a dyn Runtime);
 
 impl<'a> Waiting<'a> {
@@ -165,8 +165,8 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Carries out `effect` and sees the rest of `flow` through, registered with `wait_until`. What
-/// ends at once is not registered.
+/// Carries out `effect` and the rest of `flow`, registered with `wait_until`. If it completes
+/// immediately, it is not registered.
 async fn see_through<T: 'static>(
     driver: Driver,
     mut flow: Flow<T>,

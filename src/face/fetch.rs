@@ -1,5 +1,5 @@
-//! A fetch handler's `Request` and context, as far as a session uses them: by functions of our own,
-//! each of which may throw without taking the instance down.
+//! The parts of a fetch handler's `Request` and context that a session uses. The bindings are our own
+//! and catch exceptions, which would otherwise end the instance.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -46,33 +46,33 @@ extern "C" {
 }
 
 impl FetchContext {
-    /// Its `waitUntil`, for futures.
+    /// `waitUntil` for futures.
     pub(crate) fn into_wait_until(self) -> Rc<dyn WaitUntil> {
         Rc::new(move |future: LocalBoxFuture<'static, ()>| {
             let promise = wasm_bindgen_futures::future_to_promise(async move {
                 future.await;
                 Ok(JsValue::UNDEFINED)
             });
-            // Refused after the request's end: the future runs for as long as it may.
+            // Fails after the end of the request. The future then runs as long as the platform allows.
             let _ = self.wait_until(&promise);
         })
     }
 }
 
 impl FetchHeaders {
-    /// What cannot be read counts as absent: a request without a session, not a failure.
+    /// A header that cannot be read counts as absent: the request then has no session.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.get(name).ok()?
     }
 }
 
 thread_local! {
-    /// Texts that nearly every answer takes, as JavaScript's: decoding them anew is a good part of
-    /// what a header costs.
+    /// Strings that nearly every response needs, as JavaScript strings. Decoding them each time would
+    /// be a large part of the cost of a header.
     static TEXTS: RefCell<Vec<(&'static str, JsValue)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// `text` as JavaScript's, made once.
+/// `text` as a JavaScript string, created once.
 fn kept(text: &'static str) -> JsValue {
     TEXTS.with_borrow_mut(|texts| {
         let found = texts.iter().find(|(known, _)| *known == text);
@@ -86,12 +86,12 @@ fn kept(text: &'static str) -> JsValue {
 }
 
 impl FetchHeaders {
-    /// As [`text`](Self::text), of a header that each request is asked for.
+    /// As [`text`](Self::text), for a header that is read in each request.
     pub(crate) fn text_of_kept(&self, name: &'static str) -> Option<String> {
         self.get_text(&kept(name)).ok()?
     }
 
-    /// Sets a header that has the same value each time.
+    /// Sets a header that always has the same value.
     pub(crate) fn set_kept(&self, name: &'static str, value: &'static str) -> Result<(), JsValue> {
         self.set_text(&kept(name), &kept(value))
     }

@@ -1,10 +1,10 @@
-//! What a commit wants on the response.
+//! The header fields of a commit.
 
 use zeroize::Zeroize as _;
 
 use crate::protocol::cache_control;
 
-/// The header fields that a commit wants on the response.
+/// The header fields to put on the response after a commit.
 ///
 /// ```
 /// # edge_session::doc::run(async |sessions| {
@@ -13,19 +13,19 @@ use crate::protocol::cache_control;
 /// session.get::<u32>("views")?;
 /// let headers = sessions.commit(&mut session, 200).await?;
 /// assert!(headers.set_cookie().is_empty(), "nothing was saved");
-/// assert!(headers.depends_on_session(), "but something was looked at");
+/// assert!(headers.depends_on_session(), "but a value was read");
 /// assert_eq!(headers.cache_control(None)[0], ("cache-control", "no-store"));
 /// assert_eq!(headers.vary(Some("Accept")).as_deref(), Some("Accept, Cookie"));
 /// # Ok(()) });
 /// ```
-#[must_use = "a session is kept by putting these headers on the response"]
+#[must_use = "put these headers on the response, or the browser loses the session"]
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct CommitHeaders {
     pub(crate) set_cookie: Vec<String>,
     pub(crate) depends_on_session: bool,
     /// `SESSION_ALLOW_PRIVATE_CACHE`.
     pub(crate) allows_private_cache: bool,
-    /// What the request has measured; said only where the answer depends on the session.
+    /// The request's timing. Sent only if the response depends on the session.
     pub(crate) server_timing: Option<String>,
 }
 
@@ -34,10 +34,10 @@ const NO_STORE: &[(&str, &str)] = &[
     ("cdn-cache-control", "no-store"),
     ("cloudflare-cdn-cache-control", "no-store"),
 ];
-/// The same without `Cache-Control`, which caches of a CDN look at last.
+/// The same without `Cache-Control`, which CDN caches use only if the others are missing.
 const CDN_NO_STORE: &[(&str, &str)] = NO_STORE.split_at(1).1;
 
-/// One of them carries a token.
+/// One of the cookies contains a token.
 impl Drop for CommitHeaders {
     fn drop(&mut self) {
         self.set_cookie.zeroize();
@@ -45,7 +45,7 @@ impl Drop for CommitHeaders {
 }
 
 impl CommitHeaders {
-    /// What an answer that depends on its session carries at least.
+    /// The minimum for a response that depends on its session.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn of_session() -> Self {
         let mut headers = Self::default();
@@ -53,7 +53,7 @@ impl CommitHeaders {
         headers
     }
 
-    /// Values for one `Set-Cookie` field each: append them, never join them.
+    /// The values of the `Set-Cookie` fields. Append one field for each; never join them.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -70,7 +70,7 @@ impl CommitHeaders {
         &self.set_cookie
     }
 
-    /// True where the answer depends on the session: it must carry `Cache-Control: no-store` and
+    /// True if the response depends on the session. It must then have `Cache-Control: no-store` and
     /// `Vary: Cookie` (RFC 9111 sections 4.1 and 5.2.2.5).
     ///
     /// ```
@@ -78,7 +78,7 @@ impl CommitHeaders {
     /// # use edge_session::CookieHeader;
     /// # let mut session = sessions.load(CookieHeader::none()).await;
     /// let headers = sessions.commit(&mut session, 200).await?;
-    /// assert!(!headers.depends_on_session(), "nobody looked at it");
+    /// assert!(!headers.depends_on_session(), "the session was not used");
     /// # Ok(()) });
     /// ```
     #[must_use]
@@ -86,8 +86,8 @@ impl CommitHeaders {
         self.depends_on_session
     }
 
-    /// The value for `Vary`, given the one that the response has: `Cookie` is added where it and
-    /// `*` are missing. `None` where nothing has to change.
+    /// The new value of `Vary`, given the existing one: adds `Cookie` unless it or `*` is present.
+    /// `None` if nothing has to change.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -115,10 +115,10 @@ impl CommitHeaders {
         (!covered).then(|| format!("{existing}, Cookie"))
     }
 
-    /// Fields that keep every cache from storing the answer, the CDN's included, given the
-    /// `Cache-Control` that the response has; they replace what it says. That one stays out of them
-    /// where the response can keep its own: where it has `no-store`, and with
-    /// [`SESSION_ALLOW_PRIVATE_CACHE`](crate::Settings::with_allow_private_cache) where it has
+    /// Header fields that prevent every cache, including the CDN's, from storing the response. Set
+    /// them, replacing existing values. `existing` is the `Cache-Control` of the response.
+    /// `cache-control` is left out if the existing value may stay: if it contains `no-store`, or, with
+    /// [`SESSION_ALLOW_PRIVATE_CACHE`](crate::Settings::with_allow_private_cache), if it contains
     /// `private` and no cookie is set.
     ///
     /// ```
@@ -149,10 +149,9 @@ impl CommitHeaders {
         }
     }
 
-    /// A value for `Server-Timing`, to be appended to those that the response has, where
-    /// `SESSION_SERVER_TIMING` is on and the answer depends on the session:
-    /// `session;dur=12;desc="get 1 keys 2 put 1 delete 0 list 0"`, the milliseconds that this
-    /// request's session waited for the store, and what it asked of it.
+    /// A value to append to `Server-Timing`, if `SESSION_SERVER_TIMING` is on and the response depends
+    /// on the session: `session;dur=12;desc="get 1 keys 2 put 1 delete 0 list 0"`. It contains the
+    /// milliseconds that this request waited for the store, and its store operations.
     ///
     /// ```
     /// # use edge_session::connector::MemoryConnector;
@@ -175,7 +174,7 @@ impl CommitHeaders {
             .filter(|_| self.depends_on_session)
     }
 
-    /// True where the response stays as it is.
+    /// True if the response needs no changes.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -192,7 +191,7 @@ impl CommitHeaders {
 }
 
 impl std::fmt::Debug for CommitHeaders {
-    /// The cookies' names only: their values are secrets.
+    /// Shows only the names of the cookies, because their values are secrets.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let names = self
             .set_cookie

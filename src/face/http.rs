@@ -1,8 +1,8 @@
 //! Sessions in an axum application: a layer that opens and commits, and an extractor that loads.
 //!
-//! A route that does not extract a [`Session`] costs no storage operation. Workers have one thread
-//! and the core's futures are not `Send`; what axum asks for is wrapped here, at this edge, and
-//! nowhere else. Handlers carry `#[worker::send]`.
+//! A route that does not extract a [`Session`] costs no storage operation. Workers have one thread,
+//! and the core's futures are not `Send`. axum requires `Send`, so they are wrapped here and only
+//! here. Handlers need `#[worker::send]`.
 
 use std::fmt;
 use std::future::Future;
@@ -33,10 +33,10 @@ use crate::port::error::SessionError;
 use crate::port::request::RequestHead;
 use crate::port::wait_until::WaitUntil;
 
-/// Gives every request of a router its session, and commits it with the answer.
+/// Opens the session of every request of a router, and commits it with the response.
 ///
-/// `Router::new().route("/", get(views)).layer(SessionLayer::new(&sessions, &ctx))`; the whole is
-/// in `examples/axum`.
+/// `Router::new().route("/", get(views)).layer(SessionLayer::new(&sessions, &ctx))`. The complete
+/// code is in `examples/axum`.
 ///
 /// ```no_run
 /// use edge_session::Sessions;
@@ -62,8 +62,8 @@ struct Inner {
 }
 
 impl SessionLayer {
-    /// The layer for the requests that end with `ctx`; without one, what would outlive the answer
-    /// is awaited.
+    /// The layer for requests with the context `ctx`. Without a context, work that could outlive the
+    /// response is awaited.
     ///
     /// ```no_run
     /// use edge_session::Sessions;
@@ -97,7 +97,7 @@ impl<S> Layer<S> for SessionLayer {
     }
 }
 
-/// What [`SessionLayer`] makes of a service.
+/// A service wrapped by [`SessionLayer`].
 ///
 /// ```no_run
 /// use edge_session::http::{SessionLayer, SessionService};
@@ -157,7 +157,7 @@ where
     }
 }
 
-/// The session of a request: cheap to clone, loaded when it is extracted.
+/// The session of a request. It is loaded when it is extracted. Cloning is cheap.
 ///
 /// ```no_run
 /// use edge_session::SessionError;
@@ -175,8 +175,8 @@ where
 pub struct Session(Arc<SendWrapper<Mutex<SessionStore>>>);
 
 impl Session {
-    /// The session, for reading and changing. Let go of it before the handler ends: the commit
-    /// waits for it.
+    /// Locks the session for reading and changing. Drop the guard before the handler ends, because
+    /// the commit waits for it.
     ///
     /// ```no_run
     /// use edge_session::SessionError;
@@ -200,7 +200,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Session {
             return Err((StatusCode::INTERNAL_SERVER_ERROR, message));
         };
         SendFuture::new(async {
-            // What the load found is the session's to tell.
+            // The session reports the outcome when it is used.
             let _outcome = session
                 .lock()
                 .await
@@ -218,7 +218,7 @@ impl IntoResponse for SessionError {
     }
 }
 
-/// What a session asks of a request, taken over before the request moves on.
+/// The parts of a request that a session reads, copied before the request is passed on.
 struct Head {
     method: String,
     headers: Vec<(&'static str, String)>,
@@ -248,8 +248,8 @@ impl RequestHead for Head {
     }
 }
 
-/// The text of a header. Fields of one name are one list to a cookie parser (RFC 9113 section
-/// 8.2.3); what is not UTF-8 is not ours.
+/// The text of a header. Several fields of one name are joined for the cookie parser (RFC 9113
+/// section 8.2.3). Our cookies are UTF-8, so other bytes do not matter.
 fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
     let fields = headers
         .get_all(name)
@@ -281,8 +281,7 @@ fn problem<R: From<String>>(error: &SessionError) -> Response<R> {
 
 fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Response<R> {
     let headers = response.headers_mut();
-    // Everything that a commit says is ASCII without control characters; what could not be a
-    // header would not be a cookie either.
+    // All values of a commit are ASCII without control characters, so this conversion cannot fail.
     let value = |text: &str| HeaderValue::from_str(text).ok();
     for cookie in commit
         .set_cookie()
@@ -291,7 +290,7 @@ fn with_headers<R>(mut response: Response<R>, commit: &CommitHeaders) -> Respons
     {
         headers.append(SET_COOKIE, cookie);
     }
-    // Fields of one name are one list (RFC 9110, 5.3).
+    // Several fields of one name form one list (RFC 9110, 5.3).
     let own = headers.get_all(CACHE_CONTROL).iter();
     let own = own.map(|value| value.to_str().unwrap_or_default());
     let own = own.collect::<Vec<_>>().join(", ");

@@ -1,13 +1,13 @@
-//! How applications reach it.
+//! The interface for applications.
 //!
-//! 1. `sessions`: the sessions of a Worker, `builder`: how they are put together, and those `owned` by one user. `store`: one session in
-//!    one request. `headers`: what its commit wants on the answer.
-//! 2. `driver`: carries out what flows ask for.
+//! 1. `sessions`: the sessions of a Worker. `builder`: how they are created. `owned`: the sessions of
+//!    one user. `store`: one session in one request. `headers`: the header fields of its commit.
+//! 2. `driver`: carries out the effects of flows.
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
 //! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
 //!    problem documents.
 //! 5. `testing`: helpers for the tests of applications.
-//! 6. `object`: the Durable Object that holds rows.
+//! 6. `object`: the Durable Object that stores rows.
 //! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
 pub(crate) mod builder;

@@ -1,4 +1,4 @@
-//! Errors as an answer over HTTP tells them.
+//! Errors as HTTP responses.
 
 use crate::port::error::SessionError;
 use crate::protocol::json;

@@ -21,9 +21,8 @@ const PAGE_SIZE: usize = 1000;
 
 /// A [`SessionConnector`] that keeps everything in memory and counts what is asked of it.
 ///
-/// A clone is another handle on the same store, so that a test can keep one and look. A time to
-/// live is honoured to the millisecond and never raised: the value is there until the clock
-/// reaches its end, and gone from that instant on.
+/// A clone is another handle on the same store, so that a test can keep one and inspect it. A time to
+/// live is exact to the millisecond: the value exists until the clock reaches its end.
 ///
 /// ```
 /// use edge_session::connector::{
@@ -80,9 +79,9 @@ impl Clock {
     }
 }
 
-/// A clock that stands still until it is moved, in milliseconds since the Unix epoch.
+/// A clock that stands still until you move it, in milliseconds since the Unix epoch.
 ///
-/// A clone is another hand on the same clock.
+/// A clone is another handle on the same clock.
 ///
 /// ```
 /// use edge_session::connector::ManualClock;
@@ -97,7 +96,7 @@ impl Clock {
 pub struct ManualClock(Rc<Cell<i64>>);
 
 impl ManualClock {
-    /// A clock that shows this instant (milliseconds since the epoch).
+    /// A clock with this time (milliseconds since the epoch).
     ///
     /// ```
     /// use edge_session::connector::ManualClock;
@@ -108,7 +107,7 @@ impl ManualClock {
         Self(Rc::new(Cell::new(milliseconds)))
     }
 
-    /// The instant that it shows (milliseconds since the epoch).
+    /// The current time of this clock (milliseconds since the epoch).
     ///
     /// ```
     /// use edge_session::connector::ManualClock;
@@ -119,7 +118,7 @@ impl ManualClock {
         self.0.get()
     }
 
-    /// Shows this instant (milliseconds since the epoch) from now on; it may be an earlier one.
+    /// Sets the time (milliseconds since the epoch). It may move backwards.
     ///
     /// ```
     /// use edge_session::connector::ManualClock;
@@ -131,7 +130,7 @@ impl ManualClock {
         self.0.set(milliseconds);
     }
 
-    /// Moves on by this many milliseconds (back, if negative).
+    /// Moves the time forward by this many milliseconds, or back if negative.
     ///
     /// ```
     /// use edge_session::connector::ManualClock;
@@ -165,19 +164,19 @@ pub struct OperationCounts {
     pub keys_read: u64,
     /// Puts.
     pub puts: u64,
-    /// Deletes, of absent keys too.
+    /// Deletes, including those of absent keys.
     pub deletes: u64,
     /// Pages listed.
     pub lists: u64,
 }
 
 impl MemoryConnector {
-    /// An empty store that lives by the platform's clock.
+    /// An empty store with the platform's clock.
     ///
     /// ```
     /// use edge_session::connector::MemoryConnector;
     /// let store = MemoryConnector::new();
-    /// let same = store.clone(); // for the test to look at what the sessions do
+    /// let same = store.clone(); // to see what the sessions do
     /// assert_eq!(same.operations(), store.operations());
     /// ```
     #[must_use]
@@ -185,8 +184,8 @@ impl MemoryConnector {
         Self::with(Clock::Platform)
     }
 
-    /// An empty store that lives by `clock`. It moves the store's time only: `testing::World`
-    /// (feature `testing`) moves that of the sessions too, as does a runtime with the same clock.
+    /// An empty store with this clock. The clock affects only the store: `testing::World` (feature
+    /// `testing`) moves the time of the sessions too, and so does a runtime with the same clock.
     ///
     /// ```
     /// use edge_session::connector::{ManualClock, MemoryConnector, PutOptions, ReadOptions};
@@ -213,7 +212,7 @@ impl MemoryConnector {
         }))
     }
 
-    /// What was asked of this store since it was made, or since
+    /// The operations since the store was created, or since
     /// [`reset_operations`](Self::reset_operations).
     ///
     /// ```
@@ -225,7 +224,7 @@ impl MemoryConnector {
         self.0.operations.get()
     }
 
-    /// Counts from zero again.
+    /// Resets the counts to zero.
     ///
     /// ```
     /// use edge_session::connector::{MemoryConnector, SessionConnector as _};
@@ -276,8 +275,8 @@ impl MemoryConnector {
     fn page(&self, prefix: &str, cursor: Option<&str>) -> Page {
         let now = self.0.clock.now();
         let entries = self.0.entries.borrow();
-        // The cursor is the last key of the page before; one from another listing cannot lead
-        // out of the prefix.
+        // The cursor is the last key of the previous page. A cursor of another listing cannot leave
+        // the prefix.
         let from = match cursor {
             Some(last) if last >= prefix => Bound::Excluded(last),
             _ => Bound::Included(prefix),
@@ -307,7 +306,7 @@ impl Default for MemoryConnector {
 }
 
 impl fmt::Debug for MemoryConnector {
-    /// Counts only: keys and values are nobody's business in a log.
+    /// Shows only counts, because keys and values do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryConnector")
             .field("entries", &self.0.entries.borrow().len())
@@ -316,8 +315,8 @@ impl fmt::Debug for MemoryConnector {
     }
 }
 
-// Each operation happens as a whole when its future is polled: no borrow outlives the poll, and
-// a future that is dropped unpolled did nothing and is not counted.
+// Each operation happens completely when its future is polled, so no borrow outlives the poll. A
+// future that is dropped without a poll does nothing and is not counted.
 impl SessionConnector for MemoryConnector {
     fn kind(&self) -> &str {
         "memory"

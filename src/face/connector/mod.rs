@@ -1,9 +1,9 @@
-//! The connectors that come with the crate.
+//! The connectors of the crate.
 //!
 //! 1. `kv`: Workers KV.
-//! 2. `memory`: a map, with a clock that a test can turn.
+//! 2. `memory`: a map, with a clock that a test can move.
 
-// Its rules are pure and tested natively; its calls exist in wasm only.
+// The rules are pure and tested natively; the calls exist only in wasm.
 #[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod kv;
 pub(crate) mod memory;

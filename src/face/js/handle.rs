@@ -1,5 +1,4 @@
-//! One session in one request, or one operation on a user's sessions, and the flow that is under
-//! way for it.
+//! One session in one request, or one operation on a user's sessions, and its running flow.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -27,19 +26,19 @@ use crate::protocol::data::Data;
 use crate::protocol::expiry::Expiry;
 
 use super::wire::{self, Named, Object};
-use super::world::{Cause, JsRuntime, Realm, garbled, gone};
+use super::world::{Cause, JsConfig, JsRuntime, garbled, gone};
 
-/// What JavaScript holds a number of.
+/// An object that JavaScript refers to by a number.
 pub(super) struct Handle {
-    realm: Rc<Realm>,
-    /// None for an operation that is not one of a session in a request.
+    config: Rc<JsConfig>,
+    /// `None` for an operation without a session.
     session: Option<Session>,
     running: Option<Running>,
-    /// What the flow waits for.
+    /// The effect that the flow waits for.
     asked: Asked,
-    /// Of an operation without a session: the request that it counts for, if that is known.
+    /// For an operation without a session: the request that it counts for, if known.
     timing: Option<Rc<Timing>>,
-    /// True when the last step of the session was taken.
+    /// True after the last step of the session.
     is_over: bool,
 }
 
@@ -48,20 +47,20 @@ struct Session {
     head: Rc<Head>,
 }
 
-/// A flow, and what its end means.
+/// A flow, by its purpose.
 enum Running {
     Load(Flow<LoadResult>),
-    /// With the status of the answer where it is part of a commit.
+    /// With the status of the response if it is part of a commit.
     Save(Flow<Saved>, Option<u16>),
     Repair(Flow<Saved>, u16),
-    /// With what the session goes on with.
+    /// With the data that a new session keeps, for `flush`.
     End(Flow<Option<Left>>, Ending, Option<Data>),
     Exists(Flow<bool>),
     List(Flow<Vec<OwnedSession>>),
     Other(Flow<()>),
 }
 
-/// What an [`Effect`] was that has not been answered.
+/// The kind of an [`Effect`] that has not been answered yet.
 #[derive(Clone, Copy)]
 enum Asked {
     Nothing,
@@ -71,15 +70,15 @@ enum Asked {
     Sleep,
 }
 
-/// What a call comes to.
+/// The answer to a call.
 pub(super) enum Answer {
     Ask(Effect),
     End {
         /// JSON.
         result: Result<String, SessionError>,
-        /// Whether the data may be another now.
+        /// True if the data may have changed.
         has_data: bool,
-        /// A flow of its own that nobody has to wait for.
+        /// A separate flow that the response does not wait for.
         later: Option<Flow<()>>,
     },
 }
@@ -93,7 +92,7 @@ impl Answer {
         }
     }
 
-    /// The same, of a step after which the data may be another.
+    /// The same, after a step that may have changed the data.
     fn with_data(result: Result<String, SessionError>) -> Self {
         Self::End {
             result,
@@ -108,9 +107,9 @@ fn nothing<T>(_: T) -> String {
 }
 
 impl Handle {
-    /// A handle for `operation`: of a session, which is not loaded yet, or of none.
+    /// A handle for `operation`, with a new session or without one.
     pub(super) fn open(
-        realm: Rc<Realm>,
+        config: Rc<JsConfig>,
         operation: &Named<'_>,
         cookie: Option<Zeroizing<String>>,
         timing: Option<Rc<Timing>>,
@@ -121,21 +120,21 @@ impl Handle {
         );
         let session = has_session.then(|| {
             let sessions = if operation.word("op") == "look" {
-                &realm.blank
+                &config.blank
             } else if operation.flag("reports") {
-                &realm.reported
+                &config.reported
             } else {
-                &realm.sessions
+                &config.sessions
             };
             let mut session = Session::open(sessions, cookie);
             if operation.flag("loaded") {
-                // No cookie came, so that nothing has to be asked.
+                // The request has no cookie, so this does not ask the store.
                 drop(session.store.begin_load(Freshness::Memory));
             }
             session
         });
         Self {
-            realm,
+            config,
             session,
             running: None,
             asked: Asked::Nothing,
@@ -144,7 +143,7 @@ impl Handle {
         }
     }
 
-    /// The request that it counts for, if requests are timed.
+    /// The timing of its request, if `SESSION_SERVER_TIMING` is on.
     pub(super) fn timing(&self) -> Option<Rc<Timing>> {
         match &self.session {
             Some(session) => session.store.timing(),
@@ -152,18 +151,18 @@ impl Handle {
         }
     }
 
-    /// True while there is more to ask of it.
+    /// True while it can be used again.
     pub(super) fn lives(&self) -> bool {
         self.running.is_some() || (self.session.is_some() && !self.is_over)
     }
 
     pub(super) fn begin(&mut self, operation: &Named<'_>, changes: &str) -> Answer {
         let Some(session) = &mut self.session else {
-            let shared = self.realm.sessions.shared();
+            let shared = self.config.sessions.shared();
             let shared = shared.counting_for(self.timing.clone());
             return match begin_apart(&shared, operation) {
                 Ok(Some(running)) => self.run(running, None),
-                // A text that is not a session key names no session.
+                // The text is not a session key.
                 Ok(None) => Answer::end(Ok(false.to_string())),
                 Err(error) => Answer::end(Err(error)),
             };
@@ -173,7 +172,7 @@ impl Handle {
         }
         let store = &mut session.store;
         let op = operation.word("op");
-        // A flow owns its plan: the session can be looked at meanwhile.
+        // A flow owns its plan, so the session can be read while it runs.
         match op {
             "look" => return Answer::end(Ok(nothing(()))),
             "csrf" => {
@@ -194,7 +193,7 @@ impl Handle {
                 } else {
                     Freshness::Memory
                 };
-                // What was changed stays, beside what the load finds.
+                // Earlier changes are kept together with the loaded data.
                 if let Err(error) = wire::apply(store, changes) {
                     return Answer::end(Err(error));
                 }
@@ -222,7 +221,7 @@ impl Handle {
             }
             "destroy" => self.end(None),
             "flush" => {
-                // What cannot be told ends with the session: that comes first.
+                // Errors do not matter here: the session ends.
                 let applied = wire::apply(store, changes);
                 drop(applied);
                 let kept = store.kept(&operation.list("keep"));
@@ -230,7 +229,7 @@ impl Handle {
             }
             "delete" => {
                 let timing = store.timing();
-                let shared = self.realm.sessions.shared().counting_for(timing);
+                let shared = self.config.sessions.shared().counting_for(timing);
                 match shared.config().read_key(&operation.text("key")) {
                     Err(error) => Answer::end(Err(error)),
                     Ok(key) if store.is_this(&key) => self.end(None),
@@ -240,7 +239,7 @@ impl Handle {
             _ => {
                 let changed =
                     wire::apply(store, changes).and_then(|()| change(store, op, operation));
-                // A new lineage may begin without what there was before.
+                // A new lineage may start without the previous data.
                 if matches!(op, "create" | "bind") {
                     Answer::with_data(changed.map(nothing))
                 } else {
@@ -250,7 +249,7 @@ impl Handle {
         }
     }
 
-    /// Goes on with the flow under way; with one that was not stepped yet, begins it.
+    /// Continues the running flow, or starts one that has not been stepped yet.
     pub(super) fn reply(&mut self, record: Option<String>, rest: Option<&str>) -> Answer {
         let reply = match self.asked {
             Asked::Nothing => None,
@@ -267,7 +266,7 @@ impl Handle {
         }
     }
 
-    /// Steps a flow; takes over what it came to where that was the last.
+    /// Steps a flow. After its last step, applies the result.
     fn run(&mut self, running: Running, reply: Option<Reply>) -> Answer {
         match running {
             Running::Load(mut flow) => match step(&mut flow, reply) {
@@ -353,7 +352,7 @@ impl Handle {
         }
     }
 
-    /// After a save: `commit` is the status of the answer where that is next.
+    /// Continues after a save. `commit` is the status of the response if this is part of a commit.
     fn saved(
         &mut self,
         saved: Result<Option<Flow<()>>, SessionError>,
@@ -377,14 +376,14 @@ impl Handle {
                 }
             }
         };
-        // There is nothing to repair after a login.
+        // A login never needs a repair, so the answer is complete here.
         if let Answer::End { later: place, .. } = &mut answer {
             *place = later;
         }
         answer
     }
 
-    /// The last step: of a commit that saved as `saved` says, and was told what `applied` says.
+    /// The last step of a commit. `saved` is the result of the save, `applied` that of the changes.
     fn close(
         &mut self,
         status: u16,
@@ -408,11 +407,11 @@ impl Handle {
         }
     }
 
-    /// Writes `answer` into `head`. Gives the lines of texts behind it.
+    /// Writes `answer` into `head`. Returns the following lines.
     pub(super) fn tell(&self, answer: Answer, head: &mut Object) -> String {
         let mut lines = String::new();
         match answer {
-            Answer::Ask(effect) => wire::ask(head, &mut lines, effect, self.realm.is_kv),
+            Answer::Ask(effect) => wire::ask(head, &mut lines, effect, self.config.is_kv),
             Answer::End {
                 result,
                 has_data,
@@ -430,7 +429,7 @@ impl Handle {
                 }
                 if let Some(flow) = later {
                     let apart = Self {
-                        realm: Rc::clone(&self.realm),
+                        config: Rc::clone(&self.config),
                         session: None,
                         running: Some(Running::Other(flow)),
                         asked: Asked::Nothing,
@@ -490,13 +489,13 @@ impl Handle {
         }
     }
 
-    /// A failure of the store. The object that was thrown stays in JavaScript, by a number.
+    /// A failure of the store. The thrown error stays in JavaScript and has a number here.
     #[cold]
     fn failure(&self, error: &Named<'_>) -> ConnectorError {
         let message = error.text("message");
         let failure = if error.flag("timeout") {
-            ConnectorError::timeout(self.realm.sessions.settings().store_timeout())
-        } else if self.realm.is_kv {
+            ConnectorError::timeout(self.config.sessions.settings().store_timeout())
+        } else if self.config.is_kv {
             ConnectorError::new(kv_rules::classify(&message), message)
         } else {
             ConnectorError::new(kind_of(&error.text("code")), message)
@@ -516,7 +515,7 @@ fn step<T>(flow: &mut Flow<T>, reply: Option<Reply>) -> Step<T> {
     step
 }
 
-/// What is not about the session of a request.
+/// Starts an operation without a session.
 fn begin_apart(
     shared: &Rc<Shared>,
     operation: &Named<'_>,
@@ -538,7 +537,7 @@ fn begin_apart(
     }))
 }
 
-/// Carries out what the core decides at once.
+/// Carries out an operation that does not need the store.
 fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(), SessionError> {
     match op {
         "tell" => Ok(()),
@@ -555,7 +554,7 @@ fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(
         }
         "modified" => store.set_modified(operation.flag("value")),
         "expiry" => {
-            // JavaScript has refused what is not a number, and what contradicts itself.
+            // JavaScript has already refused invalid and contradictory values.
             let expiry = expiry(operation).ok_or_else(garbled)?;
             store.set_expiry(expiry)
         }
@@ -563,8 +562,8 @@ fn change(store: &mut SessionStore, op: &str, operation: &Named<'_>) -> Result<(
     }
 }
 
-/// The expiry that `readExpiry` of `js/session-store.js` wrote: seconds in thousandths, rounded away
-/// from 0, so that no fraction becomes none.
+/// The expiry that `readExpiry` in `js/session-store.js` wrote, in milliseconds, rounded away from 0
+/// so that no fraction becomes 0.
 fn expiry(said: &Named<'_>) -> Option<Expiry> {
     let seconds = |number: i64| number as f64 / 1_000.0;
     let expiry = match (said.optional_number("after"), said.optional_number("at")) {
@@ -584,7 +583,7 @@ fn expiry(said: &Named<'_>) -> Option<Expiry> {
     })
 }
 
-/// What is known of a session that no cookie came for: the facts, as JSON.
+/// The facts about a session without a cookie, as JSON.
 pub(super) fn nobody(sessions: &Sessions, is_loaded: bool) -> String {
     let mut session = Session::open(sessions, None);
     if is_loaded {
@@ -600,21 +599,21 @@ impl Session {
             request: RefCell::default(),
         });
         Self {
-            // JavaScript counts its requests: not each of them comes here.
+            // JavaScript counts the requests, because not all of them reach the core.
             store: sessions.open_uncounted(Rc::clone(&head)),
             head,
         }
     }
 }
 
-/// The head of the request that a session belongs to.
+/// The headers of a session's request.
 struct Head {
     /// Read once.
     cookie: Cell<Option<Zeroizing<String>>>,
     request: RefCell<Request>,
 }
 
-/// What a save reads of a request; told before the first.
+/// The data of a request that a save needs. Passed before the first save.
 #[derive(Default)]
 struct Request {
     method: String,
@@ -669,17 +668,17 @@ fn kind_of(code: &str) -> ConnectorErrorKind {
         .unwrap_or(Unavailable)
 }
 
-/// What JavaScript holds by a number.
+/// An object that JavaScript refers to by a number.
 pub(super) enum Kept {
-    /// What the isolate remembers of one connector's sessions.
+    /// The isolate's memory for one connector.
     Isolate(Isolate),
-    Realm(Rc<Realm>),
+    Config(Rc<JsConfig>),
     Handle(Box<Handle>),
-    /// In use by the call under way.
+    /// In use by the current call.
     Away,
 }
 
-/// What is kept, by numbers from 1, which are used again.
+/// The kept objects, by numbers from 1. Numbers are reused.
 pub(super) struct Slab {
     pub(super) entries: Vec<Option<Kept>>,
     pub(super) free: Vec<u32>,
@@ -705,7 +704,7 @@ impl Slab {
         }
     }
 
-    /// What `number` stands for, until it is [put](Self::put) back.
+    /// Takes the object with this number. [`put`](Self::put) puts it back.
     pub(super) fn take(&mut self, number: u32) -> Option<Kept> {
         self.place(number)?
             .as_mut()
@@ -725,9 +724,9 @@ impl Slab {
         }
     }
 
-    pub(super) fn realm(&self, number: u32) -> Option<Rc<Realm>> {
+    pub(super) fn config(&self, number: u32) -> Option<Rc<JsConfig>> {
         match self.entries.get((number as usize).checked_sub(1)?)? {
-            Some(Kept::Realm(realm)) => Some(Rc::clone(realm)),
+            Some(Kept::Config(config)) => Some(Rc::clone(config)),
             _ => None,
         }
     }

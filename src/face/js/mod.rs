@@ -1,16 +1,16 @@
-//! What the npm package's JavaScript (`js/`) calls.
+//! The functions that the npm package's JavaScript (`js/`) calls.
 //!
-//! JavaScript drives the core's flows (`js/driver.js`). [`begin`] begins a step of a session, or an
-//! operation on a user's sessions, and gives what the core asks the store for; [`reply`] hands over
-//! what the store answered, until the step is done. Each call gives one text: a line of named JSON
-//! and, behind it, a line for each large text that the first line names (`wire.rs`).
+//! JavaScript drives the core's flows (`js/driver.js`). [`begin`] starts a step of a session, or an
+//! operation on a user's sessions, and returns the first request to the store. [`reply`] passes the
+//! store's answer, until the step is done. Each call returns one text: a line of JSON, followed by a
+//! line for each large text that the first line names (`wire.rs`).
 //!
-//! Nothing here calls JavaScript. The time, random bytes and the few headers that the core reads
-//! come in as arguments; events and warnings come out with the text.
+//! Nothing here calls JavaScript. The time, random bytes and the few headers that the core reads are
+//! arguments; events and warnings are part of the returned text.
 //!
-//! 1. `handle`: one session, or one operation on a user's sessions, and the flow under way for it.
-//! 2. `world`: what a call brings along, and what goes out with its answer.
-//! 3. `wire`: the texts that cross.
+//! 1. `handle`: one session, or one operation on a user's sessions, and its running flow.
+//! 2. `world`: the inputs of a call, and the events and warnings of its answer.
+//! 3. `wire`: the texts that are passed.
 
 mod handle;
 #[cfg(test)]
@@ -34,9 +34,9 @@ use crate::protocol::settings::{Naming, Settings};
 
 use handle::{Answer, Handle, KEPT, Kept};
 use wire::{Named, Object};
-use world::{JsEvents, JsRuntime, JsStore, Realm, WORLD, garbled, gone};
+use world::{JsConfig, JsEvents, JsRuntime, JsStore, WORLD, garbled, gone};
 
-/// Takes in what a call brings; releases what `ended` names.
+/// Stores the inputs of a call, and releases the objects in `ended`.
 fn enter(now: f64, dice: Option<Vec<u8>>, ended: Option<Vec<u32>>) {
     WORLD.with(|world| {
         world.now.set(now as i64);
@@ -47,7 +47,7 @@ fn enter(now: f64, dice: Option<Vec<u8>>, ended: Option<Vec<u32>>) {
     }
 }
 
-/// Puts what goes out with an answer into its head.
+/// Adds the events and warnings to the first line of an answer.
 fn leave(head: &mut Object) {
     WORLD.with(|world| {
         world.dice.take();
@@ -62,22 +62,21 @@ fn leave(head: &mut Object) {
     });
 }
 
-/// Makes a configuration: `input` names the connector's `kind`, whether it `isKv`, the `secret`, the
-/// `settings` as an object of texts, which settings are something else (`kinds`, an object of what
-/// they are), whether these are `variables`, and the `isolate` that the same connector's sessions
-/// had before. Gives the number of the `realm` and of its `isolate`, and what
-/// JavaScript has to know of the settings.
+/// Creates a configuration. `input` has the connector's `kind`, whether it `isKv`, the `secret`, the
+/// `settings` as an object of strings, the `kinds` of settings of another type, whether the names are
+/// those of `variables`, and the number of the connector's `isolate` memory, if it has one. Returns
+/// the numbers of the `config` and of its `isolate`, and the settings that JavaScript needs.
 ///
-/// `ended` holds numbers that nobody uses any more, here and in every other call.
+/// In every call, `ended` has numbers to release.
 #[wasm_bindgen]
 pub fn configure(input: String, ended: Option<Vec<u32>>) -> String {
-    // It carries the secret.
+    // It contains the secret.
     let input = Zeroizing::new(input);
     enter(0.0, None, ended);
     let mut head = Object::new();
     match Named::read(&input)
         .ok_or_else(garbled)
-        .and_then(|input| make_realm(&input))
+        .and_then(|input| make_config(&input))
     {
         Ok(done) => head.raw("done", &done.end()),
         Err(error) => head.raw("error", &wire::error(&error)),
@@ -87,11 +86,11 @@ pub fn configure(input: String, ended: Option<Vec<u32>>) -> String {
 }
 
 thread_local! {
-    /// Whether the isolate was warned of its settings.
+    /// True after the warning about the settings of this isolate.
     static WARNED: Cell<bool> = const { Cell::new(false) };
 }
 
-fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
+fn make_config(input: &Named<'_>) -> Result<Object, SessionError> {
     let pairs = input.object("settings").ok_or_else(garbled)?.texts();
     let (naming, secret_name) = if input.flag("variables") {
         (Naming::Variables, "SESSION_SECRET")
@@ -128,14 +127,14 @@ fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
     for (name, is_loaded) in [("unopened", false), ("nothing", true)] {
         done.raw(name, &handle::nobody(&blank, is_loaded));
     }
-    let realm = Kept::Realm(Rc::new(Realm {
+    let config = Kept::Config(Rc::new(JsConfig {
         reported: sessions.clone().with_events(JsEvents),
         sessions,
         blank,
         is_kv: input.flag("isKv"),
     }));
     KEPT.with_borrow_mut(|kept| {
-        done.number("realm", kept.insert(realm).into());
+        done.number("config", kept.insert(config).into());
         let isolate = if number > 0 {
             number
         } else {
@@ -146,19 +145,20 @@ fn make_realm(input: &Named<'_>) -> Result<Object, SessionError> {
     Ok(done)
 }
 
-/// Begins `operation`, named JSON whose `op` says what: on the session `handle`; on a new one, with
-/// its Cookie header, where that is 0; or on none. `changes` are the dictionary's since it was told
-/// last. `dice` are random bytes, for what may need some.
+/// Starts `operation`, a JSON object whose `op` is its name. It runs on the session `handle`. If
+/// `handle` is 0, it runs on a new session with this Cookie header, or on no session. `changes` has the
+/// changes of the dictionary since the last call. `dice` has random bytes, if the operation may need
+/// some.
 ///
-/// Gives what is asked of the store, or what the operation came to. A number is in the answer where
-/// there is more to ask of what was begun.
+/// Returns a request to the store, or the result. If the new object is used again, the answer has its
+/// number.
 #[wasm_bindgen]
 #[allow(
     clippy::too_many_arguments,
     reason = "each is optional, and one text for all would be parsed"
 )]
 pub fn begin(
-    realm: u32,
+    config: u32,
     handle: u32,
     operation: &str,
     cookie: Option<String>,
@@ -173,13 +173,13 @@ pub fn begin(
         return refused(&garbled());
     };
     let found = if handle == 0 {
-        let realm = KEPT.with_borrow(|kept| kept.realm(realm));
-        // The session for whose request it counts, where it belongs to none itself.
+        let config = KEPT.with_borrow(|kept| kept.config(config));
+        // An operation without a session counts for the request of this one.
         let of = operation.number("of") as u32;
         let timing = KEPT.with_borrow(|kept| kept.timing(of));
-        realm.map(|realm| {
+        config.map(|config| {
             let number = KEPT.with_borrow_mut(|kept| kept.insert(Kept::Away));
-            let handle = Handle::open(realm, &operation, cookie, timing);
+            let handle = Handle::open(config, &operation, cookie, timing);
             (number, Box::new(handle))
         })
     } else {
@@ -192,9 +192,9 @@ pub fn begin(
     tell(number, it, answer, handle == 0)
 }
 
-/// Goes on with what [`begin`] began. `record` is the first of the values that were read; `rest` is
-/// JSON of everything else: the other values where any is there, what became of each write where
-/// one failed, a page of keys, or an `error`. Without both, what was asked was done.
+/// Continues an operation with the store's answer. `record` is the first value of a read. `rest` is
+/// JSON: the other values if any of them exists, the results of the writes if one failed, a page of
+/// keys, or an `error`. Without both, the request succeeded.
 #[wasm_bindgen]
 pub fn reply(
     handle: u32,
@@ -222,7 +222,7 @@ fn take(number: u32) -> Option<Box<Handle>> {
     }
 }
 
-/// Writes an answer; keeps what goes on and releases what does not.
+/// Writes an answer. Keeps the object if it is used again, and releases it otherwise.
 fn tell(number: u32, it: Box<Handle>, answer: Answer, is_new: bool) -> String {
     let mut head = Object::new();
     let lives = it.lives();
@@ -249,25 +249,24 @@ fn refused(error: &SessionError) -> String {
     head.end()
 }
 
-/// What was counted of the sessions of `realm`, as JSON.
+/// The counters for the sessions of `config`, as JSON.
 #[wasm_bindgen]
-pub fn stats(realm: u32) -> String {
-    let realm = KEPT.with_borrow(|kept| kept.realm(realm));
-    realm.map_or_else(
+pub fn stats(config: u32) -> String {
+    let config = KEPT.with_borrow(|kept| kept.config(config));
+    config.map_or_else(
         || "{}".to_owned(),
-        |realm| wire::stats(&realm.sessions.stats()),
+        |config| wire::stats(&config.sessions.stats()),
     )
 }
 
-/// The value for `Vary` of an answer that depends on its session and has this one; none where that
-/// will do.
+/// The new `Vary` of a response that depends on its session and has this one; none if it can stay.
 #[wasm_bindgen]
 pub fn vary(existing: &str) -> Option<String> {
     CommitHeaders::of_session().vary(Some(existing))
 }
 
-/// True where an answer that depends on its session can keep this `Cache-Control` of its own.
-/// `may_be_private` is whether one is enough that has `private`.
+/// True if a response that depends on its session can keep its own `Cache-Control`. With
+/// `may_be_private`, `private` is enough.
 #[wasm_bindgen(js_name = keepsCacheControl)]
 pub fn keeps_cache_control(existing: &str, may_be_private: bool) -> bool {
     cache_control::keeps(existing, may_be_private)
@@ -279,14 +278,13 @@ pub fn error_codes() -> String {
     wire::error_codes()
 }
 
-/// The line for the console about a failure with this `cause`; none where the last one is less than a
-/// minute old.
+/// The console line about a failure with this `cause`; none if the last one is less than a minute old.
 #[wasm_bindgen]
 pub fn complain(cause: &str, now: f64) -> Option<String> {
     Isolate::current().complain(cause, now as i64)
 }
 
-/// How many numbers are taken: for tests, which look for what is never released.
+/// The number of kept objects, for tests that detect leaks.
 #[wasm_bindgen]
 pub fn kept() -> u32 {
     KEPT.with_borrow(|kept| (kept.entries.len() - kept.free.len()) as u32)

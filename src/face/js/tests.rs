@@ -48,7 +48,7 @@ impl Told {
 
 /// A configuration over a map, driven as `js/driver.js` drives it.
 struct World {
-    realm: u32,
+    config: u32,
     isolate: u32,
     now: f64,
     entries: BTreeMap<String, (String, Option<String>)>,
@@ -69,7 +69,7 @@ impl World {
         }
         let told = Told::read(&configure(input.to_string(), None));
         Self {
-            realm: told.number("done.realm"),
+            config: told.number("done.config"),
             isolate: told.number("done.isolate"),
             now: NOW,
             entries: BTreeMap::new(),
@@ -98,7 +98,7 @@ impl World {
         let dice = self.dice();
         let changes = (!changes.is_empty()).then(|| changes.to_owned());
         Told::read(&begin(
-            self.realm,
+            self.config,
             handle,
             &operation.to_string(),
             cookie.map(str::to_owned),
@@ -224,9 +224,9 @@ fn a_session_goes_round_in_six_calls() {
     assert_eq!(
         kept(),
         before + 3,
-        "a realm, its isolate and an open session"
+        "a config, its isolate and an open session"
     );
-    let ended = vec![handle, world.realm, world.isolate];
+    let ended = vec![handle, world.config, world.isolate];
     configure(json!({"settings": {}}).to_string(), Some(ended));
     assert_eq!(kept(), before);
 }
@@ -245,7 +245,7 @@ fn what_a_save_needs_comes_in_with_it() {
     let operation = json!({"op": "commit", "status": 200, "loaded": true}).to_string();
     let changes = Some("{\"set\":[\"a\"]}\n1".to_owned());
     let told = Told::read(&begin(
-        world.realm,
+        world.config,
         0,
         &operation,
         None,
@@ -537,7 +537,7 @@ fn settings_stats_codes_and_vary() {
     let mut world = World::new(json!({}));
     let cookie = world.visitor();
     world.load(Some(&cookie));
-    let told: Value = serde_json::from_str(&stats(world.realm)).unwrap();
+    let told: Value = serde_json::from_str(&stats(world.config)).unwrap();
     assert_eq!(
         (&told["puts"], &told["outcomes"]["loaded"]),
         (&json!(1), &json!(1))

@@ -1,5 +1,5 @@
-//! The texts that cross: named JSON and, behind it, lines of texts that are large. No JSON text
-//! needs a line break, and no record has one.
+//! The texts that are passed between JavaScript and the core: a line of JSON, followed by lines of
+//! large texts. Neither JSON values nor records need line breaks.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ use crate::protocol::settings::Settings;
 
 use super::world::{Cause, garbled};
 
-/// A JSON object, written member by member. What is not there, and `false`, is left out.
+/// A JSON object, written member by member. Absent values and `false` are left out.
 pub(super) struct Object(String);
 
 impl Object {
@@ -44,7 +44,7 @@ impl Object {
     }
 
     pub(super) fn number(&mut self, name: &str, number: i64) {
-        // Writing to a String does not fail.
+        // Writing to a String cannot fail.
         let _ = write!(self.name(name), "{number}");
     }
 
@@ -103,7 +103,7 @@ pub(super) fn array(items: impl Iterator<Item = String>) -> String {
     out
 }
 
-/// A JSON object that came, its values not taken apart.
+/// A received JSON object. Its values are not parsed.
 pub(super) struct Named<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'a> Named<'a> {
@@ -119,7 +119,7 @@ impl<'a> Named<'a> {
             .map(|(_, value)| *value)
     }
 
-    /// A text of ours, which needs no escapes; empty where there is none.
+    /// A string of ours, which contains no escapes; empty if absent.
     pub(super) fn word(&self, name: &str) -> &'a str {
         self.value(name).unwrap_or_default().trim_matches('"')
     }
@@ -136,7 +136,7 @@ impl<'a> Named<'a> {
         self.value(name) == Some("true")
     }
 
-    /// A whole number; 0 where there is none.
+    /// A whole number; 0 if absent.
     pub(super) fn number(&self, name: &str) -> i64 {
         self.optional_number(name).unwrap_or_default()
     }
@@ -158,7 +158,7 @@ impl<'a> Named<'a> {
         all.into_iter().flatten().collect()
     }
 
-    /// Names and texts.
+    /// All names and values, as strings.
     pub(super) fn texts(&self) -> Vec<(String, String)> {
         let text = |text: &str| json::unquote(text).unwrap_or_default();
         self.0
@@ -168,7 +168,7 @@ impl<'a> Named<'a> {
     }
 }
 
-/// The texts of a JSON array, and what is not one.
+/// The elements of a JSON array; `None` for one that is not a string.
 pub(super) fn optional_texts(text: &str) -> Vec<Option<String>> {
     let elements = json::elements(text).unwrap_or_default();
     elements
@@ -177,15 +177,15 @@ pub(super) fn optional_texts(text: &str) -> Vec<Option<String>> {
         .collect()
 }
 
-/// The objects of a JSON array, and what is not one.
+/// The elements of a JSON array; `None` for one that is not an object.
 pub(super) fn objects(text: &str) -> Vec<Option<Named<'_>>> {
     let elements = json::elements(text).unwrap_or_default();
     elements.into_iter().map(Named::read).collect()
 }
 
-/// Applies the changes that `#changes` of `js/session-store.js` wrote, as often as it wrote some: the
-/// keys that were `remove`d, `take`n, `set` and `flash`ed, whether all was `clear`ed before, and a
-/// line for each text that is set.
+/// Applies the changes that `#due` in `js/session-store.js` wrote. Each group has a line of JSON, with
+/// the keys to `remove`, `take`, `set` and `flash`, and whether to `clear` everything first, followed
+/// by a line for each value that is set.
 pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), SessionError> {
     if changes.is_empty() {
         return Ok(());
@@ -193,7 +193,7 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
     let mut lines = changes.split('\n');
     while let Some(head) = lines.next() {
         let named = Named::read(head).ok_or_else(garbled)?;
-        // The door is passed, whatever comes through it.
+        // Checks that changes are allowed, even if the group is empty.
         store.update_json(Vec::<(&str, String)>::new())?;
         if named.flag("clear") {
             store.clear()?;
@@ -214,7 +214,7 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
     Ok(())
 }
 
-/// What is asked of the store. The values to put are lines, by their numbers from 1.
+/// A request to the store. Values to put are separate lines, referred to by their numbers from 1.
 pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: bool) {
     let mut ask = Object::new();
     match effect {
@@ -270,15 +270,15 @@ pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: 
     head.raw("ask", &ask.end());
 }
 
-/// What is known of a session beside its data.
+/// The facts about a session, without its data.
 pub(super) fn session(store: &SessionStore) -> String {
     store.peek(|store| {
         let mut out = Object::new();
-        // Without a load nothing of it is known.
+        // Before a load there is no outcome.
         if let Ok(outcome) = store.outcome() {
             out.text("outcome", outcome.as_str());
         }
-        // Why it cannot be read, and why not be changed.
+        // Why it cannot be read, and why it cannot be changed.
         if let Err(error) = store.is_empty() {
             out.raw("hides", &self::error(&error));
         }
@@ -300,7 +300,7 @@ pub(super) fn session(store: &SessionStore) -> String {
         out.flag("needsUpdate", needs_update);
         let headers = store.done_headers();
         let cookies = headers.set_cookie();
-        // Cookies that are made already need no further step.
+        // Cookies that exist already need no further step.
         let has_work = store.would_save() || store.is_behind() || store.seen_is_due();
         out.flag("hasWork", needs_update && (cookies.is_empty() || has_work));
         out.flag("isStored", store.is_stored());
@@ -313,9 +313,9 @@ pub(super) fn session(store: &SessionStore) -> String {
     })
 }
 
-/// The keys, and a line for the text of each, values first.
+/// The keys, and a line for each value; flash values come last.
 pub(super) fn data(head: &mut Object, lines: &mut String, store: &SessionStore) {
-    // Where nothing can be read, there is nothing to tell.
+    // The data cannot be read.
     let Some([values, flash]) = store.entries() else {
         return;
     };
@@ -327,7 +327,7 @@ pub(super) fn data(head: &mut Object, lines: &mut String, store: &SessionStore) 
     lines.reserve(texts().map(|text| text.len() + 1).sum());
     for text in texts() {
         lines.push('\n');
-        // A line break in a JSON text stands between its parts, where a space does as well.
+        // In JSON, line breaks occur only between tokens, where a space is equivalent.
         if has_line_break(text) {
             lines.push_str(&text.replace('\n', " "));
         } else {
@@ -336,13 +336,13 @@ pub(super) fn data(head: &mut Object, lines: &mut String, store: &SessionStore) 
     }
 }
 
-/// Looks at every byte, sixteen at a time, where stopping at the first would take them by eights.
+/// Checks every byte, because this loop compiles to 16-byte vectors; stopping early would not.
 fn has_line_break(text: &str) -> bool {
     text.bytes()
         .fold(false, |found, byte| found | (byte == b'\n'))
 }
 
-/// What `js/errors.js` makes an error of.
+/// An error, for `js/errors.js`.
 #[cold]
 pub(super) fn error(error: &SessionError) -> String {
     let mut out = Object::new();
@@ -356,7 +356,7 @@ pub(super) fn error(error: &SessionError) -> String {
     out.end()
 }
 
-/// What JavaScript has to know of the settings.
+/// The settings that JavaScript needs.
 pub(super) fn settings(out: &mut Object, settings: &Settings) {
     out.number("maxDepth", settings.max_depth().into());
     out.number("maxKeyBytes", settings.max_key_bytes().into());

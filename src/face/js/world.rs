@@ -1,5 +1,5 @@
-//! The world, as far as JavaScript brings it along with a call: time, randomness, and places for
-//! what goes out with the answer. The store is only JavaScript calls this connector.
+//! The inputs of a call from JavaScript (time, randomness), and the events and warnings that its
+//! answer contains. Only JavaScript calls the store.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -16,18 +16,17 @@ use crate::port::events::{Event, EventSink};
 use crate::port::runtime::Runtime;
 
 /// Sessions of one configuration.
-pub(super) struct Realm {
+pub(super) struct JsConfig {
     pub(super) sessions: Sessions,
-    /// The same, with events for whoever listens.
+    /// The same, with events.
     pub(super) reported: Sessions,
-    /// The same, remembering and counting nothing of the isolate: for what is asked about a session
-    /// that nobody has.
+    /// The same, without the isolate's memory and counters: for facts about a session without a cookie.
     pub(super) blank: Sessions,
-    /// True where Workers KV is behind it, whose rules are kept here.
+    /// True for Workers KV, whose rules are in the core.
     pub(super) is_kv: bool,
 }
 
-/// What comes in with a call, and what goes out with its answer.
+/// The inputs of a call, and the events and warnings of its answer.
 #[derive(Default)]
 pub(super) struct World {
     pub(super) now: Cell<i64>,
@@ -40,7 +39,7 @@ thread_local! {
     pub(super) static WORLD: World = World::default();
 }
 
-/// The platform, as far as a call brings it along.
+/// The platform, from the inputs of a call.
 pub(super) struct JsRuntime;
 
 impl Runtime for JsRuntime {
@@ -59,13 +58,13 @@ impl Runtime for JsRuntime {
                 )
             })?;
             out.copy_from_slice(&dice[left..]);
-            // Nobody gets them again; they are wiped with the call's end.
+            // Random bytes are used once. They are wiped at the end of the call.
             dice.truncate(left);
             Ok(())
         })
     }
 
-    /// Pauses are JavaScript's: a flow asks for them.
+    /// Never waits: flows request pauses from JavaScript.
     fn sleep(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -75,7 +74,7 @@ impl Runtime for JsRuntime {
     }
 }
 
-/// Tells events to JavaScript, with the answer of the call in which they happened.
+/// Passes events to JavaScript, with the answer of the call in which they happened.
 pub(super) struct JsEvents;
 
 impl EventSink for JsEvents {
@@ -84,7 +83,7 @@ impl EventSink for JsEvents {
     }
 }
 
-/// The store that JavaScript asks: here is only what kind it is.
+/// The kind of the store. JavaScript makes the calls.
 pub(super) struct JsStore(pub(super) String);
 
 type Answered<'a, T> = LocalBoxFuture<'a, Result<T, ConnectorError>>;
@@ -121,7 +120,7 @@ impl SessionConnector for JsStore {
     }
 }
 
-/// What was thrown behind a failure, by its number in JavaScript.
+/// The error behind a failure, as its number in JavaScript.
 pub(super) struct Cause(pub(super) u32);
 
 impl fmt::Display for Cause {
@@ -131,7 +130,7 @@ impl fmt::Display for Cause {
 }
 
 impl fmt::Debug for Cause {
-    /// Nothing of it: what JavaScript would print belongs into no log of ours.
+    /// Shows nothing, because JavaScript's errors do not belong in our logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Cause")
     }

@@ -1,11 +1,11 @@
-//! The Durable Object that holds the rows of one shard, for a Worker written in Rust.
+//! The Durable Object that stores the rows of one shard, for a Worker written in Rust.
 //!
-//! Its twin is `js/durable-object.js`; both answer as `docs/wire-format.md` says, and one suite
-//! (`tests/object`) runs against both.
+//! `js/durable-object.js` is the same in JavaScript. `docs/wire-format.md` describes both, and one
+//! suite (`tests/object`) tests both.
 //!
-//! 1. `wire`: what it is asked and what it answers. Pure.
-//! 2. `storage`: the object's storage, as the runtime hands it over.
-//! 3. `rows`: what it does with its rows.
+//! 1. `wire`: requests and answers. Pure.
+//! 2. `storage`: the object's storage, as the runtime provides it.
+//! 3. `rows`: the operations on rows.
 
 pub mod rows;
 mod storage;

@@ -1,4 +1,4 @@
-//! What the object does with its rows: `js/durable-object.js`, in Rust.
+//! The operations on rows: `js/durable-object.js`, in Rust.
 
 use std::cell::Cell;
 use std::fmt;
@@ -19,12 +19,12 @@ const DAY: f64 = 24.0 * HOUR;
 const ROWS: f64 = 10_000.0;
 const PAGE: usize = 1000;
 
-// Without a rowid a row is one write; with one, its index is a second.
+// Without a rowid, storing a row is one billed write; with a rowid, the index is a second one.
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, value TEXT NOT NULL, metadata TEXT,
   revision TEXT NOT NULL, expires_at INTEGER NOT NULL, dead_since INTEGER) WITHOUT ROWID";
 const PUT: &str = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)";
-// A tombstone keeps its age: a second logout must not make it younger.
+// A tombstone keeps its age, even after a second logout.
 const REPLACE: &str = "UPDATE sessions SET value = ?, revision = ?, metadata = NULL,
   dead_since = iif(?, coalesce(dead_since, ?), NULL) WHERE key >= ? AND key < ? AND expires_at > ?";
 const OUTSIDE: &str = " AND NOT (key >= ? AND key < ?)";
@@ -38,7 +38,7 @@ const EARLIEST: &str = "SELECT min(expires_at) AS at FROM sessions WHERE expires
 const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE expires_at <= ?";
 const DELETE_OLD: &str = "DELETE FROM sessions WHERE expires_at <= ? OR dead_since < ?";
 
-// Public for the class that `session_object!` defines in another crate, and for nothing else.
+// Public only for the class that `session_object!` defines in another crate.
 #[doc(hidden)]
 pub struct SessionRows {
     storage: Storage,
@@ -52,7 +52,7 @@ impl fmt::Debug for SessionRows {
     }
 }
 
-/// When the alarm is set to.
+/// The time of the alarm.
 #[derive(Clone, Copy, PartialEq)]
 enum Alarm {
     NotKnown,
@@ -60,7 +60,7 @@ enum Alarm {
     At(f64),
 }
 
-/// Why a turn ends without having written.
+/// Why an operation was rolled back.
 enum Failure {
     Refused(Refusal),
     Thrown(JsValue),
@@ -119,8 +119,8 @@ impl SessionRows {
                 self.alarm.set(found.map_or(Alarm::None, Alarm::At));
             }
         }
-        // One synchronous turn: nothing comes in between, and a failure undoes all of it. Without
-        // the transaction, what was written before the failure would stay.
+        // One synchronous transaction: no other request runs in between, and a failure undoes all of
+        // it. Without the transaction, writes before the failure would be kept.
         let now = Date::now();
         let done = self.storage.transaction(|| self.turn(ask, now));
         if !matches!(done, Ok(Ok(_))) {
@@ -135,7 +135,7 @@ impl SessionRows {
         Response::empty()
     }
 
-    /// Deletes what has expired; of the last rows, everything that the object takes on disk.
+    /// Deletes expired rows, and the whole database after the last row.
     async fn clean_up(&self) -> Result<(), JsValue> {
         self.alarm.set(Alarm::None);
         let now = Date::now();
@@ -149,7 +149,7 @@ impl SessionRows {
             Ok(next)
         })??;
         if next.is_none() {
-            // Both in this turn: a row that is put while the first is waited for would go with the
+            // Start both before awaiting: a row put while awaiting the first would be deleted by the
             // second.
             let both: [Promise; 2] = [self.storage.delete_alarm()?, self.storage.delete_all()?];
             for deleted in both {
@@ -229,7 +229,8 @@ impl SessionRows {
 
     fn list(&self, list: List, now: f64) -> Result<Answer, JsValue> {
         let end = end(&list.prefix);
-        // No key lies between the cursor and the cursor with a space, the first character of all.
+        // A space is the smallest character, so no key lies between the cursor and the cursor with a
+        // space appended.
         let start = match list.cursor {
             Some(cursor) if cursor >= list.prefix => cursor + " ",
             _ => list.prefix,
@@ -285,7 +286,7 @@ impl SessionRows {
         self.storage.query(&statement, parameters).map(drop)
     }
 
-    /// Tombstones older than a day go first, so that nobody is locked out of their own login.
+    /// Deletes tombstones older than a day first, so that nobody is prevented from logging in.
     fn make_room(&self, now: f64) -> Result<(), Failure> {
         let full = || -> Result<bool, JsValue> {
             let rows = self.number(COUNT, Parameters::default(), "n")?;
@@ -305,7 +306,7 @@ impl SessionRows {
         Ok(())
     }
 
-    /// An alarm is a write: one that is up to an hour late is good enough.
+    /// Setting an alarm is a billed write, so one that is up to an hour late is left as it is.
     fn wake_for(&self, expires_at: f64, now: f64) -> Result<(), JsValue> {
         if let Alarm::At(at) = self.alarm.get()
             && at > now
@@ -313,19 +314,19 @@ impl SessionRows {
         {
             return Ok(());
         }
-        // One that has passed without going off has left rows behind: it goes off at once.
+        // If the alarm has passed without firing, rows were left behind: it then fires immediately.
         let earliest = self.number(EARLIEST, Parameters::default().with(0), "at")?;
         self.set_alarm(earliest.unwrap_or(expires_at))
     }
 
     fn set_alarm(&self, at: f64) -> Result<(), JsValue> {
-        // Not awaited: no answer leaves before it is on disk.
+        // No await needed: the runtime sends no response before this is on disk.
         let _ = self.storage.set_alarm(at)?;
         self.alarm.set(Alarm::At(at));
         Ok(())
     }
 
-    /// The number in the only row that `statement` finds.
+    /// The number in the only row that `statement` returns.
     fn number(
         &self,
         statement: &str,
@@ -339,22 +340,22 @@ impl SessionRows {
     }
 }
 
-/// The first text behind all keys that begin with `prefix`: keys are printable ASCII.
+/// The smallest text after all keys that start with `prefix`. Keys are printable ASCII.
 fn end(prefix: &str) -> String {
     format!("{prefix}\u{7f}")
 }
 
-/// Defines the class of the Durable Objects that hold sessions, `SessionObject` or what you call it,
-/// and exports it from your Worker. For crates with `#[event(fetch)]` and without; feature
-/// `durable-object`.
+/// Defines the class of the Durable Objects that store sessions, `SessionObject` or a name that you
+/// pass, and exports it from your Worker. It works with and without `#[event(fetch)]`, and needs the
+/// feature `durable-object`.
 ///
 /// ```no_run
 /// edge_session::session_object!();
 /// # fn main() {}
 /// ```
 ///
-/// It is a macro because a Worker exports what its own crate defines. Your crate depends on `worker`
-/// itself, at the version that this crate uses.
+/// It is a macro because a Worker can only export classes of its own crate. Your crate must depend on
+/// `worker`, in the version that this crate uses.
 ///
 /// ```toml
 /// [[durable_objects.bindings]]
@@ -372,7 +373,7 @@ macro_rules! session_object {
     };
     ($class:ident) => {
         const _: () = {
-            // What the attribute expands to asks for it by this name.
+            // The expansion of the attribute needs this name.
             use ::worker::wasm_bindgen;
 
             #[doc = "Holds the rows of sessions, as edge-session keeps them in Durable Objects."]

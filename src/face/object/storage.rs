@@ -1,15 +1,15 @@
-//! The storage of an object, as the runtime hands it over
+//! The storage of an object, as the runtime provides it
 //! (<https://developers.cloudflare.com/durable-objects/api/sqlite-storage-api/>).
 
 use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 
-// Bound here rather than taken from the crate `worker`: it has no `transactionSync`, its alarm is
-// set where a future is first polled and not in this turn, and its cursors do not catch.
-// Everything here catches: an exception that passed through wasm would end the instance.
+// Our own bindings instead of those of the crate `worker`: it has no `transactionSync`, it sets an
+// alarm only when a future is polled, and its cursors do not catch exceptions. Every function here
+// catches them, because an exception that passes through wasm would end the instance.
 #[wasm_bindgen]
 extern "C" {
-    /// A `DurableObjectStorage` on SQLite.
+    /// A `DurableObjectStorage` with SQLite.
     pub(super) type Storage;
 
     #[wasm_bindgen(method, catch, js_name = transactionSync)]
@@ -45,7 +45,7 @@ extern "C" {
 }
 
 impl Storage {
-    /// Runs `turn` in a transaction: where it fails, nothing of it stays.
+    /// Runs `turn` in a transaction, which is rolled back if it fails.
     pub(super) fn transaction<T, E>(
         &self,
         turn: impl FnOnce() -> Result<T, E>,
@@ -59,7 +59,7 @@ impl Storage {
             let result = turn();
             let failed = result.is_err();
             outcome = Some(result);
-            // What is thrown is what rolls back; the failure itself stays on this side.
+            // An exception causes the rollback. The failure itself is returned by this function.
             if failed { Err(JsValue::NULL) } else { Ok(()) }
         });
         match (ended, outcome) {
@@ -72,8 +72,8 @@ impl Storage {
         }
     }
 
-    /// The rows of a statement. A read must not make the table, as that would make the object exist:
-    /// where there is none, there are no rows.
+    /// The rows of a statement. A read must not create the table, because that would create the
+    /// object. Without a table there are no rows.
     pub(super) fn query(
         &self,
         statement: &str,
@@ -98,7 +98,7 @@ fn is_no_table(thrown: &JsValue) -> bool {
         .is_some_and(|message| message.starts_with("no such table"))
 }
 
-/// The parameters of a statement, in their order.
+/// The parameters of a statement, in order.
 #[derive(Default)]
 pub(super) struct Parameters(Array);
 
@@ -108,13 +108,13 @@ impl Parameters {
         self
     }
 
-    /// SQL's NULL where there is none.
+    /// SQL's NULL for `None`.
     pub(super) fn or_null(self, parameter: Option<impl Into<JsValue>>) -> Self {
         self.with(parameter.map_or(JsValue::NULL, Into::into))
     }
 }
 
-/// One row of what a statement found.
+/// One row of the result of a statement.
 pub(super) struct Columns(JsValue);
 
 impl Columns {
@@ -130,7 +130,7 @@ impl Columns {
         Ok(self.optional_text(column)?.unwrap_or_default())
     }
 
-    /// None for SQL's NULL.
+    /// `None` for SQL's NULL.
     pub(super) fn number(&self, column: &str) -> Result<Option<f64>, JsValue> {
         Ok(self.get(column)?.as_f64())
     }

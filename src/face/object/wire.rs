@@ -5,17 +5,17 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-/// Bytes of a request.
+/// The most bytes of a request.
 pub(crate) const REQUEST_BYTES: usize = 1 << 20;
 const KEY_BYTES: usize = 512;
-/// Keys of a read, checks and writes of a transaction.
+/// The most keys of a read, checks of a transaction, and writes of a transaction.
 const ITEMS: usize = 200;
-/// A statement takes 100 parameters, and each of these is two.
+/// The most exceptions: a statement accepts 100 parameters, and each exception needs two.
 const EXCEPTIONS: usize = 40;
-/// In 2255: the runtime counts nanoseconds, in 64 bits.
+/// In the year 2255: the runtime counts nanoseconds in 64 bits.
 const LATEST: f64 = 9_000_000_000_000.0;
 
-/// What is refused; nothing was written.
+/// A refused request. Nothing was written.
 #[derive(Debug, PartialEq, Serialize)]
 pub(crate) struct Refusal {
     pub error: &'static str,
@@ -42,7 +42,7 @@ impl Refusal {
     }
 }
 
-/// What the object is asked.
+/// A request.
 #[derive(Debug)]
 pub(crate) enum Ask {
     Read { keys: Vec<String> },
@@ -65,7 +65,7 @@ pub(crate) struct List {
 #[derive(Debug)]
 pub(crate) struct Check {
     pub key: String,
-    /// What the row must have; none where there must be no row.
+    /// The revision that the row must have; `None` if the row must not exist.
     pub revision: Option<String>,
 }
 
@@ -111,7 +111,7 @@ pub(crate) struct Name {
     pub metadata: Option<String>,
 }
 
-/// What the object answers.
+/// An answer.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Answer {
@@ -132,7 +132,7 @@ pub(crate) enum Answer {
 }
 
 impl Ask {
-    /// Reads a request of at most [`REQUEST_BYTES`].
+    /// Parses a request of at most [`REQUEST_BYTES`].
     pub(crate) fn parse(method: &str, path: &str, body: &[u8]) -> Result<Self, Refusal> {
         let read = match (method, path) {
             ("POST", "/v1/read") => Self::read,
@@ -173,10 +173,10 @@ impl Ask {
     }
 }
 
-// By hand rather than by serde: what it derives reads an array as an object too, and says of a
-// mistake neither in which member it is nor of which item.
+// Written by hand, because code derived by serde also accepts an array for an object, and its errors
+// do not say which member or item is wrong.
 
-/// Where in a body something stands.
+/// A place in a request body, for error messages.
 enum Place<'a> {
     Body,
     Member(&'a Place<'a>, &'static str),
@@ -199,14 +199,14 @@ impl Place<'_> {
     }
 }
 
-/// The members of an object, each of which is taken once.
+/// The members of an object. Each is taken once.
 struct Members<'a> {
     place: &'a Place<'a>,
     members: Map<String, Value>,
 }
 
 impl<'a> Members<'a> {
-    /// A member that is not known is refused, because its writer relies on what it means.
+    /// Refuses unknown members, because the sender relies on their meaning.
     fn of(value: Value, place: &'a Place<'a>, known: &[&str]) -> Result<Self, Refusal> {
         let Value::Object(members) = value else {
             return place.must("be an object");
@@ -219,7 +219,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// An object with exactly one of two members: which one, and the member.
+    /// An object with exactly one of two members. Returns its name and its value.
     fn either(
         value: Value,
         place: &'a Place<'a>,
@@ -286,7 +286,7 @@ fn key(value: Option<Value>, place: &Place) -> Result<String, Refusal> {
     Ok(key)
 }
 
-/// JavaScript's only number: `1e12` is an instant too.
+/// Accepts every form of a JavaScript number: `1e12` is an instant too.
 fn instant(value: Option<Value>, place: &Place) -> Result<f64, Refusal> {
     match value.as_ref().and_then(Value::as_f64) {
         Some(at) if at.fract() == 0.0 && (0.0..=LATEST).contains(&at) => Ok(at),
@@ -301,7 +301,7 @@ fn flag(value: Option<Value>, place: &Place) -> Result<bool, Refusal> {
     }
 }
 
-/// None for a member that is left out.
+/// `None` for a missing member.
 fn optional<T>(
     kind: impl Fn(Option<Value>, &Place) -> Result<T, Refusal>,
 ) -> impl Fn(Option<Value>, &Place) -> Result<Option<T>, Refusal> {

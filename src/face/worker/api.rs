@@ -18,10 +18,10 @@ use crate::protocol::json;
 use crate::protocol::keys::SessionKey;
 use crate::session::value::check_depth;
 
-/// Most bytes of a body.
+/// The most bytes of a body.
 const BODY_MAX: usize = 64 * 1024;
 
-/// What a request asks of its session.
+/// The action of a request.
 enum Action {
     Show,
     ReadValue(String),
@@ -74,8 +74,8 @@ pub(super) async fn route(
             ctx,
             async |_request, session: &mut SessionStore| {
                 match act(action, &body, session, &sessions, demo).await {
-                    // A refusal is the session's to answer; any other error is an answer like others,
-                    // and depends on the session like them.
+                    // `handle` answers a refusal of the session. Any other error becomes a normal
+                    // response, which depends on the session too.
                     Err(Problem::Session(error)) if error.code().is_refusal() => {
                         Err(Problem::Session(error))
                     }
@@ -226,7 +226,7 @@ async fn act(
             return Ok(Response::empty()?.with_status(204));
         }
     }
-    // Saved before it is shown: the answer tells the version that was stored.
+    // Save first, so that the response shows the stored version.
     session.save().await?;
     show(session, demo)
 }
@@ -267,12 +267,12 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
     json_response(&shown.object())
 }
 
-/// The members of a JSON object that is written.
+/// A JSON object, written member by member.
 #[derive(Default)]
 struct Members(String);
 
 impl Members {
-    /// A value that is JSON already.
+    /// A member whose value is already JSON.
     fn json(&mut self, name: &str, value: &str) {
         self.0.push(if self.0.is_empty() { '{' } else { ',' });
         json::quote(&mut self.0, name);
@@ -308,7 +308,7 @@ fn revoke_all(request: &Request) -> Result<Action, Problem> {
         "except=current" => Ok(Action::RevokeAll {
             spare_current: true,
         }),
-        // Anything else may be meant to spare a session: nothing is ended on a guess.
+        // Another value may be meant to spare a session, so end nothing.
         _ => {
             Err(SessionError::invalid("unknown query; only \"except=current\" is supported").into())
         }
@@ -322,7 +322,7 @@ fn owner(session: &SessionStore) -> Result<&str, Problem> {
 /// `GET /api/sessions`.
 async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, Problem> {
     let current = session.session_key()?;
-    // The middle part of a session key is its lineage: the device, whatever its key is now.
+    // The middle part of a session key is its lineage, which identifies the device across new keys.
     let lineage = |key: &SessionKey| key.as_str().split('.').nth(1).map(str::to_owned);
     let here = current.as_ref().and_then(lineage);
     let mut devices = String::new();
@@ -351,7 +351,7 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
     let refused =
         |name: &str, wanted: &str| SessionError::invalid(format!("{name:?} must be {wanted}"));
     let mut expiry = Expiry::default();
-    // The end first: what else is said is added to it.
+    // Start with the end, and add the other parts.
     let ends = members
         .iter()
         .filter(|(name, _)| matches!(&**name, "seconds" | "date"));
@@ -407,7 +407,7 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
     Ok(expiry)
 }
 
-/// The number that a JSON value is; infinite where it is too large for one.
+/// A JSON number; infinite if it is too large.
 fn number(value: &str) -> Option<f64> {
     value.parse().ok()
 }
@@ -421,14 +421,14 @@ fn login(body: &str) -> Result<String, Problem> {
     .ok_or_else(|| SessionError::invalid("the body must be {\"owner\": a string}").into())
 }
 
-/// The JSON value that `text` is, to stand under `key`.
+/// `text` as a JSON value for `key`.
 fn value(key: &str, text: &str, sessions: &Sessions) -> Result<String, Problem> {
     let text = parse(text)?;
     check_depth(key, text, sessions.settings().max_depth())?;
     Ok(text.to_owned())
 }
 
-/// The members of the object that a body is.
+/// The members of a body that is a JSON object.
 fn object(body: &str) -> Result<Vec<(String, &str)>, Problem> {
     let body = parse(body)?;
     let members = json::members(body)
@@ -456,7 +456,7 @@ fn parse(body: &str) -> Result<&str, Problem> {
     })
 }
 
-/// The text of a body, no longer than allowed, however it is sent.
+/// The text of a body. Its length is limited however it is sent.
 async fn read_body(request: &mut Request) -> Result<String, Problem> {
     let announced = request.headers().get("content-length")?;
     let announced = announced.and_then(|length| u64::from_str(&length).ok());

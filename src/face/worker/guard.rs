@@ -4,10 +4,10 @@ use ::worker::{Method, Request};
 
 use super::problem::Problem;
 
-/// Allows a request that changes something where the browser says that our own page made it:
+/// Allows a request that changes something if our own page made it according to the browser:
 /// `Sec-Fetch-Site` (<https://w3c.github.io/webappsec-fetch-metadata/>) is `same-origin`, or `none`
-/// for what the user typed; `Origin` is ours; or neither is there, as in a request that no browser
-/// made.
+/// for an address that the user typed; or `Origin` is ours; or both are missing, as in requests that
+/// do not come from a browser.
 pub(super) fn check(request: &Request) -> Result<(), Problem> {
     if matches!(
         request.method(),
@@ -29,7 +29,7 @@ pub(super) fn check(request: &Request) -> Result<(), Problem> {
     }
 }
 
-/// The origin of the runtime's own, already normalised, text of an address.
+/// The origin of a URL that the runtime has normalised.
 fn origin_of(url: &str) -> Option<&str> {
     let (scheme, rest) = url.split_once("://")?;
     let host = rest.split(['/', '?', '#']).next()?;

@@ -1,7 +1,7 @@
-//! The Worker of this repository: a JSON API over one session, beside the console in `www/`.
+//! The Worker of this repository: a JSON API over one session, and the console in `www/`.
 //!
-//! Built with the feature `deploy` only, so that a Worker that depends on the crate exports
-//! nothing of this.
+//! It is built only with the feature `deploy`, so that other Workers that use the crate do not export
+//! it.
 //!
 //! 1. `api`: the routes. `guard`: which requests may change a session.
 //! 2. `problem`: errors as answers.
@@ -12,7 +12,7 @@ mod problem;
 
 use ::worker::{Context, Env, Request, Response, Result, event};
 
-/// Answers every request that is not an asset.
+/// Answers every request that is not for an asset.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
     match api::route(request, &env, &ctx).await {

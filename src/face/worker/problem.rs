@@ -7,9 +7,9 @@ use crate::port::error::{AsSessionError, SessionError};
 
 /// Why a request is answered with an error.
 pub(super) enum Problem {
-    /// What the session said.
+    /// An error of the session.
     Session(SessionError),
-    /// The body is no JSON text, or not the one that is asked for.
+    /// The body is not JSON, or does not have the required form.
     InvalidJson(String),
     /// The request comes from another site.
     Forbidden,
@@ -19,12 +19,12 @@ pub(super) enum Problem {
     NoRoute,
     /// The session has no such key.
     NoValue(String),
-    /// The route takes other methods.
+    /// The route does not support the method.
     Method {
-        /// The methods that it takes, as `Allow` says them.
+        /// The supported methods, for `Allow`.
         allow: &'static str,
     },
-    /// The body is longer than this.
+    /// The body has more than this many bytes.
     BodyTooLarge(usize),
     /// The runtime failed.
     Runtime(::worker::Error),
@@ -42,7 +42,7 @@ impl From<::worker::Error> for Problem {
     }
 }
 
-/// A refusal of the session reaches `handle` as it is: `into_response` is for the rest.
+/// `handle` answers refusals of the session itself. `into_response` is for the rest.
 impl AsSessionError for Problem {
     fn as_session_error(&self) -> Option<&SessionError> {
         match self {

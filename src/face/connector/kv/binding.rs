@@ -1,4 +1,4 @@
-//! The calls on the KV namespace that the runtime put into `env`.
+//! The calls on a KV namespace of `env`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,13 +14,13 @@ use crate::port::connector::{
 };
 use crate::port::error::{ErrorCode, SessionError};
 
-// Bound here rather than taken from the crate `worker`: its `put` stores `{}` for every map, its
-// errors print JavaScript stacks, and the npm package does without the whole crate. Everything
-// catches: an exception that passed through wasm would end the instance.
+// Our own bindings instead of those of the crate `worker`: its `put` stores `{}` for every map, its
+// errors print JavaScript stacks, and the npm package does not contain the crate. Every function
+// catches exceptions, because one that passes through wasm would end the instance.
 #[wasm_bindgen]
 extern "C" {
-    /// A `KVNamespace` (<https://developers.cloudflare.com/kv/api/>), or whatever answers to its
-    /// methods. The replies are plain values, because a stand-in need not return promises.
+    /// A `KVNamespace` (<https://developers.cloudflare.com/kv/api/>), or an object with its methods.
+    /// The replies have the type `JsValue`, because a substitute need not return promises.
     #[derive(Clone)]
     type KvNamespace;
 
@@ -44,11 +44,11 @@ extern "C" {
 
 /// A [`SessionConnector`] on a Workers KV namespace.
 ///
-/// One read is one round trip for up to 100 keys. Times are brought into the range that KV takes:
-/// a time to live into 60 s to 2^31 - 1 s, a cache time into 30 s to 2^31 - 1 s.
+/// One read is one round trip for up to 100 keys. Times are clamped to the range that KV accepts: a
+/// time to live to 60 s to 2^31 - 1 s, a cache time to 30 s to 2^31 - 1 s.
 ///
-/// A failure keeps KV's own words, and its kind is read from them. Both what KV throws at once
-/// and what it rejects with arrive as [`ConnectorError`]; nothing here panics.
+/// An error keeps KV's own message, and its kind is derived from it. Exceptions and rejected promises
+/// both become a [`ConnectorError`]; nothing here panics.
 ///
 /// ```no_run
 /// use edge_session::connector::{KvConnector, ReadOptions, SessionConnector};
@@ -61,7 +61,7 @@ extern "C" {
 pub struct KvConnector(KvNamespace);
 
 impl KvConnector {
-    /// The connector on `value`, which the settings or the application call `name`.
+    /// A connector on the namespace `value`. Error messages call it `name`.
     ///
     /// ```no_run
     /// use edge_session::connector::KvConnector;
@@ -74,8 +74,8 @@ impl KvConnector {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorCode::MissingBinding`], with `name` in its text, where `value` is not a KV
-    /// namespace: where one of `get`, `put`, `delete` and `list` is not a function.
+    /// [`ErrorCode::MissingBinding`], with `name` in its message, if `value` is not a KV namespace:
+    /// one of `get`, `put`, `delete` and `list` is not a function.
     pub fn from_binding(value: JsValue, name: &str) -> Result<Self, SessionError> {
         if value.is_undefined() || value.is_null() {
             return Err(SessionError::new(
@@ -98,7 +98,7 @@ impl KvConnector {
         Ok(Self(value.unchecked_into()))
     }
 
-    /// The connector on the binding `name` of a Worker's `env`.
+    /// A connector on the binding `name` of a Worker's `env`.
     ///
     /// ```no_run
     /// use edge_session::SessionError;
@@ -110,15 +110,15 @@ impl KvConnector {
     /// ```
     ///
     /// # Errors
-    /// [`ErrorCode::MissingBinding`], with `name` in its text, where `env` has no KV namespace
-    /// of that name.
+    /// [`ErrorCode::MissingBinding`], with `name` in its message, if `env` has no KV namespace of that
+    /// name.
     pub fn from_env(env: &JsValue, name: &str) -> Result<Self, SessionError> {
-        // Whatever `env` is: where it has no such property, there is no such binding.
+        // `env` may be anything: without this property, the binding is missing.
         let value = property(env, name).unwrap_or(JsValue::UNDEFINED);
         Self::from_binding(value, name)
     }
 
-    /// One value. KV answers a single key without the detour of a bulk read.
+    /// One value. For a single key a plain read is cheaper than a bulk read.
     async fn get_one(&self, key: &str, options: &Object) -> Result<Option<String>, JsValue> {
         let reply = settle(self.0.get(&JsValue::from_str(key), options)).await?;
         text_or_absent(&reply).ok_or_else(|| unexpected("get", "neither a string nor null"))
@@ -140,8 +140,8 @@ impl KvConnector {
             .iter()
             .map(|name| {
                 let value = values.get(name);
-                // An absent key is there with null. A reply that leaves one out says nothing
-                // about it, and a failed read must not be told as an absence.
+                // KV returns null for an absent key. If the reply lacks a key, the read has failed,
+                // and that must not count as absence.
                 text_or_absent(&value).ok_or_else(|| {
                     let what = if value.is_undefined() {
                         "a Map without one of the keys"
@@ -234,11 +234,11 @@ impl SessionConnector for KvConnector {
     }
 }
 
-/// What was thrown behind a [`ConnectorError`], the object itself.
+/// The thrown value behind a [`ConnectorError`].
 pub(crate) struct JsCause(JsValue);
 
 impl JsCause {
-    /// The thrown value, to be given back to JavaScript as it came.
+    /// The thrown value, for JavaScript.
     #[allow(dead_code)] // for the JavaScript face
     pub(crate) fn value(&self) -> &JsValue {
         &self.0
@@ -252,7 +252,7 @@ impl fmt::Display for JsCause {
 }
 
 impl fmt::Debug for JsCause {
-    /// The message only: the stack that JavaScript would print belongs into no log of ours.
+    /// Shows only the message, because JavaScript's stack does not belong in our logs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "JsCause({self})")
     }
@@ -266,7 +266,7 @@ fn failure(thrown: JsValue) -> ConnectorError {
     ConnectorError::new(classify(&message), message).with_source(JsCause(thrown))
 }
 
-/// The text of whatever was thrown. A getter of an exotic error may itself throw.
+/// The text of a thrown value. Getters of unusual errors may throw.
 fn message(thrown: &JsValue) -> String {
     let message = property(thrown, "message").unwrap_or(JsValue::UNDEFINED);
     message
@@ -275,13 +275,13 @@ fn message(thrown: &JsValue) -> String {
         .unwrap_or_else(|| "KV threw something that is not an Error".to_owned())
 }
 
-/// A reply that is not of the documented shape: our own words, as an error like KV's.
+/// The error for a reply that does not have the documented form.
 #[cold]
 fn unexpected(operation: &str, what: &str) -> JsValue {
     js_sys::Error::new(&format!("KV {operation} returned {what}")).into()
 }
 
-/// Waits for a reply; a call that threw at once fails like one that was rejected.
+/// Waits for a reply. An exception and a rejected promise give the same error.
 async fn settle(reply: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
     JsFuture::from(Promise::resolve(&reply?)).await
 }
@@ -298,7 +298,7 @@ fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
     Ok(object)
 }
 
-/// The text, or nothing for null; `None` for everything else.
+/// `Some(Some(text))` for a string, `Some(None)` for null, `None` for anything else.
 #[allow(clippy::option_option)] // the outer one is the shape, the inner one the answer
 fn text_or_absent(value: &JsValue) -> Option<Option<String>> {
     match value.as_string() {
@@ -307,7 +307,7 @@ fn text_or_absent(value: &JsValue) -> Option<Option<String>> {
     }
 }
 
-/// `{ type: "text", cacheTtl }`. Nearly every read of an isolate has the same.
+/// `{ type: "text", cacheTtl }`, cached because nearly every read of an isolate uses the same.
 fn read_options(options: ReadOptions) -> Result<Object, JsValue> {
     thread_local! {
         static LAST: RefCell<Option<(Option<u32>, Object)>> = const { RefCell::new(None) };
@@ -339,12 +339,12 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
             let name = property(&key, "name")?
                 .as_string()
                 .ok_or_else(|| unexpected("list", "a key without a name"))?;
-            // Metadata that is not text was put by somebody else.
+            // Metadata that is not text was not written by us.
             let metadata = property(&key, "metadata")?.as_string();
             Ok(ListedKey { name, metadata })
         })
         .collect::<Result<_, JsValue>>()?;
-    // Only `list_complete` says that this was the last page: an empty one may have a successor.
+    // Only `list_complete` marks the last page: an empty page may be followed by others.
     let cursor = match property(reply, "list_complete")?.as_bool() {
         Some(true) => None,
         Some(false) => match property(reply, "cursor")?.as_string() {
@@ -356,7 +356,7 @@ fn page(reply: &JsValue) -> Result<Page, JsValue> {
     Ok(Page { keys, cursor })
 }
 
-// What a namespace answers in truth is tested in workerd (`tests/workerd`); here it misbehaves.
+// A real namespace is tested in workerd (`tests/workerd`); these tests use one that misbehaves.
 #[cfg(test)]
 #[cfg(target_arch = "wasm32")]
 mod tests {
@@ -370,7 +370,7 @@ mod tests {
 
     type Reply = Result<JsValue, JsValue>;
 
-    /// A namespace of which every method answers `reply`, and the arguments it was called with.
+    /// A namespace whose methods all return `reply`, and the arguments of the calls.
     fn namespace(reply: impl Fn() -> Reply + 'static) -> (KvConnector, Rc<RefCell<Vec<String>>>) {
         let calls = Rc::new(RefCell::new(Vec::new()));
         let reply = Rc::new(reply);
@@ -394,7 +394,7 @@ mod tests {
         )
     }
 
-    // Never `Function::new`: workerd makes no code from text.
+    // Not `Function::new`, because workerd does not compile code from strings.
     fn function(body: impl Fn() -> Reply + 'static) -> JsValue {
         Closure::wrap(Box::new(body) as Box<dyn Fn() -> Reply>).into_js_value()
     }

@@ -1,6 +1,6 @@
 //! Workers KV through the Worker's own binding.
 //!
-//! The rules of the store are here, pure, so that they are tested on any machine; the calls into
+//! The rules of the store are pure functions, so that they are tested on any machine. The calls into
 //! JavaScript are in `binding`.
 
 use crate::port::connector::ConnectorErrorKind;
@@ -26,14 +26,14 @@ pub(crate) fn cache_ttl(seconds: u32) -> u32 {
     seconds.clamp(30, MAX_SECONDS)
 }
 
-/// What kind of failure KV's own words tell of.
+/// The kind of a failure, from KV's error message.
 ///
-/// The errors of the binding carry no code and no status: the message is all there is
-/// (workerd, `src/workerd/api/kv.c++`). What is not known is [`ConnectorErrorKind::Unavailable`],
-/// which promises nothing.
+/// The errors of the binding have no code and no status, only a message (workerd,
+/// `src/workerd/api/kv.c++`). An unknown message is [`ConnectorErrorKind::Unavailable`], which
+/// promises nothing.
 pub(crate) fn classify(message: &str) -> ConnectorErrorKind {
-    // Thrown by the platform before KV is asked. The limits of one invocation are not of a day,
-    // but they share what matters here: asking again cannot help, each try would throw the same.
+    // The platform throws these before it asks KV. The limits of one invocation are not daily limits,
+    // but in both cases a retry cannot help.
     let lower = message.to_ascii_lowercase();
     if text::contains(&lower, "limit exceeded for the day")
         || text::contains(&lower, "by single worker invocation")

@@ -1,11 +1,11 @@
-// Configurations: one core object for each, however often `new Sessions` says the same.
+// Configurations. Each one has one core object, however often `new Sessions` is called with it.
 
 import { begin, configure, dice, release, stats } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { fromCore, sessionError } from "./errors.js";
 import { MemoryConnector, portTo } from "./connector.js";
 
-// What is known of a connector goes with it.
+// By connector and by environment, without keeping either alive.
 const known = new WeakMap();
 const byEnv = new WeakMap();
 
@@ -13,25 +13,27 @@ const byEnv = new WeakMap();
 let isolateMemory;
 
 /**
- * Core objects that are kept, of all the configurations that an isolate ever sees: a prefix for
- * each tenant is one each, and so is a KV namespace that is wrapped anew for each request. They
- * are freed from here, since garbage collection knows nothing of what they take in the wasm's
- * memory and comes late.
+ * The most core objects that an isolate keeps. Each configuration has one, for example each tenant
+ * with its own prefix, or each wrapper around a KV namespace. They are freed here, because garbage
+ * collection is late and does not see the wasm memory that they use.
  */
 const MOST_CORES = 100;
-/** The one used last at the end. It keeps no realm and no connector from being collected. */
+/** The most recently used one is last. This set does not keep configurations or connectors alive. */
 const cores = new Set();
 let usedLast;
-/** Connectors that have any. */
+/** The number of connectors that have core objects. */
 let connectors = 0;
 let wasWarned = false;
 
-/** What the core remembers of one connector, by its number: made with the first realm's core, freed with the last's. */
+/**
+ * The number of the core's memory for one connector. It is created with the first core object of the
+ * connector and freed with the last.
+ */
 class CoreMemory {
   #number = 0;
   #users = 0;
 
-  /** A core of this memory; `make` makes it, and the memory where there is none. */
+  /** A new core object with this memory. `make` creates it, and the memory too if there is none. */
   take(make) {
     const made = make(this.#number);
     if (this.#users === 0) connectors += 1;
@@ -49,20 +51,20 @@ class CoreMemory {
   }
 }
 
-/** The core object of a realm, by its number. */
+/** The number of a configuration's core object. */
 class Core {
   #number = 0;
   #memory;
-  #realm;
+  #config;
 
-  constructor(memory, realm) {
+  constructor(memory, config) {
     this.#memory = memory;
-    this.#realm = new WeakRef(realm);
+    this.#config = new WeakRef(config);
   }
 
-  /** The number; `make` makes the object, at first and after it was dropped. */
+  /** The number. `make` creates the object, the first time and after it was dropped. */
   get(make) {
-    if (this.#number === 0) this.#number = this.#memory.take(make).realm;
+    if (this.#number === 0) this.#number = this.#memory.take(make).config;
     if (usedLast !== this) {
       cores.delete(this);
       cores.add((usedLast = this));
@@ -73,37 +75,37 @@ class Core {
 
   #drop() {
     cores.delete(this);
-    // Sessions that are open have what they need of it.
+    // Open sessions hold the parts that they need.
     release(this.#number);
     this.#number = 0;
     this.#memory.leave();
-    this.#realm.deref()?.unlist();
+    this.#config.deref()?.unlist();
   }
 }
 
 /** One configuration of sessions on one connector. */
-class Realm {
-  /** The sessions whose handlers are under way, where requests are timed. */
+class Config {
+  /** The sessions whose handlers are running, if `serverTiming` is on. */
   handled = new Set();
   #kept;
-  /** What decides which sessions it reads and which cookies it sets, beside the connector. */
+  /** Besides the connector, this decides which sessions are read and which cookies are set. */
   #identity;
   #make;
   #listed;
   clock;
 
   constructor(connector, name, known, secret, { settings, kinds }, variables, clock) {
-    // Kept here, for as long as anything of this configuration is used.
+    // Keeps the connector alive as long as this configuration is used.
     this.connector = connector;
     this.counts = known.counts;
     this.port = portTo(connector, name);
     this.clock = clock ?? Date;
-    this.#listed = known.realms;
+    this.#listed = known.configs;
     const { isKv, kind } = this.port;
     this.#make = (isolate) => {
       const told = hear(configure({ isolate, isKv, kind, secret, settings, kinds, variables }), this);
       if (told.error) throw fromCore(told.error);
-      // What is to be known of the settings: `settings` of src/face/js/wire.rs. It stays the same.
+      // The settings that JavaScript needs: `settings` in src/face/js/wire.rs. They never change.
       if (this.nothing === undefined) Object.assign(this, told.done);
       return told.done;
     };
@@ -113,28 +115,28 @@ class Realm {
     this.#identity = JSON.stringify([kind, this.keyPrefix, this.cookieName, secrets]);
   }
 
-  /** The core's number for it. */
+  /** The number of its core object. */
   get core() {
     return this.#kept.get(this.#make);
   }
 
-  /** True for one that reads the same sessions and sets the same cookies, however its settings are written. */
+  /** True if `other` reads the same sessions and sets the same cookies, however its settings are written. */
   isSame(other) {
     return this === other || (this.connector === other.connector && this.#identity === other.#identity);
   }
 
-  /** Who asks for the same configuration again gets another realm. */
+  /** From now on, another object is created for the same settings. */
   unlist() {
-    const place = this.#listed.findIndex(({ realm }) => realm === this);
+    const place = this.#listed.findIndex(({ config }) => config === this);
     if (place >= 0) this.#listed.splice(place, 1);
   }
 
-  /** The instant that the clock shows, which is refused where it is not one. */
+  /** The time of the clock. Throws if the clock does not return a number. */
   now() {
     return read(this.clock);
   }
 
-  /** The same in the middle of a step, which a clock that fails does not stop. */
+  /** The same during a step, which continues with the real time if the clock fails. */
   instant() {
     try {
       return this.now();
@@ -151,12 +153,12 @@ class Realm {
   }
 
   /**
-   * An operation that is not one of a session in a request: what it came to, or the promise of it.
-   * `of` is the core's number of the session for whose request it counts, if that is known.
+   * Runs an operation that does not belong to a session. Returns its result, or a promise of it. `of`
+   * is the core's number of the session whose request it counts for, if known.
    */
   ask(operation, context, of) {
     operation.of = of;
-    const world = { realm: this, context, causes: [], mints: true };
+    const world = { config: this, context, causes: [], mints: true };
     const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
     const end = ({ error, done }) => {
       if (error) throw fromCore(error, world.causes);
@@ -165,13 +167,13 @@ class Realm {
     return told.ask ? drive(told, told.handle, world).then(end) : end(told);
   }
 
-  /** What is known now of a session that nobody has. */
+  /** The current facts of a session without a cookie. */
   nobody() {
     return begin(this.core, 0, { op: "look", loaded: true }, undefined, undefined, this.now()).session;
   }
 }
 
-/** The instant that a clock shows. By one that shows no number nothing would ever end. */
+/** The time of a clock. Without a number, no session would ever expire. */
 function read(clock) {
   const now = clock.now();
   if (typeof now === "number" && Number.isFinite(now)) return now;
@@ -179,23 +181,23 @@ function read(clock) {
   throw sessionError("invalid_value", `the clock's now() returned ${what}: return milliseconds as a number`);
 }
 
-function realm(connector, name, secret, given, areVariables, clock) {
+function configFor(connector, name, secret, given, areVariables, clock) {
   let entry = known.get(connector);
   if (!entry) {
-    portTo(connector, name); // before anything is kept under it
-    known.set(connector, (entry = { memory: new CoreMemory(), realms: [], counts: { requests: 0, new: 0 } }));
+    portTo(connector, name); // throws before anything is stored
+    known.set(connector, (entry = { memory: new CoreMemory(), configs: [], counts: { requests: 0, new: 0 } }));
   }
   const key = JSON.stringify([areVariables, secret, given]);
-  let found = entry.realms.find((known) => known.key === key && known.clock === clock);
+  let found = entry.configs.find((known) => known.key === key && known.clock === clock);
   if (!found) {
-    const made = new Realm(connector, name, entry, secret, given, areVariables, clock);
-    entry.realms.push((found = { key, clock, realm: made }));
+    const made = new Config(connector, name, entry, secret, given, areVariables, clock);
+    entry.configs.push((found = { key, clock, config: made }));
     warnOfConnectors(made);
   }
-  return found.realm;
+  return found.config;
 }
 
-/** Says once that connectors come and go: where most configurations have one of their own. */
+/** Warns once if most configurations have their own connector, which suggests a wrapper for each request. */
 function warnOfConnectors({ disableWarnings }) {
   if (cores.size < MOST_CORES || connectors <= MOST_CORES / 2 || wasWarned || disableWarnings) return;
   wasWarned = true;
@@ -207,19 +209,19 @@ function warnOfConnectors({ disableWarnings }) {
   );
 }
 
-/** What a setting can be given as; what it is, for an error, where it is something else. */
+/** The types that a setting may have. */
 const SCALARS = new Set(["string", "number", "boolean", "bigint"]);
 
 function kindOf(value) {
   if (value === null) return "null";
   if (Array.isArray(value)) return "an array";
   if (typeof value !== "object") return `a ${typeof value}`;
-  // What is bound to a Worker has a class; JSON of `[vars]` has none.
+  // Bindings are instances of a class; JSON from `[vars]` is not.
   const prototype = Object.getPrototypeOf(value);
   return prototype === Object.prototype || prototype === null ? "an object" : "a binding";
 }
 
-/** Settings as the core takes them: as texts, and what those are that cannot be. */
+/** Settings in the form that the core expects: strings, and the kinds of values of another type. */
 class Given {
   settings = {};
   kinds = undefined;
@@ -230,7 +232,7 @@ class Given {
   }
 }
 
-/** Refuses what a function with these `names` of options would ignore; `advice` says where it belongs. */
+/** Refuses options other than `names`, which would be ignored. `advice` says where to put them. */
 export function checkOptions(options, names, what, advice) {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
     throw sessionError("config", `${what}: the options must be an object, not ${typeof options === "string" ? "a string" : kindOf(options)}`);
@@ -241,19 +243,19 @@ export function checkOptions(options, names, what, advice) {
   }
 }
 
-/** Options that are no settings. A sink of events is for each request anew. */
+/** Options that are not settings. `onEvent` may differ between requests. */
 const OWN_OPTIONS = new Set(["secret", "clock", "onEvent"]);
 
 /** The configuration that `new Sessions(connector, options)` asks for. */
-export function realmOf(connector, options) {
+export function configOf(connector, options) {
   if (typeof options !== "object" || options === null) {
     throw sessionError("config", "options are missing: pass at least { secret: env.SESSION_SECRET }");
   }
   const { secret, clock } = options;
   if (connector === undefined && options.storage === "memory") connector = isolateMemory ??= new MemoryConnector();
-  // Mostly it is what the last request said.
+  // Usually the options are those of the last request.
   const last = known.get(connector)?.last;
-  if (last && saysTheSame(options, secret, clock, last)) return last.realm;
+  if (last && saysTheSame(options, secret, clock, last)) return last.config;
   const [names, values, given] = [[], [], new Given()];
   for (const name of Object.keys(options)) {
     if (OWN_OPTIONS.has(name)) continue;
@@ -265,7 +267,7 @@ export function realmOf(connector, options) {
   if (clock !== undefined && typeof clock?.now !== "function") {
     throw sessionError("config", "clock: pass an object with a method now() that returns milliseconds");
   }
-  const found = realm(
+  const found = configFor(
     connector,
     "the KV namespace or connector (the first argument, usually env.SESSIONS)",
     ring(secret, "secret", "pass env.SESSION_SECRET, and "),
@@ -273,15 +275,15 @@ export function realmOf(connector, options) {
     false,
     clock ?? ownClock(connector),
   );
-  // What may be another the next time, though it is the same object: a list of secrets, the clock
-  // of a connector in memory.
+  // An array of secrets and the clock of a connector in memory may change although they are the same
+  // object.
   if (typeof secret === "string" && !(connector instanceof MemoryConnector)) {
-    known.get(connector).last = { names, values, secret, clock, realm: found };
+    known.get(connector).last = { names, values, secret, clock, config: found };
   }
   return found;
 }
 
-/** True where options, read as they are above, are those of `last`. */
+/** True if the options are the same as in `last`. */
 function saysTheSame(options, secret, clock, last) {
   if (secret !== last.secret || clock !== last.clock) return false;
   let count = 0;
@@ -294,7 +296,7 @@ function saysTheSame(options, secret, clock, last) {
 }
 
 /** The configuration that a Worker's environment describes. */
-export function realmOfEnv(env) {
+export function configOfEnv(env) {
   if (typeof env !== "object" || env === null) {
     throw sessionError("missing_binding", "Sessions.fromEnv needs the env of the fetch handler");
   }
@@ -302,18 +304,18 @@ export function realmOfEnv(env) {
   if (!found) {
     const given = new Given();
     for (const [name, value] of Object.entries(env)) {
-      // The core knows which of these are settings, or were meant to be: `SESION_SEAL`.
+      // The core knows which of these are settings, or misspelt settings such as `SESION_SEAL`.
       if (/^ses/i.test(name) && name !== "SESSION_SECRET" && value !== undefined) given.add(name, value);
     }
     const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
     const connector = env.SESSION_STORAGE === "memory" ? (isolateMemory ??= new MemoryConnector()) : env.SESSIONS;
-    found = realm(connector, "SESSIONS", secret, given, true, ownClock(connector));
+    found = configFor(connector, "SESSIONS", secret, given, true, ownClock(connector));
     byEnv.set(env, found);
   }
   return found;
 }
 
-/** What takes events, each an object, where `onEvent` is given. */
+/** A function that passes events to `onEvent`, if given. */
 export function sinkOf(onEvent) {
   if (onEvent === undefined || onEvent === null) return undefined;
   if (typeof onEvent !== "function") throw sessionError("config", "onEvent: pass a function that takes an event");
@@ -321,19 +323,19 @@ export function sinkOf(onEvent) {
     try {
       onEvent(event);
     } catch (error) {
-      // It is no part of the request.
+      // The request must not fail because of it.
       console.warn(`edge-session: onEvent failed: ${error?.message ?? error}`);
     }
   };
 }
 
-/** Takes events where the settings have them on the console, a line of JSON each. */
+/** Writes an event to the console, as one line of JSON. */
 export const toConsole = (event) => console.log(JSON.stringify(event));
 
 const ownClock = (connector) =>
   connector instanceof MemoryConnector && connector.clock !== Date ? connector.clock : undefined;
 
-/** The text of a ring of secrets, given as `name`: an array as an option only. */
+/** The secrets as one string. `name` is what the caller calls them; only an option may be an array. */
 function ring(secret, name, advice) {
   if (secret === undefined || secret === null) {
     throw sessionError(
