@@ -51,23 +51,25 @@ const checks = {
       ],
       native,
     ),
+  "clippy, native, axum": () =>
+    run("clippy", "cargo", ["clippy", "--all-targets", "--no-default-features", "--features", "axum", ...DENY_WARNINGS], native),
   "clippy, wasm32, Rust crate": () => wasmClippy("--no-default-features", "--features", "worker"),
-  "clippy, wasm32, axum": () => wasmClippy("--features", "http"),
+  "clippy, wasm32, axum": () => wasmClippy("--features", "axum"),
   "clippy, wasm32, Durable Object": () => wasmClippy("--no-default-features", "--features", "durable-object"),
   "clippy, wasm32, Worker": () => wasmClippy("--no-default-features", "--features", "deploy"),
   "clippy, wasm32, npm package": () => wasmClippy("--no-default-features", "--features", "js"),
   "clippy, wasm32, examples": () => wasmClippy(...EXAMPLES.flatMap((name) => ["--package", name])),
   "cargo doc, native": () =>
-    run("cargo doc", "cargo", ["doc", "--no-deps", "--no-default-features", "--features", "testing"], {
+    run("cargo doc", "cargo", ["doc", "--no-deps", "--no-default-features", "--features", "testing,axum"], {
       env: { ...native.env, RUSTDOCFLAGS: "-D warnings" },
     }),
   "cargo doc, wasm32": async () =>
-    cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "http,durable-object", ...WASM], {
+    cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "axum,durable-object", ...WASM], {
       env: { RUSTDOCFLAGS: `-D warnings ${(await wasmTarget()).flags}` },
     }),
   // Those of the documentation: what only a Worker can run is at least compiled.
   "examples, wasm32": async () =>
-    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "http,durable-object", ...WASM, "--config", RUN_NOTHING], {
+    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "axum,durable-object", ...WASM, "--config", RUN_NOTHING], {
       env: { RUSTDOCFLAGS: (await wasmTarget()).flags },
     }),
   "cargo deny": async () =>

@@ -90,7 +90,8 @@ async function native(counts) {
   // The one is run even where the other has failed.
   const core = await settled(cargo("--package", "edge-session"));
   // With the features of a Worker's crate, whose own tests may be native.
-  const host = await settled(cargo("--package", "edge-session", "--features", "worker,anyhow", "--test", "host"));
+  const features = ["--features", "worker,anyhow,axum"];
+  const host = await settled(cargo("--package", "edge-session", ...features, "--test", "host", "--test", "axum"));
   // Some hundred thousand schedules: unoptimized they take many times as long.
   const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
   core();

@@ -61,7 +61,8 @@
 //! 5. [`Sessions::list`], [`revoke`](Sessions::revoke) and [`revoke_all`](Sessions::revoke_all):
 //!    the sessions of one user, each an [`OwnedSession`] with its [`SessionKey`].
 //! 6. [`RequestHead`] and [`CommitHeaders`]: what a session reads of a request and wants on its
-//!    answer, for frameworks without an adapter here. `http` is the one for axum.
+//!    answer, for frameworks without an adapter here. `axum` (behind the feature of that name) is the
+//!    adapter for axum, and for any `tower` service.
 //! 7. [`EventSink`] and [`Stats`]: what happens to sessions, and what it costs.
 //! 8. [`connector`]: the port to storage, Workers KV and memory behind it, or one of your own.
 //!    [`runtime`]: clock, randomness and timer. [`Isolate`]: what requests of one isolate share.
@@ -116,8 +117,8 @@ pub mod connector {
         SessionConnector,
     };
 }
-#[cfg(all(target_arch = "wasm32", feature = "http"))]
-pub use face::http;
+#[cfg(feature = "axum")]
+pub use face::axum;
 // For the class that `session_object!` defines in another crate, and for nothing else.
 #[cfg(all(target_arch = "wasm32", feature = "durable-object"))]
 #[doc(hidden)]

@@ -4,12 +4,14 @@
 //!    one user. `store`: one session in one request. `headers`: the header fields of its commit.
 //! 2. `driver`: carries out the effects of flows.
 //! 3. `connector`: Workers KV, and memory. `console`: events in the console.
-//! 4. `handler` for the crate `worker` and `http` for axum, both over `fetch`. `problem`: errors as
-//!    problem documents.
+//! 4. `handler` for the crate `worker`, over `fetch`, and `axum`. `problem`: errors as problem
+//!    documents.
 //! 5. `testing`: helpers for the tests of applications.
 //! 6. `object`: the Durable Object that stores rows.
 //! 7. `js`: the core of the npm package. `worker`: the Worker of this repository.
 
+#[cfg(feature = "axum")]
+pub mod axum;
 pub(crate) mod builder;
 pub(crate) mod connector;
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
@@ -22,8 +24,6 @@ pub(crate) mod fetch;
 #[cfg(feature = "worker")]
 mod handler;
 pub(crate) mod headers;
-#[cfg(all(target_arch = "wasm32", feature = "http"))]
-pub mod http;
 #[cfg(all(target_arch = "wasm32", feature = "js"))]
 mod js;
 #[cfg(all(target_arch = "wasm32", feature = "durable-object"))]

@@ -92,7 +92,10 @@ impl Sessions {
         })
     }
 
-    #[cfg(all(target_arch = "wasm32", any(test, feature = "js")))]
+    #[cfg(any(
+        feature = "axum",
+        all(target_arch = "wasm32", any(test, feature = "js"))
+    ))]
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }

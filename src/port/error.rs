@@ -422,7 +422,7 @@ impl std::error::Error for SessionError {
 ///
 /// `Sessions::handle` answers such an error with the status of its code (401 for `reauth_required`,
 /// 503 for `unavailable`) and hands every other error on. The trait is there for [`SessionError`],
-/// `worker::Error`, boxed errors and, with the feature `anyhow`, `anyhow::Error`. For an error of
+/// `worker::Error`, boxed errors, `Infallible` and, with the feature `anyhow`, `anyhow::Error`. For an error of
 /// your own it takes one line:
 ///
 /// ```
@@ -475,6 +475,12 @@ pub trait AsSessionError {
 impl AsSessionError for SessionError {
     fn as_session_error(&self) -> Option<&SessionError> {
         Some(self)
+    }
+}
+
+impl AsSessionError for std::convert::Infallible {
+    fn as_session_error(&self) -> Option<&SessionError> {
+        match *self {}
     }
 }
 

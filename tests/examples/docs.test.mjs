@@ -73,8 +73,10 @@ futures-util = { version = "0.3", default-features = false, features = ["std"] }
 serde_json = "1"
 
 [target.'cfg(target_arch = "wasm32")'.dependencies]
-edge-session = { path = "../..", features = ["worker"] }
-worker = "0.8.7"
+axum = { version = "0.8", default-features = false }
+edge-session = { path = "../..", features = ["worker", "axum"] }
+tower-service = "0.3"
+worker = { version = "0.8.7", features = ["http"] }
 
 [dev-dependencies]
 edge-session = { path = "../..", default-features = false, features = ["testing"] }

@@ -159,8 +159,9 @@ impl SessionStore {
     /// What this request asks of the store is counted here, if requests are timed.
     #[cfg(any(
         feature = "worker",
+        feature = "axum",
         feature = "testing",
-        all(target_arch = "wasm32", any(feature = "http", feature = "js"))
+        all(target_arch = "wasm32", feature = "js")
     ))]
     pub(crate) fn timing(&self) -> Option<std::rc::Rc<crate::flow::stats::Timing>> {
         self.shared.timing().cloned()
