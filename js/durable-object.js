@@ -1,9 +1,9 @@
-// The Durable Object that holds the rows of one shard: `export { SessionObject } from
-// "edge-session/durable-object"`. There is no wasm in it, so that it wakes fast; what a row means
-// is known to its writers alone.
+// The Durable Object that stores the rows of one shard: `export { SessionObject } from
+// "edge-session/durable-object"`. It contains no wasm, so that it starts fast. Only its callers know
+// what a row means.
 //
-// It answers JSON over `fetch`. A row is { value, metadata?, revision, expiresAt }; a key, a value
-// and a revision are strings, an instant is milliseconds since 1970.
+// It answers `fetch` with JSON. A row is { value, metadata?, revision, expiresAt }. Keys, values and
+// revisions are strings; instants are milliseconds since 1970.
 //
 //   POST /v1/read      { keys: [key…] }
 //                      { rows: [row or null…] }
@@ -14,8 +14,8 @@
 //   POST /v1/list      { prefix, cursor? }
 //                      { keys: [{ name, metadata? }…], cursor? }, 1,000 a page
 //
-// A refusal is 400 `bad_request` or 413 `too_large`, { error, message }, and nothing was written.
-// docs/wire-format.md has the rest.
+// A refused request gets 400 `bad_request` or 413 `too_large` with { error, message }, and nothing was
+// written. docs/wire-format.md has the rest.
 
 import { DurableObject } from "cloudflare:workers";
 import { Refusal, parse } from "./object-requests.js";
@@ -26,11 +26,11 @@ const DAY = 24 * HOUR;
 const ROWS = 10_000;
 const PAGE = 1000;
 
-// Without a rowid a row is one write; with one, its index is a second.
+// Without a rowid, storing a row is one billed write; with a rowid, the index is a second one.
 const TABLE = `CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, value TEXT NOT NULL, metadata TEXT,
   revision TEXT NOT NULL, expires_at INTEGER NOT NULL, dead_since INTEGER) WITHOUT ROWID`;
 const PUT = "INSERT OR REPLACE INTO sessions VALUES (?, ?, ?, ?, ?, ?)";
-// A tombstone keeps its age: a second logout must not make it younger.
+// A tombstone keeps its age, even after a second logout.
 const REPLACE = `UPDATE sessions SET value = ?, revision = ?, metadata = NULL,
   dead_since = iif(?, coalesce(dead_since, ?), NULL) WHERE key >= ? AND key < ? AND expires_at > ?`;
 const READ = "SELECT value, metadata, revision, expires_at FROM sessions WHERE key = ? AND expires_at > ?";
@@ -40,7 +40,7 @@ const COUNT = "SELECT count(*) AS n FROM sessions";
 const EARLIEST = "SELECT min(expires_at) AS at FROM sessions WHERE expires_at > ?";
 
 export class SessionObject extends DurableObject {
-  /** The instant that the alarm is set to, null where none is, undefined while that is not known. */
+  /** The time of the alarm; null if none is set, undefined if unknown. */
   #alarm;
 
   async fetch(request) {
@@ -50,8 +50,8 @@ export class SessionObject extends DurableObject {
         const alarm = await this.ctx.storage.getAlarm();
         if (this.#alarm === undefined) this.#alarm = alarm;
       }
-      // One synchronous turn: nothing comes in between, and an exception undoes all of it. Without
-      // the transaction, what was written before the exception would stay.
+      // One synchronous transaction: no other request runs in between, and an exception undoes all of
+      // it. Without the transaction, writes before the exception would be kept.
       return Response.json(this.ctx.storage.transactionSync(() => this.#operations[operation](body, Date.now())));
     } catch (error) {
       this.#alarm = undefined;
@@ -60,7 +60,7 @@ export class SessionObject extends DurableObject {
     }
   }
 
-  /** Deletes what has expired; of the last rows, everything that the object takes on disk. */
+  /** Deletes expired rows, and the whole database after the last row. */
   async alarm() {
     const { storage } = this.ctx;
     this.#alarm = null;
@@ -72,7 +72,7 @@ export class SessionObject extends DurableObject {
       this.#setAlarm(Math.max(at, now + MINUTE));
       return at;
     });
-    // Both in this turn: a row that is put while the first is waited for would go with the second.
+    // Start both before awaiting: a row put while awaiting the first would be deleted by the second.
     if (next === null) await Promise.all([storage.deleteAlarm(), storage.deleteAll()]);
   }
 
@@ -80,7 +80,8 @@ export class SessionObject extends DurableObject {
     read: ({ keys }, now) => ({ rows: keys.map((key) => this.#read(key, now)) }),
     transact: (body, now) => this.#transact(body, now),
     list: ({ prefix, cursor }, now) => {
-      // No key lies between the cursor and the cursor with a space, the first character of all.
+      // A space is the smallest character, so no key lies between the cursor and the cursor with a
+      // space appended.
       const start = cursor === undefined || cursor < prefix ? prefix : `${cursor} `;
       const found = this.#query(LIST, start, end(prefix), now);
       const keys = found.slice(0, PAGE).map(({ key, metadata }) => ({ name: key, metadata: metadata ?? undefined }));
@@ -124,7 +125,7 @@ export class SessionObject extends DurableObject {
     this.#query(REPLACE + outside, value, revision, dead ? 1 : 0, now, prefix, end(prefix), now, ...exceptions);
   }
 
-  /** Tombstones older than a day go first, so that nobody is locked out of their own login. */
+  /** Deletes tombstones older than a day first, so that nobody is prevented from logging in. */
   #makeRoom(now) {
     const full = () => this.#query(COUNT)[0].n > ROWS;
     if (!full()) return;
@@ -132,20 +133,20 @@ export class SessionObject extends DurableObject {
     if (full()) throw new Refusal(413, "too_large", `this object is full: it holds ${ROWS} rows, and no tombstone is older than a day`);
   }
 
-  /** An alarm is a write: one that is up to an hour late is good enough. */
+  /** Setting an alarm is a billed write, so one that is up to an hour late is left as it is. */
   #wakeFor(expiresAt, now) {
     if (this.#alarm > now && this.#alarm <= expiresAt + HOUR) return;
-    // One that has passed without going off has left rows behind: it goes off at once.
+    // If the alarm has passed without firing, rows were left behind: it then fires immediately.
     const [{ at }] = this.#query("SELECT min(expires_at) AS at FROM sessions");
     this.#setAlarm(at);
   }
 
   #setAlarm(at) {
-    this.ctx.storage.setAlarm(at); // not awaited: no answer leaves before it is on disk
+    this.ctx.storage.setAlarm(at); // no await needed: the runtime sends no response before this is on disk
     this.#alarm = at;
   }
 
-  /** The rows of a statement. A read must not make the table, as that would make the object exist. */
+  /** The rows of a statement. A read must not create the table, because that would create the object. */
   #query(statement, ...parameters) {
     try {
       return this.ctx.storage.sql.exec(statement, ...parameters).toArray();
@@ -156,5 +157,5 @@ export class SessionObject extends DurableObject {
   }
 }
 
-/** The first text behind all keys that begin with `prefix`: keys are printable ASCII. */
+/** The smallest text after all keys that start with `prefix`. Keys are printable ASCII. */
 const end = (prefix) => `${prefix}\x7f`;

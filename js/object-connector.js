@@ -1,41 +1,42 @@
-// Rows in Durable Objects: asks the object of a shard, `js/durable-object.js` or its twin in Rust.
+// Rows in Durable Objects: sends requests to the object of a shard (`js/durable-object.js`, or the same
+// in Rust).
 
-/** Whether `value` is a namespace of Durable Objects. It has a method `get`, as a KV namespace does. */
+/** True if `value` is a namespace of Durable Objects. A KV namespace has a method `get` too. */
 export const isObjectNamespace = (value) => typeof value?.idFromName === "function";
 
 /**
- * Rows in the objects of `namespace`, by name. `locationHint` says near whom an object is to be
- * made, `jurisdiction` where it has to stay.
+ * Rows in the objects of `namespace`, by name. `locationHint` suggests where an object is created,
+ * `jurisdiction` restricts where it runs.
  *
- * An error with a `code` says that nothing was written: `overloaded`, where the object has too much
- * to do and trying again makes it worse; `too_large`; `bad_request`, where object and Worker are of
- * different releases. After any other error it is not known whether a transaction took place.
+ * After an error with a `code` nothing was written: `overloaded` (the object has too much to do, and a
+ * retry would make it worse), `too_large`, or `bad_request` (object and Worker are of different
+ * releases). After any other error the transaction may or may not have happened.
  */
 export class ObjectConnector {
   #namespace;
   #options;
 
   constructor(namespace, { locationHint, jurisdiction } = {}) {
-    // The same name is another object in each jurisdiction, and another outside of all.
+    // The same name means a different object in each jurisdiction, and without one.
     this.#namespace = jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
     this.#options = locationHint ? { locationHint } : undefined;
   }
 
-  /** For each key its row, `{ value, metadata?, revision, expiresAt }`, or null. */
+  /** The row of each key, `{ value, metadata?, revision, expiresAt }` or null. */
   async read(shard, keys) {
     const { rows } = await this.#ask(shard, "read", { keys });
     if (!Array.isArray(rows) || rows.length !== keys.length) throw unexpected("read");
     return rows;
   }
 
-  /** `{ done: true }`, or `{ conflict }` with the row or null of each check, where one does not hold. */
+  /** `{ done: true }`, or if a check fails, `{ conflict }` with the row or null for each check. */
   async transact(shard, checks, writes) {
     const answer = await this.#ask(shard, "transact", { checks, writes });
     if (answer.done !== true && answer.conflict?.length !== checks.length) throw unexpected("transact");
     return answer;
   }
 
-  /** A page of the keys that begin with `prefix`; without a `cursor` it is the last. */
+  /** A page of the keys that start with `prefix`. The last page has no `cursor`. */
   async list(shard, prefix, cursor) {
     const page = await this.#ask(shard, "list", { prefix, cursor });
     if (!Array.isArray(page.keys)) throw unexpected("list");
@@ -43,7 +44,7 @@ export class ObjectConnector {
   }
 
   async #ask(shard, operation, body) {
-    // A stub that has failed once may go on failing: each call makes its own.
+    // A stub that has failed may keep failing, so each call creates its own.
     const stub = this.#namespace.get(this.#namespace.idFromName(shard), this.#options);
     let response;
     try {

@@ -1,15 +1,15 @@
-// What the Durable Object of `js/durable-object.js` is asked, and what it refuses.
+// The requests to the Durable Object of `js/durable-object.js`, and how they are checked.
 
 const REQUEST_BYTES = 1 << 20;
 const KEY_BYTES = 512;
-/** Keys of a read, checks and writes of a transaction. */
+/** The most keys of a read, checks of a transaction, and writes of a transaction. */
 const ITEMS = 200;
-/** A statement takes 100 parameters, and each of these is two. */
+/** The most exceptions: a statement accepts 100 parameters, and each exception needs two. */
 const EXCEPTIONS = 40;
-/** In 2255: the runtime counts nanoseconds, in 64 bits. */
+/** In the year 2255: the runtime counts nanoseconds in 64 bits. */
 const LATEST = 9_000_000_000_000;
 
-/** What the object refuses; nothing was written. */
+/** A refused request. Nothing was written. */
 export class Refusal extends Error {
   constructor(status, code, message) {
     super(message);
@@ -21,7 +21,7 @@ function bad(message) {
   throw new Refusal(400, "bad_request", message);
 }
 
-/** The operation that is asked for, and a body of the shape that it takes. */
+/** The operation of a request, and its checked body. */
 export async function parse(request) {
   const { pathname } = new URL(request.url);
   const operation = pathname.slice("/v1/".length);
@@ -42,8 +42,8 @@ export async function parse(request) {
   return { operation, body };
 }
 
-// What a body must look like: each function refuses what is not of its kind. A member that is not
-// known is refused too, because its writer relies on what it means.
+// The checks of a body: each function throws for a value of another kind. Unknown members are refused
+// too, because the sender relies on their meaning.
 
 const text = (value, where) => (typeof value === "string" && value.isWellFormed()) || bad(`${where} must be a string`);
 const prefix = (value, where) => {

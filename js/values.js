@@ -1,8 +1,8 @@
-// Values: what JSON can carry, written as JSON, and the table that holds them.
+// Values: JSON values as text, and the table that stores them.
 
 import { sessionError } from "./errors.js";
 
-/** What is wrong with a value, on its way out of the recursion. */
+/** A problem with a value, thrown out of the recursion. */
 class Problem {
   path = "";
   constructor(what, cause) {
@@ -12,8 +12,8 @@ class Problem {
 }
 
 /**
- * The JSON text of `value`, which is to stand under `key`: as `JSON.stringify` writes it, but for
- * what that loses or changes in silence, which is the error `invalid_value` with the path to it.
+ * The JSON text of `value`, the value of `key`, as written by `JSON.stringify`. Values that this would
+ * silently lose or change fail with `invalid_value` and their path.
  */
 export function toJson(value, key, maxDepth) {
   return located(key, () => {
@@ -23,7 +23,7 @@ export function toJson(value, key, maxDepth) {
   });
 }
 
-/** The keys and values of an object that is taken apart: a key that would be left out is the error `invalid_value`. */
+/** The keys and values of an object. A key that would be lost fails with `invalid_value`. */
 export function entriesOf(values) {
   if (typeof values !== "object" || values === null) {
     throw sessionError("invalid_value", "pass an object of keys and values");
@@ -31,7 +31,7 @@ export function entriesOf(values) {
   return located(undefined, () => namesOf(values).map((name) => [name, member(values, name, (value) => value)]));
 }
 
-/** What `run` gives; the problem that it meets becomes an error that tells the path, which begins at `key`. */
+/** The result of `run`. A problem becomes an error with its path, which starts at `key`. */
 function located(key, run) {
   try {
     return run();
@@ -70,7 +70,7 @@ function writeObject(value, key, depth, asked) {
   const prototype = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   const isPlain = isArray ? Array.isArray(prototype) : isPlainPrototype(prototype);
-  // These have a toJSON too, in Node.js, and would come back as something else.
+  // In Node.js these have a toJSON too, and would come back as another type.
   if (!isPlain && isDate(value)) {
     throw new Problem(
       "a Date, which would come back as a string: store date.toISOString() or date.getTime(), and create a Date from it when you read it",
@@ -80,7 +80,7 @@ function writeObject(value, key, depth, asked) {
     throw new Problem(`a ${nameOf(value)}, which JSON cannot represent: store its bytes as a string, in base64 for example`);
   }
   if (!asked && typeof value.toJSON === "function") {
-    // Its answer takes the object's place and is not asked again, as JSON.stringify has it.
+    // Like JSON.stringify, use the result without calling its own toJSON.
     const text = write(value.toJSON(String(key)), key, depth, true);
     if (text === undefined) throw new Problem("turned into undefined by its toJSON(), which JSON cannot represent");
     return text;
@@ -106,7 +106,7 @@ function writeArray(array, depth) {
     if (item === undefined) throw at(i, new Problem("undefined, which JSON cannot represent"));
     text += i ? `,${item}` : item;
   }
-  // The indices are all there, and the length.
+  // More names than the indices and `length` mean that there is a named property.
   const names = Reflect.ownKeys(array);
   if (names.length > length + 1) {
     const name = names.slice(length).find((name) => name !== "length");
@@ -115,11 +115,11 @@ function writeArray(array, depth) {
   return `${text}]`;
 }
 
-/** The names of an object's members, none of which JSON leaves out. */
+/** The names of an object's members. Throws if JSON would leave one out. */
 function namesOf(object) {
   const names = Object.keys(object);
   const symbols = Object.getOwnPropertySymbols(object);
-  // Counted apart, which is quicker than all in one list.
+  // Comparing two counts is faster than building one list.
   if (symbols.length === 0 && Object.getOwnPropertyNames(object).length === names.length) return names;
   const lost = Reflect.ownKeys(object).find((name) => !names.includes(name));
   const what =
@@ -129,7 +129,7 @@ function namesOf(object) {
   throw at(lost, new Problem(what));
 }
 
-/** What `look` makes of a member: its value, its name and what else it needs. */
+/** The result of `look` for a member: its value, its name and further arguments. */
 function member(holder, name, look, depth) {
   try {
     return look(holder[name], name, depth);
@@ -143,11 +143,11 @@ function at(name, problem) {
   return problem;
 }
 
-/** What a value threw is code of the application's: a getter, a proxy, a toJSON. */
+/** An exception of the application's own code: a getter, a proxy, a toJSON. */
 const problemOf = (thrown) =>
   thrown instanceof Problem ? thrown : new Problem("not readable: reading it threw an error", thrown);
 
-/** That of objects without a class, of this realm or another. */
+/** True for the prototype of plain objects, of this realm or another. */
 const isPlainPrototype = (prototype) =>
   prototype === Object.prototype ||
   prototype === null ||
@@ -155,7 +155,7 @@ const isPlainPrototype = (prototype) =>
 
 const isDate = (value) => value instanceof Date || Object.prototype.toString.call(value) === "[object Date]";
 
-/** A text, number or boolean as an object, with nothing beside it. */
+/** True for a string, number or boolean object without further properties. */
 function isBoxed(value) {
   if (value instanceof String) return Reflect.ownKeys(value).length === value.length + 1;
   return (value instanceof Number || value instanceof Boolean) && Reflect.ownKeys(value).length === 0;
@@ -172,17 +172,17 @@ function step(name, first = false) {
 
 const isObject = (value) => typeof value === "object" && value !== null;
 
-// --- objects that several sessions hold ----------------------------------------------------------
+// --- objects shared between sessions -------------------------------------------------------------
 
-/** The table whose data an object has been part of, by its number. */
+/** By object: the number of the table whose data it was part of. */
 const owners = new WeakMap();
 let tables = 0;
 let wasWarned = false;
 
 /**
- * Says once that an object stands in the data of several sessions: what one visitor does to it shows
- * up for the next. `set` and its like store a copy; what was assigned in `data` is the application's
- * own object. One that is frozen throughout does no harm.
+ * Warns once that an object is part of the data of several sessions: changes by one visitor would be
+ * visible to the next. `set` and similar methods store a copy; an assignment in `data` does not. A
+ * deeply frozen object is harmless.
  */
 function warnOfSharing(value, table, key) {
   const path = claim(value, table, step(key, true));
@@ -195,7 +195,7 @@ function warnOfSharing(value, table, key) {
   );
 }
 
-/** Notes what `value` holds as the data of `table`; gives the path to what was another's. */
+/** Marks the objects in `value` as data of `table`. Returns the path to one that was in another table. */
 function claim(value, table, path) {
   if (!isObject(value)) return undefined;
   const owner = owners.get(value);
@@ -212,28 +212,28 @@ const isFrozen = (value) => !isObject(value) || (Object.isFrozen(value) && Objec
 
 // --- the table -----------------------------------------------------------------------------------
 
-/** What stands under a key. */
+/** The entry of a key. */
 class Row {
-  /** The text that the core has, or is going to have with the steps that wait; undefined where it has none. */
+  /** The text that the core has, or will have after the waiting steps; undefined if none. */
   base;
-  /** The text that the core told last. */
+  /** The last text from the core. */
   stored;
-  /** The value's text; undefined where the value was handed out, and must be written anew. */
+  /** The value's text; undefined if the value was returned and must be written again. */
   text;
-  /** Undefined until it is asked for, but for what cannot change. */
+  /** The value; undefined until it is read, except for immutable values. */
   value;
-  /** Its text when it was last compared. */
+  /** Its text at the last comparison. */
   last;
-  /** When it came, and when it was set last, by the count of steps; -1 for what the core told. */
+  /** The steps at which it was added and last set; -1 if it came from the core. */
   cameAt = -1;
   setAt = -1;
-  /** With which step the core is told of it. */
+  /** The step that passes it to the core. */
   toldAt = 0;
-  /** True where it was set, rather than changed from within, since the core was told of it. */
+  /** True if it was set, not only changed inside, since it was last passed to the core. */
   isSet = false;
-  /** True where steps were under way then: what the core is going to have is not known. */
+  /** True if steps were running at that time, so that the core's future text is unknown. */
   isBlind = false;
-  /** It went with the session that it belonged to. */
+  /** True if the session that it belonged to has ended. */
   isOver = false;
 
   static told(text) {
@@ -242,11 +242,11 @@ class Row {
     return row;
   }
 
-  /** The value; parsed when first asked for. */
+  /** The value, parsed at the first read. */
   read() {
     if (this.value === undefined) {
       this.value = JSON.parse(this.text);
-      // What was handed out can change: it is written anew, and compared, before a save.
+      // A returned object can change, so it is written again and compared before a save.
       if (isObject(this.value)) this.text = undefined;
     }
     return this.value;
@@ -261,7 +261,7 @@ class Row {
   }
 }
 
-/** What tables share while they are empty. Nothing may ever stand in it: it would be everybody's. */
+/** Shared by all empty tables. It must stay empty, because an entry would be in every table. */
 const refuse = () => {
   throw new TypeError("the map shared by all empty tables must stay empty");
 };
@@ -269,22 +269,22 @@ const NO_ROWS = Object.assign(new Map(), { set: refuse });
 const NO_KEYS = Object.assign(new Map(), { set: refuse });
 
 /**
- * Keys in order of insertion, values parsed when asked for, and what has changed.
+ * Keys in order of insertion, values that are parsed when read, and the changes.
  *
- * Steps of the session may be under way or wait for another, each of which was told what had changed
- * before it. So that what a step brings back (`reset`) replaces that and nothing later, everything
- * is stamped with the `step` of the session's `order`, which counts them.
+ * Several steps of the session may be running or waiting. Each passes the changes made before it. The
+ * result of a step (`reset`) must replace those changes but no later ones. So every change has the
+ * number of its step, from the session's `order`.
  */
 export class Table {
-  /** Of its own when something is put into it: most requests leave one of a session's tables empty. */
+  /** Created with the first entry: in most requests one of the two tables stays empty. */
   #rows = NO_ROWS;
-  /** Keys that were removed: when, and whether the core was told. */
+  /** Removed keys, each with the step, and whether the core knows. */
   #removed = NO_KEYS;
-  /** The same of all that was there. */
+  /** The same, if everything was cleared. */
   #cleared;
-  /** When all was let go of. */
+  /** The step at which the session ended. */
   #leftAt = -1;
-  /** The values as a live object, once somebody has asked for it. */
+  /** The values as a live object, after the first use of `data`. */
   #view;
   #limits;
   #order;
@@ -310,13 +310,13 @@ export class Table {
     return this.#rows.get(key)?.read();
   }
 
-  /** The text of `value` under `key`, checked. */
+  /** The text of `value` for `key`, checked against the limits. */
   write(key, value) {
     checkKey(key, this.#limits);
     return toJson(value, key, this.#limits.maxDepth);
   }
 
-  /** Puts a copy of `value`, which is its `text`; the table's own object stays what it is. */
+  /** Stores a copy of `value`, given by its `text`. The table's own object is not copied. */
   put(key, value, text) {
     this.#look();
     let row = this.#rows.get(key);
@@ -343,7 +343,7 @@ export class Table {
     this.#empty();
   }
 
-  /** Lets go of all but the keys in `kept`, without a word to the core: with the step that is called now it does the same. */
+  /** Drops all keys except those in `kept`. The core does the same in the step that is being called. */
   leave(kept) {
     this.#look();
     this.#leftAt = this.#order.step;
@@ -379,19 +379,19 @@ export class Table {
     return (this.#view = view);
   }
 
-  /** True where values were handed out that can change without our knowing. */
+  /** True if returned objects could be changed without a call. */
   get isShared() {
     if (this.#view) return true;
     for (const row of this.#rows.values()) if (isObject(row.value)) return true;
     return false;
   }
 
-  /** True for a table that holds nothing and has lost nothing. */
+  /** True for a table without entries and without removals. */
   get isUntouched() {
     return !this.#view && !this.#cleared && this.#rows.size === 0 && this.#removed.size === 0;
   }
 
-  /** True where a value has changed since the changes were last asked for. */
+  /** True if a value has changed since the changes were last collected. */
   get hasDrifted() {
     const keys = [...this.#rows.keys()].join("\n");
     this.#look();
@@ -410,7 +410,7 @@ export class Table {
     }
   }
 
-  /** Notices what was done to the view. */
+  /** Detects changes of the view. */
   #look() {
     const view = this.#view;
     if (!view) return;
@@ -430,7 +430,7 @@ export class Table {
     this.#insert(key, row);
   }
 
-  /** Of the view's `names`, those that were deleted and set again are the last. */
+  /** Moves keys that were deleted and set again in the view to the end. */
   #followOrder(names) {
     const places = new Map();
     for (const key of this.#rows.keys()) if (!isIndex(key)) places.set(key, places.size);
@@ -462,9 +462,8 @@ export class Table {
   }
 
   /**
-   * The text of a row that the core has otherwise, else undefined. Whether two texts mean the same
-   * is the core's to say, but for what JavaScript cannot tell apart: it would write the core's text
-   * like this, where that is 1.0.
+   * The text of a row if it differs from the core's, else undefined. The core decides whether two texts
+   * are equal. Only differences that JavaScript cannot express, such as 1 and 1.0, are ignored here.
    */
   #changed(key, row) {
     if (row.value === undefined && row.text === row.base && !row.isBlind) return undefined;
@@ -481,9 +480,9 @@ export class Table {
   }
 
   /**
-   * What has changed since this was last asked and confirmed: whether all was cleared, the keys
-   * that were removed, and the rows that were set, with their texts; undefined for nothing. `only`
-   * names the keys to look at, by default all.
+   * The changes since the last confirmed call: whether everything was cleared, the removed keys, and
+   * the rows that were set, with their texts. Undefined if there are none. With `only`, just these
+   * keys are checked.
    */
   changes(only) {
     if (this.isUntouched) return undefined;
@@ -501,7 +500,7 @@ export class Table {
     return isCleared || removed.length > 0 || sets.length > 0 ? { isCleared, removed, sets } : undefined;
   }
 
-  /** The changes are told with the step `step`. */
+  /** Records that the step `step` passes the changes to the core. */
   confirm({ sets }, step) {
     if (this.#cleared) this.#cleared.isTold = true;
     for (const removal of this.#removed.values()) removal.isTold = true;
@@ -512,7 +511,7 @@ export class Table {
     }
   }
 
-  /** Objects that were handed out can stand in several sessions. */
+  /** Checks whether a returned object is part of several sessions. */
   #lookForSharing(key, row, isChanged) {
     if (wasWarned || this.#limits.disableWarnings || !isObject(row.value)) return;
     const owner = owners.get(row.value);
@@ -521,9 +520,9 @@ export class Table {
   }
 
   /**
-   * Takes over the core's keys and texts, as they are after the step `step`; what was changed later,
-   * or from within a value, stays. `isAnother` says that they may be those of another session: what
-   * belonged to the one before goes with it.
+   * Applies the core's keys and texts after the step `step`. Later changes, and changes inside values,
+   * are kept. With `isAnother` they may belong to another session: the values of the previous one are
+   * then dropped.
    */
   reset(keys, texts, step, isAnother) {
     this.#look();
@@ -559,7 +558,7 @@ export class Table {
     }
   }
 
-  /** `row` where the core's `text` says what it said, or it has changed from within; else another. */
+  /** `row` if the core's `text` is equal, or if its value has changed inside; else a new row. */
   #updated(key, row, text) {
     if (row.base !== text && !this.#isLocal(key, row) && !(isObject(row.value) && isSame(row.base, text))) {
       row.isOver = true;
@@ -578,7 +577,7 @@ export class Table {
   }
 }
 
-/** True where two JSON texts mean the same, in whatever order the members stand. */
+/** True if two JSON texts are equal, whatever the order of their members. */
 const isSame = (one, other) => one !== undefined && sorted(one) === sorted(other);
 
 const sorted = (text) =>
@@ -588,7 +587,7 @@ const sorted = (text) =>
       : value,
   );
 
-/** True for a key that stands before all others in an object, whenever it was set. */
+/** True for an integer-like key, which comes before all others in an object. */
 const isIndex = (key) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
 
 function checkKey(key, { maxKeyBytes }) {
