@@ -219,10 +219,15 @@ function everyTestHasItsKind() {
 /** Enough that everything which can happen has to. */
 const HISTORIES = 100_000;
 
+/** The two kinds of store that the simulator knows. */
+const STORES = ["eventual", "strong"];
+
 /** Other histories in every run; the simulator prints how many, and the seed that they come from. */
 async function simulatedHistories() {
-  const status = await simulate(["--histories", String(HISTORIES)]);
-  if (status !== 0) throw new Stop("a simulated history violates a rule, or something has never happened: see above");
+  for (const store of STORES) {
+    const status = await simulate(["--store", store, "--histories", String(HISTORIES)]);
+    if (status !== 0) throw new Stop(`${store}: a simulated history violates a rule, or something has never happened: see above`);
+  }
 }
 
 /**
@@ -230,8 +235,10 @@ async function simulatedHistories() {
  * average: one that gets through 100,000 is no bad luck.
  */
 async function simulatedMutants() {
-  const status = await simulate(["--mutants", "--seeds", "2", "--limit", "100000"]);
-  if (status !== 0) throw new Stop("the simulator does not catch every mutant: see above");
+  for (const store of STORES) {
+    const status = await simulate(["--store", store, "--mutants", "--seeds", "2", "--limit", "100000"]);
+    if (status !== 0) throw new Stop(`${store}: the simulator does not catch every mutant: see above`);
+  }
 }
 
 /** scripts/size-budget.json: what may be uploaded, in bytes, as counted after gzip. */

@@ -108,14 +108,19 @@ pub mod fuzzing;
 /// namespace: read some keys at once, put one, delete one, list by prefix. It asks for no
 /// consistency: last writer wins, reads may be stale and absence may be cached, as Workers KV
 /// documents of itself (<https://developers.cloudflare.com/kv/concepts/how-kv-works/>).
+///
+/// [`StrongConnector`](connector::StrongConnector) is the port to a store that has transactions.
+/// Sessions on it promise more: a logout holds when it returns, and no update is lost.
 pub mod connector {
     #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub use crate::face::connector::kv::KvConnector;
     pub use crate::face::connector::memory::{ManualClock, MemoryConnector, OperationCounts};
+    pub use crate::face::connector::strong_memory::{StrongCounts, StrongMemory};
     pub use crate::port::connector::{
         ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions,
         SessionConnector,
     };
+    pub use crate::port::strong::{Check, Row, StrongConnector, Transacted, Write};
 }
 #[cfg(feature = "axum")]
 pub use face::axum;

@@ -12,7 +12,7 @@ use edge_session::{
 use crate::Ms;
 use crate::fault::Fault;
 use crate::jar::Jar;
-use crate::request::{Answer, KEYS, Op, Spec, View, serve};
+use crate::request::{Answer, Host, KEYS, Op, Spec, View, serve};
 use crate::transcript;
 use crate::truth::{Place, Rules, SKEW, Truth, record_name};
 use crate::watch::Observation;
@@ -323,33 +323,6 @@ impl Sim {
         self.truth.borrow().violation.clone()
     }
 
-    // --- what the request tells ----------------------------------------------------------------
-
-    pub fn loaded(&self, id: RequestId, session: &SessionStore) {
-        let view = View::of(session);
-        self.world.note(|| {
-            format!(
-                "  #{id} finds {}: {:?}",
-                view.outcome.as_str(),
-                view.content
-            )
-        });
-        self.world.transcript(id, || {
-            let version = session.version().unwrap_or_default();
-            format!("finds version {version} {}", transcript::view(&view))
-        });
-        self.world.tell(&Observation::Loaded {
-            request: id,
-            view: &view,
-            version: session.version().unwrap_or_default(),
-        });
-        self.truth.borrow_mut().loaded(&self.world, id, &view);
-        if let Some(trust) = self.expects.borrow().get(&id) {
-            self.check_own_writes(id, &view, trust);
-        }
-        self.views.borrow_mut().insert(id, view);
-    }
-
     /// INV-8: a browser reads its own writes.
     fn check_own_writes(&self, id: RequestId, view: &View, trust: &Trust) {
         let mut truth = self.truth.borrow_mut();
@@ -427,114 +400,6 @@ impl Sim {
         }
     }
 
-    pub fn begins(&self, id: RequestId, op: &Op) {
-        self.truth.borrow_mut().begins(&self.world, id, op);
-    }
-
-    pub fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>) {
-        self.world.transcript(id, || {
-            let result = result.map_err(|code| code.as_str());
-            format!("{op:?} gives {result:?} key {key:?}")
-        });
-        self.truth
-            .borrow_mut()
-            .did(&self.world, id, op, result, key);
-    }
-
-    pub fn write(&self, id: RequestId, key: &'static str) -> u32 {
-        self.truth.borrow_mut().write(&self.world, id, key)
-    }
-
-    pub fn saw_flash(&self, id: RequestId, write: u32) {
-        self.truth.borrow_mut().saw_flash(&self.world, id, write);
-    }
-
-    pub fn ends(&self, key: &str) {
-        self.truth.borrow_mut().ends(&self.world, key);
-    }
-
-    pub fn has_ended(&self, id: RequestId, key: &str) {
-        self.truth.borrow_mut().has_ended(&self.world, id, key);
-    }
-
-    pub fn revokes_all(&self, id: RequestId, owner: &str, except: Option<&str>) {
-        self.truth
-            .borrow_mut()
-            .revokes_all(&self.world, id, owner, except);
-    }
-
-    pub fn revoked_all(&self, id: RequestId, owner: &str, except: Option<&str>) {
-        self.truth
-            .borrow_mut()
-            .revoked_all(&self.world, id, owner, except);
-    }
-
-    pub fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: Vec<OwnedSession>) {
-        self.world.transcript(id, || {
-            let rows = listed
-                .iter()
-                .map(|it| format!("{} {} {}", it.key, it.created, it.last_written));
-            format!("lists {}", rows.collect::<Vec<_>>().join(", "))
-        });
-        self.truth
-            .borrow_mut()
-            .listed(&self.world, id, owner, began, &listed);
-    }
-
-    pub fn committing(&self, id: RequestId, status: u16) {
-        if status < 500 {
-            self.truth.borrow_mut().committing(&self.world, id);
-        }
-    }
-
-    /// The server is done; its answer sets out.
-    pub fn answered(self: &Rc<Self>, id: RequestId, answer: Answer) {
-        self.world.note(|| {
-            let cookies: Vec<String> = answer
-                .cookies
-                .iter()
-                .map(|it| {
-                    let (name, value) = crate::jar::split(it);
-                    let kind = name.strip_prefix(KEY_COOKIE).unwrap_or(name);
-                    let kind = if kind.is_empty() { "key" } else { kind };
-                    let removed = if value.is_empty() { " removed" } else { "" };
-                    format!("{kind}{removed}")
-                })
-                .collect();
-            let key = answer.view.as_ref().and_then(|view| view.key.as_deref());
-            let key = key.map(crate::world::short).unwrap_or_default();
-            format!("#{id} answers {:?}, sets {cookies:?} {key}", answer.result)
-        });
-        self.world.transcript(id, || transcript::answer(&answer));
-        self.truth.borrow_mut().answered(&self.world, id, &answer);
-        self.answers.borrow_mut().insert(id, answer);
-        if self.detached.borrow().contains(&id) {
-            return;
-        }
-        let network = self.network.get();
-        let (lost, late) = {
-            let mut dice = self.world.dice.borrow_mut();
-            let lost = dice.chance(network.lost);
-            let late = if dice.chance(network.late) {
-                dice.between(200, 20_000)
-            } else {
-                0
-            };
-            (lost, late)
-        };
-        if lost {
-            self.world.fault(Fault::AnswerLost);
-            self.world.note(|| format!("#{id} the answer is lost"));
-            self.detached.borrow_mut().insert(id);
-        } else if late > 0 {
-            self.world.fault(Fault::AnswerLate);
-            let sim = Rc::clone(self);
-            self.world.after(late, move |_| sim.deliver(id));
-        } else {
-            self.deliver(id);
-        }
-    }
-
     fn deliver(&self, id: RequestId) {
         let now = self.world.now();
         let Some(answer) = self.answer(id) else {
@@ -595,5 +460,148 @@ impl Sim {
     pub fn end(&self) {
         self.world.end();
         self.servers.borrow_mut().clear();
+    }
+}
+
+/// What the requests tell.
+impl Host for Sim {
+    fn world(&self) -> &Rc<World> {
+        &self.world
+    }
+
+    fn sessions_of(&self, server: usize) -> Sessions {
+        self.server(server).sessions
+    }
+
+    fn loaded(&self, id: RequestId, session: &SessionStore) {
+        let view = View::of(session);
+        self.world.note(|| {
+            format!(
+                "  #{id} finds {}: {:?}",
+                view.outcome.as_str(),
+                view.content
+            )
+        });
+        self.world.transcript(id, || {
+            let version = session.version().unwrap_or_default();
+            format!("finds version {version} {}", transcript::view(&view))
+        });
+        self.world.tell(&Observation::Loaded {
+            request: id,
+            view: &view,
+            version: session.version().unwrap_or_default(),
+        });
+        self.truth.borrow_mut().loaded(&self.world, id, &view);
+        if let Some(trust) = self.expects.borrow().get(&id) {
+            self.check_own_writes(id, &view, trust);
+        }
+        self.views.borrow_mut().insert(id, view);
+    }
+
+    fn begins(&self, id: RequestId, op: &Op, _session: &SessionStore) {
+        self.truth.borrow_mut().begins(&self.world, id, op);
+    }
+
+    fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>) {
+        self.world.transcript(id, || {
+            let result = result.map_err(|code| code.as_str());
+            format!("{op:?} gives {result:?} key {key:?}")
+        });
+        self.truth
+            .borrow_mut()
+            .did(&self.world, id, op, result, key);
+    }
+
+    fn write(&self, id: RequestId, key: &'static str) -> u32 {
+        self.truth.borrow_mut().write(&self.world, id, key)
+    }
+
+    fn saw_flash(&self, id: RequestId, write: u32) {
+        self.truth.borrow_mut().saw_flash(&self.world, id, write);
+    }
+
+    fn ends(&self, _id: RequestId, key: &str) {
+        self.truth.borrow_mut().ends(&self.world, key);
+    }
+
+    fn has_ended(&self, id: RequestId, key: &str) {
+        self.truth.borrow_mut().has_ended(&self.world, id, key);
+    }
+
+    fn revokes_all(&self, id: RequestId, owner: &str, except: Option<&str>) {
+        self.truth
+            .borrow_mut()
+            .revokes_all(&self.world, id, owner, except);
+    }
+
+    fn revoked_all(&self, id: RequestId, owner: &str, except: Option<&str>) {
+        self.truth
+            .borrow_mut()
+            .revoked_all(&self.world, id, owner, except);
+    }
+
+    fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: Vec<OwnedSession>) {
+        self.world.transcript(id, || {
+            let rows = listed
+                .iter()
+                .map(|it| format!("{} {} {}", it.key, it.created, it.last_written));
+            format!("lists {}", rows.collect::<Vec<_>>().join(", "))
+        });
+        self.truth
+            .borrow_mut()
+            .listed(&self.world, id, owner, began, &listed);
+    }
+
+    fn committing(&self, id: RequestId, status: u16) {
+        if status < 500 {
+            self.truth.borrow_mut().committing(&self.world, id);
+        }
+    }
+
+    fn answered(self: &Rc<Self>, id: RequestId, answer: Answer, _key: Option<String>) {
+        self.world.note(|| {
+            let cookies: Vec<String> = answer
+                .cookies
+                .iter()
+                .map(|it| {
+                    let (name, value) = crate::jar::split(it);
+                    let kind = name.strip_prefix(KEY_COOKIE).unwrap_or(name);
+                    let kind = if kind.is_empty() { "key" } else { kind };
+                    let removed = if value.is_empty() { " removed" } else { "" };
+                    format!("{kind}{removed}")
+                })
+                .collect();
+            let key = answer.view.as_ref().and_then(|view| view.key.as_deref());
+            let key = key.map(crate::world::short).unwrap_or_default();
+            format!("#{id} answers {:?}, sets {cookies:?} {key}", answer.result)
+        });
+        self.world.transcript(id, || transcript::answer(&answer));
+        self.truth.borrow_mut().answered(&self.world, id, &answer);
+        self.answers.borrow_mut().insert(id, answer);
+        if self.detached.borrow().contains(&id) {
+            return;
+        }
+        let network = self.network.get();
+        let (lost, late) = {
+            let mut dice = self.world.dice.borrow_mut();
+            let lost = dice.chance(network.lost);
+            let late = if dice.chance(network.late) {
+                dice.between(200, 20_000)
+            } else {
+                0
+            };
+            (lost, late)
+        };
+        if lost {
+            self.world.fault(Fault::AnswerLost);
+            self.world.note(|| format!("#{id} the answer is lost"));
+            self.detached.borrow_mut().insert(id);
+        } else if late > 0 {
+            self.world.fault(Fault::AnswerLate);
+            let sim = Rc::clone(self);
+            self.world.after(late, move |_| sim.deliver(id));
+        } else {
+            self.deliver(id);
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! * [`truth`]: the checker; [`tally`]: what a run has seen; [`transcript`]: all that a history has
 //!   produced, to compare two builds by; [`watch`]: the same for whoever looks on, and [`lab`]: the
 //!   histories that the console plays.
+//! * [`strong`]: the second world, of a store that has transactions.
 //!
 //! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
 //! protocol stands here a second time, but for the checker's.
@@ -21,6 +22,7 @@ pub mod kv;
 pub mod lab;
 pub mod random;
 pub mod request;
+pub mod strong;
 pub mod tally;
 pub mod transcript;
 pub mod truth;

@@ -11,14 +11,17 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use edge_session_sim::dice::mix;
 use edge_session_sim::random::{self, Keep, seed_of};
-use edge_session_sim::tally::Tally;
+use edge_session_sim::strong;
+use edge_session_sim::tally::{Counts, Tally};
 use edge_session_sim::transcript::{Digest, recorded, replace_recorded};
 
 const USAGE: &str = "\
-usage: npm run simulate -- [--histories N] [--from S] [--seed S] [--mutant NAME]
+usage: npm run simulate -- [--store KIND] [--histories N] [--from S] [--seed S] [--mutant NAME]
                            [--list-mutants] [--mutants] [--seeds N] [--limit N]
                            [--digest] [--update] [--out FILE] [--transcript S]
 
+  --store KIND     eventual: locations, caches and markers; strong: objects that have transactions.
+                   eventual where nothing is said. Digests and transcripts are of eventual only
   --histories N    runs N histories (100000), with a fresh seed that is printed
   --from S         the same histories as the run that printed S
   --seed S         replays one history and shows it
@@ -37,7 +40,49 @@ Exit status: 0 no violation, 1 a violation or something that never happened, 2 a
 /// So few histories need not meet everything.
 const ENOUGH: u64 = 50_000;
 
+/// Which of the two worlds.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Store {
+    Eventual,
+    Strong,
+}
+
+impl Store {
+    /// A mutant of the strong store says so in its name.
+    fn has(self, mutant: &str) -> bool {
+        mutant.starts_with("strong_") == (self == Self::Strong)
+    }
+}
+
+/// A history: its violation, what it has met, and its log.
+type Outcome<T> = (Option<String>, T, Vec<String>);
+
+fn eventual(seed: u64, keep: Keep) -> Outcome<Tally> {
+    let ran = random::run(seed, keep);
+    (ran.violation, ran.tally, ran.log)
+}
+
+fn transactional(seed: u64, keep: Keep) -> Outcome<strong::tally::Tally> {
+    let ran = strong::random::run(seed, keep);
+    (ran.violation, ran.tally, ran.log)
+}
+
+/// The violation of a history, and its log.
+fn history(store: Store, seed: u64, keep: Keep) -> (Option<String>, Vec<String>) {
+    match store {
+        Store::Eventual => {
+            let (violation, _, log) = eventual(seed, keep);
+            (violation, log)
+        }
+        Store::Strong => {
+            let (violation, _, log) = transactional(seed, keep);
+            (violation, log)
+        }
+    }
+}
+
 struct Options {
+    store: Store,
     histories: u64,
     from: Option<u64>,
     seed: Option<u64>,
@@ -54,6 +99,7 @@ struct Options {
 
 fn options() -> Result<Options, String> {
     let mut options = Options {
+        store: Store::Eventual,
         histories: 100_000,
         from: None,
         seed: None,
@@ -90,6 +136,13 @@ fn options() -> Result<Options, String> {
             "--seed" => options.seed = Some(number()?),
             "--seeds" => options.seeds = number()?.max(1),
             "--limit" => options.limit = number()?.max(1),
+            "--store" => {
+                options.store = match &*text()? {
+                    "eventual" => Store::Eventual,
+                    "strong" => Store::Strong,
+                    other => return Err(format!("--store: there is no {other}")),
+                }
+            }
             "--mutant" => options.mutant = Some(text()?),
             "--list-mutants" => options.list = true,
             "--mutants" => options.table = true,
@@ -153,23 +206,30 @@ fn main() -> ExitCode {
     }
     if let Some(seed) = options.seed {
         mutants::activate(options.mutant.as_deref());
-        return replay(seed, true);
+        return replay(options.store, seed, true);
     }
-    many(&options)
+    match options.store {
+        Store::Eventual => many(&options, eventual),
+        Store::Strong => many(&options, transactional),
+    }
 }
 
 /// Shows one history.
-fn replay(seed: u64, all: bool) -> ExitCode {
-    let ran = random::run(seed, Keep::Log);
-    if all || ran.violation.is_some() {
-        for line in &ran.log {
+fn replay(store: Store, seed: u64, all: bool) -> ExitCode {
+    let (violation, log) = history(store, seed, Keep::Log);
+    if all || violation.is_some() {
+        for line in &log {
             println!("{line}");
         }
     }
-    match ran.violation {
+    let which = match store {
+        Store::Eventual => "",
+        Store::Strong => "--store strong ",
+    };
+    match violation {
         Some(violation) => {
             println!("\nviolation of {violation}");
-            println!("seed {seed}: npm run simulate -- --seed {seed}");
+            println!("seed {seed}: npm run simulate -- {which}--seed {seed}");
             ExitCode::from(1)
         }
         None => {
@@ -190,28 +250,28 @@ fn fresh() -> u64 {
     mix(since.as_nanos() as u64) >> 16
 }
 
-fn many(options: &Options) -> ExitCode {
+fn many<T: Counts>(options: &Options, run: fn(u64, Keep) -> Outcome<T>) -> ExitCode {
     let from = options.from.unwrap_or_else(fresh);
     println!("{} histories from seed {from}", options.histories);
     let started = Instant::now();
     let next = AtomicU64::new(0);
     let stop = AtomicBool::new(false);
     let failed: Mutex<Option<(u64, u64)>> = Mutex::new(None);
-    let total = Mutex::new(Tally::default());
+    let total = Mutex::new(T::default());
     thread::scope(|scope| {
         for _ in 0..threads() {
             scope.spawn(|| {
                 mutants::activate(options.mutant.as_deref());
-                let mut mine = Tally::default();
+                let mut mine = T::default();
                 while !stop.load(Ordering::Relaxed) {
                     let n = next.fetch_add(1, Ordering::Relaxed);
                     if n >= options.histories {
                         break;
                     }
                     let seed = seed_of(from, n);
-                    let ran = random::run(seed, Keep::Nothing);
-                    mine.add(&ran.tally);
-                    if ran.violation.is_some() {
+                    let (violation, tally, _) = run(seed, Keep::Nothing);
+                    mine.add(&tally);
+                    if violation.is_some() {
                         stop.store(true, Ordering::Relaxed);
                         if let Ok(mut failed) = failed.lock()
                             && failed.is_none_or(|(first, _)| n < first)
@@ -230,22 +290,22 @@ fn many(options: &Options) -> ExitCode {
     let total = total.into_inner().unwrap_or_default();
     let (report, missing) = total.report();
     println!("{report}");
-    let rate = total.histories as f64 / seconds;
+    let (histories, requests) = total.size();
+    let rate = histories as f64 / seconds;
     println!(
-        "{} histories, {} requests in {seconds:.1} s: {rate:.0} histories a second",
-        total.histories, total.requests
+        "{histories} histories, {requests} requests in {seconds:.1} s: {rate:.0} histories a second"
     );
     if let Some((n, seed)) = failed.into_inner().unwrap_or_default() {
         println!("\nhistory {n} violates a rule:\n");
         mutants::activate(options.mutant.as_deref());
-        return replay(seed, false);
+        return replay(options.store, seed, false);
     }
     if missing.is_empty() {
         println!("no violation");
         return ExitCode::SUCCESS;
     }
     println!("never happened: {}", missing.join("; "));
-    if total.histories < ENOUGH {
+    if histories < ENOUGH {
         println!("no violation; too few histories to have met everything ({ENOUGH} have to)");
         return ExitCode::SUCCESS;
     }
@@ -341,7 +401,10 @@ fn table(options: &Options) -> ExitCode {
         options.seeds
     );
     println!("| mutant | least | median | most | what it breaks |\n|---|---|---|---|---|");
-    let wanted = |name: &&str| options.mutant.as_deref().is_none_or(|only| only == *name);
+    let wanted = |name: &&str| {
+        let only = options.mutant.as_deref();
+        options.store.has(name) && only.is_none_or(|only| only == *name)
+    };
     let names: Vec<&str> = mutants::names().into_iter().filter(wanted).collect();
     let mut missed = 0;
     for name in &names {
@@ -357,7 +420,7 @@ fn table(options: &Options) -> ExitCode {
                         if run >= options.seeds {
                             break;
                         }
-                        let (n, violation) = hunt(from.wrapping_add(run + 1), limit);
+                        let (n, violation) = hunt(options.store, from.wrapping_add(run + 1), limit);
                         if let (Ok(mut found), Ok(mut broken)) = (found.lock(), broken.lock()) {
                             found.push(n);
                             let rule = violation.as_deref().and_then(|it| it.split_once(": "));
@@ -404,11 +467,11 @@ fn table(options: &Options) -> ExitCode {
 }
 
 /// Runs histories until one violates a rule: how many, and which.
-fn hunt(from: u64, limit: u64) -> (u64, Option<String>) {
+fn hunt(store: Store, from: u64, limit: u64) -> (u64, Option<String>) {
     for n in 0..limit {
-        let ran = random::run(seed_of(from, n), Keep::Nothing);
-        if ran.violation.is_some() {
-            return (n + 1, ran.violation);
+        let (violation, _) = history(store, seed_of(from, n), Keep::Nothing);
+        if violation.is_some() {
+            return (n + 1, violation);
         }
     }
     (limit + 1, None)

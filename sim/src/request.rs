@@ -5,12 +5,34 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use edge_session::{
-    ErrorCode, Keep, Outcome, RequestHead, SessionError, SessionKey, SessionStore, Sessions,
+    ErrorCode, Keep, Outcome, OwnedSession, RequestHead, SessionError, SessionKey, SessionStore,
+    Sessions,
 };
 
 use crate::Ms;
-use crate::history::Sim;
-use crate::world::RequestId;
+use crate::world::{RequestId, World};
+
+/// Where a request is served, and who is told what it does.
+pub trait Host: 'static {
+    fn world(&self) -> &Rc<World>;
+    /// The sessions of one server.
+    fn sessions_of(&self, server: usize) -> Sessions;
+    fn loaded(&self, id: RequestId, session: &SessionStore);
+    fn begins(&self, id: RequestId, op: &Op, session: &SessionStore);
+    fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>);
+    /// The number of the value that is written under `key` next.
+    fn write(&self, id: RequestId, key: &'static str) -> u32;
+    fn saw_flash(&self, id: RequestId, write: u32);
+    /// The session of this key is about to be ended, and has been.
+    fn ends(&self, id: RequestId, key: &str);
+    fn has_ended(&self, id: RequestId, key: &str);
+    fn revokes_all(&self, id: RequestId, owner: &str, except: Option<&str>);
+    fn revoked_all(&self, id: RequestId, owner: &str, except: Option<&str>);
+    fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: Vec<OwnedSession>);
+    fn committing(&self, id: RequestId, status: u16);
+    /// The server is done. `key` is the session that the request has come to.
+    fn answered(self: &Rc<Self>, id: RequestId, answer: Answer, key: Option<String>);
+}
 
 /// Keys that applications write.
 pub const KEYS: [&str; 4] = ["a", "b", "c", "d"];
@@ -194,14 +216,14 @@ enum Stop {
 }
 
 /// Serves one request as `Sessions::handle` does, and tells the checker what can be seen.
-pub async fn serve(sim: Rc<Sim>, id: RequestId, spec: Spec) {
-    let sessions = sim.server(spec.server).sessions.clone();
+pub async fn serve<H: Host>(sim: Rc<H>, id: RequestId, spec: Spec) {
+    let sessions = sim.sessions_of(spec.server);
     let mut session = sessions.open(Head {
         cookie: spec.cookie.clone(),
         cross_site: spec.cross_site,
         client: spec.client,
     });
-    let world = Rc::clone(&sim.world);
+    let world = Rc::clone(sim.world());
     session.set_wait_until(move |future| world.spawn_later(future));
     if !spec.lazy {
         let _outcome = session.load().await;
@@ -227,7 +249,7 @@ pub async fn serve(sim: Rc<Sim>, id: RequestId, spec: Spec) {
         Err(Stop::Session(error)) => refused(&session, Some(error)),
         Err(Stop::Own) => refused(&session, None),
     };
-    sim.answered(id, answer);
+    sim.answered(id, answer, key_of(&session));
 }
 
 /// What `handle` makes of a closure that failed.
@@ -246,8 +268,8 @@ fn refused(session: &SessionStore, error: Option<SessionError>) -> Answer {
     }
 }
 
-async fn act(
-    sim: &Rc<Sim>,
+async fn act<H: Host>(
+    sim: &Rc<H>,
     id: RequestId,
     sessions: &Sessions,
     session: &mut SessionStore,
@@ -257,7 +279,7 @@ async fn act(
         // Deleting the session of this request by its key is a logout.
         let itself = matches!(op, Op::Delete(Some(key)) if key_of(session).as_ref() == Some(key));
         let means = if itself { &Op::Destroy } else { op };
-        sim.begins(id, means);
+        sim.begins(id, means, session);
         let result = one(sim, id, sessions, session, spec, op).await;
         let said = result.as_ref().copied().map_err(SessionError::code);
         sim.did(id, means, said, key_of(session));
@@ -275,13 +297,13 @@ async fn act(
 }
 
 /// The text of the key that the session goes by.
-fn key_of(session: &SessionStore) -> Option<String> {
+pub fn key_of(session: &SessionStore) -> Option<String> {
     let key = session.session_key().ok().flatten()?;
     Some(key.to_string())
 }
 
-async fn one(
-    sim: &Rc<Sim>,
+async fn one<H: Host>(
+    sim: &Rc<H>,
     id: RequestId,
     sessions: &Sessions,
     session: &mut SessionStore,
@@ -335,7 +357,7 @@ async fn one(
         Op::Expire(End::BrowserClose) => session.set_expiry(0),
         Op::Revoke(key) => match (session.owner()?.map(str::to_owned), key) {
             (Some(owner), Some(key)) => {
-                sim.ends(key);
+                sim.ends(id, key);
                 sessions.revoke(&owner, &key.parse()?).await?;
                 sim.has_ended(id, key);
                 Ok(())
@@ -343,7 +365,7 @@ async fn one(
             _ => Ok(()),
         },
         Op::Delete(Some(key)) => {
-            sim.ends(key);
+            sim.ends(id, key);
             session.delete_key(&key.parse()?).await?;
             sim.has_ended(id, key);
             Ok(())
@@ -367,14 +389,14 @@ async fn one(
             let Some(owner) = session.owner()?.map(str::to_owned) else {
                 return Ok(());
             };
-            let began = sim.world.now();
+            let began = sim.world().now();
             let listed = sessions.list(&owner).await?;
             sim.listed(id, &owner, began, listed);
             Ok(())
         }
         Op::Save => session.save().await,
         Op::Work(milliseconds) => {
-            sim.world.work(*milliseconds).await;
+            sim.world().work(*milliseconds).await;
             Ok(())
         }
         Op::LoadFresh => {

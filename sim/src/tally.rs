@@ -70,6 +70,17 @@ impl Class {
     }
 }
 
+/// Counts of one history, or of many.
+pub trait Counts: Default + Send {
+    fn add(&mut self, other: &Self);
+
+    /// Every count by its name, and what of it never happened.
+    fn report(&self) -> (String, Vec<String>);
+
+    /// Histories and requests.
+    fn size(&self) -> (u64, u64);
+}
+
 const CLASSES: usize = Class::ALL.len();
 
 pub const OUTCOMES: [Outcome; 12] = [
@@ -106,8 +117,10 @@ impl Tally {
         };
         self.pairs[low as usize][high as usize] += 1;
     }
+}
 
-    pub fn add(&mut self, other: &Self) {
+impl Counts for Tally {
+    fn add(&mut self, other: &Self) {
         self.histories += other.histories;
         self.requests += other.requests;
         for (mine, theirs) in self.outcomes.iter_mut().zip(other.outcomes) {
@@ -126,8 +139,7 @@ impl Tally {
         }
     }
 
-    /// Every count by its name, and what of it never happened.
-    pub fn report(&self) -> (String, Vec<String>) {
+    fn report(&self) -> (String, Vec<String>) {
         let mut out = String::new();
         let mut missing = Vec::new();
         let mut line = |name: String, count: u64| {
@@ -158,5 +170,9 @@ impl Tally {
             }
         }
         (out, missing)
+    }
+
+    fn size(&self) -> (u64, u64) {
+        (self.histories, self.requests)
     }
 }

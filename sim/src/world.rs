@@ -228,6 +228,11 @@ impl World {
         self.now.get()
     }
 
+    /// The request that runs now.
+    pub fn current(&self) -> RequestId {
+        self.current.get()
+    }
+
     pub fn set_judge(&self, judge: Judge) {
         *self.judge.borrow_mut() = Some(judge);
     }
@@ -578,7 +583,7 @@ impl World {
     }
 
     /// An operation: `act` happens when it reaches the store.
-    fn operation<T: 'static>(
+    pub(crate) fn operation<T: 'static>(
         &self,
         kind: Kind,
         is_record: bool,

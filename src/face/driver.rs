@@ -9,24 +9,75 @@ use std::task::Poll;
 use futures_util::future::{LocalBoxFuture, join, join3};
 
 use crate::flow::engine::{Flow, Step};
-use crate::flow::shared::Shared;
+use crate::flow::shared::{Protocol, Shared};
 use crate::flow::stats::Timing;
-use crate::port::connector::{ConnectorError, SessionConnector};
+use crate::port::connector::{ConnectorError, ConnectorErrorKind, SessionConnector};
 use crate::port::effect::{Effect, Random, Reply, Write};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::runtime::Runtime;
+use crate::port::strong::StrongConnector;
 use crate::port::wait_until::WaitUntil;
+
+/// The store behind a driver, of either kind.
+#[derive(Clone)]
+pub(crate) enum Port {
+    Eventual(Rc<dyn SessionConnector>),
+    Strong(Rc<dyn StrongConnector>),
+}
+
+impl Port {
+    pub(crate) fn kind(&self) -> &str {
+        match self {
+            Self::Eventual(connector) => connector.kind(),
+            Self::Strong(connector) => connector.kind(),
+        }
+    }
+
+    /// What sessions do on it.
+    pub(crate) fn protocol(&self) -> Protocol {
+        match self {
+            Self::Eventual(_) => Protocol::Eventual,
+            Self::Strong(_) => Protocol::Strong,
+        }
+    }
+
+    /// # Errors
+    /// `Unsupported` where a flow of a strong store asks.
+    fn eventual(&self) -> Result<&dyn SessionConnector, ConnectorError> {
+        match self {
+            Self::Eventual(connector) => Ok(&**connector),
+            Self::Strong(_) => Err(other_kind()),
+        }
+    }
+
+    /// # Errors
+    /// `Unsupported` where a flow of an eventually consistent store asks.
+    fn strong(&self) -> Result<&dyn StrongConnector, ConnectorError> {
+        match self {
+            Self::Strong(connector) => Ok(&**connector),
+            Self::Eventual(_) => Err(other_kind()),
+        }
+    }
+}
+
+#[cold]
+fn other_kind() -> ConnectorError {
+    ConnectorError::new(
+        ConnectorErrorKind::Unsupported,
+        "this operation is for the other kind of store",
+    )
+}
 
 /// Carries out the effects of flows.
 #[derive(Clone)]
 pub(crate) struct Driver {
-    connector: Rc<dyn SessionConnector>,
+    port: Port,
     runtime: Rc<dyn Runtime>,
 }
 
 impl Driver {
-    pub(crate) fn new(connector: Rc<dyn SessionConnector>, runtime: Rc<dyn Runtime>) -> Self {
-        Self { connector, runtime }
+    pub(crate) fn new(port: Port, runtime: Rc<dyn Runtime>) -> Self {
+        Self { port, runtime }
     }
 
     pub(crate) fn runtime(&self) -> &dyn Runtime {
@@ -47,7 +98,7 @@ impl Driver {
                 Step::Done(result) => return result,
             };
             match (&effect, wait_until) {
-                (Effect::Write(_), Some(wait_until)) => {
+                (Effect::Write(_) | Effect::Transact(_), Some(wait_until)) => {
                     return see_through(self.clone(), flow, effect, &**wait_until).await;
                 }
                 _ => reply = Some(self.carry_out(effect, flow.shared(), flow.limit()).await),
@@ -75,8 +126,9 @@ impl Driver {
         match effect {
             Effect::Read { keys, options } => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
-                let answer = self.in_time(self.connector.read(&keys, options), limit);
-                Reply::Read(answer.await.unwrap_or_else(|| Err(late())))
+                let answer = async { self.port.eventual()?.read(&keys, options).await };
+                let answer = self.in_time(answer, limit).await;
+                Reply::Read(answer.unwrap_or_else(|| Err(late())))
             }
             Effect::Write(writes) => {
                 let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
@@ -89,9 +141,33 @@ impl Driver {
                 )
             }
             Effect::List { prefix, cursor } => {
-                let list = self.connector.list(&prefix, cursor.as_deref());
-                let answer = self.in_time(list, limit);
-                Reply::List(answer.await.unwrap_or_else(|| Err(late())))
+                let list = async { self.port.eventual()?.list(&prefix, cursor.as_deref()).await };
+                let answer = self.in_time(list, limit).await;
+                Reply::List(answer.unwrap_or_else(|| Err(late())))
+            }
+            Effect::ReadRows { shard, keys } => {
+                let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+                let answer = async { self.port.strong()?.read(&shard, &keys).await };
+                let answer = self.in_time(answer, limit).await;
+                Reply::ReadRows(answer.unwrap_or_else(|| Err(late())))
+            }
+            Effect::Transact(transaction) => {
+                let shard = &transaction.shard;
+                let answer = transaction.lend(async |checks, writes| {
+                    self.port.strong()?.transact(shard, checks, writes).await
+                });
+                let answer = self.in_time(answer, limit).await;
+                Reply::Transact(answer.unwrap_or_else(|| Err(late())))
+            }
+            Effect::ListRows {
+                shard,
+                prefix,
+                cursor,
+            } => {
+                let cursor = cursor.as_deref();
+                let list = async { self.port.strong()?.list(&shard, &prefix, cursor).await };
+                let answer = self.in_time(list, limit).await;
+                Reply::List(answer.unwrap_or_else(|| Err(late())))
             }
             Effect::Sleep { milliseconds } => {
                 self.runtime.sleep(milliseconds).await;
@@ -123,13 +199,14 @@ impl Driver {
     }
 
     async fn write(&self, write: &Write) -> Result<(), ConnectorError> {
+        let connector = self.port.eventual()?;
         match write {
             Write::Put {
                 key,
                 value,
                 options,
-            } => self.connector.put(key, value, options.clone()).await,
-            Write::Delete { key } => self.connector.delete(key).await,
+            } => connector.put(key, value, options.clone()).await,
+            Write::Delete { key } => connector.delete(key).await,
         }
     }
 

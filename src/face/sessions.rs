@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
-use crate::face::driver::Driver;
+use crate::face::driver::{Driver, Port};
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
 use crate::flow::engine::Flow;
@@ -17,7 +17,8 @@ use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
 use crate::port::events::EventSink;
 use crate::port::request::RequestHead;
-use crate::port::runtime::Runtime;
+use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::strong::StrongConnector;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
@@ -83,11 +84,79 @@ impl Sessions {
         settings: Settings,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, SessionError> {
+        Self::of(Port::Eventual(connector), secrets, settings, runtime)
+    }
+
+    /// Sessions kept by a store that has transactions: a logout holds everywhere when it returns, no
+    /// update is lost, and lists and limits are exact. `docs/consistency.md` compares the two.
+    ///
+    /// ```
+    /// use edge_session::connector::MemoryConnector;
+    /// use edge_session::{CookieHeader, SecretRing, Sessions, Settings};
+    /// # futures_executor::block_on(async {
+    /// # let secret = edge_session::doc::secret();
+    /// let ring = SecretRing::parse(&secret)?;
+    /// let sessions = Sessions::strong(MemoryConnector::strong(), ring, Settings::default())?;
+    ///
+    /// let mut session = sessions.load(CookieHeader::none()).await;
+    /// session.set("views", 1)?;
+    /// let headers = sessions.commit(&mut session, 200).await?;
+    /// assert_eq!(headers.set_cookie().len(), 1, "the key cookie, and nothing of what was saved");
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// # }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn strong(
+        connector: impl StrongConnector + 'static,
+        secrets: SecretRing,
+        settings: Settings,
+    ) -> Result<Self, SessionError> {
+        let runtime = Rc::new(PlatformRuntime);
+        Self::strong_with_runtime(Rc::new(connector), secrets, settings, runtime)
+    }
+
+    /// The same with a clock and randomness of one's own, for tests.
+    ///
+    /// ```
+    /// use std::rc::Rc;
+    ///
+    /// use edge_session::connector::StrongMemory;
+    /// use edge_session::runtime::PlatformRuntime;
+    /// use edge_session::{SecretRing, Sessions, Settings};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let connector = Rc::new(StrongMemory::new());
+    /// let runtime = Rc::new(PlatformRuntime); // or one whose clock a test moves
+    /// let settings = Settings::default();
+    /// let sessions = Sessions::strong_with_runtime(connector, ring, settings, runtime)?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn strong_with_runtime(
+        connector: Rc<dyn StrongConnector>,
+        secrets: SecretRing,
+        settings: Settings,
+        runtime: Rc<dyn Runtime>,
+    ) -> Result<Self, SessionError> {
+        Self::of(Port::Strong(connector), &secrets, settings, runtime)
+    }
+
+    fn of(
+        port: Port,
+        secrets: &SecretRing,
+        settings: Settings,
+        runtime: Rc<dyn Runtime>,
+    ) -> Result<Self, SessionError> {
         let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
-        let config = Config::new(settings, secrets, connector.kind())?;
+        let config = Config::new(settings, secrets, port.kind())?;
+        let protocol = port.protocol();
         Ok(Self {
-            shared: Rc::new(Shared::new(config, memory)),
-            driver: Driver::new(connector, runtime),
+            shared: Rc::new(Shared::new(config, protocol, memory)),
+            driver: Driver::new(port, runtime),
             wait_until: None,
         })
     }

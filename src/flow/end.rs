@@ -1,17 +1,15 @@
 //! Ending sessions: what is owed to the store, and what is left of it.
 
-use std::rc::Rc;
-
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
 use crate::flow::markers::put_markers;
-use crate::flow::shared::Shared;
 use crate::port::error::SessionError;
 use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::revocation::{Death, Marker};
 use crate::protocol::ticket::Tombstone;
-use crate::session::marker_put::{MarkerPut, markers_of};
+use crate::session::marker_put::MarkerPut;
 use crate::session::presented::ENDS_MAX;
+use crate::session::to_end::ToEnd;
 
 /// Most sessions of one request whose end is asked for in one read, which takes a hundred keys.
 const ASKED_MAX: usize = 24;
@@ -26,6 +24,26 @@ pub(crate) struct Left {
 }
 
 impl Left {
+    /// Nothing but what is over the number that one request ends.
+    pub(crate) fn of_untried(untried: impl Iterator<Item = Tombstone>) -> Self {
+        Self {
+            failed: Vec::new(),
+            untried: untried.collect(),
+            error: None,
+        }
+    }
+
+    /// The end of this one was tried and not stored.
+    pub(crate) fn add(&mut self, stone: Tombstone, error: SessionError) {
+        self.failed.push(stone);
+        self.error = Some(error);
+    }
+
+    /// `None` where all is done.
+    pub(crate) fn unless_empty(self) -> Option<Self> {
+        (!self.failed.is_empty() || !self.untried.is_empty()).then_some(self)
+    }
+
     /// The logouts that were tried and not stored.
     pub(crate) fn failed(&self) -> &[Tombstone] {
         &self.failed
@@ -56,41 +74,10 @@ impl Left {
     }
 }
 
-impl Shared {
-    /// The flow that looks for the session of a session key; `None` where `key` is not one.
-    pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
-        let key = self.config().read_key(key).ok()?;
-        Some(Flow::new(self, async move |ctx: Ctx| ctx.exists(key).await))
-    }
-
-    /// The flow that ends each of the sessions that `ends` names. Gives what is left.
-    pub(crate) fn begin_end(self: &Rc<Self>, ends: Vec<Tombstone>) -> Flow<Option<Left>> {
-        // Where there are more than one request ends, some may have been ended before.
-        let may_stand = ends.len() > ENDS_MAX;
-        Flow::new(self, async move |ctx: Ctx| {
-            Ok(end(&ctx, &ends, may_stand).await)
-        })
-    }
-
-    /// The flow that ends the session of `key`.
-    pub(crate) fn begin_delete(self: &Rc<Self>, key: KeyParts) -> Flow<()> {
-        Flow::new(self, async move |ctx: Ctx| {
-            let markers = MarkerPut::revoked(&key, None, ctx.now());
-            let record = ctx
-                .config()
-                .settings()
-                .purge()
-                .then(|| ctx.config().names().record(&key));
-            let purge: Vec<String> = record.into_iter().collect();
-            revoke(&ctx, &markers, &purge).await
-        })
-    }
-}
-
 /// Ends each of the sessions that `ends` names: every marker stands then, and the record is gone
 /// where records are deleted at once. `may_stand` looks at what is there first. Gives what is left.
-pub(crate) async fn end(ctx: &Ctx, ends: &[Tombstone], may_stand: bool) -> Option<Left> {
-    let mut owed: Vec<Owed> = ends.iter().map(|stone| Owed::of(ctx, *stone)).collect();
+pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Left> {
+    let mut owed: Vec<Owed> = ends.iter().map(|it| Owed::of(ctx, it.stone)).collect();
     // Here it is over whether or not the store takes it: somebody pressed "log out".
     for marker in owed.iter().flat_map(|it| &it.markers) {
         marker.note(ctx);
@@ -113,18 +100,13 @@ pub(crate) async fn end(ctx: &Ctx, ends: &[Tombstone], may_stand: bool) -> Optio
         owed.retain(|it| !it.is_done());
     }
     let untried = owed.split_off(owed.len().min(ENDS_MAX));
-    let mut left = Left {
-        failed: Vec::new(),
-        untried: untried.into_iter().map(|it| it.stone).collect(),
-        error: None,
-    };
+    let mut left = Left::of_untried(untried.into_iter().map(|it| it.stone));
     for it in owed {
         if let Err(error) = revoke(ctx, &it.markers, &it.purge).await {
-            left.failed.push(it.stone);
-            left.error = Some(error);
+            left.add(it.stone, error);
         }
     }
-    (!left.failed.is_empty() || !left.untried.is_empty()).then_some(left)
+    left.unless_empty()
 }
 
 /// What the end of one session takes.
@@ -139,7 +121,7 @@ impl Owed {
     fn of(ctx: &Ctx, stone: Tombstone) -> Self {
         Self {
             stone,
-            markers: markers_of(stone, ctx.now()),
+            markers: MarkerPut::revoked(&stone.key(), Some(stone.hard_end), ctx.now()),
             purge: if ctx.config().settings().purge() {
                 vec![ctx.config().names().record(&stone.key())]
             } else {
@@ -175,6 +157,15 @@ impl Owed {
     fn is_done(&self) -> bool {
         self.markers.is_empty() && self.purge.is_empty()
     }
+}
+
+/// Ends the session of `key`.
+pub(crate) async fn delete(ctx: &Ctx, key: KeyParts) -> Result<(), SessionError> {
+    let markers = MarkerPut::revoked(&key, None, ctx.now());
+    let purge = ctx.config().settings().purge();
+    let record = purge.then(|| ctx.config().names().record(&key));
+    let purge: Vec<String> = record.into_iter().collect();
+    revoke(ctx, &markers, &purge).await
 }
 
 /// Puts the markers of a revocation, and removes records where that is asked for.

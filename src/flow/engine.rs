@@ -22,6 +22,8 @@ use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page, ReadOptio
 use crate::port::effect::{Effect, Random, Reply, Write};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::{Event, EventKind};
+use crate::port::strong::{Row, Transacted};
+use crate::port::transaction::Transaction;
 use crate::protocol::config::Config;
 use crate::protocol::keys::Id;
 
@@ -125,6 +127,48 @@ impl Ctx {
     ) -> Result<Page, ConnectorError> {
         let (prefix, cursor) = (prefix.to_owned(), cursor.map(str::to_owned));
         match self.ask(Effect::List { prefix, cursor }).await {
+            Reply::List(page) => page,
+            _ => Err(mismatched()),
+        }
+    }
+
+    /// The rows under `keys` of `shard`, of a strong store.
+    pub(crate) async fn ask_rows(
+        &self,
+        shard: &str,
+        keys: &[&str],
+    ) -> Result<Vec<Option<Row>>, ConnectorError> {
+        let shard = shard.to_owned();
+        let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+        match self.ask(Effect::ReadRows { shard, keys }).await {
+            Reply::ReadRows(rows) => rows,
+            _ => Err(mismatched()),
+        }
+    }
+
+    pub(crate) async fn ask_transact(
+        &self,
+        transaction: &Rc<Transaction>,
+    ) -> Result<Transacted, ConnectorError> {
+        let transaction = Rc::clone(transaction);
+        match self.ask(Effect::Transact(transaction)).await {
+            Reply::Transact(transacted) => transacted,
+            _ => Err(mismatched()),
+        }
+    }
+
+    pub(crate) async fn ask_list_rows(
+        &self,
+        shard: &str,
+        prefix: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page, ConnectorError> {
+        let effect = Effect::ListRows {
+            shard: shard.to_owned(),
+            prefix: prefix.to_owned(),
+            cursor: cursor.map(str::to_owned),
+        };
+        match self.ask(effect).await {
             Reply::List(page) => page,
             _ => Err(mismatched()),
         }

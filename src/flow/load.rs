@@ -2,11 +2,10 @@
 
 use std::rc::Rc;
 
-use crate::flow::end::{Left, end};
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::end::Left;
+use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Remembered;
-use crate::flow::shared::Shared;
 use crate::flow::stats::Count;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::config::Config;
@@ -14,7 +13,7 @@ use crate::protocol::keys::Dead;
 use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
 use crate::protocol::record::{Envelope, Unreadable};
 use crate::protocol::revocation::{Death, Marker, Markers, OwnerMarker};
-use crate::protocol::ticket::Tombstone;
+use crate::session::life::InStore;
 use crate::session::presented::PresentedSession;
 
 /// What looking for a session gave.
@@ -24,8 +23,9 @@ pub(crate) struct LoadedRecord {
     pub(crate) at: i64,
     /// When the store was asked, where it was: what it answered may be as old as that.
     pub(crate) asked_at: Option<i64>,
-    /// The store is behind what the browser was told: somebody has to put it again.
-    pub(crate) behind: bool,
+    /// The copy in the store. It is behind where it lacks what the browser was told: somebody has to
+    /// put it again.
+    pub(crate) in_store: InStore,
 }
 
 /// What a load has looked for.
@@ -35,37 +35,6 @@ pub(crate) struct LoadResult {
     /// One for each of the rivals.
     pub(crate) records: Vec<LoadedRecord>,
     pub(crate) rivals: Vec<Rc<PresentedSession>>,
-}
-
-impl Shared {
-    /// The flow that loads: first the logouts that are not stored yet, then the sessions that are
-    /// presented.
-    pub(crate) fn begin_load(
-        self: &Rc<Self>,
-        stones: Vec<Tombstone>,
-        rivals: Vec<Rc<PresentedSession>>,
-        freshness: Freshness,
-    ) -> Flow<LoadResult> {
-        Flow::new(self, async move |ctx: Ctx| {
-            let left = if stones.is_empty() {
-                None
-            } else {
-                end(&ctx, &stones, true).await
-            };
-            let records = match &rivals[..] {
-                // As long as a logout is not stored, nothing of the browser is shown.
-                _ if left.is_some() => Vec::new(),
-                [] => Vec::new(),
-                [held] => vec![load_record(&ctx, Rc::clone(held), freshness).await?],
-                several => load_among(&ctx, several, freshness).await?,
-            };
-            Ok(LoadResult {
-                left,
-                records,
-                rivals,
-            })
-        })
-    }
 }
 
 /// Looks for the session of `held`.
@@ -86,7 +55,7 @@ pub(crate) async fn load_record(
             verdict,
             at: now,
             asked_at: None,
-            behind: false,
+            in_store: InStore::default(),
         });
     }
 
@@ -97,7 +66,7 @@ pub(crate) async fn load_record(
 
 /// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
 /// session that ended elsewhere it may not have heard.
-async fn load_among(
+pub(crate) async fn load_among(
     ctx: &Ctx,
     rivals: &[Rc<PresentedSession>],
     freshness: Freshness,
@@ -180,7 +149,10 @@ fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) ->
         verdict,
         at,
         asked_at: Some(now),
-        behind,
+        in_store: InStore {
+            behind,
+            ..InStore::default()
+        },
     }
 }
 

@@ -4,8 +4,12 @@
 //! 2. `isolate`: what an isolate remembers. `stats`: what is counted. `complaints`: what the console
 //!    is told of failures.
 //! 3. `retry`: storage as the flows ask it. `freshness`: how fresh its answer has to be.
-//! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: putting what ends a session.
+//! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: putting what ends a session. `work`: what
+//!    a save is to do.
+//! 5. `strong`: the same for a store that has transactions.
+//! 6. `begin`: where each of them begins.
 
+pub(crate) mod begin;
 pub(crate) mod complaints;
 pub(crate) mod end;
 pub(crate) mod engine;
@@ -18,3 +22,5 @@ pub(crate) mod retry;
 pub(crate) mod save;
 pub(crate) mod shared;
 pub(crate) mod stats;
+pub(crate) mod strong;
+pub(crate) mod work;

@@ -6,13 +6,11 @@
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
-use std::rc::Rc;
 
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
 use crate::flow::load::read_owner_marker;
 use crate::flow::markers::put_markers;
-use crate::flow::shared::Shared;
 use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
@@ -71,82 +69,50 @@ fn newest_first(sessions: Vec<(KeyParts, Listed)>) -> impl Iterator<Item = (KeyP
     std::iter::from_fn(move || sessions[order.pop()?.1].take())
 }
 
-impl Shared {
-    /// The flow that lists the live sessions of `owner`, the newest first.
-    pub(crate) fn begin_list(self: &Rc<Self>, owner: &str) -> Flow<Vec<OwnedSession>> {
-        let owner = owner.to_owned();
-        Flow::new(self, async move |ctx: Ctx| {
-            let mut living = Vec::new();
-            let all = ctx.living(&owner, |key, listed| living.push((key, listed)));
-            all.await?;
-            let secrets: Vec<(Id, &Secret)> = ctx
-                .config()
-                .ring()
-                .iter()
-                .map(|secret| (secret.owner_tag(&owner), secret))
-                .collect();
-            let public = |key: &KeyParts| {
-                let mut secrets = secrets.iter();
-                let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
-                Some(SessionKey::of(secret.public_key(key)))
-            };
-            Ok(newest_first(living)
-                .filter_map(|(key, listed)| {
-                    Some(OwnedSession {
-                        key: public(&key)?,
-                        created: listed.created,
-                        last_written: listed.last_written,
-                        user_agent: listed.user_agent,
-                        place: listed.place,
-                    })
-                })
-                .collect())
+/// What a list shows of `living`: the sessions of an owner by their keys, the newest first.
+pub(crate) fn shown(ctx: &Ctx, owner: &str, living: Vec<(KeyParts, Listed)>) -> Vec<OwnedSession> {
+    let secrets = ctx.config().ring().iter();
+    let secrets: Vec<(Id, &Secret)> = secrets
+        .map(|secret| (secret.owner_tag(owner), secret))
+        .collect();
+    let public = |key: &KeyParts| {
+        let mut secrets = secrets.iter();
+        let (_, secret) = secrets.find(|(tag, _)| key.owner == Some(*tag))?;
+        Some(SessionKey::of(secret.public_key(key)))
+    };
+    newest_first(living)
+        .filter_map(|(key, listed)| {
+            Some(OwnedSession {
+                key: public(&key)?,
+                created: listed.created,
+                last_written: listed.last_written,
+                user_agent: listed.user_agent,
+                place: listed.place,
+            })
         })
-    }
+        .collect()
+}
 
-    /// The flow that ends the session of `key`, which has to be one of `owner`'s.
-    pub(crate) fn begin_revoke(
-        self: &Rc<Self>,
-        owner: &str,
-        key: &str,
-    ) -> Result<Flow<()>, SessionError> {
-        let key = self.config().session_key_owned_by(owner, key)?;
-        Ok(Flow::new(self, async move |ctx: Ctx| {
-            let markers = MarkerPut::revoked(&key, None, ctx.now());
-            for marker in &markers {
-                marker.note(&ctx);
-            }
-            put_markers(&ctx, &markers).await
-        }))
-    }
+/// The live sessions of `owner`, the newest first.
+pub(crate) async fn list(ctx: &Ctx, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
+    let mut living = Vec::new();
+    ctx.living(owner, |key, listed| living.push((key, listed)))
+        .await?;
+    Ok(shown(ctx, owner, living))
+}
 
-    /// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
-    pub(crate) fn begin_revoke_all(
-        self: &Rc<Self>,
-        owner: &str,
-        except: Option<&str>,
-    ) -> Result<Flow<()>, SessionError> {
-        let except = except.map(|key| self.config().session_key_owned_by(owner, key));
-        let except = except.transpose()?;
-        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
-        let owner = owner.to_owned();
-        Ok(Flow::new(self, async move |ctx: Ctx| {
-            ctx.revoke_all(&owner, &spared).await
-        }))
+/// Ends the session of `key`.
+pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts) -> Result<(), SessionError> {
+    let markers = MarkerPut::revoked(&key, None, ctx.now());
+    for marker in &markers {
+        marker.note(ctx);
     }
-
-    /// The flow that ends the oldest sessions of `owner` where they are more than the settings allow;
-    /// `newest` is the lineage that has just begun.
-    pub(crate) fn begin_limit(self: &Rc<Self>, owner: Rc<str>, newest: Id) -> Flow<()> {
-        Flow::new(self, async move |ctx: Ctx| {
-            ctx.enforce_limit(&owner, newest).await;
-            Ok(())
-        })
-    }
+    put_markers(ctx, &markers).await
 }
 
 impl Ctx {
-    async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
+    /// Ends every session of `owner`, but for the lineages spared.
+    pub(crate) async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
         // The owner's markers first: they cover what is too new to be listed.
         let mut begun = Vec::new();
         for secret in self.config().ring().iter() {
@@ -531,7 +497,7 @@ impl Ctx {
 
     /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
     /// The login stands whether or not that succeeds.
-    async fn enforce_limit(&self, owner: &str, newest: Id) {
+    pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) {
         if let Err(error) = self.end_oldest(owner, newest).await {
             self.count(Count::LimitFailures);
             let reason = Some(error.code().as_str());

@@ -182,7 +182,7 @@ impl Ctx {
     }
 
     /// So that requests which failed together do not come back together.
-    fn jitter(&self, most: u32) -> u32 {
+    pub(crate) fn jitter(&self, most: u32) -> u32 {
         // Without randomness nothing was sealed that could be tried again.
         self.random()
             .map_or(0, |dice| u32::from_be_bytes(dice) % most.max(1))

@@ -6,70 +6,24 @@
 
 use std::rc::Rc;
 
-use crate::flow::engine::{Ctx, Flow};
+use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::{FLIGHT, Remembered};
 use crate::flow::load::{LoadedRecord, load_record, own_markers, read_owner_marker};
 use crate::flow::markers::put_markers;
-use crate::flow::shared::Shared;
+use crate::flow::work::{Saved, Source, Told, Work, overlay_fits, seal};
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
-use crate::protocol::config::Config;
-use crate::protocol::cookie::CookieKind;
-use crate::protocol::data::Data;
-use crate::protocol::expiry::{Limits, OwnLimits};
 use crate::protocol::keys::KeyParts;
 use crate::protocol::list_metadata::list_metadata;
 use crate::protocol::outcome::{Access, Outcome, REMOVED_ENTRY_WINDOWS};
-use crate::protocol::record::{Bound, Device, Envelope};
+use crate::protocol::record::{Bound, Envelope};
 use crate::protocol::revocation::MARKER_MAX_TTL;
-use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
-use crate::protocol::version::Version;
 use crate::session::life::Step;
 use crate::session::marker_put::MarkerPut;
-use crate::session::presented::{Identity, PresentedSession};
+use crate::session::presented::Identity;
 use crate::session::refusals::{expired, refusal};
-
-/// Everything that one save needs, owned.
-pub(crate) struct Work {
-    /// The session that the data comes from.
-    pub(crate) source: Option<Source>,
-    /// The session that the data goes to.
-    pub(crate) target: Identity,
-    pub(crate) step: Step,
-    /// The dictionary as this request sees it, with what is pending.
-    pub(crate) data: Data,
-    /// An end that this request has set.
-    pub(crate) expiry: Option<OwnLimits>,
-    /// Limits that a login takes over where the store does not tell later ones.
-    pub(crate) kept: OwnLimits,
-    pub(crate) device: Device,
-    /// Markers to put when the new record stands.
-    pub(crate) retire: Vec<MarkerPut>,
-}
-
-/// A session that is there already.
-pub(crate) struct Source {
-    pub(crate) held: Rc<PresentedSession>,
-    /// What this request knows of it.
-    pub(crate) base: Envelope,
-    /// Since when.
-    pub(crate) base_at: i64,
-    /// Whether that is old enough to look again.
-    pub(crate) load_again: bool,
-}
-
-/// A save that is done.
-pub(crate) struct Saved {
-    pub(crate) identity: Identity,
-    pub(crate) step: Step,
-    pub(crate) envelope: Envelope,
-    /// The record's text as it was put.
-    pub(crate) text: String,
-    /// The store kept asking for a pause, or an earlier put that timed out may replace this one: a
-    /// request of the browser that finds the store behind puts it again.
-    pub(crate) unstored: bool,
-}
+use crate::session::retired::Retired;
 
 /// Only a store that does not answer fails a login; what it answers about the session before does
 /// not.
@@ -81,15 +35,8 @@ fn fails_login(error: &SessionError) -> bool {
 /// Times that a record is put in all before the request gives up.
 const PUTS: u32 = 3;
 
-impl Shared {
-    /// The flow that carries `work` out.
-    pub(crate) fn begin_save(self: &Rc<Self>, work: Work) -> Flow<Saved> {
-        Flow::new(self, |ctx| perform(ctx, work))
-    }
-}
-
 /// Carries `work` out.
-async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
+pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source_key = work.source.as_ref().map(|source| source.held.identity.key);
     let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
     let mut base = match &work.source {
@@ -100,11 +47,10 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
                 let identity = &source.held.identity;
                 match error.code() {
                     // Put again, the grace of its old key would begin again.
-                    ErrorCode::Rotated => work.retire.retain(MarkerPut::is_revocation),
+                    ErrorCode::Rotated => work.retire.retain(Retired::is_ended),
                     // A rotation must not replace the revocation, which may not be stored yet.
                     ErrorCode::Revoked => {
-                        let end = Some(identity.ticket.hard_end);
-                        work.retire = MarkerPut::revoked(&identity.key, end, ctx.now());
+                        work.retire = vec![Retired::Ended(identity.to_end())];
                     }
                     _ => {}
                 }
@@ -122,7 +68,11 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let target_key = work.target.key;
     let storage_key = work.target.storage_key(ctx.config());
     if mutant!(rotation_marker_first) {
-        put_markers(&ctx, &work.retire).await?;
+        let markers = work.retire.iter();
+        let markers: Vec<_> = markers
+            .flat_map(|it| MarkerPut::of(it, ctx.now()))
+            .collect();
+        put_markers(&ctx, &markers).await?;
     }
     let (mut puts, mut tries) = (0, 0);
     let saved = loop {
@@ -134,7 +84,10 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
         let at_target = (Some(target_key) != source_key)
             .then(|| recalled(&ctx, &target_key))
             .flatten();
-        let envelope = work.next_version(&ctx, base.clone(), at_target, bound.clone())?;
+        let envelope = {
+            let removed_for = ctx.config().window().saturating_mul(REMOVED_ENTRY_WINDOWS);
+            work.next_version(&ctx, base.clone(), at_target, bound.clone(), removed_for)?
+        };
         let text = seal(&ctx, &envelope, &work.target, &storage_key)?;
         let now = ctx.now();
         ctx.memory().put_began(&target_key, &envelope, now);
@@ -179,16 +132,20 @@ async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
             identity: work.target,
             step: work.step,
             envelope,
-            text,
-            unstored: !stored || at_risk,
+            told: Some(Told {
+                text,
+                unstored: !stored || at_risk,
+            }),
+            row: None,
         };
     };
     // Only now: a crash in between leaves the old session valid, never none.
     // Their grace begins here, not when the request decided.
     let now = ctx.now();
     let is_to_do = |marker: &MarkerPut| !marker.is_revocation() || !marker.was_put(&ctx);
-    let retire = work.retire.iter().flat_map(|it| it.as_known(&ctx));
+    let retire = work.retire.iter().flat_map(|it| MarkerPut::of(it, now));
     let retire: Vec<_> = retire
+        .flat_map(|it| it.as_known(&ctx))
         .filter(is_to_do)
         .map(|marker| marker.at(now))
         .collect();
@@ -314,83 +271,6 @@ fn recalled(ctx: &Ctx, key: &KeyParts) -> Option<Envelope> {
     settled.into_iter().chain(flying).reduce(Envelope::join)
 }
 
-impl Work {
-    /// The record to put: what is known, with the changes of this request. `at_target` is what may
-    /// stand under a new key already.
-    fn next_version(
-        &self,
-        ctx: &Ctx,
-        base: Option<Envelope>,
-        at_target: Option<Envelope>,
-        bound: Option<Bound>,
-    ) -> Result<Envelope, SessionError> {
-        let now = ctx.now();
-        let mut carried = None;
-        let mut envelope = match (base, &self.step) {
-            (Some(base), Step::Save | Step::Cycle { .. }) => {
-                let base = at_target.into_iter().fold(base, Envelope::join);
-                let data = self.data.replay_onto(base.data.clone());
-                Envelope { data, ..base }
-            }
-            (base, _) => {
-                let kept = base.as_ref().map_or(self.kept, |base| base.expiry);
-                // Said of what a try of this save may have left under the new key, too.
-                let kept = self.unless_passed(ctx, kept);
-                carried = (kept != OwnLimits::default() || at_target.is_some()).then_some(kept);
-                let mut data = match base {
-                    Some(base) => self.data.replay_onto(base.data),
-                    None => self.data.clone(),
-                };
-                data.restart();
-                let mut envelope = Envelope::begin(now, self.target.ticket.hard_end);
-                if let Some(at_target) = at_target {
-                    data.outdate_others();
-                    envelope.version = at_target.version;
-                }
-                Envelope { data, ..envelope }
-            }
-        };
-        if let Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } = self.step {
-            envelope.auth_time = Some(now);
-        }
-        envelope.bound = bound;
-        envelope.hard_end = self.target.ticket.hard_end;
-        envelope.version = envelope.version.next(u32::from_be_bytes(ctx.random()?));
-        envelope.saved_at = envelope.saved_at.max(now);
-        envelope.device = self.device.clone();
-        if let Some(expiry) = self.expiry.or(carried) {
-            (envelope.expiry, envelope.expiry_version) = (expiry, envelope.version);
-        }
-        let horizon = if mutant!(removed_keys_forgotten) {
-            i64::MAX
-        } else {
-            now.saturating_sub(ctx.config().window().saturating_mul(REMOVED_ENTRY_WINDOWS))
-        };
-        envelope.data.stamp(now);
-        envelope.data.settle(envelope.version, horizon);
-        if self.limits(ctx, envelope.expiry).passed(now) {
-            return Err(expired());
-        }
-        Ok(envelope)
-    }
-
-    /// When the session ends that is put now, with limits of its `own`.
-    fn limits(&self, ctx: &Ctx, own: OwnLimits) -> Limits {
-        let idle = ctx.config().settings().idle_timeout();
-        let end = self.target.ticket.end(ctx.config().age());
-        Limits::new(own, idle, ctx.now(), end)
-    }
-
-    /// The limits that a login takes over. An end that has come since the load fails no login.
-    fn unless_passed(&self, ctx: &Ctx, kept: OwnLimits) -> OwnLimits {
-        if self.limits(ctx, kept).passed(ctx.now()) {
-            OwnLimits::default()
-        } else {
-            kept
-        }
-    }
-}
-
 async fn put_record(
     ctx: &Ctx,
     identity: &Identity,
@@ -414,14 +294,6 @@ async fn put_record(
             nonce.and_then(|nonce| list_metadata(secret, nonce, envelope, storage_key));
     }
     ctx.put_once(storage_key, text, options).await
-}
-
-/// Whether a record of this text can travel in the browser's fresh cookie.
-pub(crate) fn overlay_fits(config: &Config, text: &str) -> bool {
-    let length = Fresh::HEAD_TEXT + text.len();
-    config.settings().uses_overlay()
-        && length <= FRESH_COOKIE_OVERLAY_MAX
-        && config.cookies().fits(CookieKind::Fresh, length)
 }
 
 impl Source {
@@ -501,25 +373,4 @@ async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, Se
         owner: Rc::clone(owner),
         at,
     })
-}
-
-fn seal(
-    ctx: &Ctx,
-    envelope: &Envelope,
-    target: &Identity,
-    storage_key: &str,
-) -> Result<String, SessionError> {
-    let text = if ctx.config().settings().seal() {
-        envelope.seal(&target.keys.record, ctx.random()?, storage_key)
-    } else {
-        envelope.to_plain()
-    };
-    text.ok_or_else(|| SessionError::invalid("the session contains a value that is not valid JSON"))
-}
-
-/// The version of what was saved, for the fresh cookie.
-impl Saved {
-    pub(crate) fn version(&self) -> Version {
-        self.envelope.version
-    }
 }

@@ -10,10 +10,30 @@ use crate::protocol::config::Config;
 use crate::protocol::keys::{Id, Secret, Tag, Token, TokenKeys};
 use crate::protocol::outcome::Outcome;
 
+/// How sessions are kept, by what the store can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// The last writer wins, and reads may be old.
+    Eventual,
+    /// Reads see the last write, and several writes are one transaction.
+    Strong,
+}
+
+impl Protocol {
+    /// Whether the browser has to be told of a save, which not every location sees at once.
+    pub(crate) fn tells_of_saves(self) -> bool {
+        match self {
+            Self::Eventual => true,
+            Self::Strong => false,
+        }
+    }
+}
+
 /// The configuration, what the isolate remembers, where events go and what is counted.
 #[derive(Clone)]
 pub(crate) struct Shared {
     config: Rc<Config>,
+    protocol: Protocol,
     memory: Memory,
     events: Option<Sink>,
     /// Where one request counts for `Server-Timing`.
@@ -21,9 +41,10 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(config: Rc<Config>, memory: Memory) -> Self {
+    pub(crate) fn new(config: Rc<Config>, protocol: Protocol, memory: Memory) -> Self {
         Self {
             config,
+            protocol,
             memory,
             events: None,
             timing: None,
@@ -59,6 +80,10 @@ impl Shared {
 
     pub(crate) fn config(&self) -> &Config {
         &self.config
+    }
+
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.protocol
     }
 
     pub(crate) fn memory(&self) -> &Memory {

@@ -1,10 +1,14 @@
 //! The effects that a flow can request and their replies, as plain values.
 
+use std::rc::Rc;
+
 use zeroize::Zeroize as _;
 
 use crate::port::connector::{ConnectorError, Page, PutOptions, ReadOptions};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::runtime::Runtime;
+use crate::port::strong::{Row, Transacted};
+use crate::port::transaction::Transaction;
 
 /// What a flow asks for.
 #[derive(Debug)]
@@ -18,6 +22,16 @@ pub(crate) enum Effect {
     Write(Vec<Write>),
     /// A page of the keys under a prefix.
     List {
+        prefix: String,
+        cursor: Option<String>,
+    },
+    /// The rows under these keys of a shard of a strong store.
+    ReadRows { shard: String, keys: Vec<String> },
+    /// Some changes of a shard, all or nothing.
+    Transact(Rc<Transaction>),
+    /// A page of the keys under a prefix of a shard.
+    ListRows {
+        shard: String,
         prefix: String,
         cursor: Option<String>,
     },
@@ -38,12 +52,14 @@ pub(crate) enum Write {
     },
 }
 
-/// The answer to an [`Effect`], of the same name.
+/// The answer to an [`Effect`], of the same name; [`List`](Self::List) answers both kinds of list.
 pub(crate) enum Reply {
     Read(Result<Vec<Option<String>>, ConnectorError>),
     /// One result for each write, in order.
     Write(Vec<Result<(), ConnectorError>>),
     List(Result<Page, ConnectorError>),
+    ReadRows(Result<Vec<Option<Row>>, ConnectorError>),
+    Transact(Result<Transacted, ConnectorError>),
     Sleep,
 }
 
@@ -54,6 +70,8 @@ impl Reply {
             Self::Read(values) => values.as_ref().err(),
             Self::Write(results) => results.iter().find_map(|it| it.as_ref().err()),
             Self::List(page) => page.as_ref().err(),
+            Self::ReadRows(rows) => rows.as_ref().err(),
+            Self::Transact(transacted) => transacted.as_ref().err(),
             Self::Sleep => None,
         }
     }

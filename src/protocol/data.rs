@@ -94,6 +94,13 @@ impl Data {
         self.values.0.weight() + self.flash.0.weight()
     }
 
+    /// True where a value, a removal or the last clear is that of the save of this version.
+    pub(crate) fn carries(&self, version: Version) -> bool {
+        let mut tables = [&self.values, &self.flash].into_iter();
+        self.cleared.version == version
+            || tables.any(|table| table.settled().any(|(_, of, _)| of == version))
+    }
+
     /// True where a save would have something of this dictionary to write.
     pub(crate) fn is_pending(&self) -> bool {
         self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()

@@ -7,7 +7,8 @@
 //! 3. `record`: what is stored of a session. `data`: its values, and how two copies are joined.
 //!    `version` orders copies. `list_metadata`: what a list shows of it.
 //! 4. `revocation`: the markers that say what is dead.
-//! 5. `outcome`: the one function that decides what all of it means together.
+//! 5. `outcome`: the one function that decides what all of it means together. `strong`: the rules of
+//!    a store that has transactions.
 //! 6. `expiry`: when a session ends. `settings` and `config`: what a deployment decides.
 //! 7. `cache_control`: what an answer says to caches.
 //! 8. `wire`, `json` and `text`: bytes and texts.
@@ -25,6 +26,7 @@ pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod revocation;
 pub(crate) mod settings;
+pub(crate) mod strong;
 pub(crate) mod text;
 pub(crate) mod ticket;
 pub(crate) mod version;

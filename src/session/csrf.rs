@@ -118,7 +118,7 @@ mod tests {
     use super::*;
     use crate::protocol::keys::{Id, Token};
     use crate::protocol::record::Envelope;
-    use crate::session::life::Known;
+    use crate::session::life::{InStore, Known};
     use crate::session::refusals::refusal;
 
     fn session(byte: u8, owner: Option<u8>) -> KeyTicket {
@@ -181,7 +181,7 @@ mod tests {
         let known = Known {
             envelope: Envelope::begin(0, 1),
             last_seen: 0,
-            behind: false,
+            in_store: InStore::default(),
         };
         let bases = [
             ("empty", Base::Empty),

@@ -23,9 +23,9 @@ use crate::protocol::data::Data;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::outcome::{Access, Verdict};
 use crate::protocol::record::Envelope;
-use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
 use crate::session::refusals::refusal;
+use crate::session::retired::Retired;
 
 /// The idle time is slid when this part of it has passed.
 const SEEN_FRACTION: i64 = 20;
@@ -75,8 +75,26 @@ pub(crate) struct Known {
     pub(crate) envelope: Envelope,
     /// When its browser was last here, in milliseconds since 1970-01-01 UTC.
     pub(crate) last_seen: i64,
-    /// The store lacks what was loaded: this request puts it again.
+    pub(crate) in_store: InStore,
+}
+
+/// What is known of the copy in the store.
+#[derive(Clone, Default)]
+pub(crate) struct InStore {
+    /// It lacks what was loaded: this request puts it again.
     pub(crate) behind: bool,
+    /// The row, in a store that has transactions.
+    pub(crate) row: Option<KnownRow>,
+    /// A save of this request failed, and may have been stored all the same.
+    pub(crate) in_doubt: bool,
+}
+
+/// The row of a session that is alive, as this request saw or put it.
+#[derive(Clone)]
+pub(crate) struct KnownRow {
+    pub(crate) revision: Rc<str>,
+    /// The record's text.
+    pub(crate) record: Rc<str>,
 }
 
 /// What the application wants.
@@ -102,7 +120,7 @@ pub(crate) struct Next {
     /// Limits that a login takes over with the data.
     pub(crate) kept: OwnLimits,
     /// What the new key replaces.
-    pub(crate) retire: Vec<MarkerPut>,
+    pub(crate) retire: Vec<Retired>,
 }
 
 /// What kind of record a save makes.
@@ -321,19 +339,26 @@ impl Open {
         self.base = base;
     }
 
+    /// A save failed, and may have been stored all the same.
+    pub(crate) fn doubt(&mut self) {
+        if let Base::Live(known) = &mut self.base {
+            known.in_store.in_doubt = true;
+        }
+    }
+
     /// Goes on from a save: nothing is pending any more.
-    pub(crate) fn saved(&mut self, envelope: Envelope) {
+    pub(crate) fn saved(&mut self, envelope: Envelope, row: Option<KnownRow>) {
         self.draft = Draft {
             data: envelope.data.clone(),
             ..Draft::default()
         };
-        self.base = Base::live(envelope);
+        self.base = Base::live(envelope, row);
     }
 }
 
 impl Base {
     /// What `finding` means; `error` is why the store could not be asked.
-    pub(crate) fn of(verdict: Verdict, behind: bool, error: Option<SessionError>) -> Self {
+    pub(crate) fn of(verdict: Verdict, in_store: InStore, error: Option<SessionError>) -> Self {
         let Verdict {
             access,
             envelope,
@@ -343,7 +368,7 @@ impl Base {
         let known = envelope.map(|envelope| Known {
             envelope,
             last_seen,
-            behind,
+            in_store,
         });
         match (access, known) {
             (Access::Live, Some(known)) => Self::Live(known),
@@ -355,10 +380,13 @@ impl Base {
     }
 
     /// A session that this request has just put.
-    pub(crate) fn live(envelope: Envelope) -> Self {
+    pub(crate) fn live(envelope: Envelope, row: Option<KnownRow>) -> Self {
         Self::Live(Known {
             last_seen: envelope.saved_at,
-            behind: false,
+            in_store: InStore {
+                row,
+                ..InStore::default()
+            },
             envelope,
         })
     }

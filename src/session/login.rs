@@ -2,8 +2,9 @@
 
 use crate::port::error::ErrorCode;
 use crate::session::life::{Base, Open};
-use crate::session::marker_put::{MarkerPut, markers_of};
 use crate::session::presented::{Cookies, ENDS_MAX, Presented};
+use crate::session::retired::Retired;
+use crate::session::to_end::ToEnd;
 
 /// Whether the data that this request holds may become `owner`'s.
 pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {
@@ -17,25 +18,20 @@ pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {
 
 /// What a login puts an end to: every presented session that is somebody's with its lineage,
 /// and the key of an anonymous one that may be there.
-pub(crate) fn presented_markers(
-    cookies: &Cookies,
-    base: Option<&Base>,
-    now: i64,
-) -> Vec<MarkerPut> {
-    let mut markers = Vec::new();
+pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Retired> {
+    let mut retired = Vec::new();
     if mutant!(login_keeps_old_session) {
-        return markers;
+        return retired;
     }
     // Under a header over its limits no load has finished them.
     for stone in cookies.stones().iter().take(ENDS_MAX) {
-        markers.extend(markers_of(*stone, now));
+        retired.push(Retired::Ended(ToEnd::of_stone(*stone)));
     }
     let chosen = matches!(cookies.presented(), Presented::Session(_));
     for (place, held) in cookies.rivals().iter().take(ENDS_MAX).enumerate() {
         let identity = &held.identity;
         if identity.key.owner.is_some() {
-            let end = Some(identity.ticket.hard_end);
-            markers.extend(MarkerPut::revoked(&identity.key, end, now));
+            retired.push(Retired::Ended(identity.to_end()));
             continue;
         }
         // One that is dead stays as dead as it is; one that cannot be read is left alone.
@@ -48,8 +44,8 @@ pub(crate) fn presented_markers(
             Some(Base::Empty) | None => false,
         };
         if may_live {
-            markers.push(MarkerPut::rotated(identity, now));
+            retired.push(Retired::Rotated(identity.clone()));
         }
     }
-    markers
+    retired
 }

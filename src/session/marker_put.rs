@@ -6,6 +6,7 @@ use crate::protocol::keys::{Dead, Id, KeyParts};
 use crate::protocol::revocation::{Death, Marker, named_by_revocation};
 use crate::protocol::ticket::Tombstone;
 use crate::session::presented::Identity;
+use crate::session::retired::Retired;
 
 /// A marker and where it goes.
 #[derive(Clone)]
@@ -19,6 +20,14 @@ pub(crate) struct MarkerPut {
 }
 
 impl MarkerPut {
+    /// What says that `retired` is dead, since `now`.
+    pub(crate) fn of(retired: &Retired, now: i64) -> Vec<Self> {
+        match retired {
+            Retired::Rotated(identity) => vec![Self::rotated(identity, now)],
+            Retired::Ended(to_end) => markers_of(to_end.stone, now),
+        }
+    }
+
     /// The session goes on under another key; nothing else of its lineage dies.
     pub(crate) fn rotated(identity: &Identity, now: i64) -> Self {
         Self {

@@ -2,7 +2,8 @@
 //!
 //! 1. `presented`: what a request's cookies prove.
 //! 2. `life`: where the session stands in its request. `login`: what a login means for the session
-//!    before it. `marker_put`: what a new key or an end leaves to be put.
+//!    before it. `to_end` and `retired`: what a logout or a new key leaves dead; `marker_put`: the
+//!    markers that say so.
 //! 3. `answer`: which cookies the answer sets or removes; `form_answer`: the same of the form
 //!    cookie. `accessed`: whether it depends on the session. `csrf`: which CSRF tokens it gives out,
 //!    and which are good.
@@ -20,5 +21,7 @@ pub(crate) mod marker_put;
 pub(crate) mod presented;
 pub(crate) mod refusals;
 pub(crate) mod request;
+pub(crate) mod retired;
 pub(crate) mod size;
+pub(crate) mod to_end;
 pub(crate) mod value;

@@ -10,6 +10,7 @@ use crate::protocol::form::Form;
 use crate::protocol::keys::{KeyParts, Secret, Tag, Token, TokenKeys};
 use crate::protocol::record::Envelope;
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
+use crate::session::to_end::ToEnd;
 
 /// How a token that came in a cookie of this tag is turned into keys: whoever calls may have kept
 /// them since an earlier request.
@@ -92,6 +93,15 @@ impl Identity {
     pub(crate) fn public_key(&self, config: &Config) -> Option<String> {
         let secret = config.ring().find(self.ticket.secret)?;
         Some(secret.public_key(&self.key))
+    }
+
+    /// The end of this session.
+    pub(crate) fn to_end(&self) -> ToEnd {
+        let Self { ticket, key, keys } = self;
+        ToEnd {
+            stone: Tombstone::new(ticket.secret, key, ticket.hard_end),
+            record_key: Some(keys.record.clone()),
+        }
     }
 
     pub(crate) fn storage_key(&self, config: &Config) -> String {
@@ -360,13 +370,13 @@ impl Cookies {
     }
 
     /// All that a logout has to end.
-    pub(crate) fn ends(&self) -> Vec<Tombstone> {
-        let mut ends = self.beside.stones.clone();
+    pub(crate) fn ends(&self) -> Vec<ToEnd> {
+        let stones = self.beside.stones.iter();
+        let mut ends: Vec<ToEnd> = stones.map(|stone| ToEnd::of_stone(*stone)).collect();
         for held in self.rivals() {
-            let Identity { ticket, key, .. } = &held.identity;
-            let stone = Tombstone::new(ticket.secret, key, ticket.hard_end);
-            if !ends.contains(&stone) {
-                ends.push(stone);
+            let to_end = held.identity.to_end();
+            if !ends.iter().any(|known| known.stone == to_end.stone) {
+                ends.push(to_end);
             }
         }
         ends

@@ -10,6 +10,8 @@
     reason = "shared by several test programs, none of which uses all of it"
 )]
 
+pub mod strong;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;

@@ -65,13 +65,13 @@ impl Entry {
 }
 
 #[derive(Clone)]
-enum Clock {
+pub(super) enum Clock {
     Platform,
     Manual(ManualClock),
 }
 
 impl Clock {
-    fn now(&self) -> i64 {
+    pub(super) fn now(&self) -> i64 {
         match self {
             Self::Platform => PlatformRuntime.now(),
             Self::Manual(clock) => clock.now(),

@@ -1,9 +1,10 @@
 //! The connectors of the crate.
 //!
 //! 1. `kv`: Workers KV.
-//! 2. `memory`: a map, with a clock that a test can move.
+//! 2. `memory`: a map, with a clock that a test can move. `strong_memory`: the same with transactions.
 
 // The rules are pure and tested natively; the calls exist only in wasm.
 #[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod kv;
 pub(crate) mod memory;
+pub(crate) mod strong_memory;

@@ -14,7 +14,7 @@ use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
 use crate::flow::load::LoadResult;
 use crate::flow::owner::OwnedSession;
-use crate::flow::save::Saved;
+use crate::flow::work::Saved;
 use crate::flow::shared::Shared;
 use crate::flow::stats::Timing;
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, ListedKey, Page};
@@ -321,13 +321,17 @@ impl Handle {
     }
 
     fn ask(&mut self, running: Running, effect: Effect) -> Answer {
-        self.running = Some(running);
         self.asked = match &effect {
             Effect::Read { keys, .. } => Asked::Read(keys.len()),
             Effect::Write(writes) => Asked::Write(writes.len()),
             Effect::List { .. } => Asked::List,
             Effect::Sleep { .. } => Asked::Sleep,
+            // The sessions of JavaScript are all made with the other kind of connector.
+            Effect::ReadRows { .. } | Effect::Transact(_) | Effect::ListRows { .. } => {
+                return Answer::end(Err(gone()));
+            }
         };
+        self.running = Some(running);
         if let Some(timing) = self.timing() {
             timing.wait_began(JsRuntime.now());
         }

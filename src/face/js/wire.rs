@@ -266,6 +266,8 @@ pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: 
             ask.raw("list", &list.end());
         }
         Effect::Sleep { milliseconds } => ask.number("sleep", milliseconds.into()),
+        // `Handle::ask` has refused them.
+        Effect::ReadRows { .. } | Effect::Transact(_) | Effect::ListRows { .. } => {}
     }
     head.raw("ask", &ask.end());
 }

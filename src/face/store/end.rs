@@ -100,7 +100,8 @@ impl SessionStore {
             self.report(kind, Some(lineage), None);
         }
         let (came, any) = (self.came(), !rivals.is_empty());
-        let here = [came.key || any, came.seen, came.fresh || any];
+        let told = any && self.shared.protocol().tells_of_saves();
+        let here = [came.key || any, came.seen, came.fresh || told];
         self.answer = Answer::removals(self.shared.config(), came, here);
         if !whole {
             self.answer = Answer::default();

@@ -8,7 +8,7 @@ use crate::flow::load::{LoadResult, LoadedRecord};
 use crate::port::error::SessionError;
 use crate::port::events::EventKind;
 use crate::protocol::outcome::{Access, Outcome, Verdict, choose};
-use crate::session::life::{Base, Life, Open, not_loaded};
+use crate::session::life::{Base, InStore, Life, Open, not_loaded};
 use crate::session::presented::{Presented, PresentedSession, RIVALS_MAX};
 
 use super::SessionStore;
@@ -96,7 +96,7 @@ impl SessionStore {
             rivals.clear();
         }
         if stones.is_empty() && rivals.is_empty() {
-            self.take_finding(self.nothing(), false, None);
+            self.take_finding(self.nothing(), InStore::default(), None);
             return None;
         }
         Some(self.shared.begin_load(stones, rivals, freshness))
@@ -125,18 +125,18 @@ impl SessionStore {
             }) => {
                 self.change_cookies(|cookies| cookies.set_stones(left.stones()));
                 let verdict = Verdict::nothing(Outcome::Revoked, Access::Detached);
-                self.take_finding(verdict, false, None);
+                self.take_finding(verdict, InStore::default(), None);
             }
             Ok(LoadResult {
                 records, rivals, ..
             }) => {
                 self.change_cookies(|cookies| cookies.set_stones(Vec::new()));
-                let (verdict, behind) = if records.is_empty() {
-                    (self.nothing(), false)
+                let (verdict, in_store) = if records.is_empty() {
+                    (self.nothing(), InStore::default())
                 } else {
                     self.choose_among(records, rivals)
                 };
-                self.take_finding(verdict, behind, None);
+                self.take_finding(verdict, in_store, None);
             }
             Err(error) => {
                 let access = if mutant!(outage_mints) {
@@ -145,18 +145,18 @@ impl SessionStore {
                     Access::Closed(error.code())
                 };
                 let verdict = Verdict::nothing(Outcome::Unavailable, access);
-                self.take_finding(verdict, false, Some(error));
+                self.take_finding(verdict, InStore::default(), Some(error));
             }
         }
     }
 
     /// Chooses among the presented sessions by what was found for each. Returns what was found for
-    /// the chosen one, and whether the store is behind.
+    /// the chosen one, and what is known of its copy in the store.
     fn choose_among(
         &mut self,
         mut records: Vec<LoadedRecord>,
         mut rivals: Vec<Rc<PresentedSession>>,
-    ) -> (Verdict, bool) {
+    ) -> (Verdict, InStore) {
         let found: Vec<_> = records
             .iter()
             .map(|look| (look.verdict.outcome, look.verdict.access))
@@ -169,7 +169,7 @@ impl SessionStore {
             self.change_cookies(|cookies| cookies.choose(None, rivals));
             return (
                 Verdict::nothing(Outcome::Ambiguous, Access::Detached),
-                false,
+                InStore::default(),
             );
         };
         let held = rivals.swap_remove(place);
@@ -178,20 +178,20 @@ impl SessionStore {
             verdict,
             at,
             asked_at,
-            behind,
+            in_store,
         } = records.swap_remove(place);
         if let Some(asked_at) = asked_at {
             self.read_at = asked_at;
         }
         self.loaded_at = at;
-        (verdict, behind)
+        (verdict, in_store)
     }
 
     /// `error` says why the store could not be asked.
-    fn take_finding(&mut self, verdict: Verdict, behind: bool, error: Option<SessionError>) {
+    fn take_finding(&mut self, verdict: Verdict, in_store: InStore, error: Option<SessionError>) {
         self.outcome = Some(verdict.outcome);
         self.report_load(verdict.outcome, verdict.conflict, error.as_ref());
-        let base = Base::of(verdict, behind, error);
+        let base = Base::of(verdict, in_store, error);
         if let Life::Unloaded = self.life {
             self.life = Life::Open(Open::default());
         }

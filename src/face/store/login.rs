@@ -5,10 +5,10 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
 use crate::session::life::{Base, Life, Next, Open, Step};
-use crate::session::login::{may_go_to, presented_markers};
-use crate::session::marker_put::MarkerPut;
+use crate::session::login::{may_go_to, retired_by_login};
 use crate::session::presented::{Identity, Presented};
 use crate::session::refusals::refusal;
+use crate::session::retired::Retired;
 
 use super::SessionStore;
 
@@ -141,7 +141,7 @@ impl SessionStore {
             now,
             owner.as_deref(),
         );
-        let mut retire = vec![MarkerPut::rotated(&held.identity, now)];
+        let mut retire = vec![Retired::Rotated(held.identity.clone())];
         if mutant!(rotation_keeps_old_key) {
             retire.clear();
         }
@@ -353,8 +353,8 @@ impl SessionStore {
         if unstored || !self.cookies().stones().is_empty() {
             return Err(self.refuse(refusal(ErrorCode::RevocationPending)));
         }
-        let now = self.now();
-        let identity = Identity::mint(self.shared.config(), self.new_token()?, now, Some(owner));
+        let at = self.shared.login_instant(owner, self.now());
+        let identity = Identity::mint(self.shared.config(), self.new_token()?, at, Some(owner));
         // A second login in one request retires the session that the first would have retired.
         let before = self.life.open().and_then(|open| open.draft.key.as_ref());
         let retire = match before {
@@ -366,7 +366,7 @@ impl SessionStore {
             _ => {
                 let _whole = self.read_whole();
                 let base = self.life.open().map(|open| &open.base);
-                presented_markers(self.cookies(), base, now)
+                retired_by_login(self.cookies(), base)
             }
         };
         if self.life.is_ended() {

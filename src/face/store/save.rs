@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Flow;
-use crate::flow::save::{Saved, Source, Work, overlay_fits};
+use crate::flow::work::{Saved, Source, Told, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
@@ -75,9 +75,13 @@ impl SessionStore {
             Ok(saved) => saved,
             Err(error) => {
                 self.report_store_error(&error);
+                let is_unsure = error.connector_error().is_some();
                 if let Life::Open(open) = &mut self.life {
                     // A refused record was not written.
-                    open.draft.is_tried &= error.connector_error().is_some();
+                    open.draft.is_tried &= is_unsure;
+                    if is_unsure || error.code() == ErrorCode::Unavailable {
+                        open.doubt();
+                    }
                 }
                 return Err(self.refuse(error));
             }
@@ -97,10 +101,9 @@ impl SessionStore {
             self.void_forms();
         }
         if let Life::Open(open) = &mut self.life {
-            open.saved(saved.envelope);
+            open.saved(saved.envelope, saved.row);
         }
-        let limited = owner.filter(|_| self.shared.config().settings().max_per_owner() > 0);
-        Ok(limited.map(|owner| self.shared.begin_limit(owner, lineage)))
+        Ok(owner.and_then(|owner| self.shared.begin_limit(owner, lineage)))
     }
 
     fn report_store_error(&self, error: &SessionError) {
@@ -113,7 +116,7 @@ impl SessionStore {
     /// True if the store lacks what was loaded and no save since then has repaired it.
     pub(crate) fn is_behind(&self) -> bool {
         let behind = |open: &Open| {
-            let live = matches!(&open.base, Base::Live(known) if known.behind);
+            let live = matches!(&open.base, Base::Live(known) if known.in_store.behind);
             live && open.continued().is_some()
         };
         !self.answer.has_fresh() && self.life.open().is_some_and(behind)
@@ -147,7 +150,7 @@ impl SessionStore {
             Ok(saved) => {
                 self.answer_save(&saved);
                 if let Life::Open(open) = &mut self.life {
-                    open.base = Base::live(saved.envelope);
+                    open.base = Base::live(saved.envelope, saved.row);
                 }
             }
             Err(error) => self.report_store_error(&error),
@@ -159,7 +162,9 @@ impl SessionStore {
         let Presented::Session(held) = self.presented() else {
             return None;
         };
-        let base = self.life.open()?.continued()?;
+        let open = self.life.open()?;
+        let base = open.continued()?;
+        let in_store = open.base.known()?.in_store.clone();
         let now = self.now();
         Some(Source {
             // This request is activity, although no cookie records it yet.
@@ -171,6 +176,7 @@ impl SessionStore {
             base: base.clone(),
             base_at: self.loaded_at.max(base.saved_at),
             load_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
+            in_store,
         })
     }
 
@@ -244,7 +250,7 @@ impl SessionStore {
         let Saved {
             identity,
             envelope,
-            text,
+            told,
             ..
         } = saved;
         let mut identity = identity.clone();
@@ -268,13 +274,15 @@ impl SessionStore {
                 self.answer.remove_twins(config, came);
             }
         }
-        let fresh = Fresh {
+        let fresh = told.as_ref().map(|Told { text, unstored }| Fresh {
             version: saved.version(),
             saved_at: envelope.saved_at.max(now),
-            unstored: saved.unstored,
+            unstored: *unstored,
             overlay: overlay_fits(config, text).then(|| text.clone()),
-        };
-        self.answer.set_fresh(config, secret, &ticket.token, &fresh);
+        });
+        if let Some(fresh) = &fresh {
+            self.answer.set_fresh(config, secret, &ticket.token, fresh);
+        }
         let seen = match self.presented() {
             Presented::Session(held) if !new_key => held.seen,
             _ => None,
@@ -282,7 +290,7 @@ impl SessionStore {
         let held = PresentedSession {
             identity: identity.clone(),
             seen,
-            fresh: Some(fresh),
+            fresh,
         };
         self.change_cookies(|cookies| {
             cookies.replace(held);

@@ -17,7 +17,7 @@ pub(crate) struct KeyParts {
 
 impl KeyParts {
     /// The three parts that a record's name ends with.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
         if parts.next().is_some() {

@@ -88,6 +88,11 @@ impl Envelope {
                 && self.data.contains(&other.data, horizon))
     }
 
+    /// True where something in it was written by the save of this version: that one was stored.
+    pub(crate) fn carries(&self, version: Version) -> bool {
+        [self.version, self.expiry_version].contains(&version) || self.data.carries(version)
+    }
+
     /// Bytes that this takes in memory, nearly.
     pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = 256;

@@ -1,0 +1,181 @@
+//! Where every flow begins: what sessions do is chosen here, by what their store can do, and nowhere
+//! else.
+
+use std::rc::Rc;
+
+use crate::flow::end::Left;
+use crate::flow::engine::{Ctx, Flow};
+use crate::flow::freshness::Freshness;
+use crate::flow::load::{LoadResult, LoadedRecord};
+use crate::flow::owner::OwnedSession;
+use crate::flow::shared::{Protocol, Shared};
+use crate::flow::work::{Saved, Work};
+use crate::flow::{end, load, owner, save, strong};
+use crate::port::error::SessionError;
+use crate::protocol::keys::{Id, KeyParts};
+use crate::protocol::ticket::Tombstone;
+use crate::session::presented::{ENDS_MAX, PresentedSession};
+use crate::session::to_end::ToEnd;
+
+impl Shared {
+    /// The flow that loads: first the logouts that are not stored yet, then the sessions that are
+    /// presented.
+    pub(crate) fn begin_load(
+        self: &Rc<Self>,
+        stones: Vec<Tombstone>,
+        rivals: Vec<Rc<PresentedSession>>,
+        freshness: Freshness,
+    ) -> Flow<LoadResult> {
+        let protocol = self.protocol();
+        Flow::new(self, async move |ctx: Ctx| {
+            let ends: Vec<ToEnd> = stones.into_iter().map(ToEnd::of_stone).collect();
+            let left = if ends.is_empty() {
+                None
+            } else {
+                end_all(protocol, &ctx, ends, true).await
+            };
+            // As long as a logout is not stored, nothing of the browser is shown.
+            let records = match left {
+                Some(_) => Vec::new(),
+                None => look_all(protocol, &ctx, &rivals, freshness).await?,
+            };
+            Ok(LoadResult {
+                left,
+                records,
+                rivals,
+            })
+        })
+    }
+
+    /// The flow that carries `work` out.
+    pub(crate) fn begin_save(self: &Rc<Self>, work: Work) -> Flow<Saved> {
+        match self.protocol() {
+            Protocol::Eventual => Flow::new(self, |ctx| save::perform(ctx, work)),
+            Protocol::Strong => Flow::new(self, |ctx| strong::save::perform(ctx, work)),
+        }
+    }
+
+    /// The flow that ends each of the sessions that `ends` names. Gives what is left.
+    pub(crate) fn begin_end(self: &Rc<Self>, ends: Vec<ToEnd>) -> Flow<Option<Left>> {
+        let protocol = self.protocol();
+        // Where there are more than one request ends, some may have been ended before.
+        let may_stand = ends.len() > ENDS_MAX;
+        Flow::new(self, async move |ctx: Ctx| {
+            Ok(end_all(protocol, &ctx, ends, may_stand).await)
+        })
+    }
+
+    /// The flow that records for the session of a session key; `None` where `key` is not one.
+    pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
+        let key = self.config().read_key(key).ok()?;
+        let protocol = self.protocol();
+        Some(Flow::new(self, async move |ctx: Ctx| match protocol {
+            Protocol::Eventual => ctx.exists(key).await,
+            Protocol::Strong => strong::owner::exists(&ctx, key).await,
+        }))
+    }
+
+    /// The flow that ends the session of `key`.
+    pub(crate) fn begin_delete(self: &Rc<Self>, key: KeyParts) -> Flow<()> {
+        let protocol = self.protocol();
+        Flow::new(self, async move |ctx: Ctx| match protocol {
+            Protocol::Eventual => end::delete(&ctx, key).await,
+            Protocol::Strong => strong::end::end_rows(&ctx, &key, &[]).await,
+        })
+    }
+
+    /// The flow that lists the live sessions of `owner`, the newest first.
+    pub(crate) fn begin_list(self: &Rc<Self>, owner: &str) -> Flow<Vec<OwnedSession>> {
+        let protocol = self.protocol();
+        let owner = owner.to_owned();
+        Flow::new(self, async move |ctx: Ctx| match protocol {
+            Protocol::Eventual => owner::list(&ctx, &owner).await,
+            Protocol::Strong => strong::owner::list(&ctx, &owner).await,
+        })
+    }
+
+    /// The flow that ends the session of `key`, which has to be one of `owner`'s.
+    pub(crate) fn begin_revoke(
+        self: &Rc<Self>,
+        owner: &str,
+        key: &str,
+    ) -> Result<Flow<()>, SessionError> {
+        let key = self.config().session_key_owned_by(owner, key)?;
+        let protocol = self.protocol();
+        let owner = owner.to_owned();
+        Ok(Flow::new(self, async move |ctx: Ctx| match protocol {
+            Protocol::Eventual => owner::revoke(&ctx, key).await,
+            Protocol::Strong => strong::owner::revoke(&ctx, key, &owner).await,
+        }))
+    }
+
+    /// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
+    pub(crate) fn begin_revoke_all(
+        self: &Rc<Self>,
+        owner: &str,
+        except: Option<&str>,
+    ) -> Result<Flow<()>, SessionError> {
+        let except = except.map(|key| self.config().session_key_owned_by(owner, key));
+        let except = except.transpose()?;
+        let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();
+        let protocol = self.protocol();
+        let owner = owner.to_owned();
+        Ok(Flow::new(self, async move |ctx: Ctx| match protocol {
+            Protocol::Eventual => ctx.revoke_all(&owner, &spared).await,
+            Protocol::Strong => strong::owner::revoke_all(&ctx, &owner, &spared).await,
+        }))
+    }
+
+    /// The flow that ends the oldest sessions of `owner` where they are more than the settings allow;
+    /// `newest` is the lineage that has just begun. `None` where there is nothing left to do.
+    pub(crate) fn begin_limit(self: &Rc<Self>, owner: Rc<str>, newest: Id) -> Option<Flow<()>> {
+        let is_left = match self.protocol() {
+            Protocol::Eventual => self.config().settings().max_per_owner() > 0,
+            // The login has done it.
+            Protocol::Strong => false,
+        };
+        is_left.then(|| {
+            Flow::new(self, async move |ctx: Ctx| {
+                ctx.enforce_limit(&owner, newest).await;
+                Ok(())
+            })
+        })
+    }
+
+    /// The instant of a login of `owner` that is decided at `now`: later than every end to all of the
+    /// owner's sessions that this isolate has brought about.
+    pub(crate) fn login_instant(&self, owner: &str, now: i64) -> i64 {
+        match self.protocol() {
+            // It is determined when the login is stored.
+            Protocol::Eventual => now,
+            Protocol::Strong => {
+                let tag = self.config().ring().signer().owner_tag(owner);
+                strong::owner::login_instant(self.memory(), tag, now)
+            }
+        }
+    }
+}
+
+async fn look_all(
+    protocol: Protocol,
+    ctx: &Ctx,
+    rivals: &[Rc<PresentedSession>],
+    freshness: Freshness,
+) -> Result<Vec<LoadedRecord>, SessionError> {
+    match (protocol, rivals) {
+        (_, []) => Ok(Vec::new()),
+        (Protocol::Eventual, [held]) => {
+            let look = load::load_record(ctx, Rc::clone(held), freshness).await?;
+            Ok(vec![look])
+        }
+        (Protocol::Eventual, several) => load::load_among(ctx, several, freshness).await,
+        (Protocol::Strong, rivals) => strong::load::load_among(ctx, rivals).await,
+    }
+}
+
+async fn end_all(protocol: Protocol, ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
+    match protocol {
+        Protocol::Eventual => end::end(ctx, &ends, may_stand).await,
+        Protocol::Strong => strong::end::end(ctx, ends, may_stand).await,
+    }
+}

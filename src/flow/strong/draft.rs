@@ -1,0 +1,153 @@
+//! A record that is ready to be put: sealed, with its revision.
+
+use std::rc::Rc;
+
+use crate::flow::engine::Ctx;
+use crate::flow::work::{Saved, Work, seal};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::strong::Row;
+use crate::port::transaction::Change;
+use crate::protocol::list_metadata::list_metadata;
+use crate::protocol::outcome::Verdict;
+use crate::protocol::record::{Bound, Envelope};
+use crate::protocol::strong::REMOVALS_KEPT;
+use crate::protocol::strong::conflict::{Conflict, Tried, judge_conflict};
+use crate::protocol::strong::place::{row_key, shard};
+use crate::protocol::strong::revision::revision;
+use crate::protocol::strong::row::{RowValue, rotated};
+use crate::session::life::KnownRow;
+use crate::session::presented::{Identity, PresentedSession};
+use crate::session::refusals::refusal;
+
+/// The shard and the key there of one session.
+pub(crate) struct Place {
+    pub(crate) shard: String,
+    pub(crate) key: String,
+}
+
+impl Place {
+    pub(crate) fn of(ctx: &Ctx, identity: &Identity) -> Self {
+        Self {
+            shard: shard(ctx.config().settings().key_prefix(), &identity.key),
+            key: row_key(&identity.key),
+        }
+    }
+}
+
+/// The next version of a session, sealed for the row of its target.
+pub(crate) struct Draft {
+    pub(crate) envelope: Envelope,
+    record: Rc<str>,
+    metadata: Option<String>,
+    pub(crate) revision: String,
+}
+
+impl Draft {
+    /// What `work` makes of `base`.
+    pub(crate) fn of(
+        ctx: &Ctx,
+        work: &Work,
+        base: Option<Envelope>,
+        bound: Option<Bound>,
+    ) -> Result<Self, SessionError> {
+        let key = row_key(&work.target.key);
+        let envelope = work.next_version(ctx, base, None, bound, REMOVALS_KEPT)?;
+        let record = seal(ctx, &envelope, &work.target, &key)?;
+        let secret = ctx.config().ring().find(work.target.ticket.secret);
+        let metadata = match secret {
+            Some(secret) => list_metadata(secret, ctx.random()?, &envelope, &key),
+            None => None,
+        };
+        Ok(Self {
+            revision: revision(envelope.version, ctx.random()?),
+            record: record.into(),
+            metadata,
+            envelope,
+        })
+    }
+
+    /// The change that puts it.
+    pub(crate) fn put(&self, place: &Place, target: &Identity) -> Change {
+        Change::Put {
+            key: place.key.clone(),
+            value: self.record.to_string(),
+            metadata: self.metadata.clone(),
+            revision: self.revision.clone(),
+            expires_at: target.ticket.hard_end,
+        }
+    }
+
+    /// What a row that was not as expected means for it. `revives` as in [`Tried`].
+    pub(crate) fn judge(
+        &self,
+        row: Option<&Row>,
+        verdict: &Verdict,
+        in_doubt: bool,
+        revives: bool,
+    ) -> Conflict {
+        let tried = Tried {
+            revision: &self.revision,
+            version: self.envelope.version,
+            in_doubt,
+            revives,
+        };
+        judge_conflict(row.map(|row| &*row.revision), verdict, tried)
+    }
+
+    /// True where `row` is this one.
+    pub(crate) fn is(&self, row: &Row) -> bool {
+        row.revision == self.revision
+    }
+
+    /// The save that it is when it stands.
+    pub(crate) fn saved(self, work: Work) -> Saved {
+        let row = KnownRow {
+            revision: self.revision.into(),
+            record: self.record,
+        };
+        saved(work, self.envelope, row)
+    }
+}
+
+/// The row that a load saw. Without one nothing can be saved on top of it.
+pub(crate) fn known(row: Option<KnownRow>) -> Result<KnownRow, SessionError> {
+    row.ok_or_else(|| refusal(ErrorCode::Unavailable))
+}
+
+/// The change that leaves the old record for those that still come with the old key.
+pub(crate) fn leave_rotated(
+    ctx: &Ctx,
+    held: &PresentedSession,
+    place: &Place,
+    row: &KnownRow,
+    revision: &str,
+) -> Change {
+    Change::Put {
+        key: place.key.clone(),
+        value: rotated(ctx.now(), &row.record),
+        metadata: None,
+        revision: revision.to_owned(),
+        expires_at: held.identity.ticket.hard_end,
+    }
+}
+
+/// A save after which `row` stands with this record.
+pub(crate) fn saved(work: Work, envelope: Envelope, row: KnownRow) -> Saved {
+    Saved {
+        identity: work.target,
+        step: work.step,
+        envelope,
+        told: None,
+        row: Some(row),
+    }
+}
+
+impl KnownRow {
+    /// The row of a session that is alive; `None` for a tombstone.
+    pub(crate) fn of(row: &Row) -> Option<Self> {
+        Some(Self {
+            record: RowValue::parse(&row.value).live()?.into(),
+            revision: row.revision.as_str().into(),
+        })
+    }
+}

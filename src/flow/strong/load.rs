@@ -1,0 +1,104 @@
+//! Loading: one row.
+
+use std::rc::Rc;
+
+use crate::flow::engine::Ctx;
+use crate::flow::load::LoadedRecord;
+use crate::flow::stats::Count;
+use crate::flow::strong::draft::Place;
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::strong::Row;
+use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
+use crate::protocol::strong::GRACE;
+use crate::protocol::strong::row::RowContent;
+use crate::session::life::{InStore, KnownRow};
+use crate::session::presented::{Identity, PresentedSession};
+use crate::session::refusals::{expired, refusal};
+
+/// Reads the session of `held`.
+pub(crate) async fn load_record(
+    ctx: &Ctx,
+    held: &PresentedSession,
+) -> Result<LoadedRecord, SessionError> {
+    let place = Place::of(ctx, &held.identity);
+    let asked_at = ctx.now();
+    let row = ctx.read_row(&place.shard, &place.key).await?;
+    ctx.count(Count::StoreLoads);
+    Ok(LoadedRecord {
+        verdict: judge_row(ctx, held, row.as_ref()),
+        at: ctx.now(),
+        asked_at: Some(asked_at),
+        in_store: InStore {
+            row: row.as_ref().and_then(KnownRow::of),
+            ..InStore::default()
+        },
+    })
+}
+
+/// Reads each of several sessions.
+pub(crate) async fn load_among(
+    ctx: &Ctx,
+    rivals: &[Rc<PresentedSession>],
+) -> Result<Vec<LoadedRecord>, SessionError> {
+    let mut records = Vec::with_capacity(rivals.len());
+    for held in rivals {
+        records.push(load_record(ctx, held).await?);
+    }
+    Ok(records)
+}
+
+/// What a row says of the session of `held`. What can be seen of it is there: nothing is on its way,
+/// and nothing is older than it should be.
+pub(crate) fn judge_row(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -> Verdict {
+    let config = ctx.config();
+    let (ticket, keys) = (&held.identity.ticket, &held.identity.keys);
+    let place = Place::of(ctx, &held.identity);
+    let sealed = config.settings().seal();
+    let value = row.map(|row| &*row.value);
+    let RowContent { markers, record } = RowContent::open(value, &keys.record, &place.key, sealed);
+    let now = ctx.now();
+    judge(LoadInput {
+        now,
+        asked_at: now,
+        window: if mutant!(strong_grace_never_ends) {
+            i64::MAX / 2
+        } else {
+            GRACE
+        },
+        idle: config.settings().idle_timeout(),
+        lineage: ticket.lineage,
+        // Absent is gone, however young.
+        minted_at: if mutant!(strong_absence_is_pending) {
+            ticket.minted_at
+        } else {
+            i64::MIN
+        },
+        end: ticket.end(config.age()),
+        markers,
+        stored: record,
+        known: [None, None],
+        fresh: None,
+        seen: held.seen,
+    })
+}
+
+/// What a load of a row that is dead, or missing, would refuse a save with.
+pub(crate) fn death_of(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -> SessionError {
+    let verdict = judge_row(ctx, held, row);
+    match (verdict.access, verdict.outcome) {
+        (Access::ReadOnly(code) | Access::Closed(code), _) => refusal(code),
+        (_, Outcome::Revoked) => refusal(ErrorCode::Revoked),
+        (_, Outcome::Rotated) => refusal(ErrorCode::Rotated),
+        (_, Outcome::Expired) => expired(),
+        _ => refusal(ErrorCode::Unavailable),
+    }
+}
+
+/// A session as its row alone shows it.
+pub(crate) fn unseen(identity: &Identity) -> PresentedSession {
+    PresentedSession {
+        identity: identity.clone(),
+        seen: None,
+        fresh: None,
+    }
+}

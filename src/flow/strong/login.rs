@@ -1,0 +1,191 @@
+//! Login: the new session is put in the owner's shard, then what the browser had is ended in its own.
+
+use std::rc::Rc;
+
+use crate::flow::engine::Ctx;
+use crate::flow::strong::ask::Answered;
+use crate::flow::strong::draft::{Draft, Place};
+use crate::flow::strong::end::{end_elsewhere, end_rows, end_session, other_tags_of};
+use crate::flow::strong::epoch::{epoch_of, expected_epoch, put_epoch};
+use crate::flow::strong::handover::{Handed, Leaves, elsewhere_of, hand_over, take_back};
+use crate::flow::strong::load::{death_of, unseen};
+use crate::flow::strong::owner::living;
+use crate::flow::work::{Saved, Source, Work};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::strong::Row;
+use crate::port::transaction::{Change, Expected, Transaction};
+use crate::protocol::keys::{Id, KeyParts};
+use crate::protocol::record::Bound;
+use crate::protocol::strong::limit::over_limit;
+use crate::protocol::strong::place::{EPOCH, rows_of_lineage};
+use crate::protocol::strong::row::ended;
+use crate::session::refusals::refusal;
+use crate::session::retired::Retired;
+
+/// Begins a session of `owner` with what `work` takes from `source`.
+pub(crate) async fn login(
+    ctx: &Ctx,
+    work: Work,
+    source: Option<Source>,
+    owner: Rc<str>,
+) -> Result<Saved, SessionError> {
+    let at = ctx.now();
+    let bound = Some(Bound {
+        owner: Rc::clone(&owner),
+        at,
+    });
+    let base = source.as_ref().map(|source| source.base.clone());
+    let draft = Draft::of(ctx, &work, base, bound)?;
+    if let Err(error) = put(ctx, &work, &owner, &draft).await {
+        // Refused, it is not there; with any other answer it may be.
+        if error.connector_error().is_some() {
+            take_back(ctx, &work.target).await;
+        }
+        return Err(error);
+    }
+    match end_others(ctx, &work, source, draft).await {
+        Ok(draft) => Ok(draft.saved(work)),
+        Err(error) => {
+            take_back(ctx, &work.target).await;
+            Err(error)
+        }
+    }
+}
+
+/// Ends what the browser had: the session that goes on with a check, the others as they are.
+async fn end_others(
+    ctx: &Ctx,
+    work: &Work,
+    source: Option<Source>,
+    mut draft: Draft,
+) -> Result<Draft, SessionError> {
+    let is_source = |key: &KeyParts| {
+        let source = source.as_ref();
+        source.is_some_and(|source| source.held.identity.key == *key)
+    };
+    for retired in &work.retire {
+        match retired {
+            Retired::Rotated(identity) if is_source(&identity.key) => {
+                (draft, _) = go_on(ctx, work, &source, draft, Leaves::Rotated).await?;
+            }
+            Retired::Ended(to_end) if is_source(&to_end.stone.key()) => {
+                let is_over;
+                (draft, is_over) = go_on(ctx, work, &source, draft, Leaves::Ended).await?;
+                if is_over {
+                    let elsewhere = source.as_ref().map(|it| elsewhere_of(ctx, it));
+                    let elsewhere = elsewhere.unwrap_or_default();
+                    end_elsewhere(ctx, &to_end.stone.key(), &elsewhere).await?;
+                } else {
+                    // Under another key it may have gone on.
+                    end_session(ctx, to_end).await?;
+                }
+            }
+            Retired::Rotated(identity) => end_session(ctx, &identity.to_end()).await?,
+            Retired::Ended(to_end) => end_session(ctx, to_end).await?,
+        }
+    }
+    Ok(draft)
+}
+
+/// Ends the session that goes on. False where something else had ended its row before, which is no
+/// reason to fail the login.
+async fn go_on(
+    ctx: &Ctx,
+    work: &Work,
+    source: &Option<Source>,
+    draft: Draft,
+    leaves: Leaves,
+) -> Result<(Draft, bool), SessionError> {
+    let Some(source) = source else {
+        return Ok((draft, false));
+    };
+    Ok(match hand_over(ctx, work, source, draft, leaves).await? {
+        Handed::Over(draft) => (draft, true),
+        Handed::Died(draft, _) => (draft, false),
+    })
+}
+
+/// Puts the new session, unless all of the owner's sessions were ended since the login was decided.
+/// Where an owner may have only so many, those over the limit end in the same transaction.
+async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), SessionError> {
+    let target = &work.target;
+    let there = Place::of(ctx, target);
+    let most = ctx.config().settings().max_per_owner();
+    let mut epoch = match most {
+        0 => None,
+        _ => ctx.read_row(&there.shard, EPOCH).await?,
+    };
+    let mut replays = 0;
+    loop {
+        refuse_if_ended(ctx, epoch.as_ref(), target.ticket.minted_at)?;
+        let mut writes = vec![draft.put(&there, target)];
+        if most > 0 {
+            let over = over(ctx, work, owner, most).await?;
+            // While a secret is being replaced an owner has several shards, and no transaction reaches
+            // all of them.
+            for key in over.iter().filter(|key| key.owner != target.key.owner) {
+                end_rows(ctx, key, &other_tags_of(ctx, owner, key.owner)).await?;
+            }
+            let elsewhere = other_tags_of(ctx, owner, target.key.owner);
+            writes.extend(over.iter().map(|key| Change::Replace {
+                prefix: rows_of_lineage(key),
+                except: Vec::new(),
+                value: ended(ctx.now(), &elsewhere),
+                revision: draft.revision.clone(),
+            }));
+            // Of two logins at the same time the second finds another revision, and lists again.
+            writes.push(put_epoch(ctx, epoch_of(epoch.as_ref())?, &draft.revision));
+        }
+        let mut checks = vec![
+            Expected::absent(&*there.key),
+            expected_epoch(epoch.as_ref()),
+        ];
+        if mutant!(strong_epoch_ignored) || (most > 0 && mutant!(strong_limit_unchecked)) {
+            checks.truncate(1);
+        }
+        let transaction = Transaction {
+            shard: there.shard.clone(),
+            checks,
+            writes,
+        };
+        let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
+            return Ok(());
+        };
+        let mut rows = rows.into_iter();
+        if let Some(row) = rows.next().flatten() {
+            if draft.is(&row) {
+                return Ok(());
+            }
+            return Err(death_of(ctx, &unseen(target), Some(&row)));
+        }
+        // The new row cannot vanish: without it nothing was applied.
+        epoch = rows.next().flatten();
+        ctx.pause_or_give_up(&mut replays).await?;
+    }
+}
+
+fn refuse_if_ended(ctx: &Ctx, row: Option<&Row>, bound_at: i64) -> Result<(), SessionError> {
+    if epoch_of(row)?.refuses(bound_at, ctx.now()) && !mutant!(strong_epoch_ignored) {
+        return Err(refusal(ErrorCode::Revoked));
+    }
+    Ok(())
+}
+
+/// The sessions that the new one is too many with. What the login ends anyway does not count.
+async fn over(
+    ctx: &Ctx,
+    work: &Work,
+    owner: &str,
+    most: u32,
+) -> Result<Vec<KeyParts>, SessionError> {
+    let ends_anyway = |lineage: Id| {
+        let mut retired = work.retire.iter();
+        retired.any(|it| matches!(it, Retired::Ended(to_end) if to_end.stone.lineage == lineage))
+    };
+    let living = living(ctx, owner).await?;
+    let counted = living.iter().filter(|(key, _)| !ends_anyway(key.lineage));
+    let began = counted.map(|(key, listed)| (listed.created, key.lineage));
+    let over = over_limit(began.collect(), most);
+    let keys = living.into_iter().map(|(key, _)| key);
+    Ok(keys.filter(|key| over.contains(&key.lineage)).collect())
+}

@@ -1,0 +1,114 @@
+//! Saving. It does not read again: the changes are made to the row that the load saw, and put where
+//! that row still stands.
+
+use crate::flow::engine::Ctx;
+use crate::flow::strong::ask::{Answered, in_doubt};
+use crate::flow::strong::cycle::cycle;
+use crate::flow::strong::draft::{Draft, Place, known, saved};
+use crate::flow::strong::load::judge_row;
+use crate::flow::strong::login::login;
+use crate::flow::work::{Saved, Source, Work};
+use crate::port::error::{ErrorCode, SessionError};
+use crate::port::transaction::{Expected, Transaction};
+use crate::protocol::strong::conflict::Conflict;
+use crate::session::life::{KnownRow, Step};
+use crate::session::refusals::{expired, refusal};
+
+/// Carries `work` out.
+pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
+    let source = work.source.take();
+    let is_over =
+        |source: &Source| ctx.now() >= source.held.identity.ticket.end(ctx.config().age());
+    match (work.step.clone(), source) {
+        (Step::Begin { owner: Some(owner) }, source) => login(&ctx, work, source, owner).await,
+        (Step::Save | Step::Cycle { .. }, Some(source)) if is_over(&source) => Err(expired()),
+        (Step::Save, Some(source)) => save(&ctx, work, source).await,
+        (Step::Cycle { .. }, Some(source)) => cycle(&ctx, work, source).await,
+        (Step::Begin { owner: None }, _) => begin(&ctx, work).await,
+        // Nothing is saved that was not there.
+        (Step::Save | Step::Cycle { .. }, None) => Err(refusal(ErrorCode::Unavailable)),
+    }
+}
+
+/// The next version of a session in its row.
+async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionError> {
+    let Source {
+        held,
+        mut base,
+        in_store,
+        ..
+    } = source;
+    let place = Place::of(ctx, &held.identity);
+    let mut expected = Some(known(in_store.row)?);
+    let revives = work.expiry.is_some();
+    let mut replays = 0;
+    loop {
+        let draft = Draft::of(ctx, &work, Some(base.clone()), base.bound.clone())?;
+        let check = match &expected {
+            Some(row) => Expected::revision(&*place.key, &*row.revision),
+            None => Expected::absent(&*place.key),
+        };
+        let transaction = Transaction {
+            shard: place.shard.clone(),
+            checks: vec![check],
+            writes: vec![draft.put(&place, &held.identity)],
+        };
+        let Answered::Conflict {
+            mut rows,
+            in_doubt: doubt,
+        } = ctx.transact(transaction).await?
+        else {
+            return Ok(draft.saved(work));
+        };
+        let row = rows.pop().flatten();
+        let verdict = judge_row(ctx, &held, row.as_ref());
+        let conflict = draft.judge(row.as_ref(), &verdict, doubt || in_store.in_doubt, revives);
+        let found = row.as_ref().and_then(KnownRow::of);
+        let record = verdict.envelope.or(verdict.ended);
+        match (conflict, found, record) {
+            (Conflict::Applied, Some(row), Some(record)) => return Ok(saved(work, record, row)),
+            (Conflict::Applied, ..) => return Ok(draft.saved(work)),
+            (Conflict::Refused(ErrorCode::Expired), ..) => return Err(expired()),
+            (Conflict::Refused(_), None, _)
+                if row.is_none() && mutant!(strong_gone_row_put_anew) =>
+            {
+                expected = None;
+            }
+            (Conflict::Refused(code), ..) => return Err(refusal(code)),
+            (Conflict::InDoubt, ..) => return Err(in_doubt()),
+            (Conflict::Replay, Some(row), Some(record)) => {
+                // What is there contains what was loaded. Joined with that, it would get back the
+                // keys whose removal it has forgotten.
+                base = if mutant!(strong_conflict_joined) {
+                    record.join(base)
+                } else {
+                    record
+                };
+                expected = Some(row);
+            }
+            (Conflict::Replay, ..) => return Err(refusal(ErrorCode::Unavailable)),
+        }
+        ctx.pause_or_give_up(&mut replays).await?;
+    }
+}
+
+/// The first version of a session that is nobody's, under a key of this request.
+async fn begin(ctx: &Ctx, work: Work) -> Result<Saved, SessionError> {
+    let place = Place::of(ctx, &work.target);
+    let draft = Draft::of(ctx, &work, None, None)?;
+    let transaction = Transaction {
+        shard: place.shard.clone(),
+        checks: vec![Expected::absent(&*place.key)],
+        writes: vec![draft.put(&place, &work.target)],
+    };
+    match ctx.transact(transaction).await? {
+        Answered::Done => Ok(draft.saved(work)),
+        Answered::Conflict { mut rows, .. } => {
+            let row = rows.pop().flatten();
+            if row.as_ref().is_some_and(|row| draft.is(row)) {
+                return Ok(draft.saved(work));
+            }
+            Err(refusal(ErrorCode::Unavailable))
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! A transaction of a strong store as a value that owns its texts: what a flow asks for, and may
+//! have to ask for again, byte for byte.
+
+use crate::port::strong::{Check, Write};
+
+/// What a flow asks a shard to do, all or nothing.
+#[derive(Debug, Default)]
+pub(crate) struct Transaction {
+    pub(crate) shard: String,
+    pub(crate) checks: Vec<Expected>,
+    pub(crate) writes: Vec<Change>,
+}
+
+/// A [`Check`] that owns its texts: the key, and the revision that is expected there; `None` for
+/// no row.
+#[derive(Debug)]
+pub(crate) struct Expected {
+    pub(crate) key: String,
+    pub(crate) revision: Option<String>,
+}
+
+/// A [`Write`] that owns its texts.
+#[derive(Debug)]
+pub(crate) enum Change {
+    Put {
+        key: String,
+        value: String,
+        metadata: Option<String>,
+        revision: String,
+        expires_at: i64,
+    },
+    Replace {
+        prefix: String,
+        except: Vec<String>,
+        value: String,
+        revision: String,
+    },
+}
+
+impl Expected {
+    pub(crate) fn absent(key: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            revision: None,
+        }
+    }
+
+    pub(crate) fn revision(key: impl Into<String>, revision: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            revision: Some(revision.into()),
+        }
+    }
+
+    fn borrow(&self) -> Check<'_> {
+        match &self.revision {
+            None => Check::Absent(&self.key),
+            Some(revision) => Check::Revision(&self.key, revision),
+        }
+    }
+}
+
+impl Transaction {
+    /// Hands the checks and writes to `act`, as a connector takes them.
+    pub(crate) async fn lend<T>(
+        &self,
+        act: impl AsyncFnOnce(&[Check<'_>], &[Write<'_>]) -> T,
+    ) -> T {
+        let checks: Vec<Check<'_>> = self.checks.iter().map(Expected::borrow).collect();
+        let excepted: Vec<Vec<&str>> = self.writes.iter().map(Change::excepted).collect();
+        let writes = self.writes.iter().zip(&excepted);
+        let writes: Vec<Write<'_>> = writes.map(|(write, except)| write.borrow(except)).collect();
+        act(&checks, &writes).await
+    }
+}
+
+impl Change {
+    fn excepted(&self) -> Vec<&str> {
+        match self {
+            Self::Put { .. } => Vec::new(),
+            Self::Replace { except, .. } => except.iter().map(String::as_str).collect(),
+        }
+    }
+
+    fn borrow<'a>(&'a self, except: &'a [&'a str]) -> Write<'a> {
+        match self {
+            Self::Put {
+                key,
+                value,
+                metadata,
+                revision,
+                expires_at,
+            } => Write::Put {
+                key,
+                value,
+                metadata: metadata.as_deref(),
+                revision,
+                expires_at: *expires_at,
+            },
+            Self::Replace {
+                prefix,
+                value,
+                revision,
+                ..
+            } => Write::Replace {
+                prefix,
+                except,
+                value,
+                revision,
+            },
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! Which of an owner's sessions a login ends, where an owner may have only so many.
+
+use crate::protocol::keys::Id;
+
+/// The lineages to end, so that with the new session there are at most `most`: the ones that began
+/// first. `living` has when each began; 0 is no limit.
+pub(crate) fn over_limit(mut living: Vec<(i64, Id)>, most: u32) -> Vec<Id> {
+    let kept = match usize::try_from(most) {
+        Ok(most) if most > 0 => most - 1,
+        _ => return Vec::new(),
+    };
+    living.sort_unstable();
+    let over = living.len().saturating_sub(kept);
+    living.truncate(over);
+    living.into_iter().map(|(_, lineage)| lineage).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_ones_go() {
+        let id = |n| Id([n; 16]);
+        let living = || vec![(30, id(3)), (10, id(1)), (20, id(2))];
+        for (most, gone) in [
+            (0, vec![]),
+            (1, vec![id(1), id(2), id(3)]),
+            (2, vec![id(1), id(2)]),
+            (3, vec![id(1)]),
+            (4, vec![]),
+            (u32::MAX, vec![]),
+        ] {
+            assert_eq!(over_limit(living(), most), gone, "{most}");
+        }
+        assert_eq!(over_limit(Vec::new(), 1), []);
+    }
+}

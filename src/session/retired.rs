@@ -1,0 +1,19 @@
+//! What a new key leaves dead, as a value: how that is written depends on the store.
+
+use crate::session::presented::Identity;
+use crate::session::to_end::ToEnd;
+
+/// See the module.
+#[derive(Clone)]
+pub(crate) enum Retired {
+    /// This key: the session goes on under the new one, or has given that its data.
+    Rotated(Identity),
+    /// The whole session.
+    Ended(ToEnd),
+}
+
+impl Retired {
+    pub(crate) fn is_ended(&self) -> bool {
+        matches!(self, Self::Ended(_))
+    }
+}

@@ -1,0 +1,294 @@
+//! A world whose store has transactions, and in which a test says what happens between two of them.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use edge_session::connector::{
+    Check, ConnectorError, ConnectorErrorKind, ManualClock, Page, Row, StrongConnector,
+    StrongMemory, Transacted, Write,
+};
+use edge_session::{
+    CommitHeaders, Keep, SecretRing, SessionError, SessionStore, Sessions, Settings,
+};
+use futures_util::future::LocalBoxFuture;
+
+use super::{Jar, KeyParts, SECRET, START, TestRuntime};
+
+/// Runs what waits for nothing but the test's own runtime, inside of such a run too.
+pub fn run<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    for _ in 0..10_000 {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut context) {
+            return done;
+        }
+    }
+    panic!("it waits for something that never comes");
+}
+
+/// What happens to transactions.
+enum Plan {
+    /// Something else happens first.
+    Before(Box<dyn FnOnce()>),
+    /// It is applied and reported as failed.
+    LoseAnswer,
+    /// It is not applied.
+    Fail(ConnectorErrorKind),
+}
+
+struct Planned {
+    /// What the name of the shard begins with.
+    shard: &'static str,
+    /// Transactions there that go well before.
+    after: usize,
+    times: usize,
+    plan: Option<Plan>,
+}
+
+/// A [`StrongMemory`] to whose transactions things happen.
+#[derive(Clone)]
+pub struct Objects {
+    pub memory: StrongMemory,
+    plans: Rc<RefCell<Vec<Planned>>>,
+}
+
+impl Objects {
+    fn plan(&self, shard: &'static str, after: usize, times: usize, plan: Plan) {
+        self.plans.borrow_mut().push(Planned {
+            shard,
+            after,
+            times,
+            plan: Some(plan),
+        });
+    }
+
+    /// Does `act` when the next transaction arrives at such a shard, before it is applied.
+    pub fn before(&self, shard: &'static str, act: impl FnOnce() + 'static) {
+        self.plan(shard, 0, 1, Plan::Before(Box::new(act)));
+    }
+
+    /// The same with the one after it.
+    pub fn before_second(&self, shard: &'static str, act: impl FnOnce() + 'static) {
+        self.plan(shard, 1, 1, Plan::Before(Box::new(act)));
+    }
+
+    /// The answers of so many transactions are lost.
+    pub fn lose_answers(&self, shard: &'static str, times: usize) {
+        self.plan(shard, 0, times, Plan::LoseAnswer);
+    }
+
+    /// So many transactions fail.
+    pub fn fail(&self, shard: &'static str, times: usize, kind: ConnectorErrorKind) {
+        self.plan(shard, 0, times, Plan::Fail(kind));
+    }
+
+    /// Forgets what was planned.
+    pub fn mend(&self) {
+        self.plans.borrow_mut().clear();
+    }
+
+    /// What is to happen to a transaction of `shard`.
+    fn happens(&self, shard: &str) -> Vec<Plan> {
+        let mut due = Vec::new();
+        let mut plans = self.plans.borrow_mut();
+        for planned in plans.iter_mut().filter(|it| shard.starts_with(it.shard)) {
+            if planned.after > 0 {
+                planned.after -= 1;
+                continue;
+            }
+            if planned.times == 0 {
+                continue;
+            }
+            planned.times -= 1;
+            due.extend(match &planned.plan {
+                Some(Plan::LoseAnswer) => Some(Plan::LoseAnswer),
+                Some(Plan::Fail(kind)) => Some(Plan::Fail(*kind)),
+                Some(Plan::Before(_)) | None => planned.plan.take(),
+            });
+        }
+        due
+    }
+
+    /// The values of a shard's rows, in the order of their keys: `live`, `rotated` or `ended`.
+    pub fn states(&self, shard: &str) -> Vec<&'static str> {
+        let rows = self.memory.rows(shard).into_iter();
+        rows.filter(|(key, _)| key.starts_with("s."))
+            .map(|(_, row)| match row.value.get(..3) {
+                Some("2 x") => "ended",
+                Some("2 r") => "rotated",
+                _ => "live",
+            })
+            .collect()
+    }
+
+    /// The state of the row of one session.
+    pub fn state(&self, key: &KeyParts) -> Option<&'static str> {
+        let shard = shard(key);
+        let rows = self.memory.rows(&shard).into_iter();
+        let place = rows.filter(|(name, _)| name.starts_with("s."));
+        let mut places = place.map(|(name, _)| name);
+        let place = places.position(|name| name == key.record())?;
+        self.states(&shard).get(place).copied()
+    }
+}
+
+/// The shard of a session.
+pub fn shard(key: &KeyParts) -> String {
+    if key.owner == "-" {
+        format!("a.{}", key.lineage)
+    } else {
+        format!("o.{}", key.owner)
+    }
+}
+
+impl StrongConnector for Objects {
+    fn kind(&self) -> &str {
+        "test"
+    }
+
+    fn read<'a>(
+        &'a self,
+        shard: &'a str,
+        keys: &'a [&'a str],
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<Row>>, ConnectorError>> {
+        self.memory.read(shard, keys)
+    }
+
+    fn transact<'a>(
+        &'a self,
+        shard: &'a str,
+        checks: &'a [Check<'a>],
+        writes: &'a [Write<'a>],
+    ) -> LocalBoxFuture<'a, Result<Transacted, ConnectorError>> {
+        Box::pin(async move {
+            let failed = |kind| Err(ConnectorError::new(kind, "as the test wants it"));
+            let mut is_lost = false;
+            for plan in self.happens(shard) {
+                match plan {
+                    Plan::Before(act) => act(),
+                    Plan::LoseAnswer => is_lost = true,
+                    Plan::Fail(kind) => return failed(kind),
+                }
+            }
+            let answer = self.memory.transact(shard, checks, writes).await?;
+            if is_lost {
+                return failed(ConnectorErrorKind::Unavailable);
+            }
+            Ok(answer)
+        })
+    }
+
+    fn list<'a>(
+        &'a self,
+        shard: &'a str,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        self.memory.list(shard, prefix, cursor)
+    }
+}
+
+/// A Worker with its objects.
+#[derive(Clone)]
+pub struct StrongWorld {
+    pub clock: ManualClock,
+    runtime: Rc<TestRuntime>,
+    pub objects: Objects,
+    pub sessions: Sessions,
+}
+
+impl StrongWorld {
+    pub fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub fn with(settings: Settings) -> Self {
+        let clock = ManualClock::new(START);
+        let runtime = TestRuntime::new(clock.clone(), 42);
+        let objects = Objects {
+            memory: StrongMemory::with_clock(clock.clone()),
+            plans: Rc::default(),
+        };
+        let sessions = sessions(SECRET, settings, &objects, &runtime);
+        Self {
+            clock,
+            runtime,
+            objects,
+            sessions,
+        }
+    }
+
+    /// Another isolate, with these secrets.
+    pub fn reconfigured(&self, secrets: &str) -> Self {
+        let settings = self.sessions.settings().clone();
+        let sessions = sessions(secrets, settings, &self.objects, &self.runtime);
+        Self {
+            sessions,
+            ..self.clone()
+        }
+    }
+
+    pub fn elsewhere(&self) -> Self {
+        self.reconfigured(SECRET)
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now()
+    }
+
+    pub fn open(&self, jar: &Jar) -> SessionStore {
+        run(self.sessions.load(jar.head(self.now())))
+    }
+
+    pub fn try_commit(&self, session: &mut SessionStore) -> Result<CommitHeaders, SessionError> {
+        run(self.sessions.commit(session, 200))
+    }
+
+    pub fn commit(&self, session: &mut SessionStore) -> CommitHeaders {
+        self.try_commit(session).expect("a commit")
+    }
+
+    /// One request: load, `page`, commit, cookies.
+    pub fn visit<T>(&self, jar: &mut Jar, page: impl FnOnce(&mut SessionStore) -> T) -> T {
+        let mut session = self.open(jar);
+        let result = page(&mut session);
+        let headers = self.commit(&mut session);
+        jar.receive(self.now(), headers.set_cookie());
+        result
+    }
+
+    /// A browser with a session that holds `{"a":1}`.
+    pub fn visitor(&self) -> Jar {
+        let mut jar = Jar::new();
+        self.visit(&mut jar, |session| session.set("a", 1).unwrap());
+        jar
+    }
+
+    /// A browser logged in as `owner`, with `{"a":1}`.
+    pub fn member(&self, owner: &str) -> Jar {
+        let mut jar = Jar::new();
+        self.visit(&mut jar, |session| {
+            session.bind_with(owner, Keep::Nothing).unwrap();
+            session.set("a", 1).unwrap();
+        });
+        jar
+    }
+
+    pub fn key(&self, jar: &Jar) -> KeyParts {
+        KeyParts::of(&self.open(jar))
+    }
+}
+
+fn sessions(
+    secrets: &str,
+    settings: Settings,
+    objects: &Objects,
+    runtime: &Rc<TestRuntime>,
+) -> Sessions {
+    let ring = SecretRing::parse(secrets).unwrap();
+    let (objects, runtime) = (Rc::new(objects.clone()), Rc::clone(runtime));
+    Sessions::strong_with_runtime(objects, ring, settings, runtime).unwrap()
+}

@@ -1,0 +1,229 @@
+//! Logins, lists and the end of all sessions of a user, on a store that has transactions.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+mod common;
+
+use common::strong::{StrongWorld, run, shard};
+use common::{Jar, KEY, OTHER_SECRET, SECOND, SECRET, code, shown, sorted};
+use edge_session::connector::ConnectorErrorKind;
+use edge_session::{ErrorCode, Keep, Outcome, SessionKey, Settings};
+
+fn keys(world: &StrongWorld) -> Vec<SessionKey> {
+    let listed = run(world.sessions.list("ada")).unwrap();
+    listed.into_iter().map(|session| session.key).collect()
+}
+
+#[test]
+fn a_login_takes_the_session_to_its_owners_object() {
+    let world = StrongWorld::new();
+    let mut jar = world.visitor();
+    let (old, before) = (jar.clone(), world.key(&jar));
+    world.visit(&mut jar, |session| session.bind("ada").unwrap());
+    assert_eq!(jar.names(), [KEY]);
+    let after = world.key(&jar);
+    assert_eq!((&shard(&before)[..2], &shard(&after)[..2]), ("a.", "o."));
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+    // Another tab of the same browser is told to come again with the new cookie.
+    assert_eq!(world.objects.state(&before), Some("rotated"));
+    assert_eq!(world.open(&old).outcome().unwrap(), Outcome::Rotated);
+    assert_eq!(keys(&world), [after.key()]);
+}
+
+#[test]
+fn of_two_logins_of_one_browser_both_work_with_what_it_had() {
+    let world = StrongWorld::new();
+    let jar = world.visitor();
+    for _click in 0..2 {
+        let mut mine = jar.clone();
+        world.visit(&mut mine, |session| session.bind("ada").unwrap());
+        assert_eq!(shown(&world.open(&mine)), "a=1");
+    }
+    assert_eq!(keys(&world).len(), 2);
+}
+
+#[test]
+fn a_save_between_the_two_steps_of_a_login_is_taken_along() {
+    let world = StrongWorld::new();
+    let mut jar = world.visitor();
+    let (other, theirs) = (world.elsewhere(), jar.clone());
+    world.objects.before("a.", move || {
+        let mut session = other.open(&theirs);
+        session.set("b", 2).unwrap();
+        let _ = other.commit(&mut session);
+    });
+    world.visit(&mut jar, |session| {
+        session.bind("ada").unwrap();
+        session.set("c", 3).unwrap();
+    });
+    assert_eq!(sorted(&world.open(&jar)), "a=1 b=2 c=3");
+}
+
+#[test]
+fn a_login_that_cannot_end_what_there_was_leaves_nothing() {
+    let world = StrongWorld::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.bind("ada").unwrap();
+    world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable);
+    let error = world.try_commit(&mut session).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::Unavailable);
+    assert!(session.done_headers().set_cookie().is_empty());
+    assert!(keys(&world).is_empty());
+    assert_eq!(
+        shown(&world.open(&jar)),
+        "a=1",
+        "the session before goes on"
+    );
+}
+
+#[test]
+fn a_login_ends_the_session_of_whoever_was_logged_in_before_with_all_its_keys() {
+    let world = StrongWorld::new();
+    let mut jar = world.member("ada");
+    let mut thief = jar.clone();
+    // A parallel request has given it a new key meanwhile.
+    let mut session = world.open(&jar);
+    session.bind("ada").unwrap();
+    world.visit(&mut thief, |session| session.cycle_key().unwrap());
+    let headers = world.commit(&mut session);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(world.open(&thief).outcome().unwrap(), Outcome::Revoked);
+    assert_eq!(keys(&world), [world.key(&jar).key()]);
+}
+
+#[test]
+fn the_end_of_all_sessions_is_one_transaction_whatever_their_number() {
+    let world = StrongWorld::new();
+    let mine = world.member("ada");
+    let others: Vec<Jar> = (0..50).map(|_| world.member("ada")).collect();
+    let key = world.key(&mine).key();
+    world.objects.memory.reset_operations();
+    run(world.sessions.revoke_all_except("ada", &key)).unwrap();
+    let counts = world.objects.memory.operations();
+    assert_eq!((counts.reads, counts.transactions, counts.lists), (0, 1, 0));
+    for jar in &others {
+        assert_eq!(
+            world.elsewhere().open(jar).outcome().unwrap(),
+            Outcome::Revoked
+        );
+    }
+    assert_eq!(world.open(&mine).outcome().unwrap(), Outcome::Loaded);
+    assert_eq!(keys(&world), [key]);
+}
+
+/// The password is changed while somebody who knows the old one logs in.
+#[test]
+fn a_login_on_its_way_does_not_survive_the_end_of_all_sessions() {
+    let world = StrongWorld::new();
+    let mut session = world.open(&Jar::new());
+    session.bind_with("ada", Keep::Nothing).unwrap();
+    world.clock.advance(SECOND);
+    run(world.elsewhere().sessions.revoke_all("ada")).unwrap();
+    assert_eq!(
+        code(world.try_commit(&mut session)),
+        Some(ErrorCode::Revoked)
+    );
+    assert!(keys(&world).is_empty());
+    // A later login works.
+    world.clock.advance(SECOND);
+    world.member("ada");
+    assert_eq!(keys(&world).len(), 1);
+}
+
+/// Whoever changes the password stays logged in, however the clock is set meanwhile.
+#[test]
+fn a_login_after_the_end_of_all_sessions_in_one_request_works() {
+    for step in [-1_500, 0, 1_500] {
+        let world = StrongWorld::new();
+        let mut jar = world.member("ada");
+        let mut session = world.open(&jar);
+        run(world.sessions.revoke_all("ada")).unwrap();
+        world.clock.advance(step);
+        session.bind("ada").unwrap();
+        let headers = world.commit(&mut session);
+        jar.receive(world.now(), headers.set_cookie());
+        assert_eq!(shown(&world.open(&jar)), "a=1", "{step}");
+        assert_eq!(keys(&world).len(), 1, "{step}");
+    }
+}
+
+#[test]
+fn a_call_that_arrives_twice_does_not_end_the_logins_since() {
+    let world = StrongWorld::new();
+    world.member("ada");
+    world.objects.lose_answers("o.", 1);
+    let other = world.elsewhere();
+    world.objects.before_second("o.", move || {
+        other.clock.advance(SECOND);
+        other.member("ada");
+    });
+    run(world.sessions.revoke_all("ada")).unwrap();
+    assert_eq!(keys(&world).len(), 1);
+}
+
+#[test]
+fn revoke_ends_one_session_and_only_its_owners() {
+    let world = StrongWorld::new();
+    let (one, two) = (world.member("ada"), world.member("ada"));
+    let key = world.key(&one).key();
+    assert_eq!(
+        code(run(world.sessions.revoke("bob", &key))),
+        Some(ErrorCode::NotFound)
+    );
+    run(world.sessions.revoke("ada", &key)).unwrap();
+    assert_eq!(world.open(&one).outcome().unwrap(), Outcome::Revoked);
+    assert_eq!(keys(&world), [world.key(&two).key()]);
+}
+
+#[test]
+fn a_list_goes_through_all_pages_and_all_secrets() {
+    let world = StrongWorld::new();
+    world.objects.memory.set_page_size(2);
+    for _ in 0..5 {
+        world.member("ada");
+        world.member("bob");
+    }
+    let later = world.reconfigured(&format!("{OTHER_SECRET},{SECRET}"));
+    later.member("ada");
+    assert_eq!(keys(&later).len(), 6);
+    run(later.sessions.revoke_all("ada")).unwrap();
+    assert!(keys(&later).is_empty());
+    assert_eq!(run(later.sessions.list("bob")).unwrap().len(), 5);
+}
+
+// --- a limit -------------------------------------------------------------------------------------
+
+#[test]
+fn a_login_over_the_limit_ends_the_oldest_in_its_own_transaction() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(2));
+    let mut jars = Vec::new();
+    for _ in 0..3 {
+        world.clock.advance(SECOND);
+        jars.push(world.member("ada"));
+    }
+    let outcomes = jars.iter().map(|jar| world.open(jar).outcome().unwrap());
+    let wanted = [Outcome::Revoked, Outcome::Loaded, Outcome::Loaded];
+    assert_eq!(outcomes.collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn of_two_logins_at_the_same_time_the_second_counts_the_first() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(1));
+    let other = world.elsewhere();
+    // The other one arrives when this one has counted.
+    world
+        .objects
+        .before("o.", move || drop(other.member("ada")));
+    let mine = world.member("ada");
+    assert_eq!(keys(&world), [world.key(&mine).key()]);
+}
+
+#[test]
+fn a_login_in_place_of_ones_own_session_costs_nobody_else_theirs() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(2));
+    let (mut mine, other) = (world.member("ada"), world.member("ada"));
+    world.visit(&mut mine, |session| session.bind("ada").unwrap());
+    assert_eq!(world.open(&other).outcome().unwrap(), Outcome::Loaded);
+    assert_eq!(keys(&world).len(), 2);
+}
