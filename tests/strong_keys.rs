@@ -250,3 +250,73 @@ fn a_logout_with_the_old_key_ends_a_session_that_a_thief_has_moved() {
     run(session.destroy()).unwrap();
     assert_eq!(later.open(&stolen).outcome().unwrap(), Outcome::Revoked);
 }
+
+fn ring_with_old_signer() -> String {
+    format!("{SECRET},{OTHER_SECRET}")
+}
+
+/// Two Workers with the same secrets, of which one signs with the old one still. A session moves to
+/// the object that the end of all sessions has just left.
+#[test]
+fn the_end_of_all_sessions_is_not_passed_by_one_that_moves() {
+    let world = StrongWorld::new();
+    let [early, later] =
+        [ring_with_old_signer(), ring_with_new_signer()].map(|ring| world.reconfigured(&ring));
+    let jar = world.member("ada");
+    let (there, mut stolen) = (later.clone(), jar.clone());
+    world.objects.before_second("o.", move || {
+        there.visit(&mut stolen, |session| session.cycle_key().unwrap());
+    });
+    run(early.sessions.revoke_all("ada")).unwrap();
+    for shard in world.objects.memory.shards() {
+        let states = world.objects.states(&shard);
+        assert!(!states.contains(&"live"), "{shard}: {states:?}");
+    }
+    assert!(run(later.sessions.list("ada")).unwrap().is_empty());
+    // What has moved before costs no session that was spared.
+    let jar = world.member("ada");
+    let key = world.key(&jar).key();
+    run(early.sessions.revoke_all_except("ada", &key)).unwrap();
+    assert_eq!(early.open(&jar).outcome().unwrap(), Outcome::Loaded);
+}
+
+/// The same with the end of one: a thief moves it back to where the logout has been.
+#[test]
+fn a_logout_is_not_passed_by_a_session_that_moves_back() {
+    for by_key in [false, true] {
+        let world = StrongWorld::new();
+        let [early, later] =
+            [ring_with_old_signer(), ring_with_new_signer()].map(|ring| world.reconfigured(&ring));
+        let jar = world.member("ada");
+        let key = world.key(&jar).key();
+        let mut stolen = jar.clone();
+        later.visit(&mut stolen, |session| session.cycle_key().unwrap());
+        let there = early.clone();
+        world.objects.before_second("o.", move || {
+            there.visit(&mut stolen, |session| session.cycle_key().unwrap());
+        });
+        if by_key {
+            run(later.sessions.revoke("ada", &key)).unwrap();
+        } else {
+            run(later.open(&jar).destroy()).unwrap();
+        }
+        for shard in world.objects.memory.shards() {
+            let states = world.objects.states(&shard);
+            assert!(!states.contains(&"live"), "{shard}: {states:?}");
+        }
+    }
+}
+
+#[test]
+fn an_end_in_two_objects_takes_two_transactions_where_nothing_moves() {
+    let world = StrongWorld::new();
+    let later = world.reconfigured(&ring_with_new_signer());
+    let (one, two) = (world.member("ada"), world.member("ada"));
+    world.objects.memory.reset_operations();
+    run(later.open(&one).destroy()).unwrap();
+    assert_eq!(world.objects.memory.operations().transactions, 2);
+    world.objects.memory.reset_operations();
+    run(later.sessions.revoke_all("ada")).unwrap();
+    assert_eq!(world.objects.memory.operations().transactions, 2);
+    assert_eq!(later.open(&two).outcome().unwrap(), Outcome::Revoked);
+}

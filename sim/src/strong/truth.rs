@@ -140,6 +140,8 @@ struct State {
     /// Whose tag it is.
     tags: BTreeMap<String, usize>,
     revokes: Vec<RevokeAll>,
+    /// When each object was deleted last.
+    wipes: BTreeMap<String, Ms>,
     writes: u32,
     known: Vec<String>,
     outcomes: [u64; OUTCOMES.len()],
@@ -302,6 +304,7 @@ impl Truth {
     pub fn wiped(&self, shard: &str, now: Ms) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
+        state.wipes.insert(shard.to_owned(), now);
         for ((of, _), row) in &mut state.rows {
             if of == shard {
                 row.wiped = true;
@@ -372,7 +375,7 @@ impl Truth {
             (None, Holds::Live(_)) if life.is_some() => self.fail("gone stays gone", || {
                 format!("#{id} puts {} as if it were new", short(&place.1))
             }),
-            (None, Holds::Live(_)) => self.check_login(state, id, name, now),
+            (None, Holds::Live(_)) => self.check_login(state, id, shard, name, now),
             (Some(Holds::Rotated { .. } | Holds::Ended), Holds::Live(_)) => {
                 self.fail("no resurrection", || {
                     format!(
@@ -443,14 +446,17 @@ impl Truth {
         }
     }
 
-    /// A login that was called before all of its owner's sessions were ended is refused.
-    fn check_login(&self, state: &State, id: RequestId, name: &Name, now: Ms) {
+    /// A login that was called before all of its owner's sessions were ended is refused. Whoever
+    /// deletes an object deletes what it knows of that end.
+    fn check_login(&self, state: &State, id: RequestId, shard: &str, name: &Name, now: Ms) {
         let Some((called, owner)) = state.requests[id].login else {
             return;
         };
+        let wiped = state.wipes.get(shard).copied();
         let late = state.revokes.iter().find(|it| {
             let told = it.told.is_some_and(|told| told < now);
-            told && it.owner == owner && called < it.began - SKEW
+            let stands = wiped.is_none_or(|wiped| wiped < it.began);
+            told && stands && it.owner == owner && called < it.began - SKEW
         });
         if let Some(late) = late {
             self.fail("dead when told so", || {

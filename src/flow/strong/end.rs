@@ -10,11 +10,12 @@ use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::strong::place::{row_key, rows_of_lineage, shard};
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::{RowContent, RowValue, ended};
+use crate::protocol::strong::walk::Walk;
 use crate::protocol::version::Version;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
 
-/// Ends each of the sessions that `ends` names. `may_stand` records at what is there first. Gives what
+/// Ends each of the sessions that `ends` names. `may_stand` looks at what is there first. Gives what
 /// is left.
 pub(crate) async fn end(ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
     let mut ends = ends;
@@ -32,7 +33,7 @@ async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), 
     let key = it.stone.key();
     let is_alone = key.owner.is_none() || ctx.config().ring().iter().len() < 2;
     if is_alone && !may_stand {
-        return end_rows(ctx, &key, &[]).await;
+        return end_by_key(ctx, &key).await;
     }
     let shard = shard(ctx.config().settings().key_prefix(), &key);
     let row_key = row_key(&key);
@@ -45,10 +46,12 @@ async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), 
     };
     // Put again, it would be taken for a logout of this moment.
     let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
-    if !may_stand || !value.is_none_or(stands) {
-        end_rows(ctx, &key, &elsewhere).await?;
-    }
-    end_elsewhere(ctx, &key, &elsewhere).await
+    let walk = if may_stand && value.is_none_or(stands) {
+        Walk::after_first(1 + elsewhere.len())
+    } else {
+        Walk::through(1 + elsewhere.len())
+    };
+    end_everywhere(ctx, &key, &elsewhere, walk).await
 }
 
 /// Ends a session in every shard that it may be in.
@@ -56,26 +59,9 @@ pub(crate) async fn end_session(ctx: &Ctx, it: &ToEnd) -> Result<(), SessionErro
     end_unless_ended(ctx, it, false).await
 }
 
-/// Ends the rows of a session in the shards that its owner has under the other secrets of the ring:
-/// somebody with the same key may have moved it there.
-///
-/// Its own shard comes before them. Once its row is dead there, a move from it fails.
-pub(crate) async fn end_elsewhere(
-    ctx: &Ctx,
-    key: &KeyParts,
-    elsewhere: &[Id],
-) -> Result<(), SessionError> {
-    if mutant!(strong_ended_in_one_shard) {
-        return Ok(());
-    }
-    for tag in elsewhere {
-        let there = KeyParts {
-            owner: Some(*tag),
-            ..*key
-        };
-        end_rows(ctx, &there, &[]).await?;
-    }
-    Ok(())
+/// Ends the session of `key`, of whose owner nothing more is known.
+pub(crate) async fn end_by_key(ctx: &Ctx, key: &KeyParts) -> Result<(), SessionError> {
+    end_everywhere(ctx, key, &[], Walk::through(1)).await
 }
 
 /// The tags of an owner, that of the oldest secret first.
@@ -110,30 +96,51 @@ fn elsewhere(ctx: &Ctx, it: &ToEnd, value: Option<&str>, row_key: &str) -> Vec<I
     })
 }
 
-/// Ends the rows of a session in the shard of `key`. Their tombstones say that it is to be ended
-/// `elsewhere` too, for whoever finds them before that is done.
-pub(crate) async fn end_rows(
+/// Ends the rows of a session in the shard of `key`, and in those that its owner has under the tags
+/// `elsewhere`: somebody with the same key may have moved it there. The tombstones in its own shard
+/// name these, for whoever finds them before that is done.
+///
+/// Its own shard comes before them: once its row is dead there, a move from it fails.
+pub(crate) async fn end_everywhere(
     ctx: &Ctx,
     key: &KeyParts,
     elsewhere: &[Id],
+    mut walk: Walk,
 ) -> Result<(), SessionError> {
+    let mut replays = 0;
+    while let Some(at) = walk.shard() {
+        let other = at.checked_sub(1).and_then(|at| elsewhere.get(at));
+        let (key, named) = match other {
+            None => (*key, elsewhere),
+            Some(_) if mutant!(strong_ended_in_one_shard) => return Ok(()),
+            Some(tag) => (KeyParts { owner: Some(*tag), ..*key }, &[][..]),
+        };
+        let transaction = Transaction {
+            shard: shard(ctx.config().settings().key_prefix(), &key),
+            checks: walk.check().into_iter().collect(),
+            writes: vec![end_of_rows(ctx, &key, named)?],
+        };
+        match ctx.transact(transaction).await? {
+            Answered::Done => walk.advance(),
+            Answered::Conflict { mut rows, .. } => {
+                walk.found(rows.pop().flatten().map(|row| row.revision));
+                ctx.pause_or_give_up(&mut replays).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn end_of_rows(ctx: &Ctx, key: &KeyParts, elsewhere: &[Id]) -> Result<Change, SessionError> {
     let prefix = if mutant!(strong_only_this_key_ended) {
         row_key(key)
     } else {
         rows_of_lineage(key)
     };
-    let transaction = Transaction {
-        shard: shard(ctx.config().settings().key_prefix(), key),
-        checks: Vec::new(),
-        writes: vec![Change::Replace {
-            prefix,
-            except: Vec::new(),
-            value: ended(ctx.now(), elsewhere),
-            revision: revision(Version::default(), ctx.random()?),
-        }],
-    };
-    match ctx.transact(transaction).await? {
-        // Without a check there is no conflict.
-        Answered::Done | Answered::Conflict { .. } => Ok(()),
-    }
+    Ok(Change::Replace {
+        prefix,
+        except: Vec::new(),
+        value: ended(ctx.now(), elsewhere),
+        revision: revision(Version::default(), ctx.random()?),
+    })
 }

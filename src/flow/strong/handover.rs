@@ -15,6 +15,7 @@ use crate::protocol::record::Envelope;
 use crate::protocol::strong::place::rows_of_lineage;
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::ended;
+use crate::protocol::strong::walk::{MOVED, MOVED_LIVES, MOVED_VALUE};
 use crate::protocol::version::Version;
 use crate::session::life::KnownRow;
 use crate::session::presented::Identity;
@@ -47,11 +48,13 @@ pub(crate) async fn hand_over(
 ) -> Result<Handed, SessionError> {
     let held = &source.held;
     let here = Place::of(ctx, &held.identity);
+    let moves = leaves == Leaves::Rotated && held.identity.key.owner.is_some();
     let mut expected = known(source.in_store.row.clone())?;
     let mut replays = 0;
     loop {
         let revision = revision(draft.envelope.version, ctx.random()?);
-        let write = match leaves {
+        let mut writes = Vec::with_capacity(2);
+        writes.push(match leaves {
             Leaves::Rotated => leave_rotated(ctx, held, &here, &expected, &revision),
             Leaves::Ended => Change::Replace {
                 prefix: rows_of_lineage(&held.identity.key),
@@ -59,7 +62,11 @@ pub(crate) async fn hand_over(
                 value: ended(ctx.now(), &elsewhere_of(ctx, source)),
                 revision: revision.clone(),
             },
-        };
+        });
+        // Whoever ends the owner's sessions may have been in the other shard already.
+        if moves {
+            writes.push(put_moved(ctx, &revision));
+        }
         let mut checks = vec![Expected::revision(&*here.key, &*expected.revision)];
         if mutant!(strong_left_unchecked) {
             checks.clear();
@@ -67,7 +74,7 @@ pub(crate) async fn hand_over(
         let transaction = Transaction {
             shard: here.shard.clone(),
             checks,
-            writes: vec![write],
+            writes,
         };
         let Answered::Conflict { mut rows, .. } = ctx.transact(transaction).await? else {
             return Ok(Handed::Over(draft));
@@ -90,6 +97,17 @@ pub(crate) async fn hand_over(
         ctx.pause_or_give_up(&mut replays).await?;
         draft = put_again(ctx, work, record, draft).await?;
         expected = found;
+    }
+}
+
+/// The change that tells whoever is ending sessions in one shard after another of a move.
+fn put_moved(ctx: &Ctx, revision: &str) -> Change {
+    Change::Put {
+        key: MOVED.to_owned(),
+        value: MOVED_VALUE.to_owned(),
+        metadata: None,
+        revision: revision.to_owned(),
+        expires_at: ctx.now().saturating_add(MOVED_LIVES),
     }
 }
 

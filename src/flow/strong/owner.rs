@@ -4,7 +4,7 @@ use crate::flow::engine::Ctx;
 use crate::flow::isolate::Memory;
 use crate::flow::owner::{OwnedSession, shown};
 use crate::flow::strong::ask::Answered;
-use crate::flow::strong::end::{end_elsewhere, end_rows, other_tags_of, tags_of};
+use crate::flow::strong::end::{end_everywhere, other_tags_of, tags_of};
 use crate::flow::strong::epoch::{epoch_of, expected_epoch, put_epoch};
 use crate::port::error::SessionError;
 use crate::port::strong::Row;
@@ -13,12 +13,13 @@ use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::OwnerMarker;
 use crate::protocol::strong::GRACE;
-use crate::protocol::strong::epoch::Epoch;
+use crate::protocol::strong::epoch::{EPOCH_LIVES, Epoch};
 use crate::protocol::strong::place::{
     row_key, rows_of_lineage, rows_of_owner, session_key, shard, shard_of_owner,
 };
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::{RowValue, ended};
+use crate::protocol::strong::walk::Walk;
 use crate::protocol::version::Version;
 
 /// The live sessions of `owner`, the newest first.
@@ -77,72 +78,73 @@ pub(crate) async fn exists(ctx: &Ctx, key: KeyParts) -> Result<bool, SessionErro
 /// Ends the session of `key`, which is one of `owner`'s.
 pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts, owner: &str) -> Result<(), SessionError> {
     let elsewhere = other_tags_of(ctx, owner, key.owner);
-    end_rows(ctx, &key, &elsewhere).await?;
-    end_elsewhere(ctx, &key, &elsewhere).await
+    let walk = Walk::through(1 + elsewhere.len());
+    end_everywhere(ctx, &key, &elsewhere, walk).await
 }
 
 /// Ends every session of `owner` but for the lineages spared, and every login that was on its way:
-/// one transaction for each secret of the ring, the signer's last, since that is where a session
-/// moves to.
+/// one transaction for each secret of the ring, unless sessions have moved between their shards.
 pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
     let called_at = Epoch(ctx.now());
-    for tag in tags_of(ctx, owner) {
-        let elsewhere = other_tags_of(ctx, owner, Some(tag));
-        end_all(ctx, tag, &elsewhere, spared, called_at).await?;
-    }
-    Ok(())
-}
-
-async fn end_all(
-    ctx: &Ctx,
-    tag: Id,
-    elsewhere: &[Id],
-    spared: &[Id],
-    called_at: Epoch,
-) -> Result<(), SessionError> {
-    let spared = spared.iter().map(|lineage| {
-        let key = KeyParts {
-            owner: Some(tag),
-            lineage: *lineage,
-            derived: *lineage,
-        };
-        rows_of_lineage(&key)
-    });
-    let spared: Vec<String> = spared.collect();
-    let mut known: Option<Row> = None;
+    let tags = tags_of(ctx, owner);
+    // The epoch row of each shard, as far as it is known.
+    let mut epochs: Vec<Option<Row>> = vec![None; tags.len()];
+    let mut walk = Walk::through(tags.len());
     let mut replays = 0;
-    loop {
+    while let Some(at) = walk.shard() {
+        let (Some(tag), Some(known)) = (tags.get(at), epochs.get_mut(at)) else {
+            break;
+        };
+        let elsewhere = other_tags_of(ctx, owner, Some(*tag));
         // An end that was set is never taken back.
         let epoch = called_at.max(epoch_of(known.as_ref())?);
         // Before the answer: it may be lost.
-        remember(ctx.memory(), tag, epoch, ctx.now());
+        remember(ctx.memory(), *tag, epoch, ctx.now());
         let revision = revision(Version::default(), ctx.random()?);
+        // A call that arrives once more, and late, must not end the logins since.
+        let mut checks = vec![expected_epoch(known.as_ref())];
+        checks.extend(walk.check());
         let transaction = Transaction {
-            shard: shard_of_owner(ctx.config().settings().key_prefix(), tag),
-            // A call that arrives once more, and late, must not end the logins since.
-            checks: vec![expected_epoch(known.as_ref())],
+            shard: shard_of_owner(ctx.config().settings().key_prefix(), *tag),
+            checks,
             writes: vec![
                 Change::Replace {
-                    prefix: rows_of_owner(tag),
-                    except: spared.clone(),
-                    value: ended(ctx.now(), elsewhere),
+                    prefix: rows_of_owner(*tag),
+                    except: spared.iter().map(|it| rows_of(*tag, *it)).collect(),
+                    value: ended(ctx.now(), &elsewhere),
                     revision: revision.clone(),
                 },
                 put_epoch(ctx, epoch, &revision),
             ],
         };
-        let found = match ctx.transact(transaction).await? {
-            Answered::Done => None,
-            Answered::Conflict { mut rows, .. } => {
-                let row = rows.pop().flatten();
-                let is_ours = row.as_ref().is_some_and(|row| row.revision == revision);
-                (!is_ours).then_some(row)
-            }
+        let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
+            *known = Some(Row {
+                value: epoch.encode(),
+                metadata: None,
+                revision,
+                expires_at: ctx.now().saturating_add(EPOCH_LIVES),
+            });
+            walk.advance();
+            continue;
         };
-        let Some(row) = found else { return Ok(()) };
-        known = row;
+        let mut rows = rows.into_iter();
+        *known = rows.next().flatten();
+        if known.as_ref().is_some_and(|row| row.revision == revision) {
+            walk.advance();
+            continue;
+        }
+        walk.found(rows.next().flatten().map(|row| row.revision));
         ctx.pause_or_give_up(&mut replays).await?;
     }
+    Ok(())
+}
+
+fn rows_of(owner: Id, lineage: Id) -> String {
+    rows_of_lineage(&KeyParts {
+        owner: Some(owner),
+        lineage,
+        derived: lineage,
+    })
 }
 
 /// Lets this isolate know: a login that it decides from now on comes after it, however its clock is

@@ -6,6 +6,7 @@
 //! 3. `conflict`: what it means that a row was not as expected.
 //! 4. `epoch`: which logins the end of all of an owner's sessions refuses.
 //! 5. `limit`: which sessions a login ends.
+//! 6. `walk`: how an end goes through several shards.
 
 pub(crate) mod conflict;
 pub(crate) mod epoch;
@@ -13,6 +14,7 @@ pub(crate) mod limit;
 pub(crate) mod place;
 pub(crate) mod revision;
 pub(crate) mod row;
+pub(crate) mod walk;
 
 /// Milliseconds for which a rotated key still reads its session, and for which a request that
 /// comes with an ended one is told so.

@@ -4,7 +4,7 @@
 //! lineage. Both parts are in the session key, so that nothing has to be looked up.
 //!
 //! Keys of a shard: `s.<owner tag or ->.<lineage>.<derived key>` is a session by one of its keys,
-//! `e` in an owner's shard is the owner's epoch. The key prefix is in the name of the shard only.
+//! `e` in an owner's shard is the owner's epoch, `m` there the last move out of it. The key prefix is in the name of the shard only.
 
 use crate::protocol::keys::{Id, KeyParts};
 
