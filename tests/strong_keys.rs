@@ -320,3 +320,43 @@ fn an_end_in_two_objects_takes_two_transactions_where_nothing_moves() {
     assert_eq!(world.objects.memory.operations().transactions, 2);
     assert_eq!(later.open(&two).outcome().unwrap(), Outcome::Revoked);
 }
+
+/// A thief has moved the session when the logout, which no object took, is finished: the cookie that
+/// is left of it does not tell the owner.
+#[test]
+fn a_logout_that_is_finished_later_ends_what_a_thief_has_moved_meanwhile() {
+    for cycles_before in [false, true] {
+        let world = StrongWorld::new();
+        let early = world.reconfigured(&ring_with_old_signer());
+        let later = world.reconfigured(&ring_with_new_signer());
+        let mut jar = world.member("ada");
+        let mut stolen = jar.clone();
+        world.objects.fail("o.", 2, ConnectorErrorKind::Unavailable);
+        let mut session = later.open(&jar);
+        let pending = run(session.destroy());
+        assert_eq!(code(pending), Some(ErrorCode::RevocationPending));
+        jar.receive(world.now(), session.done_headers().set_cookie());
+
+        if cycles_before {
+            early.visit(&mut stolen, |session| session.cycle_key().unwrap());
+        }
+        later.visit(&mut stolen, |session| session.cycle_key().unwrap());
+        let moved = later.key(&stolen);
+        assert_eq!(world.objects.state(&moved), Some("live"));
+        assert_eq!(later.open(&jar).outcome().unwrap(), Outcome::Revoked);
+        assert_eq!(world.objects.state(&moved), Some("ended"));
+        assert_eq!(later.open(&stolen).outcome().unwrap(), Outcome::Revoked);
+    }
+}
+
+/// Neither does a key that an administrator has from a log.
+#[test]
+fn a_key_from_before_a_move_ends_the_session_where_it_is() {
+    let world = StrongWorld::new();
+    let later = world.reconfigured(&ring_with_new_signer());
+    let mut jar = world.member("ada");
+    let key = world.key(&jar).key();
+    later.visit(&mut jar, |session| session.cycle_key().unwrap());
+    run(later.open(&Jar::new()).delete_key(&key)).unwrap();
+    assert_eq!(later.open(&jar).outcome().unwrap(), Outcome::Revoked);
+}

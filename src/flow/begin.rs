@@ -80,7 +80,7 @@ impl Shared {
         let protocol = self.protocol();
         Flow::new(self, async move |ctx: Ctx| match protocol {
             Protocol::Eventual => end::delete(&ctx, key).await,
-            Protocol::Strong => strong::end::end_by_key(&ctx, &key).await,
+            Protocol::Strong => strong::end::end_key(&ctx, &key, None, false).await,
         })
     }
 

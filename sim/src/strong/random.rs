@@ -61,6 +61,8 @@ fn settings(dice: &mut Dice, theme: Theme) -> Settings {
 fn pause(dice: &mut Dice, theme: Theme, turn: usize) -> Ms {
     match theme {
         Theme::Saves if dice.chance(800) => return dice.between(0, 200),
+        // Two that are under way at the same time.
+        Theme::Moves if dice.chance(400) => return dice.between(0, 60),
         Theme::Owners | Theme::Moves if dice.chance(700) => return dice.between(0, 400),
         Theme::Long if dice.chance(900) => {
             return match turn % 4 {
@@ -123,11 +125,15 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
             _ => vec![Op::Set(key)],
         }),
         Theme::Moves => Some(match dice.below(12) {
-            0..=2 => vec![Op::Bind {
+            _ if turn == 0 => vec![Op::Bind {
                 owner: 0,
                 keep: true,
             }],
-            3..=6 => vec![Op::Cycle, Op::Set(key)],
+            0 | 1 => vec![Op::Bind {
+                owner: 0,
+                keep: true,
+            }],
+            2..=6 => vec![Op::Cycle, Op::Set(key)],
             7 | 8 => vec![Op::Destroy],
             9 => vec![Op::List],
             10 => vec![Op::RevokeAll {
@@ -363,6 +369,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
         let ring = match (two, server) {
             (false, _) => Ring::One,
             (true, 0) => Ring::OldSigns,
+            (true, 1) if theme == Theme::Moves => Ring::NewSigns,
             (true, _) if dice.chance(500) => Ring::OldSigns,
             (true, _) => Ring::NewSigns,
         };

@@ -716,41 +716,39 @@ impl Truth {
             (Op::Destroy | Op::Flush { .. }, Ok(())) => {
                 request.left_stone = false;
                 for name in request.ending.clone() {
-                    self.told_dead(state, id, &name, None, now);
+                    self.told_dead(state, id, &name, false, now);
                 }
             }
             _ => {}
         }
     }
 
-    /// Somebody is told that a session has ended; only what it has in `shard`, where one is given.
-    fn told_dead(
-        &self,
-        state: &mut State,
-        id: RequestId,
-        name: &Name,
-        shard: Option<&str>,
-        now: Ms,
-    ) {
-        let alive = state.rows.iter().find(|((of, _), row)| {
+    /// Somebody is told that a session has ended. Whoever deletes an object deletes what says in which
+    /// other one its sessions go on; only an end that names the owner finds them there.
+    fn told_dead(&self, state: &mut State, id: RequestId, name: &Name, by_owner: bool, now: Ms) {
+        let lineage = state.lineages.entry(name.lineage.clone()).or_default();
+        let forgotten = lineage.wiped && self.rules.secrets > 1 && !by_owner;
+        let alive = state.rows.values().find(|row| {
             let by = &state.requests[row.made_by];
             // What somebody else is about to put is nobody's until that one is answered.
             let is_handed_out = matches!(by.answer, Some((_, Ok(_))));
             row.name.lineage == name.lineage
-                && shard.is_none_or(|shard| shard == of)
                 && row.holds.is_live()
                 && now < row.expires_at
                 && is_handed_out
         });
-        if let Some(((_, key), _)) = alive {
-            self.fail("dead when told so", || {
-                format!("#{id} is told that {} has ended, which lives", short(key))
-            });
+        match alive {
+            Some(_) if forgotten => return,
+            Some(row) => {
+                let key = row.name.row_key();
+                self.fail("dead when told so", || {
+                    format!("#{id} is told that {} has ended, which lives", short(&key))
+                });
+            }
+            None => {}
         }
-        if shard.is_none() {
-            let lineage = state.lineages.entry(name.lineage.clone()).or_default();
-            lineage.told_dead.get_or_insert(now);
-        }
+        let lineage = state.lineages.entry(name.lineage.clone()).or_default();
+        lineage.told_dead.get_or_insert(now);
     }
 
     pub fn ends(&self, key: &str, now: Ms) {
@@ -762,13 +760,10 @@ impl Truth {
     pub fn has_ended(&self, id: RequestId, key: &str, now: Ms) {
         let mut state = self.state.borrow_mut();
         let Some(name) = Name::parse(key) else { return };
-        // An administrator names no owner: under another secret the session is not found.
         let by_owner = state.requests[id]
             .spec
             .does(|op| matches!(op, Op::Revoke(_)));
-        if by_owner || self.rules.secrets < 2 {
-            self.told_dead(&mut state, id, &name, None, now);
-        }
+        self.told_dead(&mut state, id, &name, by_owner, now);
     }
 
     pub fn revokes_all(&self, id: RequestId, owner: &str, except: Option<&str>, now: Ms) {
@@ -1089,11 +1084,7 @@ impl Truth {
         };
         if request.failed == 0 && request.outcome == Some(Outcome::Revoked) {
             self.meets(state, Met::LogoutFinished);
-            let place = match &*name.owner {
-                "-" => format!("a.{}", name.lineage),
-                tag => format!("o.{tag}"),
-            };
-            self.told_dead(state, id, &name, Some(&place), now);
+            self.told_dead(state, id, &name, false, now);
         }
     }
 }

@@ -5,12 +5,13 @@ use crate::flow::end::Left;
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::Answered;
 use crate::port::error::SessionError;
+use crate::port::strong::Row;
 use crate::port::transaction::{Change, Transaction};
-use crate::protocol::keys::{Id, KeyParts};
+use crate::protocol::keys::{Id, KeyParts, RecordKey};
 use crate::protocol::strong::place::{row_key, rows_of_lineage, shard};
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::{RowContent, RowValue, ended};
-use crate::protocol::strong::walk::Walk;
+use crate::protocol::strong::walk::{MOVED, Walk, moved_to};
 use crate::protocol::version::Version;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
@@ -29,39 +30,54 @@ pub(crate) async fn end(ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<
     left.unless_empty()
 }
 
-async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), SessionError> {
-    let key = it.stone.key();
-    let is_alone = key.owner.is_none() || ctx.config().ring().iter().len() < 2;
-    if is_alone && !may_stand {
-        return end_by_key(ctx, &key).await;
-    }
-    let shard = shard(ctx.config().settings().key_prefix(), &key);
-    let row_key = row_key(&key);
-    let row = ctx.read_row(&shard, &row_key).await?;
-    let value = row.as_ref().map(|row| &*row.value);
-    let elsewhere = if is_alone {
-        Vec::new()
-    } else {
-        elsewhere(ctx, it, value, &row_key)
-    };
-    // Put again, it would be taken for a logout of this moment.
-    let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
-    let walk = if may_stand && value.is_none_or(stands) {
-        Walk::after_first(1 + elsewhere.len())
-    } else {
-        Walk::through(1 + elsewhere.len())
-    };
-    end_everywhere(ctx, &key, &elsewhere, walk).await
-}
-
 /// Ends a session in every shard that it may be in.
 pub(crate) async fn end_session(ctx: &Ctx, it: &ToEnd) -> Result<(), SessionError> {
     end_unless_ended(ctx, it, false).await
 }
 
-/// Ends the session of `key`, of whose owner nothing more is known.
-pub(crate) async fn end_by_key(ctx: &Ctx, key: &KeyParts) -> Result<(), SessionError> {
-    end_everywhere(ctx, key, &[], Walk::through(1)).await
+async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), SessionError> {
+    end_key(ctx, &it.stone.key(), it.record_key.as_ref(), may_stand).await
+}
+
+/// Ends the session of `key`. `record_key` opens its record, where it is known.
+pub(crate) async fn end_key(
+    ctx: &Ctx,
+    key: &KeyParts,
+    record_key: Option<&RecordKey>,
+    may_stand: bool,
+) -> Result<(), SessionError> {
+    let mut walk = walk_of(ctx, key);
+    let may_move = walk.check().is_some();
+    if !may_move && !may_stand {
+        return end_everywhere(ctx, key, Vec::new(), walk).await;
+    }
+    let shard = shard(ctx.config().settings().key_prefix(), key);
+    let row_key = row_key(key);
+    let mut asked = vec![&*row_key];
+    if may_move {
+        asked.push(MOVED);
+    }
+    let mut rows = ctx.read_rows(&shard, &asked).await?.into_iter();
+    let (row, moved) = (rows.next().flatten(), rows.next().flatten());
+    let value = row.as_ref().map(|row| &*row.value);
+    let mut elsewhere = match record_key {
+        Some(record_key) if may_move => elsewhere_by_record(ctx, key, value, record_key),
+        _ => Vec::new(),
+    };
+    let named = value.map(|value| RowValue::parse(value).elsewhere());
+    add_tags(&mut elsewhere, key, named.unwrap_or_default());
+    found_move(&mut walk, &mut elsewhere, key, moved.as_ref());
+    // Put again, it would be taken for a logout of this moment.
+    let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
+    if may_stand && value.is_none_or(stands) {
+        walk.advance();
+    }
+    end_everywhere(ctx, key, elsewhere, walk).await
+}
+
+/// A walk that begins in the shard of `key`.
+pub(crate) fn walk_of(ctx: &Ctx, key: &KeyParts) -> Walk {
+    Walk::new(key.owner.is_some() && ctx.config().ring().iter().len() > 1)
 }
 
 /// The tags of an owner, that of the oldest secret first.
@@ -80,20 +96,36 @@ pub(crate) fn other_tags_of(ctx: &Ctx, owner: &str, here: Option<Id>) -> Vec<Id>
     tags
 }
 
-/// Where else a session is to be ended, as its row tells: a record names its owner, and a tombstone
-/// that somebody else has just put has the tags. A tag does not say what it becomes under another
-/// secret.
-fn elsewhere(ctx: &Ctx, it: &ToEnd, value: Option<&str>, row_key: &str) -> Vec<Id> {
-    let named = value.map_or_else(Vec::new, |value| RowValue::parse(value).elsewhere());
-    let Some(record_key) = it.record_key.as_ref().filter(|_| named.is_empty()) else {
-        return named;
-    };
+/// Where else the session of `key` is to be ended: its record names its owner. A tag does not say
+/// what it becomes under another secret.
+fn elsewhere_by_record(
+    ctx: &Ctx,
+    key: &KeyParts,
+    value: Option<&str>,
+    record_key: &RecordKey,
+) -> Vec<Id> {
     let sealed = ctx.config().settings().seal();
-    let record = RowContent::open(value, record_key, row_key, sealed).record;
+    let record = RowContent::open(value, record_key, &row_key(key), sealed).record;
     let bound = record.and_then(|record| record.ok()?.bound);
     bound.map_or_else(Vec::new, |bound| {
-        other_tags_of(ctx, &bound.owner, it.stone.owner)
+        other_tags_of(ctx, &bound.owner, key.owner)
     })
+}
+
+fn add_tags(elsewhere: &mut Vec<Id>, key: &KeyParts, tags: Vec<Id>) {
+    for tag in tags {
+        if Some(tag) != key.owner && !elsewhere.contains(&tag) {
+            elsewhere.push(tag);
+        }
+    }
+}
+
+/// Takes over what the row of the last move out of a shard says.
+fn found_move(walk: &mut Walk, elsewhere: &mut Vec<Id>, key: &KeyParts, row: Option<&Row>) {
+    let tags = row.map(|row| moved_to(&row.value));
+    add_tags(elsewhere, key, tags.unwrap_or_default());
+    walk.reach(1 + elsewhere.len());
+    walk.found(row.map(|row| &*row.revision));
 }
 
 /// Ends the rows of a session in the shard of `key`, and in those that its owner has under the tags
@@ -104,26 +136,31 @@ fn elsewhere(ctx: &Ctx, it: &ToEnd, value: Option<&str>, row_key: &str) -> Vec<I
 pub(crate) async fn end_everywhere(
     ctx: &Ctx,
     key: &KeyParts,
-    elsewhere: &[Id],
-    mut walk: Walk,
+    mut elsewhere: Vec<Id>,
+    walk: Walk,
 ) -> Result<(), SessionError> {
+    let mut walk = walk.and(elsewhere.len());
     let mut replays = 0;
     while let Some(at) = walk.shard() {
         let other = at.checked_sub(1).and_then(|at| elsewhere.get(at));
-        let (key, named) = match other {
-            None => (*key, elsewhere),
+        let (there, named) = match other {
+            None => (*key, &elsewhere[..]),
             Some(_) if mutant!(strong_ended_in_one_shard) => return Ok(()),
-            Some(tag) => (KeyParts { owner: Some(*tag), ..*key }, &[][..]),
+            Some(tag) => {
+                let owner = Some(*tag);
+                (KeyParts { owner, ..*key }, &[][..])
+            }
         };
         let transaction = Transaction {
-            shard: shard(ctx.config().settings().key_prefix(), &key),
+            shard: shard(ctx.config().settings().key_prefix(), &there),
             checks: walk.check().into_iter().collect(),
-            writes: vec![end_of_rows(ctx, &key, named)?],
+            writes: vec![end_of_rows(ctx, &there, named)?],
         };
         match ctx.transact(transaction).await? {
             Answered::Done => walk.advance(),
             Answered::Conflict { mut rows, .. } => {
-                walk.found(rows.pop().flatten().map(|row| row.revision));
+                let row = rows.pop().flatten();
+                found_move(&mut walk, &mut elsewhere, key, row.as_ref());
                 ctx.pause_or_give_up(&mut replays).await?;
             }
         }

@@ -12,10 +12,11 @@ use crate::port::transaction::{Change, Expected, Transaction};
 use crate::protocol::keys::Id;
 use crate::protocol::outcome::Access;
 use crate::protocol::record::Envelope;
+use crate::protocol::strong::epoch::EPOCH_LIVES;
 use crate::protocol::strong::place::rows_of_lineage;
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::ended;
-use crate::protocol::strong::walk::{MOVED, MOVED_LIVES, MOVED_VALUE};
+use crate::protocol::strong::walk::{MOVED, moved};
 use crate::protocol::version::Version;
 use crate::session::life::KnownRow;
 use crate::session::presented::Identity;
@@ -65,7 +66,7 @@ pub(crate) async fn hand_over(
         });
         // Whoever ends the owner's sessions may have been in the other shard already.
         if moves {
-            writes.push(put_moved(ctx, &revision));
+            writes.push(put_moved(ctx, source, &revision));
         }
         let mut checks = vec![Expected::revision(&*here.key, &*expected.revision)];
         if mutant!(strong_left_unchecked) {
@@ -100,14 +101,16 @@ pub(crate) async fn hand_over(
     }
 }
 
-/// The change that tells whoever is ending sessions in one shard after another of a move.
-fn put_moved(ctx: &Ctx, revision: &str) -> Change {
+/// The change that tells whoever is ending sessions in one shard after another of a move. It stands
+/// as long as what has moved can live.
+fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
+    let lives = ctx.config().age().max(EPOCH_LIVES);
     Change::Put {
         key: MOVED.to_owned(),
-        value: MOVED_VALUE.to_owned(),
+        value: moved(&elsewhere_of(ctx, source)),
         metadata: None,
         revision: revision.to_owned(),
-        expires_at: ctx.now().saturating_add(MOVED_LIVES),
+        expires_at: ctx.now().saturating_add(lives),
     }
 }
 

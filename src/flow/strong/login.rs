@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::Answered;
 use crate::flow::strong::draft::{Draft, Place};
-use crate::flow::strong::end::{end_everywhere, end_session, other_tags_of};
+use crate::flow::strong::end::{end_everywhere, end_session, other_tags_of, walk_of};
 use crate::flow::strong::epoch::{epoch_of, expected_epoch, put_epoch};
 use crate::flow::strong::handover::{Handed, Leaves, elsewhere_of, hand_over, take_back};
 use crate::flow::strong::load::{death_of, unseen};
@@ -19,7 +19,6 @@ use crate::protocol::record::Bound;
 use crate::protocol::strong::limit::over_limit;
 use crate::protocol::strong::place::{EPOCH, rows_of_lineage};
 use crate::protocol::strong::row::ended;
-use crate::protocol::strong::walk::Walk;
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
 
@@ -75,8 +74,10 @@ async fn end_others(
                 if is_over {
                     let elsewhere = source.as_ref().map(|it| elsewhere_of(ctx, it));
                     let elsewhere = elsewhere.unwrap_or_default();
-                    let walk = Walk::after_first(1 + elsewhere.len());
-                    end_everywhere(ctx, &to_end.stone.key(), &elsewhere, walk).await?;
+                    let key = to_end.stone.key();
+                    let mut walk = walk_of(ctx, &key);
+                    walk.advance();
+                    end_everywhere(ctx, &key, elsewhere, walk).await?;
                 } else {
                     // Under another key it may have gone on.
                     end_session(ctx, to_end).await?;
@@ -127,8 +128,7 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
             // all of them.
             for key in over.iter().filter(|key| key.owner != target.key.owner) {
                 let elsewhere = other_tags_of(ctx, owner, key.owner);
-                let walk = Walk::through(1 + elsewhere.len());
-                end_everywhere(ctx, key, &elsewhere, walk).await?;
+                end_everywhere(ctx, key, elsewhere, walk_of(ctx, key)).await?;
             }
             let elsewhere = other_tags_of(ctx, owner, target.key.owner);
             writes.extend(over.iter().map(|key| Change::Replace {

@@ -4,7 +4,7 @@ use crate::flow::engine::Ctx;
 use crate::flow::isolate::Memory;
 use crate::flow::owner::{OwnedSession, shown};
 use crate::flow::strong::ask::Answered;
-use crate::flow::strong::end::{end_everywhere, other_tags_of, tags_of};
+use crate::flow::strong::end::{end_everywhere, other_tags_of, tags_of, walk_of};
 use crate::flow::strong::epoch::{epoch_of, expected_epoch, put_epoch};
 use crate::port::error::SessionError;
 use crate::port::strong::Row;
@@ -78,8 +78,7 @@ pub(crate) async fn exists(ctx: &Ctx, key: KeyParts) -> Result<bool, SessionErro
 /// Ends the session of `key`, which is one of `owner`'s.
 pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts, owner: &str) -> Result<(), SessionError> {
     let elsewhere = other_tags_of(ctx, owner, key.owner);
-    let walk = Walk::through(1 + elsewhere.len());
-    end_everywhere(ctx, &key, &elsewhere, walk).await
+    end_everywhere(ctx, &key, elsewhere, walk_of(ctx, &key)).await
 }
 
 /// Ends every session of `owner` but for the lineages spared, and every login that was on its way:
@@ -89,7 +88,8 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
     let tags = tags_of(ctx, owner);
     // The epoch row of each shard, as far as it is known.
     let mut epochs: Vec<Option<Row>> = vec![None; tags.len()];
-    let mut walk = Walk::through(tags.len());
+    let mut walk = Walk::new(tags.len() > 1);
+    walk.reach(tags.len());
     let mut replays = 0;
     while let Some(at) = walk.shard() {
         let (Some(tag), Some(known)) = (tags.get(at), epochs.get_mut(at)) else {
@@ -133,7 +133,8 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
             walk.advance();
             continue;
         }
-        walk.found(rows.next().flatten().map(|row| row.revision));
+        let moved = rows.next().flatten();
+        walk.found(moved.as_ref().map(|row| &*row.revision));
         ctx.pause_or_give_up(&mut replays).await?;
     }
     Ok(())

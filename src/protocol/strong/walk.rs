@@ -10,54 +10,87 @@
 //! Why that is enough: a session that is alive after such a round was put, by a move, in a shard that
 //! the round had passed. It was alive then in the shard that it left, which the round came to later.
 //! So it left that shard within the round, and the check would have failed.
+//!
+//! The row names the owner's other shards, too: a session key does not tell them, and neither does the
+//! cookie of a logout that is still to be stored.
 
 use crate::port::transaction::Expected;
+use crate::protocol::keys::Id;
 
 /// The key of the row that says that sessions have moved out of a shard. Its revision is that of the
 /// last move.
 pub(crate) const MOVED: &str = "m";
-/// The value of that row.
-pub(crate) const MOVED_VALUE: &str = "2 m";
-/// Milliseconds that it is kept, which is longer than any request lives.
-pub(crate) const MOVED_LIVES: i64 = 86_400_000;
+
+const FORMAT: &str = "2 m";
+
+/// The value of that row: the owner's tags of the other shards.
+pub(crate) fn moved(elsewhere: &[Id]) -> String {
+    let mut text = FORMAT.to_owned();
+    for tag in elsewhere {
+        text.push(' ');
+        text.push_str(&tag.to_string());
+    }
+    text
+}
+
+/// The tags in such a value.
+pub(crate) fn moved_to(text: &str) -> Vec<Id> {
+    let tags = text.strip_prefix(FORMAT).unwrap_or_default();
+    tags.split(' ').filter_map(Id::parse).collect()
+}
 
 /// A walk through shards, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Walk {
+    /// Sessions may move out of them.
+    may_move: bool,
     /// The revision of each shard's last known move.
     known: Vec<Option<String>>,
+    /// How many came before it. After the last comes the first.
     at: usize,
     /// How many shards in a row were ended.
     ended: usize,
 }
 
 impl Walk {
-    pub(crate) fn through(shards: usize) -> Self {
+    /// A walk through one shard first. `may_move` where the secrets in use give an owner several.
+    pub(crate) fn new(may_move: bool) -> Self {
         Self {
-            known: vec![None; shards],
+            may_move,
+            known: vec![None],
             at: 0,
             ended: 0,
         }
     }
 
-    /// The same where somebody else has ended the sessions of the first shard already.
-    pub(crate) fn after_first(shards: usize) -> Self {
-        let mut walk = Self::through(shards);
-        walk.advance();
-        walk
+    /// So many shards come after it.
+    pub(crate) fn and(mut self, others: usize) -> Self {
+        self.reach(1 + others);
+        self
+    }
+
+    /// There are so many shards, as it turns out.
+    pub(crate) fn reach(&mut self, shards: usize) {
+        if shards > self.known.len() {
+            self.known.resize(shards, None);
+        }
     }
 
     /// The shard to end next; `None` when all is done.
     pub(crate) fn shard(&self) -> Option<usize> {
-        (self.ended < self.known.len()).then_some(self.at)
+        (self.ended < self.known.len()).then_some(self.at())
     }
 
-    /// What has to be true of that shard. Alone it has nowhere to move to.
+    fn at(&self) -> usize {
+        if self.at < self.known.len() { self.at } else { 0 }
+    }
+
+    /// What has to be true of that shard.
     pub(crate) fn check(&self) -> Option<Expected> {
-        if self.known.len() < 2 || mutant!(strong_move_unnoticed) {
+        if !self.may_move || mutant!(strong_move_unnoticed) {
             return None;
         }
-        Some(match self.known.get(self.at) {
+        Some(match self.known.get(self.at()) {
             Some(Some(revision)) => Expected::revision(MOVED, &**revision),
             _ => Expected::absent(MOVED),
         })
@@ -66,15 +99,16 @@ impl Walk {
     /// The sessions of this shard have ended.
     pub(crate) fn advance(&mut self) {
         self.ended += 1;
-        self.at = (self.at + 1) % self.known.len().max(1);
+        self.at = self.at() + 1;
     }
 
     /// The last move out of this shard was `moved`. If that is news, what was ended in the others
     /// may be alive again there.
-    pub(crate) fn found(&mut self, moved: Option<String>) {
-        match self.known.get_mut(self.at) {
-            Some(known) if *known != moved => {
-                *known = moved;
+    pub(crate) fn found(&mut self, moved: Option<&str>) {
+        let at = self.at();
+        match self.known.get_mut(at) {
+            Some(known) if known.as_deref() != moved => {
+                *known = moved.map(str::to_owned);
                 self.ended = 0;
             }
             _ => {}
@@ -87,13 +121,13 @@ mod tests {
     use super::*;
 
     /// The shards that a walk comes to, where it finds these revisions.
-    fn visits(mut walk: Walk, mut found: impl FnMut(usize) -> Option<String>) -> Vec<usize> {
+    fn visits(mut walk: Walk, mut found: impl FnMut(usize) -> Option<&'static str>) -> Vec<usize> {
         let mut visits = Vec::new();
         while let Some(shard) = walk.shard() {
             let moved = found(shard);
             let is_known = walk
                 .check()
-                .is_none_or(|check| check.key == MOVED && check.revision == moved);
+                .is_none_or(|check| check.key == MOVED && check.revision.as_deref() == moved);
             if is_known {
                 visits.push(shard);
                 walk.advance();
@@ -106,23 +140,27 @@ mod tests {
 
     #[test]
     fn each_shard_once_where_nothing_moves() {
-        for (shards, all) in [(0, vec![]), (1, vec![0]), (2, vec![0, 1]), (3, vec![0, 1, 2])] {
-            assert_eq!(visits(Walk::through(shards), |_| None), all);
+        for (others, all) in [(0, vec![0]), (1, vec![0, 1]), (2, vec![0, 1, 2])] {
+            assert_eq!(visits(Walk::new(true).and(others), |_| None), all);
         }
-        assert_eq!(visits(Walk::after_first(3), |_| None), [1, 2]);
-        assert!(visits(Walk::after_first(1), |_| None).is_empty());
+        // Somebody else has ended those of the first shard.
+        let mut walk = Walk::new(true);
+        walk.advance();
+        assert_eq!(visits(walk.and(2), |_| None), [1, 2]);
     }
 
     #[test]
-    fn a_shard_alone_is_not_asked_what_moved() {
-        assert_eq!(visits(Walk::through(1), |_| Some("m".into())), [0]);
+    fn with_one_secret_nothing_is_checked() {
+        assert_eq!(visits(Walk::new(false), |_| Some("1")), [0]);
     }
 
     #[test]
     fn a_move_that_was_not_known_takes_another_round() {
-        let old = |at| (at == 1).then(|| "1".to_owned());
-        assert_eq!(visits(Walk::through(2), old), [0, 1, 0]);
-        assert_eq!(visits(Walk::after_first(2), old), [1, 0]);
+        let old = |at| (at == 1).then_some("1");
+        assert_eq!(visits(Walk::new(true).and(1), old), [0, 1, 0]);
+        let mut walk = Walk::new(true).and(1);
+        walk.found(Some("1"));
+        assert_eq!(visits(walk, |at| (at == 0).then_some("1")), [0, 1]);
     }
 
     #[test]
@@ -132,10 +170,19 @@ mod tests {
             visited += 1;
             // Out of the first shard, when the walk comes back to it.
             match (at, visited > 3) {
-                (1, _) => Some("1".to_owned()),
-                (_, moved) => moved.then(|| "2".to_owned()),
+                (1, _) => Some("1"),
+                (_, moved) => moved.then_some("2"),
             }
         };
-        assert_eq!(visits(Walk::through(2), found), [0, 1, 0, 1]);
+        assert_eq!(visits(Walk::new(true).and(1), found), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_move_names_where_else_to_go() {
+        let tags = [Id([1; 16]), Id([2; 16])];
+        for tags in [&tags[..], &tags[..1], &[]] {
+            assert_eq!(moved_to(&moved(tags)), tags);
+        }
+        assert!(moved_to("3 m AQEBAQEBAQEBAQEBAQEBAQ").is_empty());
     }
 }
