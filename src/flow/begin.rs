@@ -37,7 +37,7 @@ impl Shared {
             // As long as a logout is not stored, nothing of the browser is shown.
             let records = match left {
                 Some(_) => Vec::new(),
-                None => look_all(protocol, &ctx, &rivals, freshness).await?,
+                None => load_all(protocol, &ctx, &rivals, freshness).await?,
             };
             Ok(LoadResult {
                 left,
@@ -65,7 +65,7 @@ impl Shared {
         })
     }
 
-    /// The flow that records for the session of a session key; `None` where `key` is not one.
+    /// The flow that looks for the session of a session key; `None` where `key` is not one.
     pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
         let key = self.config().read_key(key).ok()?;
         let protocol = self.protocol();
@@ -156,7 +156,7 @@ impl Shared {
     }
 }
 
-async fn look_all(
+async fn load_all(
     protocol: Protocol,
     ctx: &Ctx,
     rivals: &[Rc<PresentedSession>],
@@ -165,8 +165,8 @@ async fn look_all(
     match (protocol, rivals) {
         (_, []) => Ok(Vec::new()),
         (Protocol::Eventual, [held]) => {
-            let look = load::load_record(ctx, Rc::clone(held), freshness).await?;
-            Ok(vec![look])
+            let loaded = load::load_record(ctx, Rc::clone(held), freshness).await?;
+            Ok(vec![loaded])
         }
         (Protocol::Eventual, several) => load::load_among(ctx, several, freshness).await,
         (Protocol::Strong, rivals) => strong::load::load_among(ctx, rivals).await,

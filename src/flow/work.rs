@@ -42,7 +42,7 @@ pub(crate) struct Source {
     pub(crate) base: Envelope,
     /// Since when.
     pub(crate) base_at: i64,
-    /// Whether that is old enough to look again.
+    /// Whether that is old enough to load again.
     pub(crate) load_again: bool,
     pub(crate) in_store: InStore,
 }

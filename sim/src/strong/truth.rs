@@ -621,12 +621,10 @@ impl Truth {
             });
         }
         match (&holds, view.outcome) {
-            (Some(Holds::Live(Some(content))), Outcome::Loaded) => {
-                if shows != Some(content) {
-                    self.fail("a load says what is there", || {
-                        format!("#{id} is shown {shows:?} of {content:?}")
-                    });
-                }
+            (Some(Holds::Live(Some(content))), Outcome::Loaded) if shows != Some(content) => {
+                self.fail("a load says what is there", || {
+                    format!("#{id} is shown {shows:?} of {content:?}")
+                });
             }
             (Some(Holds::Rotated { at }), Outcome::Rotated) => {
                 let since = now - at;

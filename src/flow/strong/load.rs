@@ -15,7 +15,7 @@ use crate::session::life::{InStore, KnownRow};
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::{expired, refusal};
 
-/// Reads the session of `held`.
+/// Reads a session.
 pub(crate) async fn load_record(
     ctx: &Ctx,
     held: &PresentedSession,
@@ -47,8 +47,8 @@ pub(crate) async fn load_among(
     Ok(records)
 }
 
-/// What a row says of the session of `held`. What can be seen of it is there: nothing is on its way,
-/// and nothing is older than it should be.
+/// What a row says of its session. Nothing that was stored is still on its way, and no read is
+/// outdated.
 pub(crate) fn judge_row(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -> Verdict {
     let config = ctx.config();
     let (ticket, keys) = (&held.identity.ticket, &held.identity.keys);

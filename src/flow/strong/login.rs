@@ -144,7 +144,8 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
             Expected::absent(&*there.key),
             expected_epoch(epoch.as_ref()),
         ];
-        if mutant!(strong_epoch_ignored) || (most > 0 && mutant!(strong_limit_unchecked)) {
+        let unlimited = mutant!(strong_limit_unchecked);
+        if mutant!(strong_epoch_ignored) || (unlimited && most > 0) {
             checks.truncate(1);
         }
         let transaction = Transaction {

@@ -82,7 +82,11 @@ impl Walk {
     }
 
     fn at(&self) -> usize {
-        if self.at < self.known.len() { self.at } else { 0 }
+        if self.at < self.known.len() {
+            self.at
+        } else {
+            0
+        }
     }
 
     /// What has to be true of that shard.
