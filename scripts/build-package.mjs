@@ -118,6 +118,7 @@ const FRAMEWORKS = {
   hono: ["hono", ">=4.0.0"],
   "react-router": ["react-router", ">=8.0.0"],
   sveltekit: ["@sveltejs/kit", ">=2.0.0"],
+  astro: ["astro", ">=7.0.0"],
 };
 
 function manifest() {

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { sessionMiddleware as astro } from "../../pkg/astro.js";
 import { SessionError, Sessions } from "../../pkg/node.js";
 import { sessionMiddleware as reactRouter } from "../../pkg/react-router.js";
 import { sessionHandle as sveltekit } from "../../pkg/sveltekit.js";
@@ -17,6 +18,13 @@ function down() {
     { secret: SECRET, clock: world().clock, disableWarnings: true },
   );
 }
+
+/** Astro's own: what `next` gives, for the page itself and for the one of errors that is asked for by a request. */
+const astroNext = (handler, locals, errors) => async (payload) => {
+  if (payload === undefined) return handler(locals.session);
+  if (errors === undefined) throw new Error("there is no such page");
+  return errors(payload);
+};
 
 /** What each adapter is as one function: a request and a handler of a session that answers. */
 const ADAPTERS = {
@@ -34,6 +42,13 @@ const ADAPTERS = {
     return (request, handler, more) => {
       const event = { request, locals: {}, url: new URL(request.url), isSubRequest: false, ...more };
       return handle({ event, resolve: async () => handler(event.locals.session, event) });
+    };
+  },
+  astro: (options) => {
+    const onRequest = astro(options);
+    return (request, handler, { locals = {}, errors, ...more } = {}) => {
+      const context = { request, locals, url: new URL(request.url), isPrerendered: false, routePattern: "/about", ...more };
+      return onRequest(context, astroNext(handler, locals, errors));
     };
   },
 };
@@ -196,4 +211,65 @@ test("sveltekit: while it prerenders there is no session, and the route is named
     assert.equal((await prerender(platform, page(200))).status, 200);
     await assert.rejects(prerender(platform, ({ locals }) => locals.session.get("a")), { code: "not_ready", message: /^\/about uses a session/ });
   }
+});
+
+test("astro: an error of the session is the application's page for errors, and changes are dropped", async () => {
+  const { sessions } = world();
+  const visit = ADAPTERS.astro({ sessions });
+  const use = (session) => {
+    session.set("a", 1);
+    session.requireRecentAuth(60);
+  };
+  const form = () => new Request("https://example.com/pay?a=1", { method: "POST", body: "a=1", headers: { "accept-language": "de" } });
+  let asked;
+  const errors = (request) => {
+    asked = request;
+    return page(200)();
+  };
+  const answer = await visit(form(), use, { errors });
+  assert.deepEqual([answer.status, await answer.text(), answer.headers.getSetCookie()], [401, "<h1>Sorry</h1>", []]);
+  assert.deepEqual([asked.method, asked.url, asked.headers.get("accept-language")], ["GET", "https://example.com/500", "de"]);
+  // There is none, it is not found, or it fails itself.
+  for (const errors of [undefined, page(404), () => Promise.reject(new Error("it fails too"))]) {
+    const bare = await visit(form(), use, { errors });
+    assert.deepEqual([bare.status, (await bare.json()).code], [401, "reauth_required"]);
+  }
+});
+
+test("astro: an outage is 503 with Retry-After, and other errors are the application's", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const visit = ADAPTERS.astro({ sessions: down() });
+  const answer = await visit(browser.request(), (session) => session.get("a"), { errors: page(500) });
+  assert.deepEqual([answer.status, answer.headers.get("retry-after"), answer.headers.get("x-own")], [503, "5", "1"]);
+  const own = new Error("a bug");
+  await assert.rejects(visit(new Request("https://example.com/"), () => Promise.reject(own), { errors: page(500) }), own);
+});
+
+test("astro: a rewrite runs the middleware again, with the same session and one commit", async () => {
+  const { sessions, browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const visit = ADAPTERS.astro({ sessions });
+  const locals = {};
+  memory.resetOperations();
+  const answer = await visit(
+    browser.request(),
+    (session) => {
+      session.set("a", 2);
+      // Astro makes another request for the page that takes its place.
+      return visit(browser.request(), (inner) => new Response(inner === session ? inner.get("a") : "another"), { locals });
+    },
+    { locals },
+  );
+  assert.equal(await browser.keep(answer).text(), "2");
+  assert.equal(memory.operations.puts, 1);
+  assert.equal(await browser.ask((session) => session.get("a")), 2);
+});
+
+test("astro: while it prerenders there is no session, and the route is named", async () => {
+  const visit = (handler) => ADAPTERS.astro()(new Request("https://example.com/about"), handler, { isPrerendered: true, locals });
+  const locals = {};
+  const answer = await visit(page(200)).catch((error) => error);
+  assert.ok(answer instanceof SessionError, "astroNext reads it");
+  assert.throws(() => locals.session, { code: "not_ready", message: /^\/about uses a session/ });
 });

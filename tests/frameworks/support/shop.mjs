@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, beforeEach, test } from "node:test";
 
-import { files, start } from "./world.mjs";
+import { faultsOfTypes, files, start } from "./world.mjs";
 
 /** What a page shows, without the marks that frameworks leave between texts. */
 export function shown({ text }) {
@@ -184,9 +184,14 @@ export function testShop(name, { build, paths = {}, hasErrorPage = true, more = 
     assert.equal(counts.puts, 0);
   });
 
+  test("the types of the adapter fit the framework's", () => {
+    assert.deepEqual(faultsOfTypes(name), []);
+  });
+
   test("nothing of the package is in what browsers get", () => {
-    const ignored = readFileSync(join(world.assets, ".assetsignore"), "utf8").split("\n");
-    const found = files(world.assets).filter((file) => {
+    const all = files(world.assets);
+    const ignored = all.includes(".assetsignore") ? readFileSync(join(world.assets, ".assetsignore"), "utf8").split("\n") : [];
+    const found = all.filter((file) => {
       if (ignored.includes(file)) return false;
       const text = readFileSync(join(world.assets, file), "latin1");
       return /edge-session|__Host-|SESSION_SECRET|\0asm/.test(text) || file.endsWith(".wasm");

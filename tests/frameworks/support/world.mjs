@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
@@ -67,6 +68,28 @@ async function build(name, outputs) {
   return home;
 }
 
+/**
+ * What the compiler says against the types of the adapter `name`, with those of its framework. Types of
+ * other packages may have faults of their own.
+ */
+export function faultsOfTypes(name) {
+  const ts = createRequire(inRoot("examples", "package.json"))("typescript");
+  const file = inRoot("examples", "node_modules", "edge-session", `${name}.d.ts`);
+  const program = ts.createProgram([file], {
+    target: ts.ScriptTarget.ESNext,
+    module: ts.ModuleKind.ESNext,
+    moduleResolution: ts.ModuleResolutionKind.Bundler,
+    strict: true,
+    noEmit: true,
+    types: [],
+  });
+  return ["index.d.ts", "adapter.d.ts", `${name}.d.ts`].flatMap((own) => {
+    const source = program.getSourceFile(join(file, "..", own));
+    const all = [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)];
+    return all.map(({ messageText }) => `${own}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
+  });
+}
+
 function read(file) {
   try {
     return readFileSync(file, "utf8");
@@ -109,7 +132,7 @@ export async function start(name, { outputs, config, assets }) {
     home,
   );
   const modules = readdirSync(join(place, "app"));
-  const main = ["index.js", "_worker.js", "index.mjs"].find((file) => modules.includes(file));
+  const main = ["index.js", "_worker.js", "entry.mjs", "index.mjs"].find((file) => modules.includes(file));
   const entry = readFileSync(inRoot("tests", "frameworks", "support", "entry.mjs"), "utf8");
   writeFileSync(join(place, "entry.mjs"), entry.replace("MAIN", main));
   const given = JSON.parse(read(join(home, config)).replace(/^\s*\/\/.*$/gm, ""));

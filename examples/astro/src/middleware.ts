@@ -1,0 +1,3 @@
+import { sessionMiddleware } from "edge-session/astro";
+
+export const onRequest = sessionMiddleware();

@@ -1,0 +1,8 @@
+import type { APIRoute } from "astro";
+
+export const POST: APIRoute = ({ url, locals: { session } }) => {
+  session.remove("cart");
+  session.flash("notice", "Thank you for your order");
+  // Its headers cannot be changed. The cookies are there all the same.
+  return Response.redirect(new URL("/", url), 303);
+};

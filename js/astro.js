@@ -1,0 +1,54 @@
+// Sessions for Astro (https://astro.build): a middleware that puts the session at
+// context.locals.session. What is particular:
+// - Astro hands neither the environment nor `waitUntil` to middleware.
+// - An error of a page is thrown through the middleware, which answers one of the session's with the
+//   application's own page for 500 and the status of the error.
+// - Astro.rewrite runs the middleware again, with another request and the same locals: one session.
+// - Prerendered pages run the middleware when the site is built: no session exists then.
+
+import { SessionError } from "edge-session";
+import { context as waiting, env } from "#platform";
+import { adapter, withStatusOf } from "./adapter.js";
+
+/** By the locals of a request: the request that its middleware was given first. */
+const requests = new WeakMap();
+
+/** `onRequest` of `src/middleware.ts`: the session of each request, committed with a response below 500. */
+export function sessionMiddleware(options) {
+  const run = adapter("sessionMiddleware", options, () => env);
+  return async (context, next) => {
+    const { locals } = context;
+    if (context.isPrerendered) {
+      Object.defineProperty(locals, "session", { get: () => absent(context), configurable: true, enumerable: true });
+      return next();
+    }
+    const request = requests.get(locals) ?? context.request;
+    requests.set(locals, request);
+    const handler = (session) => {
+      locals.session = session;
+      return next();
+    };
+    const refuse = async (error, put) => put((await errorPage(error, context, next)) ?? error.toResponse());
+    return run(context, request, waiting, handler, { refuse });
+  };
+}
+
+/** The application's page for errors; undefined where it has none, or where that fails too. */
+async function errorPage(error, { url, request: { headers } }, next) {
+  try {
+    // A request of its own: the body of a form may have been read.
+    const page = await next(new Request(new URL("/500", url), { headers }));
+    if (page.status !== 404) return withStatusOf(error, page);
+  } catch {
+    // It is prerendered, or it uses the session itself.
+  }
+  return undefined;
+}
+
+function absent({ routePattern }) {
+  throw new SessionError(
+    "not_ready",
+    `${routePattern} uses a session while it is prerendered: prerendered pages have none. Add ` +
+      "`export const prerender = false` to it, or read the session in a server island",
+  );
+}
