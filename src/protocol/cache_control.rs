@@ -1,15 +1,15 @@
-//! Which `Cache-Control` of the application's an answer that depends on its session can keep.
+//! Decides whether a response that depends on its session can keep the application's
+//! `Cache-Control`.
 
-/// True where `own` keeps every cache from storing the answer, as the `no-store` that would replace
-/// it. Where `may_be_private`, one is enough that keeps it from every shared cache (RFC 9111,
-/// 5.2.2.7).
+/// True if `own` prevents every cache from storing the response, like the `no-store` that would
+/// replace it. With `may_be_private`, it is enough to exclude shared caches (RFC 9111, 5.2.2.7).
 pub(crate) fn keeps(own: &str, may_be_private: bool) -> bool {
     let has = |name: &str| directives(own).any(|directive| directive.eq_ignore_ascii_case(name));
-    // Beside `must-understand`, a cache is to ignore `no-store` (RFC 9111, 5.2.2.3).
+    // With `must-understand`, caches ignore `no-store` (RFC 9111, 5.2.2.3).
     if has("no-store") && !has("must-understand") {
         return true;
     }
-    // `private="…"` is about single fields: as a directive it has another text.
+    // `private="…"` concerns single fields, so it does not count.
     let is_shared = directives(own).any(|directive| {
         let name = directive.split('=').next().unwrap_or_default().trim_end();
         name.eq_ignore_ascii_case("public") || name.eq_ignore_ascii_case("s-maxage")
@@ -17,8 +17,7 @@ pub(crate) fn keeps(own: &str, may_be_private: bool) -> bool {
     may_be_private && has("private") && !is_shared
 }
 
-/// The directives, each with its argument (RFC 9111, 5.2): what stands between commas, but for commas
-/// in quotes.
+/// The directives with their arguments (RFC 9111, 5.2), separated by commas outside of quotes.
 fn directives(value: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(value);
     std::iter::from_fn(move || {
@@ -34,7 +33,7 @@ fn directives(value: &str) -> impl Iterator<Item = &str> {
             }
             false
         });
-        // A comma is one byte, so both halves are text.
+        // A comma is one byte, so both halves are valid UTF-8.
         let (directive, after) = match end.and_then(|end| text.split_at_checked(end)) {
             Some((directive, after)) => (directive, after.get(1..)),
             None => (text, None),

@@ -1,4 +1,4 @@
-//! What the sessions of one Worker are configured with. Nothing in it changes.
+//! The configuration of the sessions of one Worker. It never changes.
 
 use std::rc::Rc;
 
@@ -8,8 +8,8 @@ use crate::protocol::keys::{Id, KeyParts, Names, Purpose, Ring, SecretRing, Sess
 use crate::protocol::settings::Settings;
 use crate::protocol::wire::encode_text;
 
-/// The settings, and what follows from them: the attributes of the cookies, the keys of the secrets
-/// and the names in the store.
+/// The settings and the values derived from them: the attributes of the cookies, the keys of the
+/// secrets and the names in the store.
 #[derive(Clone)]
 pub(crate) struct Config {
     settings: Settings,
@@ -19,10 +19,10 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// The configuration of sessions that are kept by this kind of connector.
+    /// The configuration of sessions in this kind of store.
     ///
     /// # Errors
-    /// `config` where the settings are illegal, alone or together.
+    /// `config` if a setting or a combination of settings is illegal.
     pub(crate) fn new(
         settings: Settings,
         secrets: &SecretRing,
@@ -69,19 +69,20 @@ impl Config {
         i64::from(self.settings.cookie_age()) * 1_000
     }
 
-    /// The key of a public session key. Its parts are trusted only together: the tag of a user with
-    /// the lineage of another would end the other's session.
+    /// Parses a public session key. Its tag proves that the parts belong together: the tag of one
+    /// user with the lineage of another could end the other's session.
     ///
     /// # Errors
-    /// `not_found` where no secret vouches for it.
+    /// `not_found` if it is not authentic under any secret.
     pub(crate) fn read_key(&self, text: &str) -> Result<KeyParts, SessionError> {
         self.ring.session_key(text).ok_or_else(SessionKey::unknown)
     }
 
-    /// The same, where the key is one of `owner`'s.
+    /// As [`read_key`](Self::read_key), and checks that the session belongs to `owner`. This
+    /// decides who may end which session.
     ///
     /// # Errors
-    /// `not_found` where it is not.
+    /// `not_found` if it does not.
     pub(crate) fn session_key_owned_by(
         &self,
         owner: &str,
@@ -98,7 +99,7 @@ impl Config {
         ))
     }
 
-    /// The owner's tag under every secret of the ring, the signer's first.
+    /// The owner's tag under every secret of the ring. The signer's comes first.
     fn owner_tags(&self, owner: &str) -> Vec<Id> {
         self.ring
             .iter()

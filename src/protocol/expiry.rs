@@ -1,17 +1,17 @@
-//! When a session ends: by its own end, by idleness, at its hard end.
+//! When a session ends: by its own end, its idle time or its hard end.
 //!
-//! Three limits, whichever comes first: the *hard end*, fixed when the lineage began
-//! (`SESSION_COOKIE_AGE`) and never moved; the *idle time* since the browser was last seen; and the
-//! session's *own end*, if [`set_expiry`](crate::SessionStore::set_expiry) gave it one. An instant
-//! that is reached has passed.
+//! A session ends at the earliest of three limits: the *hard end*, which is fixed when the lineage
+//! starts (`SESSION_COOKIE_AGE`) and never moves later; the *idle time* since the browser's last
+//! visit; and the session's *own end*, if [`set_expiry`](crate::SessionStore::set_expiry) has set
+//! one. A limit has passed as soon as its instant is reached.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::protocol::wire::{MAX_INSTANT, Put, Reader};
 
-/// What [`set_expiry`](crate::SessionStore::set_expiry) takes: an end, an idle time and whether the
-/// cookies end with the browser, in any combination. One call replaces all three; what it does not
-/// name is as the settings say.
+/// The argument of [`set_expiry`](crate::SessionStore::set_expiry): an end, an idle time and
+/// whether the cookies end with the browser, in any combination. One call replaces all three. The
+/// settings decide what it does not name.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};
@@ -24,9 +24,9 @@ use crate::protocol::wire::{MAX_INSTANT, Put, Reader};
 /// # assert_ne!(bank, shift);
 /// ```
 ///
-/// The short forms are what a session dictionary of a Python web framework takes: a number of
-/// seconds or a `SystemTime` is the end, 0 is at browser close, a negative number is over, and `None`
-/// is what the settings say. A `Duration` is an idle time. They can be added to as well:
+/// The short forms follow the session dictionary of a Python web framework: a number of seconds or
+/// a `SystemTime` is the end, 0 means at browser close, a negative number has passed, and `None`
+/// means as in the settings. A `Duration` is an idle time. You can add to them:
 ///
 /// ```
 /// use std::time::Duration;
@@ -39,12 +39,12 @@ use crate::protocol::wire::{MAX_INSTANT, Put, Reader};
 /// assert_eq!(Expiry::from(600).idle(idle), Expiry::after(Duration::from_secs(600)).idle(idle));
 /// ```
 ///
-/// A fraction of a second is rounded up: an end or an idle time is never rounded to none.
+/// A fraction of a second is rounded up, so an end or an idle time is never rounded to zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Expiry {
     end: End,
     idle: Idle,
-    /// `None` as the settings say.
+    /// `None`: as in the settings.
     browser_close: Option<bool>,
 }
 
@@ -54,7 +54,7 @@ enum End {
     /// As the settings say.
     #[default]
     Default,
-    /// So many seconds from now; 0 and less is already over.
+    /// A number of seconds from now. 0 or less has already passed.
     After(i64),
     /// At this instant, in milliseconds since 1970-01-01 UTC.
     At(i64),
@@ -201,8 +201,8 @@ impl Expiry {
         }
     }
 
-    /// Seconds from now, a fraction rounded away from now: what lies ahead does not end at once,
-    /// and what is over stays over. 0 is at browser close. `None` for what is not a number.
+    /// Seconds from now. A fraction is rounded away from 0, so that a short time does not end
+    /// immediately and a negative one has passed. 0 means at browser close. `None` for NaN.
     #[cfg(any(test, feature = "js", feature = "deploy"))]
     pub(crate) fn after_seconds(seconds: f64) -> Option<Self> {
         if !seconds.is_finite() {
@@ -217,8 +217,8 @@ impl Expiry {
         Some(Self::from(whole as i64))
     }
 
-    /// And after so many seconds without a request, a fraction rounded up; 0 is no idle limit.
-    /// `None` for what is not a number, or below 0.
+    /// Adds an idle time of this many seconds, rounded up; 0 means no idle limit. `None` for NaN or
+    /// a negative number.
     #[cfg(any(test, feature = "js", feature = "deploy"))]
     pub(crate) fn idle_seconds(self, seconds: f64) -> Option<Self> {
         let is_time = seconds.is_finite() && seconds >= 0.0;
@@ -276,8 +276,8 @@ impl<T: Into<Expiry>> From<Option<T>> for Expiry {
     }
 }
 
-/// Seconds until an instant; a fraction is rounded away from now, so that only an end that is
-/// reached is 0 or less.
+/// Seconds until an instant. A fraction is rounded away from 0, so that only an end that has been
+/// reached gives 0 or less.
 pub(crate) fn seconds_left(end: i64, now: i64) -> i64 {
     let left = end.saturating_sub(now);
     if left > 0 {
@@ -287,14 +287,14 @@ pub(crate) fn seconds_left(end: i64, now: i64) -> i64 {
     }
 }
 
-/// The limits that a session was given, as its record holds them. They are set together: one call
-/// of [`set_expiry`](crate::SessionStore::set_expiry) replaces all three.
+/// A session's own limits, as stored in its record. One call of
+/// [`set_expiry`](crate::SessionStore::set_expiry) replaces all three.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OwnLimits {
     /// The session's own end.
     pub(crate) end: Option<i64>,
     pub(crate) idle: Idle,
-    /// Whether the cookies end with the browser whatever the settings say.
+    /// True if the cookies end with the browser, whatever the settings say.
     pub(crate) browser_close: bool,
 }
 
@@ -304,14 +304,14 @@ pub(crate) enum Idle {
     /// As the settings say.
     #[default]
     Default,
-    /// No such limit.
+    /// No idle limit.
     None,
-    /// So many seconds, one at least.
+    /// A number of seconds, at least one.
     Seconds(u32),
 }
 
 impl Idle {
-    /// 0 for no such limit.
+    /// 0 for no idle limit.
     pub(crate) fn new(seconds: u32) -> Self {
         match seconds {
             0 => Self::None,
@@ -321,7 +321,7 @@ impl Idle {
 }
 
 impl OwnLimits {
-    /// What `expiry` sets, at `now`.
+    /// The limits that `expiry` sets at `now`.
     pub(crate) fn new(expiry: Expiry, now: i64) -> Self {
         let end = match expiry.end {
             End::Default => None,
@@ -334,7 +334,8 @@ impl OwnLimits {
             browser_close: expiry.browser_close == Some(true),
         };
         if expiry.browser_close == Some(false) && own == Self::default() {
-            // An end of its own outlives the browser. The hard end comes before this one.
+            // With its own end, the session outlives the browser. The hard end applies before this
+            // one.
             return Self {
                 end: Some(MAX_INSTANT),
                 ..own
@@ -343,8 +344,8 @@ impl OwnLimits {
         own
     }
 
-    /// Whether the cookies end with the browser. What the settings say counts for a session that
-    /// was given no limit: an end or an idle time of its own outlives the browser.
+    /// True if the cookies end with the browser. The settings apply only to a session without its
+    /// own limits: one with its own end or idle time outlives the browser.
     pub(crate) fn ends_with_browser(&self, setting: bool) -> bool {
         self.browser_close || (setting && *self == Self::default())
     }
@@ -384,7 +385,7 @@ impl OwnLimits {
             idle: match reader.u8()? {
                 0 => Idle::Default,
                 1 => Idle::None,
-                // No limit is written in one way.
+                // "No limit" has only one form.
                 2 => Idle::Seconds(reader.u32().filter(|seconds| *seconds > 0)?),
                 _ => return None,
             },
@@ -416,7 +417,7 @@ impl Limits {
         }
     }
 
-    /// Whichever limit comes first.
+    /// The earliest limit.
     pub(crate) fn end(&self) -> i64 {
         [self.own_end, self.idle_end]
             .into_iter()

@@ -1,8 +1,9 @@
-//! The form cookie: what a browser without a session is known by when it sends a form.
+//! The form cookie, which identifies a browser without a session when it sends a form.
 //!
-//! A random number that we have signed. It names no session, nothing is stored for it, and the CSRF
-//! tokens of a page without a session are made of it. It never stands in the key cookie's place: an
-//! answer that only shows a form must not replace a session's cookie, a dead one neither.
+//! It contains a random number with our MAC. It identifies no session, and nothing is stored for
+//! it. The CSRF tokens of pages without a session are derived from it. It is separate from the key
+//! cookie, because a response that only shows a form must not replace a session's cookie, not even
+//! that of an ended session.
 
 use crate::port::error::SessionError;
 use crate::port::runtime::Runtime;
@@ -37,7 +38,7 @@ impl Form {
         append_tag(out, secret, Purpose::FormCookie, &[name.as_bytes()])
     }
 
-    /// Reads the value of the form cookie `name`.
+    /// Decodes the value of the form cookie `name` and checks its MAC.
     pub(crate) fn decode(text: &str, ring: &Ring, name: &str) -> Result<Self, Rejection> {
         let fields = [name.as_bytes()];
         let (bytes, _) = verify_tagged(text, FORM_COOKIE_MAX, ring, Purpose::FormCookie, &fields)?;
@@ -54,7 +55,7 @@ impl Form {
         })
     }
 
-    /// What a CSRF token of this cookie carries; `None` where the ring no longer has its secret.
+    /// The MAC in a CSRF token of this cookie; `None` if the ring no longer has its secret.
     pub(crate) fn tag(&self, ring: &Ring) -> Option<Tag> {
         let secret = ring.find(self.secret)?;
         Some(secret.tag(Purpose::FormToken, &[self.nonce.bytes()]))

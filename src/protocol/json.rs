@@ -1,18 +1,17 @@
-//! JSON texts, taken apart without being understood (RFC 8259).
+//! Splits JSON texts without parsing their values (RFC 8259).
 //!
-//! The core keeps values as JSON texts and hands them on. All it has to know of them is where one
-//! ends and whether two are equal, for which a parser that makes values of them, numbers and all,
-//! would be a third of the wasm.
+//! The core stores values as JSON texts and passes them on. It only needs to know where a value
+//! ends and whether two values are equal. A full parser for that would be a third of the wasm.
 
-/// Levels of nesting that are looked through; the limit on what is stored is far below.
+/// The deepest nesting that is read. The limit for stored values is far lower.
 const MAX_DEPTH: u32 = 128;
 
-/// Members of an object up to which their order is made nothing of: more of them in another order
-/// are too much to compare.
+/// Objects with more members are compared only in order, because ignoring the order would take too
+/// long.
 const UNORDERED: usize = 64;
 
-/// The members of the object that `text` is: names as they are written, quotes included, and the
-/// texts of the values. `None` where it is no valid JSON or no object.
+/// The members of the object `text`: names as written, including quotes, and the texts of the
+/// values. `None` if it is not valid JSON or not an object.
 pub(crate) fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     let mut members = Vec::new();
     let mut scan = Scan { text, at: 0 };
@@ -25,7 +24,7 @@ pub(crate) fn members(text: &str) -> Option<Vec<(&str, &str)>> {
     scan.ends().then_some(members)
 }
 
-/// The texts of the elements of the array that `text` is.
+/// The texts of the elements of the array `text`.
 pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
     let mut elements = Vec::new();
     let mut scan = Scan { text, at: 0 };
@@ -36,7 +35,7 @@ pub(crate) fn elements(text: &str) -> Option<Vec<&str>> {
     scan.ends().then_some(elements)
 }
 
-/// `text` without the white space around it, where it is one JSON value.
+/// `text` without surrounding white space, if it is one JSON value.
 pub(crate) fn value(text: &str) -> Option<&str> {
     let text = trim(text);
     let mut scan = Scan { text, at: 0 };
@@ -44,7 +43,7 @@ pub(crate) fn value(text: &str) -> Option<&str> {
     (scan.at == text.len()).then_some(text)
 }
 
-/// The same, or else up to which byte `text` could be the beginning of one.
+/// The same, or the position of the first byte that is not valid.
 #[cfg(any(test, all(target_arch = "wasm32", feature = "deploy")))]
 pub(crate) fn parse(text: &str) -> Result<&str, usize> {
     let mut scan = Scan { text, at: 0 };
@@ -57,9 +56,9 @@ pub(crate) fn parse(text: &str) -> Result<&str, usize> {
     }
 }
 
-/// True where two JSON texts say the same: white space apart, the order of members, and the spelling
-/// of a number with a fraction or an exponent. Strings that are spelled differently count as
-/// different, and so do `1` and `1.0`, which a reader of integers tells apart.
+/// True if two JSON texts are equal, ignoring white space, the order of members, and the spelling
+/// of numbers with a fraction or an exponent. Strings that are spelled differently count as
+/// different, and so do `1` and `1.0`, because a reader of integers distinguishes them.
 pub(crate) fn equal(one: &str, other: &str) -> bool {
     let (one, other) = (trim(one), trim(other));
     if one == other {
@@ -84,8 +83,8 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
         })
 }
 
-/// Sign, digits without zeros at either end, and the power of ten of the last of them; `None` for
-/// what is no number with a fraction or an exponent.
+/// The sign, the digits without leading and trailing zeros, and the power of ten of the last digit.
+/// `None` for anything but a number with a fraction or an exponent.
 fn decimal(text: &str) -> Option<(bool, String, i64)> {
     let magnitude = text.trim_start_matches('-');
     if !magnitude.starts_with(|c: char| c.is_ascii_digit()) {
@@ -132,7 +131,7 @@ pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The text that the JSON string `text` says.
+/// The content of the JSON string `text`.
 pub(crate) fn unquote(text: &str) -> Option<String> {
     let mut scan = Scan { text, at: 0 };
     scan.string()?;
@@ -161,7 +160,7 @@ pub(crate) fn unquote(text: &str) -> Option<String> {
                 };
                 let mut code = unit()?;
                 if (0xd800..0xdc00).contains(&code) {
-                    // A pair of surrogates; half of one is no text.
+                    // A pair of surrogates. A single one is invalid.
                     let mark = [rest.next()?, rest.next()?];
                     let unit = || u32::from_str_radix(rest.as_str().get(..4)?, 16).ok();
                     let low = unit()
@@ -203,7 +202,7 @@ impl<'a> Scan<'a> {
         self.skip(|byte| matches!(byte, b' ' | b'\t' | b'\n' | b'\r'));
     }
 
-    /// `byte`, with white space around it.
+    /// `byte`, with optional white space around it.
     fn expect(&mut self, byte: u8) -> Option<()> {
         self.space();
         if self.peek()? != byte {
@@ -219,14 +218,14 @@ impl<'a> Scan<'a> {
         self.at == self.text.len()
     }
 
-    /// What `take` has gone over.
+    /// The text that `take` has consumed.
     fn taken(&mut self, take: impl FnOnce(&mut Self) -> Option<()>) -> Option<&'a str> {
         let from = self.at;
         take(self)?;
         self.text.get(from..self.at)
     }
 
-    /// `item`s between brackets.
+    /// Any number of `item`s between brackets.
     fn list(
         &mut self,
         open: u8,

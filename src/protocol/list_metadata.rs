@@ -1,6 +1,6 @@
-//! What a list of a user's sessions shows, stored as metadata of each record.
+//! The data that a list of a user's sessions shows, stored as metadata of each record.
 //!
-//! It is sealed with a key of the secret, because listing has no token.
+//! It is sealed with a key of the secret, because a listing has no tokens.
 
 use std::rc::Rc;
 
@@ -11,15 +11,15 @@ use crate::protocol::keys::Secret;
 use crate::protocol::record::Envelope;
 use crate::protocol::wire::{Put as _, Reader, decode_text, encode_text};
 
-/// Format byte of sealed metadata.
+/// The format byte of sealed metadata.
 const FORMAT: u8 = 2;
 const NONCE: usize = 24;
-/// Bytes of a user agent in the metadata: with the rest it stays under the 1024 of Workers KV.
+/// The most bytes of a user agent. All metadata together stays below the 1024 bytes of Workers KV.
 const USER_AGENT_MAX: usize = 256;
-/// Bytes of a place in the metadata.
+/// The most bytes of a place.
 const PLACE_MAX: usize = 32;
 
-/// What a record's list metadata says.
+/// The content of a record's list metadata.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) created: i64,
@@ -30,7 +30,7 @@ pub(crate) struct Listed {
     pub(crate) place: Option<String>,
 }
 
-/// The list metadata of a record; `None` for a session that is nobody's.
+/// The list metadata of a record; `None` for an anonymous session.
 pub(crate) fn list_metadata(
     secret: &Secret,
     nonce: [u8; NONCE],
@@ -112,7 +112,7 @@ fn associated_data(storage_key: &str) -> Vec<u8> {
     out
 }
 
-/// At most `most` bytes of `text`, whole characters.
+/// The first `most` bytes of `text`, or fewer, so that no character is cut.
 fn cut(text: &str, most: usize) -> &str {
     let mut end = most.min(text.len());
     while !text.is_char_boundary(end) {

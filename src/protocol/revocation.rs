@@ -1,43 +1,44 @@
 //! Markers: keys in the namespace that say that sessions are dead.
 //!
-//! A marker is a key of its own, because a put is all that the store orders: a tombstone under the
-//! record's own key would be overwritten by the late save of a request that began before the
-//! logout. Session writers never write one of these keys, so nothing brings a session back.
+//! Markers have their own keys, because the store orders only puts of the same key: a late save of
+//! a request that started before the logout would overwrite a tombstone under the record's key.
+//! Saves never write these keys, so nothing brings a session back.
 //!
-//! * `k.<derived key>`: this key is dead, since the session went on under another (*rotated*) or
-//!   ended (*revoked*);
+//! * `k.<derived key>`: this key is dead, because the session continues under another key
+//!   (*rotated*) or has ended (*revoked*);
 //! * `l.<lineage>`: every key that the session ever had or will have is dead;
-//! * `o.<owner tag>`: the owner's sessions that were bound at or before an instant are dead, but
-//!   for the lineages excepted;
-//! * `p.<owner tag>` is no marker: it keeps how far ending an owner's sessions one by one has come.
+//! * `o.<owner tag>`: the owner's sessions that were bound at or before an instant are dead, except
+//!   for the spared lineages;
+//! * `p.<owner tag>` is not a marker: it stores the progress of ending an owner's sessions one by
+//!   one.
 
 use crate::port::error::ErrorCode;
 use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::wire::{decode_text, encode_text};
 
-/// Milliseconds that clocks of two servers are taken to differ at most.
+/// The assumed maximum difference between the clocks of two servers, in milliseconds.
 pub(crate) const CLOCK_SKEW: i64 = 2_000;
 
-/// What a marker holds, as text: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
+/// The format of markers: `2 <r or x> <instant>`, or `2 o <instant> [<lineage> …]`.
 const FORMAT: &str = "2";
 
-/// Seconds that a marker outlives the last session it speaks of.
+/// How long a marker outlives the last session that it concerns, in seconds.
 pub(crate) const MARKER_MARGIN: i64 = 300;
-/// Seconds that a marker lives where the hard end of its sessions is not known: as long as any
-/// cookie may (400 days, rfc6265bis section 5.5).
+/// The lifetime of a marker if the hard end of its sessions is unknown, in seconds: that of the
+/// longest possible cookie (400 days, rfc6265bis section 5.5).
 pub(crate) const MARKER_MAX_TTL: u32 = 34_560_000;
 
 /// Why a key is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Death {
-    /// The session goes on under a new key.
+    /// The session continues under a new key.
     Rotated,
-    /// The session is over.
+    /// The session has ended.
     Revoked,
 }
 
 impl Death {
-    /// What a save of it is refused with.
+    /// The error code of a refused save.
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             Self::Rotated => ErrorCode::Rotated,
@@ -68,8 +69,8 @@ impl Marker {
         }
     }
 
-    /// Of two markers for one key the one that decides: a revocation before a rotation, then the
-    /// earlier, from which the grace runs.
+    /// The deciding one of two markers for one key: a revocation before a rotation, then the
+    /// earlier one, because the grace period starts with it.
     pub(crate) fn or_earlier(self, other: Self) -> Self {
         match (self.death, other.death) {
             (Death::Revoked, Death::Rotated) => self,
@@ -87,8 +88,8 @@ impl Marker {
         format!("{FORMAT} {death} {}", self.at)
     }
 
-    /// Reads a marker. That the key is there at all says that something died: what cannot be
-    /// read is taken as an old revocation.
+    /// Parses a marker. The existence of the key means that something is dead, so an unreadable
+    /// marker counts as an old revocation.
     pub(crate) fn decode(text: &str) -> Self {
         let mut words = text.split(' ');
         let read = (
@@ -121,7 +122,7 @@ impl OwnerMarker {
         text
     }
 
-    /// `None` for what cannot be read: then nobody knows who is meant.
+    /// `None` if it cannot be read, because then it is unknown which sessions are dead.
     pub(crate) fn decode(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
         let (Some(FORMAT), Some("o")) = (words.next(), words.next()) else {
@@ -132,15 +133,16 @@ impl OwnerMarker {
         Some(Self { at, except })
     }
 
-    /// True where it says that a session of this lineage, bound at `bound_at`, is dead.
+    /// True if a session of this lineage, bound at `bound_at`, is dead.
     pub(crate) fn kills(&self, lineage: Id, bound_at: i64) -> bool {
         bound_at <= self.at && !self.except.contains(&lineage)
     }
 }
 
 impl OwnerMarker {
-    /// The marker of a call at `now` that spares `except`. Another server's clock may be ahead; and
-    /// each call is later than all that it knows of, so that two are never mistaken for one.
+    /// The marker of a call at `now` that spares `except`. It is later than every known marker,
+    /// because another server's clock may be ahead, and so that two calls are never mistaken for
+    /// one.
     pub(crate) fn later_than(known: Option<&Self>, now: i64, except: &[Id]) -> Self {
         let known = known.map_or(i64::MIN, |known| known.at.saturating_add(1));
         Self {
@@ -149,12 +151,12 @@ impl OwnerMarker {
         }
     }
 
-    /// True where the store, which shows `stored`, lacks it.
+    /// True if the store, which shows `stored`, lacks this marker.
     pub(crate) fn is_later_than(&self, stored: Option<&Self>) -> bool {
         stored.is_none_or(|stored| stored.at < self.at)
     }
 
-    /// Of two markers of one owner the one that counts: the later, for all that it does not except.
+    /// The deciding one of two markers of one owner: the later one.
     pub(crate) fn latest(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) if other.at > one.at => Some(other),
@@ -163,29 +165,29 @@ impl OwnerMarker {
     }
 }
 
-/// How far ending all of an owner's sessions has come, for the call that goes on with it.
+/// The progress of ending all of an owner's sessions, for the call that continues.
 ///
-/// It says: of the records that a listing shows before `cursor`, and of those whose lineage comes no
-/// later than `done` in it, each of a session bound at or before `since` has markers of its own, but
-/// for the lineages spared. That stays true, however old it is; where it is lost, the next call
-/// begins at the start.
+/// It means: the records that a listing shows before `cursor`, and those whose lineage is not
+/// greater than `done`, have their own markers, if their session was bound at or before `since` and
+/// is not spared. This stays true over time. If the progress is lost, the next call starts from the
+/// beginning.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) since: i64,
-    /// Where the page begins in which it stopped; `None` for the first one.
+    /// The start of the page in which the call stopped; `None` for the first page.
     pub(crate) cursor: Option<String>,
-    /// The last lineage that it has dealt with.
+    /// The last processed lineage.
     pub(crate) done: Option<Id>,
     pub(crate) spared: Vec<Id>,
 }
 
-/// What stands for a cursor or a lineage that there is none of.
+/// The placeholder for a missing cursor or lineage.
 const NONE: &str = "-";
 
 impl Progress {
     pub(crate) fn encode(&self) -> String {
         let or_none = |text: Option<String>| text.unwrap_or_else(|| NONE.to_owned());
-        // A cursor is the store's: whatever is in it.
+        // A cursor comes from the store and may contain any character.
         let cursor = self.cursor.as_ref();
         let cursor = or_none(cursor.map(|cursor| encode_text(cursor.as_bytes())));
         let done = or_none(self.done.map(|lineage| lineage.to_string()));
@@ -219,19 +221,20 @@ impl Progress {
         })
     }
 
-    /// True where it says something: after the end of a call nothing is left to go on with.
+    /// True if a call has stopped in the middle. After a complete call there is nothing to
+    /// continue.
     pub(crate) fn is_begun(&self) -> bool {
         self.cursor.is_some() || self.done.is_some()
     }
 
-    /// True for a lineage that it says was dealt with. A listing is in the order of texts.
+    /// True for a processed lineage. Listings are in text order.
     pub(crate) fn has_done(&self, lineage: Id) -> bool {
         let done = self.done.as_ref();
         done.is_some_and(|done| lineage.to_string() <= done.to_string())
     }
 }
 
-/// What the markers of one session say; `None` for one that is not there or was not read.
+/// The markers of one session; `None` for one that is absent or was not read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Markers {
     pub(crate) key: Option<Marker>,
@@ -240,7 +243,7 @@ pub(crate) struct Markers {
 }
 
 impl Markers {
-    /// Adds what `other` has heard.
+    /// Adds the markers of `other`.
     pub(crate) fn add(&mut self, other: Self) {
         let either = |one: Option<Marker>, other: Option<Marker>| match (one, other) {
             (Some(one), Some(other)) => Some(one.or_earlier(other)),
@@ -251,8 +254,8 @@ impl Markers {
         self.owner = OwnerMarker::latest(self.owner.take(), other.owner);
     }
 
-    /// The marker that decides: a revocation before a rotation, since a session that ended does
-    /// not go on.
+    /// The deciding marker: a revocation before a rotation, because an ended session does not
+    /// continue.
     pub(crate) fn death(&self, lineage: Id, bound_at: Option<i64>) -> Option<Marker> {
         let by_owner = match (&self.owner, bound_at) {
             _ if mutant!(owner_marker_ignored) => None,
@@ -264,12 +267,12 @@ impl Markers {
             .iter()
             .flatten()
             .filter(|marker| marker.death == Death::Revoked);
-        // The first word of it counts: from then on its grace runs.
+        // The earliest one counts, because the grace period starts with it.
         revoked.min_by_key(|marker| marker.at).copied().or(self.key)
     }
 }
 
-/// The keys that a revocation of `key` names: this key, the whole lineage, and its first key.
+/// The markers for a revocation of `key`: of this key, the whole lineage, and its first key.
 pub(crate) fn named_by_revocation(key: &KeyParts) -> (Vec<Id>, Id) {
     let mut keys = vec![key.derived];
     if !key.is_first() {
@@ -279,7 +282,7 @@ pub(crate) fn named_by_revocation(key: &KeyParts) -> (Vec<Id>, Id) {
     (keys, key.lineage)
 }
 
-/// Seconds that a marker for a session with this hard end has to stay.
+/// The lifetime of a marker for a session with this hard end, in seconds.
 pub(crate) fn marker_ttl(hard_end: Option<i64>, now: i64) -> u32 {
     if mutant!(marker_ttl_short) {
         return 60;

@@ -2,7 +2,7 @@
 
 use crate::protocol::wire::{Put, Reader};
 
-/// (counter, writer): the counter grows at each save; the writer is 32 random bits, so that two
+/// (counter, writer): the counter grows with each save. The writer has 32 random bits, so that two
 /// saves that did not know of each other differ. Ordered by counter, then writer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Version {

@@ -1,4 +1,4 @@
-//! Bytes: what the binary formats of cookies and records are written with and read by.
+//! Reads and writes the binary formats of cookies and records.
 //!
 //! Integers are big-endian; an instant is 48 bits of milliseconds since 1970 (until the year
 //! 10889); a length is LEB128. Text is base64url without padding (RFC 4648 section 5), and only
@@ -6,7 +6,7 @@
 
 use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 
-/// The greatest instant that the formats carry.
+/// The greatest instant that the formats can represent.
 pub(crate) const MAX_INSTANT: i64 = (1 << 48) - 1;
 
 /// The text of `bytes`.
@@ -56,7 +56,7 @@ impl Put for Vec<u8> {
     }
 }
 
-/// Reads what [`Put`] wrote; every method is `None` past the end.
+/// Reads values written by [`Put`]. Every method returns `None` past the end.
 pub(crate) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
@@ -99,12 +99,12 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn length(&mut self) -> Option<usize> {
         let mut length = 0usize;
-        // Four groups reach 256 MiB, ten times what a namespace stores.
+        // Four groups reach 256 MiB, ten times the largest value of a namespace.
         for shift in [0, 7, 14, 21] {
             let byte = self.u8()?;
             length |= usize::from(byte & 0x7f) << shift;
             if byte & 0x80 == 0 {
-                // A last group of zero would be a second way to write the same length.
+                // A last group of zero would be another encoding of the same length.
                 return (byte != 0 || shift == 0).then_some(length);
             }
         }

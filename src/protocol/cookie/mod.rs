@@ -1,11 +1,11 @@
-//! The grammar of `Cookie` and `Set-Cookie`, as far as a session needs it.
+//! The parts of the grammar of `Cookie` and `Set-Cookie` that sessions need.
 //!
-//! There are four cookies, all derived from one base name, so that each has one kind of writer: see
-//! [`CookieKind`]. [`CookieSpec`] is the one place that knows their names and attributes: it writes
-//! a cookie, removes it and says which name to look for, so the four cannot disagree (`spec`, with
-//! the `names`). [`parse()`] finds them in a request.
+//! There are four cookies with names derived from one base name, and each has one kind of writer:
+//! see [`CookieKind`]. Only [`CookieSpec`] knows their names and attributes: it writes cookies,
+//! removes them and says which names to search for, so that these always agree (`spec` and
+//! `names`). [`parse()`] finds them in a request.
 //!
-//! Rules are those of RFC 6265bis (draft-ietf-httpbis-rfc6265bis-22), and for the prefixes
+//! The rules are those of RFC 6265bis (draft-ietf-httpbis-rfc6265bis-22), and for the prefixes
 //! `__Http-` and `__Host-Http-` those of draft-ietf-httpbis-layered-cookies.
 
 pub(crate) mod names;

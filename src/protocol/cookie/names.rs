@@ -4,23 +4,23 @@
 /// would turn a name that a sibling host may set into one that it may not.
 pub(super) const WHITE: [char; 2] = [' ', '\t'];
 
-/// Which of our four cookies.
+/// One of the four cookies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum CookieKind {
-    /// Who: written when a token is minted or cycled.
+    /// Who: written when a token is created or cycled.
     Key,
-    /// When last: slides the idle time.
+    /// When last: extends the idle time.
     Seen,
     /// What was just saved: written by saves.
     Fresh,
-    /// What the forms of a page without a session are signed by: written by pages that show one.
+    /// Signs the forms of pages without a session: written by pages with a form.
     Form,
 }
 
 impl CookieKind {
     pub(crate) const ALL: [Self; 4] = [Self::Key, Self::Seen, Self::Fresh, Self::Form];
 
-    /// What this kind adds to the base name.
+    /// The suffix of this kind.
     const fn suffix(self) -> &'static str {
         match self {
             Self::Key => "",
@@ -50,10 +50,10 @@ impl CookieNames {
         &self.names[kind as usize]
     }
 
-    /// The kind of cookie that `pair` (`name=value` without white space around it) is, and its
-    /// value. Bytes are compared as they are: no case folding, no decoding, no Unicode.
+    /// The kind and value of the cookie in `pair` (`name=value` without surrounding white space).
+    /// Bytes are compared exactly: no case folding, no decoding, no Unicode rules.
     pub(super) fn split<'h>(&self, pair: &'h str) -> Option<(CookieKind, &'h str)> {
-        // One comparison turns away every foreign pair, whatever its length.
+        // One comparison rejects every foreign pair, whatever its length.
         let rest = pair.strip_prefix(self.get(CookieKind::Key))?;
         let (suffix, value) = rest.split_once('=')?;
         let suffix = suffix.trim_end_matches(WHITE);

@@ -2,24 +2,24 @@
 
 use super::names::{CookieKind, CookieNames, WHITE};
 
-/// How much of a `Cookie` header is looked at.
+/// The limits of a `Cookie` header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct CookieLimits {
     /// The longest header, in bytes.
     pub(crate) bytes: usize,
-    /// The most pairs in it; empty pieces between semicolons do not count.
+    /// The most pairs. Empty pieces between semicolons do not count.
     pub(crate) pairs: usize,
 }
 
-/// The header is over its [`CookieLimits`]: the request counts as one without a session.
+/// The header is over its [`CookieLimits`]. The request is treated as having no session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TooLarge;
 
-/// Every value found under each of the session's names.
+/// All values of the session's cookies.
 ///
-/// Values stand in byte order, each once: the order in the header means nothing (RFC 6265bis, 5.8.3:
-/// servers should not rely on it), and a host beside ours can choose it. There is no `Debug`, since
-/// values carry tokens.
+/// Values are sorted by bytes, without duplicates. The order in the header has no meaning (RFC
+/// 6265bis, 5.8.3: servers should not rely on it), and another host of the same domain can
+/// influence it. There is no `Debug`, because values contain tokens.
 #[derive(Default)]
 pub(crate) struct Found<'h> {
     pub(crate) key: Vec<&'h str>,
@@ -49,15 +49,15 @@ impl<'h> Found<'h> {
     }
 }
 
-/// Finds the session's cookies in the text of a `Cookie` header, in one pass.
+/// Finds the session's cookies in a `Cookie` header, in one pass.
 ///
-/// Pairs end at `;` and nowhere else: a quote does not hide one, and a comma, with which some
-/// platforms join two header fields, does not end one, since browsers allow it inside values. The
-/// first `=` separates name and value. A malformed pair is skipped and hides no later one. Values
-/// are verbatim, quotes included.
+/// Only `;` ends a pair. Quotes do not hide a `;`. A comma does not end a pair, although some
+/// platforms join header fields with one, because browsers allow it inside values. The first `=`
+/// separates name and value. A malformed pair is skipped and does not hide later ones. Values are
+/// verbatim, including quotes.
 ///
 /// # Errors
-/// [`TooLarge`] where the header is over `limits`, wherever in it our cookies stand.
+/// [`TooLarge`] if the header is over `limits`, wherever our cookies are.
 pub(crate) fn parse<'h>(
     header: &'h str,
     names: &CookieNames,
@@ -66,7 +66,7 @@ pub(crate) fn parse<'h>(
     scan(header, names, limits, &mut 0)
 }
 
-/// [`parse`] that adds the bytes it looked at to `work`, for the test that counts them.
+/// [`parse`] that also adds the number of inspected bytes to `work`, for the test that counts them.
 fn scan<'h>(
     header: &'h str,
     names: &CookieNames,
@@ -89,7 +89,8 @@ fn scan<'h>(
             return Err(TooLarge);
         }
         if let Some((kind, value)) = names.split(pair) {
-            // Into its place at once: the limits leave few, and each costs a MAC later.
+            // Insert in order. The limits keep the number of values small, and each costs a MAC
+            // later.
             let values = found.get_mut(kind);
             let place = values.binary_search_by(|other| {
                 *work += other.len().min(value.len()) + 1;

@@ -5,22 +5,22 @@ use std::fmt;
 use super::names::{CookieKind, CookieNames};
 use crate::port::error::{ErrorCode, SessionError};
 
-/// The longest life of a cookie in seconds, 400 days: browsers cut off what is over it
-/// (RFC 6265bis, 5.5).
+/// The longest lifetime of a cookie in seconds, 400 days. Browsers shorten longer ones (RFC
+/// 6265bis, 5.5).
 pub(crate) const MAX_AGE: u32 = 34_560_000;
 
-/// The most bytes of a cookie's name and value together; browsers drop the whole cookie over it
-/// (RFC 6265bis, 5.6).
+/// The most bytes of a cookie's name and value together. Browsers drop larger cookies (RFC 6265bis,
+/// 5.6).
 const MAX_NAME_VALUE: usize = 4096;
 
-/// The longest attribute value; browsers ignore an attribute over it (RFC 6265bis, 5.6).
+/// The longest attribute value. Browsers ignore longer attributes (RFC 6265bis, 5.6).
 const MAX_ATTRIBUTE: usize = 1024;
 
-/// The longest base name: with the longest suffix it leaves more than 3,800 bytes to a value.
+/// The longest base name. With the longest suffix it leaves more than 3,800 bytes for the value.
 const MAX_BASE_NAME: usize = 256;
 
-/// When a browser sends the cookie with a request that another site caused
-/// (RFC 6265bis, 4.1.2.7). Always written out, since the default differs between browsers.
+/// When a browser sends the cookie with a request that another site caused (RFC 6265bis, 4.1.2.7).
+/// It is always written, because the default differs between browsers.
 ///
 /// ```
 /// use edge_session::{SameSite, Settings};
@@ -29,12 +29,13 @@ const MAX_BASE_NAME: usize = 256;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum SameSite {
-    /// Never: a link from elsewhere opens the site as if logged out.
+    /// Never. A link from another site opens this site as if logged out.
     Strict,
-    /// With navigations by link (GET and HEAD), not with forms, frames or scripts of other sites.
+    /// With navigation by links (GET and HEAD), but not with forms, frames or scripts of other
+    /// sites.
     #[default]
     Lax,
-    /// Always. Needs `Secure`, and a defence against cross-site request forgery of its own.
+    /// Always. Requires `Secure`, and your own protection against cross-site request forgery.
     None,
 }
 
@@ -60,8 +61,7 @@ impl fmt::Display for SameSite {
     }
 }
 
-/// What the settings say about the cookies, unchecked. `HttpOnly` is missing because it is not a
-/// choice.
+/// The settings for the cookies, unchecked. `HttpOnly` is missing because it is always on.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CookieAttributes<'a> {
     pub(crate) name: &'a str,
@@ -76,17 +76,17 @@ pub(crate) struct CookieAttributes<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CookieSpec {
     names: CookieNames,
-    /// The attributes that a cookie and its removal share, as they stand in the header. A removal
-    /// that differs in one of them removes nothing.
+    /// The attributes that a cookie and its removal share, as header text. A removal that differs
+    /// in one of them removes nothing.
     attributes: String,
-    /// The same of the cookies that a browser may have from other settings, as far as those are
-    /// known: without the Domain, and with `Partitioned` or without. The likeliest comes first. A
-    /// Domain that was set before and is not any more nobody knows.
+    /// The same for cookies that a browser may have from earlier settings, as far as these can be
+    /// guessed: without the Domain, and with or without `Partitioned`. The most likely comes first.
+    /// An earlier Domain is unknown.
     twins: Vec<String>,
 }
 
 impl CookieSpec {
-    /// Checks the attributes each by itself and against each other.
+    /// Checks the attributes one by one and together.
     ///
     /// # Errors
     /// [`ErrorCode::Config`] with the setting to change, the reason and what to do.
@@ -155,7 +155,8 @@ impl CookieSpec {
             ]
             .concat()
         };
-        // Each browser keeps the four apart (RFC 6265bis, 5.7, and the draft on partitions).
+        // Browsers treat these four as different cookies (RFC 6265bis, 5.7, and the draft on
+        // partitions).
         let twins = [
             (None, partitioned),
             (domain, !partitioned),
@@ -176,18 +177,19 @@ impl CookieSpec {
         })
     }
 
-    /// The names to look for in a request.
+    /// The names to search for in a request.
     pub(crate) fn names(&self) -> &CookieNames {
         &self.names
     }
 
-    /// True where a browser keeps a cookie of this kind with a value of `value_len` bytes.
+    /// True if browsers accept a cookie of this kind with a value of `value_len` bytes.
     pub(crate) fn fits(&self, kind: CookieKind, value_len: usize) -> bool {
         value_len <= MAX_NAME_VALUE.saturating_sub(self.names.get(kind).len())
     }
 
-    /// The text of a `Set-Cookie` field. `max_age` is in seconds, cut at [`MAX_AGE`]; `None` keeps
-    /// the cookie until the browser closes. `value` is base64url text that [`fits`](Self::fits).
+    /// The text of a `Set-Cookie` field. `max_age` is in seconds, at most [`MAX_AGE`]; with `None`
+    /// the cookie ends when the browser closes. `value` is base64url text that
+    /// [`fits`](Self::fits).
     #[must_use = "a cookie is set by appending it to a response"]
     pub(crate) fn set(&self, kind: CookieKind, value: &str, max_age: Option<u32>) -> String {
         self.set_with(&self.attributes, kind, value, max_age)
@@ -203,11 +205,11 @@ impl CookieSpec {
         debug_assert!(value.bytes().all(is_cookie_octet), "not a cookie value");
         let name = self.names.get(kind);
         let age = max_age.map(|seconds| format!("; Max-Age={}", seconds.min(MAX_AGE)));
-        // In one allocation: a text that grows leaves pieces of a token behind.
+        // Allocate once: a growing string would leave copies of parts of a token in memory.
         [name, "=", value, age.as_deref().unwrap_or(""), attributes].concat()
     }
 
-    /// The text of the `Set-Cookie` field that makes a browser forget the cookie.
+    /// The text of the `Set-Cookie` field that removes the cookie.
     #[must_use = "a cookie is removed by appending this to a response"]
     pub(crate) fn remove(&self, kind: CookieKind) -> String {
         self.remove_with(&self.attributes, kind)
@@ -218,9 +220,9 @@ impl CookieSpec {
         format!("{name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{attributes}")
     }
 
-    /// Sets or removes the cookies that a browser may have from other settings: the first ones get
-    /// `values`, with an age each, and the others are removed. In the order in which a browser has
-    /// to get them, before the cookie itself.
+    /// Sets or removes the cookies that a browser may have from earlier settings: the first ones
+    /// get `values`, each with an age, and the others are removed. The fields are in the required
+    /// order and must come before the cookie itself.
     #[must_use = "a cookie is removed by appending this to a response"]
     pub(crate) fn twins(&self, kind: CookieKind, values: &[(String, u32)]) -> Vec<String> {
         let each = self.twins.iter().enumerate().rev();
@@ -231,7 +233,7 @@ impl CookieSpec {
         .collect()
     }
 
-    /// How many there may be.
+    /// The number of these cookies.
     pub(crate) fn twin_count(&self) -> usize {
         self.twins.len()
     }
@@ -276,7 +278,7 @@ fn check_path(path: &str) -> Result<(), SessionError> {
     ))
 }
 
-/// A host name of RFC 1034, 3.5, as RFC 6265bis, 4.1.1 asks for.
+/// A host name as defined in RFC 1034, 3.5, which RFC 6265bis, 4.1.1 requires.
 fn check_domain(domain: &str) -> Result<(), SessionError> {
     let legal = domain.len() <= 253
         && domain.split('.').all(|label| {
@@ -298,8 +300,8 @@ fn check_domain(domain: &str) -> Result<(), SessionError> {
     ))
 }
 
-/// Browsers compare the prefixes without regard to case, so `__host-` binds as `__Host-` does.
-/// `__Host-Http-` is covered by `__Host-`, as it adds `HttpOnly` alone.
+/// Browsers compare the prefixes case-insensitively, so `__host-` has the same requirements as
+/// `__Host-`. `__Host-Http-` is covered by `__Host-`, because it only adds `HttpOnly`.
 fn has_prefix(name: &str, prefix: &str) -> bool {
     name.get(..prefix.len())
         .is_some_and(|start| start.eq_ignore_ascii_case(prefix))

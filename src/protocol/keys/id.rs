@@ -1,16 +1,16 @@
-//! What names things: ids, and tags that vouch for them.
+//! Ids, and the tags that authenticate them.
 
 use std::fmt;
 
 use crate::protocol::wire::{decode_text, push_text};
 
-/// Names a secret of the ring inside a cookie.
+/// Identifies a secret of the ring inside a cookie.
 pub(crate) type KeyId = [u8; 4];
 
 /// A truncated HMAC-SHA256.
 pub(crate) type Tag = [u8; 16];
 
-/// 16 bytes that name something: a derived key, a lineage or an owner tag.
+/// An identifier of 16 bytes: a derived key, a lineage or an owner tag.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id(pub(crate) [u8; 16]);
 

@@ -1,13 +1,13 @@
-//! The secrets, and everything that is derived from them.
+//! The secrets and everything derived from them.
 //!
-//! A token is the browser's secret; a secret is the Worker's. What names a session is derived from
-//! both and opens nothing; what opens a record is derived from both and is stored nowhere. So the
-//! namespace without a token is unreadable, even to whoever holds the secret.
+//! A token belongs to the browser, a secret to the Worker. The name of a session is derived from
+//! both and opens nothing. The key that opens its record is derived from both and is not stored. So
+//! without tokens the records are unreadable, even with the secret.
 //!
-//! 1. `token`: the browser's secret, and the key of a record. `id`: 16 bytes that name something.
-//! 2. `session_key`: what names a session. `public_key`: the text of that for applications. `names`:
-//!    the names in a namespace.
-//! 3. `secret`: the ring of the Worker's secrets, and all derivations.
+//! 1. `token`: the browser's token, and the key of a record. `id`: identifiers of 16 bytes.
+//! 2. `session_key`: the name of a session. `public_key`: its text for applications. `names`: the
+//!    names in a namespace.
+//! 3. `secret`: the Worker's secrets, and all derivations.
 
 mod id;
 mod names;

@@ -1,11 +1,11 @@
-//! The names of what is stored.
+//! The names of keys in the store.
 
 use std::rc::Rc;
 
 use super::id::Id;
 use super::session_key::{Dead, KeyParts};
 
-/// The names that this module uses in a namespace.
+/// The names that are used in a namespace.
 #[derive(Clone, Debug)]
 pub(crate) struct Names {
     prefix: Rc<str>,
@@ -24,7 +24,7 @@ impl Names {
         name
     }
 
-    /// What the names of an owner's records begin with.
+    /// The prefix of the names of an owner's records.
     pub(crate) fn records_of(&self, owner: Id) -> String {
         format!("{}s.{owner}.", self.prefix)
     }
@@ -42,7 +42,7 @@ impl Names {
         self.of_id("l.", lineage)
     }
 
-    /// The name of the marker that says so.
+    /// The name of the marker for `dead`.
     pub(crate) fn dead(&self, dead: Dead) -> String {
         match dead {
             Dead::Key(derived) => self.dead_key(derived),
@@ -54,7 +54,7 @@ impl Names {
         self.of_id("o.", owner)
     }
 
-    /// Where a call that ends all of an owner's sessions keeps how far it has come.
+    /// The name of the progress of a call that ends all of an owner's sessions.
     pub(crate) fn progress(&self, owner: Id) -> String {
         self.of_id("p.", owner)
     }

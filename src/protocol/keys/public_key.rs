@@ -1,4 +1,4 @@
-//! The name of a session that applications see.
+//! The public name of a session.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,11 +6,11 @@ use std::str::FromStr;
 use super::id::Id;
 use crate::port::error::{ErrorCode, SessionError};
 
-/// The public name of a session, for lists of devices, logs and tables of one's own. It opens
-/// nothing: the token in the browser's cookie does.
+/// The public name of a session, for lists of devices, logs and your own tables. It does not open
+/// the session: only the token in the browser's cookie does.
 ///
-/// A key goes over the wire as text. Reading it back checks its form only; whether there is such a
-/// session, and whose it is, is found out where the key is used.
+/// A key is transmitted as text. Parsing it checks only its form. Methods that take a key check
+/// whether the session exists and whose it is.
 ///
 /// ```
 /// # edge_session::doc::with_session(|session| {
@@ -27,7 +27,7 @@ use crate::port::error::{ErrorCode, SessionError};
 pub struct SessionKey(String);
 
 impl SessionKey {
-    /// A text of our own.
+    /// Wraps a text that we have written.
     pub(crate) fn of(text: String) -> Self {
         Self(text)
     }
@@ -46,7 +46,7 @@ impl SessionKey {
         &self.0
     }
 
-    /// What is said of a text or a key that names no session here.
+    /// The error for a text or key that does not name a session here.
     #[cold]
     pub(crate) fn unknown() -> SessionError {
         SessionError::new(
@@ -60,13 +60,13 @@ impl FromStr for SessionKey {
     type Err = SessionError;
 
     /// # Errors
-    /// `not_found` for a text that is not of the form of a session key.
+    /// `not_found` if the text does not have the form of a session key.
     fn from_str(text: &str) -> Result<Self, SessionError> {
         let mut parts = text.split('.');
         let has_owner = parts
             .next()
             .is_some_and(|owner| owner == "-" || Id::parse(owner).is_some());
-        // The lineage, the key and the tag that vouches for all of it.
+        // The lineage, the key and the tag over all parts.
         let ids = [parts.next(), parts.next(), parts.next()];
         let has_ids = ids.iter().all(|id| id.and_then(Id::parse).is_some());
         if has_owner && has_ids && parts.next().is_none() {

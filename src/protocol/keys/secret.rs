@@ -1,10 +1,10 @@
-//! The ring of secrets, and all derivations.
+//! The secrets, and all derivations.
 //!
 //! Derivations are HKDF-SHA256 (RFC 5869) with one `info` text for each purpose; authentication is
 //! HMAC-SHA256 truncated to 128 bits (RFC 2104 section 5) over length-prefixed fields.
 //!
-//! Every key but the key id is bound to the kind of store and the key prefix: what one deployment
-//! has signed is nothing to another that has the same secret and keeps its sessions elsewhere.
+//! Every key except the key id depends on the kind of store and the key prefix. So another
+//! deployment with the same secret but a different store does not accept what this one has signed.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -24,8 +24,8 @@ use crate::port::error::SessionError;
 use crate::protocol::text;
 use crate::protocol::wire::push_text;
 
-/// What a tag vouches for: the first field of everything that is authenticated, so that a tag
-/// given out for one thing is never taken for another.
+/// The purpose of a tag. It is the first authenticated field, so that a tag for one purpose is
+/// never accepted for another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     KeyCookie,
@@ -56,9 +56,9 @@ impl Purpose {
 }
 
 const SECRET_MIN_BYTES: usize = 32;
-/// Fewer different bytes than this in 32 are a pattern, not a secret.
+/// A secret with fewer different bytes than this in 32 is a pattern.
 const SECRET_MIN_DISTINCT: usize = 8;
-/// Words of secrets that stand in documentation, so that no copy of one goes live.
+/// Words from secrets in documentation, so that a copied one is refused.
 const SAMPLE_WORDS: [&str; 9] = [
     "changeme",
     "change-me",
@@ -68,15 +68,15 @@ const SAMPLE_WORDS: [&str; 9] = [
     "example",
     "placeholder",
     "password",
-    // That of docs/wire-format.md.
+    // From docs/wire-format.md.
     "secret of the vectors",
 ];
 
-/// HMAC-SHA256, of the kind that can be finished in its place. The other kind is finished by value,
-/// and the copy that is left behind holds the end of what was authenticated: a token, often.
+/// HMAC-SHA256 that can be finished in place. The other variant is finished by value and leaves a
+/// copy of the last authenticated bytes in memory, which are often a token.
 type Mac = HmacReset<Sha256>;
 
-/// One secret, as it is kept for every configuration that it serves.
+/// One secret, shared by all configurations that use it.
 struct Root {
     id: KeyId,
     extracted: Hkdf<Sha256>,
@@ -108,8 +108,8 @@ impl Root {
     }
 }
 
-/// What the keys of a configuration are bound to: the kind of store and the key prefix, each with
-/// its length before it.
+/// The scope of the keys of a configuration: the kind of store and the key prefix, each preceded by
+/// its length.
 fn scope(kind: &str, prefix: &str) -> Vec<u8> {
     let mut out = Vec::with_capacity(8 + kind.len() + prefix.len());
     for part in [kind, prefix] {
@@ -119,14 +119,14 @@ fn scope(kind: &str, prefix: &str) -> Vec<u8> {
     out
 }
 
-/// One secret, already turned into the keys of its purposes in one configuration.
+/// The keys of one secret in one configuration.
 pub(crate) struct Secret {
     id: KeyId,
     mac: Mac,
     owner: Mac,
     /// Seals list metadata.
     metadata: Zeroizing<[u8; 32]>,
-    /// HMAC keyed with the salt of tokens: the extract step of HKDF for any of them.
+    /// HMAC keyed with the salt of tokens, for the extract step of HKDF.
     extract: Mac,
 }
 
@@ -135,15 +135,15 @@ impl Secret {
         self.id
     }
 
-    /// Authenticates a purpose and `fields`, each with its length before it, so that no two lists
-    /// of fields give the same input.
+    /// The MAC of a purpose and `fields`. Each field is preceded by its length, so that different
+    /// lists of fields never give the same input.
     pub(crate) fn tag(&self, purpose: Purpose, fields: &[&[u8]]) -> Tag {
         let mut mac = self.mac.clone();
         absorb(&mut mac, purpose.text());
         authenticate(&mut mac, fields)
     }
 
-    /// True where `tag` is that of `fields`; in constant time.
+    /// True if `tag` is the MAC of `fields`. Takes constant time.
     pub(crate) fn verify(&self, purpose: Purpose, fields: &[&[u8]], tag: &Tag) -> bool {
         self.tag(purpose, fields).ct_eq(tag).into()
     }
@@ -153,8 +153,8 @@ impl Secret {
         Id(authenticate(&mut mac, &[owner.as_bytes()]))
     }
 
-    /// The public session key: the three parts of `key` and a tag that vouches for them. Safe to
-    /// log and to store: it names a record and opens nothing.
+    /// The public session key: the three parts of `key` and a tag over them. It is safe to log and
+    /// to store, because it names a record but does not open it.
     pub(crate) fn public_key(&self, key: &KeyParts) -> String {
         let mut text = String::with_capacity(KeyParts::TEXT + 1 + Id::TEXT);
         key.push_to(&mut text);
@@ -177,9 +177,9 @@ impl Secret {
     }
 
     pub(crate) fn derive(&self, token: &Token) -> TokenKeys {
-        // HKDF with a key of the secret as salt and the token as input. The key schedule of the extract step
-        // is kept, and each key is one block of the expand step, all of it made in its place: the
-        // crate leaves a copy of what it expands.
+        // HKDF with a key of the secret as salt and the token as input. The key schedule of the
+        // extract step is reused. Each key is one block of the expand step. Everything is computed
+        // in place, because the crate's HKDF leaves copies in memory.
         let mut extract = self.extract.clone();
         Update::update(&mut extract, token.bytes());
         let mut pseudo_random_key = Zeroizing::new([0; 32]);
@@ -200,11 +200,11 @@ impl Secret {
     }
 }
 
-/// The secrets of a deployment, the signer first.
+/// The secrets of a deployment. The first one signs.
 ///
-/// The first signs what is minted, all verify. A session keeps its secret until its key is cycled;
-/// dropping a secret from the ring ends its sessions. Roll a new one out as `old,new` everywhere,
-/// then `new,old`, then `new`.
+/// The first secret signs new cookies; all of them verify. A session keeps its secret until its key
+/// is cycled. Removing a secret ends its sessions. Roll out a new one as `old,new` everywhere, then
+/// `new,old`, then `new`.
 ///
 /// ```
 /// use edge_session::SecretRing;
@@ -215,28 +215,28 @@ impl Secret {
 /// # Ok::<(), edge_session::SessionError>(())
 /// ```
 ///
-/// One ring belongs to one deployment. Its keys are bound to the kind of store and to
-/// `SESSION_KEY_PREFIX`; two deployments that have those in common, too, take each other's sessions.
+/// Use a ring for one deployment only. Its keys depend on the kind of store and on
+/// `SESSION_KEY_PREFIX`; deployments that share these too accept each other's sessions.
 #[derive(Clone)]
 pub struct SecretRing(Rc<Roots>);
 
 struct Roots {
     secrets: Vec<Root>,
-    /// The rings of the configurations that were bound last, by their scope: a Worker that makes
-    /// its sessions anew in each request derives its keys once.
+    /// The keys of recently used configurations, by their scope, so that a Worker that creates its
+    /// sessions in each request derives the keys only once.
     bound: RefCell<Vec<(Vec<u8>, Ring)>>,
 }
 
-/// Configurations whose keys a ring keeps.
+/// The number of configurations whose keys are cached.
 const BOUND: usize = 16;
 
-/// The secrets of one configuration, the signer first.
+/// The secrets of one configuration. The first one signs.
 #[derive(Clone)]
 pub(crate) struct Ring(Rc<[Secret]>);
 
 impl SecretRing {
-    /// Reads the ring from the text of `SESSION_SECRET`: one or more secrets of at least 32 bytes,
-    /// separated by commas, the signer first.
+    /// Parses `SESSION_SECRET`: one or more secrets of at least 32 bytes, separated by commas. The
+    /// first one signs.
     ///
     /// ```
     /// use edge_session::SecretRing;
@@ -247,13 +247,13 @@ impl SecretRing {
     /// ```
     ///
     /// # Errors
-    /// `config` where a secret is empty, short, a pattern or a documentation sample, or where two
+    /// `config` if a secret is empty, short, a pattern or a sample from documentation, or if two
     /// have the same key id.
     pub fn parse(text: &str) -> Result<Self, SessionError> {
         Self::parse_named(text, "SecretRing::parse")
     }
 
-    /// The same; an error says that the text was given as `name`.
+    /// The same. Errors call the text `name`.
     pub(crate) fn parse_named(text: &str, name: &str) -> Result<Self, SessionError> {
         let secrets: Vec<&str> = text.split(',').map(str::trim).collect();
         let mut ring: Vec<Root> = Vec::new();
@@ -288,7 +288,7 @@ impl SecretRing {
         }))
     }
 
-    /// That of the vectors, which nobody else may use.
+    /// The secret of the known-answer vectors. It is accepted only in tests.
     #[cfg(test)]
     pub(crate) fn of_sample(text: &str) -> Self {
         Self::of(vec![Root::new(text.as_bytes())])

@@ -1,13 +1,13 @@
-//! What names a session, and what a marker says is dead.
+//! The name of a session, and the target of a marker.
 
 use std::hash::{Hash, Hasher};
 
 use super::id::Id;
 
-/// What names a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
+/// The name of a session: `<owner tag or ->.<lineage>.<derived key>` in the names of the namespace.
 ///
-/// Outside, where anybody may put parts of several sessions together, a tag follows that vouches
-/// for the three: `Secret::public_key` writes that text and `Ring::session_key` reads it.
+/// Outside of the store, where anybody could combine the parts of several sessions, a tag over the
+/// three parts follows: `Secret::public_key` writes that text and `Ring::session_key` reads it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KeyParts {
     pub(crate) owner: Option<Id>,
@@ -16,7 +16,7 @@ pub(crate) struct KeyParts {
 }
 
 impl KeyParts {
-    /// The three parts that a record's name ends with.
+    /// The three parts at the end of a record's name.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split('.');
         let (owner, lineage, derived) = (parts.next()?, parts.next()?, parts.next()?);
@@ -35,7 +35,7 @@ impl KeyParts {
         })
     }
 
-    /// Characters of the text, at most.
+    /// The most characters of the text.
     pub(super) const TEXT: usize = 3 * Id::TEXT + 2;
 
     pub(super) fn push_to(&self, out: &mut String) {
@@ -56,13 +56,13 @@ impl KeyParts {
 }
 
 impl Hash for KeyParts {
-    /// The derived key tells sessions apart, with or without the rest.
+    /// The derived key alone identifies a session.
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.derived.hash(state);
     }
 }
 
-/// What a `k.` or an `l.` marker says is dead.
+/// The target of a `k.` or `l.` marker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Dead {
     /// This derived key.

@@ -1,4 +1,4 @@
-//! The browser's secret, and the keys that come of it under one of the Worker's.
+//! The browser's token, and the keys derived from it with a secret.
 
 use std::rc::Rc;
 
@@ -9,13 +9,13 @@ use super::id::Id;
 use crate::port::error::SessionError;
 use crate::port::runtime::Runtime;
 
-/// 32 bytes that stand in one place however often their holder is moved or cloned, and are wiped
-/// when the last one is dropped: what is moved by value leaves copies behind.
+/// 32 bytes on the heap. They stay in one place when their owner is moved or cloned, and are wiped
+/// when the last owner is dropped. Bytes that are moved by value would leave copies in memory.
 #[derive(Clone)]
 pub(super) struct SecretBytes(Rc<Zeroizing<[u8; 32]>>);
 
 impl SecretBytes {
-    /// Filled in its place by `fill`.
+    /// Filled in place by `fill`.
     pub(super) fn filled<E>(fill: impl FnOnce(&mut [u8; 32]) -> Result<(), E>) -> Result<Self, E> {
         let mut bytes = Rc::new(Zeroizing::new([0; 32]));
         if let Some(place) = Rc::get_mut(&mut bytes) {
@@ -65,7 +65,7 @@ impl RecordKey {
     }
 }
 
-/// What a token becomes under a secret.
+/// The keys derived from a token with a secret.
 #[derive(Clone)]
 pub(crate) struct TokenKeys {
     /// Names the record.

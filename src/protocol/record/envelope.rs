@@ -1,4 +1,4 @@
-//! What is known of one session: its data, and what belongs to them.
+//! The stored state of one session: its data and the fields around it.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use crate::protocol::data::Data;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::version::Version;
 
-/// A session as it stands in the store.
+/// A session as stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
     pub(crate) version: Version,
@@ -32,24 +32,24 @@ pub(crate) struct Bound {
     pub(crate) at: i64,
 }
 
-/// Where the session was last written from.
+/// The browser and place that last wrote the session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Device {
     pub(crate) user_agent: Option<Rc<str>>,
     pub(crate) place: Option<Rc<str>>,
 }
 
-/// Why a stored text is no envelope.
+/// Why a stored text cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unreadable {
-    /// Written by a release that knows more than this one.
+    /// Written by a later release.
     UnknownFormat,
-    /// Damaged, or sealed for another place.
+    /// Damaged, or sealed for another key of the store.
     Corrupt,
 }
 
 impl Envelope {
-    /// An empty session that begins now.
+    /// An empty session that starts now.
     pub(crate) fn begin(now: i64, hard_end: i64) -> Self {
         Self {
             version: Version::default(),
@@ -65,8 +65,8 @@ impl Envelope {
         }
     }
 
-    /// What is known from either copy: each key from the side that wrote it last, the rest from
-    /// the later copy.
+    /// The join of two copies: each key comes from the copy that wrote it last, everything else
+    /// from the later copy.
     pub(crate) fn join(self, other: Self) -> Self {
         let (mut newer, older) = if self.version >= other.version {
             (self, other)
@@ -81,19 +81,19 @@ impl Envelope {
         newer
     }
 
-    /// True where joining `other` would change nothing that a save writes.
+    /// True if joining `other` would not change anything that a save writes.
     pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
         self.version == other.version
             || (self.expiry_version >= other.expiry_version
                 && self.data.contains(&other.data, horizon))
     }
 
-    /// True where something in it was written by the save of this version: that one was stored.
+    /// True if something in it was written by the save of this version, so that save was stored.
     pub(crate) fn carries(&self, version: Version) -> bool {
         [self.version, self.expiry_version].contains(&version) || self.data.carries(version)
     }
 
-    /// Bytes that this takes in memory, nearly.
+    /// The approximate size in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         const FIXED: usize = 256;
         let Device { user_agent, place } = &self.device;

@@ -1,6 +1,6 @@
-//! What is stored for one session.
+//! The stored record of a session.
 //!
-//! 1. `envelope`: the session's data and what belongs to them, and how two copies are joined.
+//! 1. `envelope`: the session's data and the fields around it, and how two copies are joined.
 //! 2. `sealed`: the envelope under the session's own key, as it is stored.
 //! 3. `plain`: the same as JSON, with `SESSION_SEAL=false`.
 

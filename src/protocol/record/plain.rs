@@ -12,7 +12,7 @@ use crate::protocol::version::Version;
 const FORMAT: i64 = 2;
 
 impl Envelope {
-    /// The text to store without sealing. `None` where a value is not JSON.
+    /// The text to store without sealing. `None` if a value is not JSON.
     pub(crate) fn to_plain(&self) -> Option<String> {
         write(self)
     }
@@ -76,7 +76,7 @@ fn pair(version: Version) -> String {
     format!("[{},{}]", version.counter, version.writer)
 }
 
-/// The values, their versions, and the keys that were removed: an object each.
+/// Three objects: the values, their versions, and the removed keys.
 fn table(out: &mut String, names: [&str; 3], table: &Table) -> Option<()> {
     let mut objects = [(); 3].map(|()| String::new());
     let member = |object: &mut String, key: &str, json: &str| {
@@ -95,7 +95,7 @@ fn table(out: &mut String, names: [&str; 3], table: &Table) -> Option<()> {
             Slot::Removed(at) => {
                 let Version { counter, writer } = version;
                 let mut stone = String::new();
-                // Writing to a String does not fail.
+                // Writing to a String cannot fail.
                 let _ = write!(stone, "[{counter},{writer},{at}]");
                 member(removed, key, &stone);
             }
@@ -123,7 +123,7 @@ pub(super) fn read(text: &str) -> Result<Envelope, Unreadable> {
     }
 }
 
-/// The members of the record: their names as written, and their JSON texts.
+/// The members of the record: names as written, and JSON texts.
 struct Fields<'a>(Vec<(&'a str, &'a str)>);
 
 impl Fields<'_> {
@@ -171,7 +171,7 @@ impl Fields<'_> {
         })
     }
 
-    /// The JSON of a member that may be missing or null; `None` where it stands twice.
+    /// The JSON of a member that may be missing or null; `None` if it occurs twice.
     fn find(&self, wanted: &str) -> Option<Option<&str>> {
         let is_it = |name: &str| name.get(1..name.len() - 1) == Some(wanted);
         let mut found = self.0.iter().filter(|(name, _)| is_it(name));
@@ -203,7 +203,7 @@ impl Fields<'_> {
     fn table(&self, [values, versions, removed]: [&str; 3], table: &mut Table) -> Option<()> {
         let values = json::members(self.need(values)?)?;
         let versions = json::members(self.need(versions)?)?;
-        // Written side by side in one order: a person who edits one has to edit the other.
+        // Both have the same order. A person who edits one by hand must edit the other too.
         if values.len() != versions.len() {
             return None;
         }

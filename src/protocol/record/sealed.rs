@@ -1,13 +1,12 @@
-//! What is stored for one session: an envelope around its data, sealed with the session's own key.
+//! The stored form of a session: its envelope, sealed with the session's own key.
 //!
-//! Sealing is XChaCha20-Poly1305 under a key that is derived from the token, so that a record is
-//! opened by its browser's cookie and by nothing that is stored. The associated data binds format,
-//! purpose, storage key and version: a record moved under another key, or given another version,
-//! does not open.
+//! Records are sealed with XChaCha20-Poly1305 under a key derived from the token, so only the
+//! browser's cookie opens a record. The associated data contains format, purpose, storage key and
+//! version: a record that was moved to another key, or given another version, does not open.
 //!
-//! With `SESSION_SEAL=false` the same envelope is stored as plain JSON instead. Where records are
-//! sealed, plain JSON is not read: whoever can write to the namespace could otherwise put it there.
-//! The bytes are in `docs/wire-format.md`.
+//! With `SESSION_SEAL=false` the same envelope is stored as plain JSON. If records are sealed,
+//! plain JSON is not accepted, because anybody who can write to the namespace could store it.
+//! `docs/wire-format.md` has the bytes.
 
 use std::rc::Rc;
 
@@ -22,12 +21,12 @@ use crate::protocol::keys::RecordKey;
 use crate::protocol::version::Version;
 use crate::protocol::wire::{Put, Reader, decode_text, encode_text};
 
-/// First byte of a sealed record of this format.
+/// The first byte of a sealed record of this format.
 const SEALED: u8 = 2;
 const PURPOSE: &[u8] = b"record";
 const NONCE: usize = 24;
 const TAG: usize = 16;
-/// Bytes before what is sealed: format, version, nonce.
+/// The number of bytes before the sealed part: format, version, nonce.
 const HEAD: usize = 1 + Version::BYTES + NONCE;
 
 impl Envelope {
@@ -45,7 +44,7 @@ impl Envelope {
         self.encode(&mut out);
         let associated = associated_data(storage_key, self.version);
         let plain = out.get_mut(HEAD..)?;
-        // Fails only over the cipher's 256 GiB.
+        // This fails only for more than 256 GiB, the limit of the cipher.
         let tag = XChaCha20Poly1305::new(key.bytes().into())
             .encrypt_inout_detached(&XNonce::from(nonce), &associated, plain.into())
             .ok()?;
@@ -53,7 +52,7 @@ impl Envelope {
         Some(encode_text(&out))
     }
 
-    /// The envelope in a stored text. Records are `sealed` or may be of either form.
+    /// The envelope in a stored text. If `sealed` is false, both forms are accepted.
     pub(crate) fn open(
         text: &str,
         key: &RecordKey,
@@ -61,7 +60,7 @@ impl Envelope {
         sealed: bool,
     ) -> Result<Self, Unreadable> {
         if text.starts_with('{') {
-            // Anybody can write it: accepted, it would undo what the seal is for.
+            // Anybody can write plain JSON. Accepting it would defeat the seal.
             return if sealed {
                 Err(Unreadable::Corrupt)
             } else {
@@ -77,7 +76,7 @@ impl Envelope {
         Self::open_sealed(&mut bytes, key, storage_key).ok_or(Unreadable::Corrupt)
     }
 
-    /// Opens `bytes` in their place.
+    /// Opens `bytes` in place.
     fn open_sealed(bytes: &mut [u8], key: &RecordKey, storage_key: &str) -> Option<Self> {
         let (head, sealed) = bytes.split_at_mut_checked(HEAD)?;
         let (text, tag) = sealed.split_last_chunk_mut::<TAG>()?;
@@ -191,7 +190,7 @@ fn get_table(reader: &mut Reader<'_>, table: &mut Table) -> Option<()> {
     Some(())
 }
 
-/// Length-prefixed, so that no two lists of parts give the same bytes.
+/// Each part is preceded by its length, so that different lists of parts never give the same bytes.
 fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
     let mut out = Vec::with_capacity(16 + PURPOSE.len() + storage_key.len());
     out.put_block(&[SEALED]);
