@@ -164,8 +164,8 @@ async fn load_all(
 ) -> Result<Vec<LoadedRecord>, SessionError> {
     match (protocol, rivals) {
         (_, []) => Ok(Vec::new()),
-        (Protocol::Eventual, [held]) => {
-            let loaded = load::load_record(ctx, Rc::clone(held), freshness).await?;
+        (Protocol::Eventual, [session]) => {
+            let loaded = load::load_record(ctx, Rc::clone(session), freshness).await?;
             Ok(vec![loaded])
         }
         (Protocol::Eventual, several) => load::load_among(ctx, several, freshness).await,

@@ -40,16 +40,16 @@ pub(crate) struct LoadResult {
 /// Looks for the session of `held`.
 pub(crate) async fn load_record(
     ctx: &Ctx,
-    held: Rc<PresentedSession>,
+    session: Rc<PresentedSession>,
     freshness: Freshness,
 ) -> Result<LoadedRecord, SessionError> {
-    let key = held.identity.key;
+    let key = session.identity.key;
     let now = ctx.now();
     let remembered = ctx.memory().recall(&key, now, ctx.config().window());
-    if freshness == Freshness::Memory && may_skip_the_store(ctx, &held, &remembered, now) {
+    if freshness == Freshness::Memory && may_skip_the_store(ctx, &session, &remembered, now) {
         let stored = remembered.settled.map(Ok);
-        let markers = own_markers(ctx, &held, now);
-        let verdict = judge_reading(ctx.config(), &held, [now, now], markers, stored, None);
+        let markers = own_markers(ctx, &session, now);
+        let verdict = judge_reading(ctx.config(), &session, [now, now], markers, stored, None);
         ctx.count(Count::TableLoads);
         return Ok(LoadedRecord {
             verdict,
@@ -59,9 +59,9 @@ pub(crate) async fn load_record(
         });
     }
 
-    let reading = read(ctx, &held, freshness).await?;
+    let reading = read(ctx, &session, freshness).await?;
     ctx.count(Count::StoreLoads);
-    Ok(judge_read(ctx, &held, reading, now))
+    Ok(judge_read(ctx, &session, reading, now))
 }
 
 /// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
@@ -74,7 +74,7 @@ pub(crate) async fn load_among(
     let now = ctx.now();
     let names: Vec<_> = rivals
         .iter()
-        .map(|held| names_of(ctx, held, true))
+        .map(|session| names_of(ctx, session, true))
         .collect();
     let asked: Vec<&str> = names
         .iter()
@@ -90,11 +90,11 @@ pub(crate) async fn load_among(
     rivals
         .iter()
         .zip(&names)
-        .map(|(held, names)| {
+        .map(|(session, names)| {
             Ok(judge_read(
                 ctx,
-                held,
-                reading_of(ctx, held, names, &mut answer)?,
+                session,
+                reading_of(ctx, session, names, &mut answer)?,
                 now,
             ))
         })
@@ -102,15 +102,15 @@ pub(crate) async fn load_among(
 }
 
 /// What the store's answer means with all else that is known.
-fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) -> LoadedRecord {
-    let key = held.identity.key;
+fn judge_read(ctx: &Ctx, session: &PresentedSession, reading: Reading, now: i64) -> LoadedRecord {
+    let key = session.identity.key;
     let Reading {
         mut markers,
         stored,
         at,
     } = reading;
-    note_deaths(ctx, held, &markers, at);
-    let own = own_markers(ctx, held, at);
+    note_deaths(ctx, session, &markers, at);
+    let own = own_markers(ctx, session, at);
     markers.add(own);
     let stored_version = stored
         .as_ref()
@@ -121,20 +121,20 @@ fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) ->
     // Remembered anew: other requests have gone on while the store was asked.
     let Remembered {
         settled,
-        flying,
+        in_flight,
         at_risk,
         ..
     } = ctx.memory().recall(&key, at, ctx.config().window());
     let is_older = |version| stored_version.is_none_or(|stored| stored < version);
     let replaced = at_risk && settled.as_ref().is_some_and(|it| is_older(it.version));
     let settled = if mutant!(flying_shown_to_loads) {
-        flying.last().cloned().or(settled)
+        in_flight.last().cloned().or(settled)
     } else {
         settled
     };
-    let verdict = judge_reading(ctx.config(), held, [now, at], markers, stored, settled);
+    let verdict = judge_reading(ctx.config(), session, [now, at], markers, stored, settled);
 
-    let fresh = held.fresh.as_ref();
+    let fresh = session.fresh.as_ref();
     let unstored = fresh.is_some_and(|fresh| fresh.unstored && is_older(fresh.version));
     match (&verdict.envelope, verdict.access) {
         (Some(envelope), Access::Live) => {
@@ -144,7 +144,7 @@ fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) ->
         _ => {}
     }
     // A put that is on its way already will do.
-    let behind = (unstored || replaced || verdict.conflict) && flying.is_empty();
+    let behind = (unstored || replaced || verdict.conflict) && in_flight.is_empty();
     LoadedRecord {
         verdict,
         at,
@@ -160,7 +160,7 @@ fn judge_read(ctx: &Ctx, held: &PresentedSession, reading: Reading, now: i64) ->
 /// has saved.
 fn may_skip_the_store(
     ctx: &Ctx,
-    held: &PresentedSession,
+    session: &PresentedSession,
     remembered: &Remembered,
     now: i64,
 ) -> bool {
@@ -169,12 +169,13 @@ fn may_skip_the_store(
         .markers_read_at
         .is_some_and(|at| (0..trusted).contains(&now.saturating_sub(at)));
     let known = remembered.settled.as_ref().is_some_and(|settled| {
-        held.fresh
+        session
+            .fresh
             .as_ref()
             .is_none_or(|fresh| settled.version >= fresh.version)
     });
     // Somebody has to see whether the store still lacks it.
-    if remembered.at_risk || held.fresh.as_ref().is_some_and(|fresh| fresh.unstored) {
+    if remembered.at_risk || session.fresh.as_ref().is_some_and(|fresh| fresh.unstored) {
         return false;
     }
     (read_lately || (remembered.markers_read_at.is_some() && mutant!(memory_trusted_for_ever)))
@@ -184,15 +185,16 @@ fn may_skip_the_store(
 /// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
 fn judge_reading(
     config: &Config,
-    held: &PresentedSession,
+    session: &PresentedSession,
     [asked_at, now]: [i64; 2],
     markers: Markers,
     stored: Option<Result<Envelope, Unreadable>>,
     settled: Option<Envelope>,
 ) -> Verdict {
-    let ticket = &held.identity.ticket;
+    let ticket = &session.identity.ticket;
     let known = |envelope: &Envelope| {
-        held.fresh
+        session
+            .fresh
             .as_ref()
             .is_some_and(|fresh| fresh.version == envelope.version)
     };
@@ -204,7 +206,7 @@ fn judge_reading(
     {
         None
     } else {
-        held.overlay(config, now)
+        session.overlay(config, now)
     };
     judge(LoadInput {
         now,
@@ -217,11 +219,11 @@ fn judge_reading(
         markers,
         stored,
         known: [overlay, settled],
-        fresh: held
+        fresh: session
             .fresh
             .as_ref()
             .map(|fresh| (fresh.version, fresh.saved_at)),
-        seen: held.seen,
+        seen: session.seen,
     })
 }
 
@@ -235,15 +237,15 @@ struct Reading {
 /// Record and markers in one round trip.
 async fn read(
     ctx: &Ctx,
-    held: &PresentedSession,
+    session: &PresentedSession,
     freshness: Freshness,
 ) -> Result<Reading, SessionError> {
-    let key = held.identity.key;
+    let key = session.identity.key;
     let options = freshness.options(ctx.config());
-    let names = names_of(ctx, held, false);
+    let names = names_of(ctx, session, false);
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut answer = ctx.read(&asked, options).await?.into_iter();
-    let mut reading = reading_of(ctx, held, &names, &mut answer)?;
+    let mut reading = reading_of(ctx, session, &names, &mut answer)?;
     // The first key of a session does not ask for the lineage: its own marker says as much,
     // unless a location still shows the rotation that stood there before the logout.
     let rotated = |marker: Marker| marker.death == Death::Rotated;
@@ -258,11 +260,11 @@ async fn read(
 
 /// What there is to read of a session: its record, and the markers of its key, its lineage and its
 /// owner. A first key asks for its lineage only where `lineage_too` says so.
-fn names_of(ctx: &Ctx, held: &PresentedSession, lineage_too: bool) -> [Option<String>; 4] {
-    let key = held.identity.key;
+fn names_of(ctx: &Ctx, session: &PresentedSession, lineage_too: bool) -> [Option<String>; 4] {
+    let key = session.identity.key;
     let with_lineage = lineage_too || !key.is_first();
     [
-        Some(held.identity.storage_key(ctx.config())),
+        Some(session.identity.storage_key(ctx.config())),
         Some(ctx.config().names().dead_key(key.derived)),
         with_lineage.then(|| ctx.config().names().dead_lineage(key.lineage)),
         key.owner.map(|owner| ctx.config().names().owner(owner)),
@@ -272,7 +274,7 @@ fn names_of(ctx: &Ctx, held: &PresentedSession, lineage_too: bool) -> [Option<St
 /// Takes from `answer` one value for each of the `names` that were asked for, in their order.
 fn reading_of(
     ctx: &Ctx,
-    held: &PresentedSession,
+    session: &PresentedSession,
     names: &[Option<String>; 4],
     answer: &mut impl Iterator<Item = Option<String>>,
 ) -> Result<Reading, SessionError> {
@@ -288,7 +290,7 @@ fn reading_of(
     if mutant!(lineage_ignored) {
         markers.lineage = None;
     }
-    let keys = &held.identity.keys;
+    let keys = &session.identity.keys;
     let sealed = ctx.config().settings().seal();
     let stored = record.map(|text| Envelope::open(&text, &keys.record, storage_key, sealed));
     Ok(Reading {
@@ -299,8 +301,8 @@ fn reading_of(
 }
 
 /// Remembers what the store says is dead: an older answer that comes later does not revive it.
-fn note_deaths(ctx: &Ctx, held: &PresentedSession, markers: &Markers, now: i64) {
-    let key = held.identity.key;
+fn note_deaths(ctx: &Ctx, session: &PresentedSession, markers: &Markers, now: i64) {
+    let key = session.identity.key;
     let until = now.saturating_add(ctx.config().staleness_bound());
     if let Some(marker) = markers.key {
         let dead = Dead::Key(key.derived);
@@ -316,11 +318,11 @@ fn note_deaths(ctx: &Ctx, held: &PresentedSession, markers: &Markers, now: i64) 
 }
 
 /// The markers of this session that this isolate has put or read.
-pub(crate) fn own_markers(ctx: &Ctx, held: &PresentedSession, now: i64) -> Markers {
+pub(crate) fn own_markers(ctx: &Ctx, session: &PresentedSession, now: i64) -> Markers {
     if mutant!(own_markers_forgotten) {
         return Markers::default();
     }
-    let key = held.identity.key;
+    let key = session.identity.key;
     let marker = |dead| ctx.memory().marker(dead, now);
     Markers {
         key: marker(Dead::Key(key.derived)),

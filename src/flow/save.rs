@@ -19,7 +19,7 @@ use crate::protocol::list_metadata::list_metadata;
 use crate::protocol::outcome::{Access, Outcome, REMOVED_ENTRY_WINDOWS};
 use crate::protocol::record::{Bound, Envelope};
 use crate::protocol::revocation::MARKER_MAX_TTL;
-use crate::session::life::Step;
+use crate::session::life::SaveKind;
 use crate::session::marker_put::MarkerPut;
 use crate::session::presented::Identity;
 use crate::session::refusals::{expired, refusal};
@@ -37,14 +37,17 @@ const PUTS: u32 = 3;
 
 /// Carries `work` out.
 pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
-    let source_key = work.source.as_ref().map(|source| source.held.identity.key);
-    let is_login = matches!(work.step, Step::Begin { owner: Some(_) });
+    let source_key = work
+        .source
+        .as_ref()
+        .map(|source| source.session.identity.key);
+    let is_login = matches!(work.kind, SaveKind::Begin { owner: Some(_) });
     let mut base = match &work.source {
         Some(source) => match source.latest(&ctx, work.expiry.is_some()).await {
             // A login goes on with what this request holds, whatever has become of the session
             // that it comes from: a second click on "log in" finds it rotated by the first.
             Err(error) if is_login && !fails_login(&error) => {
-                let identity = &source.held.identity;
+                let identity = &source.session.identity;
                 match error.code() {
                     // Put again, the grace of its old key would begin again.
                     ErrorCode::Rotated => work.retire.retain(Retired::is_ended),
@@ -60,10 +63,12 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         },
         None => None,
     };
-    let bound = match &work.step {
-        Step::Begin { owner: Some(owner) } => Some(bind(&ctx, &work.target, owner).await?),
-        Step::Begin { owner: None } => None,
-        Step::Save | Step::Cycle { .. } => base.as_ref().and_then(|base| base.bound.clone()),
+    let bound = match &work.kind {
+        SaveKind::Begin { owner: Some(owner) } => Some(bind(&ctx, &work.target, owner).await?),
+        SaveKind::Begin { owner: None } => None,
+        SaveKind::Save | SaveKind::Cycle { .. } => {
+            base.as_ref().and_then(|base| base.bound.clone())
+        }
     };
     let target_key = work.target.key;
     let storage_key = work.target.storage_key(ctx.config());
@@ -103,13 +108,13 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             // A key that the browser does not have yet must be in the store before it gets it.
             Err(error)
                 if error.kind() == ConnectorErrorKind::RateLimited
-                    && matches!(work.step, Step::Save)
+                    && matches!(work.kind, SaveKind::Save)
                     && overlay_fits(ctx.config(), &text) =>
             {
                 ctx.memory().put_rate_limited(&target_key, &envelope, now);
                 until_stored(&ctx, &work.target).await
             }
-            Err(_) if mutant!(cookie_before_put) && !matches!(work.step, Step::Save) => true,
+            Err(_) if mutant!(cookie_before_put) && !matches!(work.kind, SaveKind::Save) => true,
             Err(error) if error.is_timeout() => {
                 note_timeout(&ctx, &target_key, &envelope);
                 return Err(error.into());
@@ -130,7 +135,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         let at_risk = ctx.memory().is_at_risk(&target_key, ctx.now());
         break Saved {
             identity: work.target,
-            step: work.step,
+            kind: work.kind,
             envelope,
             told: Some(Told {
                 text,
@@ -157,9 +162,9 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
 }
 
 /// Milliseconds between two looks at whether somebody else has put the record.
-const LOOK_EVERY: u32 = 200;
+const CHECK_EVERY: u32 = 200;
 /// Looks in all: about three seconds, beside the puts.
-const LOOKS: u32 = 16;
+const CHECKS: u32 = 16;
 
 /// Waits until the store holds all that this isolate has settled under `identity`'s key, putting
 /// it when nobody else does; false where that has not come about in time.
@@ -170,7 +175,7 @@ const LOOKS: u32 = 16;
 async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
     ctx.wait_for_next_write().await;
-    let (mut looks, mut puts) = (0, 0);
+    let (mut checks, mut puts) = (0, 0);
     while !ctx.memory().is_sure(key) {
         if puts >= PUTS || !ctx.may_try_after(0) {
             return false;
@@ -178,28 +183,28 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         let now = ctx.now();
         let Remembered {
             settled,
-            flying,
+            in_flight,
             awaited,
             ..
         } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
         // One that is under way may land before this one or after it.
-        let waited = looks >= LOOKS;
+        let waited = checks >= CHECKS;
         if !waited && (awaited || !ctx.memory().claim_put_again(key, now)) {
-            looks += 1;
-            ctx.sleep(LOOK_EVERY).await;
+            checks += 1;
+            ctx.sleep(CHECK_EVERY).await;
             continue;
         }
         // Where one takes too long, this one goes with what that one holds: the store may have taken
         // it already. Whoever has set off sees for itself, when it lands, whether it lacks anything.
-        let newest = if flying.is_empty() {
+        let newest = if in_flight.is_empty() {
             newest
         } else {
             let Ok(writer) = ctx.random() else {
                 return false;
             };
             // A version of its own: each of those holds less.
-            let joined = flying.into_iter().fold(newest, Envelope::join);
+            let joined = in_flight.into_iter().fold(newest, Envelope::join);
             let version = joined.version.next(u32::from_be_bytes(writer));
             Envelope { version, ..joined }
         };
@@ -266,9 +271,9 @@ fn with_memory(ctx: &Ctx, key: &KeyParts, known: Envelope) -> Envelope {
 /// What this isolate has saved under `key`, or is about to.
 fn recalled(ctx: &Ctx, key: &KeyParts) -> Option<Envelope> {
     let Remembered {
-        settled, flying, ..
+        settled, in_flight, ..
     } = ctx.memory().recall(key, ctx.now(), ctx.config().window());
-    settled.into_iter().chain(flying).reduce(Envelope::join)
+    settled.into_iter().chain(in_flight).reduce(Envelope::join)
 }
 
 async fn put_record(
@@ -300,20 +305,20 @@ impl Source {
     /// The session as it stands now, joined with what this request knows of it.
     async fn latest(&self, ctx: &Ctx, revives: bool) -> Result<Envelope, SessionError> {
         let now = ctx.now();
-        if now >= self.held.identity.ticket.end(ctx.config().age()) {
+        if now >= self.session.identity.ticket.end(ctx.config().age()) {
             return Err(expired());
         }
         // What this isolate has ended since is known without asking.
         let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
-        let markers = own_markers(ctx, &self.held, now);
-        if let Some(marker) = markers.death(self.held.identity.key.lineage, bound_at) {
+        let markers = own_markers(ctx, &self.session, now);
+        if let Some(marker) = markers.death(self.session.identity.key.lineage, bound_at) {
             return Err(refusal(marker.death.code()));
         }
         if !self.load_again || mutant!(reread_skipped) {
             return Ok(self.base.clone());
         }
-        let held = Rc::clone(&self.held);
-        let LoadedRecord { verdict, .. } = load_record(ctx, held, Freshness::Store).await?;
+        let session = Rc::clone(&self.session);
+        let LoadedRecord { verdict, .. } = load_record(ctx, session, Freshness::Store).await?;
         match (verdict.access, verdict.outcome) {
             (Access::Live, _) => {}
             (Access::ReadOnly(code) | Access::Closed(code), _) => return Err(refusal(code)),

@@ -12,7 +12,7 @@ use crate::protocol::expiry::{Limits, OwnLimits};
 use crate::protocol::record::{Bound, Device, Envelope};
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
-use crate::session::life::{InStore, KnownRow, Step};
+use crate::session::life::{InStore, KnownRow, SaveKind};
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::expired;
 use crate::session::retired::Retired;
@@ -23,7 +23,7 @@ pub(crate) struct Work {
     pub(crate) source: Option<Source>,
     /// The session that the data goes to.
     pub(crate) target: Identity,
-    pub(crate) step: Step,
+    pub(crate) kind: SaveKind,
     /// The dictionary as this request sees it, with what is pending.
     pub(crate) data: Data,
     /// An end that this request has set.
@@ -37,7 +37,7 @@ pub(crate) struct Work {
 
 /// A session that is there already.
 pub(crate) struct Source {
-    pub(crate) held: Rc<PresentedSession>,
+    pub(crate) session: Rc<PresentedSession>,
     /// What this request knows of it.
     pub(crate) base: Envelope,
     /// Since when.
@@ -50,7 +50,7 @@ pub(crate) struct Source {
 /// A save that is done.
 pub(crate) struct Saved {
     pub(crate) identity: Identity,
-    pub(crate) step: Step,
+    pub(crate) kind: SaveKind,
     pub(crate) envelope: Envelope,
     /// What the browser is told, where a location may not see the save yet.
     pub(crate) told: Option<Told>,
@@ -80,8 +80,8 @@ impl Work {
     ) -> Result<Envelope, SessionError> {
         let now = ctx.now();
         let mut carried = None;
-        let mut envelope = match (base, &self.step) {
-            (Some(base), Step::Save | Step::Cycle { .. }) => {
+        let mut envelope = match (base, &self.kind) {
+            (Some(base), SaveKind::Save | SaveKind::Cycle { .. }) => {
                 let base = at_target.into_iter().fold(base, Envelope::join);
                 let data = self.data.replay_onto(base.data.clone());
                 Envelope { data, ..base }
@@ -104,7 +104,9 @@ impl Work {
                 Envelope { data, ..envelope }
             }
         };
-        if let Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } = self.step {
+        if let SaveKind::Begin { owner: Some(_) } | SaveKind::Cycle { renews_login: true } =
+            self.kind
+        {
             envelope.auth_time = Some(now);
         }
         envelope.bound = bound;

@@ -32,13 +32,13 @@ impl Answer {
     /// too that other settings have left behind.
     pub(crate) fn removals(
         config: &Config,
-        came: CookiesSeen,
+        received: CookiesSeen,
         [key, seen, fresh]: [bool; 3],
     ) -> Self {
         let spec = config.cookies();
         let remove = |here: bool, kind| here.then(|| spec.remove(kind));
         Self {
-            twins: twins(config, came, [key, seen, fresh], &[]),
+            twins: twins(config, received, [key, seen, fresh], &[]),
             key: remove(key, CookieKind::Key),
             seen: remove(seen, CookieKind::Seen),
             fresh: remove(fresh, CookieKind::Fresh),
@@ -78,8 +78,13 @@ impl Answer {
     }
 
     /// Takes what came beside our cookies from the browser: a login leaves no other session there.
-    pub(crate) fn remove_twins(&mut self, config: &Config, came: CookiesSeen) {
-        self.twins = twins(config, came, [came.key, came.seen, came.fresh], &[]);
+    pub(crate) fn remove_twins(&mut self, config: &Config, received: CookiesSeen) {
+        self.twins = twins(
+            config,
+            received,
+            [received.key, received.seen, received.fresh],
+            &[],
+        );
     }
 
     /// Tells the browser what was saved.
@@ -118,7 +123,7 @@ impl Answer {
     pub(crate) fn leave_tombstones(
         &mut self,
         config: &Config,
-        came: CookiesSeen,
+        received: CookiesSeen,
         stones: &[Tombstone],
         now: i64,
     ) -> bool {
@@ -134,7 +139,7 @@ impl Answer {
                 ))
             })
             .collect();
-        let places = match came.several {
+        let places = match received.several {
             true => 1 + spec.twin_count(),
             false => 1,
         };
@@ -143,7 +148,7 @@ impl Answer {
         }
         if let Some(((own, age), others)) = values.split_first() {
             let here = [true, self.seen.is_some(), self.fresh.is_some()];
-            self.twins = twins(config, came, here, others);
+            self.twins = twins(config, received, here, others);
             self.key = Some(spec.set(CookieKind::Key, own, Some(*age)));
         }
         true
@@ -154,11 +159,11 @@ impl Answer {
 /// the first twins of the key cookie get `values` instead.
 fn twins(
     config: &Config,
-    came: CookiesSeen,
+    received: CookiesSeen,
     here: [bool; 3],
     values: &[(String, u32)],
 ) -> Vec<String> {
-    if !came.several {
+    if !received.several {
         return Vec::new();
     }
     let spec = config.cookies();

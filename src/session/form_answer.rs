@@ -20,18 +20,18 @@ impl FormAnswer {
     /// After a login nothing that was known before it may act for the user. Takes the form cookies
     /// from the browser, those too that it may have withheld.
     pub(crate) fn voided(config: &Config, cookies: &Cookies, was_withheld: bool) -> Self {
-        let came = cookies.came();
+        let received = cookies.received();
         let spec = config.cookies();
-        let several = came.several || cookies.several_forms();
+        let several = received.several || cookies.several_forms();
         Self {
             made: None,
             are_void: true,
-            twins: if came.form && several {
+            twins: if received.form && several {
                 spec.twins(CookieKind::Form, &[])
             } else {
                 Vec::new()
             },
-            field: (came.form || was_withheld).then(|| spec.remove(CookieKind::Form)),
+            field: (received.form || was_withheld).then(|| spec.remove(CookieKind::Form)),
         }
     }
 

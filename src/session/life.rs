@@ -114,7 +114,7 @@ pub(crate) struct Draft {
 /// A new key for the session, decided and not yet stored.
 pub(crate) struct Next {
     pub(crate) identity: Identity,
-    pub(crate) step: Step,
+    pub(crate) kind: SaveKind,
     /// Whether the stored session goes on under it.
     pub(crate) continues: bool,
     /// Limits that a login takes over with the data.
@@ -125,7 +125,7 @@ pub(crate) struct Next {
 
 /// What kind of record a save makes.
 #[derive(Clone)]
-pub(crate) enum Step {
+pub(crate) enum SaveKind {
     /// The next version of the source, under its own key.
     Save,
     /// The next version of the source, under a new key of the same lineage; after the user has
@@ -255,7 +255,7 @@ impl Open {
     pub(crate) fn owner(&self) -> Option<&str> {
         match &self.draft.key {
             Some(Next {
-                step: Step::Begin { owner },
+                kind: SaveKind::Begin { owner },
                 ..
             }) => owner.as_deref(),
             _ => {
@@ -294,8 +294,8 @@ impl Open {
             data, key, save, ..
         } = &self.draft;
         match (key, &self.base) {
-            (Some(Next { step, .. }), base) => {
-                let is_login = matches!(step, Step::Begin { owner: Some(_) });
+            (Some(Next { kind, .. }), base) => {
+                let is_login = matches!(kind, SaveKind::Begin { owner: Some(_) });
                 is_login || (!matches!(base, Base::Detached) && !is_withheld())
             }
             (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => self.is_modified(),

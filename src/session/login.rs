@@ -28,8 +28,8 @@ pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Re
         retired.push(Retired::Ended(ToEnd::of_stone(*stone)));
     }
     let chosen = matches!(cookies.presented(), Presented::Session(_));
-    for (place, held) in cookies.rivals().iter().take(ENDS_MAX).enumerate() {
-        let identity = &held.identity;
+    for (place, session) in cookies.rivals().iter().take(ENDS_MAX).enumerate() {
+        let identity = &session.identity;
         if identity.key.owner.is_some() {
             retired.push(Retired::Ended(identity.to_end()));
             continue;

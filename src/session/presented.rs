@@ -198,7 +198,7 @@ struct Beside {
 /// The session's cookies of one request, and from the first answer on what the browser has instead.
 pub(crate) struct Cookies {
     presented: Presented,
-    came: CookiesSeen,
+    received: CookiesSeen,
     beside: Beside,
     /// The values of form cookies, unread until a form is shown or sent: most requests do neither.
     forms: Vec<String>,
@@ -234,7 +234,7 @@ impl Cookies {
     pub(crate) fn none() -> Self {
         Self {
             presented: Presented::Nothing,
-            came: CookiesSeen::default(),
+            received: CookiesSeen::default(),
             beside: Beside::default(),
             forms: Vec::new(),
             whole: None,
@@ -273,7 +273,7 @@ impl Cookies {
             Err(cookie::TooLarge) => {
                 return Self {
                     presented: Presented::TooLarge,
-                    came: CookiesSeen {
+                    received: CookiesSeen {
                         key: true,
                         seen: true,
                         fresh: true,
@@ -287,7 +287,7 @@ impl Cookies {
                 };
             }
         };
-        let came = CookiesSeen {
+        let received = CookiesSeen {
             key: !found.key.is_empty(),
             seen: !found.seen.is_empty(),
             fresh: !found.fresh.is_empty(),
@@ -297,7 +297,7 @@ impl Cookies {
         let (presented, beside) = Self::judge(&found, config, now, derive);
         Self {
             presented,
-            came,
+            received,
             beside,
             forms: found.form.iter().map(ToString::to_string).collect(),
             whole: None,
@@ -321,8 +321,8 @@ impl Cookies {
         &self.presented
     }
 
-    pub(crate) fn came(&self) -> CookiesSeen {
-        self.came
+    pub(crate) fn received(&self) -> CookiesSeen {
+        self.received
     }
 
     /// Logouts that are not stored yet.
@@ -333,7 +333,7 @@ impl Cookies {
     /// Every session that is presented with proof; the chosen one first.
     pub(crate) fn rivals(&self) -> Vec<Rc<PresentedSession>> {
         let chosen = match &self.presented {
-            Presented::Session(held) => Some(Rc::clone(held)),
+            Presented::Session(session) => Some(Rc::clone(session)),
             _ => None,
         };
         chosen
@@ -365,7 +365,7 @@ impl Cookies {
 
     /// Before any of the sessions that are presented is forgotten.
     fn remember_user(&mut self) {
-        let is_users = |held: &Rc<PresentedSession>| held.identity.ticket.owner.is_some();
+        let is_users = |session: &Rc<PresentedSession>| session.identity.ticket.owner.is_some();
         self.had_user |= self.rivals().iter().any(is_users);
     }
 
@@ -373,8 +373,8 @@ impl Cookies {
     pub(crate) fn ends(&self) -> Vec<ToEnd> {
         let stones = self.beside.stones.iter();
         let mut ends: Vec<ToEnd> = stones.map(|stone| ToEnd::of_stone(*stone)).collect();
-        for held in self.rivals() {
-            let to_end = held.identity.to_end();
+        for session in self.rivals() {
+            let to_end = session.identity.to_end();
             if !ends.iter().any(|known| known.stone == to_end.stone) {
                 ends.push(to_end);
             }
@@ -393,9 +393,9 @@ impl Cookies {
     }
 
     /// From now on the browser has this session, as an answer has told it.
-    pub(crate) fn replace(&mut self, held: PresentedSession) {
+    pub(crate) fn replace(&mut self, session: PresentedSession) {
         self.remember_user();
-        self.presented = Presented::Session(Rc::new(held));
+        self.presented = Presented::Session(Rc::new(session));
     }
 
     /// The sessions beside the one that is presented are over.
@@ -432,7 +432,7 @@ impl Cookies {
             ended,
             rejection,
         } = Proven::of(found, config, now, derive);
-        let held = |identity| Rc::new(PresentedSession::new(identity, found, config));
+        let session = |identity| Rc::new(PresentedSession::new(identity, found, config));
         let one = match identities.len() {
             1 => identities.pop(),
             _ => None,
@@ -443,10 +443,10 @@ impl Cookies {
                 .map(PresentedSession::alone)
                 .collect()
         } else {
-            identities.into_iter().map(held).collect()
+            identities.into_iter().map(session).collect()
         };
         let presented = match (one, stones.first(), rejection) {
-            (Some(one), ..) => Presented::Session(held(one)),
+            (Some(one), ..) => Presented::Session(session(one)),
             (None, ..) if !rivals.is_empty() => Presented::Ambiguous,
             (None, Some(stone), _) => Presented::Tombstone(*stone),
             (None, None, _) if ended => Presented::Ended,

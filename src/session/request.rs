@@ -13,13 +13,13 @@ const USER_AGENT_MAX: usize = 200;
 /// the user out that way.
 pub(crate) fn cookie_was_withheld(
     request: &dyn RequestHead,
-    came: CookiesSeen,
+    received: CookiesSeen,
     same_site: SameSite,
 ) -> bool {
     if mutant!(withheld_cookie_overwritten) {
         return false;
     }
-    if came.key || request.header("sec-fetch-site").as_deref() != Some("cross-site") {
+    if received.key || request.header("sec-fetch-site").as_deref() != Some("cross-site") {
         return false;
     }
     match same_site {

@@ -271,8 +271,8 @@ impl Handle {
         match running {
             Running::Load(mut flow) => match step(&mut flow, reply) {
                 Step::Ask(effect) => self.ask(Running::Load(flow), effect),
-                Step::Done(looked) => self.with_store(|store| {
-                    store.apply_load(looked);
+                Step::Done(loaded) => self.with_store(|store| {
+                    store.apply_load(loaded);
                     Answer::with_data(Ok(nothing(())))
                 }),
             },

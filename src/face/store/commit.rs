@@ -79,11 +79,11 @@ impl SessionStore {
 
     fn slide(&mut self) {
         let continued = self.life.open().and_then(Open::continued);
-        let (Presented::Session(held), Some(base)) = (self.presented(), continued) else {
+        let (Presented::Session(session), Some(base)) = (self.presented(), continued) else {
             return;
         };
-        let (held, expiry) = (Rc::clone(held), base.expiry);
-        let ticket = &held.identity.ticket;
+        let (session, expiry) = (Rc::clone(session), base.expiry);
+        let ticket = &session.identity.ticket;
         let ends_with_browser = self.ends_with_browser(expiry);
         let config = self.shared.config();
         if let Some(secret) = config.ring().find(ticket.secret) {

@@ -28,8 +28,8 @@ impl SessionStore {
         self.cookies().presented()
     }
 
-    pub(super) fn came(&self) -> CookiesSeen {
-        self.cookies().came()
+    pub(super) fn received(&self) -> CookiesSeen {
+        self.cookies().received()
     }
 
     /// Also searches a header that exceeds its limits for sessions to end, which a load never does.

@@ -152,7 +152,7 @@ impl SessionStore {
         // One that is not saved reaches no browser.
         let next = open.and_then(|open| open.draft.key.as_ref());
         let chosen = match self.presented() {
-            Presented::Session(held) => Some(&held.identity.ticket),
+            Presented::Session(session) => Some(&session.identity.ticket),
             _ => None,
         };
         let situation = Situation {
@@ -165,7 +165,7 @@ impl SessionStore {
             proven: proven
                 .into_iter()
                 .flatten()
-                .map(|held| &held.identity.ticket)
+                .map(|session| &session.identity.ticket)
                 .collect(),
             had_user: proven.is_none() || self.cookies().had_user(),
         };

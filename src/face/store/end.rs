@@ -91,18 +91,18 @@ impl SessionStore {
         self.life.end(left.is_none());
         // It was ended before it was loaded. We know without a read that there is no session.
         self.outcome.get_or_insert(Outcome::New);
-        for held in &rivals {
-            let lineage = held.identity.key.lineage;
+        for session in &rivals {
+            let lineage = session.identity.key.lineage;
             let kind = match &left {
                 Some(left) if left.has(lineage) => EventKind::RevocationPending,
                 _ => EventKind::Destroyed,
             };
             self.report(kind, Some(lineage), None);
         }
-        let (came, any) = (self.came(), !rivals.is_empty());
+        let (received, any) = (self.received(), !rivals.is_empty());
         let told = any && self.shared.protocol().tells_of_saves();
-        let here = [came.key || any, came.seen, came.fresh || told];
-        self.answer = Answer::removals(self.shared.config(), came, here);
+        let here = [received.key || any, received.seen, received.fresh || told];
+        self.answer = Answer::removals(self.shared.config(), received, here);
         if !whole {
             self.answer = Answer::default();
             return Err(self.refuse(SessionError::new(
@@ -124,12 +124,12 @@ impl SessionStore {
     /// own cookie, either the main one or a twin. If that is not possible for all of them, the
     /// browser keeps its cookies.
     fn leave_tombstones(&mut self, left: &Left, now: i64) -> SessionError {
-        let came = self.came();
+        let received = self.received();
         let config = self.shared.config();
         let are_left = !left.is_cut_short()
             && self
                 .answer
-                .leave_tombstones(config, came, left.failed(), now);
+                .leave_tombstones(config, received, left.failed(), now);
         if !are_left {
             self.answer = Answer::default();
             let count = left.count();

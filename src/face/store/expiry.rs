@@ -143,9 +143,9 @@ impl SessionStore {
         let known = self.life.open().and_then(|open| open.base.known());
         let (seen, end) = match (self.next(), self.presented(), known) {
             (Some(next), ..) => (now, next.identity.ticket.end(age)),
-            (None, Presented::Session(held), Some(known)) => (
+            (None, Presented::Session(session), Some(known)) => (
                 known.last_seen.max(self.loaded_at),
-                held.identity.ticket.end(age),
+                session.identity.ticket.end(age),
             ),
             _ => (now, now.saturating_add(age)),
         };

@@ -63,7 +63,9 @@ impl SessionStore {
             return Some(&next.identity);
         }
         match (self.presented(), &open.base) {
-            (Presented::Session(held), Base::Live(_) | Base::ReadOnly(..)) => Some(&held.identity),
+            (Presented::Session(session), Base::Live(_) | Base::ReadOnly(..)) => {
+                Some(&session.identity)
+            }
             _ => None,
         }
     }

@@ -65,8 +65,8 @@ impl SessionStore {
         freshness: Freshness,
     ) -> Result<Outcome, SessionError> {
         if let Some(flow) = self.begin_load(freshness) {
-            let looked = self.drive(flow).await;
-            self.apply_load(looked);
+            let loaded = self.drive(flow).await;
+            self.apply_load(loaded);
         }
         self.found()
     }
@@ -96,7 +96,7 @@ impl SessionStore {
             rivals.clear();
         }
         if stones.is_empty() && rivals.is_empty() {
-            self.take_finding(self.nothing(), InStore::default(), None);
+            self.apply_verdict(self.nothing(), InStore::default(), None);
             return None;
         }
         Some(self.shared.begin_load(stones, rivals, freshness))
@@ -118,14 +118,14 @@ impl SessionStore {
     }
 
     /// Applies the result of the load, or its error.
-    pub(crate) fn apply_load(&mut self, looked: Result<LoadResult, SessionError>) {
-        match looked {
+    pub(crate) fn apply_load(&mut self, loaded: Result<LoadResult, SessionError>) {
+        match loaded {
             Ok(LoadResult {
                 left: Some(left), ..
             }) => {
                 self.change_cookies(|cookies| cookies.set_stones(left.stones()));
                 let verdict = Verdict::nothing(Outcome::Revoked, Access::Detached);
-                self.take_finding(verdict, InStore::default(), None);
+                self.apply_verdict(verdict, InStore::default(), None);
             }
             Ok(LoadResult {
                 records, rivals, ..
@@ -136,7 +136,7 @@ impl SessionStore {
                 } else {
                     self.choose_among(records, rivals)
                 };
-                self.take_finding(verdict, in_store, None);
+                self.apply_verdict(verdict, in_store, None);
             }
             Err(error) => {
                 let access = if mutant!(outage_mints) {
@@ -145,7 +145,7 @@ impl SessionStore {
                     Access::Closed(error.code())
                 };
                 let verdict = Verdict::nothing(Outcome::Unavailable, access);
-                self.take_finding(verdict, InStore::default(), Some(error));
+                self.apply_verdict(verdict, InStore::default(), Some(error));
             }
         }
     }
@@ -159,7 +159,7 @@ impl SessionStore {
     ) -> (Verdict, InStore) {
         let found: Vec<_> = records
             .iter()
-            .map(|look| (look.verdict.outcome, look.verdict.access))
+            .map(|record| (record.verdict.outcome, record.verdict.access))
             .collect();
         let chosen = match found[..] {
             [_] => Some(0),
@@ -172,8 +172,8 @@ impl SessionStore {
                 InStore::default(),
             );
         };
-        let held = rivals.swap_remove(place);
-        self.change_cookies(|cookies| cookies.choose(Some(held), rivals));
+        let session = rivals.swap_remove(place);
+        self.change_cookies(|cookies| cookies.choose(Some(session), rivals));
         let LoadedRecord {
             verdict,
             at,
@@ -188,7 +188,7 @@ impl SessionStore {
     }
 
     /// `error` says why the store could not be asked.
-    fn take_finding(&mut self, verdict: Verdict, in_store: InStore, error: Option<SessionError>) {
+    fn apply_verdict(&mut self, verdict: Verdict, in_store: InStore, error: Option<SessionError>) {
         self.outcome = Some(verdict.outcome);
         self.report_load(verdict.outcome, verdict.conflict, error.as_ref());
         let base = Base::of(verdict, in_store, error);
@@ -203,7 +203,7 @@ impl SessionStore {
     fn report_load(&self, outcome: Outcome, conflict: bool, error: Option<&SessionError>) {
         self.shared.count_outcome(outcome);
         let lineage = match self.presented() {
-            Presented::Session(held) => Some(held.identity.key.lineage),
+            Presented::Session(session) => Some(session.identity.key.lineage),
             Presented::Tombstone(stone) => Some(stone.lineage),
             _ => None,
         };

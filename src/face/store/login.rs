@@ -4,7 +4,7 @@
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
-use crate::session::life::{Base, Life, Next, Open, Step};
+use crate::session::life::{Base, Life, Next, Open, SaveKind};
 use crate::session::login::{may_go_to, retired_by_login};
 use crate::session::presented::{Identity, Presented};
 use crate::session::refusals::refusal;
@@ -90,7 +90,7 @@ impl SessionStore {
         }
         open.draft.key = Some(Next {
             identity,
-            step: Step::Begin { owner: None },
+            kind: SaveKind::Begin { owner: None },
             continues: false,
             kept: OwnLimits::default(),
             retire: Vec::new(),
@@ -128,26 +128,26 @@ impl SessionStore {
         }
         let owner = open.owner().map(str::to_owned);
         let is_live = open.base.is_live();
-        let Presented::Session(held) = self.presented().clone() else {
+        let Presented::Session(session) = self.presented().clone() else {
             return self.create();
         };
         if !is_live {
             return self.create();
         }
         let now = self.now();
-        let identity = held.identity.rotate(
+        let identity = session.identity.rotate(
             self.shared.config(),
             self.new_token()?,
             now,
             owner.as_deref(),
         );
-        let mut retire = vec![Retired::Rotated(held.identity.clone())];
+        let mut retire = vec![Retired::Rotated(session.identity.clone())];
         if mutant!(rotation_keeps_old_key) {
             retire.clear();
         }
         self.undecided()?.draft.key = Some(Next {
             identity,
-            step: Step::Cycle {
+            kind: SaveKind::Cycle {
                 renews_login: false,
             },
             continues: true,
@@ -194,13 +194,13 @@ impl SessionStore {
     #[doc(alias = "logged_in_at")]
     pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
         self.view()?;
-        if let Some(Next { step, identity, .. }) = self.next() {
-            match step {
-                Step::Begin { owner: None } => return Ok(None),
-                Step::Begin { owner: Some(_) } | Step::Cycle { renews_login: true } => {
+        if let Some(Next { kind, identity, .. }) = self.next() {
+            match kind {
+                SaveKind::Begin { owner: None } => return Ok(None),
+                SaveKind::Begin { owner: Some(_) } | SaveKind::Cycle { renews_login: true } => {
                     return Ok(Some(identity.ticket.minted_at));
                 }
-                Step::Cycle { .. } | Step::Save => {}
+                SaveKind::Cycle { .. } | SaveKind::Save => {}
             }
         }
         Ok(self.continued().and_then(|base| base.auth_time))
@@ -275,7 +275,7 @@ impl SessionStore {
         self.cycle_key()?;
         // A login of this request is as recent.
         if let Some(Next {
-            step: Step::Cycle { renews_login },
+            kind: SaveKind::Cycle { renews_login },
             ..
         }) = &mut self.undecided()?.draft.key
         {
@@ -359,7 +359,7 @@ impl SessionStore {
         let before = self.life.open().and_then(|open| open.draft.key.as_ref());
         let retire = match before {
             Some(Next {
-                step: Step::Begin { owner: Some(_) },
+                kind: SaveKind::Begin { owner: Some(_) },
                 retire,
                 ..
             }) => retire.clone(),
@@ -389,7 +389,7 @@ impl SessionStore {
         }
         open.draft.key = Some(Next {
             identity,
-            step: Step::Begin {
+            kind: SaveKind::Begin {
                 owner: Some(owner.into()),
             },
             continues,

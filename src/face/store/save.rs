@@ -8,7 +8,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::ticket::Fresh;
-use crate::session::life::{Base, Life, Open, Step};
+use crate::session::life::{Base, Life, Open, SaveKind};
 use crate::session::presented::{Identity, Presented, PresentedSession};
 use crate::session::refusals::refusal;
 use crate::session::request::{cookie_was_withheld, device};
@@ -17,7 +17,7 @@ use crate::session::size::check_size;
 use super::SessionStore;
 
 /// A save reads the store again unless this request read it less than this many milliseconds ago.
-const LOOK_AGAIN_AFTER: i64 = 1_000;
+const LOAD_AGAIN_AFTER: i64 = 1_000;
 
 /// **Life cycle: saving.** The commit saves; this is for a change that must be stored before the
 /// handler goes on.
@@ -87,11 +87,11 @@ impl SessionStore {
             }
         };
         let lineage = saved.identity.key.lineage;
-        let (kind, owner) = match &saved.step {
-            Step::Begin { owner: None } => (Some(EventKind::Created), None),
-            Step::Begin { owner } => (Some(EventKind::Bound), owner.clone()),
-            Step::Cycle { .. } => (Some(EventKind::Cycled), None),
-            Step::Save => (None, None),
+        let (kind, owner) = match &saved.kind {
+            SaveKind::Begin { owner: None } => (Some(EventKind::Created), None),
+            SaveKind::Begin { owner } => (Some(EventKind::Bound), owner.clone()),
+            SaveKind::Cycle { .. } => (Some(EventKind::Cycled), None),
+            SaveKind::Save => (None, None),
         };
         if let Some(kind) = kind {
             self.report(kind, Some(lineage), None);
@@ -131,10 +131,10 @@ impl SessionStore {
         }
         let source = self.source()?;
         let work = Work {
-            target: source.held.identity.clone(),
+            target: source.session.identity.clone(),
             data: source.base.data.clone(),
             source: Some(source),
-            step: Step::Save,
+            kind: SaveKind::Save,
             expiry: None,
             kept: OwnLimits::default(),
             device: device(&*self.request),
@@ -159,7 +159,7 @@ impl SessionStore {
 
     /// The session that a save starts from.
     fn source(&self) -> Option<Source> {
-        let Presented::Session(held) = self.presented() else {
+        let Presented::Session(session) = self.presented() else {
             return None;
         };
         let open = self.life.open()?;
@@ -168,14 +168,14 @@ impl SessionStore {
         let now = self.now();
         Some(Source {
             // This request is activity, although no cookie records it yet.
-            held: Rc::new(PresentedSession {
-                identity: held.identity.clone(),
-                seen: held.seen.max(Some(self.loaded_at)),
-                fresh: held.fresh.clone(),
+            session: Rc::new(PresentedSession {
+                identity: session.identity.clone(),
+                seen: session.seen.max(Some(self.loaded_at)),
+                fresh: session.fresh.clone(),
             }),
             base: base.clone(),
             base_at: self.loaded_at.max(base.saved_at),
-            load_again: now.saturating_sub(self.read_at) >= LOOK_AGAIN_AFTER,
+            load_again: now.saturating_sub(self.read_at) >= LOAD_AGAIN_AFTER,
             in_store,
         })
     }
@@ -193,18 +193,18 @@ impl SessionStore {
             (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
             _ => check_size(&open.draft.data, self.shared.config().settings())?,
         }
-        let (source, target, step, retire) = match (&open.draft.key, &open.base) {
+        let (source, target, kind, retire) = match (&open.draft.key, &open.base) {
             (Some(next), _) => (
                 self.source(),
                 next.identity.clone(),
-                next.step.clone(),
+                next.kind.clone(),
                 next.retire.clone(),
             ),
             // The new session gets its key once it is stored, and no key if that fails.
             (None, Base::Empty) => {
                 let token = self.new_token()?;
                 let target = Identity::mint(self.shared.config(), token, self.now(), None);
-                (None, target, Step::Begin { owner: None }, Vec::new())
+                (None, target, SaveKind::Begin { owner: None }, Vec::new())
             }
             (None, _) => {
                 if open.draft.limits.is_none() {
@@ -213,14 +213,14 @@ impl SessionStore {
                 let source = self
                     .source()
                     .ok_or_else(|| refusal(ErrorCode::Unavailable))?;
-                let target = source.held.identity.clone();
-                (Some(source), target, Step::Save, Vec::new())
+                let target = source.session.identity.clone();
+                (Some(source), target, SaveKind::Save, Vec::new())
             }
         };
         Ok(Some(Work {
             source,
             target,
-            step,
+            kind,
             data: open.changes(),
             expiry: open.draft.limits,
             kept: open
@@ -246,7 +246,7 @@ impl SessionStore {
 
     /// Sets the cookies for what was saved, and continues as if the request had presented them.
     fn answer_save(&mut self, saved: &Saved) {
-        let new_key = !matches!(saved.step, Step::Save);
+        let new_key = !matches!(saved.kind, SaveKind::Save);
         let Saved {
             identity,
             envelope,
@@ -261,7 +261,7 @@ impl SessionStore {
             identity.ticket.minted_at = identity.ticket.minted_at.max(now);
         }
         let ticket = &identity.ticket;
-        let came = self.came();
+        let received = self.received();
         let ends_with_browser = self.ends_with_browser(envelope.expiry);
         let config = self.shared.config();
         let Some(secret) = config.ring().find(ticket.secret) else {
@@ -270,8 +270,8 @@ impl SessionStore {
         if new_key {
             self.answer
                 .set_key(config, secret, ticket, ends_with_browser, now);
-            if matches!(saved.step, Step::Begin { owner: Some(_) }) {
-                self.answer.remove_twins(config, came);
+            if matches!(saved.kind, SaveKind::Begin { owner: Some(_) }) {
+                self.answer.remove_twins(config, received);
             }
         }
         let fresh = told.as_ref().map(|Told { text, unstored }| Fresh {
@@ -284,16 +284,16 @@ impl SessionStore {
             self.answer.set_fresh(config, secret, &ticket.token, fresh);
         }
         let seen = match self.presented() {
-            Presented::Session(held) if !new_key => held.seen,
+            Presented::Session(session) if !new_key => session.seen,
             _ => None,
         };
-        let held = PresentedSession {
+        let session = PresentedSession {
             identity: identity.clone(),
             seen,
             fresh,
         };
         self.change_cookies(|cookies| {
-            cookies.replace(held);
+            cookies.replace(session);
             if new_key {
                 // The other presented sessions had already ended, or have ended now.
                 cookies.forget_rivals();
@@ -303,6 +303,6 @@ impl SessionStore {
 
     pub(super) fn cookie_was_withheld(&self) -> bool {
         let same_site = self.shared.config().settings().cookie_same_site();
-        cookie_was_withheld(&*self.request, self.came(), same_site)
+        cookie_was_withheld(&*self.request, self.received(), same_site)
     }
 }

@@ -17,7 +17,7 @@ pub(crate) struct Remembered {
     /// in the browser's overlay.
     pub(crate) settled: Option<Envelope>,
     /// Records whose puts are not answered yet, the oldest first.
-    pub(crate) flying: Vec<Envelope>,
+    pub(crate) in_flight: Vec<Envelope>,
     /// A request waits for the answer to one of these puts: it has not timed out.
     pub(crate) awaited: bool,
     /// When the session's markers were last read and none was there.

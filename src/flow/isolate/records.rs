@@ -20,11 +20,11 @@ impl Memory {
                 return Remembered::default();
             }
             let flights = session.flights.iter();
-            let flying = flights.filter(|flight| now < flight.deadline);
+            let in_flight = flights.filter(|flight| now < flight.deadline);
             Remembered {
                 settled: session.settled.clone(),
-                awaited: flying.clone().any(|flight| !flight.timed_out),
-                flying: flying.map(|flight| flight.envelope.clone()).collect(),
+                awaited: in_flight.clone().any(|flight| !flight.timed_out),
+                in_flight: in_flight.map(|flight| flight.envelope.clone()).collect(),
                 markers_read_at: session.markers_read_at,
                 at_risk: session.is_at_risk(now),
             }

@@ -36,10 +36,10 @@ fn a_record_in_flight_is_for_saves_until_it_lands() {
     let memory = memory();
     memory.put_began(&key(1), &envelope(1), 0);
     let recalled = memory.recall(&key(1), 0, 1_000);
-    assert!(recalled.settled.is_none() && recalled.flying.len() == 1);
+    assert!(recalled.settled.is_none() && recalled.in_flight.len() == 1);
     assert!(!memory.put_acknowledged(&key(1), &envelope(1), 5));
     let recalled = memory.recall(&key(1), 5, 1_000);
-    assert!(recalled.settled.is_some() && recalled.flying.is_empty());
+    assert!(recalled.settled.is_some() && recalled.in_flight.is_empty());
     assert_eq!(recalled.markers_read_at, None);
 }
 
@@ -48,13 +48,13 @@ fn a_put_that_failed_or_never_ended_is_taken_out() {
     let memory = memory();
     memory.put_began(&key(1), &envelope(1), 0);
     memory.put_failed(&key(1), envelope(1).version, 1);
-    assert!(memory.recall(&key(1), 1, 1_000).flying.is_empty());
+    assert!(memory.recall(&key(1), 1, 1_000).in_flight.is_empty());
     memory.put_began(&key(1), &envelope(2), 1);
-    assert_eq!(memory.recall(&key(1), FLIGHT, i64::MAX).flying.len(), 1);
+    assert_eq!(memory.recall(&key(1), FLIGHT, i64::MAX).in_flight.len(), 1);
     assert!(
         memory
             .recall(&key(1), 1 + FLIGHT, i64::MAX)
-            .flying
+            .in_flight
             .is_empty()
     );
 }
@@ -66,7 +66,7 @@ fn an_overtaken_put_is_noticed() {
     memory.put_began(&key(1), &envelope(1), 0);
     memory.put_began(&key(1), &newer, 0);
     assert!(memory.put_acknowledged(&key(1), &envelope(1), 1));
-    assert_eq!(memory.recall(&key(1), 1, 1_000).flying.len(), 1);
+    assert_eq!(memory.recall(&key(1), 1, 1_000).in_flight.len(), 1);
     assert!(!memory.put_acknowledged(&key(1), &newer, 1));
 }
 
@@ -78,8 +78,8 @@ fn puts_are_known_side_by_side_and_their_number_is_bounded() {
     }
     memory.put_failed(&key(1), envelope(2).version, 1);
     let versions = || {
-        let flying = memory.recall(&key(1), 1, 1_000).flying;
-        let counters = flying.iter().map(|envelope| envelope.version.counter);
+        let in_flight = memory.recall(&key(1), 1, 1_000).in_flight;
+        let counters = in_flight.iter().map(|envelope| envelope.version.counter);
         counters.collect::<Vec<_>>()
     };
     assert_eq!(versions(), [1, 3]);

@@ -19,7 +19,7 @@ use crate::session::refusals::{expired, refusal};
 
 /// Puts the session of `source` under the key of `work`.
 pub(crate) async fn cycle(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionError> {
-    let here = Place::of(ctx, &source.held.identity);
+    let here = Place::of(ctx, &source.session.identity);
     let there = Place::of(ctx, &work.target);
     if here.shard == there.shard {
         cycle_here(ctx, work, source, here, there).await
@@ -36,7 +36,7 @@ async fn cycle_here(
     there: Place,
 ) -> Result<Saved, SessionError> {
     let Source {
-        held,
+        session,
         mut base,
         in_store,
         ..
@@ -58,7 +58,7 @@ async fn cycle_here(
             checks,
             writes: vec![
                 draft.put(&there, &work.target),
-                leave_rotated(ctx, &held, &here, &expected, &draft.revision),
+                leave_rotated(ctx, &session, &here, &expected, &draft.revision),
             ],
         };
         let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
@@ -73,7 +73,7 @@ async fn cycle_here(
             return Err(death_of(ctx, &unseen(&work.target), Some(&new)));
         }
         // The new row cannot vanish: without it nothing was applied, but for an earlier save.
-        let verdict = judge_row(ctx, &held, old.as_ref());
+        let verdict = judge_row(ctx, &session, old.as_ref());
         let conflict = draft.judge(old.as_ref(), &verdict, in_store.in_doubt, revives);
         let found = old.as_ref().and_then(KnownRow::of);
         match (conflict, found, verdict.envelope.or(verdict.ended)) {

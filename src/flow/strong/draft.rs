@@ -117,7 +117,7 @@ pub(crate) fn known(row: Option<KnownRow>) -> Result<KnownRow, SessionError> {
 /// The change that leaves the old record for those that still come with the old key.
 pub(crate) fn leave_rotated(
     ctx: &Ctx,
-    held: &PresentedSession,
+    session: &PresentedSession,
     place: &Place,
     row: &KnownRow,
     revision: &str,
@@ -127,7 +127,7 @@ pub(crate) fn leave_rotated(
         value: rotated(ctx.now(), &row.record),
         metadata: None,
         revision: revision.to_owned(),
-        expires_at: held.identity.ticket.hard_end,
+        expires_at: session.identity.ticket.hard_end,
     }
 }
 
@@ -135,7 +135,7 @@ pub(crate) fn leave_rotated(
 pub(crate) fn saved(work: Work, envelope: Envelope, row: KnownRow) -> Saved {
     Saved {
         identity: work.target,
-        step: work.step,
+        kind: work.kind,
         envelope,
         told: None,
         row: Some(row),

@@ -47,18 +47,18 @@ pub(crate) async fn hand_over(
     mut draft: Draft,
     leaves: Leaves,
 ) -> Result<Handed, SessionError> {
-    let held = &source.held;
-    let here = Place::of(ctx, &held.identity);
-    let moves = leaves == Leaves::Rotated && held.identity.key.owner.is_some();
+    let session = &source.session;
+    let here = Place::of(ctx, &session.identity);
+    let moves = leaves == Leaves::Rotated && session.identity.key.owner.is_some();
     let mut expected = known(source.in_store.row.clone())?;
     let mut replays = 0;
     loop {
         let revision = revision(draft.envelope.version, ctx.random()?);
         let mut writes = Vec::with_capacity(2);
         writes.push(match leaves {
-            Leaves::Rotated => leave_rotated(ctx, held, &here, &expected, &revision),
+            Leaves::Rotated => leave_rotated(ctx, session, &here, &expected, &revision),
             Leaves::Ended => Change::Replace {
-                prefix: rows_of_lineage(&held.identity.key),
+                prefix: rows_of_lineage(&session.identity.key),
                 except: Vec::new(),
                 value: ended(ctx.now(), &elsewhere_of(ctx, source)),
                 revision: revision.clone(),
@@ -84,12 +84,12 @@ pub(crate) async fn hand_over(
         if row.as_ref().is_some_and(|row| row.revision == revision) {
             return Ok(Handed::Over(draft));
         }
-        let verdict = judge_row(ctx, held, row.as_ref());
+        let verdict = judge_row(ctx, session, row.as_ref());
         let found = row.as_ref().and_then(KnownRow::of);
         // Alive, it was not ended by a try whose answer was lost.
         let (Access::Live, Some(record), Some(found)) = (verdict.access, verdict.envelope, found)
         else {
-            let error = death_of(ctx, held, row.as_ref());
+            let error = death_of(ctx, session, row.as_ref());
             return Ok(Handed::Died(draft, error));
         };
         if source.in_store.in_doubt {
@@ -118,7 +118,7 @@ fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
 pub(crate) fn elsewhere_of(ctx: &Ctx, source: &Source) -> Vec<Id> {
     let bound = source.base.bound.as_ref();
     bound.map_or_else(Vec::new, |bound| {
-        other_tags_of(ctx, &bound.owner, source.held.identity.key.owner)
+        other_tags_of(ctx, &bound.owner, source.session.identity.key.owner)
     })
 }
 

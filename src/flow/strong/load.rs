@@ -18,14 +18,14 @@ use crate::session::refusals::{expired, refusal};
 /// Reads a session.
 pub(crate) async fn load_record(
     ctx: &Ctx,
-    held: &PresentedSession,
+    session: &PresentedSession,
 ) -> Result<LoadedRecord, SessionError> {
-    let place = Place::of(ctx, &held.identity);
+    let place = Place::of(ctx, &session.identity);
     let asked_at = ctx.now();
     let row = ctx.read_row(&place.shard, &place.key).await?;
     ctx.count(Count::StoreLoads);
     Ok(LoadedRecord {
-        verdict: judge_row(ctx, held, row.as_ref()),
+        verdict: judge_row(ctx, session, row.as_ref()),
         at: ctx.now(),
         asked_at: Some(asked_at),
         in_store: InStore {
@@ -41,18 +41,18 @@ pub(crate) async fn load_among(
     rivals: &[Rc<PresentedSession>],
 ) -> Result<Vec<LoadedRecord>, SessionError> {
     let mut records = Vec::with_capacity(rivals.len());
-    for held in rivals {
-        records.push(load_record(ctx, held).await?);
+    for session in rivals {
+        records.push(load_record(ctx, session).await?);
     }
     Ok(records)
 }
 
 /// What a row says of its session. Nothing that was stored is still on its way, and no read is
 /// outdated.
-pub(crate) fn judge_row(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -> Verdict {
+pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> Verdict {
     let config = ctx.config();
-    let (ticket, keys) = (&held.identity.ticket, &held.identity.keys);
-    let place = Place::of(ctx, &held.identity);
+    let (ticket, keys) = (&session.identity.ticket, &session.identity.keys);
+    let place = Place::of(ctx, &session.identity);
     let sealed = config.settings().seal();
     let value = row.map(|row| &*row.value);
     let RowContent { markers, record } = RowContent::open(value, &keys.record, &place.key, sealed);
@@ -78,13 +78,13 @@ pub(crate) fn judge_row(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -
         stored: record,
         known: [None, None],
         fresh: None,
-        seen: held.seen,
+        seen: session.seen,
     })
 }
 
 /// What a load of a row that is dead, or missing, would refuse a save with.
-pub(crate) fn death_of(ctx: &Ctx, held: &PresentedSession, row: Option<&Row>) -> SessionError {
-    let verdict = judge_row(ctx, held, row);
+pub(crate) fn death_of(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> SessionError {
+    let verdict = judge_row(ctx, session, row);
     match (verdict.access, verdict.outcome) {
         (Access::ReadOnly(code) | Access::Closed(code), _) => refusal(code),
         (_, Outcome::Revoked) => refusal(ErrorCode::Revoked),

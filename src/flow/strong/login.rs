@@ -61,7 +61,7 @@ async fn end_others(
 ) -> Result<Draft, SessionError> {
     let is_source = |key: &KeyParts| {
         let source = source.as_ref();
-        source.is_some_and(|source| source.held.identity.key == *key)
+        source.is_some_and(|source| source.session.identity.key == *key)
     };
     for retired in &work.retire {
         match retired {

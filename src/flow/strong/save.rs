@@ -11,34 +11,36 @@ use crate::flow::work::{Saved, Source, Work};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::transaction::{Expected, Transaction};
 use crate::protocol::strong::conflict::Conflict;
-use crate::session::life::{KnownRow, Step};
+use crate::session::life::{KnownRow, SaveKind};
 use crate::session::refusals::{expired, refusal};
 
 /// Carries `work` out.
 pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source = work.source.take();
     let is_over =
-        |source: &Source| ctx.now() >= source.held.identity.ticket.end(ctx.config().age());
-    match (work.step.clone(), source) {
-        (Step::Begin { owner: Some(owner) }, source) => login(&ctx, work, source, owner).await,
-        (Step::Save | Step::Cycle { .. }, Some(source)) if is_over(&source) => Err(expired()),
-        (Step::Save, Some(source)) => save(&ctx, work, source).await,
-        (Step::Cycle { .. }, Some(source)) => cycle(&ctx, work, source).await,
-        (Step::Begin { owner: None }, _) => begin(&ctx, work).await,
+        |source: &Source| ctx.now() >= source.session.identity.ticket.end(ctx.config().age());
+    match (work.kind.clone(), source) {
+        (SaveKind::Begin { owner: Some(owner) }, source) => login(&ctx, work, source, owner).await,
+        (SaveKind::Save | SaveKind::Cycle { .. }, Some(source)) if is_over(&source) => {
+            Err(expired())
+        }
+        (SaveKind::Save, Some(source)) => save(&ctx, work, source).await,
+        (SaveKind::Cycle { .. }, Some(source)) => cycle(&ctx, work, source).await,
+        (SaveKind::Begin { owner: None }, _) => begin(&ctx, work).await,
         // Nothing is saved that was not there.
-        (Step::Save | Step::Cycle { .. }, None) => Err(refusal(ErrorCode::Unavailable)),
+        (SaveKind::Save | SaveKind::Cycle { .. }, None) => Err(refusal(ErrorCode::Unavailable)),
     }
 }
 
 /// The next version of a session in its row.
 async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionError> {
     let Source {
-        held,
+        session,
         mut base,
         in_store,
         ..
     } = source;
-    let place = Place::of(ctx, &held.identity);
+    let place = Place::of(ctx, &session.identity);
     let mut expected = Some(known(in_store.row)?);
     let revives = work.expiry.is_some();
     let mut replays = 0;
@@ -51,7 +53,7 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
         let transaction = Transaction {
             shard: place.shard.clone(),
             checks: vec![check],
-            writes: vec![draft.put(&place, &held.identity)],
+            writes: vec![draft.put(&place, &session.identity)],
         };
         let Answered::Conflict {
             mut rows,
@@ -61,7 +63,7 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
             return Ok(draft.saved(work));
         };
         let row = rows.pop().flatten();
-        let verdict = judge_row(ctx, &held, row.as_ref());
+        let verdict = judge_row(ctx, &session, row.as_ref());
         let conflict = draft.judge(row.as_ref(), &verdict, doubt || in_store.in_doubt, revives);
         let found = row.as_ref().and_then(KnownRow::of);
         let record = verdict.envelope.or(verdict.ended);
