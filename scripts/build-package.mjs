@@ -119,15 +119,12 @@ const FRAMEWORKS = {
   "react-router": ["react-router", ">=8.0.0"],
   sveltekit: ["@sveltejs/kit", ">=2.0.0"],
   astro: ["astro", ">=7.0.0"],
+  h3: ["h3", ">=2.0.0"],
 };
 
 function manifest() {
   const crate = readFileSync(inRoot("Cargo.toml"), "utf8");
   const field = (name) => crate.match(new RegExp(`^${name} = "(.*)"$`, "m"))[1];
-  const entry = (name) => ({
-    workerd: `./${name}`,
-    worker: `./${name}`,
-  });
   return {
     name: field("name"),
     version: field("version"),
@@ -138,7 +135,8 @@ function manifest() {
       ".": {
         types: "./index.d.ts",
         // A bundle of a Worker may be told `browser` too: what comes first counts.
-        ...entry("workerd.js"),
+        workerd: { unwasm: "./unwasm.js", default: "./workerd.js" },
+        worker: "./workerd.js",
         node: "./node.js",
         browser: "./browser.js",
         default: "./default.js",
@@ -156,7 +154,7 @@ function manifest() {
     // For frameworks that do not hand the environment to their middleware.
     imports: { "#platform": { workerd: "./platform-workerd.js", default: "./platform.js" } },
     types: "./index.d.ts",
-    sideEffects: ["./workerd.js", "./node.js", "./browser.js"],
+    sideEffects: ["./workerd.js", "./unwasm.js", "./node.js", "./browser.js"],
     peerDependencies: Object.fromEntries(Object.values(FRAMEWORKS)),
     peerDependenciesMeta: Object.fromEntries(Object.values(FRAMEWORKS).map(([name]) => [name, { optional: true }])),
     engines: { node: ">=20" },

@@ -5,6 +5,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { sessionMiddleware as astro } from "../../pkg/astro.js";
+import { sessionMiddleware as h3 } from "../../pkg/h3.js";
 import { SessionError, Sessions } from "../../pkg/node.js";
 import { sessionMiddleware as reactRouter } from "../../pkg/react-router.js";
 import { sessionHandle as sveltekit } from "../../pkg/sveltekit.js";
@@ -49,6 +50,15 @@ const ADAPTERS = {
     return (request, handler, { locals = {}, errors, ...more } = {}) => {
       const context = { request, locals, url: new URL(request.url), isPrerendered: false, routePattern: "/about", ...more };
       return onRequest(context, astroNext(handler, locals, errors));
+    };
+  },
+  h3: (options) => {
+    const middleware = h3(options);
+    return async (request, handler) => {
+      const res = { headers: new Headers(), errHeaders: new Headers() };
+      const event = { req: request, context: {}, res };
+      const value = await middleware(event, async () => handler(event.context.session, event));
+      return value instanceof Response ? value : new Response(value, res);
     };
   },
 };
@@ -139,7 +149,7 @@ for (const name of OF_PAGES) {
   });
 }
 
-for (const name of OF_PAGES) {
+for (const name of [...OF_PAGES, "h3"]) {
   test(`${name}: without a secret a page that does not use the session is there, for prerendering`, async () => {
     const visit = ADAPTERS[name]({ sessions: () => Sessions.fromEnv({ SESSIONS: world().memory }) });
     assert.equal((await visit(new Request("https://example.com/"), page(200))).status, 200);
@@ -272,4 +282,55 @@ test("astro: while it prerenders there is no session, and the route is named", a
   const answer = await visit(page(200)).catch((error) => error);
   assert.ok(answer instanceof SessionError, "astroNext reads it");
   assert.throws(() => locals.session, { code: "not_ready", message: /^\/about uses a session/ });
+});
+
+test("h3: the cookies of what is not a Response go into event.res", async () => {
+  const { sessions } = world();
+  for (const value of ["text", undefined]) {
+    const answer = await ADAPTERS.h3({ sessions })(new Request("https://example.com/"), (session, event) => {
+      session.set("a", 1);
+      event.res.status = 201;
+      return value;
+    });
+    assert.deepEqual([answer.status, await answer.text(), answer.headers.getSetCookie().length], [201, value ?? "", 2]);
+  }
+});
+
+test("h3: a route that is not there is 404, whose headers are apart", async () => {
+  const { sessions } = world();
+  const nothing = Symbol("not found");
+  let errHeaders;
+  const event = { req: new Request("https://example.com/"), context: {}, res: { headers: new Headers(), errHeaders: new Headers() } };
+  const value = await h3({ sessions })(event, () => {
+    event.context.session.set("a", 1);
+    ({ errHeaders } = event.res);
+    return nothing;
+  });
+  assert.equal(value, nothing);
+  assert.deepEqual([errHeaders.getSetCookie().length, event.res.headers.getSetCookie().length], [2, 0]);
+});
+
+test("h3: a Response that is thrown is the answer, below 400 with what was changed", async () => {
+  for (const [status, isCommitted] of [[303, true], [403, false]]) {
+    const answer = await ADAPTERS.h3({ sessions: world().sessions })(new Request("https://example.com/"), (session) => {
+      session.set("a", 1);
+      throw new Response(null, { status });
+    });
+    assert.deepEqual([answer.status, answer.headers.getSetCookie().length > 0], [status, isCommitted]);
+  }
+});
+
+test("h3: an error of the session is an HTTPError with its status, and others are the application's", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const visit = ADAPTERS.h3({ sessions: down() });
+  await assert.rejects(visit(browser.request(), (session) => session.get("a")), (error) => {
+    // As HTTPError.isError of h3 looks at it.
+    assert.ok(error instanceof Error && error.name === "HTTPError" && error.status > 99);
+    assert.deepEqual([error.status, error.cause.code, error.unhandled], [503, "unavailable", undefined]);
+    assert.deepEqual([error.headers.get("retry-after"), error.headers.get("content-type")], ["5", null]);
+    return error.toJSON().data.code === "unavailable";
+  });
+  const own = new Error("a bug");
+  await assert.rejects(visit(new Request("https://example.com/"), () => Promise.reject(own)), own);
 });

@@ -185,7 +185,8 @@ describe("the tarball", () => {
 
   test("holds what its manifest names, and nothing else", () => {
     const installed = join(project, "node_modules/edge-session");
-    const named = Object.values(manifest.exports).flatMap((entry) => (typeof entry === "string" ? entry : Object.values(entry)));
+    const paths = (entry) => (typeof entry === "string" ? [entry] : Object.values(entry).flatMap(paths));
+    const named = paths({ ...manifest.exports, ...manifest.imports });
     for (const path of named) assert.ok(existsSync(join(installed, path)), path);
     const unknown = readdirSync(installed).filter((name) => !/\.(js|d\.ts|wasm)$|^package\.json$|^LICENSE|^README/.test(name));
     assert.deepEqual(unknown, []);

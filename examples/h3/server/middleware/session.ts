@@ -1,0 +1,3 @@
+import { sessionMiddleware } from "edge-session/h3";
+
+export default sessionMiddleware();
