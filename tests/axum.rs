@@ -337,7 +337,7 @@ fn a_handler_that_fails_by_its_session_is_answered_with_the_status_of_the_code()
         session
             .with(async |session| {
                 session.set("views", 100)?;
-                session.require_recent_auth(300)
+                session.require_recent_auth(std::time::Duration::from_secs(300))
             })
             .await
     }

@@ -157,8 +157,9 @@ fn bounds_are_those_of_the_code() {
         settings.kv_cache_ttl(),
         settings.propagation(),
         settings.isolate_cache_ttl(),
-    ];
-    let (d, w) = (settings.staleness_bound(), settings.window());
+    ]
+    .map(|time| time.as_secs());
+    let [d, w] = [settings.staleness_bound(), settings.window()].map(|time| time.as_secs());
     for line in [
         format!("**D = {cache} + {propagation} + {isolate} + 2 = {d} s**"),
         format!("**W = max(90, D) = {w} s**"),

@@ -1288,7 +1288,7 @@ impl<'c> Pair<'c> {
         let (seen, hard) = handle.limits(&self.store, self.now());
         let own = handle.effective_own();
         prop_assert_eq!(
-            session.get_expiry_date().unwrap(),
+            ms(session.get_expiry_date().unwrap()),
             own.end(seen, hard),
             "expiry"
         );
@@ -1303,7 +1303,7 @@ impl<'c> Pair<'c> {
             base.map_or(0, |base| base.version)
         );
         prop_assert_eq!(
-            session.created_at().unwrap(),
+            session.created_at().unwrap().map(ms),
             base.map(|base| base.created_at)
         );
         prop_assert_eq!(session.is_empty().unwrap(), handle.is_empty());
@@ -1316,7 +1316,7 @@ impl<'c> Pair<'c> {
         });
         let (owner, auth_time) = begun.unwrap_or(stored);
         prop_assert_eq!(session.owner().unwrap(), owner);
-        prop_assert_eq!(session.auth_time().unwrap(), auth_time);
+        prop_assert_eq!(session.auth_time().unwrap().map(ms), auth_time);
         let name = match (&handle.next, handle.presented, handle.access) {
             (Some(next), ..) => Some(next.name.clone()),
             (None, Some(token), Access::Live | Access::Dead(_)) => {
@@ -1513,14 +1513,17 @@ impl<'c> Pair<'c> {
             }
             Op::Facts => self.facts(session, handle)?,
             Op::RecentAuth(seconds) => {
-                let at = session.auth_time().unwrap();
+                let at = session.auth_time().unwrap().map(ms);
                 let recent = at.is_some_and(|at| now - at <= i64::from(*seconds) * SECOND);
                 let expected = if recent {
                     Ok(())
                 } else {
                     Err(ErrorCode::ReauthRequired)
                 };
-                self.agree(session.require_recent_auth(*seconds), expected)?;
+                self.agree(
+                    session.require_recent_auth(Duration::from_secs((*seconds).into())),
+                    expected,
+                )?;
             }
             Op::SetModified(modified) => {
                 let expected = handle.edit().map(|()| handle.forced = Some(*modified));
@@ -1537,9 +1540,10 @@ impl<'c> Pair<'c> {
                 let own = handle.effective_own();
                 let left = own.end(seen, hard) - now;
                 // A fraction of a second left counts as one: only an end that is reached is 0.
-                let age = left.div_euclid(SECOND) + i64::from(left > 0 && left % SECOND > 0);
-                self.agree(session.get_expiry_age(), Ok(age))?;
-                self.agree(session.idle_expires_at(), Ok(own.idle_end(seen)))?;
+                let left = u64::try_from(left).unwrap_or_default().div_ceil(1_000);
+                self.agree(session.get_expiry_age(), Ok(Duration::from_secs(left)))?;
+                let idle_end = session.idle_expires_at().map(|at| at.map(ms));
+                self.agree(idle_end, Ok(own.idle_end(seen)))?;
                 let closes = own == Own::BrowserClose;
                 self.agree(session.get_expire_at_browser_close(), Ok(closes))?;
             }

@@ -18,7 +18,7 @@ fn timed() -> World {
     World::with(
         Settings::default()
             .with_server_timing(true)
-            .with_isolate_cache_ttl(0),
+            .with_isolate_cache_ttl(seconds(0)),
     )
 }
 
@@ -65,7 +65,7 @@ fn server_timing_tells_what_the_request_asked_of_the_store() {
 fn server_timing_counts_what_a_handler_asks_beside_its_session() {
     let settings = Settings::default()
         .with_server_timing(true)
-        .with_isolate_cache_ttl(0);
+        .with_isolate_cache_ttl(seconds(0));
     let world = edge_session::testing::World::new(settings);
     let sessions = world.sessions();
     let mut browser = world.browser();
@@ -285,7 +285,7 @@ fn a_sink_is_told_the_life_of_a_session() {
         kinds,
         ["created", "loaded", "cycled", "loaded", "destroyed"]
     );
-    assert!(events.iter().all(|event| event.at == world.now()));
+    assert!(events.iter().all(|event| ms(event.at) == world.now()));
     // One name before and after the rotation.
     assert!(
         events

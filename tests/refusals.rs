@@ -25,7 +25,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use common::*;
 use edge_session::connector::{
@@ -503,8 +503,8 @@ fn optional<T: Display>(value: Option<T>) -> String {
     value.map_or("none".to_owned(), |value| value.to_string())
 }
 
-fn since(at: i64) -> String {
-    format!("{:+}", at - START)
+fn since(at: SystemTime) -> String {
+    format!("{:+}", ms(at) - START)
 }
 
 fn some(text: Option<String>) -> String {
@@ -590,13 +590,15 @@ const METHODS: &[(&str, Method)] = &[
         value(it.auth_time().map(|at| optional(at.map(since))))
     }),
     ("require_recent_auth", |_, it| {
-        ok(it.require_recent_auth(300))
+        ok(it.require_recent_auth(seconds(300)))
     }),
     ("modified", |_, it| Ok(it.modified().to_string())),
     ("set_modified true", |_, it| ok(it.set_modified(true))),
     ("set_modified false", |_, it| ok(it.set_modified(false))),
     ("needs_update", |_, it| Ok(it.needs_update().to_string())),
-    ("get_expiry_age", |_, it| value(it.get_expiry_age())),
+    ("get_expiry_age", |_, it| {
+        value(it.get_expiry_age().map(|left| left.as_secs()))
+    }),
     ("get_expiry_date", |_, it| {
         value(it.get_expiry_date().map(since))
     }),

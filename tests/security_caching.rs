@@ -52,7 +52,7 @@ looks! {
     created_at => |session| session.created_at().unwrap();
     owner => |session| session.owner().map(|owner| owner.is_some());
     auth_time => |session| session.auth_time();
-    require_recent_auth => |session| session.require_recent_auth(60);
+    require_recent_auth => |session| session.require_recent_auth(seconds(60));
     set_modified => |session| session.set_modified(true);
     needs_update => |session| session.needs_update();
     get_expiry_age => |session| session.get_expiry_age();

@@ -148,7 +148,7 @@ fn a_list_shows_one_entry_a_session_and_nothing_that_opens_one() {
     assert_eq!(entry.user_agent.as_deref(), Some("Browser/1"));
     assert_eq!(entry.place.as_deref(), Some("FR"));
     assert_eq!(
-        (entry.created, entry.last_written),
+        (ms(entry.created), ms(entry.last_written)),
         (START, START + 2 * SECOND)
     );
     // The public key presented as a cookie, whole or in parts, is nobody's.

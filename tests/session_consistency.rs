@@ -366,7 +366,7 @@ fn an_end_set_beside_a_write_is_kept() {
         |session| session.set("x", 1).unwrap(),
     );
     let session = world.elsewhere().open(&jar);
-    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR);
+    assert_eq!(session.get_expiry_date().unwrap(), instant(START + HOUR));
     assert_eq!(shown(&session), "a=1 x=1");
 }
 
@@ -464,7 +464,7 @@ fn a_read_that_stores_a_join_stores_nothing_that_was_declared_unsaved() {
         }
         let session = world.elsewhere().open(&jar);
         assert_eq!(sorted(&session), "a=1 x=1 y=2");
-        assert!(session.get_expiry_age().unwrap() > 60);
+        assert!(session.get_expiry_age().unwrap() > seconds(60));
     }
 }
 
@@ -576,13 +576,14 @@ fn a_logout_elsewhere_is_heard_within_the_bound() {
         Outcome::Revoked,
         "asked for the freshest"
     );
-    world.advance(i64::from(world.sessions.settings().isolate_cache_ttl()) * SECOND);
+    let remembered = world.sessions.settings().isolate_cache_ttl();
+    world.advance(remembered.as_millis().try_into().unwrap());
     assert_eq!(other.open(&old).outcome().unwrap(), Outcome::Revoked);
 }
 
 #[test]
 fn an_isolate_without_memory_asks_every_time() {
-    let world = World::with(Settings::default().with_isolate_cache_ttl(0));
+    let world = World::with(Settings::default().with_isolate_cache_ttl(seconds(0)));
     let jar = world.visitor();
     for reads in 1..4 {
         let _session = world.open(&jar);

@@ -535,7 +535,9 @@ fn an_outage_is_said_by_every_accessor_and_changes_nothing() {
         ("take_flash", |s| code(s.take_flash::<i32>("a"))),
         ("owner", |s| s.owner().err().map(|e| e.code())),
         ("auth_time", |s| code(s.auth_time())),
-        ("require_recent_auth", |s| code(s.require_recent_auth(5))),
+        ("require_recent_auth", |s| {
+            code(s.require_recent_auth(seconds(5)))
+        }),
         ("get_expiry_age", |s| code(s.get_expiry_age())),
         ("get_expiry_date", |s| code(s.get_expiry_date())),
         ("idle_expires_at", |s| code(s.idle_expires_at())),

@@ -11,7 +11,7 @@ use edge_session::{ErrorCode, Expiry, Keep, Outcome, SessionStore, Settings};
 
 /// Settings without an idle time.
 fn never_idle() -> Settings {
-    Settings::default().with_idle_timeout(0)
+    Settings::default().with_idle_timeout(seconds(0))
 }
 
 // --- the idle time -------------------------------------------------------------------------------
@@ -37,7 +37,7 @@ fn idle_time_slides_in_a_cookie_without_a_write() {
 
 #[test]
 fn the_seen_cookie_is_written_after_a_twentieth_of_the_idle_time() {
-    let world = World::with(Settings::default().with_idle_timeout(2_000));
+    let world = World::with(Settings::default().with_idle_timeout(seconds(2_000)));
     let mut jar = world.visitor();
     world.advance(100 * SECOND - 1);
     world.visit(&mut jar, |session| assert!(!session.needs_update()));
@@ -142,7 +142,7 @@ fn nothing_outlives_the_hard_end() {
     world.visit(&mut jar, |session| {
         assert_eq!(session.get("a").unwrap(), Some(1));
         session.set_expiry(10_000).unwrap();
-        assert_eq!(session.get_expiry_date().unwrap(), START + 7 * DAY);
+        assert_eq!(session.get_expiry_date().unwrap(), instant(START + 7 * DAY));
     });
     world.advance(1);
     // The browser drops the cookie by itself; one that does not gains nothing.
@@ -160,8 +160,8 @@ fn a_new_key_does_not_move_the_hard_end() {
     world.advance(6 * DAY);
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     let session = world.open(&jar);
-    assert_eq!(session.get_expiry_date().unwrap(), START + 7 * DAY);
-    assert_eq!(session.created_at().unwrap(), Some(START));
+    assert_eq!(session.get_expiry_date().unwrap(), instant(START + 7 * DAY));
+    assert_eq!(session.created_at().unwrap(), Some(instant(START)));
     world.advance(DAY);
     let mut kept = jar.clone();
     kept.put(KEY, jar.value(KEY).unwrap());
@@ -172,7 +172,7 @@ fn a_new_key_does_not_move_the_hard_end() {
 /// is not signed by the new secret for so long.
 #[test]
 fn a_new_key_brings_the_hard_end_down_to_the_age() {
-    const FOREVER: u32 = 34_560_000;
+    const FOREVER: Duration = seconds(34_560_000);
     let old = World::with(never_idle().with_cookie_age(FOREVER));
     let ring = format!("{OTHER_SECRET},{SECRET}");
     let mut jar = old.visitor();
@@ -180,23 +180,23 @@ fn a_new_key_brings_the_hard_end_down_to_the_age() {
     old.visit(&mut at_once, |session| session.cycle_key().unwrap());
     assert_eq!(
         old.open(&at_once).get_expiry_date().unwrap(),
-        START + i64::from(FOREVER) * SECOND,
+        instant(START) + FOREVER,
         "it does not move while the age is the same"
     );
 
-    let world = old.reconfigured(&ring, never_idle().with_cookie_age(3_600));
+    let world = old.reconfigured(&ring, never_idle().with_cookie_age(seconds(3_600)));
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     let dropped = old.reconfigured(OTHER_SECRET, never_idle().with_cookie_age(FOREVER));
     let session = dropped.open(&jar);
     assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
-    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR);
+    assert_eq!(session.get_expiry_date().unwrap(), instant(START + HOUR));
     // However often the key is cycled again, and whatever the age is then.
     for _ in 0..5 {
         world.advance(10 * MINUTE);
         for world in [&world, &dropped] {
             world.visit(&mut jar, |session| session.cycle_key().unwrap());
             let end = world.open(&jar).get_expiry_date().unwrap();
-            assert_eq!(end, START + HOUR);
+            assert_eq!(end, instant(START + HOUR));
         }
     }
     let mut kept = jar.clone();
@@ -208,13 +208,13 @@ fn a_new_key_brings_the_hard_end_down_to_the_age() {
 /// The keys before a rotation may end later than the one that the user logs out with.
 #[test]
 fn a_logout_after_the_hard_end_was_brought_down_outlives_the_first_key() {
-    const FOREVER: u32 = 34_560_000;
+    const FOREVER: Duration = seconds(34_560_000);
     let long = World::with(never_idle().with_cookie_age(FOREVER));
     let mut jar = long.visitor();
     let mut stolen = jar.clone();
     stolen.put(KEY, jar.value(KEY).unwrap());
     let first = long.session_key(&jar);
-    let short = long.reconfigured(SECRET, never_idle().with_cookie_age(3_600));
+    let short = long.reconfigured(SECRET, never_idle().with_cookie_age(seconds(3_600)));
     short.visit(&mut jar, |session| session.cycle_key().unwrap());
     short.visit(&mut jar, |session| destroy(session).unwrap());
     long.advance(30 * DAY);
@@ -231,11 +231,11 @@ fn a_logout_after_the_hard_end_was_brought_down_outlives_the_first_key() {
 fn a_shorter_age_ends_the_sessions_made_before() {
     let world = World::with(never_idle());
     let jar = world.visitor();
-    let shorter = world.reconfigured(SECRET, never_idle().with_cookie_age(3_600));
+    let shorter = world.reconfigured(SECRET, never_idle().with_cookie_age(seconds(3_600)));
     assert_eq!(shorter.open(&jar).outcome().unwrap(), Outcome::Loaded);
     world.advance(HOUR);
     assert_eq!(shorter.open(&jar).outcome().unwrap(), Outcome::Expired);
-    let longer = world.reconfigured(SECRET, never_idle().with_cookie_age(34_560_000));
+    let longer = world.reconfigured(SECRET, never_idle().with_cookie_age(seconds(34_560_000)));
     world.advance(7 * DAY);
     let mut kept = jar.clone();
     kept.put(KEY, jar.value(KEY).unwrap());
@@ -307,8 +307,9 @@ fn every_form_of_an_end() {
         let mut session = world.load(Head::default());
         session.set("a", 1).unwrap();
         set(&mut session);
-        assert_eq!(session.get_expiry_age().unwrap(), seconds, "{name}");
-        let date = session.get_expiry_date().unwrap();
+        let age = Duration::from_secs(u64::try_from(seconds).unwrap_or_default());
+        assert_eq!(session.get_expiry_age().unwrap(), age, "{name}");
+        let date = ms(session.get_expiry_date().unwrap());
         let left = date.saturating_sub(START);
         assert_eq!(left.div_euclid(1_000), seconds, "{name}");
         let saved = world.try_commit(&mut session, 200);
@@ -320,7 +321,7 @@ fn every_form_of_an_end() {
         jar.receive(world.now(), saved.unwrap().set_cookie());
         assert_eq!(
             world.open(&jar).get_expiry_age().unwrap(),
-            seconds,
+            age,
             "{name}, reloaded"
         );
         let end = world.now() + seconds * SECOND;
@@ -363,8 +364,12 @@ fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
         world.visit(&mut jar, |session| {
             set(session);
             assert!(!session.get_expire_at_browser_close().unwrap(), "{name}");
-            let seconds = (milliseconds + 999) / 1_000;
-            assert_eq!(session.get_expiry_age().unwrap(), seconds, "{name}");
+            let left = session.get_expiry_age().unwrap().as_secs();
+            assert_eq!(
+                i64::try_from(left),
+                Ok((milliseconds + 999) / 1_000),
+                "{name}"
+            );
         });
         world.advance(milliseconds - 1);
         assert_eq!(
@@ -388,7 +393,11 @@ fn a_fraction_of_a_second_is_never_rounded_to_no_end() {
         let mut session = world.load(Head::default());
         session.set("a", 1).unwrap();
         session.set_expiry(over).unwrap();
-        assert!(session.get_expiry_age().unwrap() <= 0, "{over:?}");
+        assert_eq!(
+            session.get_expiry_age().unwrap(),
+            Duration::ZERO,
+            "{over:?}"
+        );
         let saved = world.try_commit(&mut session, 200);
         assert_eq!(code(saved), Some(ErrorCode::Expired), "{over:?}");
     }
@@ -492,8 +501,8 @@ fn an_end_an_idle_time_and_the_browsers_close_compose() {
             for jar in [jar, plain] {
                 let session = world.elsewhere().open(&jar);
                 let date = session.get_expiry_date().unwrap();
-                assert_eq!(date, START + end * SECOND, "{name}");
-                let idle = idle.map(|seconds| START + seconds * SECOND);
+                assert_eq!(date, instant(START + end * SECOND), "{name}");
+                let idle = idle.map(|seconds| instant(START + seconds * SECOND));
                 assert_eq!(session.idle_expires_at().unwrap(), idle, "{name}");
                 let ends = session.get_expire_at_browser_close().unwrap();
                 assert_eq!(ends, closes, "{name}");
@@ -591,7 +600,7 @@ fn browser_close_by_setting_and_by_session() {
 // --- an end and a login --------------------------------------------------------------------------
 
 /// Date, idle end and browser close, and whether the browser forgets the key when it closes.
-fn facts(world: &World, jar: &Jar) -> (i64, Option<i64>, bool, bool) {
+fn facts(world: &World, jar: &Jar) -> (SystemTime, Option<SystemTime>, bool, bool) {
     let session = world.open(jar);
     let mut closed = jar.clone();
     closed.close_browser();
@@ -681,9 +690,9 @@ fn a_login_keeps_the_expiry_of_a_copy_that_it_was_shown() {
         assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
         session.bind("ada").unwrap();
         session.bind("ada").unwrap();
-        assert_eq!(session.get_expiry_age().unwrap(), 600);
+        assert_eq!(session.get_expiry_age().unwrap(), seconds(600));
     });
-    assert_eq!(world.open(&old).get_expiry_age().unwrap(), 600);
+    assert_eq!(world.open(&old).get_expiry_age().unwrap(), seconds(600));
     // It is found rotated by the commit alone.
     let mut jar = world.member("ada");
     world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
@@ -692,7 +701,7 @@ fn a_login_keeps_the_expiry_of_a_copy_that_it_was_shown() {
     world.visit(&mut jar.clone(), |session| session.cycle_key().unwrap());
     let headers = world.commit(&mut late);
     jar.receive(world.now(), headers.set_cookie());
-    assert_eq!(world.open(&jar).get_expiry_age().unwrap(), 600);
+    assert_eq!(world.open(&jar).get_expiry_age().unwrap(), seconds(600));
 }
 
 #[test]
@@ -707,7 +716,7 @@ fn a_login_takes_an_end_that_another_request_has_set_meanwhile() {
     let headers = world.commit(&mut login);
     jar.receive(world.now(), headers.set_cookie());
     let date = world.open(&jar).get_expiry_date().unwrap();
-    assert_eq!(date, START + 60 * SECOND);
+    assert_eq!(date, instant(START + 60 * SECOND));
 }
 
 #[test]
@@ -722,7 +731,7 @@ fn an_end_that_passes_before_the_commit_fails_no_login() {
     jar.receive(world.now(), headers.set_cookie());
     let session = world.open(&jar);
     assert_eq!(shown(&session), "a=1");
-    assert_eq!(session.get_expiry_age().unwrap(), 86_400);
+    assert_eq!(session.get_expiry_age().unwrap(), seconds(86_400));
     // An end that the request itself has set in the past is an error, as in every save.
     let mut login = world.open(&jar);
     login.set_expiry(-1).unwrap();
@@ -741,7 +750,7 @@ fn a_save_after_the_end_is_expired_and_a_new_end_revives() {
     let mut session = world.open(&jar);
     session.set("b", 2).unwrap();
     world.advance(600 * SECOND);
-    assert!(session.get_expiry_age().unwrap() <= 0);
+    assert_eq!(session.get_expiry_age().unwrap(), Duration::ZERO);
     let error = save(&mut session).unwrap_err();
     assert!(error.is_expired());
     assert_eq!(session.refusal().unwrap().code(), ErrorCode::Expired);
@@ -816,7 +825,7 @@ fn an_end_in_the_past_is_refused_and_stores_nothing() {
     let jar = world.visitor();
     let mut session = world.open(&jar);
     session.set_expiry(-1).unwrap();
-    assert!(session.get_expiry_age().unwrap() < 0);
+    assert_eq!(session.get_expiry_age().unwrap(), Duration::ZERO);
     assert_eq!(code(save(&mut session)), Some(ErrorCode::Expired));
     session.set_expiry(60).unwrap();
     save(&mut session).unwrap();
@@ -838,6 +847,9 @@ fn strange_clocks_neither_panic_nor_extend_a_life() {
         }
         let _unimportant = session.set("b", 2);
         let _unimportant = session.get_expiry_age();
+        let _unimportant = session.get_expiry_date();
+        let _unimportant = session.idle_expires_at();
+        let _unimportant = session.require_recent_auth(Duration::MAX);
         let _unimportant = session.set_expiry(i64::MAX);
         let _unimportant = world.try_commit(&mut session, 200);
         let _unimportant = destroy(&mut world.open(&old));

@@ -353,8 +353,11 @@ fn a_cycle_keeps_owner_login_time_and_expiry() {
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     let session = world.open(&jar);
     assert_eq!(session.owner().unwrap(), Some("ada"));
-    assert_eq!(session.auth_time().unwrap(), Some(START));
-    assert_eq!(session.get_expiry_date().unwrap(), START + 5_000 * SECOND);
+    assert_eq!(session.auth_time().unwrap(), Some(instant(START)));
+    assert_eq!(
+        session.get_expiry_date().unwrap(),
+        instant(START + 5_000 * SECOND)
+    );
 }
 
 #[test]
@@ -367,12 +370,12 @@ fn reauthenticate_renews_key_and_login_time_and_keeps_the_rest() {
     world.store.take_log();
     world.visit(&mut jar, |session| {
         assert_eq!(
-            code(session.require_recent_auth(300)),
+            code(session.require_recent_auth(seconds(300))),
             Some(ErrorCode::ReauthRequired)
         );
         session.reauthenticate().unwrap();
-        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
-        session.require_recent_auth(0).unwrap();
+        assert_eq!(session.auth_time().unwrap(), Some(instant(START + HOUR)));
+        session.require_recent_auth(seconds(0)).unwrap();
     });
     assert_eq!(world.store.count(Kind::Put), 2, "the record and the marker");
     let after = world.session_key(&jar);
@@ -381,16 +384,19 @@ fn reauthenticate_renews_key_and_login_time_and_keeps_the_rest() {
 
     for world in [world.clone(), world.elsewhere()] {
         let session = world.open(&jar);
-        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
+        assert_eq!(session.auth_time().unwrap(), Some(instant(START + HOUR)));
         assert_eq!(session.owner().unwrap(), Some("ada"));
-        assert_eq!(session.created_at().unwrap(), Some(START));
-        assert_eq!(session.get_expiry_date().unwrap(), START + 5_000 * SECOND);
+        assert_eq!(session.created_at().unwrap(), Some(instant(START)));
+        assert_eq!(
+            session.get_expiry_date().unwrap(),
+            instant(START + 5_000 * SECOND)
+        );
         assert_eq!(shown(&session), "a=1");
     }
     // The key from before does not become recent with it.
     let session = world.open(&old);
     assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
-    assert_eq!(session.auth_time().unwrap(), Some(START));
+    assert_eq!(session.auth_time().unwrap(), Some(instant(START)));
 }
 
 #[test]
@@ -401,9 +407,9 @@ fn reauthenticate_in_a_request_that_does_more() {
         let now = world.now();
         world.visit(jar, |session| {
             page(session);
-            assert_eq!(session.auth_time().unwrap(), Some(now));
+            assert_eq!(session.auth_time().unwrap(), Some(instant(now)));
         });
-        assert_eq!(world.open(jar).auth_time().unwrap(), Some(now));
+        assert_eq!(world.open(jar).auth_time().unwrap(), Some(instant(now)));
         assert_eq!(world.open(jar).owner().unwrap(), Some("ada"));
     };
     let mut jar = world.member("ada");
@@ -467,8 +473,8 @@ fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
     world.visit(&mut jar, |session| {
         session.bind("ada").unwrap();
         assert_eq!(session.owner().unwrap(), Some("ada"));
-        assert_eq!(session.auth_time().unwrap(), Some(START + HOUR));
-        session.require_recent_auth(0).unwrap();
+        assert_eq!(session.auth_time().unwrap(), Some(instant(START + HOUR)));
+        session.require_recent_auth(seconds(0)).unwrap();
         assert_eq!(world.store.count(Kind::Put), 0);
     });
     let after = world.session_key(&jar);
@@ -482,8 +488,11 @@ fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
 
     let session = world.open(&jar);
     assert_eq!(shown(&session), "a=1");
-    assert_eq!(session.get_expiry_date().unwrap(), START + HOUR + DAY);
-    assert_eq!(session.created_at().unwrap(), Some(START + HOUR));
+    assert_eq!(
+        session.get_expiry_date().unwrap(),
+        instant(START + HOUR + DAY)
+    );
+    assert_eq!(session.created_at().unwrap(), Some(instant(START + HOUR)));
     // Whoever knew the token before knows nothing of what comes after.
     world.visit(&mut jar, |session| session.set("secret", 1).unwrap());
     let session = world.open(&old);
@@ -895,10 +904,10 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
     let old = jar.clone();
     let key = world.session_key(&jar);
     // As another server puts it whose clock is two seconds ahead.
-    let instant = world.now() + 2 * SECOND;
+    let moment = world.now() + 2 * SECOND;
     world
         .store
-        .set(&key.owner_marker(), &format!("2 o {instant}"));
+        .set(&key.owner_marker(), &format!("2 o {moment}"));
     let world = world.elsewhere();
     assert_eq!(world.open(&old).outcome().unwrap(), Outcome::Revoked);
     world.visit(&mut jar, |session| session.bind("ada").unwrap());
@@ -906,7 +915,7 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
         world.clock.set(START + wait);
         let session = world.elsewhere().open(&jar);
         assert_eq!(session.outcome().unwrap(), Outcome::Loaded, "after {wait}");
-        assert_eq!(session.auth_time().unwrap(), Some(START));
+        assert_eq!(session.auth_time().unwrap(), Some(instant(START)));
     }
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     assert_eq!(
@@ -972,15 +981,15 @@ fn recent_auth() {
     let jar = world.member("ada");
     world.advance(60 * SECOND);
     let session = world.open(&jar);
-    session.require_recent_auth(60).unwrap();
-    let refused = session.require_recent_auth(59).unwrap_err();
+    session.require_recent_auth(seconds(60)).unwrap();
+    let refused = session.require_recent_auth(seconds(59)).unwrap_err();
     assert_eq!(
         (refused.code(), refused.code().status()),
         (ErrorCode::ReauthRequired, 401)
     );
     let anonymous = world.load(Head::default());
     assert_eq!(
-        code(anonymous.require_recent_auth(99)),
+        code(anonymous.require_recent_auth(seconds(99))),
         Some(ErrorCode::ReauthRequired)
     );
 }

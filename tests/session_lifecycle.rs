@@ -121,7 +121,7 @@ fn the_first_save_puts_once_reads_nothing_and_sets_two_cookies() {
     assert!(headers.depends_on_session());
     assert!(!session.is_new().unwrap() && !session.modified());
     assert_eq!(session.version().unwrap(), 1);
-    assert_eq!(session.created_at().unwrap(), Some(START));
+    assert_eq!(session.created_at().unwrap(), Some(instant(START)));
 }
 
 fn pair_value<'a>(field: &'a str, name: &str) -> &'a str {
@@ -131,7 +131,7 @@ fn pair_value<'a>(field: &'a str, name: &str) -> &'a str {
 
 #[test]
 fn a_record_lives_until_the_hard_end() {
-    let world = World::with(Settings::default().with_cookie_age(1_000));
+    let world = World::with(Settings::default().with_cookie_age(seconds(1_000)));
     let mut jar = world.visitor();
     let key = world.session_key(&jar);
     world.advance(400 * SECOND);
@@ -161,7 +161,7 @@ fn settings_of_the_cookie_are_on_every_cookie() {
         .with_cookie_domain("example.com")
         .with_cookie_same_site(edge_session::SameSite::None)
         .with_cookie_partitioned(true)
-        .with_cookie_age(60);
+        .with_cookie_age(seconds(60));
     let world = World::with(settings);
     let mut session = world.load(Head::default());
     session.set("a", 1).unwrap();

@@ -245,7 +245,10 @@ fn an_error_calls_a_setting_as_the_caller_did() {
     }
     let none = SameSite::None;
     for (settings, method) in [
-        (Settings::default().with_cookie_age(0), "with_cookie_age"),
+        (
+            Settings::default().with_cookie_age(seconds(0)),
+            "with_cookie_age",
+        ),
         (Settings::default().with_key_prefix("ä"), "with_key_prefix"),
         (
             Settings::default().with_cookie_path("x"),

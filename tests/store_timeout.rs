@@ -14,15 +14,18 @@ const TIMEOUT: i64 = 10 * SECOND;
 
 #[test]
 fn a_read_that_is_not_answered_is_unavailable_after_the_timeout() {
-    for seconds in [10, 3] {
-        let world = World::with(Settings::default().with_store_timeout(seconds));
+    for timeout in [10, 3] {
+        let world = World::with(Settings::default().with_store_timeout(seconds(timeout)));
         let jar = world.visitor();
         let there = world.elsewhere();
         there.store.hang(Kind::Read);
         let began = world.now();
         let session = there.open(&jar);
         assert_eq!(session.outcome().unwrap(), Outcome::Unavailable);
-        assert_eq!(world.now() - began, i64::from(seconds) * SECOND);
+        assert_eq!(
+            world.now() - began,
+            i64::try_from(timeout).unwrap() * SECOND
+        );
         let error = session.get::<u32>("a").unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unavailable);
         let cause = error.connector_error().unwrap().to_string();
@@ -275,13 +278,13 @@ fn all_tries_of_a_request_take_fifteen_seconds() {
 fn the_longest_timeout_is_that_of_all_tries() {
     assert!(
         Settings::default()
-            .with_store_timeout(15)
+            .with_store_timeout(seconds(15))
             .validate()
             .is_ok()
     );
     assert!(
         Settings::default()
-            .with_store_timeout(16)
+            .with_store_timeout(seconds(16))
             .validate()
             .is_err()
     );

@@ -47,10 +47,10 @@ fn sessions_store_and_cookies_live_by_one_clock() {
     assert_eq!(get(&mut browser, "a").unwrap(), Some(1));
 
     // Then the session, by its idle time: the browser still has its cookie.
-    world.advance(Duration::from_secs(u64::from(idle)));
+    world.advance(idle);
     assert_eq!(outcome(&mut browser), Outcome::Expired);
     // Then the store forgets the record, and the browser the cookie.
-    world.advance(Duration::from_secs(u64::from(age)));
+    world.advance(age);
     assert!(
         world.store().keys().is_empty(),
         "{:?}",
@@ -85,7 +85,7 @@ fn a_handler_that_fails_saves_nothing_and_what_it_destroyed_stays_so() {
 
     let failed = block_on(browser.handle(async |session| {
         session.destroy().await?;
-        session.require_recent_auth(300)
+        session.require_recent_auth(Duration::from_secs(300))
     }));
     assert!(failed.is_err());
     assert_eq!(
@@ -247,5 +247,5 @@ fn a_path_that_the_cookie_does_not_cover_gets_none() {
 #[test]
 #[should_panic(expected = "with_cookie_age")]
 fn a_world_of_illegal_settings_says_which() {
-    let _ = World::new(Settings::default().with_cookie_age(0));
+    let _ = World::new(Settings::default().with_cookie_age(Duration::ZERO));
 }

@@ -539,7 +539,7 @@ impl Visit {
             "owner",
             session.owner().map(|owner| owner.map(str::to_owned)),
         );
-        self.said("ends", session.get_expiry_date().map(after));
+        self.said("ends", session.get_expiry_date().map(|at| after(ms(at))));
         let key = session
             .session_key()
             .ok()
@@ -552,7 +552,7 @@ impl Visit {
         let listed = run(self.sessions.list(owner));
         let rows = listed.map(|rows| {
             let rows = rows.iter().map(|it| {
-                let (created, written) = (after(it.created), after(it.last_written));
+                let (created, written) = (after(ms(it.created)), after(ms(it.last_written)));
                 format!(
                     "{} {created} {written}",
                     self.tape.session_key(it.key.as_str())
@@ -1259,7 +1259,7 @@ fn expiry() {
 
 #[test]
 fn idle() {
-    let mut story = Story::with(Settings::default().with_idle_timeout(600));
+    let mut story = Story::with(Settings::default().with_idle_timeout(seconds(600)));
     let mut jar = story.visitor();
     story.elsewhere();
     story.wait(20 * SECOND);
@@ -1279,7 +1279,7 @@ fn at_browser_close() {
     let story = Story::with(
         Settings::default()
             .with_expire_at_browser_close(true)
-            .with_idle_timeout(600),
+            .with_idle_timeout(seconds(600)),
     );
     let mut jar = story.visitor();
     story.wait(60 * SECOND);
@@ -1384,9 +1384,9 @@ fn other_settings() {
         .with_cookie_domain("example.com")
         .with_cookie_same_site(edge_session::SameSite::None)
         .with_cookie_partitioned(true)
-        .with_cookie_age(1_000)
+        .with_cookie_age(seconds(1_000))
         .with_key_prefix("app:")
-        .with_isolate_cache_ttl(0)
+        .with_isolate_cache_ttl(seconds(0))
         .with_server_timing(true);
     let story = Story::with(settings);
     let mut jar = Jar::new();

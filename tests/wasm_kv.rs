@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::connector::{
     ConnectorErrorKind, KvConnector, PutOptions, ReadOptions, SessionConnector as _,
@@ -212,7 +213,10 @@ async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other
     let request = || worker::Request::new("https://shop.example/", worker::Method::Get).unwrap();
     let sessions = sessions();
     let cases: [(Act, u16); 4] = [
-        (|session| Ok(session.require_recent_auth(300)?), 401),
+        (
+            |session| Ok(session.require_recent_auth(Duration::from_secs(300))?),
+            401,
+        ),
         (|session| Ok(session.require::<u32>("none").map(drop)?), 404),
         (
             |session| {
@@ -238,7 +242,9 @@ async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other
     // Though the session refused something before.
     let error = sessions
         .handle(request(), None, async |_, session: &mut SessionStore| {
-            session.require_recent_auth(300).unwrap_err();
+            session
+                .require_recent_auth(Duration::from_secs(300))
+                .unwrap_err();
             Err::<worker::Response, _>(worker::Error::from("the shop is closed"))
         })
         .await

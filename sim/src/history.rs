@@ -3,13 +3,13 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::{
     ErrorCode, Event, EventKind, EventSink, Isolate, Outcome, OwnedSession, SecretRing,
     SessionStore, Sessions, Settings,
 };
 
-use crate::Ms;
 use crate::fault::Fault;
 use crate::jar::Jar;
 use crate::request::{Answer, Host, KEYS, Op, Spec, View, serve};
@@ -17,6 +17,7 @@ use crate::transcript;
 use crate::truth::{Place, Rules, SKEW, Truth, record_name};
 use crate::watch::Observation;
 use crate::world::{Connector, Machine, RequestId, World};
+use crate::{Ms, ms};
 
 const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 pub(crate) const KEY_COOKIE: &str = "__Host-session";
@@ -118,7 +119,7 @@ pub struct Sim {
 
 impl Sim {
     pub fn new(world: Rc<World>, settings: Settings) -> Rc<Self> {
-        let second = |seconds: u32| Ms::from(seconds) * 1_000;
+        let second = |time: Duration| Ms::try_from(time.as_millis()).unwrap_or(Ms::MAX);
         let rules = Rules {
             window: second(settings.window()),
             bound: second(settings.staleness_bound()),
@@ -544,7 +545,7 @@ impl Host for Sim {
         self.world.transcript(id, || {
             let rows = listed
                 .iter()
-                .map(|it| format!("{} {} {}", it.key, it.created, it.last_written));
+                .map(|it| format!("{} {} {}", it.key, ms(it.created), ms(it.last_written)));
             format!("lists {}", rows.collect::<Vec<_>>().join(", "))
         });
         self.truth

@@ -13,6 +13,8 @@
 //! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
 //! protocol stands here a second time, but for the checker's.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 pub mod aftermath;
 pub mod dice;
 pub mod fault;
@@ -31,3 +33,9 @@ pub mod world;
 
 /// Milliseconds, since the epoch or of a while.
 pub type Ms = i64;
+
+/// The milliseconds of an instant, as this clock counts.
+pub fn ms(instant: SystemTime) -> Ms {
+    let since = instant.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ms::try_from(since.as_millis()).unwrap_or(Ms::MAX)
+}

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::Settings;
 use edge_session::connector::ConnectorErrorKind;
@@ -233,16 +234,16 @@ fn is_in_first_half(name: &str) -> bool {
 
 fn settings(dice: &mut Dice) -> Settings {
     let mut settings = Settings::default()
-        .with_propagation(*dice.pick(&[60, 60, 60, 20]))
-        .with_kv_cache_ttl(*dice.pick(&[30, 30, 30, 60]))
-        .with_isolate_cache_ttl(*dice.pick(&[10, 10, 0, 30]))
+        .with_propagation(Duration::from_secs(*dice.pick(&[60, 60, 60, 20])))
+        .with_kv_cache_ttl(Duration::from_secs(*dice.pick(&[30, 30, 30, 60])))
+        .with_isolate_cache_ttl(Duration::from_secs(*dice.pick(&[10, 10, 0, 30])))
         .with_overlay(!dice.chance(250))
         .with_purge(dice.chance(150));
     if dice.chance(350) {
-        settings = settings.with_idle_timeout(*dice.pick(&[0, 240, 600]));
+        settings = settings.with_idle_timeout(Duration::from_secs(*dice.pick(&[0, 240, 600])));
     }
     if dice.chance(250) {
-        settings = settings.with_cookie_age(*dice.pick(&[600, 900, 1_800]));
+        settings = settings.with_cookie_age(Duration::from_secs(*dice.pick(&[600, 900, 1_800])));
     }
     if dice.chance(80) {
         settings = settings.with_seal(false);
@@ -625,7 +626,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
         (3, Theme::Overtaken),
     ]);
     let settings = settings(&mut dice);
-    let propagation = Ms::from(settings.propagation()) * 1_000;
+    let propagation = Ms::try_from(settings.propagation().as_millis()).unwrap_or(Ms::MAX);
     let mut drawn = Weather::draw(&mut dice, propagation);
     if theme == Theme::Losses {
         drawn.lost = 500;

@@ -9,8 +9,8 @@ use edge_session::{
     Sessions,
 };
 
-use crate::Ms;
 use crate::world::{RequestId, World};
+use crate::{Ms, ms};
 
 /// Where a request is served, and who is told what it does.
 pub trait Host: 'static {
@@ -164,7 +164,7 @@ impl View {
             outcome: session.outcome().unwrap_or(Outcome::New),
             content,
             owner: session.owner().ok().flatten().map(str::to_owned),
-            auth_time: session.auth_time().ok().flatten(),
+            auth_time: session.auth_time().ok().flatten().map(ms),
             key: key_of(session),
         }
     }

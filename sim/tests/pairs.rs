@@ -5,6 +5,7 @@
 //! isolate can see it under way. After each, the same is asked as after every random history.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::Settings;
 use edge_session_sim::Ms;
@@ -72,7 +73,7 @@ fn setting(layout: Layout) -> (Rc<Sim>, String) {
         },
     );
     // Idle for long enough that the seen cookie has to be slid.
-    let settings = Settings::default().with_idle_timeout(3_600);
+    let settings = Settings::default().with_idle_timeout(Duration::from_secs(3_600));
     let sim = Sim::new(World::new(Dice::new(7), START, judge), settings);
     sim.add_server(0, 0);
     sim.add_server(1, 0);

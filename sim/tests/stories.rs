@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Outcome, Settings};
@@ -234,7 +235,7 @@ const LOGIN: Op = Op::Bind {
 #[test]
 fn the_slow_answer_of_an_old_page_leaves_a_login_alone() {
     // The page is slow, and slides the idle time in the seen cookie.
-    let stage = Stage::with(Settings::default().with_idle_timeout(3_600));
+    let stage = Stage::with(Settings::default().with_idle_timeout(Duration::from_secs(3_600)));
     let browser = stage.visitor(Op::Set(0));
     let page = stage.begin(browser, TOKYO, &[Op::Read, Op::Work(10_000)]);
     assert_eq!(stage.ask(browser, PARIS, &[LOGIN]).error(), None);

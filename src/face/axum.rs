@@ -515,6 +515,8 @@ impl LazySession {
     /// Runs `work` with the session, as [`Session::with`] does.
     ///
     /// ```
+    /// use std::time::Duration;
+    ///
     /// use edge_session::SessionError;
     /// use edge_session::axum::LazySession;
     ///
@@ -523,7 +525,7 @@ impl LazySession {
     ///     session
     ///         .with(async |session| {
     ///             session.load_fresh().await?;
-    ///             session.require_recent_auth(300)
+    ///             session.require_recent_auth(Duration::from_secs(300))
     ///         })
     ///         .await
     /// }

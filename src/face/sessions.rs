@@ -19,6 +19,7 @@ use crate::port::events::EventSink;
 use crate::port::request::RequestHead;
 use crate::port::runtime::{PlatformRuntime, Runtime};
 use crate::port::strong::StrongConnector;
+use crate::port::time::whole_milliseconds;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
@@ -56,13 +57,15 @@ impl Sessions {
     /// Sessions kept by `connector`.
     ///
     /// ```
+    /// use std::time::Duration;
+    ///
     /// use edge_session::connector::MemoryConnector;
     /// use edge_session::{SecretRing, Sessions, Settings};
     /// # let secret = edge_session::doc::secret();
     /// let ring = SecretRing::parse(&secret)?;
-    /// let settings = Settings::default().with_idle_timeout(900);
+    /// let settings = Settings::default().with_idle_timeout(Duration::from_secs(900));
     /// let sessions = Sessions::new(MemoryConnector::new(), ring, settings)?;
-    /// assert_eq!(sessions.settings().idle_timeout(), 900);
+    /// assert_eq!(sessions.settings().idle_timeout(), Duration::from_secs(900));
     /// # Ok::<(), edge_session::SessionError>(())
     /// ```
     ///
@@ -399,5 +402,5 @@ impl fmt::Debug for Sessions {
 
 /// How long, in milliseconds, the isolate must remember that a key was removed.
 fn removed_for(settings: &Settings) -> i64 {
-    i64::from(settings.window()) * 1_000 * REMOVED_ENTRY_WINDOWS
+    whole_milliseconds(settings.window()).saturating_mul(REMOVED_ENTRY_WINDOWS)
 }

@@ -23,6 +23,7 @@ use crate::port::effect::{Effect, Random, Reply, Write};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::{Event, EventKind};
 use crate::port::strong::{Row, Transacted};
+use crate::port::time::seconds;
 use crate::port::transaction::Transaction;
 use crate::protocol::config::Config;
 use crate::protocol::keys::Id;
@@ -292,7 +293,7 @@ impl<T> Flow<T> {
 
     /// Milliseconds that the store may take for what the flow asks for.
     pub(crate) fn limit(&self) -> u32 {
-        let timeout = self.shared.config().settings().store_timeout() * 1_000;
+        let timeout = seconds(self.shared.config().settings().store_timeout()) * 1_000;
         match self.slot.trouble_since.get() {
             None => timeout,
             Some(since) => {

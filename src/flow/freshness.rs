@@ -1,6 +1,7 @@
 //! How fresh an answer of the store has to be.
 
 use crate::port::connector::ReadOptions;
+use crate::port::time::seconds;
 use crate::protocol::config::Config;
 
 /// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
@@ -22,7 +23,7 @@ impl Freshness {
     pub(crate) fn options(self, config: &Config) -> ReadOptions {
         ReadOptions::cache_ttl(match self {
             Self::Shortest => FRESH_CACHE_TTL,
-            Self::Memory | Self::Store => config.settings().kv_cache_ttl(),
+            Self::Memory | Self::Store => seconds(config.settings().kv_cache_ttl()),
         })
     }
 }

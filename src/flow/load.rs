@@ -8,6 +8,7 @@ use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Remembered;
 use crate::flow::stats::Count;
 use crate::port::error::{ErrorCode, SessionError};
+use crate::port::time::{seconds, whole_milliseconds};
 use crate::protocol::config::Config;
 use crate::protocol::keys::Dead;
 use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
@@ -164,7 +165,7 @@ fn may_skip_the_store(
     remembered: &Remembered,
     now: i64,
 ) -> bool {
-    let trusted = i64::from(ctx.config().settings().isolate_cache_ttl()) * 1_000;
+    let trusted = whole_milliseconds(ctx.config().settings().isolate_cache_ttl());
     let read_lately = remembered
         .markers_read_at
         .is_some_and(|at| (0..trusted).contains(&now.saturating_sub(at)));
@@ -212,7 +213,7 @@ fn judge_reading(
         now,
         asked_at,
         window: config.window(),
-        idle: config.settings().idle_timeout(),
+        idle: seconds(config.settings().idle_timeout()),
         lineage: ticket.lineage,
         minted_at: ticket.minted_at,
         end: ticket.end(config.age()),

@@ -6,6 +6,7 @@
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap};
+use std::time::SystemTime;
 
 use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
@@ -15,6 +16,7 @@ use crate::flow::stats::Count;
 use crate::port::connector::{ConnectorErrorKind, ListedKey, PutOptions};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
+use crate::port::time::instant;
 use crate::protocol::keys::{Dead, Id, KeyParts, Secret, SessionKey};
 use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
@@ -49,10 +51,10 @@ const PROGRESS_TTL: u32 = 86_400;
 pub struct OwnedSession {
     /// The session key, for [`Sessions::revoke`](crate::Sessions::revoke).
     pub key: SessionKey,
-    /// When the session began, in milliseconds since 1970-01-01 UTC.
-    pub created: i64,
-    /// When it was written last, in milliseconds since 1970-01-01 UTC.
-    pub last_written: i64,
+    /// When the session began.
+    pub created: SystemTime,
+    /// When it was written last.
+    pub last_written: SystemTime,
     /// The browser that wrote it last, in its own words.
     pub user_agent: Option<String>,
     /// Where that was: a country code.
@@ -84,8 +86,8 @@ pub(crate) fn shown(ctx: &Ctx, owner: &str, living: Vec<(KeyParts, Listed)>) -> 
         .filter_map(|(key, listed)| {
             Some(OwnedSession {
                 key: public(&key)?,
-                created: listed.created,
-                last_written: listed.last_written,
+                created: instant(listed.created),
+                last_written: instant(listed.last_written),
                 user_agent: listed.user_agent,
                 place: listed.place,
             })

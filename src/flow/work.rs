@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
 use crate::port::error::SessionError;
+use crate::port::time::seconds;
 use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::data::Data;
@@ -132,7 +133,7 @@ impl Work {
 
     /// When the session ends that is put now, with limits of its `own`.
     fn limits(&self, ctx: &Ctx, own: OwnLimits) -> Limits {
-        let idle = ctx.config().settings().idle_timeout();
+        let idle = seconds(ctx.config().settings().idle_timeout());
         let end = self.target.ticket.end(ctx.config().age());
         Limits::new(own, idle, ctx.now(), end)
     }

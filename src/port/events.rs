@@ -6,6 +6,9 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::time::SystemTime;
+
+use crate::port::time::{instant, milliseconds};
 
 /// What happened to a session.
 ///
@@ -99,7 +102,7 @@ impl EventKind {
 /// ```
 /// fn line(event: &edge_session::Event) -> String {
 ///     let session = event.session.as_deref().unwrap_or("-");
-///     format!("{} {} {session}", event.at, event.kind.as_str())
+///     format!("{:?} {} {session}", event.at, event.kind.as_str())
 /// }
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,8 +110,8 @@ impl EventKind {
 pub struct Event {
     /// What.
     pub kind: EventKind,
-    /// When, in milliseconds since 1970-01-01 UTC.
-    pub at: i64,
+    /// When. In [`to_json`](Self::to_json) it is in milliseconds since 1970-01-01 UTC.
+    pub at: SystemTime,
     /// A keyed hash that identifies the session. `None` if no session was proven.
     pub session: Option<String>,
     /// The reason, a fixed word, if there can be more than one.
@@ -116,7 +119,7 @@ pub struct Event {
 }
 
 impl Event {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         kind: EventKind,
         at: i64,
         session: Option<String>,
@@ -124,7 +127,7 @@ impl Event {
     ) -> Self {
         Self {
             kind,
-            at,
+            at: instant(at),
             session,
             reason,
         }
@@ -154,7 +157,8 @@ impl Event {
     /// ```
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut out = format!(r#"{{"event":"{}","at":{}"#, self.kind.as_str(), self.at);
+        let at = milliseconds(self.at);
+        let mut out = format!(r#"{{"event":"{}","at":{at}"#, self.kind.as_str());
         if let Some(session) = &self.session {
             out.push_str(&format!(r#","session":"{session}""#));
         }

@@ -9,7 +9,8 @@
 //! 4. `effect`: what a flow asks for, and the answers, as values. `transaction`: the largest of them.
 //! 5. `events`: what is reported to an event sink.
 //! 6. `request`: what a session reads of its request.
-//! 7. `wait_until`: the platform's promise to let work finish.
+//! 7. `time`: instants and times as the API has them.
+//! 8. `wait_until`: the platform's promise to let work finish.
 
 pub(crate) mod connector;
 pub(crate) mod effect;
@@ -18,5 +19,6 @@ pub(crate) mod events;
 pub(crate) mod request;
 pub mod runtime;
 pub(crate) mod strong;
+pub(crate) mod time;
 pub(crate) mod transaction;
 pub(crate) mod wait_until;

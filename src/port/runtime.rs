@@ -34,7 +34,9 @@ use crate::port::error::{ErrorCode, SessionError};
 /// }
 /// ```
 pub trait Runtime {
-    /// Milliseconds since 1970-01-01 UTC. On a deployed Worker this advances only with I/O.
+    /// Milliseconds since 1970-01-01 UTC, as JavaScript's `Date.now()` has them: the clock is read in
+    /// every step, and a `SystemTime` would be two divisions each time. On a deployed Worker this
+    /// advances only with I/O.
     fn now(&self) -> i64;
 
     /// Fills `out` from a cryptographically secure source.

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::port::error::{ErrorCode, SessionError};
+use crate::port::time::whole_milliseconds;
 use crate::protocol::cookie::CookieSpec;
 use crate::protocol::keys::{Id, KeyParts, Names, Purpose, Ring, SecretRing, SessionKey};
 use crate::protocol::settings::Settings;
@@ -56,17 +57,17 @@ impl Config {
 
     /// D in milliseconds.
     pub(crate) fn staleness_bound(&self) -> i64 {
-        i64::from(self.settings.staleness_bound()) * 1_000
+        whole_milliseconds(self.settings.staleness_bound())
     }
 
     /// W in milliseconds.
     pub(crate) fn window(&self) -> i64 {
-        i64::from(self.settings.window()) * 1_000
+        whole_milliseconds(self.settings.window())
     }
 
     /// The absolute lifetime of a session, in milliseconds.
     pub(crate) fn age(&self) -> i64 {
-        i64::from(self.settings.cookie_age()) * 1_000
+        whole_milliseconds(self.settings.cookie_age())
     }
 
     /// Parses a public session key. Its tag proves that the parts belong together: the tag of one

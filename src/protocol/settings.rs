@@ -7,10 +7,12 @@
 mod names;
 
 use std::fmt;
+use std::time::Duration;
 
 use self::names::{Names, SECRET, excerpt};
 pub(crate) use self::names::{Naming, may_be_ours};
 use crate::port::error::SessionError;
+use crate::port::time::{seconds, whole_seconds};
 use crate::protocol::cookie::{CookieAttributes, CookieLimits, CookieSpec, MAX_AGE, SameSite};
 
 /// Which connector keeps the sessions.
@@ -96,6 +98,32 @@ impl Value for u32 {
 
     fn allowed(Range(least, most, unit): &Range) -> String {
         format!("a whole number from {least} to {most} ({unit})")
+    }
+}
+
+/// Whole seconds, as the variables and the options of JavaScript have them.
+impl Value for Duration {
+    type Literal = Self;
+    type Rule = Range;
+
+    fn from_literal(literal: Self) -> Self {
+        literal
+    }
+
+    fn read(text: &str) -> Option<Self> {
+        <u32 as Value>::read(text).map(|seconds| Self::from_secs(seconds.into()))
+    }
+
+    fn show(&self) -> String {
+        self.as_secs().to_string()
+    }
+
+    fn obeys(&self, range: &Range) -> bool {
+        seconds(*self).obeys(range)
+    }
+
+    fn allowed(range: &Range) -> String {
+        <u32 as Value>::allowed(range)
     }
 }
 
@@ -185,6 +213,20 @@ macro_rules! accessors {
             &self.$get
         }
     };
+    ($get:ident, $with:ident, [$($doc:tt)*], Duration, $default:expr) => {
+        $($doc)*
+        #[must_use = "a builder returns the changed settings"]
+        pub fn $with(mut self, value: Duration) -> Self {
+            self.$get = Duration::from_secs(whole_seconds(value));
+            self
+        }
+
+        #[doc = concat!("What [`", stringify!($with), "`](Self::", stringify!($with), ") sets.")]
+        #[must_use]
+        pub fn $get(&self) -> Duration {
+            self.$get
+        }
+    };
     ($get:ident, $with:ident, [$($doc:tt)*], $type:ident, $default:expr) => {
         $($doc)*
         #[must_use = "a builder returns the changed settings"]
@@ -209,21 +251,24 @@ macro_rules! settings {
         /// How sessions behave: every setting with its default.
         ///
         /// The same settings come from `[vars]` in `wrangler.toml` ([`from_vars`](Self::from_vars))
-        /// and from the options of JavaScript ([`from_options`](Self::from_options)). Times are in
-        /// seconds. There is no setting for `HttpOnly`: the cookies always have it. If you change
+        /// and from the options of JavaScript ([`from_options`](Self::from_options)). Times are
+        /// in seconds there, and a `Duration` here, rounded up to whole seconds. There is no setting for `HttpOnly`: the cookies always have it. If you change
         /// the path, domain or partitioning of a live site, also change the cookie name, because
         /// browsers keep the old cookie beside the new one.
         ///
         /// ```
+        /// use std::time::Duration;
+        ///
         /// use edge_session::{SameSite, Settings};
         ///
+        /// const HOUR: Duration = Duration::from_secs(3_600);
         /// let settings = Settings::default()
         ///     .with_cookie_name("__Host-shop")
-        ///     .with_cookie_age(8 * 3600)
-        ///     .with_idle_timeout(30 * 60)
+        ///     .with_cookie_age(8 * HOUR)
+        ///     .with_idle_timeout(HOUR / 2)
         ///     .with_cookie_same_site(SameSite::Strict);
         /// settings.validate()?;
-        /// assert_eq!(settings.cookie_age(), 28_800);
+        /// assert_eq!(settings.cookie_age(), 8 * HOUR);
         ///
         /// let refused = settings.with_cookie_domain("example.com").validate().unwrap_err();
         /// assert!(refused.to_string().contains("with_cookie_domain"));
@@ -252,6 +297,7 @@ macro_rules! settings {
                     ///
                     /// ```
                     /// # use edge_session::*;
+                    /// # use std::time::Duration;
                     #[doc = concat!("let settings = Settings::default().", stringify!($with), "(",
                         stringify!($default), ");")]
                     #[doc = concat!("assert_eq!(settings.", stringify!($get), "(), ",
@@ -291,13 +337,13 @@ settings! {
 
     /// Ends the session, not only its cookie: seconds from its first token to its hard end, which no
     /// activity moves. At most 400 days, where browsers cut the life of a cookie (RFC 6265bis, 5.5).
-    "SESSION_COOKIE_AGE" "cookieAge" with_cookie_age cookie_age: u32
-        = 604_800, Range(1, MAX_AGE, "seconds; at most the 400 days that browsers keep a cookie");
+    "SESSION_COOKIE_AGE" "cookieAge" with_cookie_age cookie_age: Duration
+        = Duration::from_secs(604_800), Range(1, MAX_AGE, "seconds; at most the 400 days that browsers keep a cookie");
 
     /// Seconds without a request after which a session expires; 0 for no limit. If it is longer
     /// than the cookie's age, the age applies first.
-    "SESSION_IDLE_TIMEOUT" "idleTimeout" with_idle_timeout idle_timeout: u32
-        = 86_400, Range(0, MAX_AGE, "seconds; 0 for no idle limit");
+    "SESSION_IDLE_TIMEOUT" "idleTimeout" with_idle_timeout idle_timeout: Duration
+        = Duration::from_secs(86_400), Range(0, MAX_AGE, "seconds; 0 for no idle limit");
 
     /// The path that the cookies are sent to (RFC 6265bis, 4.1.2.4). It is not a security boundary:
     /// scripts of other paths have the same origin and can read each other's pages.
@@ -367,23 +413,23 @@ settings! {
 
     /// How many seconds a location of Workers KV may answer from its cache (`cacheTtl`, at least
     /// 30). Part of the [staleness bound](Self::staleness_bound).
-    "SESSION_KV_CACHE_TTL" "kvCacheTtl" with_kv_cache_ttl kv_cache_ttl: u32
-        = 30, Range(30, DAY, "seconds; Workers KV takes no less than 30");
+    "SESSION_KV_CACHE_TTL" "kvCacheTtl" with_kv_cache_ttl kv_cache_ttl: Duration
+        = Duration::from_secs(30), Range(30, DAY, "seconds; Workers KV takes no less than 30");
 
     /// How many seconds an isolate may answer from its own memory; 0 turns that off. Part of the
     /// [staleness bound](Self::staleness_bound).
-    "SESSION_ISOLATE_CACHE_TTL" "isolateCacheTtl" with_isolate_cache_ttl isolate_cache_ttl: u32
-        = 10, Range(0, DAY, "seconds; 0 turns the isolate's cache off");
+    "SESSION_ISOLATE_CACHE_TTL" "isolateCacheTtl" with_isolate_cache_ttl isolate_cache_ttl: Duration
+        = Duration::from_secs(10), Range(0, DAY, "seconds; 0 turns the isolate's cache off");
 
     /// How many seconds a write is assumed to take to reach every location. Workers KV documents no
     /// upper bound. Part of the [staleness bound](Self::staleness_bound).
-    "SESSION_PROPAGATION" "propagation" with_propagation propagation: u32
-        = 60, Range(0, DAY, "seconds");
+    "SESSION_PROPAGATION" "propagation" with_propagation propagation: Duration
+        = Duration::from_secs(60), Range(0, DAY, "seconds");
 
     /// Seconds after which a store that has not answered counts as `unavailable`. A write may still
     /// arrive after that. An operation that timed out is not retried in the same request.
-    "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: u32
-        = 10, Range(1, 15, "seconds");
+    "SESSION_STORE_TIMEOUT" "storeTimeout" with_store_timeout store_timeout: Duration
+        = Duration::from_secs(10), Range(1, 15, "seconds");
 
     /// How many sessions one owner may have before a login ends the oldest; 0 for no limit. On an
     /// eventually consistent store the limit is enforced eventually, not at once: a login ends at
@@ -463,7 +509,7 @@ impl Settings {
     /// use edge_session::Settings;
     ///
     /// let vars = [("SESSION_COOKIE_AGE", "3600"), ("SESSION_QUEUE", "mail"), ("DEMO", "1")];
-    /// assert_eq!(Settings::from_vars(vars)?.cookie_age(), 3600);
+    /// assert_eq!(Settings::from_vars(vars)?.cookie_age().as_secs(), 3600);
     ///
     /// let misspelt = Settings::from_vars([("SESSION_COKIE_AGE", "3600")]).unwrap_err();
     /// assert!(misspelt.to_string().contains("did you mean SESSION_COOKIE_AGE?"));
@@ -618,34 +664,36 @@ impl Settings {
             .map(|row| row.names.option)
     }
 
-    /// D, in seconds: how long a revoked session may still look alive somewhere, if a write reaches
-    /// every location within [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds allow for
-    /// clock differences.
+    /// D: how long a revoked session may still look alive somewhere, if a write reaches every
+    /// location within [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds allow for clock
+    /// differences.
     ///
     /// ```
     /// use edge_session::Settings;
-    /// assert_eq!(Settings::default().staleness_bound(), 30 + 60 + 10 + 2);
+    /// assert_eq!(Settings::default().staleness_bound().as_secs(), 30 + 60 + 10 + 2);
     /// ```
     #[must_use]
-    pub fn staleness_bound(&self) -> u32 {
+    pub fn staleness_bound(&self) -> Duration {
         self.kv_cache_ttl
             .saturating_add(self.propagation)
             .saturating_add(self.isolate_cache_ttl)
-            .saturating_add(2)
+            .saturating_add(Duration::from_secs(2))
     }
 
-    /// W, in seconds: how long a save may remain invisible elsewhere, and how long a rotated token
-    /// can still read its session. It is the [staleness bound](Self::staleness_bound), but at least
-    /// 90.
+    /// W: how long a save may remain invisible elsewhere, and how long a rotated token can still read
+    /// its session. It is the [staleness bound](Self::staleness_bound), but at least 90 seconds.
     ///
     /// ```
     /// use edge_session::Settings;
-    /// assert_eq!(Settings::default().window(), 102);
-    /// assert_eq!(Settings::default().with_propagation(0).window(), 90);
+    /// use std::time::Duration;
+    /// let settings = Settings::default();
+    /// assert_eq!(settings.window(), settings.staleness_bound());
+    /// let quick = settings.with_propagation(Duration::ZERO);
+    /// assert_eq!(quick.window(), Duration::from_secs(90));
     /// ```
     #[must_use]
-    pub fn window(&self) -> u32 {
-        self.staleness_bound().max(90)
+    pub fn window(&self) -> Duration {
+        self.staleness_bound().max(Duration::from_secs(90))
     }
 
     /// Whether fresh cookies carry the record: only where it is sealed too.
@@ -767,7 +815,7 @@ mod tests {
         let changed = Settings::default()
             .with_cookie_name("sid")
             .with_cookie_domain("example.com")
-            .with_cookie_age(7)
+            .with_cookie_age(Duration::from_secs(7))
             .with_cookie_same_site(SameSite::Strict)
             .with_storage(Storage::Memory)
             .with_key_prefix("app:")
@@ -920,19 +968,19 @@ mod tests {
         let cases: [(&str, Build, u32, u32); 5] = [
             (
                 "SESSION_COOKIE_AGE",
-                |n| Settings::default().with_cookie_age(n),
+                |n| Settings::default().with_cookie_age(Duration::from_secs(n.into())),
                 1,
                 34_560_000,
             ),
             (
                 "SESSION_IDLE_TIMEOUT",
-                |n| Settings::default().with_idle_timeout(n),
+                |n| Settings::default().with_idle_timeout(Duration::from_secs(n.into())),
                 0,
                 34_560_000,
             ),
             (
                 "SESSION_KV_CACHE_TTL",
-                |n| Settings::default().with_kv_cache_ttl(n),
+                |n| Settings::default().with_kv_cache_ttl(Duration::from_secs(n.into())),
                 30,
                 86_400,
             ),
@@ -969,7 +1017,12 @@ mod tests {
 
     #[test]
     fn a_short_age_needs_no_shorter_idle_timeout() {
-        assert!(Settings::default().with_cookie_age(60).validate().is_ok());
+        assert!(
+            Settings::default()
+                .with_cookie_age(Duration::from_secs(60))
+                .validate()
+                .is_ok()
+        );
     }
 
     #[test]
@@ -1022,15 +1075,32 @@ mod tests {
 
     #[test]
     fn the_bounds_add_up() {
+        let bounds = |settings: &Settings| [settings.staleness_bound(), settings.window()];
+        let seconds = Duration::from_secs;
         let settings = Settings::default();
-        assert_eq!((settings.staleness_bound(), settings.window()), (102, 102));
-        let quick = settings.with_propagation(10).with_isolate_cache_ttl(0);
-        assert_eq!((quick.staleness_bound(), quick.window()), (42, 90));
+        assert_eq!(bounds(&settings), [102, 102].map(seconds));
+        let quick = settings
+            .with_propagation(seconds(10))
+            .with_isolate_cache_ttl(Duration::ZERO);
+        assert_eq!(bounds(&quick), [42, 90].map(seconds));
         let extreme = quick
-            .with_propagation(u32::MAX)
-            .with_kv_cache_ttl(u32::MAX)
-            .with_isolate_cache_ttl(u32::MAX);
-        assert_eq!(extreme.window(), u32::MAX);
+            .with_propagation(Duration::MAX)
+            .with_kv_cache_ttl(Duration::MAX)
+            .with_isolate_cache_ttl(Duration::MAX);
+        assert!(extreme.window() >= seconds(u64::MAX));
+        assert!(extreme.validate().is_err());
+    }
+
+    #[test]
+    fn a_time_of_the_builder_is_rounded_up_to_whole_seconds() {
+        let settings = Settings::default().with_idle_timeout(Duration::from_millis(900));
+        assert_eq!(
+            settings.idle_timeout(),
+            Duration::from_secs(1),
+            "0 is no limit"
+        );
+        let listed: Vec<_> = settings.list().collect();
+        assert!(listed.contains(&("SESSION_IDLE_TIMEOUT", "1".to_owned())));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use zeroize::{Zeroize as _, Zeroizing};
 
+use crate::port::time::seconds;
 use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
 use crate::protocol::keys::{Secret, Token};
@@ -97,7 +98,7 @@ impl Answer {
     ) {
         let spec = config.cookies();
         let value = fresh.encode(secret, spec.names().get(CookieKind::Fresh), token);
-        let window = config.settings().window();
+        let window = seconds(config.settings().window());
         self.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
     }
 

@@ -18,7 +18,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, ManualClock, MemoryConnector, Page, PutOptions,
@@ -52,6 +52,20 @@ pub const FORM: &str = "__Host-session-form";
 pub const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 // --- time and randomness -------------------------------------------------------------------------
+
+/// So many whole seconds.
+pub const fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// An instant in milliseconds since 1970-01-01 UTC, as the clock of a world counts.
+pub fn ms(instant: SystemTime) -> i64 {
+    let whole = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+    match instant.duration_since(UNIX_EPOCH) {
+        Ok(since) => whole(since),
+        Err(before) => -whole(before.duration()),
+    }
+}
 
 /// A clock that a test moves, randomness from a seed, and sleep that moves the clock. So do
 /// deadlines: what a test does not answer at once is never answered.

@@ -90,7 +90,7 @@ impl Sim {
         let truth = Rc::new(Truth::new(Rules {
             most_per_owner: settings.max_per_owner(),
             secrets,
-            ends_early: (1..3_600).contains(&settings.idle_timeout()),
+            ends_early: (1..3_600).contains(&settings.idle_timeout().as_secs()),
         }));
         Rc::new(Self {
             world,

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
+use std::time::Duration;
 
 use edge_session::{ErrorCode, Outcome, Settings};
 
@@ -44,10 +45,10 @@ fn settings(dice: &mut Dice, theme: Theme) -> Settings {
     // What is stored can be read by the checker where it is not sealed.
     let mut settings = Settings::default().with_seal(dice.chance(150));
     if dice.chance(200) {
-        settings = settings.with_cookie_age(*dice.pick(&[600, 900, 1_800]));
+        settings = settings.with_cookie_age(Duration::from_secs(*dice.pick(&[600, 900, 1_800])));
     }
     if dice.chance(200) {
-        settings = settings.with_idle_timeout(*dice.pick(&[0, 240, 600]));
+        settings = settings.with_idle_timeout(Duration::from_secs(*dice.pick(&[0, 240, 600])));
     }
     if dice.chance(if theme == Theme::Owners { 500 } else { 80 }) {
         settings = settings.with_max_per_owner(*dice.pick(&[1, 2, 2, 3]));

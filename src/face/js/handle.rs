@@ -22,6 +22,7 @@ use crate::port::effect::{Effect, Random, Reply};
 use crate::port::error::SessionError;
 use crate::port::request::RequestHead;
 use crate::port::runtime::Runtime as _;
+use crate::port::time::seconds;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::Expiry;
 
@@ -498,7 +499,7 @@ impl Handle {
     fn failure(&self, error: &Named<'_>) -> ConnectorError {
         let message = error.text("message");
         let failure = if error.flag("timeout") {
-            ConnectorError::timeout(self.config.sessions.settings().store_timeout())
+            ConnectorError::timeout(seconds(self.config.sessions.settings().store_timeout()))
         } else if self.config.is_kv {
             ConnectorError::new(kv_rules::classify(&message), message)
         } else {

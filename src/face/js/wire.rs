@@ -10,6 +10,7 @@ use crate::flow::owner::OwnedSession;
 use crate::flow::stats::Stats;
 use crate::port::effect::{Effect, Write};
 use crate::port::error::{ErrorCode, SessionError};
+use crate::port::time::{milliseconds, whole_milliseconds};
 use crate::protocol::json;
 use crate::protocol::outcome::Outcome;
 use crate::protocol::settings::Settings;
@@ -290,11 +291,11 @@ pub(super) fn session(store: &SessionStore) -> String {
         out.optional_text("sessionKey", store.public_key().as_deref());
         out.flag("isNew", store.is_new().unwrap_or_default());
         out.number("version", store.version().unwrap_or_default().into());
-        out.optional_number("createdAt", store.created_at().unwrap_or_default());
+        out.optional_number("createdAt", store.created_ms().unwrap_or_default());
         out.optional_text("owner", store.owner().ok().flatten());
-        out.optional_number("authTime", store.auth_time().ok().flatten());
-        out.optional_number("end", store.get_expiry_date().ok());
-        out.optional_number("idleEnd", store.idle_expires_at().ok().flatten());
+        out.optional_number("authTime", store.auth_ms().ok().flatten());
+        out.optional_number("end", store.expiry_ms().ok());
+        out.optional_number("idleEnd", store.idle_expiry_ms().ok().flatten());
         let closes = store.get_expire_at_browser_close();
         out.flag("browserClose", closes.unwrap_or_default());
         out.flag("modified", store.modified());
@@ -362,8 +363,14 @@ pub(super) fn error(error: &SessionError) -> String {
 pub(super) fn settings(out: &mut Object, settings: &Settings) {
     out.number("maxDepth", settings.max_depth().into());
     out.number("maxKeyBytes", settings.max_key_bytes().into());
-    out.number("stalenessBound", settings.staleness_bound().into());
-    out.number("storeTimeout", settings.store_timeout().into());
+    out.number(
+        "stalenessBound",
+        whole_milliseconds(settings.staleness_bound()) / 1_000,
+    );
+    out.number(
+        "storeTimeout",
+        whole_milliseconds(settings.store_timeout()) / 1_000,
+    );
     out.flag("disableWarnings", settings.disable_warnings());
     out.flag("serverTiming", settings.server_timing());
     out.flag("events", settings.events());
@@ -409,8 +416,8 @@ pub(super) fn listed(sessions: &[OwnedSession]) -> String {
     array(sessions.iter().map(|session| {
         let mut out = Object::new();
         out.text("key", session.key.as_str());
-        out.number("created", session.created);
-        out.number("lastWritten", session.last_written);
+        out.number("created", milliseconds(session.created));
+        out.number("lastWritten", milliseconds(session.last_written));
         out.optional_text("userAgent", session.user_agent.as_deref());
         out.optional_text("place", session.place.as_deref());
         out.end()

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::face::headers::CommitHeaders;
 use crate::port::error::SessionError;
+use crate::port::time::seconds;
 use crate::session::life::{Open, committed};
 use crate::session::presented::Presented;
 
@@ -72,7 +73,7 @@ impl SessionStore {
 
     /// True if the seen cookie must record this visit.
     pub(crate) fn seen_is_due(&self) -> bool {
-        let idle = self.shared.config().settings().idle_timeout();
+        let idle = seconds(self.shared.config().settings().idle_timeout());
         let open = self.life.open();
         open.is_some_and(|open| open.seen_is_due(idle, self.loaded_at))
     }

@@ -1,6 +1,9 @@
 //! When the session expires.
 
+use std::time::{Duration, SystemTime};
+
 use crate::port::error::SessionError;
+use crate::port::time::{instant, seconds};
 use crate::protocol::expiry::{Expiry, Limits, OwnLimits, seconds_left};
 use crate::session::presented::Presented;
 use crate::session::refusals::expired;
@@ -10,13 +13,14 @@ use super::SessionStore;
 /// **Expiry.** A session ends at its hard end, after its idle time or at an end of its own, whichever
 /// comes first.
 impl SessionStore {
-    /// Seconds until the session expires by whichever limit comes first; 0 or negative if it has
-    /// expired. A remaining fraction of a second counts as a whole second.
+    /// How long until the session expires by whichever limit comes first, rounded up to whole
+    /// seconds; zero if it has expired.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
+    /// use std::time::Duration;
     /// session.set_expiry(600)?;
-    /// assert!((595..=600).contains(&session.get_expiry_age()?));
+    /// assert!(session.get_expiry_age()? <= Duration::from_secs(600));
     /// # Ok(()) });
     /// ```
     ///
@@ -24,12 +28,13 @@ impl SessionStore {
     /// As [`get_json`](Self::get_json).
     #[doc(alias = "expires_in")]
     #[doc(alias = "ttl")]
-    pub fn get_expiry_age(&self) -> Result<i64, SessionError> {
-        Ok(seconds_left(self.get_expiry_date()?, self.now()))
+    pub fn get_expiry_age(&self) -> Result<Duration, SessionError> {
+        let left = seconds_left(self.expiry_ms()?, self.now());
+        // Less than 0 is over.
+        Ok(Duration::from_secs(u64::try_from(left).unwrap_or_default()))
     }
 
-    /// When the session expires by whichever limit comes first, in milliseconds since 1970-01-01
-    /// UTC.
+    /// When the session expires by whichever limit comes first.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -37,14 +42,18 @@ impl SessionStore {
     /// let in_ten_years = SystemTime::now() + Duration::from_secs(10 * 365 * 86_400);
     /// session.set_expiry(in_ten_years)?;
     /// // The hard end of the lineage comes first.
-    /// assert!(session.get_expiry_age()? < 10 * 365 * 86_400);
+    /// assert!(session.get_expiry_date()? < in_ten_years);
     /// # Ok(()) });
     /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
     #[doc(alias = "expires_at")]
-    pub fn get_expiry_date(&self) -> Result<i64, SessionError> {
+    pub fn get_expiry_date(&self) -> Result<SystemTime, SessionError> {
+        Ok(instant(self.expiry_ms()?))
+    }
+
+    pub(crate) fn expiry_ms(&self) -> Result<i64, SessionError> {
         self.view()?;
         Ok(self.limits().end())
     }
@@ -54,15 +63,19 @@ impl SessionStore {
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
-    /// assert!(session.idle_expires_at()? < Some(session.get_expiry_date()? + 1));
-    /// session.set_expiry(std::time::Duration::from_secs(60))?;
-    /// assert!(session.idle_expires_at()?.is_some());
+    /// assert!(session.idle_expires_at()? <= Some(session.get_expiry_date()?));
+    /// session.set_expiry(edge_session::Expiry::default_settings().no_idle())?;
+    /// assert_eq!(session.idle_expires_at()?, None);
     /// # Ok(()) });
     /// ```
     ///
     /// # Errors
     /// As [`get_json`](Self::get_json).
-    pub fn idle_expires_at(&self) -> Result<Option<i64>, SessionError> {
+    pub fn idle_expires_at(&self) -> Result<Option<SystemTime>, SessionError> {
+        Ok(self.idle_expiry_ms()?.map(instant))
+    }
+
+    pub(crate) fn idle_expiry_ms(&self) -> Result<Option<i64>, SessionError> {
         self.view()?;
         Ok(self.limits().idle_end)
     }
@@ -94,14 +107,14 @@ impl SessionStore {
     /// use edge_session::Expiry;
     /// use std::time::Duration;
     /// # edge_session::doc::with_session(|session| {
+    /// const MINUTE: Duration = Duration::from_secs(60);
     /// session.set_expiry(600)?;
-    /// assert_eq!(session.get_expiry_age()?, 600);
-    /// session.set_expiry(Duration::from_secs(900))?;
-    /// assert_eq!(session.get_expiry_age()?, 900);
+    /// assert_eq!(session.get_expiry_age()?, 10 * MINUTE);
+    /// session.set_expiry(15 * MINUTE)?;
+    /// assert_eq!(session.get_expiry_age()?, 15 * MINUTE);
     /// // Both, and with the browser:
-    /// let idle = Duration::from_secs(900);
-    /// session.set_expiry(Expiry::after(Duration::from_secs(600)).idle(idle).at_browser_close())?;
-    /// assert_eq!(session.get_expiry_age()?, 600);
+    /// session.set_expiry(Expiry::after(10 * MINUTE).idle(15 * MINUTE).at_browser_close())?;
+    /// assert_eq!(session.get_expiry_age()?, 10 * MINUTE);
     /// # Ok(()) });
     /// ```
     ///
@@ -151,7 +164,7 @@ impl SessionStore {
         };
         Limits::new(
             self.effective_expiry(),
-            self.shared.config().settings().idle_timeout(),
+            seconds(self.shared.config().settings().idle_timeout()),
             seen,
             end,
         )

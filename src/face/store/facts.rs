@@ -1,6 +1,9 @@
 //! What is known about the session besides its data.
 
+use std::time::SystemTime;
+
 use crate::port::error::SessionError;
+use crate::port::time::instant;
 use crate::protocol::keys::{KeyParts, SessionKey};
 use crate::protocol::outcome::Outcome;
 use crate::protocol::record::Envelope;
@@ -121,7 +124,7 @@ impl SessionStore {
         Ok(self.continued().map_or(0, |base| base.version.counter))
     }
 
-    /// When the session was created, in milliseconds since 1970-01-01 UTC.
+    /// When the session was created.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -137,7 +140,11 @@ impl SessionStore {
     /// # Errors
     /// As [`outcome`](Self::outcome).
     #[doc(alias = "creation_time")]
-    pub fn created_at(&self) -> Result<Option<i64>, SessionError> {
+    pub fn created_at(&self) -> Result<Option<SystemTime>, SessionError> {
+        Ok(self.created_ms()?.map(instant))
+    }
+
+    pub(crate) fn created_ms(&self) -> Result<Option<i64>, SessionError> {
         self.outcome()?;
         Ok(self.continued().map(|base| base.created_at))
     }

@@ -1,7 +1,10 @@
 //! Methods that give the session a new key: `create`, `cycle_key` and `bind` (login). Who is logged
 //! in, and since when.
 
+use std::time::{Duration, SystemTime};
+
 use crate::port::error::{ErrorCode, SessionError};
+use crate::port::time::{instant, whole_milliseconds, whole_seconds};
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
 use crate::session::life::{Base, Life, Next, Open, SaveKind};
@@ -179,7 +182,7 @@ impl SessionStore {
         Ok(self.life.open().and_then(Open::owner))
     }
 
-    /// When the user last logged in, in milliseconds since 1970-01-01 UTC.
+    /// When the user last logged in.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -192,7 +195,11 @@ impl SessionStore {
     /// # Errors
     /// As [`get_json`](Self::get_json).
     #[doc(alias = "logged_in_at")]
-    pub fn auth_time(&self) -> Result<Option<i64>, SessionError> {
+    pub fn auth_time(&self) -> Result<Option<SystemTime>, SessionError> {
+        Ok(self.auth_ms()?.map(instant))
+    }
+
+    pub(crate) fn auth_ms(&self) -> Result<Option<i64>, SessionError> {
         self.view()?;
         if let Some(Next { kind, identity, .. }) = self.next() {
             match kind {
@@ -206,13 +213,17 @@ impl SessionStore {
         Ok(self.continued().and_then(|base| base.auth_time))
     }
 
-    /// Fails if the last login was more than `max_age` seconds ago.
+    /// Fails if the last login was more than `max_age` ago.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
-    /// assert_eq!(session.require_recent_auth(300).unwrap_err().code().as_str(), "reauth_required");
+    /// use edge_session::ErrorCode;
+    /// use std::time::Duration;
+    /// let recent = Duration::from_secs(300);
+    /// let refused = session.require_recent_auth(recent).unwrap_err();
+    /// assert_eq!(refused.code(), ErrorCode::ReauthRequired);
     /// session.bind("ada")?;
-    /// session.require_recent_auth(300)?;
+    /// session.require_recent_auth(recent)?;
     /// # Ok(()) });
     /// ```
     ///
@@ -220,13 +231,16 @@ impl SessionStore {
     /// `reauth_required` if it was, or if nobody is logged in; otherwise as
     /// [`auth_time`](Self::auth_time).
     #[doc(alias = "step_up")]
-    pub fn require_recent_auth(&self, max_age: u32) -> Result<(), SessionError> {
-        let age = self.auth_time()?.map(|at| self.now().saturating_sub(at));
+    pub fn require_recent_auth(&self, max_age: Duration) -> Result<(), SessionError> {
+        let age = self.auth_ms()?.map(|at| self.now().saturating_sub(at));
         match age {
-            Some(age) if age <= i64::from(max_age) * 1_000 => Ok(()),
+            Some(age) if age <= whole_milliseconds(max_age) => Ok(()),
             _ => Err(SessionError::new(
                 ErrorCode::ReauthRequired,
-                format!("this operation needs a login within the last {max_age} seconds"),
+                format!(
+                    "this operation needs a login within the last {} seconds",
+                    whole_seconds(max_age)
+                ),
             )),
         }
     }
@@ -246,7 +260,7 @@ impl SessionStore {
     ///
     /// // After the password was checked again:
     /// session.reauthenticate()?;
-    /// session.require_recent_auth(0)?;
+    /// session.require_recent_auth(std::time::Duration::from_secs(60))?;
     /// assert_ne!(session.session_key()?, before);
     /// # Ok(()) })
     /// # });

@@ -76,6 +76,7 @@ impl Browser {
     /// handler already saved, destroyed or flushed stays so.
     ///
     /// ```
+    /// # use std::time::Duration;
     /// # use edge_session::ErrorCode;
     /// # use edge_session::testing::World;
     /// # futures_executor::block_on(async {
@@ -83,7 +84,7 @@ impl Browser {
     /// let error = browser
     ///     .handle(async |session| {
     ///         session.set("views", 1)?;
-    ///         session.require_recent_auth(300)
+    ///         session.require_recent_auth(Duration::from_secs(300))
     ///     })
     ///     .await
     ///     .unwrap_err();

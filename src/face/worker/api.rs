@@ -1,6 +1,7 @@
 //! The JSON API: one session, its values and its life cycle.
 
 use std::str::FromStr as _;
+use std::time::SystemTime;
 
 use ::worker::js_sys::{Date, decode_uri_component};
 use ::worker::{Context, Env, Method, Request, Response};
@@ -13,6 +14,7 @@ use crate::face::handler::Given;
 use crate::face::sessions::Sessions;
 use crate::face::store::SessionStore;
 use crate::port::error::SessionError;
+use crate::port::time::milliseconds;
 use crate::protocol::expiry::Expiry;
 use crate::protocol::json;
 use crate::protocol::keys::SessionKey;
@@ -494,8 +496,8 @@ fn is_demo(env: &Env) -> bool {
     }
 }
 
-fn iso(milliseconds: i64) -> String {
-    let date = Date::new(&JsValue::from_f64(milliseconds as f64));
+fn iso(instant: SystemTime) -> String {
+    let date = Date::new(&JsValue::from_f64(milliseconds(instant) as f64));
     // Dates end in the year 275760 and `toISOString` throws after that; an instant here is at most
     // 2^48 ms, the year 10889.
     String::from(date.to_iso_string())

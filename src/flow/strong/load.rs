@@ -8,6 +8,7 @@ use crate::flow::stats::Count;
 use crate::flow::strong::draft::Place;
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::Row;
+use crate::port::time::seconds;
 use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
 use crate::protocol::strong::GRACE;
 use crate::protocol::strong::row::RowContent;
@@ -65,7 +66,7 @@ pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>
         } else {
             GRACE
         },
-        idle: config.settings().idle_timeout(),
+        idle: seconds(config.settings().idle_timeout()),
         lineage: ticket.lineage,
         // Absent is gone, however young.
         minted_at: if mutant!(strong_absence_is_pending) {
