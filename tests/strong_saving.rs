@@ -5,6 +5,8 @@
 
 mod common;
 
+use std::time::Duration;
+
 use common::strong::{StrongWorld, run};
 use common::{DAY, FRESH, Jar, KEY, MINUTE, SECOND, SEEN, code, cookie_names, shown, sorted};
 use edge_session::connector::ConnectorErrorKind;
@@ -27,7 +29,7 @@ fn a_load_is_one_read_and_a_save_one_transaction_more() {
 
 #[test]
 fn the_answer_says_nothing_of_what_was_saved() {
-    let settings = Settings::default().with_idle_timeout(seconds(600));
+    let settings = Settings::default().with_idle_timeout(Duration::from_secs(600));
     let world = StrongWorld::with(settings);
     let mut jar = world.visitor();
     let mut session = world.open(&jar);
@@ -271,7 +273,7 @@ fn a_save_that_is_overtaken_again_and_again_gives_up() {
 
 #[test]
 fn a_row_ends_when_the_session_does_and_no_save_moves_that() {
-    let settings = Settings::default().with_cookie_age(seconds(600));
+    let settings = Settings::default().with_cookie_age(Duration::from_secs(600));
     let world = StrongWorld::with(settings);
     let mut jar = world.visitor();
     let end = world.now() + 600 * SECOND;
