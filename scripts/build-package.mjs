@@ -120,6 +120,7 @@ const FRAMEWORKS = {
   sveltekit: ["@sveltejs/kit", ">=2.0.0"],
   astro: ["astro", ">=7.0.0"],
   h3: ["h3", ">=2.0.0"],
+  "tanstack-start": ["@tanstack/react-start", ">=1.169.0"],
 };
 
 function manifest() {

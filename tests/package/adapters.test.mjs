@@ -9,6 +9,7 @@ import { sessionMiddleware as h3 } from "../../pkg/h3.js";
 import { SessionError, Sessions } from "../../pkg/node.js";
 import { sessionMiddleware as reactRouter } from "../../pkg/react-router.js";
 import { sessionHandle as sveltekit } from "../../pkg/sveltekit.js";
+import { sessionServer as tanstack } from "../../pkg/tanstack-start.js";
 import { SECRET, world } from "./support/world.mjs";
 
 /** Sessions on a store that is down. */
@@ -43,6 +44,13 @@ const ADAPTERS = {
     return (request, handler, more) => {
       const event = { request, locals: {}, url: new URL(request.url), isSubRequest: false, ...more };
       return handle({ event, resolve: async () => handler(event.locals.session, event) });
+    };
+  },
+  "tanstack-start": (options) => {
+    const server = tanstack(options);
+    return (request, handler) => {
+      const next = async ({ context }) => ({ context, response: await handler(context.session) });
+      return server({ request, context: {}, next });
     };
   },
   astro: (options) => {
@@ -97,7 +105,7 @@ for (const [name, make] of Object.entries(ADAPTERS)) {
   });
 }
 
-const OF_PAGES = ["react-router", "sveltekit"];
+const OF_PAGES = ["react-router", "sveltekit", "tanstack-start"];
 
 for (const name of OF_PAGES) {
   const make = ADAPTERS[name];

@@ -28,10 +28,10 @@ const SESSION = ["__Host-session", "__Host-session-fresh"];
  * @param {object} options
  * @param {object} options.build    as `start` takes it
  * @param {object} [options.paths]  where forms are sent to, where that is not the path of the page
- * @param {boolean} [options.hasErrorPage]  whether an error is shown on a page of the application's
+ * @param {boolean} [options.formsHavePages]  false where a form is sent to a route without a page
  * @param {(shop: object) => void} [options.more]  tests of this framework alone
  */
-export function testShop(name, { build, paths = {}, hasErrorPage = true, more = () => {} }) {
+export function testShop(name, { build, paths = {}, formsHavePages = true, more = () => {} }) {
   const to = { cart: "/cart", login: "/login", logout: "/logout", devices: "/devices", checkout: "/checkout", ...paths };
   let world;
   before(async () => {
@@ -63,11 +63,12 @@ export function testShop(name, { build, paths = {}, hasErrorPage = true, more = 
   const { add, login, see } = shop;
 
   /** A page that stands for the one that was asked for. */
-  function assertError(answer, status) {
+  function assertError(answer, status, isPage = true) {
     assert.equal(answer.status, status, answer.text.slice(0, 500));
     assert.deepEqual(answer.setCookies, []);
     assert.match(answer.headers["cache-control"], /no-store/);
-    if (hasErrorPage) assert.equal(shown(answer).title, "This did not work");
+    if (isPage) assert.equal(shown(answer).title, "This did not work");
+    else assert.equal(answer.headers["content-type"], "application/problem+json");
   }
 
   test("a cart from before the login stays, and what is said after a redirect is said once", async (t) => {
@@ -166,8 +167,8 @@ export function testShop(name, { build, paths = {}, hasErrorPage = true, more = 
     await login(visitor, "ada");
     await world.advance(60);
     await world.setDown(true);
-    for (const answer of [await get(visitor, "/"), await add(visitor, "apple")]) {
-      assertError(answer, 503);
+    for (const [answer, isPage] of [[await get(visitor, "/"), true], [await add(visitor, "apple"), formsHavePages]]) {
+      assertError(answer, 503, isPage);
       assert.equal(answer.headers["retry-after"], "5");
     }
     const { status, title } = await see(visitor, "/login");

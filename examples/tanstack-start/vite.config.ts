@@ -1,0 +1,16 @@
+import { cloudflare } from "@cloudflare/vite-plugin";
+import { tanstackStart } from "@tanstack/react-start/plugin/vite";
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vite";
+
+export default defineConfig({
+  plugins: [
+    cloudflare({ viteEnvironment: { name: "ssr" } }),
+    tanstackStart({
+      // Served as a file: it costs no request of the Worker and has no session.
+      pages: [{ path: "/about" }],
+      prerender: { enabled: true, autoStaticPathsDiscovery: false, crawlLinks: false },
+    }),
+    react(),
+  ],
+});
