@@ -1,5 +1,4 @@
-//! Where every flow begins: what sessions do is chosen here, by what their store can do, and nowhere
-//! else.
+//! The start of every flow. Only here is the protocol chosen, by the kind of store.
 
 use std::rc::Rc;
 
@@ -18,8 +17,8 @@ use crate::session::presented::{ENDS_MAX, PresentedSession};
 use crate::session::to_end::ToEnd;
 
 impl Shared {
-    /// The flow that loads: first the logouts that are not stored yet, then the sessions that are
-    /// presented.
+    /// The flow of a load: it first finishes logouts that are not stored yet, and then loads the
+    /// presented sessions.
     pub(crate) fn begin_load(
         self: &Rc<Self>,
         stones: Vec<Tombstone>,
@@ -34,7 +33,7 @@ impl Shared {
             } else {
                 end_all(protocol, &ctx, ends, true).await
             };
-            // As long as a logout is not stored, nothing of the browser is shown.
+            // As long as a logout is not stored, no session of this browser is shown.
             let records = match left {
                 Some(_) => Vec::new(),
                 None => load_all(protocol, &ctx, &rivals, freshness).await?,
@@ -47,7 +46,7 @@ impl Shared {
         })
     }
 
-    /// The flow that carries `work` out.
+    /// The flow of a save.
     pub(crate) fn begin_save(self: &Rc<Self>, work: Work) -> Flow<Saved> {
         match self.protocol() {
             Protocol::Eventual => Flow::new(self, |ctx| save::perform(ctx, work)),
@@ -55,17 +54,19 @@ impl Shared {
         }
     }
 
-    /// The flow that ends each of the sessions that `ends` names. Gives what is left.
+    /// The flow that ends the sessions in `ends`. Returns those that could not be ended.
     pub(crate) fn begin_end(self: &Rc<Self>, ends: Vec<ToEnd>) -> Flow<Option<Left>> {
         let protocol = self.protocol();
-        // Where there are more than one request ends, some may have been ended before.
+        // If there are more than one request can end, an earlier request may have ended some of
+        // them.
         let may_stand = ends.len() > ENDS_MAX;
         Flow::new(self, async move |ctx: Ctx| {
             Ok(end_all(protocol, &ctx, ends, may_stand).await)
         })
     }
 
-    /// The flow that looks for the session of a session key; `None` where `key` is not one.
+    /// The flow that checks whether the session with this session key exists; `None` if `key` is
+    /// not a session key.
     pub(crate) fn begin_exists(self: &Rc<Self>, key: &str) -> Option<Flow<bool>> {
         let key = self.config().read_key(key).ok()?;
         let protocol = self.protocol();
@@ -84,7 +85,7 @@ impl Shared {
         })
     }
 
-    /// The flow that lists the live sessions of `owner`, the newest first.
+    /// The flow that lists the live sessions of `owner`, newest first.
     pub(crate) fn begin_list(self: &Rc<Self>, owner: &str) -> Flow<Vec<OwnedSession>> {
         let protocol = self.protocol();
         let owner = owner.to_owned();
@@ -94,7 +95,7 @@ impl Shared {
         })
     }
 
-    /// The flow that ends the session of `key`, which has to be one of `owner`'s.
+    /// The flow that ends the session of `key`, which must belong to `owner`.
     pub(crate) fn begin_revoke(
         self: &Rc<Self>,
         owner: &str,
@@ -109,7 +110,7 @@ impl Shared {
         }))
     }
 
-    /// The flow that ends every session of `owner`, but for the lineage of the session key `except`.
+    /// The flow that ends every session of `owner`, except the lineage of the session key `except`.
     pub(crate) fn begin_revoke_all(
         self: &Rc<Self>,
         owner: &str,
@@ -126,12 +127,12 @@ impl Shared {
         }))
     }
 
-    /// The flow that ends the oldest sessions of `owner` where they are more than the settings allow;
-    /// `newest` is the lineage that has just begun. `None` where there is nothing left to do.
+    /// The flow that ends the oldest sessions of `owner` if there are more than the settings allow.
+    /// `newest` is the lineage that has just started. `None` if nothing is left to do.
     pub(crate) fn begin_limit(self: &Rc<Self>, owner: Rc<str>, newest: Id) -> Option<Flow<()>> {
         let is_left = match self.protocol() {
             Protocol::Eventual => self.config().settings().max_per_owner() > 0,
-            // The login has done it.
+            // The login has already done it.
             Protocol::Strong => false,
         };
         is_left.then(|| {
@@ -142,8 +143,8 @@ impl Shared {
         })
     }
 
-    /// The instant of a login of `owner` that is decided at `now`: later than every end to all of the
-    /// owner's sessions that this isolate has brought about.
+    /// The instant of a login of `owner` that is decided at `now`. It is later than every end of
+    /// all the owner's sessions by this isolate.
     pub(crate) fn login_instant(&self, owner: &str, now: i64) -> i64 {
         match self.protocol() {
             // It is determined when the login is stored.

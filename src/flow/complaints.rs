@@ -1,14 +1,14 @@
-//! What an operator is told on the console of a store that fails: each cause at once, and after that
-//! no more than once a minute, with the number of times that were left out.
+//! Console lines about a failing store: immediately for each cause, and then at most once a minute,
+//! with the number of omitted lines.
 
-/// Causes that are told apart. One more takes the place of the one that was told longest ago, once
-/// that is a minute; until then all that come count as one, so that messages which are never the same
-/// twice neither fill the memory nor the console.
+/// The number of causes that are distinguished. A new cause replaces the one reported longest ago,
+/// if that was more than a minute ago. Until then all new causes count as one, so that messages
+/// which always differ fill neither the memory nor the console.
 const CAUSES: usize = 16;
-/// Hexadecimal digits and dashes in a row, one of them a digit at least, that are taken for the id of a
-/// request or an instant. Causes that differ in these alone are one.
+/// The number of consecutive hexadecimal digits and dashes, at least one of them a digit, that
+/// count as the id of a request or as a time. Causes that differ only in these are the same.
 const ID_LENGTH: usize = 6;
-/// Characters of a cause that are kept and told.
+/// The most characters of a cause that are kept and reported.
 const LENGTH: usize = 300;
 /// Milliseconds between two lines about one cause.
 const PAUSE: i64 = 60_000;
@@ -20,7 +20,7 @@ pub(crate) struct Complaints {
     others: Told,
 }
 
-/// When a cause was told last, and how often it was left out since.
+/// When a cause was last reported, and how often it was omitted since.
 #[derive(Default)]
 struct Told {
     at: Option<i64>,
@@ -29,7 +29,7 @@ struct Told {
 
 impl Complaints {
     /// The line about a failure with this `cause` at `now`, in milliseconds since 1970-01-01 UTC;
-    /// `None` where the last one is less than a minute old.
+    /// `None` if the last one is less than a minute old.
     pub(crate) fn line(&mut self, cause: &str, now: i64) -> Option<String> {
         let cause: String = cause
             .chars()
@@ -49,7 +49,7 @@ impl Complaints {
         Some(format!("edge-session: {cause}{and_more}"))
     }
 
-    /// Where the cause with this `key` is noted; `None` where there is no room for one more.
+    /// The entry for the cause with this `key`; `None` if there is no room for another one.
     fn place_of(&mut self, key: String, now: i64) -> Option<usize> {
         if let Some(place) = self.known.iter().position(|(known, _)| **known == *key) {
             return Some(place);
@@ -61,12 +61,12 @@ impl Complaints {
         }
         let place = self.told_longest_ago(now)?;
         let (_, gone) = std::mem::replace(self.known.get_mut(place)?, new);
-        // What it still had to tell is told with the others.
+        // Its omitted lines are added to the common count.
         self.others.left_out = self.others.left_out.saturating_add(gone.left_out);
         Some(place)
     }
 
-    /// The place of the cause that was told longest ago, if that is a minute.
+    /// The index of the cause reported longest ago, if that was at least a minute ago.
     fn told_longest_ago(&self, now: i64) -> Option<usize> {
         let old = self.known.iter().enumerate();
         old.filter(|(_, (_, told))| !told.is_recent(now))
@@ -75,7 +75,7 @@ impl Complaints {
     }
 }
 
-/// `cause` with a `#` in place of each id.
+/// `cause` with each id replaced by `#`.
 fn without_ids(cause: &str) -> String {
     let is_part = |it: char| it.is_ascii_hexdigit() || it == '-';
     let mut key = String::with_capacity(cause.len());
@@ -93,13 +93,14 @@ fn without_ids(cause: &str) -> String {
 }
 
 impl Told {
-    /// True where it was told less than a minute ago. A clock that was set back does not silence it.
+    /// True if it was reported less than a minute ago. A clock that was set back does not silence
+    /// it.
     fn is_recent(&self, now: i64) -> bool {
         self.at
             .is_some_and(|at| (0..PAUSE).contains(&now.saturating_sub(at)))
     }
 
-    /// How often it was left out since it was told last; `None` where it is left out once more.
+    /// How often it was omitted since the last report; `None` if it is omitted again.
     fn tell(&mut self, now: i64) -> Option<u32> {
         if self.is_recent(now) {
             self.left_out = self.left_out.saturating_add(1);

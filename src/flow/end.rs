@@ -1,4 +1,4 @@
-//! Ending sessions: what is owed to the store, and what is left of it.
+//! Ending sessions: what must be written, and what could not be written.
 
 use crate::flow::engine::Ctx;
 use crate::flow::freshness::Freshness;
@@ -11,20 +11,20 @@ use crate::session::marker_put::MarkerPut;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
 
-/// Most sessions of one request whose end is asked for in one read, which takes a hundred keys.
+/// The most sessions of one request whose markers fit into one read of a hundred keys.
 const ASKED_MAX: usize = 24;
 
-/// What a logout has not done.
+/// The sessions that a logout could not end.
 pub(crate) struct Left {
-    /// Tried and not stored.
+    /// Tried, but not stored.
     failed: Vec<Tombstone>,
-    /// Over the number that one request ends.
+    /// More than one request can end.
     untried: Vec<Tombstone>,
     error: Option<SessionError>,
 }
 
 impl Left {
-    /// Nothing but what is over the number that one request ends.
+    /// Only sessions beyond the number that one request can end.
     pub(crate) fn of_untried(untried: impl Iterator<Item = Tombstone>) -> Self {
         Self {
             failed: Vec::new(),
@@ -33,13 +33,13 @@ impl Left {
         }
     }
 
-    /// The end of this one was tried and not stored.
+    /// Adds a session whose end could not be stored.
     pub(crate) fn add(&mut self, stone: Tombstone, error: SessionError) {
         self.failed.push(stone);
         self.error = Some(error);
     }
 
-    /// `None` where all is done.
+    /// `None` if everything was stored.
     pub(crate) fn unless_empty(self) -> Option<Self> {
         (!self.failed.is_empty() || !self.untried.is_empty()).then_some(self)
     }
@@ -49,12 +49,12 @@ impl Left {
         &self.failed
     }
 
-    /// True where there were more than one request ends.
+    /// True if there were more sessions than one request can end.
     pub(crate) fn is_cut_short(&self) -> bool {
         !self.untried.is_empty()
     }
 
-    /// How many sessions are left.
+    /// The number of sessions that are left.
     pub(crate) fn count(&self) -> usize {
         self.failed.len() + self.untried.len()
     }
@@ -74,11 +74,11 @@ impl Left {
     }
 }
 
-/// Ends each of the sessions that `ends` names: every marker stands then, and the record is gone
-/// where records are deleted at once. `may_stand` looks at what is there first. Gives what is left.
+/// Ends the sessions in `ends`: puts every marker, and with `SESSION_PURGE` deletes the records.
+/// With `may_stand`, reads first which markers exist. Returns the sessions that could not be ended.
 pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Left> {
     let mut owed: Vec<Owed> = ends.iter().map(|it| Owed::of(ctx, it.stone)).collect();
-    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    // In this isolate the session has ended even if the store fails: somebody pressed "log out".
     for marker in owed.iter().flat_map(|it| &it.markers) {
         marker.note(ctx);
     }
@@ -109,11 +109,11 @@ pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Le
     left.unless_empty()
 }
 
-/// What the end of one session takes.
+/// The writes that end one session.
 struct Owed {
     stone: Tombstone,
     markers: Vec<MarkerPut>,
-    /// The record, where records are deleted at once.
+    /// The record, with `SESSION_PURGE`.
     purge: Vec<String>,
 }
 
@@ -135,17 +135,17 @@ impl Owed {
         markers.chain(self.purge.iter().cloned()).collect()
     }
 
-    /// Leaves out what is done, by the values of its names.
+    /// Removes the writes that are already done, given the stored values.
     fn leave_out(&mut self, values: &[Option<String>]) {
         let value = |place: usize| values.get(place).and_then(|value| value.as_deref());
-        // A rotation's marker is not the logout's.
+        // The marker of a rotation does not count as one of a logout.
         let stands = |place: usize| {
             value(place).is_some_and(|text| Marker::decode(text).death == Death::Revoked)
         };
         if value(self.markers.len()).is_none() {
             self.purge.clear();
         }
-        // One that stands says nothing of the others: a logout may have been stored in part.
+        // A logout may have been stored in part, so check every marker.
         let done = mutant!(half_stored_logout_taken_for_done) && stands(0);
         let markers = std::mem::take(&mut self.markers).into_iter().enumerate();
         self.markers = markers
@@ -168,9 +168,9 @@ pub(crate) async fn delete(ctx: &Ctx, key: KeyParts) -> Result<(), SessionError>
     revoke(ctx, &markers, &purge).await
 }
 
-/// Puts the markers of a revocation, and removes records where that is asked for.
+/// Puts the markers of a revocation, and deletes the records in `purge`.
 async fn revoke(ctx: &Ctx, markers: &[MarkerPut], purge: &[String]) -> Result<(), SessionError> {
-    // Here it is over whether or not the store takes it: somebody pressed "log out".
+    // In this isolate the session has ended even if the store fails: somebody pressed "log out".
     for marker in markers {
         marker.note(ctx);
     }

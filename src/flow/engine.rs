@@ -1,13 +1,12 @@
-//! The one place that waits.
+//! Flows: the only place where the core waits.
 //!
-//! A flow (a load, a save, a logout, a listing) is an `async fn` that awaits exactly one thing:
-//! asking the world to do something for it. It runs on no executor: whoever drives it calls
-//! [`Flow::step`], carries out the [`Effect`] that the flow asks for, and steps it again with the
-//! [`Reply`]. So the core holds no waker and no foreign future, and nothing of it runs between two
-//! steps.
+//! A flow (a load, a save, a logout, a listing) is an `async fn` that awaits exactly one thing: an
+//! effect. It needs no executor: its driver calls [`Flow::step`], carries out the requested
+//! [`Effect`], and calls it again with the [`Reply`]. So the core holds no waker and no foreign
+//! future, and none of its code runs between two steps.
 //!
-//! Each step is handed the time and fresh random bytes. A retry is a step of its own: it seals the
-//! record again, and no two puts share a nonce.
+//! Each step gets the time and fresh random bytes. A retry is a separate step and seals the record
+//! again, so no two puts share a nonce.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -28,30 +27,30 @@ use crate::port::transaction::Transaction;
 use crate::protocol::config::Config;
 use crate::protocol::keys::Id;
 
-/// Milliseconds that all tries of a flow take together, from the first that fails on.
+/// The time for all tries of a flow together, from the first failure on, in milliseconds.
 const ALL_TRIES: i64 = 15_000;
-/// The least milliseconds that the store is given for an answer.
+/// The shortest time limit for an answer of the store, in milliseconds.
 const LEAST_LIMIT: i64 = 1_000;
 
-/// Milliseconds that are left for more tries at `now`.
+/// The milliseconds left for more tries at `now`.
 fn time_left(trouble_since: i64, now: i64) -> i64 {
     ALL_TRIES.saturating_sub(now.saturating_sub(trouble_since))
 }
 
-/// What passes between a flow and whoever drives it.
+/// The data passed between a flow and its driver.
 struct Slot {
     effect: Cell<Option<Effect>>,
     reply: Cell<Option<Reply>>,
     now: Cell<i64>,
-    /// When the first effect that failed was asked for.
+    /// When the first failed effect was requested.
     trouble_since: Cell<Option<i64>>,
     random: RefCell<Random>,
-    /// What is to be told after this step.
+    /// The events to send after this step.
     events: RefCell<Vec<Event>>,
 }
 
-/// What a flow works with: the configuration and memory that sessions share, and the world that it
-/// asks.
+/// The context of a flow: the shared configuration and memory, and the methods that request
+/// effects.
 pub(crate) struct Ctx {
     shared: Rc<Shared>,
     slot: Rc<Slot>,
@@ -71,12 +70,12 @@ impl Ctx {
         self.shared.count(what);
     }
 
-    /// Counts so many of `what`.
+    /// Counts several of `what`.
     pub(crate) fn count_many(&self, what: Count, many: usize) {
         self.shared.count_many(what, many);
     }
 
-    /// Reports `kind` of the session of `lineage`, when this step is over.
+    /// Reports an event of this `kind` for the session with this `lineage`, after this step.
     pub(crate) fn report(
         &self,
         kind: EventKind,
@@ -95,7 +94,7 @@ impl Ctx {
     /// Random bytes of this step.
     ///
     /// # Errors
-    /// `not_ready` where the platform has none.
+    /// `not_ready` if the platform has none.
     pub(crate) fn random<const N: usize>(&self) -> Result<[u8; N], SessionError> {
         self.slot.random.borrow_mut().take()
     }
@@ -175,7 +174,7 @@ impl Ctx {
         }
     }
 
-    /// Whether there is time for another try after `pause` milliseconds.
+    /// True if there is time for another try after `pause` milliseconds.
     pub(crate) fn may_try_after(&self, pause: u32) -> bool {
         let since = self.slot.trouble_since.get();
         since.is_none_or(|since| time_left(since, self.now()) > i64::from(pause))
@@ -193,7 +192,7 @@ impl Ctx {
     }
 }
 
-/// Whoever drives the flow answered something else than was asked.
+/// The error for a reply that does not match the effect.
 #[cold]
 fn mismatched() -> ConnectorError {
     ConnectorError::new(
@@ -223,18 +222,17 @@ impl Future for Ask<'_> {
     }
 }
 
-/// Work of the core that asks the world for what it needs, one [`Effect`] after another.
+/// Work of the core that requests one [`Effect`] after another.
 pub(crate) struct Flow<T> {
     work: Pin<Box<dyn Future<Output = Result<T, SessionError>>>>,
     shared: Rc<Shared>,
     slot: Rc<Slot>,
-    /// How the last thing that it asked of the store failed, if it did.
+    /// The failure of the last request to the store, if any.
     failure: Option<ConnectorError>,
 }
 
-/// The failure that a flow has ended with; `last` is how the last thing that it asked for failed. A
-/// store that asked for fewer writes is none where the flow did its work all the same: it knew what
-/// that meant.
+/// The failure that a flow ended with. `last` is the failure of its last request. A rate limit does
+/// not count if the flow succeeded, because it has handled it.
 fn failure_at_end(
     last: Option<ConnectorError>,
     error: Option<&SessionError>,
@@ -254,14 +252,14 @@ fn complaint(failure: ConnectorError, shared: &Shared, now: i64) -> Option<Strin
     isolate.complain(&failure.to_string(), now)
 }
 
-/// What a step came to.
+/// The result of a step.
 pub(crate) enum Step<T> {
     Ask(Effect),
     Done(Result<T, SessionError>),
 }
 
 impl<T> Flow<T> {
-    /// The flow that `work` is. Nothing of it happens before the first step.
+    /// A flow that runs `work`. Nothing happens before the first step.
     pub(super) fn new<F>(shared: &Rc<Shared>, work: impl FnOnce(Ctx) -> F) -> Self
     where
         F: Future<Output = Result<T, SessionError>> + 'static,
@@ -286,12 +284,12 @@ impl<T> Flow<T> {
         }
     }
 
-    /// What the flow was made with.
+    /// The shared state that the flow was created with.
     pub(crate) fn shared(&self) -> &Rc<Shared> {
         &self.shared
     }
 
-    /// Milliseconds that the store may take for what the flow asks for.
+    /// The time limit for the store, in milliseconds.
     pub(crate) fn limit(&self) -> u32 {
         let timeout = seconds(self.shared.config().settings().store_timeout()) * 1_000;
         match self.slot.trouble_since.get() {
@@ -303,11 +301,11 @@ impl<T> Flow<T> {
         }
     }
 
-    /// Goes on until the flow asks for something or ends. `reply` answers what it asked for last,
-    /// `now` is the time in milliseconds since 1970-01-01 UTC.
+    /// Runs the flow until it requests an effect or ends. `reply` is the answer to the last effect,
+    /// `now` the time in milliseconds since 1970-01-01 UTC.
     pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {
         match &reply {
-            // After a pause it tries again what failed.
+            // A pause is followed by a retry, so the failure stays.
             None | Some(Reply::Sleep) => {}
             Some(reply) => self.failure = reply.failure().cloned(),
         }
@@ -322,7 +320,7 @@ impl<T> Flow<T> {
             .as_mut()
             .poll(&mut Context::from_waker(Waker::noop()));
         self.slot.random.replace(Random::none());
-        // Between two steps, so that no code of the application runs inside a flow.
+        // Send events after the step, so that no code of the application runs inside a flow.
         for event in self.slot.events.take() {
             self.shared.send(&event);
         }
@@ -332,7 +330,7 @@ impl<T> Flow<T> {
                 Step::Done(result)
             }
             (Poll::Pending, Some(effect)) => Step::Ask(effect),
-            // It awaits something that is not the world, which nobody will ever wake.
+            // The flow awaits something other than an effect, which will never be woken.
             (Poll::Pending, None) => {
                 debug_assert!(false, "a flow is pending without an effect");
                 Step::Done(Err(SessionError::new(
@@ -343,8 +341,7 @@ impl<T> Flow<T> {
         }
     }
 
-    /// What the console is to say of the failure that the flow has ended with, if that was not said
-    /// lately.
+    /// The console line about the failure that the flow ended with, unless it was written recently.
     pub(crate) fn complaint(&mut self, now: i64) -> Option<String> {
         complaint(self.failure.take()?, &self.shared, now)
     }

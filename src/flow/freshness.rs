@@ -1,21 +1,21 @@
-//! How fresh an answer of the store has to be.
+//! How fresh an answer of the store must be.
 
 use crate::port::connector::ReadOptions;
 use crate::port::time::seconds;
 use crate::protocol::config::Config;
 
-/// The smallest cache time that Workers KV takes, for a load that asks for the freshest copy
+/// The smallest cache time that Workers KV accepts, for loads that need the freshest copy
 /// (<https://developers.cloudflare.com/kv/api/read-key-value-pairs/#cachettl-parameter>).
 const FRESH_CACHE_TTL: u32 = 30;
 
-/// Where a load may take its answer from.
+/// The sources that a load may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Freshness {
     /// The isolate's memory, or the store.
     Memory,
     /// The store.
     Store,
-    /// The store, with the shortest cache time it has.
+    /// The store, with its shortest cache time.
     Shortest,
 }
 

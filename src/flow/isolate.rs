@@ -1,14 +1,13 @@
-//! What the requests of one isolate share: plain memory, and nothing else.
+//! The memory shared by the requests of one isolate.
 //!
-//! A Worker's isolate serves many requests, one after another and interleaved. It remembers the
-//! sessions it has seen lately, the markers it has put itself and the keys it has derived, so that
-//! a page with ten requests reads the store once, two parallel saves know of each other, and a
-//! logout is heard here at once. Nothing in here waits: no future, no waker, no borrow that lives
-//! across an await. A request may be frozen for ever at any await, so whatever is in flight has a
-//! deadline.
+//! A Worker's isolate serves many requests, one after another and interleaved. It remembers
+//! recently seen sessions, the markers that it has put and the keys that it has derived. So a page
+//! with ten requests reads the store once, two parallel saves know of each other, and a logout
+//! takes effect here immediately. Nothing here waits: no future, no waker, no borrow across an
+//! await. A request may be frozen forever at any await, so every put in flight has a deadline.
 //!
-//! This file bounds it and keeps namespaces apart. `record` is what it knows of one session, `records`
-//! what is asked of that; `markers` is what it has put of the dead; `lru` is the table of all of it.
+//! This file limits the memory and separates namespaces. `record` is the memory of one session,
+//! `records` has its operations; `markers` has the markers; `lru` is the table behind all of them.
 
 mod lru;
 mod markers;

@@ -1,4 +1,4 @@
-//! Loading: one round trip at most, and what its answer amounts to.
+//! Loading: at most one round trip, and the meaning of its answer.
 
 use std::rc::Rc;
 
@@ -17,28 +17,28 @@ use crate::protocol::revocation::{Death, Marker, Markers, OwnerMarker};
 use crate::session::life::InStore;
 use crate::session::presented::PresentedSession;
 
-/// What looking for a session gave.
+/// The result of loading one session.
 pub(crate) struct LoadedRecord {
     pub(crate) verdict: Verdict,
-    /// When.
+    /// The time of the result.
     pub(crate) at: i64,
-    /// When the store was asked, where it was: what it answered may be as old as that.
+    /// When the store was asked, if it was. Its answer may be as old as that.
     pub(crate) asked_at: Option<i64>,
-    /// The copy in the store. It is behind where it lacks what the browser was told: somebody has to
-    /// put it again.
+    /// The copy in the store. It is behind if it lacks what the browser was told; then it must be
+    /// put again.
     pub(crate) in_store: InStore,
 }
 
-/// What a load has looked for.
+/// The result of a load.
 pub(crate) struct LoadResult {
-    /// Logouts that still cannot be stored.
+    /// Logouts that still could not be stored.
     pub(crate) left: Option<Left>,
-    /// One for each of the rivals.
+    /// One result for each of `rivals`.
     pub(crate) records: Vec<LoadedRecord>,
     pub(crate) rivals: Vec<Rc<PresentedSession>>,
 }
 
-/// Looks for the session of `held`.
+/// Loads one presented session.
 pub(crate) async fn load_record(
     ctx: &Ctx,
     session: Rc<PresentedSession>,
@@ -65,8 +65,8 @@ pub(crate) async fn load_record(
     Ok(judge_read(ctx, &session, reading, now))
 }
 
-/// Looks for each of several sessions, in one round trip. The isolate's memory is not asked: of a
-/// session that ended elsewhere it may not have heard.
+/// Loads several presented sessions in one round trip. The isolate's memory is not used, because it
+/// may not know of sessions that ended elsewhere.
 pub(crate) async fn load_among(
     ctx: &Ctx,
     rivals: &[Rc<PresentedSession>],
@@ -102,7 +102,7 @@ pub(crate) async fn load_among(
         .collect()
 }
 
-/// What the store's answer means with all else that is known.
+/// Judges the store's answer together with everything else that is known.
 fn judge_read(ctx: &Ctx, session: &PresentedSession, reading: Reading, now: i64) -> LoadedRecord {
     let key = session.identity.key;
     let Reading {
@@ -119,7 +119,7 @@ fn judge_read(ctx: &Ctx, session: &PresentedSession, reading: Reading, now: i64)
     if let Some(version) = stored_version {
         ctx.memory().put_seen_in_store(&key, version);
     }
-    // Remembered anew: other requests have gone on while the store was asked.
+    // Read the memory again, because other requests have continued meanwhile.
     let Remembered {
         settled,
         in_flight,
@@ -144,7 +144,7 @@ fn judge_read(ctx: &Ctx, session: &PresentedSession, reading: Reading, now: i64)
         _ if verdict.outcome == Outcome::Revoked => ctx.memory().forget(&key),
         _ => {}
     }
-    // A put that is on its way already will do.
+    // A put that is already in flight is enough.
     let behind = (unstored || replaced || verdict.conflict) && in_flight.is_empty();
     LoadedRecord {
         verdict,
@@ -157,8 +157,8 @@ fn judge_read(ctx: &Ctx, session: &PresentedSession, reading: Reading, now: i64)
     }
 }
 
-/// Whether this isolate has read the session's markers lately, and knows of all that the browser
-/// has saved.
+/// True if this isolate has recently read the session's markers, and knows everything that the
+/// browser has saved.
 fn may_skip_the_store(
     ctx: &Ctx,
     session: &PresentedSession,
@@ -175,7 +175,7 @@ fn may_skip_the_store(
             .as_ref()
             .is_none_or(|fresh| settled.version >= fresh.version)
     });
-    // Somebody has to see whether the store still lacks it.
+    // A load must check whether the store still lacks it.
     if remembered.at_risk || session.fresh.as_ref().is_some_and(|fresh| fresh.unstored) {
         return false;
     }
@@ -183,7 +183,7 @@ fn may_skip_the_store(
         && (known || (remembered.settled.is_some() && mutant!(memory_behind_cookie_used)))
 }
 
-/// Judges everything that can be seen; `stored` is the store's copy, `settled` this isolate's.
+/// Judges everything that is known. `stored` is the store's copy, `settled` this isolate's.
 fn judge_reading(
     config: &Config,
     session: &PresentedSession,
@@ -199,7 +199,7 @@ fn judge_reading(
             .as_ref()
             .is_some_and(|fresh| fresh.version == envelope.version)
     };
-    // The overlay is opened only where it can say something new.
+    // The overlay is opened only if it can contain something new.
     let overlay = if settled.as_ref().is_some_and(known)
         || stored
             .as_ref()
@@ -228,14 +228,14 @@ fn judge_reading(
     })
 }
 
-/// What the store answered for one session.
+/// The store's answer for one session.
 struct Reading {
     markers: Markers,
     stored: Option<Result<Envelope, Unreadable>>,
     at: i64,
 }
 
-/// Record and markers in one round trip.
+/// Reads the record and its markers in one round trip.
 async fn read(
     ctx: &Ctx,
     session: &PresentedSession,
@@ -247,8 +247,8 @@ async fn read(
     let asked: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
     let mut answer = ctx.read(&asked, options).await?.into_iter();
     let mut reading = reading_of(ctx, session, &names, &mut answer)?;
-    // The first key of a session does not ask for the lineage: its own marker says as much,
-    // unless a location still shows the rotation that stood there before the logout.
+    // For the first key of a session the marker of the lineage is not read, because the key's own
+    // marker says the same, unless a location still shows a rotation from before the logout.
     let rotated = |marker: Marker| marker.death == Death::Rotated;
     if key.is_first() && reading.markers.key.is_some_and(rotated) {
         let name = ctx.config().names().dead_lineage(key.lineage);
@@ -259,8 +259,8 @@ async fn read(
     Ok(reading)
 }
 
-/// What there is to read of a session: its record, and the markers of its key, its lineage and its
-/// owner. A first key asks for its lineage only where `lineage_too` says so.
+/// The names to read for a session: its record, and the markers of its key, its lineage and its
+/// owner. For a first key the lineage is included only with `lineage_too`.
 fn names_of(ctx: &Ctx, session: &PresentedSession, lineage_too: bool) -> [Option<String>; 4] {
     let key = session.identity.key;
     let with_lineage = lineage_too || !key.is_first();
@@ -272,7 +272,7 @@ fn names_of(ctx: &Ctx, session: &PresentedSession, lineage_too: bool) -> [Option
     ]
 }
 
-/// Takes from `answer` one value for each of the `names` that were asked for, in their order.
+/// Takes one value from `answer` for each of the requested `names`, in order.
 fn reading_of(
     ctx: &Ctx,
     session: &PresentedSession,
@@ -301,7 +301,8 @@ fn reading_of(
     })
 }
 
-/// Remembers what the store says is dead: an older answer that comes later does not revive it.
+/// Remembers the markers that were read, so that a later but older answer does not revive the
+/// session.
 fn note_deaths(ctx: &Ctx, session: &PresentedSession, markers: &Markers, now: i64) {
     let key = session.identity.key;
     let until = now.saturating_add(ctx.config().staleness_bound());
@@ -318,7 +319,7 @@ fn note_deaths(ctx: &Ctx, session: &PresentedSession, markers: &Markers, now: i6
     }
 }
 
-/// The markers of this session that this isolate has put or read.
+/// The markers of this session that this isolate knows.
 pub(crate) fn own_markers(ctx: &Ctx, session: &PresentedSession, now: i64) -> Markers {
     if mutant!(own_markers_forgotten) {
         return Markers::default();
@@ -332,7 +333,7 @@ pub(crate) fn own_markers(ctx: &Ctx, session: &PresentedSession, now: i64) -> Ma
     }
 }
 
-/// An owner marker that cannot be read may mean anybody: that is no answer.
+/// An owner marker that cannot be read may concern any session, so it is an error.
 pub(crate) fn read_owner_marker(text: &str) -> Result<OwnerMarker, SessionError> {
     OwnerMarker::decode(text).ok_or_else(|| {
         SessionError::new(

@@ -1,4 +1,4 @@
-//! Putting the markers that say what is dead.
+//! Puts markers.
 
 use crate::flow::engine::Ctx;
 use crate::flow::retry::Tries;
@@ -11,20 +11,20 @@ use crate::protocol::revocation::{Death, Marker, marker_ttl};
 use crate::session::marker_put::MarkerPut;
 
 impl MarkerPut {
-    /// Lets this isolate know that it stands, for as long as a read may not show it.
+    /// Remembers that the store has this marker, for as long as a read may not show it.
     fn note_put(&self, ctx: &Ctx) {
         let until = ctx.now().saturating_add(ctx.config().staleness_bound());
         ctx.memory().note_dead_put(self.dead, until);
     }
 
-    /// True where this isolate has put it, and a read may not show it yet.
+    /// True if this isolate has put it, and a read may not show it yet.
     pub(crate) fn was_put(&self, ctx: &Ctx) -> bool {
         ctx.memory().was_dead_put(self.dead, ctx.now())
     }
 
-    /// What is to be put, by what this isolate knows of the session by now. A rotation must not
-    /// replace a revocation, which may not be stored yet; and put again, the grace of the old key
-    /// would begin again.
+    /// The markers to put, given what this isolate knows by now. A rotation must not replace a
+    /// revocation, which may not be stored yet. A rotation must not be put twice, because the grace
+    /// period of the old key would start again.
     pub(crate) fn as_known(&self, ctx: &Ctx) -> Vec<Self> {
         let Some(key) = self.rotates else {
             return vec![self.clone()];
@@ -48,18 +48,18 @@ impl MarkerPut {
         }
     }
 
-    /// Lets this isolate know for as long as others may not.
+    /// Remembers this marker in the isolate, for as long as other locations may not show it.
     pub(crate) fn note(&self, ctx: &Ctx) {
         let until = ctx.now().saturating_add(ctx.config().staleness_bound());
         ctx.memory().note_marker(self.dead, self.marker, until);
     }
 }
 
-/// Puts `markers` side by side. A 429 means that another put of the same marker was taken within
-/// the second: it is tried once more and then taken as there.
+/// Puts `markers` in parallel. A 429 means that another put of the same marker was accepted within
+/// the last second. It is tried once more and then counts as stored.
 ///
 /// # Errors
-/// The last failure, after all of them were tried.
+/// The last failure, after all markers were tried.
 pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), SessionError> {
     if mutant!(marker_not_written) {
         return Ok(());
@@ -77,7 +77,7 @@ pub(crate) async fn put_markers(ctx: &Ctx, markers: &[MarkerPut]) -> Result<(), 
         let mut pause = 0;
         for ((marker, mut tries), result) in left.into_iter().zip(results) {
             let Err(error) = result else {
-                // Another of them may fail: what stands is not put again for that.
+                // Another one may fail and be tried again; this one need not be.
                 if marker.is_revocation() {
                     marker.note_put(ctx);
                 }

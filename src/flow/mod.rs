@@ -1,13 +1,13 @@
-//! The only floor that waits.
+//! Everything that waits for the store.
 //!
-//! 1. `engine`: what a flow is, and how it is driven. `shared`: what it is handed.
-//! 2. `isolate`: what an isolate remembers. `stats`: what is counted. `complaints`: what the console
-//!    is told of failures.
-//! 3. `retry`: storage as the flows ask it. `freshness`: how fresh its answer has to be.
-//! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: putting what ends a session. `work`: what
-//!    a save is to do.
+//! 1. `engine`: what a flow is, and how it is driven. `shared`: what all flows share.
+//! 2. `isolate`: the memory of an isolate. `stats`: counters. `complaints`: console lines about
+//!    failures.
+//! 3. `retry`: requests to the store, with retries. `freshness`: how fresh an answer must be.
+//! 4. `load`, `save`, `end` and `owner`: the flows. `markers`: puts markers. `work`: the plan of a
+//!    save.
 //! 5. `strong`: the same for a store that has transactions.
-//! 6. `begin`: where each of them begins.
+//! 6. `begin`: starts the flows.
 
 pub(crate) mod begin;
 pub(crate) mod complaints;

@@ -1,7 +1,7 @@
-//! The sessions of one owner: a list of devices, and logging them out.
+//! The sessions of one owner: listing and ending them.
 //!
-//! Records under an owner's tag *are* the index, so it cannot drift from what is there. Listing
-//! needs no token: what it shows is sealed with a key of the secret and stored as list metadata.
+//! The records under an owner's tag *are* the index, so it is always consistent. Listing needs no
+//! token: it shows list metadata, which is sealed with a key of the secret.
 
 use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
@@ -22,15 +22,15 @@ use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::{Death, MARKER_MAX_TTL, Marker, Markers, OwnerMarker, Progress};
 use crate::session::marker_put::MarkerPut;
 
-/// Times that a 429 on an owner marker is waited out.
+/// How often a 429 for an owner marker is waited out.
 const PAUSES: u32 = 5;
-/// Keys of one bulk read (Workers KV takes 100).
+/// The keys of one bulk read (Workers KV accepts 100).
 const BULK: usize = 100;
-/// Sessions over the limit that one login ends; the next ends the next.
+/// The most sessions over the limit that one login ends. The next login continues.
 const ENDED_BY_A_LOGIN: usize = 100;
-/// Sessions that are ended between two notes of how far that has come.
+/// The number of sessions that are ended between two puts of the progress.
 const NOTE_EVERY: usize = 100;
-/// Seconds that a call which was cut short can be gone on with.
+/// How long an interrupted call can be continued, in seconds.
 const PROGRESS_TTL: u32 = 86_400;
 
 /// One session of an owner, as [`Sessions::list`](crate::Sessions::list) shows it.
@@ -51,17 +51,17 @@ const PROGRESS_TTL: u32 = 86_400;
 pub struct OwnedSession {
     /// The session key, for [`Sessions::revoke`](crate::Sessions::revoke).
     pub key: SessionKey,
-    /// When the session began.
+    /// When the session was created.
     pub created: SystemTime,
-    /// When it was written last.
+    /// When it was last written.
     pub last_written: SystemTime,
-    /// The browser that wrote it last, in its own words.
+    /// The user agent that last wrote it.
     pub user_agent: Option<String>,
-    /// Where that was: a country code.
+    /// The country code of that request.
     pub place: Option<String>,
 }
 
-/// `sessions`, the one written last first.
+/// `sessions`, most recently written first.
 fn newest_first(sessions: Vec<(KeyParts, Listed)>) -> impl Iterator<Item = (KeyParts, Listed)> {
     let places = sessions.iter().enumerate();
     let mut order: BinaryHeap<(i64, usize)> = places
@@ -71,7 +71,7 @@ fn newest_first(sessions: Vec<(KeyParts, Listed)>) -> impl Iterator<Item = (KeyP
     std::iter::from_fn(move || sessions[order.pop()?.1].take())
 }
 
-/// What a list shows of `living`: the sessions of an owner by their keys, the newest first.
+/// The entries of a list for `living`, the sessions of an owner by their keys, newest first.
 pub(crate) fn shown(ctx: &Ctx, owner: &str, living: Vec<(KeyParts, Listed)>) -> Vec<OwnedSession> {
     let secrets = ctx.config().ring().iter();
     let secrets: Vec<(Id, &Secret)> = secrets
@@ -95,7 +95,7 @@ pub(crate) fn shown(ctx: &Ctx, owner: &str, living: Vec<(KeyParts, Listed)>) -> 
         .collect()
 }
 
-/// The live sessions of `owner`, the newest first.
+/// The live sessions of `owner`, newest first.
 pub(crate) async fn list(ctx: &Ctx, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
     let mut living = Vec::new();
     ctx.living(owner, |key, listed| living.push((key, listed)))
@@ -113,22 +113,22 @@ pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts) -> Result<(), SessionError>
 }
 
 impl Ctx {
-    /// Ends every session of `owner`, but for the lineages spared.
+    /// Ends every session of `owner`, except the spared lineages.
     pub(crate) async fn revoke_all(&self, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
-        // The owner's markers first: they cover what is too new to be listed.
+        // First the owner's marker, which also covers sessions that are too new to be listed.
         let mut begun = Vec::new();
         for secret in self.config().ring().iter() {
             let tag = secret.owner_tag(owner);
             let (marker, progress) = self.end_all_of(tag, spared).await?;
             begun.push((secret, tag, marker.at, progress));
         }
-        // Then those that are listed, each by its own markers, so that no later owner marker,
-        // which excepts others, revives one.
+        // Then the markers of each listed session, so that a later owner marker that spares others
+        // does not revive one.
         let mut done = Vec::new();
         for (secret, tag, at, progress) in begun {
             match self.end_listed(secret, tag, at, progress, spared).await {
                 Ok(is_kept) => done.extend(is_kept.then_some(tag)),
-                // The owner marker is all that such a store can be given.
+                // In a store that cannot list, the owner marker has to be enough.
                 Err(error) if error.code() == ErrorCode::Unsupported => {}
                 Err(error) => return Err(error),
             }
@@ -139,7 +139,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// The records of a page. What does not open was not put by us.
+    /// The records of a page. Entries that do not open were not written by us.
     fn records_of(&self, page: Vec<ListedKey>, secret: &Secret) -> Vec<(KeyParts, Listed)> {
         let records = page.into_iter().filter_map(|listed| {
             let key = self.config().names().session_key(&listed.name)?;
@@ -148,9 +148,8 @@ impl Ctx {
         records.collect()
     }
 
-    /// Visits the newest record of each lineage of the owner that no marker has ended. One page is
-    /// held at a time: keys are listed in the order of their bytes, so that the records of a
-    /// lineage follow each other.
+    /// Visits the newest record of each live lineage of the owner. Only one page is in memory at a
+    /// time. Keys are listed in byte order, so the records of a lineage are adjacent.
     async fn living(
         &self,
         owner: &str,
@@ -190,7 +189,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// Those of an owner's records that no marker has ended.
+    /// The records of an owner that no marker has ended.
     async fn living_of(
         &self,
         tag: Id,
@@ -200,7 +199,7 @@ impl Ctx {
             return Ok(records);
         }
         let now = self.now();
-        // Each marker is asked for once, whatever it is that shares it.
+        // Each marker is read once, even if several records share it.
         let mut places: HashMap<Dead, usize> = HashMap::new();
         let mut names: Vec<String> = vec![self.config().names().owner(tag)];
         for (key, _) in &records {
@@ -239,9 +238,10 @@ impl Ctx {
         Ok(records)
     }
 
-    /// True where a record of `key` is there and no marker has ended it.
+    /// True if the record of `key` exists and no marker has ended it.
     pub(crate) async fn exists(&self, key: KeyParts) -> Result<bool, SessionError> {
-        // What this isolate has ended is dead here at once, whatever the store still shows.
+        // A session that this isolate has ended is dead here immediately, even if the store still
+        // shows it.
         let now = self.now();
         let ended = |dead| self.memory().marker(dead, now).is_some();
         if ended(Dead::Key(key.derived)) || ended(Dead::Lineage(key.lineage)) {
@@ -268,7 +268,7 @@ impl Ctx {
         if markers.is_empty() {
             return Ok(true);
         }
-        // Since when it is the owner's is in the list metadata only.
+        // Only the list metadata says since when the session has been bound to the owner.
         let page = match self.list(&record, None).await {
             Ok(page) => page,
             Err(error) if error.code() == ErrorCode::Unsupported => return Ok(true),
@@ -288,8 +288,8 @@ impl Ctx {
         Ok(bound_at.is_some_and(|bound_at| !killed(bound_at)))
     }
 
-    /// Puts the owner marker that ends what is bound until now. Gives the marker of this call, and
-    /// how far an earlier one came with ending what is listed.
+    /// Puts the owner marker that ends the sessions bound until now. Returns the marker of this
+    /// call, and the progress of an earlier call.
     async fn end_all_of(
         &self,
         tag: Id,
@@ -306,7 +306,7 @@ impl Ctx {
             let mut answer = self.read(&[&name, &progress_name], options).await?;
             let progress = answer.pop().flatten();
             let progress = progress.and_then(|text| Progress::decode(&text));
-            // What a read shows may be older than what this isolate has come to.
+            // The stored progress may be older than that of this isolate.
             let progress = self.memory().progress(tag, self.now()).or(progress);
             let stored = answer.pop().flatten();
             let stored = stored.map(|text| read_owner_marker(&text)).transpose()?;
@@ -314,8 +314,8 @@ impl Ctx {
             let known = OwnerMarker::latest(stored, self.memory().owner(tag, now));
             let called =
                 called.get_or_insert_with(|| OwnerMarker::later_than(known.as_ref(), now, spared));
-            // Another call may have been made while this one waited: an end that was set is never
-            // taken back.
+            // Another call may have happened while this one waited. A later marker is never
+            // replaced by an earlier one.
             let latest = OwnerMarker::latest(Some(called.clone()), known);
             let marker = latest.unwrap_or_else(|| called.clone());
             let until = now.saturating_add(self.config().staleness_bound());
@@ -326,7 +326,7 @@ impl Ctx {
                     self.memory().note_owner_put(tag, self.now());
                     return Ok((called.clone(), progress));
                 }
-                // Not as with the other markers: the one that was taken may spare others.
+                // Unlike with other markers, the put that was accepted may spare other sessions.
                 Err(error)
                     if error.kind() == ConnectorErrorKind::RateLimited && pauses < PAUSES =>
                 {
@@ -343,8 +343,8 @@ impl Ctx {
         }
     }
 
-    /// Ends each listed lineage of the owner that was bound at or before `at`, page by page, but
-    /// for those spared. Goes on from `progress`. True where progress may be left in the store.
+    /// Ends each listed lineage of the owner that was bound at or before `at`, page by page, except
+    /// those spared. Continues from `progress`. Returns true if the store may contain progress.
     async fn end_listed(
         &self,
         secret: &Secret,
@@ -356,15 +356,16 @@ impl Ctx {
         let prefix = self.config().names().records_of(tag);
         let now = self.now();
         let mut progress = progress.filter(Progress::is_begun).unwrap_or(Progress {
-            // A login of the last moments may not be listed yet.
+            // A very recent login may not be listed yet.
             since: now.saturating_sub(self.config().window()),
             ..Progress::default()
         });
         let begun = progress.clone();
         let newly = spared.iter().filter(|it| !begun.spared.contains(it));
         progress.spared.extend(newly);
-        // What comes before the place where the call before stopped is looked through for what was
-        // bound since, and for what that call spared: only a listing shows that it is this owner's.
+        // The pages before the point where the previous call stopped are listed again, for sessions
+        // that were bound since and for those which that call spared: only a listing shows that
+        // they belong to this owner.
         let mut is_to_look_back = begun.is_begun();
         let mut looks_back = false;
         let mut is_kept = begun.is_begun();
@@ -373,7 +374,7 @@ impl Ctx {
         let mut last = None;
         loop {
             let page = match self.list(&prefix, cursor.as_deref()).await {
-                // It may be older than the store honours.
+                // The stored cursor may be too old for the store.
                 Err(error) if is_stored_cursor && error.code() == ErrorCode::Unavailable => {
                     (cursor, progress.cursor, is_stored_cursor) = (None, None, false);
                     is_to_look_back = begun.done.is_some();
@@ -394,9 +395,9 @@ impl Ctx {
                 if !ends || mutant!(listed_not_ended) {
                     continue;
                 }
-                // The first key of a lineage has the latest end of all; without it none is known.
+                // The first key of a lineage has the latest end. Without it the end is unknown.
                 let end = key.is_first().then_some(listed.hard_end);
-                // The records of a lineage follow each other.
+                // The records of a lineage are adjacent.
                 if last != Some(key.lineage) {
                     last = Some(key.lineage);
                     lineages.push((key.lineage, end));
@@ -430,14 +431,14 @@ impl Ctx {
         }
     }
 
-    /// Puts `progress`, if the store takes it, and remembers it here: what is lost of it costs the
-    /// next call time, and nothing else. False where it was not taken.
+    /// Tries to put `progress`, and remembers it in the isolate. Lost progress only costs the next
+    /// call time. Returns false if the store did not accept it.
     async fn keep_progress(&self, tag: Id, progress: &Progress) -> bool {
         self.remember_progress(tag, progress);
         let options = PutOptions::ttl(PROGRESS_TTL);
         let (name, text) = (self.config().names().progress(tag), progress.encode());
         let put = self.put_once(&name, &text, options).await;
-        // After a timeout it may still be taken.
+        // After a timeout the store may still apply it.
         put.map_or_else(|error| error.is_timeout(), |()| true)
     }
 
@@ -446,8 +447,9 @@ impl Ctx {
         self.memory().note_progress(tag, progress.clone(), until);
     }
 
-    /// Lets the next call begin at the start. A put, not a delete: it is noted here at once, and a
-    /// store that takes one write of a key in a second has often just taken the last progress.
+    /// Resets the progress, so that the next call starts at the beginning. This is a put and not a
+    /// delete, so that the isolate remembers it immediately. A store that accepts one write a
+    /// second for each key has often just accepted the last progress, hence the retry.
     async fn close_progress(&self, tag: Id) {
         let begin = Progress::default();
         self.remember_progress(tag, &begin);
@@ -460,12 +462,12 @@ impl Ctx {
             self.wait_for_next_write().await;
             put = self.put(&name, &text, &options).await;
         }
-        // All sessions have ended. What the store still says of the way there stays true, and costs
-        // the next call of another isolate a second look.
+        // All sessions have ended. Old progress in the store stays true; it only makes the next
+        // call of another isolate list twice.
         drop(put);
     }
 
-    /// Puts the markers of each lineage that are not there yet.
+    /// Puts the missing markers of each lineage.
     async fn end_lineages(&self, lineages: &[(Id, Option<i64>)]) -> Result<(), SessionError> {
         let now = self.now();
         for some in lineages.chunks(BULK / 2) {
@@ -476,7 +478,7 @@ impl Ctx {
             for marker in &markers {
                 marker.note(self);
             }
-            // The store may have answered this isolate before it put them, and still answer that.
+            // The store may still show this isolate an absence from before it put them.
             markers.retain(|marker| !marker.was_put(self));
             if markers.is_empty() {
                 continue;
@@ -497,8 +499,8 @@ impl Ctx {
         Ok(())
     }
 
-    /// Ends the oldest sessions of an owner who has more than allowed; `newest` is not among them.
-    /// The login stands whether or not that succeeds.
+    /// Ends the oldest sessions of an owner who has more than allowed, except `newest`. The login
+    /// is valid even if this fails.
     pub(crate) async fn enforce_limit(&self, owner: &str, newest: Id) {
         if let Err(error) = self.end_oldest(owner, newest).await {
             self.count(Count::LimitFailures);
@@ -512,8 +514,8 @@ impl Ctx {
         if most == 0 {
             return Ok(());
         }
-        // The newest of those seen so far: as many as may live beside the new one, which counts,
-        // listed yet or not.
+        // The newest sessions so far: as many as may live beside the new one, which counts even if
+        // it is not listed yet.
         let mut kept: BinaryHeap<Reverse<(i64, Id, Option<i64>)>> = BinaryHeap::new();
         let mut over: Vec<(Id, Option<i64>)> = Vec::new();
         let all = self.living(owner, |key, listed| {

@@ -1,4 +1,4 @@
-//! Storage as the core asks it: with retries where a retry can help, and answers that are checked.
+//! Requests to the store, with retries if they can help, and with checked answers.
 
 use crate::flow::engine::Ctx;
 use crate::flow::stats::Count;
@@ -6,20 +6,20 @@ use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page, PutOption
 use crate::port::effect::Write;
 use crate::port::error::SessionError;
 
-/// Times that an operation is tried in all while the store is unavailable.
+/// How often an operation is tried while the store is unavailable.
 const TRIES: u32 = 3;
-/// Milliseconds before the first retry; doubled before the next.
+/// The pause before the first retry in milliseconds. It doubles before the next.
 const BACKOFF: u32 = 50;
-/// Milliseconds until a store that takes one write a second takes the next.
+/// The pause before the next write of a key in a store that accepts one a second, in milliseconds.
 const NEXT_WRITE: u32 = 1_100;
 
-/// Whether another try can help soon. Not after a deadline: with it the request has waited long
-/// enough, and a write may be on its way.
+/// True if a retry can help. After a timeout it cannot: the request has waited long enough, and the
+/// write may still arrive.
 fn may_help(error: &ConnectorError) -> bool {
     error.kind() == ConnectorErrorKind::Unavailable && !error.is_timeout()
 }
 
-/// The tries of one write among several that are asked for together.
+/// The tries of one write among several parallel ones.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tries {
     failed: u32,
@@ -27,7 +27,7 @@ pub(crate) struct Tries {
 }
 
 impl Tries {
-    /// Milliseconds to wait before the next try after `error`; `None` where there is none.
+    /// Milliseconds to wait before the next try after `error`; `None` if there is no next try.
     pub(crate) fn next(&mut self, ctx: &Ctx, error: &ConnectorError) -> Option<u32> {
         let pause = match error.kind() {
             ConnectorErrorKind::RateLimited if !self.limited && ctx.may_try_after(NEXT_WRITE) => {
@@ -46,7 +46,7 @@ impl Tries {
 }
 
 impl Ctx {
-    /// The values of `names`, in their order.
+    /// The values of `names`, in order.
     pub(crate) async fn read(
         &self,
         names: &[&str],
@@ -59,8 +59,8 @@ impl Ctx {
             match self.ask_read(names, options).await {
                 Ok(values) if values.len() == names.len() => return Ok(values),
                 Ok(values) => {
-                    // A connector may be somebody else's: an answer of another length would be
-                    // taken for other keys.
+                    // An application's connector may be wrong: in an answer of another length,
+                    // values would belong to other keys.
                     return Err(ConnectorError::new(
                         ConnectorErrorKind::Unavailable,
                         format!(
@@ -77,7 +77,7 @@ impl Ctx {
         }
     }
 
-    /// Puts what does not depend on anything that is there, so that trying again is safe.
+    /// Puts a value that does not depend on the stored one, so that a retry is safe.
     pub(crate) async fn put(
         &self,
         name: &str,
@@ -93,7 +93,7 @@ impl Ctx {
         }
     }
 
-    /// Puts once: whoever calls decides about another try.
+    /// Puts once. The caller decides about a retry.
     pub(crate) async fn put_once(
         &self,
         name: &str,
@@ -114,7 +114,7 @@ impl Ctx {
         self.ask_write(vec![write]).await.pop().unwrap_or(Ok(()))
     }
 
-    /// Deletes a key; that it was not there is success too.
+    /// Deletes a key. Succeeds if it does not exist.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), SessionError> {
         let mut tries = 0;
         loop {
@@ -145,7 +145,7 @@ impl Ctx {
         }
     }
 
-    /// Waits before the next of a few tries; the error itself where no retry can help.
+    /// Waits before the next try. Returns the error if no retry can help.
     pub(crate) async fn wait_or_give_up(
         &self,
         error: ConnectorError,
@@ -159,7 +159,7 @@ impl Ctx {
         Ok(())
     }
 
-    /// Waits before another try, after so many that failed.
+    /// Waits before another try, after this many failures.
     pub(crate) async fn back_off(&self, tries: u32) {
         self.count(Count::Retries);
         self.sleep(self.backoff(tries)).await;
@@ -171,7 +171,7 @@ impl Ctx {
         self.sleep(self.next_write()).await;
     }
 
-    /// Milliseconds before another try, after so many that failed.
+    /// The pause before another try, after this many failures, in milliseconds.
     fn backoff(&self, tries: u32) -> u32 {
         let backoff = BACKOFF << (tries - 1);
         backoff + self.jitter(backoff)
@@ -181,9 +181,9 @@ impl Ctx {
         NEXT_WRITE + self.jitter(NEXT_WRITE / 4)
     }
 
-    /// So that requests which failed together do not come back together.
+    /// A random part of a pause, so that requests which failed together do not retry together.
     pub(crate) fn jitter(&self, most: u32) -> u32 {
-        // Without randomness nothing was sealed that could be tried again.
+        // Without randomness nothing was sealed, so there is nothing to retry.
         self.random()
             .map_or(0, |dice| u32::from_be_bytes(dice) % most.max(1))
     }

@@ -1,8 +1,8 @@
-//! Saving: join, change, put, then markers for what the new record replaces.
+//! Saving: join, change, put, then the markers for what the new record replaces.
 //!
-//! A save is planned from plain values, carried out on owned ones, and applied when it is done, so
-//! that no borrow lives across an await and the whole of it can be handed to `waitUntil`: a closed
-//! tab must not cut a save in half.
+//! A save is planned from plain values, carried out on owned ones, and applied when it is done. So
+//! no borrow lives across an await, and the whole save can be passed to `waitUntil`: a closed tab
+//! must not interrupt it.
 
 use std::rc::Rc;
 
@@ -25,17 +25,17 @@ use crate::session::presented::Identity;
 use crate::session::refusals::{expired, refusal};
 use crate::session::retired::Retired;
 
-/// Only a store that does not answer fails a login; what it answers about the session before does
-/// not.
+/// A login fails only if the store does not answer, not because of the state of the previous
+/// session.
 fn fails_login(error: &SessionError) -> bool {
     error.connector_error().is_some()
         || (mutant!(login_refused_at_commit) && error.code() != ErrorCode::Revoked)
 }
 
-/// Times that a record is put in all before the request gives up.
+/// How often a record is put before the request gives up.
 const PUTS: u32 = 3;
 
-/// Carries `work` out.
+/// Carries out `work`.
 pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source_key = work
         .source
@@ -44,12 +44,12 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     let is_login = matches!(work.kind, SaveKind::Begin { owner: Some(_) });
     let mut base = match &work.source {
         Some(source) => match source.latest(&ctx, work.expiry.is_some()).await {
-            // A login goes on with what this request holds, whatever has become of the session
-            // that it comes from: a second click on "log in" finds it rotated by the first.
+            // A login continues with the data of this request, whatever has happened to the
+            // previous session: a second click on "log in" finds it rotated by the first.
             Err(error) if is_login && !fails_login(&error) => {
                 let identity = &source.session.identity;
                 match error.code() {
-                    // Put again, the grace of its old key would begin again.
+                    // Putting the rotation again would restart the grace period of the old key.
                     ErrorCode::Rotated => work.retire.retain(Retired::is_ended),
                     // A rotation must not replace the revocation, which may not be stored yet.
                     ErrorCode::Revoked => {
@@ -81,7 +81,8 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     }
     let (mut puts, mut tries) = (0, 0);
     let saved = loop {
-        // Every try is a new join: other requests of this isolate have gone on meanwhile.
+        // Join again for every try, because other requests of this isolate have continued
+        // meanwhile.
         if let (Some(known), Some(key)) = (base.take(), &source_key) {
             base = Some(with_memory(&ctx, key, known));
         }
@@ -105,7 +106,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                 let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
                 !overtaken || until_stored(&ctx, &work.target).await
             }
-            // A key that the browser does not have yet must be in the store before it gets it.
+            // A new key must be in the store before the browser gets it.
             Err(error)
                 if error.kind() == ConnectorErrorKind::RateLimited
                     && matches!(work.kind, SaveKind::Save)
@@ -144,8 +145,8 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             row: None,
         };
     };
-    // Only now: a crash in between leaves the old session valid, never none.
-    // Their grace begins here, not when the request decided.
+    // Put the markers last: a crash in between then leaves the old session valid. Their grace
+    // period starts here, not when the request decided.
     let now = ctx.now();
     let is_to_do = |marker: &MarkerPut| !marker.is_revocation() || !marker.was_put(&ctx);
     let retire = work.retire.iter().flat_map(|it| MarkerPut::of(it, now));
@@ -161,17 +162,17 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     Ok(saved)
 }
 
-/// Milliseconds between two looks at whether somebody else has put the record.
+/// The pause between two checks whether another request has put the record, in milliseconds.
 const CHECK_EVERY: u32 = 200;
-/// Looks in all: about three seconds, beside the puts.
+/// The number of checks: about three seconds, besides the puts.
 const CHECKS: u32 = 16;
 
-/// Waits until the store holds all that this isolate has settled under `identity`'s key, putting
-/// it when nobody else does; false where that has not come about in time.
+/// Waits until the store has the whole settled record of `identity`'s key, and puts it if no other
+/// request does. Returns false if that does not happen in time.
 ///
-/// The answer waits for this. A put after the answer could land on top of what the same browser
-/// has saved since at another isolate, and nobody would know. One of a burst puts for all of them:
-/// many would keep refusing each other.
+/// The response waits for this. A put after the response could replace what the same browser has
+/// saved since in another isolate, and nobody would notice. In a burst, one request puts for all:
+/// many would keep running into the rate limit.
 async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
     ctx.wait_for_next_write().await;
@@ -188,22 +189,23 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             ..
         } = ctx.memory().recall(key, now, ctx.config().window());
         let Some(newest) = settled else { return false };
-        // One that is under way may land before this one or after it.
+        // A put in flight may be applied before this one or after it.
         let waited = checks >= CHECKS;
         if !waited && (awaited || !ctx.memory().claim_put_again(key, now)) {
             checks += 1;
             ctx.sleep(CHECK_EVERY).await;
             continue;
         }
-        // Where one takes too long, this one goes with what that one holds: the store may have taken
-        // it already. Whoever has set off sees for itself, when it lands, whether it lacks anything.
+        // If a put takes too long, include its content, because the store may have applied it
+        // already. When that put is answered, its own request checks whether it lacks anything.
         let newest = if in_flight.is_empty() {
             newest
         } else {
             let Ok(writer) = ctx.random() else {
                 return false;
             };
-            // A version of its own: each of those holds less.
+            // The joined record needs a new version, because it contains more than each of the
+            // others.
             let joined = in_flight.into_iter().fold(newest, Envelope::join);
             let version = joined.version.next(u32::from_be_bytes(writer));
             Envelope { version, ..joined }
@@ -223,8 +225,8 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
                 if waited {
                     return true;
                 }
-                // A save that set off meanwhile has had its answer: where the store took this put
-                // on top of it, nobody else will put it again.
+                // A save that started meanwhile may have been acknowledged. If this put replaced
+                // it, no other request will put it again.
                 if !ctx.memory().is_sure(key) {
                     ctx.wait_for_next_write().await;
                 }
@@ -249,8 +251,8 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     true
 }
 
-/// The put of `envelope` was not answered: for as long as it may arrive, and from then on not be
-/// seen, loads look whether it has replaced a later one.
+/// The put of `envelope` was not answered. As long as it may still arrive and become visible, loads
+/// check whether it has replaced a later one.
 fn note_timeout(ctx: &Ctx, key: &KeyParts, envelope: &Envelope) {
     let now = ctx.now();
     let until = now
@@ -260,7 +262,7 @@ fn note_timeout(ctx: &Ctx, key: &KeyParts, envelope: &Envelope) {
         .put_timed_out(key, envelope.version, now, until);
 }
 
-/// `known` joined with what this isolate has saved of it, or is about to.
+/// `known` joined with the records that this isolate has saved or is saving.
 fn with_memory(ctx: &Ctx, key: &KeyParts, known: Envelope) -> Envelope {
     if mutant!(join_skipped) {
         return known;
@@ -268,7 +270,7 @@ fn with_memory(ctx: &Ctx, key: &KeyParts, known: Envelope) -> Envelope {
     recalled(ctx, key).into_iter().fold(known, Envelope::join)
 }
 
-/// What this isolate has saved under `key`, or is about to.
+/// The join of the records that this isolate has saved or is saving under `key`.
 fn recalled(ctx: &Ctx, key: &KeyParts) -> Option<Envelope> {
     let Remembered {
         settled, in_flight, ..
@@ -293,7 +295,7 @@ async fn put_record(
         / 1_000;
     let mut options = PutOptions::ttl(u32::try_from(left).unwrap_or(u32::MAX));
     if let Some(secret) = ctx.config().ring().find(identity.ticket.secret) {
-        // Without randomness the record would not have been sealed either.
+        // Without randomness the record would not have been sealed.
         let nonce = ctx.random().ok();
         options.metadata =
             nonce.and_then(|nonce| list_metadata(secret, nonce, envelope, storage_key));
@@ -302,13 +304,13 @@ async fn put_record(
 }
 
 impl Source {
-    /// The session as it stands now, joined with what this request knows of it.
+    /// The current session, joined with what this request knows.
     async fn latest(&self, ctx: &Ctx, revives: bool) -> Result<Envelope, SessionError> {
         let now = ctx.now();
         if now >= self.session.identity.ticket.end(ctx.config().age()) {
             return Err(expired());
         }
-        // What this isolate has ended since is known without asking.
+        // If this isolate has ended the session since, no read is needed.
         let bound_at = self.base.bound.as_ref().map(|bound| bound.at);
         let markers = own_markers(ctx, &self.session, now);
         if let Some(marker) = markers.death(self.session.identity.key.lineage, bound_at) {
@@ -328,16 +330,16 @@ impl Source {
             (Access::Empty | Access::Detached, Outcome::Rotated) => {
                 return Err(refusal(ErrorCode::Rotated));
             }
-            // Its end passed while this request held it: a new end, set here, revives it.
+            // Its end passed during this request, and the request has set a new end.
             (Access::Empty | Access::Detached, Outcome::Expired) if revives => {}
             (Access::Empty | Access::Detached, Outcome::Expired) => return Err(expired()),
-            // It was there a moment ago, so what is missing or damaged now is the store's.
+            // It existed a moment ago, so the store has failed.
             (Access::Empty | Access::Detached, _) => return Err(refusal(ErrorCode::Unavailable)),
         }
         let base = self.base.clone();
         Ok(match verdict.envelope.or(verdict.ended) {
-            // By now the store shows all that was known then, and may have forgotten that
-            // something of it was removed.
+            // By now the store shows everything that was known then, and tombstones of removed keys
+            // may be gone. So the old copy is not joined.
             Some(found) if now >= self.base_at.saturating_add(ctx.config().window()) => found,
             Some(found) => found.join(base),
             None => base,
@@ -345,14 +347,14 @@ impl Source {
     }
 }
 
-/// Whose the session is from now on: after every instant at which the owner's sessions were ended.
+/// The new binding of the session. It is later than every end of all the owner's sessions.
 async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, SessionError> {
     let mut at = ctx.now();
     if let Some(tag) = target.ticket.owner {
         let own = ctx.memory().owner(tag, at);
         let is_unsure = ctx.memory().is_owner_unsure(tag, at);
         let name = ctx.config().names().owner(tag);
-        // After an end to all sessions in this request there is nothing new to read.
+        // After `revoke_all` in this request there is nothing new to read.
         let stored = if own.is_some() && ctx.memory().was_owner_put(tag, at) && !is_unsure {
             None
         } else {
@@ -363,7 +365,7 @@ async fn bind(ctx: &Ctx, target: &Identity, owner: &Rc<str>) -> Result<Bound, Se
         if let Some(own) = own.as_ref().filter(|_| is_unsure)
             && own.is_later_than(stored.as_ref())
         {
-            // An older put has replaced it. A login does not fail for what came before it.
+            // An older put has replaced it. The login does not fail if this put fails.
             let options = PutOptions::ttl(MARKER_MAX_TTL);
             let _put = ctx.put_once(&name, &own.encode(), options).await;
         }

@@ -1,4 +1,4 @@
-//! What all flows of one configuration share.
+//! The state that all flows of one configuration share.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use crate::protocol::config::Config;
 use crate::protocol::keys::{Id, Secret, Tag, Token, TokenKeys};
 use crate::protocol::outcome::Outcome;
 
-/// How sessions are kept, by what the store can do.
+/// The protocol, which depends on the kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
     /// The last writer wins, and reads may be old.
@@ -20,7 +20,8 @@ pub(crate) enum Protocol {
 }
 
 impl Protocol {
-    /// Whether the browser has to be told of a save, which not every location sees at once.
+    /// True if the browser needs a fresh cookie after a save, because not every location sees it
+    /// immediately.
     pub(crate) fn tells_of_saves(self) -> bool {
         match self {
             Self::Eventual => true,
@@ -29,14 +30,14 @@ impl Protocol {
     }
 }
 
-/// The configuration, what the isolate remembers, where events go and what is counted.
+/// The configuration, the isolate's memory, the event sink and the counters.
 #[derive(Clone)]
 pub(crate) struct Shared {
     config: Rc<Config>,
     protocol: Protocol,
     memory: Memory,
     events: Option<Sink>,
-    /// Where one request counts for `Server-Timing`.
+    /// The counters of one request, for `Server-Timing`.
     timing: Option<Rc<Timing>>,
 }
 
@@ -51,22 +52,22 @@ impl Shared {
         }
     }
 
-    /// The same, remembering elsewhere.
+    /// Uses another memory.
     pub(crate) fn set_memory(&mut self, memory: Memory) {
         self.memory = memory;
     }
 
-    /// The same, telling `sink` what happens.
+    /// Sends events to `sink`.
     pub(crate) fn set_events(&mut self, sink: Sink) {
         self.events = Some(sink);
     }
 
-    /// The same for one request, which counts for itself too.
+    /// Also counts for one request.
     pub(crate) fn set_timing(&mut self, timing: Rc<Timing>) {
         self.timing = Some(timing);
     }
 
-    /// The same, counting for a request that asks beside its session, if any.
+    /// The same, also counting for a request that runs this operation outside its session, if any.
     pub(crate) fn counting_for(self: &Rc<Self>, timing: Option<Rc<Timing>>) -> Rc<Self> {
         match timing {
             Some(timing) if self.config.settings().server_timing() => {
@@ -94,7 +95,7 @@ impl Shared {
         self.timing.as_ref()
     }
 
-    /// What `token` becomes under `secret`. `tag` is that of the cookie that it came in.
+    /// The keys derived from `token` with `secret`. `tag` is that of the cookie.
     pub(crate) fn derive(&self, tag: Tag, secret: &Secret, token: &Token) -> TokenKeys {
         self.memory.derive(tag, || secret.derive(token))
     }
@@ -104,7 +105,7 @@ impl Shared {
         self.count_many(what, 1);
     }
 
-    /// Counts so many of `what`.
+    /// Counts several of `what`.
     pub(crate) fn count_many(&self, what: Count, many: usize) {
         self.memory.tally().add(what, many);
         if let Some(timing) = &self.timing {
@@ -112,12 +113,12 @@ impl Shared {
         }
     }
 
-    /// Counts what a load found.
+    /// Counts the outcome of a load.
     pub(crate) fn count_outcome(&self, outcome: Outcome) {
         self.memory.tally().add_outcome(outcome);
     }
 
-    /// An event of the session of `lineage`; `None` where nobody listens.
+    /// An event of the session of `lineage`; `None` without a sink.
     pub(crate) fn event(
         &self,
         kind: EventKind,
@@ -130,14 +131,14 @@ impl Shared {
         Some(Event::new(kind, at, session, reason))
     }
 
-    /// Tells the sink.
+    /// Sends an event to the sink.
     pub(crate) fn send(&self, event: &Event) {
         if let Some(sink) = &self.events {
             sink.event(event);
         }
     }
 
-    /// Reports `kind` of the session of `lineage`.
+    /// Reports an event of this `kind` for the session with this `lineage`.
     pub(crate) fn report(
         &self,
         kind: EventKind,

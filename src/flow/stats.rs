@@ -1,4 +1,4 @@
-//! What is counted: of an isolate for [`Stats`], of one request for `Server-Timing`.
+//! Counters: of an isolate for [`Stats`], of one request for `Server-Timing`.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use crate::protocol::outcome::Outcome;
 
-/// What an isolate has counted since it began, and what it holds now.
+/// The counters of an isolate since it started, and its current memory.
 ///
-/// Made by [`Sessions::stats`](crate::Sessions::stats). All sessions of one
-/// [`Isolate`](crate::Isolate) count together. An isolate is one of many and may end at any time:
-/// these numbers are for logs and alarms, not for bills.
+/// Returned by [`Sessions::stats`](crate::Sessions::stats). All sessions of one
+/// [`Isolate`](crate::Isolate) are counted together. There are many isolates, and each may end at
+/// any time: use these numbers for logs and alarms, not for billing.
 ///
 /// ```
 /// use edge_session::{CookieHeader, Outcome};
@@ -28,15 +28,15 @@ use crate::protocol::outcome::Outcome;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Sessions that were opened: one a request, loaded or not.
+    /// Sessions that were opened: one for each request, loaded or not.
     pub requests: u64,
-    /// Loads that the isolate's table answered.
+    /// Loads answered from the isolate's table.
     pub table_loads: u64,
-    /// Loads that the store answered.
+    /// Loads answered by the store.
     pub store_loads: u64,
-    /// Gets, one for each round trip, repeated ones too.
+    /// Reads, one for each round trip, including retries.
     pub reads: u64,
-    /// Keys that these asked for.
+    /// Keys requested by these reads.
     pub keys_read: u64,
     /// Puts.
     pub puts: u64,
@@ -44,15 +44,15 @@ pub struct Stats {
     pub deletes: u64,
     /// Pages of keys that were listed.
     pub lists: u64,
-    /// Operations that were tried again after the store failed or asked for a pause.
+    /// Operations retried after the store failed or asked for a pause.
     pub retries: u64,
-    /// Loads that found two copies which did not know of each other.
+    /// Loads that found two copies written without knowledge of each other.
     pub conflicts: u64,
     /// Logins after which older sessions over `SESSION_MAX_PER_OWNER` could not be ended.
     pub limit_failures: u64,
-    /// Sessions that the isolate remembers now: 7,000 at most, over all namespaces and prefixes.
+    /// Sessions that the isolate remembers now: at most 7,000, over all namespaces and prefixes.
     pub table_entries: u64,
-    /// Bytes of their data: 4 MiB at most.
+    /// Bytes of their data: at most 4 MiB.
     pub table_bytes: u64,
     /// Bytes of the module's linear memory, which never shrinks; 0 in native code.
     pub wasm_bytes: u64,
@@ -60,7 +60,7 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// Loads that found `outcome`.
+    /// Loads with this outcome.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -77,7 +77,7 @@ impl Stats {
 
 const OUTCOMES: usize = Outcome::Unavailable as usize + 1;
 
-/// One thing that is counted.
+/// A kind of counted operation.
 #[derive(Clone, Copy)]
 pub(crate) enum Count {
     Requests,
@@ -113,7 +113,7 @@ impl Tally {
         self.counts[what as usize].get()
     }
 
-    /// What was counted, in an isolate whose table holds so many sessions and bytes.
+    /// The counters, for an isolate whose table has this many sessions and bytes.
     pub(crate) fn stats(&self, (entries, bytes): (usize, usize)) -> Stats {
         Stats {
             requests: self.get(Count::Requests),
@@ -149,22 +149,23 @@ fn wasm_bytes() -> u64 {
     0
 }
 
-/// What one request asked of the store, and for how long it waited.
+/// The store operations of one request, and how long it waited for them.
 #[derive(Default)]
 pub(crate) struct Timing {
     tally: Tally,
-    /// Steps that wait, some of them side by side.
+    /// The number of steps that are waiting now.
     waiting: Cell<u32>,
     since: Cell<i64>,
     waited: Cell<i64>,
 }
 
 thread_local! {
-    /// The request whose handler is running: one at a time, since a thread polls one at a time.
+    /// The request whose handler is running. There is only one, because the thread polls one at a
+    /// time.
     static CURRENT: RefCell<Option<Rc<Timing>>> = const { RefCell::new(None) };
 }
 
-/// Goes back to the request of before.
+/// Restores the previous request.
 #[allow(dead_code, reason = "as `during`")]
 struct Entered(Option<Rc<Timing>>);
 
@@ -175,7 +176,7 @@ impl Drop for Entered {
 }
 
 impl Timing {
-    /// The request whose handler asks, if requests are timed.
+    /// The request whose handler is running, if `SESSION_SERVER_TIMING` is on.
     pub(crate) fn current() -> Option<Rc<Self>> {
         CURRENT.with_borrow(Clone::clone)
     }
@@ -196,7 +197,7 @@ impl Timing {
         self.tally.add(what, many);
     }
 
-    /// The request begins to wait for the store.
+    /// The request starts to wait for the store.
     pub(crate) fn wait_began(&self, now: i64) {
         if self.waiting.get() == 0 {
             self.since.set(now);
@@ -204,7 +205,7 @@ impl Timing {
         self.waiting.set(self.waiting.get() + 1);
     }
 
-    /// And does so no longer.
+    /// The request stops waiting.
     pub(crate) fn wait_ended(&self, now: i64) {
         self.waiting.set(self.waiting.get() - 1);
         if self.waiting.get() == 0 {
@@ -212,7 +213,7 @@ impl Timing {
         }
     }
 
-    /// It has waited for so many milliseconds.
+    /// Adds milliseconds of waiting.
     fn add_waited(&self, milliseconds: i64) {
         self.waited.set(self.waited.get() + milliseconds.max(0));
     }

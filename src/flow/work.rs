@@ -1,5 +1,5 @@
-//! What a save is to do and what it has done, as plain values, and the record that it makes. Both
-//! kinds of store share it.
+//! The plan and the result of a save, as plain values, and the record that it creates. Both kinds
+//! of store share this.
 
 use std::rc::Rc;
 
@@ -18,59 +18,60 @@ use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::expired;
 use crate::session::retired::Retired;
 
-/// Everything that one save needs, owned.
+/// Everything that one save needs, as owned values.
 pub(crate) struct Work {
     /// The session that the data comes from.
     pub(crate) source: Option<Source>,
     /// The session that the data goes to.
     pub(crate) target: Identity,
     pub(crate) kind: SaveKind,
-    /// The dictionary as this request sees it, with what is pending.
+    /// The dictionary as this request sees it, with its pending changes.
     pub(crate) data: Data,
     /// An end that this request has set.
     pub(crate) expiry: Option<OwnLimits>,
-    /// Limits that a login takes over where the store does not tell later ones.
+    /// Limits that a login keeps, unless the store has later ones.
     pub(crate) kept: OwnLimits,
     pub(crate) device: Device,
-    /// What is dead when the new record stands.
+    /// What ends when the new record is stored.
     pub(crate) retire: Vec<Retired>,
 }
 
-/// A session that is there already.
+/// An existing session.
 pub(crate) struct Source {
     pub(crate) session: Rc<PresentedSession>,
-    /// What this request knows of it.
+    /// The copy that this request knows.
     pub(crate) base: Envelope,
-    /// Since when.
+    /// When this request learned it.
     pub(crate) base_at: i64,
-    /// Whether that is old enough to load again.
+    /// True if that is long enough ago to load again.
     pub(crate) load_again: bool,
     pub(crate) in_store: InStore,
 }
 
-/// A save that is done.
+/// The result of a save.
 pub(crate) struct Saved {
     pub(crate) identity: Identity,
     pub(crate) kind: SaveKind,
     pub(crate) envelope: Envelope,
-    /// What the browser is told, where a location may not see the save yet.
+    /// The content of the fresh cookie, if some location may not see the save yet.
     pub(crate) told: Option<Told>,
     /// The row as it was put, in a store that has transactions.
     pub(crate) row: Option<KnownRow>,
 }
 
-/// What the browser is told of a save, for its fresh cookie.
+/// The content of the fresh cookie after a save.
 pub(crate) struct Told {
     /// The record's text as it was put.
     pub(crate) text: String,
-    /// The store kept asking for a pause, or an earlier put that timed out may replace this one: a
-    /// request of the browser that finds the store behind puts it again.
+    /// True if the store kept limiting the rate, or an earlier put that timed out may replace this
+    /// one. A request of the browser that finds the store behind then puts it again.
     pub(crate) unstored: bool,
 }
 
 impl Work {
-    /// The record to put: what is known, with the changes of this request. `at_target` is what may
-    /// stand under a new key already. What was removed is remembered for `removed_for` milliseconds.
+    /// The record to put: the known record with the changes of this request. `at_target` is a
+    /// record that may already exist under a new key. Removed keys are remembered for `removed_for`
+    /// milliseconds.
     pub(crate) fn next_version(
         &self,
         ctx: &Ctx,
@@ -89,7 +90,8 @@ impl Work {
             }
             (base, _) => {
                 let kept = base.as_ref().map_or(self.kept, |base| base.expiry);
-                // Said of what a try of this save may have left under the new key, too.
+                // This also applies to a record that an earlier try of this save may have left
+                // under the new key.
                 let kept = self.unless_passed(ctx, kept);
                 carried = (kept != OwnLimits::default() || at_target.is_some()).then_some(kept);
                 let mut data = match base {
@@ -131,14 +133,15 @@ impl Work {
         Ok(envelope)
     }
 
-    /// When the session ends that is put now, with limits of its `own`.
+    /// The limits of the session that is put now, with its `own` limits.
     fn limits(&self, ctx: &Ctx, own: OwnLimits) -> Limits {
         let idle = seconds(ctx.config().settings().idle_timeout());
         let end = self.target.ticket.end(ctx.config().age());
         Limits::new(own, idle, ctx.now(), end)
     }
 
-    /// The limits that a login takes over. An end that has come since the load fails no login.
+    /// The limits that a login keeps. An end that has passed since the load is dropped and does not
+    /// fail the login.
     fn unless_passed(&self, ctx: &Ctx, kept: OwnLimits) -> OwnLimits {
         if self.limits(ctx, kept).passed(ctx.now()) {
             OwnLimits::default()
@@ -163,7 +166,7 @@ pub(crate) fn seal(
     text.ok_or_else(|| SessionError::invalid("the session holds a value that is not JSON"))
 }
 
-/// Whether a record of this text can travel in the browser's fresh cookie.
+/// True if a record with this text fits into the browser's fresh cookie.
 pub(crate) fn overlay_fits(config: &Config, text: &str) -> bool {
     let length = Fresh::HEAD_TEXT + text.len();
     config.settings().uses_overlay()

@@ -1,14 +1,14 @@
 //! The port to strongly consistent storage.
 //!
-//! [`StrongConnector`] is what a session needs of a store whose reads see the last write and whose
-//! writes can be conditional: read some rows of one shard, change several of them or none, list by
-//! prefix. A shard is what one transaction can reach: a Durable Object, a partition of a database.
+//! [`StrongConnector`] is what sessions need from a store whose reads see the last write and whose
+//! writes can be conditional: read rows of one shard, change several of them or none, list by
+//! prefix. A shard is the scope of one transaction: a Durable Object, or a partition of a database.
 
 use futures_util::future::LocalBoxFuture;
 
 use crate::port::connector::{ConnectorError, Page};
 
-/// What stands under a key of a shard.
+/// The row of a key in a shard.
 ///
 /// ```
 /// use edge_session::connector::Row;
@@ -24,16 +24,16 @@ use crate::port::connector::{ConnectorError, Page};
 pub struct Row {
     /// ASCII text.
     pub value: String,
-    /// Text that [`StrongConnector::list`] gives back beside the key.
+    /// Text that [`StrongConnector::list`] returns with the key.
     pub metadata: Option<String>,
-    /// Which write made it. Opaque to the store, chosen by the writer, never used twice.
+    /// Identifies the write. It is opaque to the store, chosen by the writer, and never used twice.
     pub revision: String,
-    /// Milliseconds since 1970-01-01 UTC. From this instant on, by its own clock, the store treats
-    /// the row as if it were not there.
+    /// Milliseconds since 1970-01-01 UTC. From this instant on, by the store's own clock, the row
+    /// counts as absent.
     pub expires_at: i64,
 }
 
-/// What has to be true for a transaction to happen.
+/// A condition of a transaction.
 ///
 /// ```
 /// use edge_session::connector::Check;
@@ -43,14 +43,14 @@ pub struct Row {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check<'a> {
-    /// No row stands under this key.
+    /// There is no row with this key.
     Absent(&'a str),
-    /// The row under this key has this revision.
+    /// The row with this key has this revision.
     Revision(&'a str, &'a str),
 }
 
 impl<'a> Check<'a> {
-    /// The key that it is about.
+    /// The key that is checked.
     ///
     /// ```
     /// use edge_session::connector::Check;
@@ -63,7 +63,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    /// Whether it is true where `row` stands under its key.
+    /// True if the check succeeds for `row`, the current row of its key.
     ///
     /// ```
     /// use edge_session::connector::Check;
@@ -100,13 +100,13 @@ impl<'a> Check<'a> {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Write<'a> {
-    /// Puts a row, whatever stands there.
+    /// Puts a row, replacing any existing one.
     Put {
         /// Its key.
         key: &'a str,
         /// Its value.
         value: &'a str,
-        /// What a list gives back beside the key.
+        /// Text that a list returns with the key.
         metadata: Option<&'a str>,
         /// Its revision.
         revision: &'a str,
@@ -114,20 +114,20 @@ pub enum Write<'a> {
         expires_at: i64,
     },
     /// Gives every row under `prefix` that has not expired this value and revision. Their metadata
-    /// is dropped, and each keeps its end.
+    /// is removed, and each keeps its end.
     Replace {
-        /// What the keys begin with.
+        /// The prefix of the keys.
         prefix: &'a str,
-        /// Rows whose keys begin with one of these are left alone.
+        /// Rows whose keys start with one of these are not changed.
         except: &'a [&'a str],
-        /// The value of each.
+        /// The new value.
         value: &'a str,
-        /// The revision of each.
+        /// The new revision.
         revision: &'a str,
     },
 }
 
-/// What became of a transaction.
+/// The result of a transaction.
 ///
 /// ```
 /// use edge_session::connector::{Check, StrongMemory, StrongConnector as _, Transacted};
@@ -140,18 +140,17 @@ pub enum Write<'a> {
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Transacted {
-    /// Every check was true, and every write is done.
+    /// Every check succeeded, and all writes are done.
     Done,
-    /// A check was not true, and nothing was written. The rows that were checked, as they are, in
-    /// the order of the checks.
+    /// A check failed, and nothing was written. Contains the current rows of the checks, in order.
     Conflict(Vec<Option<Row>>),
 }
 
-/// An asynchronous store of rows whose transactions are atomic and in one order for everybody.
+/// An asynchronous store of rows with atomic, serialised transactions.
 ///
-/// A read sees every transaction that was answered before it began. Shards are independent of each
-/// other. Keys and shard names are ASCII of at most 512 bytes. `docs/consistency.md` tells what
-/// sessions promise on such a store.
+/// A read sees every transaction that was answered before it started. Shards are independent of
+/// each other. Keys and shard names are ASCII of at most 512 bytes. `docs/consistency.md` describes
+/// what sessions promise on such a store.
 ///
 /// ```
 /// use edge_session::connector::{
@@ -198,15 +197,15 @@ pub enum Transacted {
 /// }
 /// ```
 pub trait StrongConnector {
-    /// What kind of store it is: a word of your own. It enters every key that is derived from the
-    /// secret, so that a cookie made over one kind of store is nothing over another; a kind that
-    /// changes logs everybody out.
+    /// The kind of store: a word of your own. It is part of every key derived from the secret, so a
+    /// cookie made for one kind of store is worthless for another, and changing the kind logs
+    /// everybody out.
     fn kind(&self) -> &str {
         "strong"
     }
 
-    /// The rows under `keys`, in their order; `None` for one that is not there, or has expired. It
-    /// writes nothing: a shard that was never written to does not come about by it.
+    /// The rows of `keys`, in order; `None` for one that is absent or expired. It writes nothing,
+    /// so reading a new shard must not create it.
     ///
     /// # Errors
     /// Any [`ConnectorError`]; a failed read is never reported as an absent row.
@@ -216,11 +215,11 @@ pub trait StrongConnector {
         keys: &'a [&'a str],
     ) -> LocalBoxFuture<'a, Result<Vec<Option<Row>>, ConnectorError>>;
 
-    /// Makes all of `writes`, in their order, if all of `checks` are true; otherwise nothing.
+    /// Makes all of `writes`, in order, if all of `checks` succeed; otherwise nothing.
     ///
     /// # Errors
-    /// Any [`ConnectorError`]. `Unavailable` says nothing of whether it happened: the same
-    /// transaction is then asked for once more, and its checks keep it from happening twice.
+    /// Any [`ConnectorError`]. After `Unavailable` the transaction may or may not have happened: it
+    /// is then repeated once, and its checks prevent it from happening twice.
     /// [`RateLimited`](crate::connector::ConnectorErrorKind::RateLimited) is for a store that is
     /// overloaded: it is not asked again.
     fn transact<'a>(

@@ -1,9 +1,8 @@
-//! A transaction of a strong store as a value that owns its texts: what a flow asks for, and may
-//! have to ask for again, byte for byte.
+//! A transaction of a strong store as owned values: a flow may have to repeat it, byte for byte.
 
 use crate::port::strong::{Check, Write};
 
-/// What a flow asks a shard to do, all or nothing.
+/// The checks and writes of a transaction of one shard.
 #[derive(Debug, Default)]
 pub(crate) struct Transaction {
     pub(crate) shard: String,
@@ -11,15 +10,14 @@ pub(crate) struct Transaction {
     pub(crate) writes: Vec<Change>,
 }
 
-/// A [`Check`] that owns its texts: the key, and the revision that is expected there; `None` for
-/// no row.
+/// An owned [`Check`]: the key and the expected revision; `None` for no row.
 #[derive(Debug)]
 pub(crate) struct Expected {
     pub(crate) key: String,
     pub(crate) revision: Option<String>,
 }
 
-/// A [`Write`] that owns its texts.
+/// An owned [`Write`].
 #[derive(Debug)]
 pub(crate) enum Change {
     Put {
@@ -61,7 +59,7 @@ impl Expected {
 }
 
 impl Transaction {
-    /// Hands the checks and writes to `act`, as a connector takes them.
+    /// Passes the checks and writes to `act`, in the form that a connector takes.
     pub(crate) async fn lend<T>(
         &self,
         act: impl AsyncFnOnce(&[Check<'_>], &[Write<'_>]) -> T,

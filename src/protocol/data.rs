@@ -1,13 +1,12 @@
 //! The dictionary: ordered JSON texts, each with the version of its last write.
 //!
-//! A value is kept as the JSON text it was stored as and parsed when somebody asks for it. A
-//! removed key leaves a tombstone, so that a copy of the record that has not heard of the removal
-//! cannot bring the key back. Two copies are *joined* by taking the newer of each key.
+//! A value is kept as its stored JSON text and parsed when it is read. A removed key leaves a
+//! tombstone, so that an older copy of the record cannot bring the key back. Two copies are
+//! *joined* by taking the newer value of each key.
 //!
-//! All changes go through [`Data`]'s own methods, which mark what they touch as *pending*. Of that,
-//! [`Data::changes`] is what differs from the copy that the request began with: the change log that
-//! a save replays onto whatever it finds in the store. What was changed and changed back is not in
-//! it, however many steps that took.
+//! All changes go through [`Data`]'s own methods, which mark them as *pending*. [`Data::changes`]
+//! keeps only those that differ from the copy that the request started with. A save replays these
+//! changes onto the copy that it finds in the store. Changes that cancel out are not included.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -15,8 +14,7 @@ use std::rc::Rc;
 use crate::protocol::json;
 use crate::protocol::version::Version;
 
-/// The values of a session and its flash values, which are read once. Copies share what neither
-/// has changed.
+/// The values and flash values of a session. Copies share their unchanged parts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
     pub(crate) values: Table,
@@ -24,12 +22,12 @@ pub(crate) struct Data {
     cleared: Clear,
 }
 
-/// When the dictionary was last emptied as a whole: it outdates every older entry.
+/// The last time that the whole dictionary was cleared. Older entries do not count.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Clear {
     version: Version,
     pending: bool,
-    /// As of a [`Row`].
+    /// As in a [`Row`].
     tried: bool,
 }
 
@@ -38,7 +36,7 @@ struct Clear {
 pub(crate) struct Table(Rc<Rows>);
 
 thread_local! {
-    /// What every empty table shares.
+    /// Shared by all empty tables.
     static EMPTY: Rc<Rows> = Rc::default();
 }
 
@@ -53,13 +51,13 @@ struct Rows {
     /// In order of insertion. A key that has moved to the end leaves a gap.
     rows: Vec<Option<Row>>,
     gaps: usize,
-    /// Where each key stands; empty while there are few.
+    /// The position of each key; empty while there are few.
     index: HashMap<Rc<str>, usize>,
     /// Rows with a value.
     present: usize,
 }
 
-/// Rows up to which a key is looked for in all of them.
+/// With more rows than this, an index is used to find a key.
 const FEW: usize = 16;
 
 #[derive(Clone, Debug)]
@@ -68,14 +66,14 @@ struct Row {
     /// The version that wrote this; `None` while it is pending.
     version: Option<Version>,
     slot: Slot,
-    /// Removed and put again since the last save: its place is the last.
+    /// Removed and put again since the last save, so it is the last one.
     again: bool,
-    /// A save of this failed, and the store may have it all the same: only what a later save says
-    /// of the key is known to count.
+    /// True if a save of this failed but may have been stored. Then a later save must always write
+    /// the key.
     tried: bool,
 }
 
-/// What stands under a key.
+/// The value of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Slot {
     /// A JSON text.
@@ -89,19 +87,19 @@ impl Data {
         self.values.len() == 0 && self.flash.len() == 0
     }
 
-    /// Bytes that this takes in memory, nearly.
+    /// The approximate size in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
         self.values.0.weight() + self.flash.0.weight()
     }
 
-    /// True where a value, a removal or the last clear is that of the save of this version.
+    /// True if a value, a removal or the last clear comes from the save of this version.
     pub(crate) fn carries(&self, version: Version) -> bool {
         let mut tables = [&self.values, &self.flash].into_iter();
         self.cleared.version == version
             || tables.any(|table| table.settled().any(|(_, of, _)| of == version))
     }
 
-    /// True where a save would have something of this dictionary to write.
+    /// True if a save would write something of this dictionary.
     pub(crate) fn is_pending(&self) -> bool {
         self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()
     }
@@ -118,7 +116,7 @@ impl Data {
         };
     }
 
-    /// Empties both tables; true where there was anything to empty.
+    /// Clears both tables. Returns true if there was anything.
     pub(crate) fn clear(&mut self) -> bool {
         if self.is_empty() {
             return false;
@@ -130,7 +128,7 @@ impl Data {
         true
     }
 
-    /// A save of what is pending failed, and may arrive in the store all the same.
+    /// A save of the pending changes failed, but may still be stored.
     pub(crate) fn set_tried(&mut self) {
         self.cleared.tried |= self.cleared.pending;
         for table in [&mut self.values, &mut self.flash] {
@@ -142,7 +140,7 @@ impl Data {
         }
     }
 
-    /// Takes from `other` every key that it has newer.
+    /// Takes every key from `other` that is newer there.
     pub(crate) fn join(&mut self, other: &Self) {
         let cleared = self.cleared.version.max(other.cleared.version);
         self.cleared.version = cleared;
@@ -150,8 +148,7 @@ impl Data {
         self.flash.join(&other.flash, cleared);
     }
 
-    /// True where joining `other` would change nothing. Tombstones from before `horizon` say
-    /// nothing any more and are not looked at.
+    /// True if joining `other` would change nothing. Tombstones from before `horizon` are ignored.
     pub(crate) fn contains(&self, other: &Self, horizon: i64) -> bool {
         let cleared = self.cleared.version;
         cleared >= other.cleared.version
@@ -162,12 +159,12 @@ impl Data {
                 })
     }
 
-    /// This dictionary with only that pending which differs from `base`, the copy that it began
-    /// with. A value that was changed back, and the removal of what was never stored, are no
-    /// changes; a key that was removed and put again is one where that moved it.
+    /// This dictionary with only the pending changes that differ from `base`, the copy that it
+    /// started with. A value that was changed back and the removal of a key that was never stored
+    /// are not changes. A key that was removed and put again is one if that moved it.
     pub(crate) fn changes(&self, base: &Self) -> Self {
         let mut data = self.clone();
-        // A clear counts where there was something to clear.
+        // A clear counts only if there was something to clear.
         data.cleared.pending &= data.cleared.tried || !base.is_empty();
         let nothing = Self::default();
         let base = if data.cleared.pending { &nothing } else { base };
@@ -176,7 +173,7 @@ impl Data {
         data
     }
 
-    /// `base` with what is pending here done to it again.
+    /// `base` with the pending changes of this dictionary.
     pub(crate) fn replay_onto(&self, mut base: Self) -> Self {
         if self.cleared.pending {
             base.clear();
@@ -187,7 +184,7 @@ impl Data {
         base
     }
 
-    /// What is removed but not saved is removed now: that is when others can begin to hear of it.
+    /// Sets the time of pending removals to now, because others can see them only from now on.
     pub(crate) fn stamp(&mut self, now: i64) {
         for table in [&mut self.values, &mut self.flash] {
             let due = |row: &Row| row.version.is_none() && !row.is_value();
@@ -205,7 +202,7 @@ impl Data {
         }
     }
 
-    /// Gives everything pending its version, and drops tombstones from before `horizon`.
+    /// Gives all pending changes their version, and drops tombstones from before `horizon`.
     pub(crate) fn settle(&mut self, version: Version, horizon: i64) {
         if self.cleared.pending {
             self.set_cleared(version);
@@ -221,12 +218,12 @@ impl Data {
         self.flash.restart();
     }
 
-    /// From the next save on, nothing of an older copy counts beside this.
+    /// From the next save on, older copies no longer count.
     pub(crate) fn outdate_others(&mut self) {
         self.cleared.pending = true;
     }
 
-    /// Keeps the named values only, and no flash.
+    /// Keeps only the named values, and no flash values.
     pub(crate) fn retain(&mut self, keep: &[String]) {
         self.flash = Table::default();
         self.values
@@ -243,7 +240,7 @@ impl Table {
         self.0.get(key)?.value()
     }
 
-    /// Puts the JSON `text` under `key`; false where an equal value stands there already.
+    /// Puts the JSON `text` under `key`. Returns false if it already has an equal value.
     pub(crate) fn set(&mut self, key: &str, text: Rc<str>) -> bool {
         if self.get(key).is_some_and(|old| json::equal(old, &text)) {
             return false;
@@ -252,7 +249,7 @@ impl Table {
         true
     }
 
-    /// Removes `key`; gives back what stood there.
+    /// Removes `key`. Returns its value.
     pub(crate) fn remove(&mut self, key: &str, now: i64) -> Option<Rc<str>> {
         let old = Rc::clone(self.get(key)?);
         self.rows().put(key.into(), Slot::Removed(now), None);
@@ -272,14 +269,14 @@ impl Table {
             .filter_map(|row| Some((&row.key, row.value()?)))
     }
 
-    /// Every entry with its version, tombstones included, in order; what is pending is left out.
+    /// Every entry with its version in order, including tombstones, without pending changes.
     pub(crate) fn settled(&self) -> impl Iterator<Item = (&Rc<str>, Version, &Slot)> {
         self.0
             .iter()
             .filter_map(|row| Some((&row.key, row.version?, &row.slot)))
     }
 
-    /// Appends an entry as a record tells it; `None` where it told of this key before.
+    /// Appends an entry from a record; `None` if the key occurs twice.
     pub(crate) fn restore(&mut self, key: Rc<str>, version: Version, slot: Slot) -> Option<()> {
         if self.0.get(&key).is_some() {
             return None;
@@ -288,7 +285,7 @@ impl Table {
         Some(())
     }
 
-    /// The rows, of this copy alone from now on.
+    /// The rows, no longer shared with other copies.
     fn rows(&mut self) -> &mut Rows {
         Rc::make_mut(&mut self.0)
     }
@@ -321,14 +318,14 @@ impl Table {
         }
     }
 
-    /// Leaves only that pending which differs from `base`.
+    /// Keeps only the pending changes that differ from `base`.
     fn reduce(&mut self, base: &Self) {
         if !self.0.has_pending() {
             return;
         }
         let mut reduced = Vec::new();
-        // Keys that `base` has stand in its order until one was put again, which moved it behind
-        // all others, or a new one came.
+        // Keys of `base` are in its order, until the first key that was put again, which moved it
+        // to the end, or that is new.
         let (mut last, mut at_end) = (None, false);
         for (place, row) in self.0.rows.iter().enumerate() {
             let Some(row) = row else { continue };
@@ -388,7 +385,7 @@ impl Table {
         }
     }
 
-    /// Keeps the rows that are wanted; changes nothing where all are.
+    /// Keeps the rows that are wanted. Changes nothing if all are.
     fn retain(&mut self, wanted: impl Fn(&Row) -> bool) {
         if !self.0.iter().all(&wanted) {
             self.rows().rebuild(wanted);
@@ -427,7 +424,7 @@ impl Rows {
         self.rows[self.find(key)?].as_ref()
     }
 
-    /// The only way in: keeps the count, and the place of a key that stays.
+    /// The only way to add rows. Maintains the count and the position of an existing key.
     fn put(&mut self, key: Rc<str>, slot: Slot, version: Option<Version>) {
         let place = self.find(&key);
         let old = place.and_then(|place| self.rows[place].as_ref());
@@ -482,7 +479,7 @@ impl Rows {
             .collect();
     }
 
-    /// Drops the gaps and the rows that are not wanted.
+    /// Drops gaps and unwanted rows.
     fn rebuild(&mut self, wanted: impl Fn(&Row) -> bool) {
         self.rows.retain(|row| row.as_ref().is_some_and(&wanted));
         self.gaps = 0;

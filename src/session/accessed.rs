@@ -1,10 +1,10 @@
-//! What a request has told of its session: whether anything at all, and the last refusal.
+//! Whether a request has accessed its session, and the last refusal.
 
 use std::cell::{Cell, RefCell};
 
 use crate::port::error::SessionError;
 
-/// Changes where a session is only read, too.
+/// It also changes when a session is only read.
 #[derive(Default)]
 pub(crate) struct Accessed {
     accessed: Cell<bool>,
@@ -12,7 +12,7 @@ pub(crate) struct Accessed {
 }
 
 impl Accessed {
-    /// Something of the session is about to be known outside of it.
+    /// The session is being accessed.
     pub(crate) fn mark(&self) {
         self.accessed.set(true);
     }
@@ -21,7 +21,7 @@ impl Accessed {
         self.accessed.get()
     }
 
-    /// Remembers `error` where it is a refusal.
+    /// Remembers `error` if it is a refusal.
     pub(crate) fn refuse(&self, error: SessionError) -> SessionError {
         if error.code().is_refusal() {
             *self.refused.borrow_mut() = Some(error.clone());
@@ -34,7 +34,7 @@ impl Accessed {
         self.refused.borrow().clone()
     }
 
-    /// Looks at the session without that counting as access, or as a refusal.
+    /// Reads the session without counting as access or as a refusal.
     #[cfg(all(target_arch = "wasm32", feature = "js"))]
     pub(crate) fn unnoticed<T>(&self, look: impl FnOnce() -> T) -> T {
         let accessed = self.accessed.get();

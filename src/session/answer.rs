@@ -1,4 +1,4 @@
-//! What an answer says to the browser: which of the session's cookies it sets or removes.
+//! The session cookies that a response sets or removes.
 
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -9,19 +9,19 @@ use crate::protocol::keys::{Secret, Token};
 use crate::protocol::ticket::{Fresh, KeyTicket, Seen, Tombstone};
 use crate::session::presented::CookiesSeen;
 
-/// The `Set-Cookie` fields of an answer: at most one for each cookie with the attributes that are
-/// in force.
+/// The `Set-Cookie` fields of a response: at most one for each cookie with the current attributes.
 #[derive(Default)]
 pub(crate) struct Answer {
-    /// Of cookies that an answer with other attributes has set. They come first: a browser that
-    /// does not know the attribute takes them for ours, which is set or removed after them.
+    /// Fields for twins: cookies that a response with other attributes has set. They come first,
+    /// because a browser that does not know the attribute takes them for the current cookie, which
+    /// is set or removed after them.
     twins: Vec<String>,
     key: Option<String>,
     seen: Option<String>,
     fresh: Option<String>,
 }
 
-/// One of them carries a token.
+/// One of them contains a token.
 impl Drop for Answer {
     fn drop(&mut self) {
         self.key.zeroize();
@@ -29,8 +29,8 @@ impl Drop for Answer {
 }
 
 impl Answer {
-    /// Takes the cookies of these kinds from the browser, and where several key cookies came those
-    /// too that other settings have left behind.
+    /// Removes the cookies of these kinds. If the request had several key cookies, also removes
+    /// those of earlier settings.
     pub(crate) fn removals(
         config: &Config,
         received: CookiesSeen,
@@ -46,23 +46,23 @@ impl Answer {
         }
     }
 
-    /// The fields, in the order in which they are sent.
+    /// The fields, in the order in which they must be sent.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &String> {
         let own = [&self.key, &self.seen, &self.fresh];
         self.twins.iter().chain(own.into_iter().flatten())
     }
 
-    /// True where it sets or removes a cookie.
+    /// True if it sets or removes a cookie.
     pub(crate) fn has_cookie(&self) -> bool {
         self.key.is_some() || self.seen.is_some() || self.fresh.is_some()
     }
 
-    /// True where it tells of a save, or removes what an earlier answer has told.
+    /// True if it sets or removes the fresh cookie.
     pub(crate) fn has_fresh(&self) -> bool {
         self.fresh.is_some()
     }
 
-    /// Gives the browser the key cookie of `ticket`.
+    /// Sets the key cookie of `ticket`.
     pub(crate) fn set_key(
         &mut self,
         config: &Config,
@@ -78,7 +78,7 @@ impl Answer {
         self.key = Some(spec.set(CookieKind::Key, &value, max_age));
     }
 
-    /// Takes what came beside our cookies from the browser: a login leaves no other session there.
+    /// Removes twins of the received cookies: after a login the browser must have no other session.
     pub(crate) fn remove_twins(&mut self, config: &Config, received: CookiesSeen) {
         self.twins = twins(
             config,
@@ -88,7 +88,7 @@ impl Answer {
         );
     }
 
-    /// Tells the browser what was saved.
+    /// Sets the fresh cookie after a save.
     pub(crate) fn set_fresh(
         &mut self,
         config: &Config,
@@ -102,7 +102,7 @@ impl Answer {
         self.fresh = Some(spec.set(CookieKind::Fresh, &value, Some(window)));
     }
 
-    /// Tells the browser that it was here at `at`: the idle time begins again.
+    /// Sets the seen cookie, which restarts the idle time at `at`.
     pub(crate) fn set_seen(
         &mut self,
         config: &Config,
@@ -119,8 +119,8 @@ impl Answer {
         self.seen = Some(spec.set(CookieKind::Seen, &value, max_age));
     }
 
-    /// Leaves a tombstone for each of these logouts, in a cookie of its own, ours or a twin. False
-    /// where there are more of them than the browser has key cookies; nothing is changed then.
+    /// Leaves a tombstone for each of these logouts, in the key cookie or a twin of it. If there
+    /// are more of them than key cookies, returns false and changes nothing.
     pub(crate) fn leave_tombstones(
         &mut self,
         config: &Config,
@@ -156,8 +156,8 @@ impl Answer {
     }
 }
 
-/// The fields that take the twins of these kinds from a browser that sent several key cookies;
-/// the first twins of the key cookie get `values` instead.
+/// The fields that remove the twins of these kinds, if the browser sent several key cookies. The
+/// first twins of the key cookie get `values` instead.
 fn twins(
     config: &Config,
     received: CookiesSeen,
@@ -178,7 +178,8 @@ fn twins(
         .collect()
 }
 
-/// Whole seconds until `end`, rounded up: the browser never forgets first.
+/// The whole seconds until `end`, rounded up, so that the browser does not drop the cookie too
+/// early.
 fn seconds_until(end: i64, now: i64) -> u32 {
     u32::try_from(end.saturating_sub(now).max(0).saturating_add(999) / 1_000).unwrap_or(u32::MAX)
 }

@@ -1,9 +1,9 @@
-//! Which CSRF tokens a request gives out, and which it accepts.
+//! Which CSRF tokens a request issues, and which it accepts.
 //!
-//! A form cookie counts only where no user's session can be acted on. A host beside ours may have
-//! set the form cookie, and other key cookies with it, or a header over its limits that hides which
-//! session is meant: so what decides is every session that the request proves, not the chosen one
-//! alone.
+//! A form cookie counts only if the request cannot act for a logged-in user. Another host of the
+//! same domain may have set the form cookie, and also other key cookies, or so many cookies that
+//! the header is over its limits, to hide which session is meant. So every authentic session of the
+//! request matters, not only the chosen one.
 
 use crate::port::error::ErrorCode;
 use crate::protocol::keys::{Purpose, Ring, Tag};
@@ -11,29 +11,28 @@ use crate::protocol::outcome::Outcome;
 use crate::protocol::ticket::KeyTicket;
 use crate::session::life::Base;
 
-/// What decides about the tokens of a request.
+/// Everything that decides about the tokens of a request.
 pub(crate) struct Situation<'a> {
-    /// `None` where the session was ended in this request.
+    /// `None` if the session was ended in this request.
     pub(crate) base: Option<&'a Base>,
     /// What the load found.
     pub(crate) outcome: Option<Outcome>,
-    /// The session whose key the browser has after the commit, where that is a new key.
+    /// The session with the new key that the browser gets with the commit, if any.
     pub(crate) next: Option<&'a KeyTicket>,
-    /// The session that was chosen of those that are proven.
+    /// The chosen one of the authentic sessions.
     pub(crate) chosen: Option<&'a KeyTicket>,
-    /// Every session that the request presents with proof.
+    /// Every authentic session of the request.
     pub(crate) proven: Vec<&'a KeyTicket>,
-    /// A user's session was replaced or ended in this request, or may be in a header that is too
-    /// large to look.
+    /// True if a user's session was replaced or ended in this request, or may be in a header that
+    /// is too large to search.
     pub(crate) had_user: bool,
 }
 
 /// The tokens of a request.
 pub(crate) struct Tokens<'a> {
-    /// A token that is given out is made of these sessions; where there are none, of the form
-    /// cookie.
+    /// A new token is derived from these sessions, or from the form cookie if there are none.
     pub(crate) given: Vec<&'a KeyTicket>,
-    /// The token of these is accepted as well.
+    /// The token of these sessions is accepted too.
     pub(crate) also: Vec<&'a KeyTicket>,
     /// Tokens of the form cookies are accepted.
     pub(crate) forms: bool,
@@ -56,15 +55,16 @@ impl<'a> Situation<'a> {
             _ => false,
         };
         let current = match (base, chosen) {
-            // What is shown here is the user's. Of an anonymous session the browser has the next
-            // key by now, and its form cookie is good under both.
+            // The visible data belongs to the user. For an anonymous session the browser has the
+            // next key by now, and its form cookie is accepted with both.
             (_, Some(one)) if is_rotated && !is_users(&one) => Vec::new(),
             (_, Some(one)) if is_rotated => vec![one],
             (Some(Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale)), Some(one)) => vec![one],
-            // As far as is known it lives: its token is good when it can be seen again.
+            // As far as is known it is alive, so its token will be accepted when it is visible
+            // again.
             (Some(Base::Closed(_)), Some(one)) => vec![one],
-            // Which one is meant is not known. Who set one of them does not know the others, and
-            // cannot make the token of all.
+            // It is unknown which one is meant. Somebody who has set one of them does not know the
+            // others, and cannot make the token of all of them.
             (Some(Base::Closed(_) | Base::Detached), _) if proven.iter().any(is_users) => {
                 proven.clone()
             }
@@ -76,9 +76,9 @@ impl<'a> Situation<'a> {
             Some(Outcome::Rotated | Outcome::Expired | Outcome::Gone)
         );
         let also = match chosen {
-            // Given out when it was not known which one is meant.
+            // Issued when it was unknown which one is meant.
             _ if next.is_none() && !current.is_empty() => proven,
-            // A form that was shown while the anonymous session lived, and is sent a second time
+            // For a form that was shown while the anonymous session was alive, and is sent again
             // after the login, or late.
             Some(one) if is_over && !has_user && !is_users(&one) => vec![one],
             _ => Vec::new(),
@@ -91,12 +91,12 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// What a CSRF token of these sessions carries: of one session its own; of several what only a
-/// browser gets that has all of them. `None` of none, and where the ring no longer has the secret.
+/// The MAC in a CSRF token of these sessions. For several sessions it depends on all of their
+/// tokens. `None` without sessions, or if the ring no longer has the secret.
 pub(crate) fn tag_of(sessions: &[&KeyTicket], ring: &Ring) -> Option<Tag> {
     let mut first = *sessions.first()?;
     let mut tokens: Vec<&[u8]> = Vec::with_capacity(sessions.len());
-    // They are few: the code of a sort would be a tenth of the whole wasm.
+    // There are few of them, and a library sort would add a tenth to the wasm.
     for one in sessions {
         let token = &one.token.bytes()[..];
         let place = tokens.iter().take_while(|other| **other < token).count();

@@ -1,4 +1,4 @@
-//! What an answer says of the form cookie.
+//! The form cookie that a response sets or removes.
 
 use crate::protocol::config::Config;
 use crate::protocol::cookie::CookieKind;
@@ -7,18 +7,18 @@ use crate::session::presented::Cookies;
 
 #[derive(Default)]
 pub(crate) struct FormAnswer {
-    /// The one that it sets.
+    /// The form cookie that it sets.
     made: Option<Form>,
-    /// A login was stored: those that came count no more.
+    /// True after a stored login: the received form cookies no longer count.
     are_void: bool,
-    /// Removals of those that a browser may have from other settings.
+    /// Removals of form cookies that a browser may have from earlier settings.
     twins: Vec<String>,
     field: Option<String>,
 }
 
 impl FormAnswer {
-    /// After a login nothing that was known before it may act for the user. Takes the form cookies
-    /// from the browser, those too that it may have withheld.
+    /// Removes the form cookies, including one that the browser may have withheld. After a login
+    /// nothing that was known before it may act for the user.
     pub(crate) fn voided(config: &Config, cookies: &Cookies, was_withheld: bool) -> Self {
         let received = cookies.received();
         let spec = config.cookies();
@@ -43,7 +43,7 @@ impl FormAnswer {
         self.twins.iter().chain(&self.field)
     }
 
-    /// The form cookies that count: the one that this answer sets, or those that came.
+    /// The valid form cookies: the one that this response sets, or the received ones.
     pub(crate) fn forms(&self, config: &Config, cookies: &Cookies) -> Vec<Form> {
         match &self.made {
             Some(made) => vec![made.clone()],
@@ -52,7 +52,7 @@ impl FormAnswer {
         }
     }
 
-    /// Gives the browser the form cookie of `form`.
+    /// Sets the form cookie of `form`.
     pub(crate) fn set(&mut self, config: &Config, form: &Form) {
         let spec = config.cookies();
         let name = spec.names().get(CookieKind::Form);

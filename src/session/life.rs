@@ -1,8 +1,8 @@
-//! Where a session stands in its request: what is known of the stored session, and what the
-//! application wants of it.
+//! The state of a session in its request: the stored session as far as it is known, and what the
+//! application wants.
 //!
-//! Every method of a session asks a [`Life`] whether it may read or change, so that what each of
-//! them answers in each state is decided here and nowhere else:
+//! Every method of a session asks a [`Life`] whether it may read or change. So only this file
+//! decides what a method does in each state:
 //!
 //! | state | reading | changing, `create`, `cycle_key`, `reauthenticate`, `save` | `bind` | `destroy`, `flush` |
 //! |---|---|---|---|---|
@@ -14,7 +14,7 @@
 //! | ended | empty | `destroyed` | yes, once the logout is stored | yes |
 //! | committed | yes | `committed` | `committed` | `committed` |
 //!
-//! `tests/refusals.rs` and `tests/package/refusals.test.mjs` walk every method through every state.
+//! `tests/refusals.rs` and `tests/package/refusals.test.mjs` try every method in every state.
 
 use std::rc::Rc;
 
@@ -27,22 +27,22 @@ use crate::session::presented::Identity;
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
 
-/// The idle time is slid when this part of it has passed.
+/// The idle time is extended when this fraction of it has passed.
 const SEEN_FRACTION: i64 = 20;
 
-/// A session in its request.
+/// The state of a session in its request.
 pub(crate) enum Life {
-    /// Nothing is known of it yet.
+    /// Nothing is known yet.
     Unloaded,
     /// It can be used.
     Open(Open),
-    /// It was ended in this request. `stored` is false while the store lacks a marker of that.
+    /// It was ended in this request. `stored` is false if the store did not accept that.
     Ended {
         stored: bool,
-        /// What can be read of it.
+        /// The readable data: none.
         nothing: Data,
     },
-    /// The response is on its way. What was there can still be read.
+    /// The response is being sent. The data can still be read.
     Committed(Open),
 }
 
@@ -53,19 +53,20 @@ pub(crate) struct Open {
     pub(crate) draft: Draft,
 }
 
-/// What is known of the session that the request presents.
+/// The presented session, as far as it is known.
 #[derive(Default)]
 pub(crate) enum Base {
-    /// The store has it: it is read and saved.
+    /// The store has it. It can be read and saved.
     Live(Known),
-    /// It is read as far as it is known; a save is the error of this code.
+    /// It can be read as far as it is known. A save fails with this code.
     ReadOnly(Option<Known>, ErrorCode),
-    /// It cannot be trusted: every accessor is this error.
+    /// It cannot be trusted. Every accessor fails with this error.
     Closed(SessionError),
-    /// There is none. The first save makes a new session.
+    /// There is none. The first save creates a session.
     #[default]
     Empty,
-    /// There is none to use. Changes last for this answer, and only a login makes a session.
+    /// There is none that can be used. Changes last for this response, and only a login creates a
+    /// session.
     Detached,
 }
 
@@ -73,23 +74,23 @@ pub(crate) enum Base {
 #[derive(Clone)]
 pub(crate) struct Known {
     pub(crate) envelope: Envelope,
-    /// When its browser was last here, in milliseconds since 1970-01-01 UTC.
+    /// The browser's last visit, in milliseconds since 1970-01-01 UTC.
     pub(crate) last_seen: i64,
     pub(crate) in_store: InStore,
 }
 
-/// What is known of the copy in the store.
+/// The copy in the store, as far as it is known.
 #[derive(Clone, Default)]
 pub(crate) struct InStore {
-    /// It lacks what was loaded: this request puts it again.
+    /// True if it lacks what was loaded. This request then puts it again.
     pub(crate) behind: bool,
     /// The row, in a store that has transactions.
     pub(crate) row: Option<KnownRow>,
-    /// A save of this request failed, and may have been stored all the same.
+    /// True if a save of this request failed, but may have been stored.
     pub(crate) in_doubt: bool,
 }
 
-/// The row of a session that is alive, as this request saw or put it.
+/// The row of a live session, as this request read or put it.
 #[derive(Clone)]
 pub(crate) struct KnownRow {
     pub(crate) revision: Rc<str>,
@@ -100,13 +101,13 @@ pub(crate) struct KnownRow {
 /// What the application wants.
 #[derive(Default)]
 pub(crate) struct Draft {
-    /// The data as the application sees it, with the changes that are pending.
+    /// The data as the application sees it, with its pending changes.
     pub(crate) data: Data,
-    /// A save of that was begun and has not succeeded: the store may have it all the same.
+    /// True if a save was started and has not succeeded. The store may have it anyway.
     pub(crate) is_tried: bool,
     /// Limits that this request has set.
     pub(crate) limits: Option<OwnLimits>,
-    /// A new key that the commit puts the session under.
+    /// A new key that the session gets with the commit.
     pub(crate) key: Option<Next>,
     pub(crate) save: Modified,
 }
@@ -115,40 +116,40 @@ pub(crate) struct Draft {
 pub(crate) struct Next {
     pub(crate) identity: Identity,
     pub(crate) kind: SaveKind,
-    /// Whether the stored session goes on under it.
+    /// True if the stored session continues under this key.
     pub(crate) continues: bool,
-    /// Limits that a login takes over with the data.
+    /// Limits that a login keeps together with the data.
     pub(crate) kept: OwnLimits,
     /// What the new key replaces.
     pub(crate) retire: Vec<Retired>,
 }
 
-/// What kind of record a save makes.
+/// The kind of record that a save creates.
 #[derive(Clone)]
 pub(crate) enum SaveKind {
     /// The next version of the source, under its own key.
     Save,
-    /// The next version of the source, under a new key of the same lineage; after the user has
-    /// proved again who they are, with the time of that.
+    /// The next version of the source, under a new key of the same lineage. With `renews_login`,
+    /// the login time is now.
     Cycle { renews_login: bool },
-    /// The first version of a new lineage; for an owner after a login.
+    /// The first version of a new lineage, with an owner after a login.
     Begin { owner: Option<Rc<str>> },
 }
 
-/// What the application said about saving, beside the changes themselves.
+/// What the application has said about saving.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Modified {
-    /// Nothing: changes decide.
+    /// Nothing: the changes decide.
     #[default]
     Changes,
     /// Save even if nothing changed.
     Yes,
-    /// Leave what has changed so far unsaved.
+    /// Leave the changes so far unsaved.
     No,
 }
 
 impl Life {
-    /// The data, where it can be read.
+    /// The data, if it can be read.
     pub(crate) fn data(&self) -> Result<&Data, SessionError> {
         match self {
             Self::Unloaded => Err(not_loaded()),
@@ -160,11 +161,11 @@ impl Life {
         }
     }
 
-    /// What the application wants, where it may change that.
+    /// The draft, if the application may still change it.
     pub(crate) fn edit(&mut self) -> Result<&mut Draft, SessionError> {
         self.data()?;
         let draft = &mut self.decide()?.draft;
-        // A later change counts again.
+        // Changes after `set_modified(false)` count again.
         if draft.save == Modified::No {
             draft.save = Modified::Changes;
         }
@@ -174,7 +175,7 @@ impl Life {
         Ok(draft)
     }
 
-    /// Whether the application may still decide about the session, whatever the load found.
+    /// Checks that the application may still decide about the session, whatever the outcome.
     pub(crate) fn check(&self) -> Result<(), SessionError> {
         match self {
             Self::Open(_) => Ok(()),
@@ -184,12 +185,12 @@ impl Life {
         }
     }
 
-    /// The session, where the application may still decide about it.
+    /// The session, if the application may still decide about it.
     pub(crate) fn decide(&mut self) -> Result<&mut Open, SessionError> {
         self.check()?;
         match self {
             Self::Open(open) => Ok(open),
-            // Refused above.
+            // `check` has refused these.
             Self::Unloaded | Self::Ended { .. } | Self::Committed(_) => Err(not_loaded()),
         }
     }
@@ -202,7 +203,7 @@ impl Life {
         }
     }
 
-    /// Ends the session for this request.
+    /// The session was ended in this request.
     pub(crate) fn end(&mut self, stored: bool) {
         *self = Self::Ended {
             stored,
@@ -243,7 +244,7 @@ impl Life {
 }
 
 impl Open {
-    /// The stored session that the draft continues; `None` where it begins another.
+    /// The stored session that the draft continues; `None` if it starts a new one.
     pub(crate) fn continued(&self) -> Option<&Envelope> {
         match &self.draft.key {
             Some(next) if !next.continues => None,
@@ -251,7 +252,7 @@ impl Open {
         }
     }
 
-    /// The user that the draft makes the session's; otherwise whose it is.
+    /// The owner: the new one of the draft, or that of the stored session.
     pub(crate) fn owner(&self) -> Option<&str> {
         match &self.draft.key {
             Some(Next {
@@ -265,7 +266,7 @@ impl Open {
         }
     }
 
-    /// True where the application has changed something, or said that it has.
+    /// True if the application has changed something, or has said so.
     pub(crate) fn is_modified(&self) -> bool {
         let Draft { limits, save, .. } = &self.draft;
         match save {
@@ -275,7 +276,7 @@ impl Open {
         }
     }
 
-    /// The dictionary with what a save has to write of it.
+    /// The dictionary with the changes that a save must write.
     pub(crate) fn changes(&self) -> Data {
         let nothing = Data::default();
         let stored = self.continued().map_or(&nothing, |stored| &stored.data);
@@ -287,8 +288,8 @@ impl Open {
         data.changes(stored)
     }
 
-    /// True where there is something to save that may be saved, or that is refused when it is.
-    /// `is_withheld` tells whether the browser may have a key cookie that it did not send.
+    /// True if there is something to save, even if the save would be refused. `is_withheld` tells
+    /// whether the browser may have withheld a key cookie.
     pub(crate) fn would_save(&self, is_withheld: impl FnOnce() -> bool) -> bool {
         let Draft {
             data, key, save, ..
@@ -301,7 +302,7 @@ impl Open {
             (None, Base::Live(_) | Base::ReadOnly(..) | Base::Closed(_)) => self.is_modified(),
             (None, Base::Detached) => false,
             (None, Base::Empty) => {
-                // A session is made when it holds something.
+                // A session is created only with data.
                 let holds = match save {
                     Modified::Yes => true,
                     Modified::No => false,
@@ -312,7 +313,7 @@ impl Open {
         }
     }
 
-    /// True where the browser has to be told that it was here, by a request at `now`; `idle` is the
+    /// True if a request at `now` must extend the idle time with the seen cookie. `idle` is the
     /// idle time of the settings.
     pub(crate) fn seen_is_due(&self, idle: u32, now: i64) -> bool {
         let (Base::Live(known), Some(base)) = (&self.base, self.continued()) else {
@@ -323,13 +324,13 @@ impl Open {
         idle > 0 && since >= i64::from(idle) * 1_000 / SEEN_FRACTION
     }
 
-    /// Forgets what the application has put into the session.
+    /// Drops the application's data and limits.
     pub(crate) fn start_empty(&mut self) {
         self.draft.data = Data::default();
         self.draft.limits = None;
     }
 
-    /// Begins again on what a load has found; changes made in between stay.
+    /// Applies the result of a load. Changes made before are kept.
     pub(crate) fn reload(&mut self, base: Base) {
         let found = base
             .known()
@@ -339,14 +340,14 @@ impl Open {
         self.base = base;
     }
 
-    /// A save failed, and may have been stored all the same.
+    /// A save failed, but may have been stored.
     pub(crate) fn doubt(&mut self) {
         if let Base::Live(known) = &mut self.base {
             known.in_store.in_doubt = true;
         }
     }
 
-    /// Goes on from a save: nothing is pending any more.
+    /// Applies the result of a save. Nothing is pending any more.
     pub(crate) fn saved(&mut self, envelope: Envelope, row: Option<KnownRow>) {
         self.draft = Draft {
             data: envelope.data.clone(),
@@ -357,7 +358,7 @@ impl Open {
 }
 
 impl Base {
-    /// What `finding` means; `error` is why the store could not be asked.
+    /// The base for a verdict. `error` is the reason why the store could not be asked.
     pub(crate) fn of(verdict: Verdict, in_store: InStore, error: Option<SessionError>) -> Self {
         let Verdict {
             access,
@@ -379,7 +380,7 @@ impl Base {
         }
     }
 
-    /// A session that this request has just put.
+    /// The base for a session that this request has just put.
     pub(crate) fn live(envelope: Envelope, row: Option<KnownRow>) -> Self {
         Self::Live(Known {
             last_seen: envelope.saved_at,
@@ -391,7 +392,7 @@ impl Base {
         })
     }
 
-    /// The stored session as far as it may be read.
+    /// The stored session, if it may be read.
     pub(crate) fn known(&self) -> Option<&Known> {
         match self {
             Self::Live(known) | Self::ReadOnly(Some(known), _) => Some(known),

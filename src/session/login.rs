@@ -1,4 +1,4 @@
-//! What a login means for the session before it: which of its data goes along, and what it ends.
+//! What a login does with the previous session: which data it keeps, and what it ends.
 
 use crate::port::error::ErrorCode;
 use crate::session::life::{Base, Open};
@@ -6,7 +6,7 @@ use crate::session::presented::{Cookies, ENDS_MAX, Presented};
 use crate::session::retired::Retired;
 use crate::session::to_end::ToEnd;
 
-/// Whether the data that this request holds may become `owner`'s.
+/// True if the data of this request may become `owner`'s.
 pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {
     let readable = match &open.base {
         Base::Live(_) | Base::Empty | Base::Detached => true,
@@ -16,14 +16,14 @@ pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {
     readable && open.owner().is_none_or(|bound| bound == owner)
 }
 
-/// What a login puts an end to: every presented session that is somebody's with its lineage,
-/// and the key of an anonymous one that may be there.
+/// What a login ends: every presented session of a user, with its lineage, and the key of an
+/// anonymous session that may be alive.
 pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Retired> {
     let mut retired = Vec::new();
     if mutant!(login_keeps_old_session) {
         return retired;
     }
-    // Under a header over its limits no load has finished them.
+    // With a header over its limits, no load has finished these logouts.
     for stone in cookies.stones().iter().take(ENDS_MAX) {
         retired.push(Retired::Ended(ToEnd::of_stone(*stone)));
     }
@@ -34,9 +34,9 @@ pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Re
             retired.push(Retired::Ended(identity.to_end()));
             continue;
         }
-        // One that is dead stays as dead as it is; one that cannot be read is left alone.
+        // A dead session needs no marker, and one that cannot be read is left alone.
         let may_live = match base {
-            // Beside the one that was chosen the others are over.
+            // If one session was chosen, the others have already ended.
             _ if chosen && place > 0 => false,
             Some(Base::Live(_) | Base::Detached) => true,
             Some(Base::ReadOnly(_, code)) => *code == ErrorCode::Stale,

@@ -1,5 +1,4 @@
-//! A marker that is to be put: what a new key leaves of the old one, and what an end leaves of a
-//! session.
+//! Markers to put: for the old key after a rotation, and for an ended session.
 
 use crate::protocol::config::Config;
 use crate::protocol::keys::{Dead, Id, KeyParts};
@@ -8,19 +7,19 @@ use crate::protocol::ticket::Tombstone;
 use crate::session::presented::Identity;
 use crate::session::retired::Retired;
 
-/// A marker and where it goes.
+/// A marker and its target.
 #[derive(Clone)]
 pub(crate) struct MarkerPut {
     pub(crate) dead: Dead,
     pub(crate) marker: Marker,
-    /// When the session that it speaks of ends by itself, where that is known.
+    /// The hard end of the session, if known.
     pub(crate) hard_end: Option<i64>,
-    /// The key that goes on under another, of a rotation.
+    /// The old key, for a rotation.
     pub(crate) rotates: Option<KeyParts>,
 }
 
 impl MarkerPut {
-    /// What says that `retired` is dead, since `now`.
+    /// The markers for `retired`, dead since `now`.
     pub(crate) fn of(retired: &Retired, now: i64) -> Vec<Self> {
         match retired {
             Retired::Rotated(identity) => vec![Self::rotated(identity, now)],
@@ -28,7 +27,7 @@ impl MarkerPut {
         }
     }
 
-    /// The session goes on under another key; nothing else of its lineage dies.
+    /// The session continues under another key. The rest of its lineage stays alive.
     pub(crate) fn rotated(identity: &Identity, now: i64) -> Self {
         Self {
             dead: Dead::Key(identity.key.derived),
@@ -38,8 +37,8 @@ impl MarkerPut {
         }
     }
 
-    /// The whole lineage is over. `hard_end` is that of `key`: after a rotation, which may bring it
-    /// down, the keys before it may have a later one.
+    /// The whole lineage has ended. `hard_end` is that of `key`. Earlier keys may have a later one,
+    /// because a rotation can lower it.
     pub(crate) fn revoked(key: &KeyParts, hard_end: Option<i64>, now: i64) -> Vec<Self> {
         let (keys, lineage) = named_by_revocation(key);
         let is_left_out =
@@ -57,8 +56,9 @@ impl MarkerPut {
             .collect()
     }
 
-    /// The whole lineage is over, whichever of its keys it goes by: a load of the first key asks for
-    /// that key's marker, a load of any other for the lineage's. `hard_end` is that of the first.
+    /// The whole lineage has ended, whichever key a request presents: a load with the first key
+    /// reads the marker of that key, a load with any other key reads that of the lineage.
+    /// `hard_end` is that of the first key.
     pub(crate) fn lineage_revoked(lineage: Id, hard_end: Option<i64>, now: i64) -> Vec<Self> {
         let first = KeyParts {
             owner: None,
@@ -72,12 +72,12 @@ impl MarkerPut {
         self.marker.death == Death::Revoked
     }
 
-    /// The key that it is put under.
+    /// The name of the marker in the store.
     pub(crate) fn name(&self, config: &Config) -> String {
         config.names().dead(self.dead)
     }
 
-    /// The same, of a death at another instant.
+    /// The same marker at another instant.
     pub(crate) fn at(&self, now: i64) -> Self {
         Self {
             dead: self.dead,
@@ -91,7 +91,7 @@ impl MarkerPut {
     }
 }
 
-/// What the logout that `stone` stands for puts.
+/// The markers for the logout of `stone`.
 pub(crate) fn markers_of(stone: Tombstone, now: i64) -> Vec<MarkerPut> {
     MarkerPut::revoked(&stone.key(), Some(stone.hard_end), now)
 }

@@ -1,15 +1,15 @@
 //! One session as plain values.
 //!
 //! 1. `presented`: what a request's cookies prove.
-//! 2. `life`: where the session stands in its request. `login`: what a login means for the session
-//!    before it. `to_end` and `retired`: what a logout or a new key leaves dead; `marker_put`: the
-//!    markers that say so.
-//! 3. `answer`: which cookies the answer sets or removes; `form_answer`: the same of the form
-//!    cookie. `accessed`: whether it depends on the session. `csrf`: which CSRF tokens it gives out,
-//!    and which are good.
+//! 2. `life`: the state of the session in its request. `login`: what a login does with the previous
+//!    session. `to_end` and `retired`: what a logout or a new key ends; `marker_put`: the markers
+//!    for it.
+//! 3. `answer`: the cookies that the response sets or removes; `form_answer`: the same for the form
+//!    cookie. `accessed`: whether the response depends on the session. `csrf`: which CSRF tokens
+//!    are issued and accepted.
 //! 4. `value`: an application's values as JSON, and back. `size`: how large they may be.
-//! 5. `request`: what the rest of a request's head says of its browser.
-//! 6. `refusals`: why a session refuses, in words.
+//! 5. `request`: other headers of the request.
+//! 6. `refusals`: the error messages of refusals.
 
 pub(crate) mod accessed;
 pub(crate) mod answer;

@@ -1,4 +1,4 @@
-//! What a request presents: its session cookies, read and authenticated, without any I/O.
+//! The session cookies of a request, read and authenticated without I/O.
 
 use std::rc::Rc;
 
@@ -12,11 +12,10 @@ use crate::protocol::record::Envelope;
 use crate::protocol::ticket::{Fresh, KeyCookie, KeyTicket, Rejection, Seen, Tombstone};
 use crate::session::to_end::ToEnd;
 
-/// How a token that came in a cookie of this tag is turned into keys: whoever calls may have kept
-/// them since an earlier request.
+/// Derives the keys of a token. The caller may cache them by the tag of the cookie.
 pub(crate) type Derive<'a> = &'a dyn Fn(Tag, &Secret, &Token) -> TokenKeys;
 
-/// One session by one of its tokens: all that is needed to find and open its record.
+/// A session, identified by one of its tokens, with everything needed to find and open its record.
 #[derive(Clone)]
 pub(crate) struct Identity {
     pub(crate) ticket: KeyTicket,
@@ -25,7 +24,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// `None` where the ring no longer has the ticket's secret.
+    /// `None` if the ring no longer has the ticket's secret.
     fn of(ticket: KeyTicket, tag: Tag, config: &Config, derive: Derive<'_>) -> Option<Self> {
         let secret = config.ring().find(ticket.secret)?;
         let keys = derive(tag, secret, &ticket.token);
@@ -37,7 +36,7 @@ impl Identity {
         Some(Self { ticket, keys, key })
     }
 
-    /// A new lineage that begins at `now`, owned by `owner` or by nobody.
+    /// A new lineage that starts at `now`, with `owner` if any.
     pub(crate) fn mint(config: &Config, token: Token, now: i64, owner: Option<&str>) -> Self {
         let signer = config.ring().signer();
         let keys = signer.derive(&token);
@@ -57,8 +56,8 @@ impl Identity {
         Self { ticket, keys, key }
     }
 
-    /// The same lineage under a new token, from now on with the ring's signer. Its hard end comes
-    /// no later than before, and no later than the age that is set now.
+    /// The same lineage under a new token, with the ring's signer. Its hard end does not move
+    /// later, and is at most the current `SESSION_COOKIE_AGE` from now.
     pub(crate) fn rotate(
         &self,
         config: &Config,
@@ -69,8 +68,8 @@ impl Identity {
         let fresh = Self::mint(config, token, now, owner);
         let ticket = KeyTicket {
             lineage: self.ticket.lineage,
-            // Never later; and earlier where the age of today allows less, so that a ticket which
-            // somebody made with a leaked secret does not live on under the next one.
+            // Never later, and earlier if the current age allows less, so that a ticket made with a
+            // leaked secret does not live on under the next secret.
             hard_end: if mutant!(hard_end_moves_later) {
                 fresh.ticket.hard_end.max(self.ticket.hard_end)
             } else {
@@ -109,7 +108,7 @@ impl Identity {
     }
 }
 
-/// The session that a request presents, with what its companion cookies say.
+/// The session that a request presents, with the content of its seen and fresh cookies.
 pub(crate) struct PresentedSession {
     pub(crate) identity: Identity,
     pub(crate) seen: Option<i64>,
@@ -135,7 +134,7 @@ impl PresentedSession {
         }
     }
 
-    /// One whose companion cookies are left unread.
+    /// Without reading the seen and fresh cookies.
     fn alone(identity: Identity) -> Rc<Self> {
         Rc::new(Self {
             identity,
@@ -144,8 +143,8 @@ impl PresentedSession {
         })
     }
 
-    /// The record that the fresh cookie carries, if it was sealed less than W before `now`. Where
-    /// overlays are off none counts: whoever has the secret could make a session of one.
+    /// The record in the fresh cookie, if it was sealed less than W before `now`. If overlays are
+    /// off it is ignored, because anybody with the secret could make one.
     pub(crate) fn overlay(&self, config: &Config, now: i64) -> Option<Envelope> {
         if !config.settings().uses_overlay() {
             return None;
@@ -158,73 +157,73 @@ impl PresentedSession {
     }
 }
 
-/// Which of our cookies came at all, ours by proof or by name only.
+/// Which cookies with our names the request has, authentic or not.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct CookiesSeen {
     pub(crate) key: bool,
     pub(crate) seen: bool,
     pub(crate) fresh: bool,
     pub(crate) form: bool,
-    /// More than one key cookie: a browser keeps one for each set of attributes.
+    /// True for more than one key cookie: a browser keeps one for each set of attributes.
     pub(crate) several: bool,
 }
 
-/// Most sessions of one request that are judged; of more, none is chosen.
+/// The most sessions of one request that are judged. If there are more, none is chosen.
 pub(crate) const RIVALS_MAX: usize = 4;
-/// Most sessions that one request ends: each costs two or three puts, and who fills a header with
-/// key cookies of his own decides how many there are.
+/// The most sessions that one request ends. Each costs two or three puts, and somebody could fill a
+/// header with many authentic key cookies.
 pub(crate) const ENDS_MAX: usize = 2 * RIVALS_MAX;
 
-/// The longest header that a logout is looked for in, limits or not: all headers of a Worker's
-/// request together have as much
+/// The longest header that a logout searches, whatever the limits: all headers of a Worker's
+/// request together may have this size
 /// (<https://developers.cloudflare.com/workers/platform/limits/#request-and-response-limits>).
 const WHOLE_HEADER_MAX: usize = 131_072;
 const WHOLE: CookieLimits = CookieLimits {
     bytes: WHOLE_HEADER_MAX,
     pairs: WHOLE_HEADER_MAX,
 };
-/// Most cookies of one kind in such a header that are looked at: each costs a MAC.
+/// The most cookies of one kind in such a header that are checked. Each costs a MAC.
 const WHOLE_COOKIES_MAX: usize = 256;
 
-/// What a request presents with proof beside its session: all that a logout has to end.
+/// Everything authentic besides the chosen session, which a logout must end too.
 #[derive(Default)]
 struct Beside {
-    /// Other sessions, or all of them where none is chosen.
+    /// The other sessions, or all of them if none is chosen.
     rivals: Vec<Rc<PresentedSession>>,
     /// Logouts that still have to be stored.
     stones: Vec<Tombstone>,
 }
 
-/// The session's cookies of one request, and from the first answer on what the browser has instead.
+/// The session's cookies of one request. After a save or logout, those that the browser gets.
 pub(crate) struct Cookies {
     presented: Presented,
     received: CookiesSeen,
     beside: Beside,
-    /// The values of form cookies, unread until a form is shown or sent: most requests do neither.
+    /// The values of form cookies. They are decoded only when a form is shown or sent.
     forms: Vec<String>,
-    /// A header over its limits, for what is looked for in it all the same.
+    /// The header, if it is over its limits, for a logout and for CSRF tokens.
     whole: Option<Zeroizing<String>>,
-    /// A user's session was among what this request has replaced or ended.
+    /// True if this request has replaced or ended a user's session.
     had_user: bool,
 }
 
-/// Most authentic form cookies of one request that count.
+/// The most form cookies of one request that count.
 const FORMS_MAX: usize = 4;
 
-/// What the Cookie header amounts to.
+/// The meaning of the Cookie header.
 #[derive(Clone)]
 pub(crate) enum Presented {
     /// No key cookie.
     Nothing,
-    /// A header over its limits.
+    /// The header is over its limits.
     TooLarge,
-    /// Key cookies that we did not write.
+    /// Only key cookies that we did not write.
     Rejected(Rejection),
     /// An authentic key cookie that has reached its end.
     Ended,
     /// Exactly one session.
     Session(Rc<PresentedSession>),
-    /// A logout that still has to be stored, and no session.
+    /// A logout that is not stored yet, and no session.
     Tombstone(Tombstone),
     /// Authentic key cookies of different sessions, of which none is chosen.
     Ambiguous,
@@ -242,8 +241,7 @@ impl Cookies {
         }
     }
 
-    /// The authentic form cookies that came, in an order that the header does not decide; of more
-    /// than 4 the first.
+    /// The authentic form cookies, at most 4, in an order that does not depend on the header.
     pub(crate) fn forms(&self, config: &Config) -> Vec<Form> {
         let names = config.cookies().names();
         let values: Vec<&str> = match &self.whole {
@@ -260,7 +258,7 @@ impl Cookies {
         forms.take(FORMS_MAX).collect()
     }
 
-    /// More than one form cookie came, each of other attributes.
+    /// True for more than one form cookie, each with other attributes.
     pub(crate) fn several_forms(&self) -> bool {
         self.forms.len() > 1
     }
@@ -269,7 +267,7 @@ impl Cookies {
         let limits = config.settings().cookie_limits();
         let found = match cookie::parse(header, config.cookies().names(), limits) {
             Ok(found) => found,
-            // Any of them may be in it, and a logout has to take them from the browser.
+            // The header may contain any of them, and a logout must remove them.
             Err(cookie::TooLarge) => {
                 return Self {
                     presented: Presented::TooLarge,
@@ -305,8 +303,8 @@ impl Cookies {
         }
     }
 
-    /// Looks for what has to be ended in a header over its limits too, which no load does; false
-    /// where there is more of it than can be looked at.
+    /// Also searches a header over its limits for sessions to end, which a load never does. False
+    /// if it has too many cookies to check.
     pub(crate) fn read_whole(&mut self, config: &Config, now: i64, derive: Derive<'_>) -> bool {
         let Some(header) = &self.whole else {
             return true;
@@ -330,7 +328,7 @@ impl Cookies {
         &self.beside.stones
     }
 
-    /// Every session that is presented with proof; the chosen one first.
+    /// Every authentic session. The chosen one comes first.
     pub(crate) fn rivals(&self) -> Vec<Rc<PresentedSession>> {
         let chosen = match &self.presented {
             Presented::Session(session) => Some(Rc::clone(session)),
@@ -342,8 +340,7 @@ impl Cookies {
             .collect()
     }
 
-    /// The same, in a header over its limits too; `None` where there is more of it than can be
-    /// looked at.
+    /// The same, also from a header over its limits; `None` if it has too many cookies to check.
     pub(crate) fn proven(
         &self,
         config: &Config,
@@ -358,18 +355,18 @@ impl Cookies {
         }
     }
 
-    /// True where a user's session was among what this request has replaced or ended.
+    /// True if this request has replaced or ended a user's session.
     pub(crate) fn had_user(&self) -> bool {
         self.had_user
     }
 
-    /// Before any of the sessions that are presented is forgotten.
+    /// Must be called before a presented session is dropped.
     fn remember_user(&mut self) {
         let is_users = |session: &Rc<PresentedSession>| session.identity.ticket.owner.is_some();
         self.had_user |= self.rivals().iter().any(is_users);
     }
 
-    /// All that a logout has to end.
+    /// Everything that a logout must end.
     pub(crate) fn ends(&self) -> Vec<ToEnd> {
         let stones = self.beside.stones.iter();
         let mut ends: Vec<ToEnd> = stones.map(|stone| ToEnd::of_stone(*stone)).collect();
@@ -382,7 +379,7 @@ impl Cookies {
         ends
     }
 
-    /// Of the sessions that are presented, this is the one; `None` where none can be chosen.
+    /// Sets the chosen session; `None` if none can be chosen.
     pub(crate) fn choose(
         &mut self,
         chosen: Option<Rc<PresentedSession>>,
@@ -392,23 +389,23 @@ impl Cookies {
         self.beside.rivals = rivals;
     }
 
-    /// From now on the browser has this session, as an answer has told it.
+    /// The response gives the browser this session.
     pub(crate) fn replace(&mut self, session: PresentedSession) {
         self.remember_user();
         self.presented = Presented::Session(Rc::new(session));
     }
 
-    /// The sessions beside the one that is presented are over.
+    /// The other presented sessions have ended.
     pub(crate) fn forget_rivals(&mut self) {
         self.beside.rivals = Vec::new();
     }
 
-    /// Of the logouts these are not stored yet.
+    /// Sets the logouts that are not stored yet.
     pub(crate) fn set_stones(&mut self, stones: Vec<Tombstone>) {
         self.beside.stones = stones;
     }
 
-    /// Every session that was presented is over; of the logouts these are not stored yet.
+    /// Every presented session has ended. `stones` are the logouts that are not stored yet.
     pub(crate) fn end(&mut self, stones: Vec<Tombstone>) {
         self.remember_user();
         self.presented = stones
@@ -458,8 +455,8 @@ impl Cookies {
 }
 
 impl Beside {
-    /// What a header over its limits has to end: a logout must not pass over it. `None` where
-    /// there is more of it than can be looked at.
+    /// The sessions in a header over its limits, which a logout must end too. `None` if it has too
+    /// many cookies to check.
     fn of_whole(header: &str, config: &Config, now: i64, derive: Derive<'_>) -> Option<Self> {
         let found = cookie::parse(header, config.cookies().names(), WHOLE).ok()?;
         if found.key.len() > WHOLE_COOKIES_MAX {
@@ -478,11 +475,11 @@ impl Beside {
     }
 }
 
-/// Key cookies by what they prove.
+/// The key cookies, sorted by their meaning.
 struct Proven {
     identities: Vec<Identity>,
     stones: Vec<Tombstone>,
-    /// One that is authentic has reached its end.
+    /// True if an authentic one has reached its end.
     ended: bool,
     rejection: Option<Rejection>,
 }
@@ -503,7 +500,7 @@ impl Proven {
                     }
                 }
                 Ok(KeyCookie::Ticket(ticket, tag)) if now < ticket.end(config.age()) => {
-                    // Two cookies of one token are one session.
+                    // Two cookies with the same token are one session.
                     let known = |(other, _): &(KeyTicket, Tag)| other.token.is(&ticket.token);
                     if !tickets.iter().any(known) {
                         tickets.push((ticket, tag));
@@ -512,8 +509,8 @@ impl Proven {
                 Ok(_) => ended = true,
             }
         }
-        // The session of a logout that is still to be stored is over, though a cookie of other
-        // settings has its key.
+        // The session of a logout that is not stored yet has ended, even if a cookie of other
+        // settings still has its key.
         let logged_out =
             |ticket: &KeyTicket| stones.iter().any(|stone| stone.lineage == ticket.lineage);
         let identities = tickets

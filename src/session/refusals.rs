@@ -1,4 +1,4 @@
-//! Why a session refuses, in words.
+//! The error messages of refusals.
 
 use crate::port::error::{ErrorCode, SessionError};
 
@@ -9,7 +9,7 @@ pub(crate) fn expired() -> SessionError {
     )
 }
 
-/// What a session says that cannot be saved, or not even read.
+/// The error of a session that cannot be saved or read.
 pub(crate) fn refusal(code: ErrorCode) -> SessionError {
     let message = match code {
         ErrorCode::Pending => {

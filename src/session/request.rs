@@ -1,16 +1,16 @@
-//! What the rest of a request's head says of its browser.
+//! The other headers of a request that sessions use.
 
 use crate::port::request::RequestHead;
 use crate::protocol::cookie::SameSite;
 use crate::protocol::record::Device;
 use crate::session::presented::CookiesSeen;
 
-/// Characters of a user agent that are kept for the list of an owner's sessions.
+/// The most characters of a user agent in the list of an owner's sessions.
 const USER_AGENT_MAX: usize = 200;
 
-/// True where no key cookie came and the browser may have one that it did not send (RFC
-/// 6265bis section 5.8.3): minting would write over it, and a form on another site could log
-/// the user out that way.
+/// True if the request has no key cookie, but the browser may have withheld one (RFC 6265bis
+/// section 5.8.3). A new session would overwrite it, and a form on another site could log the user
+/// out that way.
 pub(crate) fn cookie_was_withheld(
     request: &dyn RequestHead,
     received: CookiesSeen,

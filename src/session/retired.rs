@@ -1,4 +1,4 @@
-//! What a new key leaves dead, as a value: how that is written depends on the store.
+//! What a new key ends, as a value. How it is written depends on the store.
 
 use crate::session::presented::Identity;
 use crate::session::to_end::ToEnd;
@@ -6,7 +6,7 @@ use crate::session::to_end::ToEnd;
 /// See the module.
 #[derive(Clone)]
 pub(crate) enum Retired {
-    /// This key: the session goes on under the new one, or has given that its data.
+    /// This key: the session continues under the new one, or has passed on its data.
     Rotated(Identity),
     /// The whole session.
     Ended(ToEnd),

@@ -1,10 +1,10 @@
-//! How large a session may be.
+//! The size limits of a session.
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::data::Data;
 use crate::protocol::settings::Settings;
 
-/// Whether the dictionary may have `key`.
+/// Checks that the dictionary may have `key`.
 pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionError> {
     let most = settings.max_key_bytes() as usize;
     if key.len() > most {
@@ -17,7 +17,7 @@ pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionErr
     Ok(())
 }
 
-/// Whether a record may hold `data`.
+/// Checks that a record may have this `data`.
 pub(crate) fn check_size(data: &Data, settings: &Settings) -> Result<(), SessionError> {
     let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
         Err(SessionError::new(

@@ -1,4 +1,4 @@
-//! A session that is to be ended, with all of its keys: how that is written depends on the store.
+//! A session to end, with all of its keys. How that is written depends on the store.
 
 use crate::protocol::keys::RecordKey;
 use crate::protocol::ticket::Tombstone;
@@ -7,7 +7,7 @@ use crate::protocol::ticket::Tombstone;
 #[derive(Clone)]
 pub(crate) struct ToEnd {
     pub(crate) stone: Tombstone,
-    /// What opens its record, where its token is known.
+    /// The key of its record, if its token is known.
     pub(crate) record_key: Option<RecordKey>,
 }
 

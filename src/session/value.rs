@@ -1,4 +1,4 @@
-//! Values in and out: JSON texts, with errors that say where.
+//! Converts values to and from JSON texts. Errors contain the path.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use crate::port::error::{ErrorCode, SessionError};
 
 mod check;
 
-/// A JSON object whose order is kept.
+/// A JSON object that keeps its order.
 pub(crate) struct Entries<T>(pub(crate) Vec<(String, T)>);
 
 impl<T: Serialize> Serialize for Entries<T> {
@@ -44,9 +44,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     }
 }
 
-/// The JSON text of `value`, which is to stand under `key`.
+/// The JSON text of `value`, the value of `key`.
 ///
-/// `serde_json` alone would write `null` for a number that is none.
+/// `serde_json` alone would write `null` for NaN.
 pub(crate) fn to_json<T: Serialize + ?Sized>(
     key: &str,
     value: &T,
@@ -56,17 +56,17 @@ pub(crate) fn to_json<T: Serialize + ?Sized>(
         let (path, why) = (flaw.path_from(key), flaw.why);
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
     })?;
-    // Raw JSON goes through unread, so its depth is still to be counted.
+    // Raw JSON is not parsed while it is written, so check its depth here.
     check_depth(key, &text, max_depth)?;
     Ok(text)
 }
 
-/// The top-level keys of `value`, which has to be an object, with their JSON texts.
+/// The top-level keys of `value`, which must be an object, with their JSON texts.
 pub(crate) fn to_entries<T: Serialize + ?Sized>(
     value: &T,
     max_depth: u32,
 ) -> Result<Entries<Box<RawValue>>, SessionError> {
-    // The data itself is one level more than its values.
+    // The data has one level more than its values.
     let text = check::to_json(value, max_depth.saturating_add(1)).map_err(|flaw| {
         let (path, why) = (flaw.path_from(""), flaw.why);
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
@@ -80,7 +80,7 @@ pub(crate) fn to_entries<T: Serialize + ?Sized>(
     Ok(entries)
 }
 
-/// The value that the JSON `text` under `key` says.
+/// Parses the JSON `text` of `key`.
 pub(crate) fn from_json<T: DeserializeOwned>(key: &str, text: &str) -> Result<T, SessionError> {
     serde_json::from_str(text).map_err(|error| wrong_type(&format!("{key:?}"), &error))
 }
@@ -94,7 +94,7 @@ fn wrong_type(of: &str, error: &serde_json::Error) -> SessionError {
     )
 }
 
-/// What was asked for, out of an error that tells the stored value too.
+/// The expected type, from an error message that also contains the stored value.
 fn asked_for(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text
@@ -107,7 +107,7 @@ fn asked_for(error: &serde_json::Error) -> String {
     }
 }
 
-/// The one value that all `entries` together say.
+/// One value from all `entries` together.
 pub(crate) fn from_entries<'a, T: DeserializeOwned>(
     entries: impl Iterator<Item = (&'a str, &'a str)>,
 ) -> Result<T, SessionError> {
@@ -137,8 +137,8 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Refuses a JSON text whose arrays and objects nest more than `max_depth` deep: a reader with a
-/// limit of its own must not be the first to notice.
+/// Refuses a JSON text that nests deeper than `max_depth`, because otherwise a reader with its own
+/// limit would fail later.
 pub(crate) fn check_depth(key: &str, text: &str, max_depth: u32) -> Result<(), SessionError> {
     let (mut depth, mut quoted, mut escaped) = (0u32, false, false);
     for byte in text.bytes() {

@@ -1,4 +1,4 @@
-//! A map of bounded size: what was used longest ago goes first.
+//! A map of limited size that drops the least recently used entries.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -53,7 +53,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     pub(super) fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.index.remove(key)?;
         let slot = self.slots.swap_remove(at);
-        // The last one stands in its place now.
+        // The last entry has taken its place.
         if let Some(moved) = self.slots.get(at) {
             self.index.insert(moved.key, at);
         }
@@ -65,18 +65,18 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         self.index_again();
     }
 
-    /// Where there are more than `most`, removes the half that was used longest ago: rarely, and
-    /// then enough that each entry pays for one look at it.
+    /// If there are more than `most` entries, removes the least recently used half. This happens
+    /// rarely, so that its cost is constant for each entry.
     pub(super) fn shrink_to(&mut self, most: usize) {
         if self.slots.len() > most {
             self.drop_older_half();
         }
     }
 
-    /// Removes the half that was used longest ago; gives back what is left.
+    /// Removes the least recently used half. Returns the rest.
     pub(super) fn drop_older_half(&mut self) -> usize {
-        // The entries' instants of use are different numbers up to `clock`: the middle one is
-        // found by halving, without sorting.
+        // The times of use are different numbers up to `clock`, so the median is found by
+        // bisection, without sorting.
         let (mut low, mut high) = (0, self.clock);
         let half = self.slots.len().div_ceil(2);
         while low < high {
@@ -94,7 +94,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     }
 
     fn index_again(&mut self) {
-        // In the room that it has: a new one beside it would be memory that never comes back.
+        // Rebuild in place: wasm memory for a second map would never be returned.
         self.index.clear();
         let places = self.slots.iter().enumerate();
         self.index.extend(places.map(|(at, slot)| (slot.key, at)));

@@ -1,35 +1,35 @@
-//! What this isolate has put of the dead: markers of keys, lineages and owners, and how far ending
-//! an owner's sessions has come.
+//! The markers of keys, lineages and owners that this isolate knows, and the progress of ending an
+//! owner's sessions.
 
 use crate::protocol::keys::{Dead, Id};
 use crate::protocol::revocation::{Marker, OwnerMarker, Progress};
 
 use super::Memory;
 
-/// Markers that an isolate keeps, and as many of owners.
+/// The most markers of keys and lineages that are kept, and the most of owners.
 const MARKERS: usize = 16_384;
-/// Markers of which an isolate remembers that it has put them, more than one invocation can put.
+/// The most markers that are remembered as put. This is more than one invocation can put.
 const MARKERS_PUT: usize = 2_048;
-/// Milliseconds for which it remembers that of an owner's marker: for the login that follows an end to
-/// all sessions in the same request.
+/// How long an owner's marker is remembered as put, in milliseconds: for a login after `revoke_all`
+/// in the same request.
 const PUT_LATELY: i64 = 30_000;
-/// Owners of which an isolate remembers how far ending their sessions has come.
+/// The most owners whose progress is remembered.
 const PROGRESS: usize = 256;
 
 impl Memory {
-    /// Remembers a marker that this isolate puts, until an instant.
+    /// Remembers a marker until an instant.
     pub(crate) fn note_marker(&self, dead: Dead, marker: Marker, until: i64) {
         self.with(|state| {
             let noted = || (marker, until);
             let (known, known_until) = state.markers.get_or_insert(self.of(dead), noted);
-            // The first word of a death counts, and a revocation more than a rotation.
+            // The earliest marker counts, and a revocation more than a rotation.
             *known = known.or_earlier(marker);
             *known_until = until.max(*known_until);
             state.markers.shrink_to(MARKERS);
         });
     }
 
-    /// The marker that this isolate has put of what may be dead.
+    /// The known marker for `dead`.
     pub(crate) fn marker(&self, dead: Dead, now: i64) -> Option<Marker> {
         self.with(|state| {
             let (marker, until) = state.markers.get(&self.of(dead))?;
@@ -37,7 +37,7 @@ impl Memory {
         })
     }
 
-    /// Remembers an owner marker that this isolate puts, until an instant.
+    /// Remembers an owner marker until an instant.
     pub(crate) fn note_owner(&self, owner: Id, marker: OwnerMarker, until: i64) {
         self.with(|state| {
             let noted = || (marker.clone(), until);
@@ -49,7 +49,7 @@ impl Memory {
         });
     }
 
-    /// The owner marker that this isolate has put.
+    /// The known owner marker.
     pub(crate) fn owner(&self, owner: Id, now: i64) -> Option<OwnerMarker> {
         self.with(|state| {
             let (marker, until) = state.owners.get(&self.of(owner))?;
@@ -57,8 +57,8 @@ impl Memory {
         })
     }
 
-    /// Remembers until an instant that the revocation of `dead` stands in the store: this isolate
-    /// has put it.
+    /// Remembers until an instant that this isolate has put the revocation of `dead` into the
+    /// store.
     pub(crate) fn note_dead_put(&self, dead: Dead, until: i64) {
         self.with(|state| {
             *state.dead_put.get_or_insert(self.of(dead), || until) = until;
@@ -66,7 +66,7 @@ impl Memory {
         });
     }
 
-    /// True where this isolate has put the revocation of `dead` lately.
+    /// True if this isolate has recently put the revocation of `dead`.
     pub(crate) fn was_dead_put(&self, dead: Dead, now: i64) -> bool {
         self.with(|state| {
             state
@@ -76,7 +76,7 @@ impl Memory {
         })
     }
 
-    /// Remembers until an instant how far ending the sessions of `owner` has come here.
+    /// Remembers until an instant the progress of ending the sessions of `owner`.
     pub(crate) fn note_progress(&self, owner: Id, progress: Progress, until: i64) {
         self.with(|state| {
             let nothing = || (Progress::default(), until);
@@ -85,7 +85,7 @@ impl Memory {
         });
     }
 
-    /// How far ending the sessions of `owner` has come here.
+    /// The progress of ending the sessions of `owner` here.
     pub(crate) fn progress(&self, owner: Id, now: i64) -> Option<Progress> {
         self.with(|state| {
             let (progress, until) = state.progress.get(&self.of(owner))?;
@@ -93,7 +93,7 @@ impl Memory {
         })
     }
 
-    /// Remembers that the marker of `owner` that is known here stands in the store.
+    /// Remembers that the store has the known marker of `owner`.
     pub(crate) fn note_owner_put(&self, owner: Id, now: i64) {
         self.with(|state| {
             let until = now.saturating_add(PUT_LATELY);
@@ -102,8 +102,8 @@ impl Memory {
         });
     }
 
-    /// A put of a marker of `owner` was not answered in time: until an instant it may still land
-    /// over a later one.
+    /// A put of a marker of `owner` was not answered in time. Until an instant it may still replace
+    /// a later one.
     pub(crate) fn note_owner_timeout(&self, owner: Id, until: i64) {
         self.with(|state| {
             *state.owners_unsure.get_or_insert(self.of(owner), || until) = until;
@@ -111,7 +111,7 @@ impl Memory {
         });
     }
 
-    /// True where the store may hold an older marker of `owner` than this isolate has put.
+    /// True if the store may have an older marker of `owner` than this isolate has put.
     pub(crate) fn is_owner_unsure(&self, owner: Id, now: i64) -> bool {
         self.with(|state| {
             let until = state.owners_unsure.get(&self.of(owner));
@@ -119,7 +119,7 @@ impl Memory {
         })
     }
 
-    /// True where this isolate has put a marker of `owner` lately.
+    /// True if this isolate has recently put a marker of `owner`.
     pub(crate) fn was_owner_put(&self, owner: Id, now: i64) -> bool {
         self.with(|state| {
             state

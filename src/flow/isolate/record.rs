@@ -1,57 +1,57 @@
-//! What an isolate remembers of one session: the record that is settled, and puts of it that are not
-//! answered.
+//! The memory of one session: the settled record, and its unanswered puts.
 
 use crate::protocol::record::Envelope;
 use crate::protocol::version::Version;
 
-/// Puts of one record that are known to be under way. Each contains those before it, so that the
-/// oldest is the one that can be spared.
+/// The most puts in flight that are tracked for one record. Each contains the earlier ones, so the
+/// oldest can be dropped.
 pub(super) const FLIGHTS: usize = 8;
-/// Milliseconds after which a put that was not answered is taken as one that never will be.
+/// The time after which an unanswered put is assumed to be lost, in milliseconds.
 pub(crate) const FLIGHT: i64 = 30_000;
 
-/// What an isolate remembers of one session.
+/// The memory of one session.
 #[derive(Clone, Default)]
 pub(crate) struct Remembered {
-    /// The record as it was read, or put and acknowledged; or refused with 429, while it travels
-    /// in the browser's overlay.
+    /// The record as it was read, or put and acknowledged, or refused with 429 while the browser's
+    /// overlay has it.
     pub(crate) settled: Option<Envelope>,
-    /// Records whose puts are not answered yet, the oldest first.
+    /// Records whose puts are not answered yet, oldest first.
     pub(crate) in_flight: Vec<Envelope>,
-    /// A request waits for the answer to one of these puts: it has not timed out.
+    /// True if a request still waits for the answer to one of these puts.
     pub(crate) awaited: bool,
-    /// When the session's markers were last read and none was there.
+    /// When the session's markers were last read, without finding any.
     pub(crate) markers_read_at: Option<i64>,
-    /// A put that timed out may have replaced what is settled, or may yet: a load that finds the
-    /// store behind puts it again.
+    /// True if a put that timed out may have replaced the settled record, or may still do so: a
+    /// load that finds the store behind puts the record again.
     pub(crate) at_risk: bool,
 }
 
 #[derive(Default)]
 pub(super) struct Session {
     pub(super) settled: Option<Envelope>,
-    /// Puts that are not answered.
+    /// The unanswered puts.
     pub(super) flights: Vec<Flight>,
     pub(super) markers_read_at: Option<i64>,
-    /// The store may hold less than what is settled: a put was refused, or two overlapped.
+    /// True if the store may have less than the settled record: a put was refused, or two
+    /// overlapped.
     pub(super) unsure: bool,
-    /// Until when a put that timed out may turn out to have replaced what is settled.
+    /// Until when a put that timed out may replace the settled record.
     pub(super) at_risk_until: Option<i64>,
-    /// Until when somebody is taken to be putting it again.
+    /// Until when another request is assumed to be putting it again.
     pub(super) put_again_until: Option<i64>,
     /// When this was last written or read.
     pub(super) at: i64,
     pub(super) bytes: usize,
 }
 
-/// A put that is not answered.
+/// An unanswered put.
 pub(super) struct Flight {
     pub(super) envelope: Envelope,
-    /// When it is taken as one that never will be.
+    /// When it is assumed to be lost.
     pub(super) deadline: i64,
-    /// Its request waits for it no longer.
+    /// True if its request no longer waits for it.
     pub(super) timed_out: bool,
-    /// It began while no other was under way.
+    /// True if no other put was in flight when it started.
     pub(super) alone: bool,
 }
 
@@ -61,20 +61,20 @@ impl Session {
             Some(settled) => settled.join(envelope.clone()),
             None => envelope.clone(),
         };
-        // A join has the removed keys of both sides: of one that is joined again and again they
-        // would be all that there ever were.
+        // A join has the removed keys of both sides, so a record that is joined again and again
+        // would collect all of them.
         settled.data.settle(settled.version, horizon);
         self.settled = Some(settled);
     }
 
-    /// Everything that is settled or under way.
+    /// The settled record and those in flight.
     pub(super) fn known(&self) -> impl Iterator<Item = &Envelope> {
         let flights = self.flights.iter().map(|flight| &flight.envelope);
         self.settled.iter().chain(flights)
     }
 
-    /// True where something is known that `envelope` lacks. Versions alone do not tell: two that
-    /// were made without knowing of each other may both be the next one.
+    /// True if `envelope` lacks something that is known. Versions are not enough: two saves that
+    /// did not know of each other may have the same counter.
     pub(super) fn knows_more_than(&self, envelope: &Envelope, horizon: i64) -> bool {
         self.known().any(|known| {
             known.version > envelope.version
@@ -82,8 +82,8 @@ impl Session {
         })
     }
 
-    /// The put of `version` was answered. Where the store took it after all that had timed out,
-    /// nothing of that can replace it.
+    /// Removes the put of `version`, which was answered. If the store applied it after the puts
+    /// that had timed out, they can no longer replace it.
     pub(super) fn end_flight(&mut self, version: Version, taken: bool) {
         let mut flights = self.flights.iter();
         let place = flights.position(|flight| flight.envelope.version == version);

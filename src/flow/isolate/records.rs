@@ -1,4 +1,4 @@
-//! The records of sessions: what was read, what is being put and what has become of it.
+//! The records of sessions: reads, puts, and the results of puts.
 
 use crate::protocol::keys::KeyParts;
 use crate::protocol::record::Envelope;
@@ -8,7 +8,7 @@ use super::Memory;
 use super::record::{FLIGHT, FLIGHTS, Flight, Remembered};
 
 impl Memory {
-    /// What is remembered of the record of `key`, no older than `age` milliseconds.
+    /// The memory of the record of `key`, if it is not older than `age` milliseconds.
     pub(crate) fn recall(&self, key: &KeyParts, now: i64, age: i64) -> Remembered {
         let key = self.of(*key);
         self.with(|state| {
@@ -31,8 +31,8 @@ impl Memory {
         })
     }
 
-    /// Remembers what a load found alive that asked the store at `asked_at`: a slow answer says
-    /// nothing of the time since.
+    /// Remembers a live record from a load that asked the store at `asked_at`. A slow answer says
+    /// nothing about later times.
     pub(crate) fn read(&self, key: &KeyParts, envelope: &Envelope, asked_at: i64, now: i64) {
         self.change(key, now, |session| {
             session.settle(envelope, self.horizon(now));
@@ -40,7 +40,7 @@ impl Memory {
         });
     }
 
-    /// Remembers a record whose put is about to begin.
+    /// Remembers a record whose put is about to start.
     pub(crate) fn put_began(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         let deadline = now.saturating_add(FLIGHT);
         self.change(key, now, |session| {
@@ -59,8 +59,8 @@ impl Memory {
         });
     }
 
-    /// The put of `envelope` was acknowledged. True where it lacks something that was put
-    /// meanwhile: the store may have taken the two in either order.
+    /// The put of `envelope` was acknowledged. Returns true if it lacks something that was put
+    /// meanwhile, because the store may have applied the two in either order.
     pub(crate) fn put_acknowledged(&self, key: &KeyParts, envelope: &Envelope, now: i64) -> bool {
         let horizon = self.horizon(now);
         self.change(key, now, |session| {
@@ -72,8 +72,8 @@ impl Memory {
         })
     }
 
-    /// A put of all that was known was acknowledged, which began while no other was under way.
-    /// Unless one has begun or been acknowledged since, the store holds it.
+    /// A put of everything that was known was acknowledged, and no other was in flight when it
+    /// started. Unless another one has started or been acknowledged since, the store has it.
     pub(crate) fn put_acknowledged_alone(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             let horizon = self.horizon(now);
@@ -83,7 +83,7 @@ impl Memory {
         });
     }
 
-    /// True where the store holds all that is settled here, as far as this isolate can know.
+    /// True if the store has the whole settled record, as far as this isolate can know.
     pub(crate) fn is_sure(&self, key: &KeyParts) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
@@ -91,7 +91,8 @@ impl Memory {
         })
     }
 
-    /// The put of `envelope` was refused with 429: it stays here and travels with the browser.
+    /// The put of `envelope` was refused with 429. The record stays here and in the browser's
+    /// cookie.
     pub(crate) fn put_rate_limited(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
         self.change(key, now, |session| {
             session.end_flight(envelope.version, false);
@@ -100,7 +101,8 @@ impl Memory {
         });
     }
 
-    /// The put of `version` failed. It may have been applied all the same: the next load asks.
+    /// The put of `version` failed. It may have been applied anyway, so the next load asks the
+    /// store.
     pub(crate) fn put_failed(&self, key: &KeyParts, version: Version, now: i64) {
         if mutant!(flight_never_withdrawn) {
             return;
@@ -111,9 +113,9 @@ impl Memory {
         });
     }
 
-    /// The put of `version` was not answered in time. It may still arrive, on top of what was put
-    /// since: it stays under way, for other saves to join, until it is too old, and loads ask the
-    /// store until `until`.
+    /// The put of `version` was not answered in time. It may still arrive and replace later puts.
+    /// It stays in flight until it is too old, so that other saves join it, and loads ask the store
+    /// until `until`.
     pub(crate) fn put_timed_out(&self, key: &KeyParts, version: Version, now: i64, until: i64) {
         self.change(key, now, |session| {
             let mut flights = session.flights.iter_mut();
@@ -125,7 +127,7 @@ impl Memory {
         });
     }
 
-    /// The store shows `version`: where that put had timed out, it has arrived.
+    /// The store shows `version`. If that put had timed out, it has arrived.
     pub(crate) fn put_seen_in_store(&self, key: &KeyParts, version: Version) {
         self.with(|state| {
             if let Some(session) = state.sessions.get_mut(&self.of(*key)) {
@@ -135,7 +137,7 @@ impl Memory {
         });
     }
 
-    /// True where a put that timed out may replace what is settled.
+    /// True if a put that timed out may replace the settled record.
     pub(crate) fn is_at_risk(&self, key: &KeyParts, now: i64) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
@@ -143,8 +145,8 @@ impl Memory {
         })
     }
 
-    /// True for the one request that is to put the record again when the store takes the next
-    /// write; the others leave it to that one, for as long as it may take.
+    /// True for one request, which then puts the record again when the store accepts the next
+    /// write. The others leave it to that request, for as long as it may take.
     pub(crate) fn claim_put_again(&self, key: &KeyParts, now: i64) -> bool {
         self.change(key, now, |session| {
             let claimed = session.put_again_until.is_some_and(|until| now < until);

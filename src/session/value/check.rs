@@ -1,15 +1,15 @@
-//! A serializer that looks at everything on its way to another one.
+//! A serializer that checks everything and passes it to another one.
 //!
-//! It refuses what JSON cannot carry and `serde_json` would write all the same (a number that is
-//! none becomes `null`, an integer of 128 bits is rounded by every reader), stops at a depth before
-//! the stack does, and remembers the way to what failed.
+//! It refuses values that JSON cannot represent but `serde_json` would write (NaN becomes `null`,
+//! readers round integers of 128 bits), stops at a depth before the stack overflows, and remembers
+//! the path to the failure.
 
 use std::cell::{Cell, RefCell};
 use std::fmt::{Display, Write as _};
 
 use serde::ser::{self, Error as _, Serialize, Serializer};
 
-/// What cannot be stored, and where it stands.
+/// A value that cannot be stored, and its path.
 pub(super) struct Flaw {
     pub(super) why: String,
     /// From the inside out.
@@ -22,7 +22,7 @@ enum Step {
 }
 
 impl Flaw {
-    /// `key.items[2].price`; names that would not read well so are quoted.
+    /// `key.items[2].price`; unusual names are quoted.
     pub(super) fn path_from(&self, key: &str) -> String {
         let mut out = String::new();
         if !key.is_empty() {
@@ -81,7 +81,7 @@ struct State {
 }
 
 impl State {
-    /// A failure where it begins: what an earlier one left, that somebody got over, is forgotten.
+    /// A failure. Drops the path of an earlier failure that was handled.
     fn refuse<E: ser::Error>(&self, why: impl Display) -> E {
         self.path.borrow_mut().clear();
         E::custom(why)
@@ -103,7 +103,7 @@ impl State {
         self.depth.set(self.depth.get().saturating_sub(1));
     }
 
-    /// Notes on the way out that what failed stands there.
+    /// Adds a step to the path of a failure.
     fn at<T, E>(&self, result: Result<T, E>, step: impl FnOnce() -> Step) -> Result<T, E> {
         if result.is_err() {
             self.path.borrow_mut().push(step());
@@ -133,7 +133,7 @@ struct Open<'a, S> {
     state: &'a State,
     place: usize,
     key: Option<String>,
-    /// Levels of nesting that it takes.
+    /// The levels of nesting that it adds.
     levels: u32,
 }
 
@@ -315,7 +315,7 @@ impl<'a, S: Serializer> Serializer for Checked<'a, S> {
         name: &'static str,
         length: usize,
     ) -> Result<Self::SerializeStruct, S::Error> {
-        // Raw JSON comes as a struct of a reserved name, which is no level of its own.
+        // Raw JSON arrives as a struct with a reserved name, which does not count as a level.
         let levels = u32::from(!name.starts_with("$serde_json::"));
         if levels > 0 {
             self.state.enter()?;
@@ -428,8 +428,8 @@ impl<S: ser::SerializeMap> ser::SerializeMap for Open<'_, S> {
     }
 }
 
-/// The text that a map's key is in JSON. Strings, integers, truth values and the names of variants
-/// are; whatever else somebody uses as a key could not be read back.
+/// The JSON text of a map key. Strings, integers, booleans and variant names are allowed; other
+/// keys could not be read back.
 fn text_of_key<T: Serialize + ?Sized, E: ser::Error>(key: &T, state: &State) -> Result<String, E> {
     let refuse = |_| state.refuse("a map key is not a string");
     match serde_json::to_value(key).map_err(refuse)? {
