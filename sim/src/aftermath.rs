@@ -1,4 +1,4 @@
-//! What has to be true when nothing goes wrong any more.
+//! What must be true after the faults have stopped.
 
 use std::rc::Rc;
 
@@ -9,14 +9,14 @@ use crate::history::Sim;
 use crate::request::{Op, Spec};
 use crate::truth::SKEW;
 
-/// Once faults stop, every session is usable again or plainly gone, within W; and what was
-/// acknowledged is there. `anywhere` chooses the server of a request, `live` lets time go on.
+/// After the faults have stopped, every session must be usable or gone within W, and acknowledged
+/// saves must exist. `anywhere` chooses the server of a request, `live` lets time pass.
 pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn Fn(&Rc<Sim>, Ms)) {
     sim.truth.borrow_mut().calm();
     sim.world
         .note(|| "from here on nothing goes wrong".to_owned());
     let wait = |milliseconds: Ms| live(sim, sim.world.now() + milliseconds);
-    // What still runs comes to its end first.
+    // Running requests end first.
     for _ in 0..20 {
         let requests = sim.truth.borrow().requests.len();
         if (0..requests).any(|id| sim.world.is_active(id)) {
@@ -28,7 +28,7 @@ pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn 
     for client in 0..clients {
         let mut id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
         wait(10_000);
-        // Of two that are alive its user chooses, by a login.
+        // Of two live sessions, the user chooses by a login.
         if sim
             .view(id)
             .is_some_and(|view| view.outcome == Outcome::Ambiguous)

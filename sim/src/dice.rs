@@ -1,6 +1,6 @@
-//! The one source of chance: the same seed gives the same history, on every machine.
+//! The only source of randomness: the same seed gives the same history on every machine.
 
-/// A small generator (SplitMix64). Not for secrets: for dice.
+/// A small generator (SplitMix64). Not for secrets.
 #[derive(Clone)]
 pub struct Dice(u64);
 
@@ -14,7 +14,7 @@ impl Dice {
         mix(self.0)
     }
 
-    /// A number under `bound`, which is over 0.
+    /// A number below `bound`, which must be over 0.
     pub fn below(&mut self, bound: usize) -> usize {
         ((u128::from(self.roll()) * bound as u128) >> 64) as usize
     }
@@ -24,7 +24,7 @@ impl Dice {
         low + self.below((high - low + 1) as usize) as i64
     }
 
-    /// True so many times in a thousand.
+    /// True this many times in a thousand.
     pub fn chance(&mut self, per_thousand: u32) -> bool {
         per_thousand > 0 && self.below(1_000) < per_thousand as usize
     }
@@ -33,7 +33,7 @@ impl Dice {
         &from[self.below(from.len())]
     }
 
-    /// One of the values, each as often as its weight says.
+    /// One of the values, chosen by weight.
     pub fn weighted<T: Copy>(&mut self, from: &[(u32, T)]) -> T {
         let total: u32 = from.iter().map(|(weight, _)| weight).sum();
         let mut at = self.below(total as usize) as u32;

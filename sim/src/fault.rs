@@ -1,4 +1,4 @@
-//! What can go wrong in a history, by name.
+//! The faults of a history, by name.
 
 macro_rules! faults {
     ($($(#[$doc:meta])* $name:ident $text:literal;)*) => {

@@ -1,4 +1,4 @@
-//! Servers, clients, and the way of each request between them.
+//! Servers, clients, and the path of each request between them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -40,21 +40,21 @@ pub struct Server {
     pub far: bool,
 }
 
-/// A browser, or somebody who has copied the cookies of one.
+/// A browser, or a thief with a copy of its cookies.
 #[derive(Default)]
 pub struct Client {
     pub jar: Jar,
     pub thief: bool,
-    /// Requests whose answer it has not got, and perhaps never will.
+    /// Requests whose response it has not received, and perhaps never will.
     outstanding: Vec<RequestId>,
-    /// Its requests that came one after another, each after the answer of the one before.
+    /// Its requests in sequence, each sent after the previous response.
     in_sequence: BTreeSet<RequestId>,
-    /// What it has saved and must see again.
+    /// The saves that it must see again.
     trust: Option<Trust>,
 }
 
 impl Client {
-    /// Goes on with the cookies of another.
+    /// Continues with the cookies of another client.
     pub fn copy(&mut self, victim: &Jar) {
         self.jar = victim.stolen();
         self.trust = None;
@@ -62,7 +62,7 @@ impl Client {
     }
 }
 
-/// What a browser was told by an answer of its own.
+/// What a browser was told by a response.
 #[derive(Clone)]
 struct Trust {
     cookie: String,
@@ -73,7 +73,7 @@ struct Trust {
     since: Ms,
 }
 
-/// How answers travel, in times out of a thousand.
+/// How responses are delivered, in times out of a thousand.
 #[derive(Clone, Copy, Default)]
 pub struct Network {
     pub lost: u32,
@@ -110,7 +110,7 @@ pub struct Sim {
     isolates: Cell<usize>,
     pub clients: RefCell<Vec<Client>>,
     pub network: Cell<Network>,
-    /// Per request: what it must see, and whose answers do not go to the jar.
+    /// For each request: what it must see, and whether its response is stored in the jar.
     expects: RefCell<BTreeMap<RequestId, Trust>>,
     detached: RefCell<BTreeSet<RequestId>>,
     views: RefCell<BTreeMap<RequestId, View>>,
@@ -169,7 +169,7 @@ impl Sim {
             })
     }
 
-    /// A new isolate at `location`, with a clock that is off by so much.
+    /// A new isolate at `location`, with this clock error.
     pub fn add_server(&self, location: usize, offset: Ms) -> usize {
         let clock = Rc::new(Cell::new(offset));
         let isolate = self.isolates.replace(self.isolates.get() + 1);
@@ -193,7 +193,7 @@ impl Sim {
         self.servers.borrow().len()
     }
 
-    /// Evicts the isolate: its memory goes, and what ran in it never runs again.
+    /// Evicts the isolate: its memory is gone, and its requests never run again.
     pub fn evict(&self, server: usize) {
         let isolate = self.server(server).isolate;
         let running: Vec<RequestId> = {
@@ -224,8 +224,8 @@ impl Sim {
 
     // --- a request -----------------------------------------------------------------------------
 
-    /// Sends a request. Without a Cookie header of its own it carries those of its client's jar,
-    /// and the answer goes back there.
+    /// Sends a request. Without its own Cookie header it has the cookies of its client's jar, and
+    /// the response goes back there.
     pub fn send(self: &Rc<Self>, mut spec: Spec) -> RequestId {
         let now = self.world.now();
         let id = self.truth.borrow().requests.len();
@@ -240,7 +240,7 @@ impl Sim {
             }
             if own {
                 spec.cookie = client.jar.header(now);
-                // What was lost or given up counts until it can do nothing any more.
+                // A lost or abandoned request counts until it can no longer have any effect.
                 let in_sequence = &mut client.in_sequence;
                 client.outstanding.retain(|it| {
                     let lost = self.detached.borrow().contains(it)
@@ -264,7 +264,7 @@ impl Sim {
                 }
                 client.outstanding.push(id);
                 if spec.ops.iter().any(|op| *op != Op::Read && *op != Op::List) {
-                    // Until it is answered nobody can say what became of it.
+                    // Until it is answered its fate is unknown.
                     client.trust = None;
                 }
             }
@@ -311,7 +311,7 @@ impl Sim {
         id
     }
 
-    /// What the first load of a request showed.
+    /// The result of the first load of a request.
     pub fn view(&self, id: RequestId) -> Option<View> {
         self.views.borrow().get(&id).cloned()
     }
@@ -332,7 +332,7 @@ impl Sim {
         };
         let request = &truth.requests[id];
         let client = request.spec.client;
-        // Of two sessions it may be shown the other.
+        // With two sessions it may see the other one.
         if !request.came_with_one() {
             return;
         }

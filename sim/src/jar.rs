@@ -1,4 +1,4 @@
-//! A browser's cookie jar, as far as one host with three cookies needs it.
+//! A browser's cookie jar, reduced to one host with our cookies.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ struct Cookie {
 }
 
 impl Jar {
-    /// Takes a `Set-Cookie` field in.
+    /// Stores a `Set-Cookie` field.
     pub fn take(&mut self, set_cookie: &str, now: Ms) {
         let (name, value) = split(set_cookie);
         let age = set_cookie
@@ -38,17 +38,17 @@ impl Jar {
         self.cookies.insert(id, cookie);
     }
 
-    /// From now on what it holds comes from settings of before, when cookies were `Partitioned`.
+    /// Turns its cookies into those of earlier settings, when cookies were `Partitioned`.
     pub fn set_aside(&mut self) {
         let cookies = std::mem::take(&mut self.cookies).into_iter();
-        // Those of now take the place of those of before.
+        // Current cookies replace earlier ones.
         self.cookies = cookies
             .rev()
             .map(|((name, _), cookie)| ((name, true), cookie))
             .collect();
     }
 
-    /// The browser closes: what has no Max-Age goes.
+    /// The browser closes: cookies without Max-Age are removed.
     pub fn close(&mut self) {
         self.cookies.retain(|_, cookie| cookie.until.is_some());
     }
@@ -76,7 +76,7 @@ impl Jar {
             .map(|cookie| &*cookie.value)
     }
 
-    /// What it holds: name, value, and until when, where that is known.
+    /// Its cookies: name, value, and until when, if known.
     pub fn cookies(&self, now: Ms) -> impl Iterator<Item = (&str, &str, Option<Ms>)> {
         let held = self
             .cookies
@@ -85,7 +85,7 @@ impl Jar {
         held.map(|((name, _), it)| (&**name, &*it.value, it.until))
     }
 
-    /// Another holder of the same cookies, who keeps them for ever.
+    /// A copy of the same cookies that keeps them forever.
     pub fn stolen(&self) -> Self {
         let mut copy = self.clone();
         for cookie in copy.cookies.values_mut() {

@@ -1,15 +1,15 @@
-//! The store as it is: one register per key, and what each location believes of it.
+//! The simulated store: one register per key, and what each location sees of it.
 //!
-//! Last writer wins in the order of arrival. A write is seen at another location after a delay of
-//! its own, so that writes to different keys are seen in any order. What a location has asked for
-//! it keeps for the cache time, absence too.
+//! The last write to arrive wins. Each write becomes visible at another location after its own
+//! delay, so writes to different keys become visible in any order. A location caches what it has
+//! read for the cache time, including absences.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use crate::Ms;
 
-/// Most locations of a history.
+/// The most locations of a history.
 pub const LOCATIONS: usize = 3;
 
 /// A put or, without a value, a delete.
@@ -20,23 +20,23 @@ pub struct Write {
     pub spread: Spread,
 }
 
-/// How one write gets around.
+/// How one write spreads.
 #[derive(Clone, Copy)]
 pub struct Spread {
     /// Milliseconds until each location could read it.
     pub delay: [Ms; LOCATIONS],
-    /// The location that has it in its cache at once: the writer's, as a rule.
+    /// The location that caches it immediately: usually the writer's.
     pub cached_at: Option<usize>,
     /// Milliseconds until a listing shows it.
     pub listed: Ms,
-    /// Milliseconds that it stays longer than asked for; shorter where negative.
+    /// Milliseconds that it stays longer than requested; shorter if negative.
     pub linger: Ms,
-    /// Acknowledged, and never heard of again.
+    /// Acknowledged but lost.
     pub lost: bool,
 }
 
 impl Spread {
-    /// Seen everywhere at once, but for what caches hold.
+    /// Visible everywhere immediately, except for caches.
     pub const PROMPT: Self = Self {
         delay: [0; LOCATIONS],
         cached_at: None,
@@ -66,16 +66,16 @@ struct Key {
     caches: [Option<Cached>; LOCATIONS],
 }
 
-/// What a read was shown.
+/// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shown {
-    /// What stands in the register.
+    /// The value of the register.
     Current,
     /// An older value, from the location's cache.
     OldCached,
-    /// Nothing, from the location's cache, though there is a value.
+    /// Nothing, from the location's cache, although there is a value.
     AbsenceCached,
-    /// An older value or nothing, since the write is still under way.
+    /// An older value or nothing, because the write is still spreading.
     Behind,
 }
 
@@ -91,7 +91,7 @@ impl Arrived {
 }
 
 impl Key {
-    /// The write that stands, as far as `seen` lets it be known.
+    /// The newest write that `seen` allows.
     fn latest(&self, seen: impl Fn(&Arrived) -> bool) -> Option<&Arrived> {
         self.arrived
             .iter()
@@ -101,7 +101,7 @@ impl Key {
 }
 
 impl Kv {
-    /// What `location` answers at `now` for a read that lets it cache for `cache` milliseconds.
+    /// The answer of `location` at `now` for a read with a cache time of `cache` milliseconds.
     pub fn read(
         &mut self,
         name: &str,
@@ -145,7 +145,7 @@ impl Kv {
         (seen, shown)
     }
 
-    /// True where the store takes another write to this key: one a second.
+    /// True if the store accepts another write to this key: one a second.
     pub fn takes_write(&self, name: &str, now: Ms) -> bool {
         self.keys
             .get(name)
@@ -179,7 +179,7 @@ impl Kv {
         });
     }
 
-    /// What stands in the register, whatever anybody can see.
+    /// The value of the register, whatever locations can see.
     pub fn register(&self, name: &str, now: Ms) -> Option<Rc<str>> {
         self.keys
             .get(name)?
@@ -193,14 +193,14 @@ impl Kv {
         self.keys.keys()
     }
 
-    /// What the cache of `location` answers for `name`, and until when.
+    /// The cached answer of `location` for `name`, and until when.
     #[allow(clippy::type_complexity)]
     pub fn cached(&self, name: &str, location: usize, now: Ms) -> Option<(Option<Rc<str>>, Ms)> {
         let cached = self.keys.get(name)?.caches[location].as_ref()?;
         (now < cached.until).then(|| (cached.value.clone(), cached.until))
     }
 
-    /// What `location` would be given for `name` if it had nothing cached.
+    /// The answer for `name` at `location` without its cache.
     pub fn seen(&self, name: &str, location: usize, now: Ms) -> Option<Rc<str>> {
         let key = self.keys.get(name)?;
         let seen = key.latest(|write| now >= write.at + write.spread.delay[location])?;
@@ -221,15 +221,15 @@ impl Kv {
         last
     }
 
-    /// True where a write under `name` was taken at all.
+    /// True if any write under `name` was accepted.
     pub fn was_written(&self, name: &str) -> bool {
         self.keys
             .get(name)
             .is_some_and(|key| key.accepted.is_some())
     }
 
-    /// Keys after `after` that a listing of `prefix` shows: at most `most`, and whether there are
-    /// more. Says too whether the listing lags behind the register.
+    /// The keys after `after` in a listing of `prefix`, at most `most`, and whether there are more.
+    /// Also whether the listing lags behind the register.
     #[allow(clippy::type_complexity)]
     pub fn list(
         &self,

@@ -1,9 +1,9 @@
 //! Histories for the console's consistency lab.
 //!
-//! A script says who asks what, where and when, and how slow the store is. What comes of it is
-//! found out by the simulator, judged by the checker, and told here step by step: what has happened
-//! and what the store, each location's cache and each browser hold then. A script also says what it
-//! is there to show, and fails where that does not happen.
+//! A script says who requests what, where and when, and how slow the store is. The simulator runs
+//! it, the checker checks it, and the result is told here step by step: what has happened, and the
+//! contents of the store, each location's cache and each browser. A script also says what it
+//! demonstrates, and fails if that does not happen.
 
 mod reader;
 mod scribe;
@@ -20,12 +20,12 @@ use stage::{Lab, Moment, Words};
 const PLACES: [&str; 2] = ["Amsterdam", "Singapore"];
 const AMSTERDAM: usize = 0;
 const SINGAPORE: usize = 1;
-/// When a story begins: what came before has spread and is in nobody's cache any more.
+/// When a story begins: earlier writes have spread, and caches have expired.
 const ZERO: Ms = START + 300_000;
 /// How long a write takes to the other location.
 const SPREADS: Ms = 40_000;
 
-/// What applications call the keys of the simulator: in this order those of [`KEYS`].
+/// Readable names for the keys of the simulator, in the order of [`KEYS`].
 const NAMES: [&str; 4] = ["note", "cart", "theme", "sign-in"];
 const NOTE: usize = 0;
 const CART: usize = 1;
@@ -37,7 +37,7 @@ const LOGIN: Op = Op::Bind {
     keep: true,
 };
 
-/// A file of the lab: its name, and what stands in it.
+/// A file of the lab: its name and its content.
 pub type File = (&'static str, String);
 
 /// Runs every script.

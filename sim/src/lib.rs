@@ -1,17 +1,17 @@
-//! Seeded histories of faults against the code that ships, and a checker of what it promises.
+//! Random histories of faults against the code that ships, and a checker of its promises.
 //!
-//! * [`world`]: one thread, a clock turned by hand, a scheduler; [`kv`]: the store and what each
-//!   location believes of it; [`jar`]: a browser's cookies;
-//! * [`request`]: what an application does in one request; [`history`]: servers, clients and what
-//!   becomes of their requests; [`random`]: a history from a seed; [`aftermath`]: what has to be true
-//!   when nothing goes wrong any more;
-//! * [`truth`]: the checker; [`tally`]: what a run has seen; [`transcript`]: all that a history has
-//!   produced, to compare two builds by; [`watch`]: the same for whoever looks on, and [`lab`]: the
-//!   histories that the console plays.
+//! * [`world`]: one thread, a simulated clock, a scheduler; [`kv`]: the store and what each
+//!   location sees of it; [`jar`]: a browser's cookies;
+//! * [`request`]: what an application does in one request; [`history`]: servers, clients and their
+//!   requests; [`random`]: a history from a seed; [`aftermath`]: what must be true after the faults
+//!   have stopped;
+//! * [`truth`]: the checker; [`tally`]: what a run has covered; [`transcript`]: everything that a
+//!   history has produced, to compare two builds; [`watch`]: the same for watchers, and [`lab`]:
+//!   the histories that the console replays.
 //! * [`strong`]: the second world, of a store that has transactions.
 //!
-//! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. No rule of the
-//! protocol stands here a second time, but for the checker's.
+//! Requests go through [`edge_session::Sessions`] from Cookie header to Set-Cookie. Only the
+//! checker repeats rules of the protocol.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -31,7 +31,7 @@ pub mod truth;
 pub mod watch;
 pub mod world;
 
-/// Milliseconds, since the epoch or of a while.
+/// Milliseconds: an instant since the epoch, or a duration.
 pub type Ms = i64;
 
 /// The milliseconds of an instant, as this clock counts.

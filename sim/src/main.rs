@@ -1,4 +1,4 @@
-//! `npm run simulate`: what it says of itself is below; what it checks is in `docs/consistency.md`.
+//! `npm run simulate`. The help text is below; `docs/consistency.md` says what it checks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -37,7 +37,7 @@ usage: npm run simulate -- [--store KIND] [--histories N] [--from S] [--seed S] 
 
 Exit status: 0 no violation, 1 a violation or something that never happened, 2 a mistake above.";
 
-/// So few histories need not meet everything.
+/// Runs with fewer histories need not cover everything.
 const ENOUGH: u64 = 50_000;
 
 /// Which of the two worlds.
@@ -48,13 +48,13 @@ enum Store {
 }
 
 impl Store {
-    /// A mutant of the strong store says so in its name.
+    /// The names of mutants of the strong store start with `strong`.
     fn has(self, mutant: &str) -> bool {
         mutant.starts_with("strong_") == (self == Self::Strong)
     }
 }
 
-/// A history: its violation, what it has met, and its log.
+/// The result of a history: its violation, its counts, and its log.
 type Outcome<T> = (Option<String>, T, Vec<String>);
 
 fn eventual(seed: u64, keep: Keep) -> Outcome<Tally> {
@@ -180,7 +180,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // A panic in a history is a violation of it, reported as one.
+    // A panic in a history is reported as a violation.
     std::panic::set_hook(Box::new(|_| {}));
     if options.list {
         for name in mutants::names() {
@@ -312,7 +312,7 @@ fn many<T: Counts>(options: &Options, run: fn(u64, Keep) -> Outcome<T>) -> ExitC
     ExitCode::from(1)
 }
 
-/// The digest of many histories: the same however many threads there are.
+/// The digest of many histories. It does not depend on the number of threads.
 fn digest(options: &Options) -> ExitCode {
     let (from, count) = (options.seed.unwrap_or(1), options.histories);
     let next = AtomicU64::new(0);
@@ -381,7 +381,7 @@ fn digest(options: &Options) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Shows what the digest of one history is made of.
+/// Shows the lines behind the digest of one history.
 fn transcript(seed: u64) -> ExitCode {
     let ran = random::run(seed, Keep::Transcript);
     let transcript = ran.transcript.unwrap_or_default();
@@ -392,7 +392,7 @@ fn transcript(seed: u64) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// How soon each mutant is caught, and by which rules.
+/// How quickly each mutant is caught, and by which rules.
 fn table(options: &Options) -> ExitCode {
     let limit = options.limit;
     let from = options.from.unwrap_or_else(fresh);
@@ -466,7 +466,7 @@ fn table(options: &Options) -> ExitCode {
     ExitCode::from(u8::from(missed > 0 || names.is_empty()))
 }
 
-/// Runs histories until one violates a rule: how many, and which.
+/// Runs histories until one violates a rule. Returns their number and the rule.
 fn hunt(store: Store, from: u64, limit: u64) -> (u64, Option<String>) {
     for n in 0..limit {
         let (violation, _) = history(store, seed_of(from, n), Keep::Nothing);

@@ -22,11 +22,11 @@ use crate::world::{Asked, Failure, Kind, Verdict, World, spread};
 
 /// When a history begins; what it shows counts from here.
 pub const START: Ms = 1_700_000_000_000;
-/// A history has at least so many.
+/// The least number of requests of a history.
 const REQUESTS: usize = 6;
 const FAULTS: u32 = 3;
 
-/// What a history came to.
+/// The result of a history.
 pub struct Ran {
     pub violation: Option<String>,
     pub tally: Tally,
@@ -34,20 +34,20 @@ pub struct Ran {
     pub transcript: Option<Transcript>,
 }
 
-/// What is kept of a history besides what it came to.
+/// What is kept of a history besides its result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keep {
     Nothing,
-    /// What happened, for a reader.
+    /// The log, for a reader.
     Log,
-    /// The digest of what it produced.
+    /// The digest of its output.
     Digest,
-    /// The same with the lines that it is made of.
+    /// The same, with its lines.
     Transcript,
 }
 
-/// How often what goes wrong, in times out of a thousand. Each history has its own mixture, so
-/// that some are about one kind of trouble and some about another.
+/// How often each fault happens, in times out of a thousand. Each history has its own mixture, so
+/// that histories focus on different faults.
 #[derive(Clone, Copy, Default)]
 struct Weather {
     fail_before: u32,
@@ -68,12 +68,12 @@ struct Weather {
     evict: u32,
     clock: u32,
     propagation: Ms,
-    /// A location, or all of them, cut off from then to then.
+    /// A location, or all of them, cut off for a while.
     outage: Option<(Option<usize>, Ms, Ms)>,
     quota: Option<(Ms, Ms)>,
-    /// One half of the keys fails from then to then, as one server of a store does.
+    /// One half of the keys fails for a while, like one server of a store.
     half: Option<(bool, Ms, Ms)>,
-    /// The next operation meets a fault, whatever the dice say.
+    /// The next operation has a fault, whatever the dice say.
     force: bool,
     calm: bool,
 }
@@ -142,7 +142,7 @@ fn decide(
     }
     if dice.chance(it.stuck) {
         world.fault(Fault::Stuck);
-        // Past the deadline, and on the way for as long as it counts as that, or longer.
+        // Past the deadline, and in flight for as long as it counts as that, or longer.
         let long = dice.between(9_000, 45_000);
         verdict.latency = if dice.chance(500) {
             (long, 5)
@@ -257,7 +257,7 @@ fn settings(dice: &mut Dice) -> Settings {
     settings
 }
 
-/// The pauses between two requests at which something is about to become true, or false.
+/// Pauses between two requests that are close to one of the bounds.
 fn pause(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Ms {
     match theme {
         Theme::Overtaken => {
@@ -295,19 +295,19 @@ fn pause(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Ms {
     }
 }
 
-/// What a history is about.
+/// The theme of a history.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Theme {
     Everything,
     /// One browser with many parallel saves in one isolate.
     Saves,
-    /// Logins of one user and ends of all of them.
+    /// Logins of one user, and revoke_all.
     Owners,
-    /// Ends that are set, moved, and looked at from elsewhere.
+    /// Ends that are set, moved, and seen from elsewhere.
     Ends,
     /// Records that the store loses, and copies of the cookies that were set with them.
     Losses,
-    /// Saves of one browser in one isolate, by fours: one whose put takes long, one that is refused
+    /// Groups of saves of one browser in one isolate: one whose put takes long, one that is refused
     /// meanwhile, one that is quick.
     Overtaken,
 }
@@ -473,7 +473,7 @@ fn next_spec(
     };
     let now = sim.world.now();
     let mut all = sim.clients.borrow_mut();
-    // A clock that is far ahead is no part of any promise about writing: there they read.
+    // No promise about writes covers a clock that is far ahead, so requests there only read.
     let reads = spec.ops == [Op::Read] && dice.chance(500) && {
         let key = all[client].jar.get("__Host-session", now);
         key.is_none_or(|key| sim.truth.borrow().is_ticket(key))
@@ -512,7 +512,7 @@ fn forged(dice: &mut Dice, header: Option<String>) -> String {
     }
 }
 
-/// Lets time go on until `until`, with what the weather does to requests and machines.
+/// Lets time pass until `until`, with faults of requests and machines.
 fn live(sim: &Rc<Sim>, weather: &Shared, until: Ms) {
     loop {
         let it = weather.get();
@@ -711,7 +711,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
             return;
         }
     }
-    // What runs comes to its end, one way or another.
+    // Running requests end, one way or another.
     let until = sim.world.now() + 130_000;
     live(&sim, &weather, until);
     for name in damaged.borrow_mut().drain(..) {
@@ -722,7 +722,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
     }
 }
 
-/// Things that happen to clients, and to the store for a while.
+/// Events of clients, and temporary faults of the store.
 fn trouble(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, locations: usize) {
     let now = sim.world.now();
     let mut it = weather.get();
@@ -769,7 +769,7 @@ fn trouble(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, locations: usize) {
     }
 }
 
-/// From here on nothing goes wrong; then the checks of [`aftermath`].
+/// From here on there are no faults. Then the checks of [`aftermath`] follow.
 fn liveness(dice: &mut Dice, sim: &Rc<Sim>, weather: &Shared, far: usize) {
     let mut it = weather.get();
     it.calm = true;

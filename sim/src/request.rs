@@ -12,7 +12,7 @@ use edge_session::{
 use crate::world::{RequestId, World};
 use crate::{Ms, ms};
 
-/// Where a request is served, and who is told what it does.
+/// Where a request is served, and the checker that is notified.
 pub trait Host: 'static {
     fn world(&self) -> &Rc<World>;
     /// The sessions of one server.
@@ -20,17 +20,17 @@ pub trait Host: 'static {
     fn loaded(&self, id: RequestId, session: &SessionStore);
     fn begins(&self, id: RequestId, op: &Op, session: &SessionStore);
     fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>);
-    /// The number of the value that is written under `key` next.
+    /// The number of the next value for `key`.
     fn write(&self, id: RequestId, key: &'static str) -> u32;
     fn saw_flash(&self, id: RequestId, write: u32);
-    /// The session of this key is about to be ended, and has been.
+    /// Called before and after the session with this key is ended.
     fn ends(&self, id: RequestId, key: &str);
     fn has_ended(&self, id: RequestId, key: &str);
     fn revokes_all(&self, id: RequestId, owner: &str, except: Option<&str>);
     fn revoked_all(&self, id: RequestId, owner: &str, except: Option<&str>);
     fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: Vec<OwnedSession>);
     fn committing(&self, id: RequestId, status: u16);
-    /// The server is done. `key` is the session that the request has come to.
+    /// The server is done. `key` is the final session of the request.
     fn answered(self: &Rc<Self>, id: RequestId, answer: Answer, key: Option<String>);
 }
 
@@ -38,15 +38,15 @@ pub trait Host: 'static {
 pub const KEYS: [&str; 4] = ["a", "b", "c", "d"];
 /// Users.
 pub const OWNERS: [&str; 2] = ["ada", "bob"];
-/// Too large for an overlay, with whatever else there is.
+/// Too large for an overlay, whatever else the session contains.
 const PAD: usize = 3_000;
 
-/// When an application has its session end.
+/// The expiry that an application sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// So many seconds from now.
+    /// A number of seconds from now.
     After(i64),
-    /// After so many seconds without a request; 0 is never.
+    /// After this many seconds without a request; 0 means never.
     Idle(u32),
     BrowserClose,
 }
@@ -69,7 +69,7 @@ pub enum Op {
     },
     Destroy,
     Cycle,
-    /// The user proves again who they are; of nobody's session it renews the key alone.
+    /// The user proves again who they are. In an anonymous session this only renews the key.
     Reauthenticate,
     Expire(End),
     /// Ends another session of the same owner.
@@ -81,7 +81,7 @@ pub enum Op {
     },
     List,
     Save,
-    /// Waits for something else, so many milliseconds.
+    /// Waits for something else, for this many milliseconds.
     Work(Ms),
     LoadFresh,
     Create,
@@ -95,7 +95,7 @@ pub enum Ending {
     Throws,
 }
 
-/// A request to be made.
+/// A request.
 #[derive(Clone, Debug)]
 pub struct Spec {
     pub client: usize,
@@ -103,18 +103,18 @@ pub struct Spec {
     pub cookie: Option<String>,
     /// A form on another site.
     pub cross_site: bool,
-    /// Without a load of its own accord.
+    /// Without an automatic load.
     pub lazy: bool,
     pub ops: Vec<Op>,
     pub ending: Ending,
-    /// Goes on after a refusal of the session.
+    /// Continues after a refusal of the session.
     pub stubborn: bool,
-    /// Keeps a value that does not fit an overlay.
+    /// Stores a value that does not fit into an overlay.
     pub large: bool,
 }
 
 impl Spec {
-    /// A request of `client` that does this and answers 200.
+    /// A request of `client` with these operations that answers 200.
     pub fn new(client: usize, server: usize, ops: Vec<Op>) -> Self {
         Self {
             client,
@@ -133,17 +133,17 @@ impl Spec {
         self.ops.iter().any(wanted)
     }
 
-    /// True where it asks for something that acts under every outcome.
+    /// True if it has an operation that works under every outcome.
     pub fn ends_or_begins(&self) -> bool {
         self.does(|op| matches!(op, Op::Bind { .. } | Op::Flush { .. } | Op::Destroy))
     }
 }
 
-/// What a session shows.
+/// The visible state of a session.
 #[derive(Clone, Debug)]
 pub struct View {
     pub outcome: Outcome,
-    /// Keys and the writes they come from, or why they cannot be read.
+    /// The keys and their writes, or why they cannot be read.
     pub content: Result<BTreeMap<String, u32>, ErrorCode>,
     pub owner: Option<String>,
     pub auth_time: Option<Ms>,
@@ -169,7 +169,7 @@ impl View {
         }
     }
 
-    /// True where it shows anything that was stored.
+    /// True if it shows anything that was stored.
     pub fn shows_something(&self) -> bool {
         self.owner.is_some()
             || self
@@ -179,12 +179,12 @@ impl View {
     }
 }
 
-/// What the server said in the end.
+/// The response of the server.
 #[derive(Clone, Debug)]
 pub struct Answer {
     pub result: Result<u16, ErrorCode>,
     pub cookies: Vec<String>,
-    /// The session after a commit that carried everything out.
+    /// The session after a complete commit.
     pub view: Option<View>,
 }
 
@@ -215,7 +215,7 @@ enum Stop {
     Own,
 }
 
-/// Serves one request as `Sessions::handle` does, and tells the checker what can be seen.
+/// Serves one request like `Sessions::handle`, and notifies the checker.
 pub async fn serve<H: Host>(sim: Rc<H>, id: RequestId, spec: Spec) {
     let sessions = sim.sessions_of(spec.server);
     let mut session = sessions.open(Head {
@@ -252,7 +252,7 @@ pub async fn serve<H: Host>(sim: Rc<H>, id: RequestId, spec: Spec) {
     sim.answered(id, answer, key_of(&session));
 }
 
-/// What `handle` makes of a closure that failed.
+/// The response of `handle` to a closure that failed.
 fn refused(session: &SessionStore, error: Option<SessionError>) -> Answer {
     match session.refusal() {
         Some(refusal) => Answer {
@@ -296,7 +296,7 @@ async fn act<H: Host>(
     }
 }
 
-/// The text of the key that the session goes by.
+/// The text of the session's key.
 pub fn key_of(session: &SessionStore) -> Option<String> {
     let key = session.session_key().ok().flatten()?;
     Some(key.to_string())

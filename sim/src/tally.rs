@@ -1,11 +1,11 @@
-//! What a run has seen: a history that never met a fault proves nothing about it.
+//! What a run has covered: a run without a fault proves nothing about it.
 
 use edge_session::Outcome;
 
 use crate::fault::Fault;
 use crate::request::{Op, Spec};
 
-/// Requests by what they do to a session.
+/// Requests, by their effect on a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     Save,
@@ -46,7 +46,7 @@ impl Class {
         }
     }
 
-    /// The class of the strongest thing that a request does.
+    /// The class of the strongest effect of a request.
     pub fn of(spec: &Spec) -> Self {
         let classes = spec.ops.iter().map(|op| match op {
             Op::RevokeAll { .. } => Self::RevokeAll,
@@ -74,7 +74,7 @@ impl Class {
 pub trait Counts: Default + Send {
     fn add(&mut self, other: &Self);
 
-    /// Every count by its name, and what of it never happened.
+    /// Every count by its name, and those that never happened.
     fn report(&self) -> (String, Vec<String>);
 
     /// Histories and requests.

@@ -1,11 +1,11 @@
-//! What a history has produced, as lines, and a digest of them: two builds that behave alike say the
-//! same of the same seeds.
+//! The output of a history as lines, and a digest of them. Two builds with the same behaviour have
+//! the same digest for the same seeds.
 //!
-//! Lines are kept by request, so that requests that run at the same instant may do so in any order.
-//! There are two digests. One is over everything. The other, the shape, leaves out what comes from
-//! the randomness that a request draws: ids are numbered as they appear, and of values and cookies
-//! only the length counts. Where the shapes of two builds are equal and the digests are not, they
-//! differ in how they draw randomness and, as far as can be seen, in nothing else.
+//! Lines are grouped by request, so that requests at the same instant may run in any order. There
+//! are two digests. One covers everything. The other, the shape, ignores the randomness that
+//! requests draw: ids are numbered in order of appearance, and only the length of values and
+//! cookies counts. If two builds have the same shape but different digests, they differ only in how
+//! they draw randomness.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -89,7 +89,7 @@ impl Part {
 pub struct Transcript {
     requests: Vec<Part>,
     end: Part,
-    /// Ids by their text: in which order they appeared.
+    /// The order of appearance of ids, by their text.
     ids: HashMap<String, usize>,
     keeps_lines: bool,
 }
@@ -125,7 +125,7 @@ impl Transcript {
         all
     }
 
-    /// The lines, in their shape, with the digest of what each request has produced.
+    /// The lines in their shape, with the digest of each request.
     pub fn lines(&self) -> Vec<String> {
         let mut lines = Vec::new();
         for (n, part) in self.requests.iter().enumerate() {
@@ -151,8 +151,7 @@ impl Transcript {
             if before.ends_with('#') && word.len() == HASH {
                 continue;
             }
-            // Ids have 16 bytes or more, and no other word of a line has so many characters; but for
-            // those that are marked.
+            // Ids have 16 bytes or more. No other word of a line is that long, except marked ones.
             let marked = before.ends_with('~');
             if marked || word.len() >= 22 {
                 let next = self.ids.len();
@@ -167,7 +166,7 @@ impl Transcript {
     }
 }
 
-/// Characters of a hash in a line, behind a `#`.
+/// The number of characters of a hash in a line, after a `#`.
 const HASH: usize = 16;
 
 /// Length and hash of a text that is too long for a line.
@@ -181,7 +180,7 @@ pub fn content(text: Option<&str>) -> String {
     }
 }
 
-/// What a session shows, as a line.
+/// The visible state of a session, as a line.
 pub fn view(view: &View) -> String {
     let View {
         outcome,
@@ -197,7 +196,7 @@ pub fn view(view: &View) -> String {
     )
 }
 
-/// What a server answers, as a line.
+/// The response of a server, as a line.
 pub fn answer(answer: &Answer) -> String {
     let result = answer.result.map_err(|code| code.as_str());
     let mut line = format!("answers {result:?}");
@@ -212,13 +211,13 @@ pub fn answer(answer: &Answer) -> String {
     line
 }
 
-/// The digest of so many histories from that seed, as the text of `sim/digest.txt` has it.
+/// The digest for this many histories from this seed in the text of `sim/digest.txt`.
 pub fn recorded(text: &str, from: u64, count: u64) -> Option<&str> {
     let head = head(from, count);
     text.lines().find_map(|line| line.strip_prefix(&*head))
 }
 
-/// That text with another digest.
+/// The text with another digest.
 pub fn replace_recorded(text: &str, from: u64, count: u64, digest: Digest) -> String {
     let head = head(from, count);
     let others = text.lines().filter(|line| !line.starts_with(&*head));

@@ -1,10 +1,9 @@
-//! The checker: what really happened, and what may be seen of it.
+//! The checker: it knows what really happened, and checks what requests may see of it.
 //!
-//! It knows the history as nobody in it does: when each session was made, by whom it was ended, and
-//! what was written. For each fact it keeps two instants, from when it *may* be seen (the call) and
-//! from when it *must* be (the acknowledgement and D). Between the two either answer is right.
-//! Names such as `INV-4` are those of the requirements; the promises are those of
-//! `docs/consistency.md`.
+//! It knows the whole history: when each session was created, who ended it, and what was written.
+//! For each fact it keeps two instants: from when it *may* be visible (the call) and from when it
+//! *must* be visible (the acknowledgement and D). Between the two, either answer is right.
+//! `docs/consistency.md` explains names such as `INV-4` and the promises.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -18,34 +17,34 @@ use crate::world::{Operations, RequestId, TIMEOUT, World};
 
 /// Clocks of a history differ by less than this.
 pub const SKEW: Ms = 2_000;
-/// A value may be gone this long before its time to live ends.
+/// A value may disappear this long before its time to live ends.
 pub const EARLY: Ms = 60_000;
 
-/// The numbers that the promises are made of, in milliseconds.
+/// The bounds of the promises, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
     pub window: Ms,
     pub bound: Ms,
-    /// Cache time and propagation: how long the store itself may show what is old.
+    /// Cache time and propagation: how long the store itself may show old values.
     pub store: Ms,
     pub idle: Ms,
     pub age: Ms,
     pub most_per_owner: u32,
-    /// Keys end with the browser, as a rule.
+    /// True if cookies end with the browser by default.
     pub browser_close: bool,
 }
 
 type Isolate = usize;
 
-/// A key cookie that was given out.
+/// An issued key cookie.
 struct Ticket {
     name: String,
-    /// The one that it took the place of.
+    /// The key cookie that it replaced.
     before: Option<usize>,
     lineage: usize,
     is_first: bool,
     made: (Ms, Ms),
-    /// The first call that may have put another in its place.
+    /// The first call that may have replaced it.
     retired_maybe: Option<Ms>,
     retired: Vec<(Ms, Isolate)>,
     /// The time of the login, as its first answer shows it.
@@ -59,28 +58,28 @@ struct Lineage {
     parents: Vec<usize>,
     revoked_maybe: Option<Ms>,
     revoked: Vec<(Ms, Isolate)>,
-    /// By an owner's marker, which a later one replaces.
+    /// Ended by an owner's marker, which a later one replaces.
     ended_as_owned: Vec<(Ms, Isolate)>,
-    /// Isolates in which a logout was asked for that the store did not take.
+    /// Isolates with a logout that the store did not accept.
     asked: Vec<(Ms, Isolate)>,
-    /// Something happened to it that nothing is promised about.
+    /// True if something happened to it that no promise covers.
     tainted: bool,
     idle: (Ms, Ms),
-    /// It was once said that it ends with the browser.
+    /// True if it was ever set to end with the browser.
     closes: bool,
-    /// Ends that were set: by which request, when it was called, to when.
+    /// Ends that were set: the request, the time of the call, and the end.
     ends: Vec<(RequestId, Ms, Option<Ms>)>,
 }
 
 impl Lineage {
-    /// When, and in which isolate, it was acknowledged that the session is over.
+    /// When, and in which isolate, the end of the session was acknowledged.
     fn heard_of(&self, heard: impl Fn(&(Ms, Isolate)) -> bool) -> Option<Ms> {
         let mut all = self.revoked.iter().chain(&self.ended_as_owned);
         all.find(|it| heard(it)).map(|(at, _)| *at)
     }
 }
 
-/// For how long a put that was not answered in time counts as under way.
+/// How long a put that timed out counts as in flight.
 const FLIGHT: Ms = 30_000;
 
 /// The name of the record of a session key: the key without its tag.
@@ -88,10 +87,10 @@ pub fn record_name(key: &str) -> String {
     format!("s.{}", key.rsplit_once('.').map_or(key, |(parts, _)| parts))
 }
 
-/// The least and the most idle time that a session may have, when it may be set to so much.
+/// The shortest and longest possible idle time of a session that may have been set to this.
 fn widen((least, most): (Ms, Ms), seconds: u32) -> (Ms, Ms) {
     let set = Ms::from(seconds) * 1_000;
-    // 0 is for ever.
+    // 0 means forever.
     if least == 0 || set == 0 {
         (least.max(set), 0)
     } else if most == 0 {
@@ -123,7 +122,7 @@ struct Written {
 pub struct Place {
     pub location: usize,
     pub isolate: Isolate,
-    /// Its clock is an hour ahead.
+    /// True if its clock is an hour ahead.
     pub far: bool,
 }
 
@@ -140,9 +139,9 @@ pub struct Request {
     stone: Option<usize>,
     stones: usize,
     forged: bool,
-    /// When its cookies say that the browser was last here, at the latest.
+    /// The latest possible last visit according to its cookies.
     seen: Ms,
-    /// The same of its last save.
+    /// The same for its last save.
     saved: Ms,
     pub outcome: Option<Outcome>,
     owner: Option<String>,
@@ -184,9 +183,9 @@ pub struct Truth {
     tickets: Vec<Ticket>,
     by_cookie: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
-    /// Of which key each tombstone is, and of how many it may be.
+    /// The key of each tombstone, and how many it may belong to.
     stones: HashMap<String, (usize, usize)>,
-    /// What a seen or fresh cookie says, and of which key.
+    /// The content of a seen or fresh cookie, and its key.
     instants: HashMap<String, (Ms, usize)>,
     lineages: Vec<Lineage>,
     by_lineage: HashMap<String, usize>,
@@ -195,9 +194,9 @@ pub struct Truth {
     pub tally: Tally,
     pub violation: Option<String>,
     calm: bool,
-    /// Calls of revoke_all: from, to, whose, and by which request.
+    /// Calls of revoke_all: from, to, owner, and request.
     revokes_all: Vec<(Ms, Ms, String, RequestId)>,
-    /// Lineages whose record was lost before anybody held a cookie of theirs.
+    /// Lineages whose record was lost before anybody had a cookie for them.
     damaged: Vec<String>,
 }
 
@@ -222,7 +221,7 @@ impl Truth {
         }
     }
 
-    /// The first violation counts: what follows may only be its echo.
+    /// Only the first violation counts, because later ones may be consequences.
     pub fn fail(&mut self, rule: &str, what: impl FnOnce() -> String) {
         if self.violation.is_none() {
             self.violation = Some(format!("{rule}: {}", what()));

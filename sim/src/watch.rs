@@ -1,4 +1,4 @@
-//! Looking on: what the log says in words, as values.
+//! Watching a history: the log as values.
 
 use std::rc::Rc;
 
@@ -8,7 +8,7 @@ use crate::kv::Shown;
 use crate::request::{Answer, View};
 use crate::world::RequestId;
 
-/// What a read of one key was given.
+/// The result of a read of one key.
 pub struct Found {
     pub name: Rc<str>,
     pub value: Option<Rc<str>>,
@@ -21,7 +21,7 @@ pub enum Observation<'a> {
         request: RequestId,
         found: &'a [Found],
     },
-    /// The store took a put, or a delete where there is no value.
+    /// The store accepted a put, or a delete if there is no value.
     Took {
         request: RequestId,
         name: Rc<str>,
@@ -31,7 +31,7 @@ pub enum Observation<'a> {
         request: RequestId,
         name: Rc<str>,
     },
-    /// What was taken could be read at a location from now on.
+    /// An accepted write is visible at a location from now on.
     Arrived {
         location: usize,
         name: Rc<str>,
@@ -43,14 +43,14 @@ pub enum Observation<'a> {
         version: u32,
     },
     Event(EventKind),
-    /// The answer has reached the browser.
+    /// The response has reached the browser.
     Answered {
         request: RequestId,
         answer: &'a Answer,
     },
 }
 
-/// Whoever looks on.
+/// Receives observations.
 pub trait Watcher {
     fn sees(&self, sight: &Observation<'_>);
 }

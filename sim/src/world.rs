@@ -1,7 +1,7 @@
-//! The world that requests run in: one thread, one clock that is turned by hand, a store with
-//! faults, and a scheduler that decides what happens next.
+//! The world in which requests run: one thread, one simulated clock, a store with faults, and a
+//! scheduler that decides what happens next.
 //!
-//! Everything a request awaits is an operation of the store or a timer. An operation is two events:
+//! A request awaits only operations of the store and timers. An operation consists of two events:
 //! it reaches the store, and its answer reaches the request. Between any two events the scheduler
 //! may let time pass, run another request, or never run this one again.
 
@@ -29,10 +29,10 @@ use crate::kv::{Kv, LOCATIONS, Shown, Spread, Write};
 use crate::transcript::{Transcript, content};
 use crate::watch::{Found, Observation, Watcher};
 
-/// Which request something belongs to: its place in the history.
+/// A request, by its position in the history.
 pub type RequestId = usize;
 
-/// What the store is asked.
+/// An operation of the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Read,
@@ -41,7 +41,7 @@ pub enum Kind {
     List,
 }
 
-/// One operation, as whoever decides about it sees it.
+/// One operation, for the code that decides about it.
 pub struct Asked<'a> {
     pub kind: Kind,
     /// The key, or the first of several, or the prefix.
@@ -51,10 +51,10 @@ pub struct Asked<'a> {
     pub now: Ms,
 }
 
-/// What becomes of an operation.
+/// The fate of an operation.
 #[derive(Clone, Copy)]
 pub struct Verdict {
-    /// Milliseconds until it reaches the store, and from there back.
+    /// The milliseconds until it reaches the store, and until its answer is back.
     pub latency: (Ms, Ms),
     pub failure: Failure,
     pub spread: Spread,
@@ -65,9 +65,9 @@ pub struct Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     None,
-    /// Not done, and reported so.
+    /// Not done, and reported as failed.
     Before(ConnectorErrorKind),
-    /// Done, and reported as failed.
+    /// Done, but reported as failed.
     After,
 }
 
@@ -80,7 +80,7 @@ impl Verdict {
     };
 }
 
-/// Decides what becomes of each operation, from the dice or from a script.
+/// Decides the fate of each operation, from dice or from a script.
 pub type Judge = Box<dyn FnMut(&World, &Asked<'_>) -> Verdict>;
 
 type Event = Box<dyn FnOnce(&Rc<World>)>;
@@ -126,7 +126,7 @@ struct Task {
     future: Option<LocalBoxFuture<'static, ()>>,
     flag: Arc<Flag>,
     request: RequestId,
-    /// Left to `waitUntil`: it outlives the request.
+    /// Passed to `waitUntil`, so that it outlives the request.
     later: bool,
     /// Never run again.
     frozen: bool,
@@ -141,7 +141,7 @@ impl Task {
 /// `SESSION_STORE_TIMEOUT` of every history, by default.
 pub const TIMEOUT: Ms = 10_000;
 
-/// What the requests of a history have asked of the store.
+/// The operations of the requests of a history.
 #[derive(Clone, Debug, Default)]
 pub struct Operations {
     pub reads: u32,
@@ -151,23 +151,23 @@ pub struct Operations {
     pub lists: u32,
     /// Names of puts that were acknowledged.
     pub acknowledged: Vec<Rc<str>>,
-    /// Puts of records that the store took: name, when it arrived.
+    /// Puts of records that the store accepted: name and time of arrival.
     pub taken: Vec<(Rc<str>, Ms)>,
     pub limited: u32,
     /// Its last put of a record was acknowledged.
     pub stored_last: bool,
-    /// A put of a record was answered with 429, and none was taken since.
+    /// A put of a record was answered with 429, and none was accepted since.
     pub rate_limited: bool,
     /// It retired a key before the record under the next one was acknowledged.
     pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
-    /// Puts of records that reached the store after their request had given up on them: name, when.
+    /// Puts of records that reached the store after their request had given up: name and time.
     pub late: Vec<(Rc<str>, Ms)>,
     pub in_flight: u32,
     /// It was shown a record that was not the store's newest.
     pub shown_old: bool,
-    /// Copies that it found not to know of each other.
+    /// The number of conflicts that it found.
     pub conflicts: u32,
     /// Puts of records that have not arrived at the store yet.
     pub puts_under_way: u32,
@@ -184,12 +184,11 @@ pub struct World {
     now: Cell<Ms>,
     order: Cell<u64>,
     pub dice: RefCell<Dice>,
-    /// Where the randomness of each request comes from: how much of it a request draws changes
-    /// nothing that happens to others.
+    /// The randomness of each request. How much one request draws does not affect the others.
     seed: u64,
     randomness: RefCell<BTreeMap<RequestId, Dice>>,
     heap: RefCell<BinaryHeap<Reverse<Timed>>>,
-    /// `Some` where operations wait to be chosen rather than for their time.
+    /// `Some` if operations wait to be chosen instead of for their time.
     choices: RefCell<Option<Vec<Choice>>>,
     tasks: RefCell<Vec<Task>>,
     current: Cell<RequestId>,
@@ -248,12 +247,12 @@ impl World {
 
     // --- the log -------------------------------------------------------------------------------
 
-    /// Keeps what happens, for a reader.
+    /// Keeps a log for a reader.
     pub fn keep_log(&self) {
         *self.log.borrow_mut() = Some(Vec::new());
     }
 
-    /// Adds a line, which is made only where somebody will read it.
+    /// Adds a line. It is created only if a log is kept.
     pub fn note(&self, line: impl FnOnce() -> String) {
         if let Some(log) = &mut *self.log.borrow_mut() {
             let now = self.now.get() - crate::random::START;
@@ -302,7 +301,7 @@ impl World {
         *self.watcher.borrow_mut() = Some(watcher);
     }
 
-    /// Tells whoever looks on.
+    /// Notifies the watcher.
     pub fn tell(&self, sight: &Observation<'_>) {
         let watcher = self.watcher.borrow().clone();
         if let Some(watcher) = watcher {
@@ -310,7 +309,7 @@ impl World {
         }
     }
 
-    /// Will tell whoever looks on when a write can be read elsewhere.
+    /// Schedules notifications for when a write becomes visible elsewhere.
     fn tell_arrivals(&self, name: &Rc<str>, value: &Option<Rc<str>>, spread: &Spread) {
         if self.watcher.borrow().is_none() || spread.lost {
             return;
@@ -370,9 +369,8 @@ impl World {
         requests.into_iter().collect()
     }
 
-    /// Runs a request as far as it goes by itself. Between the first of its tasks and the last no
-    /// dice are rolled: how many tasks and polls the code under test needs for the same operations
-    /// does not change the history.
+    /// Runs a request until it waits. No dice are rolled between its tasks, so the number of tasks
+    /// and polls of the code under test does not change the history.
     fn run(&self, request: RequestId) {
         let next = || {
             let tasks = self.tasks.borrow();
@@ -430,7 +428,7 @@ impl World {
         self.is_running(request) || self.operations(request).puts_under_way > 0
     }
 
-    /// Never runs the request again; what it left to `waitUntil` goes on, unless `later`.
+    /// Never runs the request again. Work passed to `waitUntil` continues, unless `later`.
     pub fn freeze(&self, request: RequestId, later: bool) {
         for task in self.tasks.borrow_mut().iter_mut() {
             if task.request == request && (later || !task.later) {
@@ -461,13 +459,13 @@ impl World {
         }));
     }
 
-    /// Does `act` after a while.
+    /// Runs `act` later.
     pub fn after(&self, delay: Ms, act: impl FnOnce(&Rc<Self>) + 'static) {
         self.schedule(delay, Box::new(act));
     }
 
-    /// Runs one request that can run, or else lets time go on to the next event, but not past
-    /// `until`. False where nothing is left to do before then.
+    /// Runs one request that can run, or else advances time to the next event, but not past
+    /// `until`. False if nothing is left to do before then.
     pub fn step(self: &Rc<Self>, until: Ms) -> bool {
         match &*self.runnable_requests() {
             [] => {}
@@ -497,12 +495,12 @@ impl World {
         true
     }
 
-    /// Lets everything happen that happens until then.
+    /// Runs everything that happens until then.
     pub fn run_until(self: &Rc<Self>, until: Ms) {
         while self.step(until) {}
     }
 
-    /// Ends the world: requests hold it and it holds them.
+    /// Ends the world, which would otherwise leak: requests refer to it, and it refers to them.
     pub fn end(&self) {
         let tasks = std::mem::take(&mut *self.tasks.borrow_mut());
         drop(tasks);
@@ -519,7 +517,7 @@ impl World {
         *self.choices.borrow_mut() = Some(Vec::new());
     }
 
-    /// From now on operations take their time again; what waits goes on at once.
+    /// From now on operations take their time again. Waiting ones continue immediately.
     pub fn stop_choosing(self: &Rc<Self>) {
         let waiting = self.choices.borrow_mut().take().unwrap_or_default();
         for choice in waiting {
@@ -527,8 +525,8 @@ impl World {
         }
     }
 
-    /// Runs every task as far as it goes by itself, and says which requests wait to be chosen, in
-    /// the order in which they came to wait.
+    /// Runs every task until it waits. Returns the requests that wait to be chosen, in the order in
+    /// which they started to wait.
     pub fn settle(&self) -> Vec<RequestId> {
         while let Some(task) = self.runnable().first() {
             self.poll(*task);
@@ -573,7 +571,7 @@ impl World {
     }
 
     fn judge(&self, asked: &Asked<'_>) -> Verdict {
-        // Taken out meanwhile: it may look at the world.
+        // Taken out meanwhile, because it may access the world.
         let Some(mut judge) = self.judge.borrow_mut().take() else {
             return Verdict::QUICK;
         };
@@ -602,8 +600,8 @@ impl World {
             world.count(request, |it| it.in_flight -= 1);
             Slot::answer(&slot, answer);
         };
-        // By hand, the put of a record is two events, since others can see it under way; of
-        // everything else nobody can tell when its answer was made.
+        // When operations are chosen, the put of a record is two events, because others can see it
+        // in flight. For all others the time of the answer makes no difference.
         let in_two = kind == Kind::Put && is_record;
         let mut choices = self.choices.borrow_mut();
         let Some(choices) = choices.as_mut() else {
@@ -634,8 +632,8 @@ impl World {
         wait
     }
 
-    /// The application is busy with something else for a while. By hand, that is over when it is
-    /// chosen to be.
+    /// The application is busy with something else for a while. When operations are chosen, this
+    /// ends when it is chosen.
     pub fn work(&self, milliseconds: Ms) -> Wait<()> {
         let mut choices = self.choices.borrow_mut();
         let Some(choices) = choices.as_mut() else {
@@ -687,7 +685,7 @@ impl<T> Slot<T> {
     }
 }
 
-/// What a request awaits.
+/// The future of an operation or a timer.
 pub struct Wait<T>(Rc<RefCell<Slot<T>>>);
 
 impl<T> Default for Wait<T> {
@@ -715,13 +713,13 @@ fn failed(kind: ConnectorErrorKind) -> ConnectorError {
     ConnectorError::new(kind, "simulated")
 }
 
-/// A name of the namespace as a reader wants it: the kind, and the start of each id.
+/// A readable form of a name of the namespace: the kind, and the start of each id.
 pub fn short(name: &str) -> String {
     let ids = name.split('.').map(|part| part.get(..5).unwrap_or(part));
     ids.collect::<Vec<_>>().join(".")
 }
 
-/// The store as one location reaches it.
+/// The store, as seen from one location.
 pub struct Connector {
     pub world: Rc<World>,
     pub location: usize,
@@ -946,7 +944,7 @@ impl SessionConnector for Connector {
         options: PutOptions,
     ) -> LocalBoxFuture<'a, Result<(), ConnectorError>> {
         Box::pin(async move {
-            // Workers KV takes no less than 60 seconds.
+            // Workers KV accepts no less than 60 seconds.
             let ttl = options
                 .ttl
                 .map_or(i64::MAX / 4, |ttl| Ms::from(ttl.max(60)) * 1_000);
@@ -1025,7 +1023,7 @@ impl SessionConnector for Connector {
 /// The clock, dice and timers of one isolate.
 pub struct Machine {
     pub world: Rc<World>,
-    /// How far its clock is off.
+    /// The error of its clock.
     pub offset: Rc<Cell<Ms>>,
 }
 
@@ -1043,11 +1041,11 @@ impl Runtime for Machine {
         Box::pin(self.world.timer(Ms::from(milliseconds)))
     }
 
-    /// Failures are made here on purpose.
+    /// Failures are intended here.
     fn warn(&self, _: &str) {}
 }
 
-/// A spread from the dice: how a write gets around within `propagation` milliseconds.
+/// A random spread of a write within `propagation` milliseconds.
 pub fn spread(dice: &mut Dice, location: usize, propagation: Ms) -> Spread {
     let mut delay = [0; LOCATIONS];
     for (n, delay) in delay.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! Sessions put together piece by piece.
+//! The builder of `Sessions`.
 
 use std::fmt;
 use std::rc::Rc;
@@ -15,10 +15,10 @@ use crate::port::runtime::{PlatformRuntime, Runtime};
 use crate::protocol::keys::SecretRing;
 use crate::protocol::settings::Settings;
 
-/// Puts [`Sessions`] together; [`Sessions::builder`] begins one.
+/// Builds [`Sessions`]. Start with [`Sessions::builder`].
 ///
-/// `waitUntil` is not among its parts: it belongs to one request, and these sessions may serve many.
-/// [`Sessions::with_wait_until`] adds it in each.
+/// It has no `waitUntil`, because that belongs to one request, and these sessions may serve many.
+/// Add it in each request with [`Sessions::with_wait_until`].
 ///
 /// ```
 /// use edge_session::connector::{ManualClock, MemoryConnector};
@@ -45,7 +45,7 @@ pub struct SessionsBuilder {
 }
 
 impl Sessions {
-    /// Begins to put sessions together piece by piece: with a clock of your own, an isolate, events.
+    /// Starts a builder, for sessions with your own clock, an isolate's memory or events.
     ///
     /// ```
     /// use edge_session::connector::MemoryConnector;
@@ -78,7 +78,7 @@ impl SessionsBuilder {
         }
     }
 
-    /// With these settings in place of the default ones.
+    /// Uses these settings instead of the defaults.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, Settings, connector::MemoryConnector};
@@ -95,8 +95,9 @@ impl SessionsBuilder {
         self
     }
 
-    /// With a clock that a test moves. Randomness is the platform's; a pause between two tries moves
-    /// the clock. Give the store the same clock: see the example of [`SessionsBuilder`].
+    /// Uses a clock that a test moves. Randomness comes from the platform. A pause between two
+    /// tries moves the clock. Give the store the same clock: see the example of
+    /// [`SessionsBuilder`].
     ///
     /// ```
     /// # use edge_session::{CookieHeader, ErrorCode, SecretRing, Sessions, connector::MemoryConnector};
@@ -118,7 +119,7 @@ impl SessionsBuilder {
         self.runtime(Clocked(clock))
     }
 
-    /// With a clock, randomness and a timer of one's own.
+    /// Uses your own clock, randomness and timer.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
@@ -135,8 +136,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Remembering in `isolate` what the requests of one isolate share, as
-    /// [`Sessions::with_isolate`] does.
+    /// Shares the memory of `isolate` between requests, as [`Sessions::with_isolate`] does.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
@@ -153,7 +153,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// Telling `sink` what happens to sessions, as [`Sessions::with_events`] does.
+    /// Reports what happens to sessions to `sink`, as [`Sessions::with_events`] does.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
@@ -175,7 +175,7 @@ impl SessionsBuilder {
         self
     }
 
-    /// The sessions.
+    /// Creates the sessions.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, Settings, connector::MemoryConnector};
@@ -187,7 +187,8 @@ impl SessionsBuilder {
     /// ```
     ///
     /// # Errors
-    /// `config` where the settings are illegal, alone or together; the text names the setting.
+    /// `config` if a setting or a combination of settings is illegal. The message names the
+    /// setting.
     pub fn build(self) -> Result<Sessions, SessionError> {
         let mut sessions =
             Sessions::assemble(self.connector, &self.secrets, self.settings, self.runtime)?;
@@ -211,7 +212,7 @@ impl fmt::Debug for SessionsBuilder {
     }
 }
 
-/// The platform at an instant that a test moves. A wait moves it, and takes no time.
+/// The platform with a clock that a test moves. A pause moves it and takes no real time.
 pub(crate) struct Clocked(pub(crate) ManualClock);
 
 impl Runtime for Clocked {
@@ -228,7 +229,7 @@ impl Runtime for Clocked {
         ready(()).boxed_local()
     }
 
-    /// Time passes when the test says so: no store is late.
+    /// Time passes only when the test says so, so the store never times out.
     fn deadline(&self, _milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         pending().boxed_local()
     }

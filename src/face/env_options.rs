@@ -1,11 +1,11 @@
-//! What a Worker may decide about `Sessions::from_env_with`.
+//! The options of `Sessions::from_env_with`.
 
 use crate::protocol::settings::Settings;
 
-/// Name of the KV namespace's binding, unless the Worker says otherwise.
+/// The default name of the KV namespace's binding.
 const BINDING: &str = "SESSIONS";
 
-/// What [`Sessions::from_env_with`](crate::Sessions::from_env_with) does with the environment.
+/// How [`Sessions::from_env_with`](crate::Sessions::from_env_with) uses the environment.
 ///
 /// ```no_run
 /// use edge_session::{SessionError, Sessions};
@@ -28,7 +28,7 @@ pub struct EnvOptions {
 }
 
 impl EnvOptions {
-    /// The options that change nothing, with the settings that the environment has.
+    /// The default options, with the settings of the environment.
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -53,7 +53,7 @@ impl EnvOptions {
         self
     }
 
-    /// Uses the KV namespace that is bound as `name`, in place of `SESSIONS`.
+    /// Uses the KV namespace that is bound as `name`, instead of `SESSIONS`.
     ///
     /// ```no_run
     /// # use edge_session::{SessionError, Sessions};

@@ -84,9 +84,9 @@ impl Sessions {
         Ok(sessions)
     }
 
-    /// As [`from_env`](Self::from_env), with settings of the Worker's own or another binding.
+    /// As [`from_env`](Self::from_env), with other settings or another binding.
     ///
-    /// The environment is read in every call: `options` may decide otherwise in each.
+    /// The environment is read in every call, because `options` may differ.
     ///
     /// ```no_run
     /// use edge_session::{SessionStore, Sessions};
@@ -107,7 +107,7 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// As [`from_env`](Self::from_env); `config` too where the settings of `options` are illegal.
+    /// As [`from_env`](Self::from_env); also `config` if the settings of `options` are illegal.
     pub fn from_env_with(
         env: &Env,
         options: impl FnOnce(EnvOptions) -> EnvOptions,
@@ -337,7 +337,7 @@ impl Sessions {
     }
 }
 
-/// Outside of a Worker, in a test, there is no environment to read.
+/// Outside of a Worker, for example in a test, there is no environment to read.
 fn is_in_a_worker() -> Result<(), SessionError> {
     if cfg!(target_arch = "wasm32") {
         return Ok(());
@@ -416,18 +416,18 @@ impl SessionError {
 }
 
 impl From<SessionError> for worker::Error {
-    /// The text is that of a JavaScript error with a name and a code; the error itself is the cause,
-    /// so that [`AsSessionError`] finds it.
+    /// The text is that of a JavaScript error with a name and a code. The error itself is the
+    /// cause, so that [`AsSessionError`] finds it.
     fn from(error: SessionError) -> Self {
         let cause = Self::Io(std::io::Error::other(error.clone()));
-        // There is no JavaScript to throw it to.
+        // Natively there is no JavaScript error.
         if cfg!(not(target_arch = "wasm32")) {
             return cause;
         }
         let thrown = js_sys::Error::new(error.message());
         thrown.set_name(NAME);
         let code = error.code().as_str();
-        // Where it cannot be set, the name and the message tell enough.
+        // If it cannot be set, the name and the message are enough.
         let _ = Reflect::set(&thrown, &"code".into(), &code.into());
         Self::UnknownJsError {
             original: thrown.into(),
@@ -530,7 +530,7 @@ impl Given {
             return Self::Text(text);
         }
         if let Some(number) = value.dyn_ref::<Number>() {
-            // In the decimal system this does not fail.
+            // This cannot fail for radix 10.
             let text = number.to_string_with_radix(10).map(String::from);
             return Self::Scalar(text.unwrap_or_default());
         }

@@ -1,4 +1,4 @@
-//! The sessions of one user: a list of devices, and logging them out.
+//! The sessions of one user: listing and ending them.
 
 use crate::face::sessions::Sessions;
 use crate::flow::owner::OwnedSession;
@@ -6,9 +6,9 @@ use crate::port::error::SessionError;
 use crate::protocol::keys::SessionKey;
 
 impl Sessions {
-    /// The live sessions of a user, one entry a lineage, the one written last first.
+    /// The live sessions of a user, one entry for each lineage, most recently written first.
     ///
-    /// The list is as eventually consistent as the store's: a login of the last minute may be
+    /// The list is as eventually consistent as that of the store: a login of the last minute may be
     /// missing. What is known to have ended is left out.
     ///
     /// ```
@@ -23,14 +23,14 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` where the connector cannot list; a storage error.
+    /// `unsupported` if the connector cannot list; a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
         self.drive(self.counted().begin_list(owner)).await
     }
 
-    /// Ends one session of a user: the device that is gone. Dead everywhere within
-    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, as far as the store's
-    /// propagation is as assumed.
+    /// Ends one session of a user, for example on a lost device. It is dead everywhere within
+    /// [`staleness_bound`](crate::Settings::staleness_bound) seconds, if writes propagate as fast
+    /// as assumed.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -46,22 +46,22 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `not_found` for a session key that is not this user's, and for one whose parts do not belong
-    /// together: nothing is read or written then. A storage error.
+    /// `not_found` for the session key of another user, or for one whose parts do not belong
+    /// together; nothing is read or written then. A storage error.
     pub async fn revoke(&self, owner: &str, key: &SessionKey) -> Result<(), SessionError> {
         let flow = self.counted().begin_revoke(owner, key.as_str())?;
         self.drive(flow).await
     }
 
     /// Ends every session of a user: "log out everywhere". Call it after a change of password, then
-    /// `bind` again to go on.
+    /// `bind` again to continue.
     ///
-    /// The first put, the user's own marker, ends all of them. Markers for each session follow, two
-    /// puts for each that has none yet. Of more sessions than the operations of one invocation
-    /// allow it ends in `quota`: the marker stands, and a call in another request goes on from where
-    /// this one came to.
+    /// The first put, the user's own marker, ends all of them. Then it puts two markers for each
+    /// session that has none yet. If the operations of one invocation are not enough, it fails with
+    /// `quota`: all sessions have ended, and a call in another request continues with their
+    /// markers.
     ///
-    /// A browser that goes away cuts this off, unless these sessions know the request:
+    /// If the browser disconnects, this is interrupted, unless these sessions know the request: see
     /// [`with_wait_until`](Self::with_wait_until), or `with_context` in a Worker.
     ///
     /// ```
@@ -76,13 +76,13 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// A storage error; what was ended before stays so, and a repeated call goes on from there.
+    /// A storage error. Sessions that were already ended stay ended, and another call continues.
     pub async fn revoke_all(&self, owner: &str) -> Result<(), SessionError> {
         let flow = self.counted().begin_revoke_all(owner, None)?;
         self.drive(flow).await
     }
 
-    /// As [`revoke_all`](Self::revoke_all), and spares the session of the key `spared` under all
+    /// As [`revoke_all`](Self::revoke_all), except for the session with the key `spared`, under all
     /// its keys: "log out everywhere else".
     ///
     /// ```

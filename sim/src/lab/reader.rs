@@ -1,4 +1,4 @@
-//! What stands in a sealed record, as the product reads it.
+//! Reads a sealed record with the product's own code.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! How it is told: what was seen, in words.
+//! Turns observations into text.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -16,14 +16,14 @@ use crate::kv::Shown;
 use crate::request::{Answer, KEYS, View};
 use crate::world::RequestId;
 
-/// What stands in a record, and by whose put.
+/// The content of a record, and the request that put it.
 struct Record {
     version: u32,
     keys: BTreeSet<String>,
     request: RequestId,
 }
 
-/// Reads the book, and tells the story.
+/// Reads the observations and writes the story.
 pub struct Scribe<'a> {
     book: &'a Book,
     steps: Vec<Step>,
@@ -85,7 +85,7 @@ impl<'a> Scribe<'a> {
         self.book.asks.borrow()[request].place
     }
 
-    /// A session key or the like, by the number of its derived key.
+    /// A session key or similar text, by the number of its derived key.
     fn key(&self, name: &str) -> String {
         let number = self.keys.iter().position(|key| key == last_part(name));
         number.map_or_else(
@@ -94,7 +94,7 @@ impl<'a> Scribe<'a> {
         )
     }
 
-    /// What a name of the namespace stands for.
+    /// The meaning of a name of the namespace.
     fn name(&self, name: &str) -> String {
         match name.split_once('.').map_or(name, |(kind, _)| kind) {
             "s" => format!("record under {}", self.key(name)),
@@ -144,7 +144,7 @@ impl<'a> Scribe<'a> {
         Some(names(&self.open(value).keys))
     }
 
-    /// Every step of the story. What is as it was in the step before is left out.
+    /// Every step of the story, without what has not changed since the previous step.
     pub fn steps(&self, words: &Words, whys: &mut Whys) -> Vec<Value> {
         let first = |step: &Step| matches!(step.what, What::Begin);
         let first = self.steps.iter().rposition(first).unwrap_or_default();
@@ -200,7 +200,7 @@ impl<'a> Scribe<'a> {
         without_repeats(story)
     }
 
-    /// Which moment of which request the nth step is.
+    /// The request and moment of the nth step.
     fn moment(&self, n: usize) -> Option<(RequestId, Moment)> {
         let request = self.steps[n].what.request()?;
         let same = |step: &&Step| {
@@ -265,7 +265,7 @@ impl<'a> Scribe<'a> {
         told.collect()
     }
 
-    /// What a fresh cookie says: the record itself, or else the version that its request put.
+    /// The content of a fresh cookie: the record, or the version that its request put.
     fn fresh(&self, cookie: &str) -> String {
         let name: Rc<str> = "s.".into();
         if let Some((_, overlay)) = cookie.split_once('.') {
@@ -291,7 +291,7 @@ impl<'a> Scribe<'a> {
         })
     }
 
-    /// A step in a few words, and in a sentence or two.
+    /// A step as a title and as a sentence or two.
     fn sentence(&self, what: &What, step: &Step, before: &Step) -> (String, String) {
         match what {
             What::Begin => Default::default(),
@@ -520,7 +520,7 @@ impl<'a> Scribe<'a> {
 
 const JOINED: &str = " It is a join of two copies that did not know of each other.";
 
-/// Leaves out what is null.
+/// Removes null values.
 fn compact(value: Value) -> Value {
     match value {
         Value::Object(members) => members.into_iter().filter(|it| !it.1.is_null()).collect(),
@@ -528,7 +528,7 @@ fn compact(value: Value) -> Value {
     }
 }
 
-/// Leaves out what a step has in common with the one before it.
+/// Removes what a step has in common with the previous one.
 fn without_repeats(story: Vec<Map<String, Value>>) -> Vec<Value> {
     let mut before = Map::new();
     let shorter = story.into_iter().map(|step| {
@@ -571,7 +571,7 @@ fn last_part(name: &str) -> &str {
     name.rsplit('.').next().unwrap_or(name)
 }
 
-/// What applications call these keys.
+/// Readable names for these keys.
 fn names<'a>(keys: impl IntoIterator<Item = &'a String>) -> String {
     let keys: BTreeSet<&str> = keys.into_iter().map(String::as_str).collect();
     let known = KEYS.iter().zip(NAMES);
@@ -591,7 +591,7 @@ const fn plural(words: &[String]) -> &'static str {
     if words.len() == 1 { "" } else { "s" }
 }
 
-/// What a cookie is for.
+/// The purpose of a cookie.
 fn cookie(name: &str) -> &'static str {
     match name.strip_prefix(KEY_COOKIE).unwrap_or_default() {
         "" => "who",

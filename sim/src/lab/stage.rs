@@ -1,4 +1,4 @@
-//! Where a script is played, and who writes down what is seen.
+//! Runs a script and records the observations.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ use crate::request::{Answer, KEYS, Op, Spec, View};
 use crate::watch::{Found, Observation, Watcher};
 use crate::world::{Asked, Failure, Kind, RequestId, Verdict, World};
 
-/// Where in a request something can be explained.
+/// The moment of a request to which an explanation belongs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Moment {
     /// Its last read.
@@ -29,7 +29,7 @@ pub enum Moment {
     Answered,
 }
 
-/// What a script says around the steps.
+/// The texts of a script around the steps.
 pub struct Words {
     pub title: &'static str,
     pub about: &'static str,
@@ -40,7 +40,7 @@ pub struct Words {
 type Slow = Rc<RefCell<Vec<(RequestId, Kind, (Ms, Ms))>>>;
 pub type Whys = BTreeMap<(RequestId, Moment), &'static str>;
 
-/// One story while it is played.
+/// One story while it runs.
 pub struct Lab {
     sim: Rc<Sim>,
     book: Rc<Book>,
@@ -48,7 +48,7 @@ pub struct Lab {
     whys: RefCell<Whys>,
 }
 
-/// Somebody who makes requests with the cookies of a browser.
+/// A client that makes requests with the cookies of a browser.
 pub struct Visitor<'a> {
     lab: &'a Lab,
     client: usize,
@@ -62,7 +62,7 @@ impl Visitor<'_> {
         self.lab.send(spec, self.name, says)
     }
 
-    /// Keeps a value, too, that makes the record too large for a cookie.
+    /// Also stores a value that makes the record too large for a cookie.
     pub fn asks_large(&self, at: Ms, place: usize, says: &'static str, ops: &[Op]) -> RequestId {
         let mut spec = Spec::new(self.client, place, ops.to_vec());
         spec.large = true;
@@ -141,7 +141,7 @@ impl Lab {
         self.book.note(What::Begin);
     }
 
-    /// How long the store takes for a request: to get there, and back.
+    /// How long a request to the store takes: there, and back.
     pub fn slow(&self, request: RequestId, kind: Kind, latency: (Ms, Ms)) {
         self.slow.borrow_mut().push((request, kind, latency));
     }
@@ -168,7 +168,7 @@ impl Lab {
         self.whys.borrow_mut().insert((request, moment), text);
     }
 
-    /// What a request has to have found: the outcome, and these keys.
+    /// The outcome and keys that a request must have found.
     pub fn found(&self, request: RequestId, outcome: Outcome, keys: &[usize]) {
         let view = self.sim.view(request);
         let view = view.unwrap_or_else(|| panic!("request {request} has not loaded"));
@@ -178,7 +178,7 @@ impl Lab {
         assert_eq!((view.outcome, shown), (outcome, keys), "request {request}");
     }
 
-    /// The error that a request has to have been answered with.
+    /// The error that must have been the response to a request.
     pub fn refused(&self, request: RequestId, code: &str) {
         let answer = self.sim.answer(request).map(|answer| answer.result);
         assert!(
@@ -222,7 +222,7 @@ pub struct Ask {
     pub client: usize,
 }
 
-/// A value of the store: what stands there, word for word, or nothing.
+/// A value of the store, verbatim, or nothing.
 pub type Text = Option<Rc<str>>;
 
 pub enum What {
@@ -255,7 +255,7 @@ pub struct Row {
     pub name: Rc<str>,
     pub stored: Text,
     pub cached: [Option<(Text, Ms)>; 2],
-    /// What a location without a cached value would be given.
+    /// What a location without a cached value would get.
     pub seen: [Text; 2],
 }
 
@@ -273,7 +273,7 @@ pub struct Step {
     pub running: Vec<RequestId>,
 }
 
-/// What happens, written down.
+/// The recorded observations.
 #[derive(Default)]
 pub struct Book {
     sim: Weak<Sim>,
@@ -286,7 +286,7 @@ pub struct Book {
 }
 
 impl Book {
-    /// Writes down what has happened, and how everything stands then.
+    /// Records an observation and the state after it.
     fn note(&self, what: What) {
         let Some(sim) = self.sim.upgrade() else {
             return;

@@ -12,13 +12,13 @@ use crate::face::connector::memory::{Clock, ManualClock, MemoryConnector};
 use crate::port::connector::{ConnectorError, ListedKey, Page};
 use crate::port::strong::{Check, Row, StrongConnector, Transacted, Write};
 
-/// Keys on one page of a listing.
+/// The number of keys on one page of a listing.
 const PAGE_SIZE: usize = 1000;
 
-/// A [`StrongConnector`] that keeps everything in memory and counts what is asked of it.
+/// A [`StrongConnector`] that keeps everything in memory and counts its operations.
 ///
-/// A clone is another handle on the same store, so that a test can keep one and look. A row is
-/// there until the clock reaches its end, and gone from that instant on.
+/// A clone is another handle on the same store, so that a test can keep one and inspect it. A row
+/// exists until the clock reaches its end.
 ///
 /// ```
 /// use edge_session::connector::{
@@ -55,7 +55,7 @@ struct Store {
     page_size: Cell<usize>,
 }
 
-/// The rows of one shard. What has expired is there until somebody writes.
+/// The rows of one shard. Expired rows are removed at the next write.
 #[derive(Default)]
 struct Shard(BTreeMap<String, Row>);
 
@@ -71,7 +71,7 @@ impl Shard {
         cursor: Option<&'a str>,
         now: i64,
     ) -> impl Iterator<Item = (&'a String, &'a Row)> {
-        // A cursor of another listing cannot lead out of the prefix.
+        // A cursor of another listing cannot leave the prefix.
         let from = match cursor {
             Some(last) if last >= prefix => Bound::Excluded(last),
             _ => Bound::Included(prefix),
@@ -142,9 +142,9 @@ impl Shard {
 pub struct StrongCounts {
     /// Reads: one for each call, however many keys it names.
     pub reads: u64,
-    /// Transactions, those that ended in a conflict too.
+    /// Transactions, including those that ended in a conflict.
     pub transactions: u64,
-    /// Of these, those that ended in a conflict.
+    /// Transactions that ended in a conflict.
     pub conflicts: u64,
     /// Pages listed.
     pub lists: u64,
@@ -168,7 +168,7 @@ impl MemoryConnector {
 }
 
 impl StrongMemory {
-    /// An empty store that lives by the platform's clock.
+    /// An empty store with the platform's clock.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -181,7 +181,7 @@ impl StrongMemory {
         Self::with(Clock::Platform)
     }
 
-    /// An empty store that lives by `clock`.
+    /// An empty store with this clock.
     ///
     /// ```
     /// use edge_session::connector::{ManualClock, StrongMemory};
@@ -204,7 +204,7 @@ impl StrongMemory {
         }))
     }
 
-    /// What was asked of this store since it was made, or since
+    /// The operations since the store was created, or since
     /// [`reset_operations`](Self::reset_operations).
     ///
     /// ```
@@ -216,7 +216,7 @@ impl StrongMemory {
         self.0.operations.get()
     }
 
-    /// Counts from zero again.
+    /// Resets the counts to zero.
     ///
     /// ```
     /// use edge_session::connector::{StrongConnector as _, StrongMemory};
@@ -232,7 +232,7 @@ impl StrongMemory {
         self.0.operations.set(StrongCounts::default());
     }
 
-    /// From now on a page of a listing has at most so many keys.
+    /// Limits the pages of a listing to this many keys.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -243,7 +243,7 @@ impl StrongMemory {
         self.0.page_size.set(keys.max(1));
     }
 
-    /// The names of the shards that were ever written to, in byte order.
+    /// The names of all shards that were ever written to, in byte order.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -254,7 +254,7 @@ impl StrongMemory {
         self.0.shards.borrow().keys().cloned().collect()
     }
 
-    /// What a shard holds: keys and rows in the order of the keys, without those that have expired.
+    /// The keys and rows of a shard, in the order of the keys, without expired ones.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -270,7 +270,7 @@ impl StrongMemory {
             .collect()
     }
 
-    /// Forgets a shard with all that it holds, as if somebody had deleted it.
+    /// Removes a shard with all its rows, as if somebody had deleted it.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -314,7 +314,7 @@ impl Default for StrongMemory {
 }
 
 impl fmt::Debug for StrongMemory {
-    /// Counts only: keys and values do not belong in a log.
+    /// Shows only counts, because keys and values do not belong in a log.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("StrongMemory")
             .field("shards", &self.0.shards.borrow().len())
@@ -323,8 +323,8 @@ impl fmt::Debug for StrongMemory {
     }
 }
 
-// Each operation happens as a whole when its future is polled: no borrow outlives the poll, and
-// a future that is dropped unpolled did nothing and is not counted.
+// Each operation happens completely when its future is polled, so no borrow outlives the poll. A
+// future that is dropped without a poll does nothing and is not counted.
 impl StrongConnector for StrongMemory {
     fn kind(&self) -> &str {
         "strong_memory"

@@ -8,7 +8,7 @@ use crate::session::life::{Draft, Open};
 
 use super::SessionStore;
 
-/// **For adapters: what was looked at.** An answer that used the session is for one browser only.
+/// **For adapters: access.** A response that used the session is for one browser only.
 impl SessionStore {
     /// The data, if it can be trusted.
     pub(super) fn view(&self) -> Result<&Data, SessionError> {
@@ -30,7 +30,7 @@ impl SessionStore {
         self.life.edit()
     }
 
-    /// Whether the application may still decide about the session.
+    /// Checks that the application may still decide about the session.
     pub(crate) fn check_intent(&self) -> Result<(), SessionError> {
         self.mark_accessed();
         self.life.check().map_err(|error| self.refuse(error))

@@ -13,8 +13,8 @@ use crate::session::value::{from_json, to_entries, to_json};
 use super::SessionStore;
 use super::read::missing;
 
-/// **Changing.** Changes stay in memory until the commit or [`save`](Self::save). A value that equals
-/// the one before is no change.
+/// **Changing.** Changes stay in memory until the commit or [`save`](Self::save). Setting an equal
+/// value does not count as a change.
 impl SessionStore {
     /// Sets `key` to `value`. Setting an equal value does not mark the session as modified.
     ///

@@ -10,8 +10,8 @@ use crate::session::presented::Presented;
 
 use super::SessionStore;
 
-/// **For adapters: the answer.** [`Sessions::commit`](crate::Sessions::commit) closes the session and
-/// gives its headers.
+/// **For adapters: the response.** [`Sessions::commit`](crate::Sessions::commit) closes the session
+/// and returns its headers.
 impl SessionStore {
     /// Performs the pending work and closes the session for changes.
     pub(crate) async fn commit(&mut self, status: u16) -> Result<CommitHeaders, SessionError> {

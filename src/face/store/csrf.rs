@@ -125,8 +125,8 @@ impl SessionStore {
         fits.into()
     }
 
-    /// The tag of the sessions that this browser's forms belong to; `None` where that is the form
-    /// cookie's.
+    /// The tag of the sessions that this browser's forms belong to; `None` if they belong to the
+    /// form cookie.
     fn own_tag(&self) -> Result<Option<Tag>, SessionError> {
         let proven = self.proven();
         let tokens = self.tokens(proven.as_deref());
@@ -140,7 +140,7 @@ impl SessionStore {
         Ok(tag_of(&tokens.given, self.shared.config().ring()))
     }
 
-    /// `None` where there are more than can be looked at.
+    /// `None` if there are too many to check.
     fn proven(&self) -> Option<Vec<Rc<PresentedSession>>> {
         let derive = |tag, secret: &_, token: &_| self.shared.derive(tag, secret, token);
         let config = self.shared.config();
@@ -149,7 +149,7 @@ impl SessionStore {
 
     fn tokens<'a>(&'a self, proven: Option<&'a [Rc<PresentedSession>]>) -> Tokens<'a> {
         let open = self.life.open();
-        // One that is not saved reaches no browser.
+        // A key that is not saved does not reach the browser.
         let next = open.and_then(|open| open.draft.key.as_ref());
         let chosen = match self.presented() {
             Presented::Session(session) => Some(&session.identity.ticket),

@@ -10,7 +10,7 @@ use crate::session::refusals::expired;
 
 use super::SessionStore;
 
-/// **Expiry.** A session ends at its hard end, after its idle time or at an end of its own, whichever
+/// **Expiry.** A session ends at its hard end, after its idle time or at its own end, whichever
 /// comes first.
 impl SessionStore {
     /// How long until the session expires by whichever limit comes first, rounded up to whole
@@ -98,10 +98,11 @@ impl SessionStore {
         Ok(self.ends_with_browser(self.effective_expiry()))
     }
 
-    /// Sets when the session ends: an [`Expiry`] of an end, an idle time and the browser's close in
-    /// any combination, or one of its short forms: seconds from now (0 is at browser close,
-    /// negative is over), an instant (`SystemTime`), an idle time (`Duration`), or `None` for what
-    /// the settings say. It replaces all that an earlier call has set. The hard end never moves.
+    /// Sets when the session ends: an [`Expiry`] of an end, an idle time and browser close in any
+    /// combination, or one of its short forms: seconds from now (0: at browser close; negative:
+    /// already over), an instant (`SystemTime`), an idle time (`Duration`), or `None` for the
+    /// default of the settings. It replaces everything that an earlier call has set. The hard end
+    /// never moves.
     ///
     /// ```
     /// use edge_session::Expiry;

@@ -1,5 +1,5 @@
-//! A store that has transactions, as the flows ask it: with a retry where one can help, and answers
-//! that are checked.
+//! Requests to a store that has transactions, with retries if they can help, and with checked
+//! answers.
 
 use std::rc::Rc;
 
@@ -10,26 +10,27 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::{Row, Transacted};
 use crate::port::transaction::Transaction;
 
-/// Times that a save is made on top of what others have saved meanwhile.
+/// How often a save is made again on top of other saves.
 pub(crate) const REPLAYS: u32 = 8;
-/// Milliseconds of pause before the next of them, at most; twice as much before the one after.
+/// The longest pause before the first of these tries, in milliseconds. It doubles for each further
+/// one.
 const PAUSE: u32 = 10;
-/// The longest pause.
+/// The longest pause of all.
 const PAUSE_MOST: u32 = 320;
 
-/// What became of a transaction that was asked for once, or twice after an answer was lost.
+/// The result of a transaction that was requested once, or twice after a lost answer.
 pub(crate) enum Answered {
     Done,
     Conflict {
-        /// The rows that were checked, in the order of the checks.
+        /// The rows of the checks, in order.
         rows: Vec<Option<Row>>,
-        /// Whether the first of two tries may have been applied.
+        /// True if the first of two tries may have been applied.
         in_doubt: bool,
     },
 }
 
 impl Ctx {
-    /// The rows under `keys` of `shard`, in their order.
+    /// The rows of `keys` in `shard`, in order.
     pub(crate) async fn read_rows(
         &self,
         shard: &str,
@@ -47,7 +48,7 @@ impl Ctx {
         }
     }
 
-    /// The row under `key` of `shard`.
+    /// The row of `key` in `shard`.
     pub(crate) async fn read_row(
         &self,
         shard: &str,
@@ -56,8 +57,8 @@ impl Ctx {
         Ok(self.read_rows(shard, &[key]).await?.pop().flatten())
     }
 
-    /// Asks for `transaction`. Where its fate is unknown it is asked for once more, byte for byte, so
-    /// that the revision tells which of the two was applied.
+    /// Requests `transaction`. If its fate is unknown it is requested once more, byte for byte, so
+    /// that the revision shows which of the two was applied.
     pub(crate) async fn transact(
         &self,
         transaction: Transaction,
@@ -94,7 +95,7 @@ impl Ctx {
         self.count(Count::Puts);
         let checks = transaction.checks.len();
         match self.ask_transact(transaction).await? {
-            // A connector may be somebody else's.
+            // An application's connector may be wrong.
             Transacted::Conflict(rows) if rows.len() != checks => {
                 Err(wrong_length(checks, rows.len()))
             }
@@ -102,7 +103,7 @@ impl Ctx {
         }
     }
 
-    /// A page of the keys under `prefix` of `shard`.
+    /// A page of the keys under `prefix` in `shard`.
     pub(crate) async fn list_rows(
         &self,
         shard: &str,
@@ -119,7 +120,7 @@ impl Ctx {
         }
     }
 
-    /// Waits before what was replayed `replays` times is tried again; an error where that is enough.
+    /// Waits before the next try on top of other saves. Fails after too many `replays`.
     pub(crate) async fn pause_or_give_up(&self, replays: &mut u32) -> Result<(), SessionError> {
         *replays += 1;
         if *replays >= REPLAYS || !self.may_try_after(PAUSE_MOST) {
@@ -132,7 +133,7 @@ impl Ctx {
     }
 }
 
-/// Whether a transaction that ended in `error` may have been applied.
+/// True if a transaction that failed with `error` may have been applied.
 fn is_unknown(error: &ConnectorError) -> bool {
     error.kind() == ConnectorErrorKind::Unavailable
 }
@@ -153,7 +154,7 @@ fn too_many_writers() -> SessionError {
     )
 }
 
-/// Nobody can tell whether the save was stored.
+/// It is unknown whether the save was stored.
 #[cold]
 pub(crate) fn in_doubt() -> SessionError {
     SessionError::new(

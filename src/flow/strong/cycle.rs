@@ -1,8 +1,8 @@
 //! A new key for a session.
 //!
-//! In one shard it is one transaction: of two at the same time one wins. Under another secret an
-//! owner has another shard: then the session moves, as with a login, and a session that died
-//! meanwhile does not go on.
+//! Within one shard this is one transaction, and of two at the same time one wins. Under another
+//! secret an owner has another shard: then the session moves, as with a login, and a session that
+//! died meanwhile does not continue.
 
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
@@ -17,7 +17,7 @@ use crate::protocol::strong::conflict::Conflict;
 use crate::session::life::KnownRow;
 use crate::session::refusals::{expired, refusal};
 
-/// Puts the session of `source` under the key of `work`.
+/// Puts the session of `source` under the new key of `work`.
 pub(crate) async fn cycle(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionError> {
     let here = Place::of(ctx, &source.session.identity);
     let there = Place::of(ctx, &work.target);
@@ -69,10 +69,11 @@ async fn cycle_here(
             if draft.is(&new) {
                 return Ok(draft.saved(work));
             }
-            // It had been applied, and was ended since.
+            // It was applied, and the session was ended since.
             return Err(death_of(ctx, &unseen(&work.target), Some(&new)));
         }
-        // The new row cannot vanish: without it nothing was applied, but for an earlier save.
+        // A row cannot vanish. If the new row is missing, nothing was applied, except an earlier
+        // save.
         let verdict = judge_row(ctx, &session, old.as_ref());
         let conflict = draft.judge(old.as_ref(), &verdict, in_store.in_doubt, revives);
         let found = old.as_ref().and_then(KnownRow::of);
@@ -87,7 +88,8 @@ async fn cycle_here(
     }
 }
 
-/// The new row first, then the old one: cut off in between, the old one lives.
+/// Puts the new row first, then changes the old one. If this is interrupted in between, the old one
+/// stays alive.
 async fn move_there(
     ctx: &Ctx,
     work: Work,

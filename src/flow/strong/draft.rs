@@ -1,4 +1,4 @@
-//! A record that is ready to be put: sealed, with its revision.
+//! A record to put: sealed, with its revision.
 
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ use crate::session::life::KnownRow;
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::refusal;
 
-/// The shard and the key there of one session.
+/// The shard and key of one session.
 pub(crate) struct Place {
     pub(crate) shard: String,
     pub(crate) key: String,
@@ -43,7 +43,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// What `work` makes of `base`.
+    /// The next version of `base`, with the changes of `work`.
     pub(crate) fn of(
         ctx: &Ctx,
         work: &Work,
@@ -66,7 +66,7 @@ impl Draft {
         })
     }
 
-    /// The change that puts it.
+    /// The write that puts it.
     pub(crate) fn put(&self, place: &Place, target: &Identity) -> Change {
         Change::Put {
             key: place.key.clone(),
@@ -77,7 +77,7 @@ impl Draft {
         }
     }
 
-    /// What a row that was not as expected means for it. `revives` as in [`Tried`].
+    /// Judges a row that is not as expected. `revives` is as in [`Tried`].
     pub(crate) fn judge(
         &self,
         row: Option<&Row>,
@@ -94,12 +94,12 @@ impl Draft {
         judge_conflict(row.map(|row| &*row.revision), verdict, tried)
     }
 
-    /// True where `row` is this one.
+    /// True if `row` is this one.
     pub(crate) fn is(&self, row: &Row) -> bool {
         row.revision == self.revision
     }
 
-    /// The save that it is when it stands.
+    /// The result of the save, once the row is stored.
     pub(crate) fn saved(self, work: Work) -> Saved {
         let row = KnownRow {
             revision: self.revision.into(),
@@ -109,12 +109,12 @@ impl Draft {
     }
 }
 
-/// The row that a load saw. Without one nothing can be saved on top of it.
+/// The row that the load read. Without it nothing can be saved.
 pub(crate) fn known(row: Option<KnownRow>) -> Result<KnownRow, SessionError> {
     row.ok_or_else(|| refusal(ErrorCode::Unavailable))
 }
 
-/// The change that leaves the old record for those that still come with the old key.
+/// The write that keeps the old record for requests with the old key.
 pub(crate) fn leave_rotated(
     ctx: &Ctx,
     session: &PresentedSession,
@@ -131,7 +131,7 @@ pub(crate) fn leave_rotated(
     }
 }
 
-/// A save after which `row` stands with this record.
+/// The result of a save that stored `row` with this record.
 pub(crate) fn saved(work: Work, envelope: Envelope, row: KnownRow) -> Saved {
     Saved {
         identity: work.target,
@@ -143,7 +143,7 @@ pub(crate) fn saved(work: Work, envelope: Envelope, row: KnownRow) -> Saved {
 }
 
 impl KnownRow {
-    /// The row of a session that is alive; `None` for a tombstone.
+    /// The row of a live session; `None` for a tombstone.
     pub(crate) fn of(row: &Row) -> Option<Self> {
         Some(Self {
             record: RowValue::parse(&row.value).live()?.into(),

@@ -1,4 +1,4 @@
-//! Ending sessions: every row of a session, rotated keys included, becomes a tombstone in one
+//! Ending sessions: every row of a session, including rotated keys, becomes a tombstone in one
 //! transaction.
 
 use crate::flow::end::Left;
@@ -16,8 +16,8 @@ use crate::protocol::version::Version;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
 
-/// Ends each of the sessions that `ends` names. `may_stand` looks at what is there first. Gives what
-/// is left.
+/// Ends the sessions in `ends`. With `may_stand`, reads first which have ended already. Returns
+/// those that could not be ended.
 pub(crate) async fn end(ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
     let mut ends = ends;
     let untried = ends.split_off(ends.len().min(ENDS_MAX));
@@ -39,7 +39,7 @@ async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), 
     end_key(ctx, &it.stone.key(), it.record_key.as_ref(), may_stand).await
 }
 
-/// Ends the session of `key`. `record_key` opens its record, where it is known.
+/// Ends the session of `key`. `record_key` opens its record, if known.
 pub(crate) async fn end_key(
     ctx: &Ctx,
     key: &KeyParts,
@@ -67,7 +67,7 @@ pub(crate) async fn end_key(
     let named = value.map(|value| RowValue::parse(value).elsewhere());
     add_tags(&mut elsewhere, key, named.unwrap_or_default());
     found_move(&mut walk, &mut elsewhere, key, moved.as_ref());
-    // Put again, it would be taken for a logout of this moment.
+    // Putting it again would look like a logout at this moment.
     let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
     if may_stand && value.is_none_or(stands) {
         walk.advance();
@@ -75,18 +75,18 @@ pub(crate) async fn end_key(
     end_everywhere(ctx, key, elsewhere, walk).await
 }
 
-/// A walk that begins in the shard of `key`.
+/// A walk that starts in the shard of `key`.
 pub(crate) fn walk_of(ctx: &Ctx, key: &KeyParts) -> Walk {
     Walk::new(key.owner.is_some() && ctx.config().ring().iter().len() > 1)
 }
 
-/// The tags of an owner, that of the oldest secret first.
+/// The tags of an owner, oldest secret first.
 pub(crate) fn tags_of(ctx: &Ctx, owner: &str) -> Vec<Id> {
     let secrets = ctx.config().ring().iter().rev();
     secrets.map(|secret| secret.owner_tag(owner)).collect()
 }
 
-/// The same but for `here`.
+/// The same, without `here`.
 pub(crate) fn other_tags_of(ctx: &Ctx, owner: &str, here: Option<Id>) -> Vec<Id> {
     if ctx.config().ring().iter().len() < 2 {
         return Vec::new();
@@ -96,8 +96,8 @@ pub(crate) fn other_tags_of(ctx: &Ctx, owner: &str, here: Option<Id>) -> Vec<Id>
     tags
 }
 
-/// Where else the session of `key` is to be ended: its record names its owner. A tag does not say
-/// what it becomes under another secret.
+/// The other shards in which the session of `key` must be ended. Its record names the owner; the
+/// tag under another secret cannot be derived from a tag.
 fn elsewhere_by_record(
     ctx: &Ctx,
     key: &KeyParts,
@@ -120,7 +120,7 @@ fn add_tags(elsewhere: &mut Vec<Id>, key: &KeyParts, tags: Vec<Id>) {
     }
 }
 
-/// Takes over what the row of the last move out of a shard says.
+/// Applies the row of the last move out of a shard.
 fn found_move(walk: &mut Walk, elsewhere: &mut Vec<Id>, key: &KeyParts, row: Option<&Row>) {
     let tags = row.map(|row| moved_to(&row.value));
     add_tags(elsewhere, key, tags.unwrap_or_default());
@@ -128,11 +128,11 @@ fn found_move(walk: &mut Walk, elsewhere: &mut Vec<Id>, key: &KeyParts, row: Opt
     walk.found(row.map(|row| &*row.revision));
 }
 
-/// Ends the rows of a session in the shard of `key`, and in those that its owner has under the tags
-/// `elsewhere`: somebody with the same key may have moved it there. The tombstones in its own shard
-/// name these, for whoever finds them before that is done.
+/// Ends the rows of a session in the shard of `key`, and in the owner's shards under the tags
+/// `elsewhere`: another request with the same key may have moved it there. The tombstones in its
+/// own shard name these tags, for requests that find them before this is finished.
 ///
-/// Its own shard comes before them: once its row is dead there, a move from it fails.
+/// Its own shard comes first: once its row is dead there, a move from it fails.
 pub(crate) async fn end_everywhere(
     ctx: &Ctx,
     key: &KeyParts,

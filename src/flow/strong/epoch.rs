@@ -1,4 +1,4 @@
-//! The row that says when all of an owner's sessions were ended last.
+//! The row with the last time that all of an owner's sessions were ended.
 
 use crate::flow::engine::Ctx;
 use crate::port::error::{ErrorCode, SessionError};
@@ -7,10 +7,10 @@ use crate::port::transaction::{Change, Expected};
 use crate::protocol::strong::epoch::{EPOCH_LIVES, Epoch};
 use crate::protocol::strong::place::EPOCH;
 
-/// What an epoch row says.
+/// Parses an epoch row.
 ///
 /// # Errors
-/// `unavailable` for one of a release that knows more than this.
+/// `unavailable` for a row of a later release.
 pub(crate) fn epoch_of(row: Option<&Row>) -> Result<Epoch, SessionError> {
     match row {
         None => Ok(Epoch::NEVER),
@@ -23,7 +23,7 @@ pub(crate) fn epoch_of(row: Option<&Row>) -> Result<Epoch, SessionError> {
     }
 }
 
-/// That the row is as it was found.
+/// The check that the row is as it was found.
 pub(crate) fn expected_epoch(row: Option<&Row>) -> Expected {
     match row {
         None => Expected::absent(EPOCH),
@@ -31,7 +31,7 @@ pub(crate) fn expected_epoch(row: Option<&Row>) -> Expected {
     }
 }
 
-/// The change that puts it.
+/// The write that puts it.
 pub(crate) fn put_epoch(ctx: &Ctx, epoch: Epoch, revision: &str) -> Change {
     Change::Put {
         key: EPOCH.to_owned(),

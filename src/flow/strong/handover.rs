@@ -1,5 +1,5 @@
-//! A session goes on in another row, perhaps of another shard: what it leaves behind is ended only
-//! while it is as the new row was made from.
+//! A session continues in another row, perhaps in another shard. The old row is ended only if it is
+//! still the one that the new row was made from.
 
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
@@ -21,25 +21,25 @@ use crate::protocol::version::Version;
 use crate::session::life::KnownRow;
 use crate::session::presented::Identity;
 
-/// What stands in the place of the session that was left.
+/// What replaces the old session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leaves {
-    /// The old record, readable for a while.
+    /// The old record, which stays readable for a while.
     Rotated,
-    /// Nothing of the session, under any of its keys.
+    /// Nothing of the session is kept, under any of its keys.
     Ended,
 }
 
-/// What became of it.
+/// The result of a handover.
 pub(crate) enum Handed {
-    /// The session goes on as this says, and the old row is dead.
+    /// The session continues like this, and the old row is dead.
     Over(Draft),
-    /// The old row had died already, as this error says.
+    /// The old row was already dead, for this reason.
     Died(Draft, SessionError),
 }
 
-/// Ends the row that `draft`, which stands in the target's row, was made from. What others have saved
-/// there meanwhile is taken along.
+/// Ends the row that `draft` was made from. `draft` is already stored in the target's row. Changes
+/// that others have saved in the old row meanwhile are included.
 pub(crate) async fn hand_over(
     ctx: &Ctx,
     work: &Work,
@@ -64,7 +64,7 @@ pub(crate) async fn hand_over(
                 revision: revision.clone(),
             },
         });
-        // Whoever ends the owner's sessions may have been in the other shard already.
+        // A call that ends the owner's sessions may have visited the other shard already.
         if moves {
             writes.push(put_moved(ctx, source, &revision));
         }
@@ -86,7 +86,7 @@ pub(crate) async fn hand_over(
         }
         let verdict = judge_row(ctx, session, row.as_ref());
         let found = row.as_ref().and_then(KnownRow::of);
-        // Alive, it was not ended by a try whose answer was lost.
+        // It is alive, so no try with a lost answer has ended it.
         let (Access::Live, Some(record), Some(found)) = (verdict.access, verdict.envelope, found)
         else {
             let error = death_of(ctx, session, row.as_ref());
@@ -101,8 +101,8 @@ pub(crate) async fn hand_over(
     }
 }
 
-/// The change that tells whoever is ending sessions in one shard after another of a move. It stands
-/// as long as what has moved can live.
+/// The write that records a move, for calls that end sessions in one shard after another. It lives
+/// as long as the moved session can.
 fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
     let lives = ctx.config().age().max(EPOCH_LIVES);
     Change::Put {
@@ -114,7 +114,7 @@ fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
     }
 }
 
-/// The tags under which the owner of `source` has other shards.
+/// The tags of the other shards of the owner of `source`.
 pub(crate) fn elsewhere_of(ctx: &Ctx, source: &Source) -> Vec<Id> {
     let bound = source.base.bound.as_ref();
     bound.map_or_else(Vec::new, |bound| {
@@ -122,7 +122,7 @@ pub(crate) fn elsewhere_of(ctx: &Ctx, source: &Source) -> Vec<Id> {
     })
 }
 
-/// Puts the target's row anew, made from `record`.
+/// Puts the target's row again, made from `record`.
 async fn put_again(
     ctx: &Ctx,
     work: &Work,
@@ -146,8 +146,8 @@ async fn put_again(
     }
 }
 
-/// Ends what a login or a move had begun, and the browser will not get: whether or not its row is
-/// there yet, since a put on its way must find one.
+/// Ends a session that a login or move has started but that the browser will not get. The tombstone
+/// is put even if its row does not exist yet, because a late put must find it.
 pub(crate) async fn take_back(ctx: &Ctx, target: &Identity) {
     if mutant!(strong_failed_login_stays) {
         return;
@@ -165,6 +165,6 @@ pub(crate) async fn take_back(ctx: &Ctx, target: &Identity) {
             expires_at: target.ticket.hard_end,
         }],
     };
-    // The request fails already. Where this does too, nobody has the key.
+    // The request fails anyway. If this fails too, nobody has the key.
     let _ended = ctx.transact(transaction).await;
 }

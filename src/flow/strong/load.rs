@@ -16,7 +16,7 @@ use crate::session::life::{InStore, KnownRow};
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::{expired, refusal};
 
-/// Reads a session.
+/// Loads a session.
 pub(crate) async fn load_record(
     ctx: &Ctx,
     session: &PresentedSession,
@@ -36,7 +36,7 @@ pub(crate) async fn load_record(
     })
 }
 
-/// Reads each of several sessions.
+/// Loads several sessions.
 pub(crate) async fn load_among(
     ctx: &Ctx,
     rivals: &[Rc<PresentedSession>],
@@ -48,8 +48,7 @@ pub(crate) async fn load_among(
     Ok(records)
 }
 
-/// What a row says of its session. Nothing that was stored is still on its way, and no read is
-/// outdated.
+/// Judges the row of a session. Here every stored write is visible, and no read is outdated.
 pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> Verdict {
     let config = ctx.config();
     let (ticket, keys) = (&session.identity.ticket, &session.identity.keys);
@@ -68,7 +67,7 @@ pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>
         },
         idle: seconds(config.settings().idle_timeout()),
         lineage: ticket.lineage,
-        // Absent is gone, however young.
+        // A missing row is gone, however young the session is.
         minted_at: if mutant!(strong_absence_is_pending) {
             ticket.minted_at
         } else {
@@ -83,7 +82,7 @@ pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>
     })
 }
 
-/// What a load of a row that is dead, or missing, would refuse a save with.
+/// The error code of a save for a row that is dead or missing.
 pub(crate) fn death_of(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> SessionError {
     let verdict = judge_row(ctx, session, row);
     match (verdict.access, verdict.outcome) {
@@ -95,7 +94,7 @@ pub(crate) fn death_of(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>)
     }
 }
 
-/// A session as its row alone shows it.
+/// A session as its row shows it.
 pub(crate) fn unseen(identity: &Identity) -> PresentedSession {
     PresentedSession {
         identity: identity.clone(),

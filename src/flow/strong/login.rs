@@ -1,4 +1,5 @@
-//! Login: the new session is put in the owner's shard, then what the browser had is ended in its own.
+//! Login: puts the new session into the owner's shard, and then ends the browser's previous
+//! sessions in their shards.
 
 use std::rc::Rc;
 
@@ -22,7 +23,7 @@ use crate::protocol::strong::row::ended;
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
 
-/// Begins a session of `owner` with what `work` takes from `source`.
+/// Starts a session of `owner` with the data that `work` takes from `source`.
 pub(crate) async fn login(
     ctx: &Ctx,
     work: Work,
@@ -37,7 +38,7 @@ pub(crate) async fn login(
     let base = source.as_ref().map(|source| source.base.clone());
     let draft = Draft::of(ctx, &work, base, bound)?;
     if let Err(error) = put(ctx, &work, &owner, &draft).await {
-        // Refused, it is not there; with any other answer it may be.
+        // After a refusal it does not exist; after any other error it may.
         if error.connector_error().is_some() {
             take_back(ctx, &work.target).await;
         }
@@ -52,7 +53,7 @@ pub(crate) async fn login(
     }
 }
 
-/// Ends what the browser had: the session that goes on with a check, the others as they are.
+/// Ends the browser's previous sessions: the one that continues with a check, the others without.
 async fn end_others(
     ctx: &Ctx,
     work: &Work,
@@ -79,7 +80,7 @@ async fn end_others(
                     walk.advance();
                     end_everywhere(ctx, &key, elsewhere, walk).await?;
                 } else {
-                    // Under another key it may have gone on.
+                    // It may have continued under another key.
                     end_session(ctx, to_end).await?;
                 }
             }
@@ -90,8 +91,8 @@ async fn end_others(
     Ok(draft)
 }
 
-/// Ends the session that goes on. False where something else had ended its row before, which is no
-/// reason to fail the login.
+/// Ends the session that continues. Returns false if its row was already dead, which does not fail
+/// the login.
 async fn go_on(
     ctx: &Ctx,
     work: &Work,
@@ -109,7 +110,7 @@ async fn go_on(
 }
 
 /// Puts the new session, unless all of the owner's sessions were ended since the login was decided.
-/// Where an owner may have only so many, those over the limit end in the same transaction.
+/// With `SESSION_MAX_PER_OWNER`, sessions over the limit end in the same transaction.
 async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), SessionError> {
     let target = &work.target;
     let there = Place::of(ctx, target);
@@ -124,8 +125,8 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
         let mut writes = vec![draft.put(&there, target)];
         if most > 0 {
             let over = over(ctx, work, owner, most).await?;
-            // While a secret is being replaced an owner has several shards, and no transaction reaches
-            // all of them.
+            // While a secret is being replaced, an owner has several shards, and a transaction
+            // reaches only one of them.
             for key in over.iter().filter(|key| key.owner != target.key.owner) {
                 let elsewhere = other_tags_of(ctx, owner, key.owner);
                 end_everywhere(ctx, key, elsewhere, walk_of(ctx, key)).await?;
@@ -137,7 +138,7 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
                 value: ended(ctx.now(), &elsewhere),
                 revision: draft.revision.clone(),
             }));
-            // Of two logins at the same time the second finds another revision, and lists again.
+            // Of two simultaneous logins the second finds another revision, and lists again.
             writes.push(put_epoch(ctx, epoch_of(epoch.as_ref())?, &draft.revision));
         }
         let mut checks = vec![
@@ -163,7 +164,7 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
             }
             return Err(death_of(ctx, &unseen(target), Some(&row)));
         }
-        // The new row cannot vanish: without it nothing was applied.
+        // A row cannot vanish. If the new row is missing, nothing was applied.
         epoch = rows.next().flatten();
         ctx.pause_or_give_up(&mut replays).await?;
     }
@@ -176,7 +177,7 @@ fn refuse_if_ended(ctx: &Ctx, row: Option<&Row>, bound_at: i64) -> Result<(), Se
     Ok(())
 }
 
-/// The sessions that the new one is too many with. What the login ends anyway does not count.
+/// The sessions over the limit with the new one. Sessions that the login ends anyway do not count.
 async fn over(
     ctx: &Ctx,
     work: &Work,

@@ -1,9 +1,8 @@
 //! The flows of sessions on a store that has transactions. The rules are in `src/protocol/strong`.
 //!
-//! 1. `ask`: the store as these flows ask it. `draft`: a record that is ready to be put.
+//! 1. `ask`: requests to the store. `draft`: a record to put.
 //! 2. `load`, `save`, `cycle`, `login`, `end` and `owner`: the flows.
-//! 3. `handover`: what a session leaves behind when it goes on in another shard. `epoch`: the row that
-//!    ends logins on their way.
+//! 3. `handover`: moves a session to another row. `epoch`: the row that refuses late logins.
 
 pub(crate) mod ask;
 pub(crate) mod cycle;

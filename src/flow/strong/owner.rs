@@ -1,4 +1,4 @@
-//! The sessions of one owner, which live in one shard for each secret of the ring.
+//! The sessions of one owner, who has one shard for each secret of the ring.
 
 use crate::flow::engine::Ctx;
 use crate::flow::isolate::Memory;
@@ -22,13 +22,13 @@ use crate::protocol::strong::row::{RowValue, ended};
 use crate::protocol::strong::walk::Walk;
 use crate::protocol::version::Version;
 
-/// The live sessions of `owner`, the newest first.
+/// The live sessions of `owner`, newest first.
 pub(crate) async fn list(ctx: &Ctx, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
     let living = living(ctx, owner).await?;
     Ok(shown(ctx, owner, living))
 }
 
-/// The newest row of each live session of `owner`. A tombstone has no metadata.
+/// The newest row of each live session of `owner`. Tombstones have no metadata.
 pub(crate) async fn living(
     ctx: &Ctx,
     owner: &str,
@@ -49,7 +49,7 @@ pub(crate) async fn living(
                 let Some((key, listed)) = opened() else {
                     continue;
                 };
-                // A session that moves is in two shards for a moment.
+                // A moving session is in two shards for a moment.
                 let known = living.iter_mut().find(|(it, _)| it.lineage == key.lineage);
                 match known {
                     Some(known) if known.1.last_written <= listed.last_written => {
@@ -68,25 +68,26 @@ pub(crate) async fn living(
     Ok(living)
 }
 
-/// True where the session of `key` is alive under it.
+/// True if the session of `key` is alive under this key.
 pub(crate) async fn exists(ctx: &Ctx, key: KeyParts) -> Result<bool, SessionError> {
     let shard = shard(ctx.config().settings().key_prefix(), &key);
     let row = ctx.read_row(&shard, &row_key(&key)).await?;
     Ok(row.is_some_and(|row| RowValue::parse(&row.value).live().is_some()))
 }
 
-/// Ends the session of `key`, which is one of `owner`'s.
+/// Ends the session of `key`, which belongs to `owner`.
 pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts, owner: &str) -> Result<(), SessionError> {
     let elsewhere = other_tags_of(ctx, owner, key.owner);
     end_everywhere(ctx, &key, elsewhere, walk_of(ctx, &key)).await
 }
 
-/// Ends every session of `owner` but for the lineages spared, and every login that was on its way:
-/// one transaction for each secret of the ring, unless sessions have moved between their shards.
+/// Ends every session of `owner` except the spared lineages, and refuses earlier logins that arrive
+/// late. This takes one transaction for each secret of the ring, unless sessions have moved between
+/// their shards.
 pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
     let called_at = Epoch(ctx.now());
     let tags = tags_of(ctx, owner);
-    // The epoch row of each shard, as far as it is known.
+    // The known epoch row of each shard.
     let mut epochs: Vec<Option<Row>> = vec![None; tags.len()];
     let mut walk = Walk::new(tags.len() > 1);
     walk.reach(tags.len());
@@ -96,12 +97,12 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
             break;
         };
         let elsewhere = other_tags_of(ctx, owner, Some(*tag));
-        // An end that was set is never taken back.
+        // An epoch never moves back.
         let epoch = called_at.max(epoch_of(known.as_ref())?);
-        // Before the answer: it may be lost.
+        // Remember it before the answer, which may be lost.
         remember(ctx.memory(), *tag, epoch, ctx.now());
         let revision = revision(Version::default(), ctx.random()?);
-        // A call that arrives once more, and late, must not end the logins since.
+        // A repeated call that arrives late must not end later logins.
         let mut checks = vec![expected_epoch(known.as_ref())];
         checks.extend(walk.check());
         let transaction = Transaction {
@@ -148,8 +149,8 @@ fn rows_of(owner: Id, lineage: Id) -> String {
     })
 }
 
-/// Lets this isolate know: a login that it decides from now on comes after it, however its clock is
-/// set meanwhile.
+/// Remembers the epoch in the isolate, so that a later login here is later than it, even if the
+/// clock is set back.
 fn remember(memory: &Memory, tag: Id, epoch: Epoch, now: i64) {
     let marker = OwnerMarker {
         at: epoch.0,

@@ -1,5 +1,5 @@
-//! Saving. It does not read again: the changes are made to the row that the load saw, and put where
-//! that row still stands.
+//! Saving. It does not read again: the changes are applied to the row that the load read, and put
+//! if that row is unchanged.
 
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
@@ -14,7 +14,7 @@ use crate::protocol::strong::conflict::Conflict;
 use crate::session::life::{KnownRow, SaveKind};
 use crate::session::refusals::{expired, refusal};
 
-/// Carries `work` out.
+/// Carries out `work`.
 pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionError> {
     let source = work.source.take();
     let is_over =
@@ -27,12 +27,12 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         (SaveKind::Save, Some(source)) => save(&ctx, work, source).await,
         (SaveKind::Cycle { .. }, Some(source)) => cycle(&ctx, work, source).await,
         (SaveKind::Begin { owner: None }, _) => begin(&ctx, work).await,
-        // Nothing is saved that was not there.
+        // A session that did not exist is not saved.
         (SaveKind::Save | SaveKind::Cycle { .. }, None) => Err(refusal(ErrorCode::Unavailable)),
     }
 }
 
-/// The next version of a session in its row.
+/// Saves the next version of a session in its row.
 async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionError> {
     let Source {
         session,
@@ -79,8 +79,8 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
             (Conflict::Refused(code), ..) => return Err(refusal(code)),
             (Conflict::InDoubt, ..) => return Err(in_doubt()),
             (Conflict::Replay, Some(row), Some(record)) => {
-                // What is there contains what was loaded. Joined with that, it would get back the
-                // keys whose removal it has forgotten.
+                // The found row contains everything that was loaded. A join would bring back keys
+                // whose tombstones are gone.
                 base = if mutant!(strong_conflict_joined) {
                     record.join(base)
                 } else {
@@ -94,7 +94,7 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
     }
 }
 
-/// The first version of a session that is nobody's, under a key of this request.
+/// Saves the first version of an anonymous session, under a new key.
 async fn begin(ctx: &Ctx, work: Work) -> Result<Saved, SessionError> {
     let place = Place::of(ctx, &work.target);
     let draft = Draft::of(ctx, &work, None, None)?;

@@ -1,36 +1,36 @@
-//! What it means that the row of a session was not as a save expected it.
+//! Conflicts: the row of a session was not as a save expected it.
 
 use crate::port::error::ErrorCode;
 use crate::protocol::outcome::{Access, Outcome, Verdict};
 use crate::protocol::version::Version;
 
-/// What was tried.
+/// The save that was tried.
 #[derive(Clone, Copy)]
 pub(crate) struct Tried<'a> {
     pub(crate) revision: &'a str,
     pub(crate) version: Version,
-    /// An earlier answer to the same try was lost: it may have been applied.
+    /// True if an earlier answer to the same try was lost, so that it may have been applied.
     pub(crate) in_doubt: bool,
-    /// It sets an end to the session, so that one that has passed does not matter.
+    /// True if it sets a new end, so that an end that has passed does not matter.
     pub(crate) revives: bool,
 }
 
-/// What follows for the save.
+/// How the save continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Conflict {
-    /// The try had been applied: it is done.
+    /// The try was applied. The save is done.
     Applied,
-    /// The session is dead: the save is refused with this code.
+    /// The session is dead. The save is refused with this code.
     Refused(ErrorCode),
-    /// Somebody else has saved, and the try was not applied: the changes are made to what is there.
+    /// Another request has saved, and the try was not applied. The changes are applied to the
+    /// current row.
     Replay,
-    /// Somebody else has saved, and nobody can tell whether that was on top of this try. Making the
-    /// changes again could undo what the other did on purpose.
+    /// Another request has saved, and it is unknown whether on top of this try. Applying the
+    /// changes again could undo what the other request did on purpose.
     InDoubt,
 }
 
-/// What to do about a row of this `revision` (`None` where there is no row), in which a load would
-/// find this.
+/// Judges a row with this `revision` (`None` without a row) and this result of a load.
 pub(crate) fn judge_conflict(
     revision: Option<&str>,
     verdict: &Verdict,
@@ -45,7 +45,7 @@ pub(crate) fn judge_conflict(
         (_, Outcome::Revoked) => return Conflict::Refused(ErrorCode::Revoked),
         (_, Outcome::Rotated) => return Conflict::Refused(ErrorCode::Rotated),
         (_, Outcome::Expired) => &verdict.ended,
-        // It was there a moment ago: it must not be put as if it were new.
+        // It existed a moment ago, so it must not be put like a new one.
         (Access::Empty | Access::Detached, _) => {
             return Conflict::Refused(ErrorCode::Unavailable);
         }

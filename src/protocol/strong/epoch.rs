@@ -1,18 +1,18 @@
-//! An owner's epoch: the instant at which all of the owner's sessions were ended last.
+//! An owner's epoch: the last instant at which all of the owner's sessions were ended.
 //!
-//! A login that was decided before that instant, and arrives after it, is refused: it was on its way
-//! when the password was changed. The row `e` of the owner's shard holds `2 e <instant>` for a day,
-//! which is longer than any request lives.
+//! A login that was decided before that instant and arrives after it is refused: it was in progress
+//! when the password was changed. The row `e` of the owner's shard has `2 e <instant>` for a day,
+//! which is longer than any request.
 
 use crate::protocol::revocation::CLOCK_SKEW;
 
-/// Milliseconds that an epoch is kept.
+/// How long an epoch is kept, in milliseconds.
 pub(crate) const EPOCH_LIVES: i64 = 86_400_000;
 
 const FORMAT: &str = "2 e ";
 
-/// When all sessions were ended. The first instant of all is that they never were: with a limit on
-/// the sessions of an owner, the row stands for that too.
+/// When all sessions were ended. The instant 0 means never: with a limit on the sessions of an
+/// owner, the row exists for that purpose too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(pub(crate) i64);
 
@@ -23,13 +23,13 @@ impl Epoch {
         format!("{FORMAT}{}", self.0)
     }
 
-    /// What cannot be read may mean anything.
+    /// An unreadable row may mean anything.
     pub(crate) fn decode(text: &str) -> Option<Self> {
         text.strip_prefix(FORMAT)?.parse().ok().map(Self)
     }
 
-    /// Whether a login that was decided at `bound_at` came too early for it. One that lies ahead of
-    /// `now` by more than clocks may differ was set by a clock that is wrong: it must not keep the
+    /// True if a login that was decided at `bound_at` is before the epoch. An epoch that is ahead
+    /// of `now` by more than clocks may differ comes from a wrong clock, and must not lock the
     /// owner out.
     pub(crate) fn refuses(self, bound_at: i64, now: i64) -> bool {
         bound_at < self.0 && self.0 <= now.saturating_add(CLOCK_SKEW)

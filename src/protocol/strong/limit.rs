@@ -1,9 +1,9 @@
-//! Which of an owner's sessions a login ends, where an owner may have only so many.
+//! Which sessions a login ends if the number of an owner's sessions is limited.
 
 use crate::protocol::keys::Id;
 
-/// The lineages to end, so that with the new session there are at most `most`: the ones that began
-/// first. `living` has when each began; 0 is no limit.
+/// The lineages to end so that with the new session there are at most `most`: the oldest ones.
+/// `living` has the start of each; 0 means no limit.
 pub(crate) fn over_limit(mut living: Vec<(i64, Id)>, most: u32) -> Vec<Id> {
     let kept = match usize::try_from(most) {
         Ok(most) if most > 0 => most - 1,

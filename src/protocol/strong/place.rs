@@ -1,7 +1,7 @@
-//! Where a session lives: the shard that one transaction can reach, and its key there.
+//! The place of a session: its shard, which is the scope of one transaction, and its key there.
 //!
-//! A session bound to an owner lives in the owner's shard, an anonymous one in a shard of its
-//! lineage. Both parts are in the session key, so that nothing has to be looked up.
+//! A session with an owner is in the owner's shard, an anonymous one in a shard of its lineage.
+//! Both follow from the session key, so no lookup is needed.
 //!
 //! Keys of a shard: `s.<owner tag or ->.<lineage>.<derived key>` is a session by one of its keys,
 //! `e` in an owner's shard is the owner's epoch, `m` there the last move out of it. The key prefix is in the name of the shard only.
@@ -29,7 +29,7 @@ pub(crate) fn row_key(key: &KeyParts) -> String {
     format!("{}{}", rows_of_lineage(key), key.derived)
 }
 
-/// What the keys of all rows of a session begin with, rotated keys included.
+/// The prefix of the keys of all rows of a session, including rotated keys.
 pub(crate) fn rows_of_lineage(key: &KeyParts) -> String {
     match key.owner {
         Some(owner) => format!("s.{owner}.{}.", key.lineage),
@@ -37,7 +37,7 @@ pub(crate) fn rows_of_lineage(key: &KeyParts) -> String {
     }
 }
 
-/// What the keys of an owner's sessions begin with.
+/// The prefix of the keys of an owner's sessions.
 pub(crate) fn rows_of_owner(owner: Id) -> String {
     format!("s.{owner}.")
 }

@@ -1,11 +1,10 @@
-//! The revision of a row: which write made it.
+//! The revision of a row, which identifies its write.
 
 use crate::protocol::version::Version;
 use crate::protocol::wire::{Put as _, encode_text};
 
-/// The revision of what is written at `version`. The random bits make it one that no other write
-/// has, so that whoever wrote a row recognises it, and a row that came back is not taken for the one
-/// before.
+/// A new revision for a write of `version`. The random bits make it unique, so that a writer
+/// recognises its own row, and a restored row is not mistaken for the previous one.
 pub(crate) fn revision(version: Version, dice: [u8; 8]) -> String {
     let mut bytes = Vec::with_capacity(Version::BYTES + dice.len());
     bytes.put_u32(version.counter);

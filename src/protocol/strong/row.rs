@@ -1,21 +1,22 @@
-//! What a row holds: a session's record, or the tombstone that stands in its place.
+//! The content of a row: a session's record, or a tombstone in its place.
 //!
 //! * the record itself, sealed or plain: the session is alive under this key;
-//! * `2 r <instant> <record>`: it goes on under another key; the old record can be read for a while;
-//! * `2 x <instant> [<owner tag> …]`: it has ended, and nothing of it is kept. Under these tags its owner
-//!   has shards too, in which somebody may have put it: whoever ends it ends it there as well.
+//! * `2 r <instant> <record>`: it continues under another key; the old record can be read for a
+//!   while;
+//! * `2 x <instant> [<owner tag> …]`: it has ended, and nothing of it is kept. Its owner has other
+//!   shards under these tags, to which it may have been moved: it must be ended there too.
 //!
-//! A tombstone stands as long as the key could be used, so that a write which arrives late always
-//! finds a row that it did not expect.
+//! A tombstone is kept as long as the key could be used, so that a late write always finds an
+//! unexpected row.
 
 use crate::protocol::keys::{Id, RecordKey};
 use crate::protocol::record::{Envelope, Unreadable};
 use crate::protocol::revocation::{Marker, Markers};
 
-/// What the text of a tombstone begins with; a record has no space in its first three characters.
+/// The prefix of a tombstone. A record has no space in its first three characters.
 const FORMAT: &str = "2 ";
 
-/// The value of a row, read as far as that takes no key.
+/// The value of a row, parsed without a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum RowValue<'a> {
     Live(&'a str),
@@ -28,7 +29,7 @@ pub(crate) enum RowValue<'a> {
         /// Tags of its owner, each an [`Id`].
         elsewhere: &'a str,
     },
-    /// A tombstone of a kind that this release does not know.
+    /// A tombstone of an unknown kind.
     Unknown,
 }
 
@@ -54,7 +55,7 @@ impl<'a> RowValue<'a> {
         }
     }
 
-    /// The row's text, of a session that is alive.
+    /// The row's text, for a live session.
     pub(crate) fn live(self) -> Option<&'a str> {
         match self {
             Self::Live(record) => Some(record),
@@ -62,7 +63,7 @@ impl<'a> RowValue<'a> {
         }
     }
 
-    /// Tags of its owner under which it is to be ended too.
+    /// Tags of its owner under which it must be ended too.
     pub(crate) fn elsewhere(self) -> Vec<Id> {
         match self {
             Self::Ended { elsewhere, .. } => elsewhere.split(' ').filter_map(Id::parse).collect(),
@@ -71,7 +72,7 @@ impl<'a> RowValue<'a> {
     }
 }
 
-/// The tombstone of a key whose session goes on under another.
+/// The tombstone of a key whose session continues under another.
 pub(crate) fn rotated(at: i64, record: &str) -> String {
     if mutant!(strong_rotation_keeps_no_record) {
         return format!("{FORMAT}r {at} -");
@@ -79,7 +80,7 @@ pub(crate) fn rotated(at: i64, record: &str) -> String {
     format!("{FORMAT}r {at} {record}")
 }
 
-/// The tombstone of a session that has ended, and may have to be ended `elsewhere`.
+/// The tombstone of an ended session, which may have to be ended `elsewhere` too.
 pub(crate) fn ended(at: i64, elsewhere: &[Id]) -> String {
     let mut text = format!("{FORMAT}x {at}");
     for tag in elsewhere {
