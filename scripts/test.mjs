@@ -92,10 +92,13 @@ async function native(counts) {
   // With the features of a Worker's crate, whose own tests may be native.
   const features = ["--features", "worker,anyhow,axum"];
   const host = await settled(cargo("--package", "edge-session", ...features, "--test", "host", "--test", "axum"));
+  // The shops: what an application's own native tests are.
+  const shops = await settled(cargo("--package", "example-axum", "--package", "example-shop-worker"));
   // Some hundred thousand schedules: unoptimized they take many times as long.
   const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
   core();
   host();
+  shops();
   simulator();
   allRan("test", ran);
 }

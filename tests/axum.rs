@@ -6,7 +6,7 @@
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::{Future, Ready, poll_fn, ready};
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -24,7 +24,7 @@ use edge_session::connector::OperationCounts;
 use edge_session::testing::{Browser, Request as Visit, World};
 use edge_session::{AsSessionError, ErrorCode, SessionError, Settings};
 use futures_executor::block_on;
-use futures_util::future::join;
+use futures_util::future::{FutureExt as _, LocalBoxFuture, join};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
@@ -456,6 +456,12 @@ enum Failure {
     Other,
 }
 
+impl From<SessionError> for Failure {
+    fn from(error: SessionError) -> Self {
+        Self::Session(error)
+    }
+}
+
 impl AsSessionError for Failure {
     fn as_session_error(&self) -> Option<&SessionError> {
         match self {
@@ -468,36 +474,46 @@ impl AsSessionError for Failure {
 impl Service<Request<()>> for Plain {
     type Response = Response<String>;
     type Error = Failure;
-    type Future = Ready<Result<Response<String>, Failure>>;
+    type Future = LocalBoxFuture<'static, Result<Response<String>, Failure>>;
 
     fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<()>) -> Self::Future {
-        ready(match request.uri().path() {
-            "/" => Ok(Response::new("plain".to_owned())),
-            "/vault" => Err(Failure::Session(SessionError::new(
-                ErrorCode::ReauthRequired,
-                "log in again",
-            ))),
-            _ => Err(Failure::Other),
-        })
+        let session = request.extensions().get::<LazySession>().unwrap().clone();
+        session
+            .with(async move |session| {
+                session.load().await?;
+                session.set("seen", true)?;
+                match request.uri().path() {
+                    "/" => Ok(Response::new("plain".to_owned())),
+                    "/vault" => Err(Failure::Session(
+                        session.require_recent_auth(300).unwrap_err(),
+                    )),
+                    _ => Err(Failure::Other),
+                }
+            })
+            .boxed_local()
     }
 }
 
 #[test]
 fn the_layer_takes_any_service_of_http() {
-    let mut service = SessionLayer::new(World::default().sessions()).layer(Plain);
+    let world = World::default();
+    let mut service = SessionLayer::new(world.sessions()).layer(Plain);
     let mut call = |path| {
         let request = Request::builder().uri(path).body(()).unwrap();
         block_on(service.call(request))
     };
-    assert_eq!(call("/").unwrap().body(), "plain");
     let vault = call("/vault").unwrap();
     assert_eq!(vault.status(), StatusCode::UNAUTHORIZED);
     assert!(vault.body().contains("reauth_required"), "{}", vault.body());
     assert!(matches!(call("/else"), Err(Failure::Other)));
+    assert!(world.store().keys().is_empty(), "a failure saves nothing");
+    let plain = call("/").unwrap();
+    assert_eq!(plain.body(), "plain");
+    assert_eq!(plain.headers().get_all("set-cookie").iter().count(), 2);
 }
 
 #[test]

@@ -205,16 +205,31 @@ impl fmt::Debug for SharedSessions {
 /// The layer works with every [`tower_service::Service`] that takes an [`http::Request`] and gives
 /// an [`http::Response`] whose body is `From<String>`. An error of the service that carries a
 /// [`SessionError`] is answered in the same way, and every other error is returned unchanged. The
-/// service finds the [`Session`] in the extensions of its request.
+/// service finds a [`LazySession`] in the extensions of its request.
 ///
 /// ```
-/// use edge_session::Sessions;
-/// use edge_session::axum::{SessionLayer, SessionService};
+/// use axum::http::{Request, Response};
+/// use edge_session::axum::{LazySession, SessionLayer, SessionService};
+/// use edge_session::{SessionError, Sessions};
 /// use tower_layer::Layer as _;
+///
+/// /// A handler of a framework of one's own.
+/// async fn page(request: Request<()>) -> Result<Response<String>, SessionError> {
+///     let Some(session) = request.extensions().get::<LazySession>() else {
+///         return Ok(Response::new("no session".to_owned()));
+///     };
+///     session
+///         .with(async |session| {
+///             session.load().await?;
+///             Ok(Response::new(format!("{:?}", session.owner()?)))
+///         })
+///         .await
+/// }
 ///
 /// fn with_sessions<S>(service: S, sessions: &Sessions) -> SessionService<S> {
 ///     SessionLayer::new(sessions).layer(service)
 /// }
+/// # let _ = page;
 /// ```
 #[derive(Clone)]
 pub struct SessionLayer(SharedSessions);
@@ -297,14 +312,14 @@ where
         }
         let sessions = (*self.sessions).clone();
         // A layer around this one opened the session, and commits it.
-        let outer = request.extensions().get::<Handle>();
-        if outer.is_some_and(|outer| outer.belongs_to(&sessions)) {
+        let outer = request.extensions().get::<LazySession>();
+        if outer.is_some_and(|outer| outer.0.belongs_to(&sessions)) {
             return Box::pin(SendWrapper::new(self.inner.call(request)));
         }
         let store = sessions.open(Head::of(&request));
         let timing = store.timing();
         let handle = Handle::new(&sessions, store);
-        request.extensions_mut().insert(handle.clone());
+        request.extensions_mut().insert(LazySession(handle.clone()));
         let answer = self.inner.call(request);
         Box::pin(SendWrapper::new(async move {
             let answer = Timing::during(timing, answer).await;
@@ -626,7 +641,10 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for LazySession {
 }
 
 fn find(parts: &Parts) -> Option<Handle> {
-    parts.extensions.get().cloned()
+    parts
+        .extensions
+        .get()
+        .map(|LazySession(handle)| handle.clone())
 }
 
 async fn load(handle: Handle) -> Session {

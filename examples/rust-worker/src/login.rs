@@ -1,0 +1,50 @@
+//! The section "Log in, log out" of `docs/getting-started-rust.md`, as it stands there.
+
+use edge_session::{SessionStore, Sessions};
+use worker::{Context, Env, Method, Request, Response, Result};
+
+pub async fn routes(request: Request, env: Env, ctx: Context) -> Result<Response> {
+    let sessions = Sessions::from_env(&env)?;
+    sessions
+        .handle(
+            request,
+            &ctx,
+            async |mut request, session: &mut SessionStore| {
+                match (request.method(), &*request.path()) {
+                    (Method::Post, "/login") => {
+                        // Check a password or a passkey before this line.
+                        let user = request.text().await?;
+                        session.bind(&user)?;
+                        session.flash("notice", "Welcome back")?;
+                        see_home()
+                    }
+                    (Method::Post, "/logout") => {
+                        session.flush().await?;
+                        see_home()
+                    }
+                    (Method::Post, "/password") => {
+                        session.require_recent_auth(300)?;
+                        let Some(user) = session.owner()?.map(str::to_owned) else {
+                            return Response::error("log in first", 401);
+                        };
+                        // Change the password, then log out every device, this one included...
+                        sessions.revoke_all(&user).await?;
+                        // ...and go on under a new session.
+                        session.bind(&user)?;
+                        see_home()
+                    }
+                    _ => match session.owner()? {
+                        Some(owner) => Response::ok(format!("hello {owner}")),
+                        None => Response::ok("hello stranger"),
+                    },
+                }
+            },
+        )
+        .await
+}
+
+fn see_home() -> Result<Response> {
+    let response = Response::empty()?.with_status(303);
+    response.headers().set("location", "/")?;
+    Ok(response)
+}
