@@ -15,6 +15,7 @@ use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -353,7 +354,7 @@ fn a_handler_that_fails_by_its_session_is_answered_with_the_status_of_the_code()
         session
             .with(async |session| {
                 session.set("views", 100)?;
-                session.require_recent_auth(std::time::Duration::from_secs(300))
+                session.require_recent_auth(Duration::from_secs(300))
             })
             .await
     }
@@ -505,7 +506,9 @@ impl Service<Request<()>> for Plain {
                 match request.uri().path() {
                     "/" => Ok(Response::new("plain".to_owned())),
                     "/vault" => Err(Failure::Session(
-                        session.require_recent_auth(300).unwrap_err(),
+                        session
+                            .require_recent_auth(Duration::from_secs(300))
+                            .unwrap_err(),
                     )),
                     _ => Err(Failure::Other),
                 }

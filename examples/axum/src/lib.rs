@@ -4,6 +4,8 @@ mod pages;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{Html, IntoResponse as _, Redirect, Response};
@@ -107,17 +109,19 @@ async fn logout(session: Session, Form(fields): Form<Fields>) -> Result<Redirect
 /// A page that needs a login of the last five minutes.
 async fn account(session: Session) -> Result<Response, SessionError> {
     session
-        .with(async |session| match session.require_recent_auth(300) {
-            Ok(()) => {
-                let user = session.owner()?.unwrap_or_default();
-                Ok(Html(pages::account(user)).into_response())
-            }
-            Err(error) if error.code() == ErrorCode::ReauthRequired => {
-                let page = pages::log_in_again(&session.csrf_token()?);
-                Ok((StatusCode::UNAUTHORIZED, Html(page)).into_response())
-            }
-            Err(error) => Err(error),
-        })
+        .with(
+            async |session| match session.require_recent_auth(Duration::from_secs(300)) {
+                Ok(()) => {
+                    let user = session.owner()?.unwrap_or_default();
+                    Ok(Html(pages::account(user)).into_response())
+                }
+                Err(error) if error.code() == ErrorCode::ReauthRequired => {
+                    let page = pages::log_in_again(&session.csrf_token()?);
+                    Ok((StatusCode::UNAUTHORIZED, Html(page)).into_response())
+                }
+                Err(error) => Err(error),
+            },
+        )
         .await
 }
 

@@ -1,5 +1,7 @@
 //! The section "Log in, log out" of `docs/getting-started-rust.md`, as it stands there.
 
+use std::time::Duration;
+
 use edge_session::{SessionStore, Sessions};
 use worker::{Context, Env, Method, Request, Response, Result};
 
@@ -23,7 +25,7 @@ pub async fn routes(request: Request, env: Env, ctx: Context) -> Result<Response
                         see_home()
                     }
                     (Method::Post, "/password") => {
-                        session.require_recent_auth(300)?;
+                        session.require_recent_auth(Duration::from_secs(300))?;
                         let Some(user) = session.owner()?.map(str::to_owned) else {
                             return Response::error("log in first", 401);
                         };

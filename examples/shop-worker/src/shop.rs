@@ -1,5 +1,7 @@
 //! What the shop does with a session.
 
+use std::time::Duration;
+
 use edge_session::{ErrorCode, Outcome, SessionError, SessionStore, Sessions};
 
 use crate::pages;
@@ -63,7 +65,7 @@ pub async fn logout(session: &mut SessionStore, fields: Fields) -> Result<Page, 
 
 /// A page that needs a login of the last five minutes.
 pub fn account(session: &mut SessionStore) -> Result<Page, SessionError> {
-    match session.require_recent_auth(300) {
+    match session.require_recent_auth(Duration::from_secs(300)) {
         Ok(()) => {
             let user = session.owner()?.unwrap_or_default();
             Ok(Page::Html(200, pages::account(user)))
