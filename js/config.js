@@ -3,7 +3,8 @@
 import { begin, configure, dice, release, stats } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { fromCore, sessionError } from "./errors.js";
-import { MemoryConnector, portTo } from "./connector.js";
+import { MemoryConnector, StrongMemory, portTo } from "./connector.js";
+import { isObjectNamespace } from "./object-connector.js";
 
 // By connector and by environment, without keeping either alive.
 const known = new WeakMap();
@@ -98,12 +99,12 @@ class Config {
     // Keeps the connector alive as long as this configuration is used.
     this.connector = connector;
     this.counts = known.counts;
-    this.port = portTo(connector, name);
+    this.port = portTo(connector, name, placeOf(settings, variables));
     this.clock = clock ?? Date;
     this.#listed = known.configs;
-    const { isKv, kind } = this.port;
+    const { isKv, isStrong, kind } = this.port;
     this.#make = (isolate) => {
-      const told = hear(configure({ isolate, isKv, kind, secret, settings, kinds, variables }), this);
+      const told = hear(configure({ isolate, isKv, isStrong, kind, secret, settings, kinds, variables }), this);
       if (told.error) throw fromCore(told.error);
       // The settings that JavaScript needs: `settings` in src/face/js/wire.rs. They never change.
       if (this.nothing === undefined) Object.assign(this, told.done);
@@ -181,10 +182,39 @@ function read(clock) {
   throw sessionError("invalid_value", `the clock's now() returned ${what}: return milliseconds as a number`);
 }
 
+/** Where Durable Objects are to be. The core checks the values. */
+function placeOf(settings, areVariables) {
+  return areVariables
+    ? { locationHint: settings.SESSION_LOCATION_HINT, jurisdiction: settings.SESSION_JURISDICTION }
+    : { locationHint: settings.locationHint, jurisdiction: settings.jurisdiction };
+}
+
+/** A namespace of Durable Objects is recognised. The setting for the store must agree with it. */
+function matchStorage(connector, name, given, areVariables) {
+  const setting = areVariables ? "SESSION_STORAGE" : "storage";
+  const storage = given.settings[setting];
+  const wantsObjects = storage === "durable_object";
+  if (isObjectNamespace(connector)) {
+    if (storage === undefined && !areVariables) given.settings[setting] = "durable_object";
+    else if (storage === undefined || storage === "kv" || storage === "memory") {
+      const advice = areVariables ? "bind it as SESSION_OBJECTS and set SESSION_STORAGE to durable_object" : "leave storage out, or use durable_object";
+      throw sessionError("config", `${name} is a namespace of Durable Objects: ${advice}`);
+    }
+  } else if (wantsObjects && (connector === undefined || connector === null)) {
+    throw sessionError(
+      "missing_binding",
+      `${name} is not bound: ${setting} is durable_object, so bind the Durable Object class SessionObject under that name`,
+    );
+  } else if (wantsObjects) {
+    throw sessionError("config", `${setting}: durable_object needs a namespace of Durable Objects, and ${name} is not one`);
+  }
+}
+
 function configFor(connector, name, secret, given, areVariables, clock) {
+  matchStorage(connector, name, given, areVariables);
   let entry = known.get(connector);
   if (!entry) {
-    portTo(connector, name); // throws before anything is stored
+    portTo(connector, name, {}); // throws before anything is stored
     known.set(connector, (entry = { memory: new CoreMemory(), configs: [], counts: { requests: 0, new: 0 } }));
   }
   const key = JSON.stringify([areVariables, secret, given]);
@@ -277,7 +307,7 @@ export function configOf(connector, options) {
   );
   // An array of secrets and the clock of a connector in memory may change although they are the same
   // object.
-  if (typeof secret === "string" && !(connector instanceof MemoryConnector)) {
+  if (typeof secret === "string" && !isMemory(connector)) {
     known.get(connector).last = { names, values, secret, clock, config: found };
   }
   return found;
@@ -308,11 +338,18 @@ export function configOfEnv(env) {
       if (/^ses/i.test(name) && name !== "SESSION_SECRET" && value !== undefined) given.add(name, value);
     }
     const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
-    const connector = env.SESSION_STORAGE === "memory" ? (isolateMemory ??= new MemoryConnector()) : env.SESSIONS;
-    found = configFor(connector, "SESSIONS", secret, given, true, ownClock(connector));
+    const [connector, name] = storeOf(env);
+    found = configFor(connector, name, secret, given, true, ownClock(connector));
     byEnv.set(env, found);
   }
   return found;
+}
+
+/** The store of an environment, and the name of its binding. */
+function storeOf(env) {
+  if (env.SESSION_STORAGE === "memory") return [(isolateMemory ??= new MemoryConnector()), "SESSIONS"];
+  const name = env.SESSION_STORAGE === "durable_object" ? "SESSION_OBJECTS" : "SESSIONS";
+  return [env[name], name];
 }
 
 /** A function that passes events to `onEvent`, if given. */
@@ -332,8 +369,10 @@ export function sinkOf(onEvent) {
 /** Writes an event to the console, as one line of JSON. */
 export const toConsole = (event) => console.log(JSON.stringify(event));
 
+const isMemory = (connector) => connector instanceof MemoryConnector || connector instanceof StrongMemory;
+
 const ownClock = (connector) =>
-  connector instanceof MemoryConnector && connector.clock !== Date ? connector.clock : undefined;
+  isMemory(connector) && connector.clock !== Date ? connector.clock : undefined;
 
 /** The secrets as one string. `name` is what the caller calls them; only an option may be an array. */
 function ring(secret, name, advice) {

@@ -1,13 +1,18 @@
-// The stores: Workers KV, memory, or the application's own connector.
+// The stores: Workers KV, Durable Objects, memory, or the application's own connector.
 
 import { sessionError } from "./errors.js";
+import { ObjectConnector, isObjectNamespace } from "./object-connector.js";
 
 const METHODS = ["read", "put", "delete"];
+const STRONG_METHODS = ["read", "transact", "list"];
 const KV_METHODS = ["get", "put", "delete", "list"];
 const has = (value, method) => typeof value?.[method] === "function";
 
-/** The port to `connector` that `js/driver.js` uses. Error messages call it `name`. */
-export function portTo(connector, name) {
+/**
+ * The port to `connector` that `js/driver.js` uses. Error messages call it `name`. `place` has the
+ * location hint and the jurisdiction of Durable Objects.
+ */
+export function portTo(connector, name, place) {
   if (connector === null || (typeof connector !== "object" && typeof connector !== "function")) {
     throw sessionError(
       "missing_binding",
@@ -16,10 +21,13 @@ export function portTo(connector, name) {
         : `${name} is a ${typeof connector}, not a KV namespace or a connector`,
     );
   }
-  const isKv = !has(connector, "read") && has(connector, "get");
+  if (isObjectNamespace(connector)) return new ObjectPort(new WeakRef(connector), place);
+  const isStrong = has(connector, "transact");
+  const isKv = !isStrong && !has(connector, "read") && has(connector, "get");
   // `list` is optional, but must be a function if present.
   const own = connector.list === undefined ? METHODS : [...METHODS, "list"];
-  const missing = (isKv ? KV_METHODS : own).find((method) => !has(connector, method));
+  const methods = isKv ? KV_METHODS : isStrong ? STRONG_METHODS : own;
+  const missing = methods.find((method) => !has(connector, method));
   if (missing) {
     const what = isKv ? "a KV namespace" : "a connector";
     throw sessionError("missing_binding", `${name} is not ${what}: it has no method ${missing}`);
@@ -29,11 +37,12 @@ export function portTo(connector, name) {
   }
   // The port lives as long as the core. It must not keep the connector alive, which may have been
   // created for a single request.
-  return new (isKv ? KvPort : Port)(new WeakRef(connector));
+  return new (isKv ? KvPort : isStrong ? StrongPort : Port)(new WeakRef(connector));
 }
 
 class Port {
   isKv = false;
+  isStrong = false;
   #ref;
 
   constructor(ref) {
@@ -133,6 +142,42 @@ class KvPort extends Port {
   }
 }
 
+/** A store that has transactions. */
+class StrongPort extends Port {
+  isStrong = true;
+
+  /** Sends a request of the core to one shard. The core checks the form of the answer. */
+  async rows({ shard, operation, body }) {
+    const connector = this.connector;
+    if (operation === "read") return { rows: await connector.read(shard, body.keys) };
+    if (operation === "transact") return connector.transact(shard, body.checks, body.writes);
+    return connector.list(shard, body.prefix, body.cursor);
+  }
+}
+
+/** Durable Objects of the class SessionObject. */
+class ObjectPort extends StrongPort {
+  #place;
+
+  constructor(ref, place) {
+    super(ref);
+    this.#place = place;
+    try {
+      void this.connector;
+    } catch (thrown) {
+      throw sessionError("config", `the runtime refuses the jurisdiction "${place.jurisdiction}": ${thrown?.message}`);
+    }
+  }
+
+  get kind() {
+    return "durable_object";
+  }
+
+  get connector() {
+    return new ObjectConnector(super.connector, this.#place);
+  }
+}
+
 /** The values of a bulk read, in the order of the names. */
 function valuesOf(names, found) {
   return readValues(
@@ -182,6 +227,11 @@ export class MemoryConnector {
     this.resetOperations();
   }
 
+  /** A store in memory that has transactions, for tests. */
+  static strong(options) {
+    return new StrongMemory(options);
+  }
+
   /** The numbers of reads, keys read, puts, deletes and lists. */
   get operations() {
     return { ...this.#operations };
@@ -224,6 +274,69 @@ export class MemoryConnector {
     names.sort((one, other) => (one < other ? -1 : 1)); // keys are ASCII
     const page = names.slice(0, 1000);
     const keys = page.map((name) => ({ name, metadata: this.#entries.get(name).metadata }));
+    return { keys, cursor: names.length > page.length ? page.at(-1) : undefined };
+  }
+}
+
+/** Rows in memory, by shard. Every operation is one instant, and a row is gone when its time has come. */
+export class StrongMemory {
+  kind = "memory";
+  #shards = new Map();
+  #operations;
+
+  constructor({ clock = Date } = {}) {
+    this.clock = clock;
+    this.resetOperations();
+  }
+
+  /** The numbers of reads, transactions and lists. */
+  get operations() {
+    return { ...this.#operations };
+  }
+
+  resetOperations() {
+    this.#operations = { reads: 0, transactions: 0, lists: 0 };
+  }
+
+  #row(shard, key) {
+    const row = this.#shards.get(shard)?.get(key);
+    return row && this.clock.now() < row.expiresAt ? row : null;
+  }
+
+  async read(shard, keys) {
+    this.#operations.reads += 1;
+    return keys.map((key) => this.#row(shard, key));
+  }
+
+  async transact(shard, checks, writes) {
+    this.#operations.transactions += 1;
+    const found = checks.map(({ absent, revision }) => this.#row(shard, absent ?? revision[0]));
+    const holds = checks.every(({ revision }, i) => found[i]?.revision === revision?.[1]);
+    if (!holds) return { conflict: found };
+    let rows = this.#shards.get(shard);
+    if (!rows) this.#shards.set(shard, (rows = new Map()));
+    for (const { put, replace } of writes) {
+      if (put) {
+        const { key, value, metadata, revision, expiresAt } = put;
+        rows.set(key, { value, metadata, revision, expiresAt });
+        continue;
+      }
+      const { prefix, except, value, revision } = replace;
+      for (const [key, { expiresAt }] of rows) {
+        const isSpared = !key.startsWith(prefix) || except.some((it) => key.startsWith(it));
+        if (!isSpared && this.clock.now() < expiresAt) rows.set(key, { value, revision, expiresAt });
+      }
+    }
+    return { done: true };
+  }
+
+  async list(shard, prefix, cursor = "") {
+    this.#operations.lists += 1;
+    const rows = this.#shards.get(shard) ?? new Map();
+    const names = [...rows.keys()].filter((name) => name.startsWith(prefix) && name > cursor && this.#row(shard, name));
+    names.sort((one, other) => (one < other ? -1 : 1)); // keys are ASCII
+    const page = names.slice(0, 1000);
+    const keys = page.map((name) => ({ name, metadata: rows.get(name).metadata }));
     return { keys, cursor: names.length > page.length ? page.at(-1) : undefined };
   }
 }

@@ -20,7 +20,7 @@ const nothing = () => {};
  */
 export async function drive(told, handle, world, context = world.context) {
   while (told.ask) {
-    if (context && told.ask.write) {
+    if (context && (told.ask.write || told.ask.rows?.operation === "transact")) {
       const rest = drive(told, handle, world, null);
       hold(context, rest);
       return rest;
@@ -83,6 +83,8 @@ async function answer({ ask, lines }, handle, world) {
       if (failures.some((failure) => failure !== null)) rest = failures;
     } else if (ask.list) {
       rest = await inTime(() => port.list(ask.list.prefix, ask.list.cursor));
+    } else if (ask.rows) {
+      rest = await inTime(() => port.rows(ask.rows));
     } else {
       await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
     }

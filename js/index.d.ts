@@ -566,8 +566,15 @@ export interface SessionOptions {
    * uses the browser.
    */
   allowPrivateCache?: boolean;
-  /** Which connector to use if none is passed in. `memory` is for development. */
-  storage?: "kv" | "memory";
+  /**
+   * Which connector to use if none is passed in. `memory` is for development. A namespace of Durable
+   * Objects that is passed in means `durable_object`.
+   */
+  storage?: "kv" | "memory" | "durable_object";
+  /** Near which place a Durable Object is created, as a hint. Only for Durable Objects. */
+  locationHint?: "wnam" | "enam" | "sam" | "weur" | "eeur" | "apac" | "oc" | "afr" | "me" | "";
+  /** The jurisdiction that Durable Objects must not leave. Only for Durable Objects. */
+  jurisdiction?: "eu" | "fedramp" | "";
   /** The prefix of every key in the namespace. */
   keyPrefix?: string;
   /** Encrypt records with a key derived from the browser's token. By default `true`. */
@@ -617,19 +624,19 @@ type Handler<T extends Shape<T>, Req, Res> = (session: SessionStore<T>, request:
 /** The sessions of a Worker. Creating it is cheap: create one in each request, or keep one. */
 export class Sessions<T extends Shape<T> = AnyData> {
   /**
-   * Sessions in this namespace, or behind this connector.
+   * Sessions in this namespace of Workers KV or of Durable Objects, or behind this connector.
    * ```js
    * const sessions = new Sessions(env.SESSIONS, { secret: env.SESSION_SECRET, idleTimeout: 900 });
    * ```
    * The isolate's memory belongs to the connector object: pass the same object in each request, not a
    * new wrapper.
    */
-  constructor(connector: KvNamespace | SessionConnector, options: SessionOptions);
+  constructor(connector: KvNamespace | SessionConnector | ObjectNamespace | StrongConnector, options: SessionOptions);
   constructor(connector: undefined, options: SessionOptions & { storage: "memory" });
 
   /**
-   * Reads the configuration from the environment: the KV binding SESSIONS, SESSION_SECRET and the
-   * variables SESSION_… (strings, numbers or booleans). `options` takes no settings; pass those to
+   * Reads the configuration from the environment: the KV binding SESSIONS, or with SESSION_STORAGE =
+   * "durable_object" the Durable Objects bound as SESSION_OBJECTS, SESSION_SECRET and the variables SESSION_… (strings, numbers or booleans). `options` takes no settings; pass those to
    * `new Sessions`.
    * ```js
    * const sessions = Sessions.fromEnv(env, {
@@ -798,6 +805,66 @@ export interface ConnectorPage {
   cursor?: string | null;
 }
 
+/** A namespace of Durable Objects whose class is SessionObject of `edge-session/durable-object`. */
+export interface ObjectNamespace {
+  idFromName(name: string): unknown;
+  get(id: never, options?: never): object;
+}
+
+/** A row of a store that has transactions. It is gone from the instant `expiresAt` on, in milliseconds. */
+export interface StrongRow {
+  value: string;
+  metadata?: string | null;
+  revision: string;
+  expiresAt: number;
+}
+
+/** No row stands under this key, or the row under this key has this revision. */
+export type StrongCheck = { absent: string } | { revision: [key: string, revision: string] };
+
+/**
+ * Puts a row, or gives every row under `prefix` that has not expired this value and revision, except
+ * those under the prefixes `except`: their metadata is dropped, and each keeps its end. `dead` marks
+ * tombstones: a shard that is full may delete those older than a day.
+ */
+export type StrongWrite =
+  | { put: StrongRow & { key: string; dead?: boolean } }
+  | { replace: { prefix: string; except: string[]; value: string; revision: string; dead?: boolean } };
+
+/**
+ * Your own store that has transactions. Sessions on it promise more: a logout holds everywhere when it
+ * returns, and no update is lost. A read sees every transaction that was answered before it began.
+ * Shards are independent of each other. The `code` of a thrown error says what kind it is:
+ * `rate_limited`, `quota`, `too_large` or `unsupported`. After any other error it is unknown whether a
+ * transaction happened: it is asked for once more, and its checks keep it from happening twice.
+ */
+export interface StrongConnector {
+  /** As of a `SessionConnector`. */
+  readonly kind?: string;
+  /** The rows under `keys`, in the same order; `null` for a row that does not exist or has expired. */
+  read(shard: string, keys: string[]): Promise<readonly (StrongRow | null | undefined)[]>;
+  /**
+   * Makes all of `writes`, in their order, if all of `checks` are true; otherwise nothing. `conflict`
+   * has the row of each check, or `null`.
+   */
+  transact(
+    shard: string,
+    checks: StrongCheck[],
+    writes: StrongWrite[],
+  ): Promise<{ done: true } | { conflict: readonly (StrongRow | null | undefined)[] }>;
+  /** One page of the keys that start with `prefix`, in byte order, after `cursor`. */
+  list(shard: string, prefix: string, cursor?: string): Promise<ConnectorPage>;
+}
+
+/** A store in memory that has transactions, for tests: `MemoryConnector.strong()`. */
+export interface StrongMemory extends StrongConnector {
+  readonly clock: { now(): number };
+  /** The operations since it was created, or since `resetOperations`. */
+  readonly operations: { reads: number; transactions: number; lists: number };
+  /** Resets the counts to zero. */
+  resetOperations(): void;
+}
+
 /** A clock that stands still until you move it, in milliseconds since 1970-01-01 UTC. */
 export class ManualClock {
   constructor(milliseconds?: number);
@@ -820,6 +887,8 @@ export class ManualClock {
  */
 export class MemoryConnector implements SessionConnector {
   constructor(options?: { clock?: { now(): number } });
+  /** A store in memory that has transactions, for tests. */
+  static strong(options?: { clock?: { now(): number } }): StrongMemory;
   readonly clock: { now(): number };
   /** The number of live entries. */
   readonly size: number;

@@ -7,7 +7,7 @@ import { copyFile, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, gzipSync } from "node:zlib";
-import { bindgen, bindgenTool, cargoWasm, wasmOpt } from "./build.mjs";
+import { AS_WASM, bindgen, bindgenTool, cargoWasm, wasmOpt } from "./build.mjs";
 import { inRoot, main, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
@@ -21,7 +21,7 @@ const compiled = join(targetDir, TARGET, "release", "edge_session.wasm");
 export async function buildPackage() {
   await cargoWasm(
     "compiling the crate for the package",
-    ["build", "--lib", "--release", "--target", TARGET, "--no-default-features", "--features", "js"],
+    [...AS_WASM, "--package", "edge-session", "--release", "--no-default-features", "--features", "js"],
     { env: { CARGO_TARGET_DIR: targetDir } },
   );
   const sources = readdirSync(inRoot("js")).map((name) => inRoot("js", name));

@@ -58,15 +58,15 @@ export async function cargoWasm(what, args, options = {}) {
   return run(what, cargo, args, { ...options, env: { ...env, ...flags, ...options.env } });
 }
 
+/** The arguments of cargo that link the library as a wasm of its own, which no dependent does. */
+export const AS_WASM = ["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET];
+
 /** Compiles a crate of the workspace for wasm32 and returns the path of the wasm. */
 export async function compileWasm({ crate = "edge-session", features = [], release = true } = {}) {
   await cargoWasm(`compiling ${crate} for wasm32`, [
-    "build",
-    "--lib",
+    ...AS_WASM,
     "--package",
     crate,
-    "--target",
-    TARGET,
     ...(release ? ["--release"] : []),
     ...(crate === "edge-session" ? ["--no-default-features"] : []),
     ...(features.length ? ["--features", features.join(",")] : []),
@@ -132,13 +132,17 @@ export async function wasmOpt(file, { names = false } = {}) {
   ]);
 }
 
+/** The Durable Object of the deployable Worker: in JavaScript, since an object has to wake up fast. */
+const OBJECT = ["durable-object.js", "object-requests.js"];
+
 /**
- * Builds the deployable Worker: `index.js` (scripts/worker-shim.mjs), `edge_session.js`
+ * Builds the deployable Worker: `index.js` (scripts/worker-shim.mjs, and the class of the Durable
+ * Object), `edge_session.js`
  * (the glue, as a function that makes an instance) and `edge_session_bg.wasm`.
  * Does nothing beyond asking cargo when nothing has changed.
  */
 export function buildWorker() {
-  return build(inRoot("build", "worker"), { features: ["deploy"] });
+  return build(inRoot("build", "worker"), { features: ["deploy"] }, OBJECT);
 }
 
 /** Builds a Worker of `examples/`, as its own crate: what a user's Worker would be. */
@@ -156,7 +160,8 @@ export async function buildBenchWorkers() {
   for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), { crate: `bench-${name}` });
 }
 
-async function build(dir, crate) {
+/** `object` are the modules of a Durable Object in `js/`, of which the first exports the class. */
+async function build(dir, crate, object = []) {
   const entry = join(dir, "index.js");
   // `npm test` builds once: what it then runs must not build anew in the middle of it.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };
@@ -164,7 +169,8 @@ async function build(dir, crate) {
   const wasm = await compileWasm(crate);
   const tool = await bindgenTool();
   const stamp = join(dir, ".built-from");
-  const inputs = digest(wasm, tool, shim, fileURLToPath(import.meta.url), inRoot("package-lock.json"));
+  const objects = object.map((name) => inRoot("js", name));
+  const inputs = digest(wasm, tool, shim, ...objects, fileURLToPath(import.meta.url), inRoot("package-lock.json"));
   if (existsSync(entry) && readIfAny(stamp) === inputs) return { dir, entry };
 
   say("building the Worker: wasm-bindgen, wasm-opt -Os, the shim");
@@ -179,7 +185,9 @@ async function build(dir, crate) {
     for (const name of ["edge_session_bg.wasm", "edge_session.js"]) {
       await rename(join(work, name), join(dir, name));
     }
-    await copyFile(shim, join(work, "index.js"));
+    for (const name of object) await copyFile(inRoot("js", name), join(dir, name));
+    const exported = object.slice(0, 1).map((name) => `export { SessionObject } from "./${name}";\n`);
+    writeFileSync(join(work, "index.js"), exported.join("") + readFileSync(shim, "utf8"));
     await rename(join(work, "index.js"), entry);
     writeFileSync(stamp, inputs);
   } finally {

@@ -1,5 +1,6 @@
 // `npm start`: the Worker on this machine, at http://127.0.0.1:8787, with KV on local disk.
-// Arguments go to `wrangler dev`: `npm start -- --port 8790`.
+// `npm start -- --store durable_object` keeps sessions in Durable Objects, on local disk too.
+// Other arguments go to `wrangler dev`: `npm start -- --port 8790`.
 
 import { buildWorker } from "./build.mjs";
 import { Stop, exec, inRoot, isStopping, main, say } from "./run.mjs";
@@ -17,12 +18,23 @@ export const quietWrangler = {
   WRANGLER_WRITE_LOGS: "false",
 };
 
+/** Where sessions are to be kept, and the arguments that are for wrangler. */
+function storeOf(args) {
+  const at = args.findIndex((arg) => arg === "--store" || arg.startsWith("--store="));
+  if (at < 0) return { given: args };
+  const isJoined = args[at].includes("=");
+  const store = isJoined ? args[at].slice("--store=".length) : args[at + 1];
+  const stores = ["kv", "durable_object"];
+  if (!stores.includes(store)) throw new Stop(`--store ${store ?? ""}: use one of ${stores.join(", ")}`);
+  return { store, given: args.toSpliced(at, isJoined ? 1 : 2) };
+}
+
 await main(async () => {
   await setUp();
   await buildWorker();
   if (ensureSecret(inRoot(".dev.vars"))) say("secret: made SESSION_SECRET in .dev.vars, for local use");
 
-  const given = process.argv.slice(2);
+  const { store, given } = storeOf(process.argv.slice(2));
   const has = (name) => given.some((arg) => arg === name || arg.startsWith(`${name}=`));
   const args = [
     "dev",
@@ -33,6 +45,7 @@ await main(async () => {
     ...["DEMO", "SESSION_SERVER_TIMING"].flatMap((name) =>
       given.some((arg) => arg.startsWith(`${name}:`)) ? [] : ["--var", `${name}:true`],
     ),
+    ...(store ? ["--var", `SESSION_STORAGE:${store}`] : []),
     ...given,
   ];
   const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");

@@ -115,6 +115,8 @@ pub mod connector {
     #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub use crate::face::connector::kv::KvConnector;
     pub use crate::face::connector::memory::{ManualClock, MemoryConnector, OperationCounts};
+    #[cfg(feature = "worker")]
+    pub use crate::face::connector::objects::ObjectConnector;
     pub use crate::face::connector::strong_memory::{StrongCounts, StrongMemory};
     pub use crate::port::connector::{
         ConnectorError, ConnectorErrorKind, ListedKey, Page, PutOptions, ReadOptions,

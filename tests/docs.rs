@@ -336,3 +336,13 @@ fn every_file_and_name_that_a_page_for_contributors_gives_is_there() {
     assert!(files > 100 && names > 60, "{files} files, {names} names");
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
+
+#[test]
+fn a_dependent_links_no_wasm_of_ours_and_gets_one_feature_of_serde_json() {
+    let manifest = include_str!("../Cargo.toml");
+    let normal = manifest.split("\n[dev-dependencies]").next().unwrap();
+    assert!(normal.contains("\ncrate-type = [\"rlib\"]\n"));
+    let serde_json = normal.lines().find(|line| line.starts_with("serde_json"));
+    let expected = r#"serde_json = { version = "1", features = ["float_roundtrip"] }"#;
+    assert_eq!(serde_json, Some(expected), "docs/dependencies.md says why");
+}

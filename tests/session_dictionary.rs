@@ -271,6 +271,33 @@ fn keys_that_nobody_changed_keep_their_stored_bytes() {
 }
 
 #[test]
+fn the_whole_data_is_stored_as_it_is_written() {
+    let world = World::new();
+    let mut session = world.load(Head::default());
+    let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+    let all = raw(r#"{ "a\"\n\u00e9" : [ 1.50, {"}": "]"} ] , "b":null,"" : -0.0e1 }"#);
+    session.set_data(&all).unwrap();
+    let stored: Vec<_> = session.iter().unwrap().collect();
+    let expected = [
+        ("a\"\né", r#"[ 1.50, {"}": "]"} ]"#),
+        ("b", "null"),
+        ("", "-0.0e1"),
+    ];
+    assert_eq!(stored, expected);
+    session.set_data(&raw("{}")).unwrap();
+    assert!(session.is_empty().unwrap());
+    // Deeper than what any limit allows, and what is no object.
+    for levels in [66, 500] {
+        let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
+        let error = session.set_data(&raw(&deep)).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::InvalidValue);
+        assert!(error.message().contains("SESSION_MAX_DEPTH"), "{error}");
+    }
+    let error = session.set_data(&raw("[1]")).unwrap_err();
+    assert!(error.message().contains("must be an object"), "{error}");
+}
+
+#[test]
 fn an_equal_value_of_another_text_is_no_modification() {
     let world = World::new();
     let mut jar = Jar::new();

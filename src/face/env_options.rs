@@ -1,9 +1,6 @@
 //! The options of `Sessions::from_env_with`.
 
-use crate::protocol::settings::Settings;
-
-/// The default name of the KV namespace's binding.
-const BINDING: &str = "SESSIONS";
+use crate::protocol::settings::{Settings, Storage};
 
 /// How [`Sessions::from_env_with`](crate::Sessions::from_env_with) uses the environment.
 ///
@@ -24,7 +21,7 @@ const BINDING: &str = "SESSIONS";
 #[must_use = "the closure returns the options"]
 pub struct EnvOptions {
     pub(super) settings: Settings,
-    pub(super) binding: String,
+    binding: Option<String>,
 }
 
 impl EnvOptions {
@@ -32,7 +29,16 @@ impl EnvOptions {
     pub(super) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            binding: BINDING.to_owned(),
+            binding: None,
+        }
+    }
+
+    /// The name of the binding that the sessions are kept in.
+    pub(super) fn binding_in_force(&self) -> &str {
+        match (&self.binding, self.settings.storage()) {
+            (Some(name), _) => name,
+            (None, Storage::DurableObject) => "SESSION_OBJECTS",
+            (None, _) => "SESSIONS",
         }
     }
 
@@ -53,7 +59,8 @@ impl EnvOptions {
         self
     }
 
-    /// Uses the KV namespace that is bound as `name`, instead of `SESSIONS`.
+    /// Uses the namespace that is bound as `name`, instead of `SESSIONS`, or of `SESSION_OBJECTS` for
+    /// Durable Objects.
     ///
     /// ```no_run
     /// # use edge_session::{SessionError, Sessions};
@@ -62,7 +69,7 @@ impl EnvOptions {
     /// # }
     /// ```
     pub fn binding(mut self, name: impl Into<String>) -> Self {
-        self.binding = name.into();
+        self.binding = Some(name.into());
         self
     }
 }

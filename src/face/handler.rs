@@ -9,7 +9,9 @@ use worker::{Context, Env, Headers, Request, Response};
 
 use crate::face::connector::kv::KvConnector;
 use crate::face::connector::memory::MemoryConnector;
+use crate::face::connector::objects::{ObjectConnector, ObjectPlace};
 use crate::face::console::ConsoleEvents;
+use crate::face::driver::Port;
 use crate::face::env_options::EnvOptions;
 use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
 use crate::face::headers::CommitHeaders;
@@ -18,7 +20,6 @@ use crate::face::store::SessionStore;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
 use crate::flow::stats::Timing;
-use crate::port::connector::SessionConnector;
 use crate::port::error::{AsSessionError, ErrorCode, SessionError};
 use crate::port::request::RequestHead;
 use crate::port::runtime::PlatformRuntime;
@@ -47,8 +48,8 @@ fn warn_once(settings: &Settings) {
 const SECRET: &str = "SESSION_SECRET";
 
 impl Sessions {
-    /// Reads the configuration from the environment: the KV namespace bound as `SESSIONS`, the
-    /// secret `SESSION_SECRET` and every variable `SESSION_…` (see [`Settings`]). It is read once
+    /// Reads the configuration from the environment: the KV namespace bound as `SESSIONS`, or with
+    /// `SESSION_STORAGE = "durable_object"` the Durable Objects bound as `SESSION_OBJECTS`, the secret `SESSION_SECRET` and every variable `SESSION_…` (see [`Settings`]). It is read once
     /// for each environment, because the environment of a deployment never changes.
     ///
     /// ```no_run
@@ -121,7 +122,9 @@ impl Sessions {
         options: impl FnOnce(EnvOptions) -> EnvOptions,
     ) -> Result<Self, SessionError> {
         let settings = Settings::from_vars(variables(env)?)?;
-        let EnvOptions { settings, binding } = options(EnvOptions::new(settings));
+        let options = options(EnvOptions::new(settings));
+        let binding = options.binding_in_force().to_owned();
+        let settings = options.settings;
         let secret = match Given::read(env, SECRET) {
             Given::Text(secret) => secret,
             Given::Nothing => {
@@ -138,14 +141,18 @@ impl Sessions {
                 ));
             }
         };
-        let connector: Rc<dyn SessionConnector> = match settings.storage() {
-            Storage::Kv => Rc::new(KvConnector::from_env(env, &binding)?),
-            Storage::Memory => Rc::new(MEMORY.with(Clone::clone)),
+        let port = match settings.storage() {
+            Storage::Kv => Port::Eventual(Rc::new(KvConnector::from_env(env, &binding)?)),
+            Storage::Memory => Port::Eventual(Rc::new(MEMORY.with(Clone::clone))),
+            Storage::DurableObject => {
+                let place = ObjectPlace::of(&settings);
+                Port::Strong(Rc::new(ObjectConnector::from_env(env, &binding, &place)?))
+            }
         };
         warn_once(&settings);
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret, SECRET)?;
-        let sessions = Self::assemble(connector, &secrets, settings, Rc::new(PlatformRuntime))?;
+        let sessions = Self::of(port, &secrets, settings, Rc::new(PlatformRuntime))?;
         let sessions = sessions.with_isolate(&isolate, &binding);
         let events = sessions.settings().events();
         Ok(if events {

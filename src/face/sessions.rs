@@ -148,7 +148,8 @@ impl Sessions {
         Self::of(Port::Strong(connector), &secrets, settings, runtime)
     }
 
-    fn of(
+    /// Sessions on a store of either kind.
+    pub(crate) fn of(
         port: Port,
         secrets: &SecretRing,
         settings: Settings,

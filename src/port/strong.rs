@@ -89,12 +89,14 @@ impl<'a> Check<'a> {
 ///     metadata: None,
 ///     revision: "1",
 ///     expires_at: 1_800_000_000_000,
+///     dead: false,
 /// };
 /// let all_but_one = Write::Replace {
 ///     prefix: "s.",
 ///     except: &["s.b"],
 ///     value: "ended",
 ///     revision: "2",
+///     dead: true,
 /// };
 /// # let _ = (put, all_but_one);
 /// ```
@@ -112,6 +114,8 @@ pub enum Write<'a> {
         revision: &'a str,
         /// When it ends, in milliseconds since 1970-01-01 UTC.
         expires_at: i64,
+        /// True for a tombstone. A shard that is full may delete those older than a day.
+        dead: bool,
     },
     /// Gives every row under `prefix` that has not expired this value and revision. Their metadata
     /// is removed, and each keeps its end.
@@ -124,6 +128,8 @@ pub enum Write<'a> {
         value: &'a str,
         /// The new revision.
         revision: &'a str,
+        /// True if tombstones replace them.
+        dead: bool,
     },
 }
 

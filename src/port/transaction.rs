@@ -26,6 +26,8 @@ pub(crate) enum Change {
         metadata: Option<String>,
         revision: String,
         expires_at: i64,
+        /// It is a tombstone.
+        dead: bool,
     },
     Replace {
         prefix: String,
@@ -88,12 +90,14 @@ impl Change {
                 metadata,
                 revision,
                 expires_at,
+                dead,
             } => Write::Put {
                 key,
                 value,
                 metadata: metadata.as_deref(),
                 revision,
                 expires_at: *expires_at,
+                dead: *dead,
             },
             Self::Replace {
                 prefix,
@@ -105,6 +109,8 @@ impl Change {
                 except,
                 value,
                 revision,
+                // Whatever ends several rows leaves tombstones.
+                dead: true,
             },
         }
     }

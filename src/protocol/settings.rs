@@ -32,10 +32,13 @@ pub enum Storage {
     /// The isolate's own memory, for development and tests. Each isolate has its own memory and may
     /// lose it at any time.
     Memory,
+    /// Durable Objects, in the namespace bound as `SESSION_OBJECTS`: a logout holds everywhere when it
+    /// returns, and no update is lost (`docs/consistency.md`).
+    DurableObject,
 }
 
 impl Storage {
-    /// The setting's value: `kv` or `memory`.
+    /// The setting's value: `kv`, `memory` or `durable_object`.
     ///
     /// ```
     /// assert_eq!(edge_session::Storage::Kv.as_str(), "kv");
@@ -45,6 +48,7 @@ impl Storage {
         match self {
             Self::Kv => "kv",
             Self::Memory => "memory",
+            Self::DurableObject => "durable_object",
         }
     }
 }
@@ -166,8 +170,8 @@ unruled!(bool, bool, "true, false, 1 or 0", text => match text {
 unruled!(SameSite, SameSite, "Strict, Lax or None", text => {
     [Self::Strict, Self::Lax, Self::None].into_iter().find(|x| x.as_str() == text)
 });
-unruled!(Storage, Storage, "kv or memory", text => {
-    [Self::Kv, Self::Memory].into_iter().find(|x| x.as_str() == text)
+unruled!(Storage, Storage, "kv, memory or durable_object", text => {
+    [Self::Kv, Self::Memory, Self::DurableObject].into_iter().find(|x| x.as_str() == text)
 });
 
 /// One row of the table, its types erased.
@@ -391,6 +395,18 @@ settings! {
     "SESSION_STORAGE" "storage" with_storage storage: Storage
         = Storage::Kv, Any;
 
+    /// Near which place a Durable Object is created, as a hint: `wnam`, `enam`, `sam`, `weur`, `eeur`,
+    /// `apac`, `oc`, `afr` or `me`. Empty means near the first request that uses it. An object that
+    /// exists already stays where it is. Only for `durable_object`.
+    "SESSION_LOCATION_HINT" "locationHint" with_location_hint location_hint: String
+        = "", Any;
+
+    /// The jurisdiction that Durable Objects must not leave: `eu` or `fedramp`. Empty means none.
+    /// The same name is another object in each jurisdiction, so changing it logs everybody out. Only
+    /// for `durable_object`.
+    "SESSION_JURISDICTION" "jurisdiction" with_jurisdiction jurisdiction: String
+        = "", Any;
+
     /// What the names of all keys in the namespace begin with: ASCII without control characters,
     /// short enough for the longest key to stay within the 512 bytes of Workers KV. Everything that
     /// is signed or derived is bound to it, so changing it logs everybody out.
@@ -486,6 +502,13 @@ const PREFIX: &str = "SESSION_";
 pub(crate) const BINDING: &str = "a binding";
 
 const DAY: u32 = 86_400;
+
+/// Where a Durable Object may be asked to be
+/// (<https://developers.cloudflare.com/durable-objects/reference/data-location/>).
+const LOCATIONS: &[&str] = &[
+    "wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me",
+];
+const JURISDICTIONS: &[&str] = &["eu", "fedramp"];
 
 /// The longest key after its prefix: `s.`, and three parts of 16 bytes in base64url between dots.
 const LONGEST_KEY: usize = 2 + 3 * 22 + 2;
@@ -632,6 +655,34 @@ impl Settings {
                 excerpt(&self.key_prefix),
             )));
         }
+        self.check_place(naming)
+    }
+
+    /// Checks where Durable Objects are to be.
+    fn check_place(&self, naming: Naming) -> Result<(), SessionError> {
+        for (name, value, known) in [
+            ("SESSION_LOCATION_HINT", &self.location_hint, LOCATIONS),
+            ("SESSION_JURISDICTION", &self.jurisdiction, JURISDICTIONS),
+        ] {
+            if value.is_empty() {
+                continue;
+            }
+            let reason = if self.storage != Storage::DurableObject {
+                "this is only for sessions in Durable Objects; set SESSION_STORAGE to durable_object, \
+                 or leave it out"
+                    .to_owned()
+            } else if !known.contains(&&**value) {
+                format!("use one of {}", known.join(", "))
+            } else {
+                continue;
+            };
+            return Err(SessionError::config(format!(
+                "{}: \"{}\" is not allowed; {}",
+                naming.translate(name, &all_names()),
+                excerpt(value),
+                naming.translate(&reason, &all_names()),
+            )));
+        }
         Ok(())
     }
 
@@ -666,7 +717,7 @@ impl Settings {
 
     /// D: how long a revoked session may still look alive somewhere, if a write reaches every
     /// location within [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds allow for clock
-    /// differences.
+    /// differences. In Durable Objects it is 0: a revocation is effective when it returns.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -674,6 +725,9 @@ impl Settings {
     /// ```
     #[must_use]
     pub fn staleness_bound(&self) -> Duration {
+        if self.storage == Storage::DurableObject {
+            return Duration::ZERO;
+        }
         self.kv_cache_ttl
             .saturating_add(self.propagation)
             .saturating_add(self.isolate_cache_ttl)
@@ -784,6 +838,8 @@ mod tests {
             ("SESSION_EXPIRE_AT_BROWSER_CLOSE", "false"),
             ("SESSION_ALLOW_PRIVATE_CACHE", "false"),
             ("SESSION_STORAGE", "kv"),
+            ("SESSION_LOCATION_HINT", ""),
+            ("SESSION_JURISDICTION", ""),
             ("SESSION_KEY_PREFIX", ""),
             ("SESSION_SEAL", "true"),
             ("SESSION_OVERLAY", "true"),
@@ -935,13 +991,40 @@ mod tests {
             assert!(refusal("SESSION_PURGE", bad).ends_with("use true, false, 1 or 0"));
         }
         assert!(refusal("SESSION_COOKIE_SAMESITE", "lax").ends_with("use Strict, Lax or None"));
-        assert!(refusal("SESSION_STORAGE", "redis").ends_with("use kv or memory"));
+        assert!(refusal("SESSION_STORAGE", "redis").ends_with("use kv, memory or durable_object"));
         for (text, expected) in [("true", true), ("1", true), ("false", false), ("0", false)] {
             assert_eq!(
                 Settings::from_vars([("SESSION_PURGE", text)])
                     .unwrap()
                     .purge(),
                 expected
+            );
+        }
+    }
+
+    #[test]
+    fn only_durable_objects_have_a_place() {
+        let of = |name, value, storage| {
+            Settings::from_vars([("SESSION_STORAGE", storage), (name, value)])
+                .map_err(|error| error.message().to_owned())
+        };
+        for (name, legal) in [
+            ("SESSION_LOCATION_HINT", "weur"),
+            ("SESSION_JURISDICTION", "eu"),
+        ] {
+            let settings = of(name, legal, "durable_object").unwrap();
+            let bounds = [settings.staleness_bound(), settings.window()];
+            assert_eq!(bounds.map(|it| it.as_secs()), [0, 90]);
+            let message = of(name, legal, "kv").unwrap_err();
+            assert!(message.starts_with(name), "{message}");
+            assert!(
+                message.contains("set SESSION_STORAGE to durable_object"),
+                "{message}"
+            );
+            let message = of(name, "mars", "durable_object").unwrap_err();
+            assert!(
+                message.contains("\"mars\" is not allowed; use one of"),
+                "{message}"
             );
         }
     }

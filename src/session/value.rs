@@ -1,48 +1,12 @@
 //! Converts values to and from JSON texts. Errors contain the path.
 
-use std::fmt;
-use std::marker::PhantomData;
-
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::value::RawValue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::port::error::{ErrorCode, SessionError};
+use crate::protocol::json;
 
 mod check;
-
-/// A JSON object that keeps its order.
-pub(crate) struct Entries<T>(pub(crate) Vec<(String, T)>);
-
-impl<T: Serialize> Serialize for Entries<T> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(key, value)| (key, value)))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder<T>(PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for InOrder<T> {
-            type Value = Entries<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
-            }
-        }
-
-        deserializer.deserialize_map(InOrder(PhantomData))
-    }
-}
 
 /// The JSON text of `value`, the value of `key`.
 ///
@@ -65,17 +29,27 @@ pub(crate) fn to_json<T: Serialize + ?Sized>(
 pub(crate) fn to_entries<T: Serialize + ?Sized>(
     value: &T,
     max_depth: u32,
-) -> Result<Entries<Box<RawValue>>, SessionError> {
+) -> Result<Vec<(String, String)>, SessionError> {
     // The data has one level more than its values.
-    let text = check::to_json(value, max_depth.saturating_add(1)).map_err(|flaw| {
+    let most = max_depth.saturating_add(1);
+    let text = check::to_json(value, most).map_err(|flaw| {
         let (path, why) = (flaw.path_from(""), flaw.why);
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
     })?;
-    let entries: Entries<Box<RawValue>> = serde_json::from_str(&text).map_err(|_| {
-        SessionError::invalid("session data must be an object: pass a struct or a map")
-    })?;
-    for (key, text) in &entries.0 {
-        check_depth(key, text.get(), max_depth)?;
+    let members = || {
+        let members = json::members(&text)?.into_iter();
+        let owned = members.map(|(name, text)| Some((json::unquote(name)?, text.to_owned())));
+        owned.collect::<Option<Vec<_>>>()
+    };
+    let Some(entries) = members() else {
+        // Raw JSON may be deeper than what is split here.
+        check_depth("data", &text, most)?;
+        return Err(SessionError::invalid(
+            "session data must be an object: pass a struct or a map",
+        ));
+    };
+    for (key, text) in &entries {
+        check_depth(key, text, max_depth)?;
     }
     Ok(entries)
 }
@@ -166,6 +140,7 @@ mod tests {
     use std::collections::{BTreeMap, HashMap};
 
     use proptest::prelude::*;
+    use serde::{Deserialize, Serializer};
     use serde_json::json;
 
     use super::*;

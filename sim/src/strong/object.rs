@@ -86,6 +86,7 @@ impl Call {
                 metadata,
                 revision,
                 expires_at,
+                ..
             } => Owned::Put(
                 key.to_owned(),
                 value.to_owned(),
@@ -98,6 +99,7 @@ impl Call {
                 except,
                 value,
                 revision,
+                ..
             } => Owned::Replace(
                 prefix.to_owned(),
                 except.iter().map(|it| (*it).to_owned()).collect(),
@@ -140,12 +142,14 @@ impl Call {
                     metadata: metadata.as_deref(),
                     revision,
                     expires_at: *expires_at,
+                    dead: false,
                 },
                 Owned::Replace(prefix, _, value, revision) => Write::Replace {
                     prefix,
                     except,
                     value,
                     revision,
+                    dead: true,
                 },
             })
             .collect();

@@ -2,9 +2,12 @@
 //!
 //! 1. `kv`: Workers KV.
 //! 2. `memory`: a map, with a clock that a test can move. `strong_memory`: the same with transactions.
+//! 3. `objects`: Durable Objects.
 
 // The rules are pure and tested natively; the calls exist only in wasm.
 #[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod kv;
 pub(crate) mod memory;
+#[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
+pub(crate) mod objects;
 pub(crate) mod strong_memory;

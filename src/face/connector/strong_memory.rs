@@ -33,6 +33,7 @@ const PAGE_SIZE: usize = 1000;
 ///     metadata: None,
 ///     revision: "first",
 ///     expires_at: 60_000,
+///     dead: false,
 /// };
 /// assert_eq!(store.transact("shard", &[Check::Absent("s.a")], &[put]).await?, Transacted::Done);
 ///
@@ -90,6 +91,7 @@ impl Shard {
                 metadata,
                 revision,
                 expires_at,
+                ..
             } => {
                 let row = Row {
                     value: value.to_owned(),
@@ -104,6 +106,7 @@ impl Shard {
                 except,
                 value,
                 revision,
+                ..
             } => {
                 let is_spared = |key: &str| except.iter().any(|except| key.starts_with(except));
                 let rows = self
@@ -410,6 +413,7 @@ mod tests {
             metadata: Some("listed"),
             revision,
             expires_at: 1_700_000_060_000,
+            dead: false,
         }
     }
 
@@ -455,6 +459,7 @@ mod tests {
             metadata: None,
             revision: "r1",
             expires_at: 1_700_000_000_001,
+            dead: false,
         };
         let writes = [
             old,
@@ -469,6 +474,7 @@ mod tests {
             except: &["s.b."],
             value: "x",
             revision: "r2",
+            dead: true,
         };
         transact(&store, &[], &[replace]);
         assert_eq!(values(&store), ["s.a.x=x r2", "s.b.y=1 r1", "t=1 r1"]);

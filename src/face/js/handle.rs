@@ -6,6 +6,7 @@ use std::rc::Rc;
 use zeroize::Zeroizing;
 
 use crate::face::connector::kv::rules as kv_rules;
+use crate::face::connector::objects::wire as objects;
 use crate::face::sessions::Sessions;
 use crate::face::store::{Ending, Keep, SessionStore};
 use crate::flow::end::Left;
@@ -68,6 +69,9 @@ enum Asked {
     Read(usize),
     Write(usize),
     List,
+    Rows(usize),
+    Transact(usize),
+    ListRows,
     Sleep,
 }
 
@@ -327,10 +331,9 @@ impl Handle {
             Effect::Write(writes) => Asked::Write(writes.len()),
             Effect::List { .. } => Asked::List,
             Effect::Sleep { .. } => Asked::Sleep,
-            // The sessions of JavaScript are all made with the other kind of connector.
-            Effect::ReadRows { .. } | Effect::Transact(_) | Effect::ListRows { .. } => {
-                return Answer::end(Err(gone()));
-            }
+            Effect::ReadRows { keys, .. } => Asked::Rows(keys.len()),
+            Effect::Transact(transaction) => Asked::Transact(transaction.checks.len()),
+            Effect::ListRows { .. } => Asked::ListRows,
         };
         self.running = Some(running);
         if let Some(timing) = self.timing() {
@@ -490,6 +493,13 @@ impl Handle {
                 }),
                 (None, None) => Ok(Page::default()),
             }),
+            Asked::Rows(count) => Reply::ReadRows(answered(failed, rest, |rest| {
+                objects::read_answer(rest, count)
+            })),
+            Asked::Transact(count) => Reply::Transact(answered(failed, rest, |rest| {
+                objects::transact_answer(rest, count)
+            })),
+            Asked::ListRows => Reply::List(answered(failed, rest, objects::list_answer)),
             Asked::Sleep | Asked::Nothing => Reply::Sleep,
         }
     }
@@ -503,9 +513,28 @@ impl Handle {
         } else if self.config.is_kv {
             ConnectorError::new(kv_rules::classify(&message), message)
         } else {
-            ConnectorError::new(kind_of(&error.text("code")), message)
+            let code = error.text("code");
+            let kind = objects::kind_of(&code).unwrap_or_else(|| kind_of(&code));
+            ConnectorError::new(kind, message)
         };
         failure.with_source(Cause(error.number("cause") as u32))
+    }
+}
+
+/// The answer of a store that has transactions.
+fn answered<T>(
+    failed: Option<ConnectorError>,
+    rest: Option<&str>,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, ConnectorError> {
+    match failed {
+        Some(error) => Err(error),
+        None => rest.and_then(read).ok_or_else(|| {
+            ConnectorError::new(
+                ConnectorErrorKind::Unavailable,
+                "the store gave an answer of another form",
+            )
+        }),
     }
 }
 

@@ -24,6 +24,7 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::*;
 use zeroize::Zeroizing;
 
+use crate::face::driver::Port;
 use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
 use crate::flow::isolate::Isolate;
@@ -34,7 +35,7 @@ use crate::protocol::settings::{Naming, Settings};
 
 use handle::{Answer, Handle, KEPT, Kept};
 use wire::{Named, Object};
-use world::{JsConfig, JsEvents, JsRuntime, JsStore, WORLD, garbled, gone};
+use world::{JsConfig, JsEvents, JsRuntime, JsStore, JsStrongStore, WORLD, garbled, gone};
 
 /// Stores the inputs of a call, and releases the objects in `ended`.
 fn enter(now: f64, dice: Option<Vec<u8>>, ended: Option<Vec<u32>>) {
@@ -62,8 +63,8 @@ fn leave(head: &mut Object) {
     });
 }
 
-/// Creates a configuration. `input` has the connector's `kind`, whether it `isKv`, the `secret`, the
-/// `settings` as an object of strings, the `kinds` of settings of another type, whether the names are
+/// Creates a configuration. `input` has the connector's `kind`, whether it `isKv` or `isStrong` (it has
+/// transactions), the `secret`, the `settings` as an object of strings, the `kinds` of settings of another type, whether the names are
 /// those of `variables`, and the number of the connector's `isolate` memory, if it has one. Returns
 /// the numbers of the `config` and of its `isolate`, and the settings that JavaScript needs.
 ///
@@ -117,10 +118,15 @@ fn make_config(input: &Named<'_>) -> Result<Object, SessionError> {
         }
         _ => Isolate::current().apart(),
     };
-    let store = Rc::new(JsStore(input.text("kind")));
+    let kind = input.text("kind");
+    let port = if input.flag("isStrong") {
+        Port::Strong(Rc::new(JsStrongStore(kind)))
+    } else {
+        Port::Eventual(Rc::new(JsStore(kind)))
+    };
     let secret = Zeroizing::new(input.text("secret"));
     let ring = isolate.ring(&secret, secret_name)?;
-    let blank = Sessions::assemble(store, &ring, settings, Rc::new(JsRuntime))?;
+    let blank = Sessions::of(port, &ring, settings, Rc::new(JsRuntime))?;
     let sessions = blank.clone().with_isolate(&isolate, "");
     let mut done = Object::new();
     wire::settings(&mut done, sessions.settings());
@@ -194,7 +200,8 @@ pub fn begin(
 
 /// Continues an operation with the store's answer. `record` is the first value of a read. `rest` is
 /// JSON: the other values if any of them exists, the results of the writes if one failed, a page of
-/// keys, or an `error`. Without both, the request succeeded.
+/// keys, the answer of a store that has transactions, or an `error`. Without both, the request
+/// succeeded.
 #[wasm_bindgen]
 pub fn reply(
     handle: u32,

@@ -3,7 +3,10 @@
 
 use std::fmt::Write as _;
 
+use futures_util::FutureExt as _;
+
 use crate::face::connector::kv::rules as kv_rules;
+use crate::face::connector::objects::wire as objects;
 use crate::face::headers::CommitHeaders;
 use crate::face::store::SessionStore;
 use crate::flow::owner::OwnedSession;
@@ -267,10 +270,35 @@ pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: 
             ask.raw("list", &list.end());
         }
         Effect::Sleep { milliseconds } => ask.number("sleep", milliseconds.into()),
-        // `Handle::ask` has refused them.
-        Effect::ReadRows { .. } | Effect::Transact(_) | Effect::ListRows { .. } => {}
+        Effect::ReadRows { shard, keys } => {
+            let body = objects::read(keys.iter().map(String::as_str));
+            ask.raw("rows", &of_shard(&shard, "read", &body));
+        }
+        Effect::Transact(it) => {
+            let body = it.lend(async |checks, writes| objects::transact(checks, writes));
+            // Nothing in it waits.
+            let body = body.now_or_never().unwrap_or_default();
+            ask.raw("rows", &of_shard(&it.shard, "transact", &body));
+        }
+        Effect::ListRows {
+            shard,
+            prefix,
+            cursor,
+        } => {
+            let body = objects::list(&prefix, cursor.as_deref());
+            ask.raw("rows", &of_shard(&shard, "list", &body));
+        }
     }
     head.raw("ask", &ask.end());
+}
+
+/// A request to one shard of a store that has transactions.
+fn of_shard(shard: &str, operation: &str, body: &str) -> String {
+    let mut out = Object::new();
+    out.text("shard", shard);
+    out.text("operation", operation);
+    out.raw("body", body);
+    out.end()
 }
 
 /// The facts about a session, without its data.

@@ -14,6 +14,7 @@ use crate::port::connector::{
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::{Event, EventSink};
 use crate::port::runtime::Runtime;
+use crate::port::strong::{Check, Row, StrongConnector, Transacted, Write};
 
 /// Sessions of one configuration.
 pub(super) struct JsConfig {
@@ -95,6 +96,32 @@ impl JsStore {
             "only JavaScript calls this connector",
         );
         Box::pin(std::future::ready(Err(error)))
+    }
+}
+
+/// The same, of a store that has transactions.
+pub(super) struct JsStrongStore(pub(super) String);
+
+impl StrongConnector for JsStrongStore {
+    fn kind(&self) -> &str {
+        &self.0
+    }
+
+    fn read<'a>(&'a self, _: &'a str, _: &'a [&'a str]) -> Answered<'a, Vec<Option<Row>>> {
+        JsStore::not_here()
+    }
+
+    fn transact<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [Check<'a>],
+        _: &'a [Write<'a>],
+    ) -> Answered<'a, Transacted> {
+        JsStore::not_here()
+    }
+
+    fn list<'a>(&'a self, _: &'a str, _: &'a str, _: Option<&'a str>) -> Answered<'a, Page> {
+        JsStore::not_here()
     }
 }
 

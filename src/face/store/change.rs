@@ -174,12 +174,12 @@ impl SessionStore {
     #[doc(alias = "replace")]
     pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
         let entries = to_entries(data, self.shared.config().settings().max_depth())?;
-        for (key, _) in &entries.0 {
+        for (key, _) in &entries {
             self.check_key(key)?;
         }
         let now = self.now();
         let values = &mut self.edit()?.values;
-        let absent = |key: &Rc<str>| entries.0.iter().all(|(name, _)| **name != **key);
+        let absent = |key: &Rc<str>| entries.iter().all(|(name, _)| **name != **key);
         let gone: Vec<Rc<str>> = values
             .iter()
             .map(|(key, _)| Rc::clone(key))
@@ -188,8 +188,8 @@ impl SessionStore {
         for key in gone {
             values.remove(&key, now);
         }
-        for (key, text) in &entries.0 {
-            values.set(key, text.get().into());
+        for (key, text) in &entries {
+            values.set(key, text.as_str().into());
         }
         Ok(())
     }

@@ -74,6 +74,7 @@ impl Draft {
             metadata: self.metadata.clone(),
             revision: self.revision.clone(),
             expires_at: target.ticket.hard_end,
+            dead: false,
         }
     }
 
@@ -128,6 +129,7 @@ pub(crate) fn leave_rotated(
         metadata: None,
         revision: revision.to_owned(),
         expires_at: session.identity.ticket.hard_end,
+        dead: true,
     }
 }
 

@@ -39,5 +39,6 @@ pub(crate) fn put_epoch(ctx: &Ctx, epoch: Epoch, revision: &str) -> Change {
         metadata: None,
         revision: revision.to_owned(),
         expires_at: ctx.now().saturating_add(EPOCH_LIVES),
+        dead: false,
     }
 }

@@ -111,6 +111,7 @@ fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
         metadata: None,
         revision: revision.to_owned(),
         expires_at: ctx.now().saturating_add(lives),
+        dead: false,
     }
 }
 
@@ -163,6 +164,7 @@ pub(crate) async fn take_back(ctx: &Ctx, target: &Identity) {
             metadata: None,
             revision: revision(Version::default(), dice),
             expires_at: target.ticket.hard_end,
+            dead: true,
         }],
     };
     // The request fails anyway. If this fails too, nobody has the key.

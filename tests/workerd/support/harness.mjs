@@ -33,6 +33,8 @@ const ONE_ISOLATE = { main: "here" };
  *                                    where they are something else; undefined takes one away
  * @param {object} [options.isolates] name of an isolate to the location it stands in
  * @param {string} [options.binding]  the name of the KV binding
+ * @param {boolean} [options.objects] whether SESSION_OBJECTS is bound, to one namespace for all
+ *                                    isolates, on disk
  * @param {object} [options.analytics] name of an Analytics Engine binding to the Worker beside this
  *                                    one that takes what is written
  * @param {object} [options.beside]   other Workers by name: their `directory`, and `services`, the
@@ -44,6 +46,7 @@ export async function startWorker({
   vars = {},
   isolates = ONE_ISOLATE,
   binding = "SESSIONS",
+  objects = false,
   analytics = {},
   beside = {},
 }) {
@@ -57,7 +60,8 @@ export async function startWorker({
     mkdirSync(join(folder, name));
     return { name, services, modules: collectModules(directory, join(folder, name)) };
   });
-  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding, analytics, others }));
+  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding, objects, analytics, others }));
+  if (objects) mkdirSync(join(folder, "disk"));
 
   // A control message for each socket, `{"event":"listen","socket":…,"port":…}`, on descriptor 3.
   const arguments_ = ["serve", "config.capnp", "--control-fd=3"];
@@ -87,14 +91,14 @@ export function compatibility() {
   return { date, flags: [...flags.matchAll(/"([^"]+)"/g)].map((match) => match[1]) };
 }
 
-function config({ app, bindings, isolates, binding, analytics, others }) {
+function config({ app, bindings, isolates, binding, objects, analytics, others }) {
   const text = JSON.stringify; // a JSON string is a Cap'n Proto string
   const { date, flags } = compatibility();
   const common = `compatibilityDate = ${text(date)}, compatibilityFlags = [${flags.map(text).join(", ")}]`;
   const module = (name, folder) =>
     `(name = ${text(name)}, ${name.endsWith(".wasm") ? "wasm" : "esModule"} = embed ${text(folder + name)})`;
-  const worker = (modules, rest, folder = "") =>
-    `(modules = [${modules.map((name) => module(name, folder)).join(", ")}], ${common}, bindings = [${rest.join(", ")}])`;
+  const worker = (modules, rest, folder = "", more = "") =>
+    `(modules = [${modules.map((name) => module(name, folder)).join(", ")}], ${common}, bindings = [${rest.join(", ")}]${more})`;
   const to = (kind) => ([name, service]) => `(name = ${text(name)}, ${kind} = ${text(service)})`;
   const variables = Object.entries(bindings)
     .filter(([, value]) => value !== undefined)
@@ -115,10 +119,16 @@ function config({ app, bindings, isolates, binding, analytics, others }) {
   }
   // The first module is the one that the runtime starts.
   const modules = ["app-entry.mjs", "app-clock.mjs", ...app];
+  // The objects live in the first isolate; the others reach them there.
+  const [home] = Object.keys(isolates);
+  const namespace = `(name = "SESSION_OBJECTS", durableObjectNamespace = (className = "SessionObject", serviceName = ${text(home)}))`;
+  const stored = `, durableObjectNamespaces = [(className = "SessionObject", uniqueKey = "sessions", enableSql = true)], durableObjectStorage = (localDisk = "disk")`;
+  if (objects) services.push(`(name = "disk", disk = (path = "disk", writable = true))`);
   for (const [isolate, location] of Object.entries(isolates)) {
     const props = `props = (json = ${text(JSON.stringify({ location }))})`;
     const kv = `(name = ${text(binding)}, kvNamespace = (name = "storage", ${props}))`;
-    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, [kv, ...datasets, ...variables])})`);
+    const bound = [kv, ...(objects ? [namespace] : []), ...datasets, ...variables];
+    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, bound, "", objects && isolate === home ? stored : "")})`);
     sockets.push(socket(isolate, `(name = ${text(isolate)})`));
     sockets.push(socket(`${isolate} clock`, `(name = ${text(isolate)}, entrypoint = "Clock")`));
   }

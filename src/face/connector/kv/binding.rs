@@ -238,6 +238,11 @@ impl SessionConnector for KvConnector {
 pub(crate) struct JsCause(JsValue);
 
 impl JsCause {
+    #[cfg(feature = "worker")]
+    pub(crate) fn new(thrown: JsValue) -> Self {
+        Self(thrown)
+    }
+
     /// The thrown value, for JavaScript.
     #[allow(dead_code)] // for the JavaScript face
     pub(crate) fn value(&self) -> &JsValue {
