@@ -1,29 +1,29 @@
-// Sessions for Hono (https://hono.dev): a middleware that puts the session at c.get("session"). What is
-// particular:
-// - Hono answers errors itself, with `app.onError`, and `await next()` does not throw. The error is in
-//   c.error then. A response that was thrown is left to us.
-// - The response is in c.res, and what takes its place gets its headers.
+// Sessions for Hono (https://hono.dev): a middleware that provides the session as c.get("session").
+// Peculiarities of Hono:
+// - It answers errors itself, with `app.onError`, and `await next()` does not throw. The error is then in
+//   c.error. A thrown response reaches us.
+// - The response is in c.res, and a response that replaces it gets its headers.
 
 import { adapter, isResponse, sessionErrorIn } from "./adapter.js";
 
-/** Headers that describe a body: an error that takes its place has its own. */
+/** Headers that describe a body. An error that replaces the body has its own. */
 const OF_BODY =
   /^(?:content-(?:type|length|encoding|language|location|disposition|range|digest)|transfer-encoding|etag|last-modified|accept-ranges|location)$/;
 
-/** Headers that say how long the page may be kept, or lead away from it: the answer to an error is neither. */
+/** Headers for caching or redirecting the page. They must not apply to the response to an error. */
 const OF_PAGE = /^(?:cache-control|expires|age|pragma|cdn-cache-control|cloudflare-cdn-cache-control|surrogate-control|refresh)$/;
 
-/** The request that a context's outermost middleware was given. */
+/** The request that the outermost middleware of a context received. */
 const requests = new WeakMap();
 
 /**
- * Loads the session of each request into `c.get("session")` and commits it with the response, below
- * 500. Registered again, in a sub-app for instance, it gives the same session. What the session
- * refuses is an error for `app.onError`. After an error that was thrown changes are dropped, whatever
- * `app.onError` answers.
+ * Loads the session of each request into `c.get("session")` and commits it with a response below 500.
+ * If it is registered again, for example in a sub-app, both use the same session. Errors of the
+ * session go to `app.onError`. After a thrown error the changes are dropped, whatever `app.onError`
+ * answers.
  *
- * `sessions` is a `Sessions`, or a function from the context to one or to the promise of one; without
- * it the environment says it all, as in `Sessions.fromEnv`. `lazy` leaves loading to the handler.
+ * `sessions` is a `Sessions`, or a function from the context to one or to a promise of one. Without it
+ * the sessions come from the environment, as in `Sessions.fromEnv`. With `lazy` the handler loads.
  */
 export function sessionMiddleware(options) {
   const run = adapter("sessionMiddleware", options, (c) => c.env ?? {});
@@ -35,12 +35,12 @@ export function sessionMiddleware(options) {
       try {
         await next();
       } catch (thrown) {
-        // Hono answers errors itself, and leaves a response that was thrown to us.
+        // Hono answers errors itself, but a thrown response reaches us.
         if (!isResponse(thrown)) throw thrown;
         c.res = thrown instanceof Response ? thrown : new Response(thrown.body, thrown);
         throw c.res;
       }
-      // Hono says so too, but after the commit.
+      // Hono reports this too, but only after the commit.
       if (!c.finalized) throw new Error("The handler returned no Response: return one, or await next()");
       if (c.error !== undefined && c.error !== before) {
         isFailure = !isRedirect(c.error, c.res);
@@ -60,13 +60,13 @@ export function sessionMiddleware(options) {
   };
 }
 
-/** True for an error that is an answer, as `new HTTPException(302, { res })` is, and was answered so. */
+/** True for an error that is a redirect, like `new HTTPException(302, { res })`, and was answered as one. */
 const isRedirect = (error, answer) =>
   typeof error.getResponse === "function" && error.status < 400 && answer.status < 400;
 
 /**
- * An error of ours behind another is answered as ours, unless the application has answered it. Hono
- * logs the other one.
+ * If a SessionError is the cause of another error, answers with the SessionError, unless the application
+ * has answered. Hono logs the other error.
  */
 async function answerWithCause(c) {
   const error = sessionErrorIn(c.error);
@@ -77,7 +77,7 @@ async function answerWithCause(c) {
   replace(c, new Response(answer.body, { status: answer.status, headers }));
 }
 
-/** True for what Hono answers to an error where the application has no `onError`. */
+/** True for Hono's own response to an error, if the application has no `onError`. */
 async function isDefault(response) {
   const { status, headers } = response;
   if (status !== 500 || !/^text\/plain\b/i.test(headers.get("content-type") ?? "")) return false;
@@ -91,13 +91,13 @@ function without(headers, ...patterns) {
   return copy;
 }
 
-/** Hono copies the headers of a response onto the one that takes its place, unless there was none. */
+/** Replaces c.res. Hono copies the headers of a response to the one that replaces it, so reset it first. */
 function replace(c, response) {
   c.res = undefined;
   c.res = response;
 }
 
-/** What middleware has put in place of the request is the same one, where the same cookies came. */
+/** The original request, if middleware has replaced it by one with the same cookies. */
 function requestOf(c) {
   const { raw } = c.req;
   const first = requests.get(c);
@@ -110,6 +110,6 @@ function executionContext(c) {
   try {
     return c.executionCtx;
   } catch {
-    return undefined; // Hono throws where there is none, as in tests
+    return undefined; // Hono throws if there is none, as in tests
   }
 }
