@@ -87,3 +87,28 @@ test("log out everywhere holds everywhere when it returns, and the list is exact
   const again = await browserOf(world, user, {});
   assert.equal((await devicesOf(again)).length, 1);
 });
+
+test("a Worker whose objects are missing, or of another kind, says so", async () => {
+  for (const [binding, message] of [
+    ["SESSIONS", /^SESSION_OBJECTS is not bound: SESSION_STORAGE is durable_object/],
+    ["SESSION_OBJECTS", /^SESSION_OBJECTS is bound, but not to a Durable Object class/],
+  ]) {
+    const other = await startSessions({ binding, vars: { SESSION_STORAGE: "durable_object" } });
+    try {
+      const { detail } = await expectProblem(show(other.browser()), 500, "missing_binding");
+      assert.match(detail, message);
+    } finally {
+      await other.stop();
+    }
+  }
+});
+
+test("where objects are is only for objects", async () => {
+  const other = await startSessions({ vars: { SESSION_LOCATION_HINT: "weur" } });
+  try {
+    const { detail } = await expectProblem(show(other.browser()), 500, "config");
+    assert.match(detail, /^SESSION_LOCATION_HINT: "weur" is not allowed; .*set SESSION_STORAGE to durable_object/);
+  } finally {
+    await other.stop();
+  }
+});
