@@ -25,6 +25,7 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const ROWS = 10_000;
 const PAGE = 1000;
+const EVICTED = 1000;
 
 // Without a rowid, storing a row is one billed write; with a rowid, the index is a second one.
 const TABLE = `CREATE TABLE IF NOT EXISTS sessions (key TEXT PRIMARY KEY, value TEXT NOT NULL, metadata TEXT,
@@ -36,6 +37,9 @@ const REPLACE = `UPDATE sessions SET value = ?, revision = ?, metadata = NULL,
 const READ = "SELECT value, metadata, revision, expires_at FROM sessions WHERE key = ? AND expires_at > ?";
 const LIST = `SELECT key, metadata FROM sessions WHERE key >= ? AND key < ? AND expires_at > ?
   ORDER BY key LIMIT ${PAGE + 1}`;
+// If no tombstone is old enough, the oldest ones.
+const EVICT = `DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE dead_since < ?
+  ORDER BY dead_since LIMIT ${EVICTED})`;
 const COUNT = "SELECT count(*) AS n FROM sessions";
 const EARLIEST = "SELECT min(expires_at) AS at FROM sessions WHERE expires_at > ?";
 
@@ -102,7 +106,7 @@ export class SessionObject extends DurableObject {
       else this.#replace(replace, now);
     }
     if (puts.length) {
-      if (puts.some(({ key }) => !rows[keys.indexOf(key)])) this.#makeRoom(now);
+      if (puts.some(({ key }) => !rows[keys.indexOf(key)])) this.#makeRoom(now, writes);
       this.#wakeFor(Math.min(...puts.map(({ expiresAt }) => expiresAt)), now);
     }
     return { done: true };
@@ -125,12 +129,17 @@ export class SessionObject extends DurableObject {
     this.#query(REPLACE + outside, value, revision, dead ? 1 : 0, now, prefix, end(prefix), now, ...exceptions);
   }
 
-  /** Deletes tombstones older than a day first, so that nobody is prevented from logging in. */
-  #makeRoom(now) {
+  /**
+   * Deletes tombstones, first those older than a day, so that nobody is prevented from logging in. A
+   * transaction that ends a session is never refused: whoever has filled the object could keep theirs.
+   */
+  #makeRoom(now, writes) {
     const full = () => this.#query(COUNT)[0].n > ROWS;
     if (!full()) return;
     this.#query("DELETE FROM sessions WHERE expires_at <= ? OR dead_since < ?", now, now - DAY);
-    if (full()) throw new Refusal(413, "too_large", `this object is full: it holds ${ROWS} rows, and no tombstone is older than a day`);
+    if (full()) this.#query(EVICT, now);
+    const ends = writes.some(({ put, replace }) => replace || put.dead);
+    if (!ends && full()) throw new Refusal(413, "too_large", `this object is full: it holds ${ROWS} rows, and no tombstones`);
   }
 
   /** Setting an alarm is a billed write, so one that is up to an hour late is left as it is. */

@@ -153,6 +153,47 @@ fn a_logout_in_an_outage_is_finished_in_the_right_object_by_the_next_request() {
     assert_eq!(world.objects.memory.operations().transactions, 0);
 }
 
+/// The object has deleted the tombstone of the key that the logout had, to make room.
+#[test]
+fn a_logout_that_is_finished_later_ends_the_keys_since() {
+    let world = StrongWorld::new();
+    let mut jar = world.member("ada");
+    let mut stolen = jar.clone();
+    let key = world.key(&jar);
+    world.objects.fail("o.", 2, ConnectorErrorKind::Unavailable);
+    let mut session = world.open(&jar);
+    let pending = run(session.destroy());
+    assert_eq!(code(pending), Some(ErrorCode::RevocationPending));
+    jar.receive(world.now(), session.done_headers().set_cookie());
+    world.visit(&mut stolen, |session| session.cycle_key().unwrap());
+    world.objects.purge(&key);
+    assert_eq!(world.objects.state(&key), None);
+    assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Revoked);
+    assert_eq!(world.open(&stolen).outcome().unwrap(), Outcome::Revoked);
+}
+
+#[test]
+fn a_new_key_that_failed_in_doubt_is_not_said_to_be_another_requests() {
+    let world = StrongWorld::new();
+    let jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.cycle_key().unwrap();
+    world.objects.lose_answers("a.", 2);
+    for _ in 0..2 {
+        let error = run(session.save()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unavailable);
+    }
+    // One that was not stored is made by the next save.
+    let mut jar = world.visitor();
+    let mut session = world.open(&jar);
+    session.cycle_key().unwrap();
+    world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable);
+    assert!(run(session.save()).is_err());
+    let headers = world.commit(&mut session);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
+}
+
 #[test]
 fn a_session_by_its_key_exists_until_it_is_ended() {
     let world = StrongWorld::new();
@@ -347,6 +388,24 @@ fn a_logout_that_is_finished_later_ends_what_a_thief_has_moved_meanwhile() {
         assert_eq!(world.objects.state(&moved), Some("ended"));
         assert_eq!(later.open(&stolen).outcome().unwrap(), Outcome::Revoked);
     }
+}
+
+/// Workers have had other secrets, one after the other: what a move has written down of the shards is
+/// not lost by the next.
+#[test]
+fn a_move_keeps_what_moves_before_have_written_down() {
+    let world = StrongWorld::new();
+    let third = "kY2wNb7RzQ4mXc9VtF1hJs6LpD3gEu8AoW5iTxKyBvM";
+    let early = world.reconfigured(&format!("{third},{SECRET}"));
+    let later = world.reconfigured(&format!("{OTHER_SECRET},{SECRET}"));
+    let (mut one, mut two) = (world.member("ada"), world.member("ada"));
+    let key = world.key(&one).key();
+    early.visit(&mut one, |session| session.cycle_key().unwrap());
+    later.visit(&mut two, |session| session.cycle_key().unwrap());
+    let all = world.reconfigured(&format!("{OTHER_SECRET},{SECRET},{third}"));
+    run(all.open(&Jar::new()).delete_key(&key)).unwrap();
+    assert_eq!(all.open(&one).outcome().unwrap(), Outcome::Revoked);
+    assert_eq!(all.open(&two).outcome().unwrap(), Outcome::Loaded);
 }
 
 /// Neither does a key that an administrator has from a log.

@@ -5,7 +5,7 @@
 mod common;
 
 use common::strong::{StrongWorld, run, shard};
-use common::{Jar, KEY, OTHER_SECRET, SECOND, SECRET, code, shown, sorted};
+use common::{HOUR, Jar, KEY, OTHER_SECRET, SECOND, SECRET, START, code, shown, sorted};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Keep, Outcome, SessionKey, Settings};
 
@@ -75,6 +75,67 @@ fn a_login_that_cannot_end_what_there_was_leaves_nothing() {
         "a=1",
         "the session before goes on"
     );
+}
+
+/// The application may save again, or its commit does.
+#[test]
+fn a_login_that_failed_can_be_made_again_in_the_same_request() {
+    for fails in 0..4 {
+        let world = StrongWorld::new();
+        let mut jar = world.visitor();
+        let mut session = world.open(&jar);
+        session.bind("ada").unwrap();
+        let key = session.session_key().unwrap().unwrap();
+        match fails {
+            // The session before cannot be ended.
+            0 => world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable),
+            // The new one was put, and nobody knows.
+            1 => world.objects.lose_answers("o.", 2),
+            // Neither is what was put ended.
+            2 => {
+                world.objects.lose_answers("o.", 2);
+                world.objects.fail_after("o.", 2, 2);
+            }
+            _ => world.objects.fail("o.", 4, ConnectorErrorKind::Unavailable),
+        }
+        let error = run(session.save()).unwrap_err();
+        assert_eq!(error.code(), ErrorCode::Unavailable, "{fails}");
+        world.objects.mend();
+        let headers = world.commit(&mut session);
+        jar.receive(world.now(), headers.set_cookie());
+        assert_eq!(shown(&world.open(&jar)), "a=1", "{fails}");
+        let after = world.key(&jar);
+        assert_eq!(keys(&world), [after.key()], "{fails}");
+        assert_ne!(
+            after.key(),
+            key,
+            "what was on its way to the first may arrive"
+        );
+        let states = world.objects.states(&shard(&after));
+        let live = states.iter().filter(|state| **state == "live");
+        assert_eq!(live.count(), 1, "{fails} {states:?}");
+    }
+}
+
+/// A browser with two session cookies, of which one is over.
+#[test]
+fn a_login_that_cannot_end_another_session_leaves_the_one_with_the_data() {
+    let world = StrongWorld::new();
+    let mut jar = world.visitor();
+    let other = world.member("bob");
+    run(world.open(&other).destroy()).unwrap();
+    jar.add_twins(&other, "Domain=example.com");
+    let mut session = world.open(&jar);
+    assert_eq!(shown(&session), "a=1");
+    session.bind("ada").unwrap();
+    // After the new session was put.
+    world.objects.fail_after("o.", 1, 2);
+    assert_eq!(
+        code(world.try_commit(&mut session)),
+        Some(ErrorCode::Unavailable)
+    );
+    assert!(keys(&world).is_empty());
+    assert_eq!(shown(&world.open(&jar)), "a=1");
 }
 
 #[test]
@@ -148,6 +209,70 @@ fn a_login_after_the_end_of_all_sessions_in_one_request_works() {
     }
 }
 
+/// Whoever changes the password logs in first, and spares that login, whose key is known before it is
+/// stored.
+#[test]
+fn a_login_that_is_spared_works_however_late_it_is_stored() {
+    for limit in [0, 3] {
+        let world = StrongWorld::with(Settings::default().with_max_per_owner(limit));
+        let other = world.member("ada");
+        // All have been ended before: what that call did not spare is not spared now.
+        world.clock.advance(SECOND);
+        run(world.sessions.revoke_all("ada")).unwrap();
+        world.clock.advance(SECOND);
+        let mut late = world.open(&Jar::new());
+        late.bind("ada").unwrap();
+        let mut jar = Jar::new();
+        let mut session = world.open(&jar);
+        session.bind("ada").unwrap();
+        let mine = session.session_key().unwrap().unwrap();
+        world.clock.advance(SECOND);
+        run(world.elsewhere().sessions.revoke_all_except("ada", &mine)).unwrap();
+        let headers = world.commit(&mut session);
+        jar.receive(world.now(), headers.set_cookie());
+        assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Loaded);
+        assert_eq!(keys(&world), [mine.clone()]);
+        // Another that was on its way is refused all the same.
+        assert_eq!(code(world.try_commit(&mut late)), Some(ErrorCode::Revoked));
+        assert_eq!(world.open(&other).outcome().unwrap(), Outcome::Revoked);
+        // The next call ends it.
+        world.clock.advance(SECOND);
+        run(world.sessions.revoke_all("ada")).unwrap();
+        assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Revoked);
+    }
+}
+
+/// With a limit each login gives the row of the last end a new revision.
+#[test]
+fn a_call_that_arrives_twice_does_not_end_a_login_that_has_counted_since() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(3));
+    world.objects.lose_answers("o.", 1);
+    let other = world.elsewhere();
+    world.objects.before_second("o.", move || {
+        other.clock.advance(SECOND);
+        other.member("ada");
+    });
+    run(world.sessions.revoke_all("ada")).unwrap();
+    assert_eq!(keys(&world).len(), 1);
+}
+
+/// A server whose clock is an hour ahead has ended all sessions.
+#[test]
+fn a_wrong_clock_does_not_let_the_next_login_on_its_way_live() {
+    let world = StrongWorld::new();
+    world.clock.advance(HOUR);
+    run(world.elsewhere().sessions.revoke_all("ada")).unwrap();
+    world.clock.set(START);
+    let mut session = world.open(&Jar::new());
+    session.bind("ada").unwrap();
+    world.clock.advance(SECOND);
+    run(world.elsewhere().sessions.revoke_all("ada")).unwrap();
+    assert_eq!(
+        code(world.try_commit(&mut session)),
+        Some(ErrorCode::Revoked)
+    );
+}
+
 #[test]
 fn a_call_that_arrives_twice_does_not_end_the_logins_since() {
     let world = StrongWorld::new();
@@ -205,6 +330,40 @@ fn a_login_over_the_limit_ends_the_oldest_in_its_own_transaction() {
     let outcomes = jars.iter().map(|jar| world.open(jar).outcome().unwrap());
     let wanted = [Outcome::Revoked, Outcome::Loaded, Outcome::Loaded];
     assert_eq!(outcomes.collect::<Vec<_>>(), wanted);
+}
+
+/// The limit is lower than before, or new.
+#[test]
+fn a_login_ends_however_many_are_over_the_limit() {
+    let world = StrongWorld::new();
+    for _ in 0..250 {
+        world.clock.advance(1);
+        world.member("ada");
+    }
+    let later = world.resettled(Settings::default().with_max_per_owner(3));
+    let before = keys(&world);
+    later.clock.advance(1);
+    let mine = later.member("ada");
+    assert_eq!(
+        keys(&later),
+        [&later.key(&mine).key(), &before[0], &before[1]].map(Clone::clone)
+    );
+}
+
+/// While a secret is being replaced: the session that a login is about to end moves to the owner's
+/// other object.
+#[test]
+fn a_session_over_the_limit_does_not_survive_by_moving() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(1));
+    let early = world.reconfigured(&format!("{SECRET},{OTHER_SECRET}"));
+    let later = world.reconfigured(&format!("{OTHER_SECRET},{SECRET}"));
+    let old = early.member("ada");
+    let (there, mut stolen) = (later.clone(), old.clone());
+    world.objects.before("o.", move || {
+        there.visit(&mut stolen, |session| session.cycle_key().unwrap());
+    });
+    let mine = early.member("ada");
+    assert_eq!(keys(&early), [early.key(&mine).key()]);
 }
 
 #[test]

@@ -196,6 +196,87 @@ fn a_save_that_failed_in_doubt_is_not_made_again_by_the_next_one() {
     assert_eq!(shown(&world.open(&jar)), r#"a=1 b="third" c=3"#);
 }
 
+/// What a load finds after that tells whether the try was stored. Where it does not, the changes are
+/// neither made again nor left out.
+#[test]
+fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
+    let failed = Err(ErrorCode::Unavailable);
+    for (stored, others, edits, wanted) in [
+        (true, "", false, Ok(r#"a=1 b="first" d=4"#)),
+        (true, "", true, Ok(r#"a=1 b="first" c=5 d=4"#)),
+        (false, "", false, Ok(r#"a=1 b="first" d=4"#)),
+        // Somebody has written over what it had stored.
+        (true, "a b", false, failed),
+        (true, "a b", true, failed),
+        // It is recognised by what nobody has written over.
+        (true, "b", false, Ok(r#"a=2 b="second" d=4"#)),
+        (true, "b", true, failed),
+        (true, "c", false, Ok(r#"a=2 b="first" c="second" d=4"#)),
+        // It cannot be told from one that was written over.
+        (false, "c", false, failed),
+    ] {
+        let why = format!("stored {stored}, others {others:?}, edits {edits}");
+        let world = StrongWorld::new();
+        let jar = world.visitor();
+        let mut first = world.open(&jar);
+        first.set("b", "first").unwrap();
+        if others != "" {
+            first.set("a", 2).unwrap();
+        }
+        if stored {
+            world.objects.lose_answers("a.", 2);
+        } else {
+            world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable);
+        }
+        assert_eq!(code(run(first.save())), Some(ErrorCode::Unavailable));
+        let mut other = world.elsewhere().open(&jar);
+        for key in others.split_terminator(' ') {
+            other.set(key, "second").unwrap();
+        }
+        let _ = world.commit(&mut other);
+        let before = shown(&world.open(&jar));
+        if edits {
+            first.set("c", 5).unwrap();
+        }
+        // However often it is loaded.
+        for _ in 0..2 {
+            assert_eq!(run(first.load_fresh()).unwrap(), Outcome::Loaded, "{why}");
+        }
+        first.set("d", 4).unwrap();
+        match (wanted, code(world.try_commit(&mut first))) {
+            (Ok(wanted), None) => assert_eq!(sorted(&world.open(&jar)), wanted, "{why}"),
+            (Err(wanted), Some(found)) => {
+                assert_eq!(found, wanted, "{why}");
+                assert_eq!(shown(&world.open(&jar)), before, "{why}");
+            }
+            (wanted, found) => panic!("{why}: {wanted:?} {found:?}"),
+        }
+    }
+}
+
+/// A failed load in between does not change that.
+#[test]
+fn a_load_that_fails_does_not_end_the_doubt() {
+    let world = StrongWorld::new();
+    let jar = world.visitor();
+    let mut first = world.open(&jar);
+    first.set("b", "first").unwrap();
+    world.objects.lose_answers("a.", 2);
+    assert_eq!(code(run(first.save())), Some(ErrorCode::Unavailable));
+    let mut other = world.elsewhere().open(&jar);
+    other.set("b", "second").unwrap();
+    let _ = world.commit(&mut other);
+    world.objects.fail_reads(3);
+    assert_eq!(code(run(first.load_fresh())), Some(ErrorCode::Unavailable));
+    world.objects.mend();
+    assert_eq!(run(first.load_fresh()).unwrap(), Outcome::Loaded);
+    assert_eq!(
+        code(world.try_commit(&mut first)),
+        Some(ErrorCode::Unavailable)
+    );
+    assert_eq!(shown(&world.open(&jar)), r#"a=1 b="second""#);
+}
+
 /// The same, and what the other has written is something else: the try is found in the record.
 #[test]
 fn a_try_in_doubt_is_found_in_what_others_have_saved_since() {
@@ -269,6 +350,53 @@ fn a_save_that_is_overtaken_again_and_again_gives_up() {
     let error = world.try_commit(&mut session).unwrap_err();
     assert_eq!(error.code(), ErrorCode::RateLimited);
     assert_eq!(sorted(&world.open(&jar)), "a=1 b=2 c=1");
+}
+
+/// Each of two saves is allowed alone.
+#[test]
+fn saves_that_are_too_much_together_are_refused() {
+    let settings = Settings::default()
+        .with_max_keys(2)
+        .with_max_record_bytes(1_024);
+    let world = StrongWorld::with(settings);
+    let jar = world.visitor();
+    for large in [false, true] {
+        let (mut one, mut two) = (world.open(&jar), world.open(&jar));
+        if large {
+            one.set("a", "x".repeat(600)).unwrap();
+            two.set("b", "x".repeat(600)).unwrap();
+        } else {
+            one.set("b", 2).unwrap();
+            two.set("c", 3).unwrap();
+        }
+        let _ = world.commit(&mut one);
+        let stored = shown(&world.open(&jar));
+        let refused = code(world.try_commit(&mut two));
+        assert_eq!(refused, Some(ErrorCode::TooLarge), "{large}");
+        assert_eq!(shown(&world.open(&jar)), stored);
+    }
+}
+
+/// The store's clock is ahead.
+#[test]
+fn a_save_that_finds_its_row_at_its_hard_end_is_told_so() {
+    let world = StrongWorld::with(Settings::default().with_cookie_age(Duration::from_secs(600)));
+    for cycles in [false, true] {
+        let jar = world.visitor();
+        world.clock.advance(599 * SECOND);
+        let mut session = world.open(&jar);
+        session.set("b", 2).unwrap();
+        if cycles {
+            session.cycle_key().unwrap();
+        }
+        let clock = world.clock.clone();
+        let now = world.now();
+        world.objects.before("a.", move || clock.set(now + SECOND));
+        let other = world.clock.clone();
+        world.objects.after("a.", move || other.set(now));
+        let refused = code(world.try_commit(&mut session));
+        assert_eq!(refused, Some(ErrorCode::Expired), "{cycles}");
+    }
 }
 
 #[test]

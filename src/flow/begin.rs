@@ -143,6 +143,15 @@ impl Shared {
         })
     }
 
+    /// Whether a key is dead once a save under it has failed.
+    pub(crate) fn ends_failed_keys(&self) -> bool {
+        match self.protocol() {
+            // The next save joins what the one before may have left there.
+            Protocol::Eventual => false,
+            Protocol::Strong => !mutant!(strong_failed_key_used_again),
+        }
+    }
+
     /// The instant of a login of `owner` that is decided at `now`. It is later than every end of
     /// all the owner's sessions by this isolate.
     pub(crate) fn login_instant(&self, owner: &str, now: i64) -> i64 {

@@ -13,6 +13,7 @@ use crate::protocol::expiry::{Limits, OwnLimits};
 use crate::protocol::record::{Bound, Device, Envelope};
 use crate::protocol::ticket::{FRESH_COOKIE_OVERLAY_MAX, Fresh};
 use crate::protocol::version::Version;
+use crate::session::doubts::Doubts;
 use crate::session::life::{InStore, KnownRow, SaveKind};
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::expired;
@@ -34,6 +35,8 @@ pub(crate) struct Work {
     pub(crate) device: Device,
     /// What ends when the new record is stored.
     pub(crate) retire: Vec<Retired>,
+    /// Keys under which this save was tried before, and failed.
+    pub(crate) failed: Vec<Identity>,
 }
 
 /// An existing session.
@@ -46,6 +49,8 @@ pub(crate) struct Source {
     /// True if that is long enough ago to load again.
     pub(crate) load_again: bool,
     pub(crate) in_store: InStore,
+    /// Saves of this request that failed, and may have been stored all the same.
+    pub(crate) doubts: Doubts,
 }
 
 /// The result of a save.

@@ -23,6 +23,7 @@ use crate::protocol::data::Data;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::outcome::{Access, Verdict};
 use crate::protocol::record::Envelope;
+use crate::session::doubts::{Doubts, Fate};
 use crate::session::presented::Identity;
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
@@ -51,6 +52,8 @@ pub(crate) enum Life {
 pub(crate) struct Open {
     pub(crate) base: Base,
     pub(crate) draft: Draft,
+    /// Saves that failed, and may have been stored all the same.
+    pub(crate) doubts: Doubts,
 }
 
 /// The presented session, as far as it is known.
@@ -86,8 +89,6 @@ pub(crate) struct InStore {
     pub(crate) behind: bool,
     /// The row, in a store that has transactions.
     pub(crate) row: Option<KnownRow>,
-    /// True if a save of this request failed, but may have been stored.
-    pub(crate) in_doubt: bool,
 }
 
 /// The row of a live session, as this request read or put it.
@@ -122,6 +123,16 @@ pub(crate) struct Next {
     pub(crate) kept: OwnLimits,
     /// What the new key replaces.
     pub(crate) retire: Vec<Retired>,
+    pub(crate) tries: KeyTries,
+}
+
+/// Which keys a save has tried.
+#[derive(Clone, Default)]
+pub(crate) struct KeyTries {
+    /// A save under this key was begun.
+    pub(crate) is_begun: bool,
+    /// Keys under which it failed: what was on its way there may arrive.
+    pub(crate) failed: Vec<Identity>,
 }
 
 /// The kind of record that a save creates.
@@ -332,19 +343,23 @@ impl Open {
 
     /// Applies the result of a load. Changes made before are kept.
     pub(crate) fn reload(&mut self, base: Base) {
-        let found = base
-            .known()
-            .map(|known| known.envelope.data.clone())
-            .unwrap_or_default();
-        self.draft.data = self.changes().replay_onto(found);
-        self.base = base;
-    }
-
-    /// A save failed, but may have been stored.
-    pub(crate) fn doubt(&mut self) {
-        if let Base::Live(known) = &mut self.base {
-            known.in_store.in_doubt = true;
+        let known = base.known();
+        let row = known.and_then(|known| known.in_store.row.as_ref());
+        let record = known.map(|known| &known.envelope);
+        let fate = self.doubts.fate(row.map(|row| &*row.revision), record);
+        let found = record.map(|record| record.data.clone()).unwrap_or_default();
+        // What was changed since the try is not in it.
+        let is_done = fate == Fate::StoredBefore && self.draft.is_tried;
+        if is_done {
+            self.draft = Draft::default();
+            self.draft.data = found;
+        } else {
+            self.draft.data = self.changes().replay_onto(found);
         }
+        if is_done || fate == Fate::Stored || mutant!(strong_doubt_forgotten) {
+            self.doubts = Doubts::default();
+        }
+        self.base = base;
     }
 
     /// Applies the result of a save. Nothing is pending any more.
@@ -354,6 +369,7 @@ impl Open {
             ..Draft::default()
         };
         self.base = Base::live(envelope, row);
+        self.doubts = Doubts::default();
     }
 }
 

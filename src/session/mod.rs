@@ -1,7 +1,8 @@
 //! One session as plain values.
 //!
 //! 1. `presented`: what a request's cookies prove.
-//! 2. `life`: the state of the session in its request. `login`: what a login does with the previous
+//! 2. `life`: the state of the session in its request. `doubts`: saves that may have been
+//!    stored although they failed. `login`: what a login does with the previous
 //!    session. `to_end` and `retired`: what a logout or a new key ends; `marker_put`: the markers
 //!    for it.
 //! 3. `answer`: the cookies that the response sets or removes; `form_answer`: the same for the form
@@ -14,6 +15,7 @@
 pub(crate) mod accessed;
 pub(crate) mod answer;
 pub(crate) mod csrf;
+pub(crate) mod doubts;
 pub(crate) mod form_answer;
 pub(crate) mod life;
 pub(crate) mod login;

@@ -1,6 +1,6 @@
 //! A world whose store has transactions, and in which a test says what happens between two of them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::Future;
 use std::pin::pin;
 use std::rc::Rc;
@@ -33,6 +33,8 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
 enum Plan {
     /// Something else happens first.
     Before(Box<dyn FnOnce()>),
+    /// Something else happens when it has been applied, and before its answer arrives.
+    After(Box<dyn FnOnce()>),
     /// It is applied and reported as failed.
     LoseAnswer,
     /// It is not applied.
@@ -53,6 +55,8 @@ struct Planned {
 pub struct Objects {
     pub memory: StrongMemory,
     plans: Rc<RefCell<Vec<Planned>>>,
+    /// Reads that fail from now on.
+    failing_reads: Rc<Cell<usize>>,
 }
 
 impl Objects {
@@ -70,6 +74,11 @@ impl Objects {
         self.plan(shard, 0, 1, Plan::Before(Box::new(act)));
     }
 
+    /// The same once it has been applied.
+    pub fn after(&self, shard: &'static str, act: impl FnOnce() + 'static) {
+        self.plan(shard, 0, 1, Plan::After(Box::new(act)));
+    }
+
     /// The same with the one after it.
     pub fn before_second(&self, shard: &'static str, act: impl FnOnce() + 'static) {
         self.plan(shard, 1, 1, Plan::Before(Box::new(act)));
@@ -85,9 +94,35 @@ impl Objects {
         self.plan(shard, 0, times, Plan::Fail(kind));
     }
 
+    /// So many reads fail.
+    pub fn fail_reads(&self, times: usize) {
+        self.failing_reads.set(times);
+    }
+
+    /// The same after so many that go well.
+    pub fn fail_after(&self, shard: &'static str, after: usize, times: usize) {
+        let plan = Plan::Fail(ConnectorErrorKind::Unavailable);
+        self.plan(shard, after, times, plan);
+    }
+
+    /// Deletes the row of one session, as an object does that needs the room.
+    pub fn purge(&self, key: &KeyParts) {
+        let (shard, row) = (shard(key), key.record());
+        let put = Write::Put {
+            key: &row,
+            value: "",
+            metadata: None,
+            revision: "",
+            expires_at: 0,
+            dead: false,
+        };
+        run(self.memory.transact(&shard, &[], &[put])).expect("a transaction");
+    }
+
     /// Forgets what was planned.
     pub fn mend(&self) {
         self.plans.borrow_mut().clear();
+        self.failing_reads.set(0);
     }
 
     /// What is to happen to a transaction of `shard`.
@@ -106,7 +141,7 @@ impl Objects {
             due.extend(match &planned.plan {
                 Some(Plan::LoseAnswer) => Some(Plan::LoseAnswer),
                 Some(Plan::Fail(kind)) => Some(Plan::Fail(*kind)),
-                Some(Plan::Before(_)) | None => planned.plan.take(),
+                Some(Plan::Before(_) | Plan::After(_)) | None => planned.plan.take(),
             });
         }
         due
@@ -154,6 +189,12 @@ impl StrongConnector for Objects {
         shard: &'a str,
         keys: &'a [&'a str],
     ) -> LocalBoxFuture<'a, Result<Vec<Option<Row>>, ConnectorError>> {
+        if let Some(left) = self.failing_reads.get().checked_sub(1) {
+            self.failing_reads.set(left);
+            let error =
+                ConnectorError::new(ConnectorErrorKind::Unavailable, "as the test wants it");
+            return Box::pin(async { Err(error) });
+        }
         self.memory.read(shard, keys)
     }
 
@@ -164,16 +205,22 @@ impl StrongConnector for Objects {
         writes: &'a [Write<'a>],
     ) -> LocalBoxFuture<'a, Result<Transacted, ConnectorError>> {
         Box::pin(async move {
+            // As a Durable Object has it.
+            assert!(writes.len() <= 200, "{} writes", writes.len());
             let failed = |kind| Err(ConnectorError::new(kind, "as the test wants it"));
-            let mut is_lost = false;
+            let (mut is_lost, mut afterwards) = (false, Vec::new());
             for plan in self.happens(shard) {
                 match plan {
                     Plan::Before(act) => act(),
+                    Plan::After(act) => afterwards.push(act),
                     Plan::LoseAnswer => is_lost = true,
                     Plan::Fail(kind) => return failed(kind),
                 }
             }
             let answer = self.memory.transact(shard, checks, writes).await?;
+            for act in afterwards {
+                act();
+            }
             if is_lost {
                 return failed(ConnectorErrorKind::Unavailable);
             }
@@ -211,6 +258,7 @@ impl StrongWorld {
         let objects = Objects {
             memory: StrongMemory::with_clock(clock.clone()),
             plans: Rc::default(),
+            failing_reads: Rc::default(),
         };
         let sessions = sessions(SECRET, settings, &objects, &runtime);
         Self {
@@ -225,6 +273,15 @@ impl StrongWorld {
     pub fn reconfigured(&self, secrets: &str) -> Self {
         let settings = self.sessions.settings().clone();
         let sessions = sessions(secrets, settings, &self.objects, &self.runtime);
+        Self {
+            sessions,
+            ..self.clone()
+        }
+    }
+
+    /// The same Worker after a change of its settings.
+    pub fn resettled(&self, settings: Settings) -> Self {
+        let sessions = sessions(SECRET, settings, &self.objects, &self.runtime);
         Self {
             sessions,
             ..self.clone()

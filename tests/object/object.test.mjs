@@ -341,6 +341,35 @@ for (const language of languages) {
       assert.deepEqual(await object.read("login", "fill.009000", "fill.009500"), [row("login", END), null, { value: "v", revision: "r", expiresAt: END }]);
     });
 
+    test("where no tombstone is older than a day the oldest thousand make room", async () => {
+      const object = world.object();
+      await object.transact([], [put("first", END)]);
+      await object.look(`fill?from=0&to=7000&expiresAt=${END}&dead=${START - HOUR}`);
+      await object.look(`fill?from=7000&to=9999&expiresAt=${END}&dead=${START - 2 * HOUR}`);
+      assert.deepEqual(await object.transact([{ absent: "login" }], [put("login", END)]), { done: true });
+      const { rows } = await object.state();
+      assert.equal(rows.length, 9001);
+      assert.equal(rows.filter(({ dead_since }) => dead_since === START - 2 * HOUR).length, 1999);
+    });
+
+    test("an object that is full of live rows ends them all the same", async () => {
+      const end = (prefix) => ({ replace: { prefix, except: [], value: "2 x", revision: "9", dead: true } });
+      const moved = put("m", END);
+      for (const [what, checks, writes] of [
+        ["all of an owner's sessions", [{ absent: "e" }], [end("fill."), put("e", END)]],
+        ["one of them, for a login", [{ absent: "login" }], [put("login", END), end("fill.000000"), put("e", END)]],
+        ["one that moves", [{ revision: ["first", "1"] }, { absent: "m" }], [put("first", END, { dead: true }), moved]],
+        ["one that is not there yet", [], [put("late", END, { dead: true })]],
+      ]) {
+        const object = world.object();
+        await object.put("first");
+        await object.look(`fill?from=0&to=9999&expiresAt=${END}`);
+        assert.deepEqual(await object.transact(checks, writes), { done: true }, what);
+        const { rows } = await object.state();
+        assert.ok(writes.every(({ put }) => !put || rows.some(({ key }) => key === put.key)), what);
+      }
+    });
+
     test("ten thousand rows are the most: the next is refused, and a save is not", async () => {
       const object = world.object();
       await object.put("first");

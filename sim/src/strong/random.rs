@@ -89,7 +89,15 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
     let key = dice.below(3);
     let themed = match theme {
         Theme::Everything => None,
-        Theme::Saves => Some(match dice.below(12) {
+        Theme::Saves => Some(match dice.below(13) {
+            // Looks again after a save of which it does not know what became.
+            12 => vec![
+                Op::Set(key),
+                Op::Save,
+                Op::Work(dice.between(5, 300)),
+                Op::LoadFresh,
+                Op::Set(dice.below(3)),
+            ],
             0..=5 => vec![Op::Set(key)],
             6 => vec![Op::Work(dice.between(5, 300)), Op::Set(key)],
             7 => vec![Op::Remove(key)],
@@ -100,7 +108,16 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
                 keep: true,
             }],
         }),
-        Theme::Owners => Some(match dice.below(12) {
+        Theme::Owners => Some(match dice.below(13) {
+            // Whoever changes the password logs in first, and spares that login.
+            12 => vec![
+                Op::Bind {
+                    owner: 0,
+                    keep: dice.chance(700),
+                },
+                Op::Work(dice.between(0, 3_000)),
+                Op::RevokeAll { spare_self: true },
+            ],
             0..=4 => vec![Op::Bind {
                 owner: 0,
                 keep: dice.chance(700),
@@ -223,7 +240,8 @@ fn next_spec(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Spec {
         dice.below(sim.servers()),
         ops(dice, sim, theme, turn),
     );
-    spec.stubborn = dice.chance(300);
+    let looks_again = spec.does(|op| *op == Op::LoadFresh);
+    spec.stubborn = dice.chance(if looks_again { 800 } else { 300 });
     spec.lazy = spec.ops.is_empty() || (spec.ops == [Op::Destroy] && dice.chance(300));
     spec.ending = match dice.below(30) {
         0 => Ending::AnswersFailure,

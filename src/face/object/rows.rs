@@ -18,6 +18,7 @@ const HOUR: f64 = 60.0 * MINUTE;
 const DAY: f64 = 24.0 * HOUR;
 const ROWS: f64 = 10_000.0;
 const PAGE: usize = 1000;
+const EVICTED: u32 = 1000;
 
 // Without a rowid, storing a row is one billed write; with a rowid, the index is a second one.
 const TABLE: &str =
@@ -33,6 +34,10 @@ const READ: &str =
 const LIST: &str =
     "SELECT key, metadata FROM sessions WHERE key >= ? AND key < ? AND expires_at > ?
   ORDER BY key LIMIT ?";
+// If no tombstone is old enough, the oldest ones.
+const EVICT: &str =
+    "DELETE FROM sessions WHERE key IN (SELECT key FROM sessions WHERE dead_since < ?
+  ORDER BY dead_since LIMIT ?)";
 const COUNT: &str = "SELECT count(*) AS n FROM sessions";
 const EARLIEST: &str = "SELECT min(expires_at) AS at FROM sessions WHERE expires_at > ?";
 const DELETE_EXPIRED: &str = "DELETE FROM sessions WHERE expires_at <= ?";
@@ -204,7 +209,7 @@ impl SessionRows {
                 .any(|(check, row)| check.key == key && row.is_some())
         };
         if puts.iter().any(|put| !was_there(&put.key)) {
-            self.make_room(now)?;
+            self.make_room(now, &writes)?;
         }
         if let Some(earliest) = puts.iter().map(|put| put.expires_at).reduce(f64::min) {
             self.wake_for(earliest, now)?;
@@ -286,8 +291,9 @@ impl SessionRows {
         self.storage.query(&statement, parameters).map(drop)
     }
 
-    /// Deletes tombstones older than a day first, so that nobody is prevented from logging in.
-    fn make_room(&self, now: f64) -> Result<(), Failure> {
+    /// Deletes tombstones, first those older than a day, so that nobody is prevented from logging in. A
+    /// transaction that ends a session is never refused: whoever has filled the object could keep theirs.
+    fn make_room(&self, now: f64, writes: &[Write]) -> Result<(), Failure> {
         let full = || -> Result<bool, JsValue> {
             let rows = self.number(COUNT, Parameters::default(), "n")?;
             Ok(rows.is_some_and(|rows| rows > ROWS))
@@ -298,9 +304,15 @@ impl SessionRows {
         self.storage
             .query(DELETE_OLD, Parameters::default().with(now).with(now - DAY))?;
         if full()? {
-            let message = format!(
-                "this object is full: it holds {ROWS} rows, and no tombstone is older than a day"
-            );
+            self.storage
+                .query(EVICT, Parameters::default().with(now).with(EVICTED))?;
+        }
+        let mut ends = writes.iter().map(|write| match write {
+            Write::Put(put) => put.dead,
+            Write::Replace(_) => true,
+        });
+        if !ends.any(|ends| ends) && full()? {
+            let message = format!("this object is full: it holds {ROWS} rows, and no tombstones");
             return Err(Refusal::too_large(message).into());
         }
         Ok(())

@@ -211,6 +211,7 @@ impl SessionStore {
                 data: kept,
                 ..Draft::default()
             },
+            ..Open::default()
         });
     }
 

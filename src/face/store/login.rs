@@ -7,7 +7,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::time::{instant, whole_milliseconds, whole_seconds};
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
-use crate::session::life::{Base, Life, Next, Open, SaveKind};
+use crate::session::life::{Base, KeyTries, Life, Next, Open, SaveKind};
 use crate::session::login::{may_go_to, retired_by_login};
 use crate::session::presented::{Identity, Presented};
 use crate::session::refusals::refusal;
@@ -97,6 +97,7 @@ impl SessionStore {
             continues: false,
             kept: OwnLimits::default(),
             retire: Vec::new(),
+            tries: KeyTries::default(),
         });
         Ok(())
     }
@@ -156,6 +157,7 @@ impl SessionStore {
             continues: true,
             kept: OwnLimits::default(),
             retire,
+            tries: KeyTries::default(),
         });
         Ok(())
     }
@@ -409,6 +411,7 @@ impl SessionStore {
             continues,
             kept: kept.filter(|_| keep).unwrap_or_default(),
             retire,
+            tries: KeyTries::default(),
         });
         Ok(())
     }

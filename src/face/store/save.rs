@@ -57,10 +57,14 @@ impl SessionStore {
 
     /// The flow that saves the session. `None` if there is nothing to save.
     pub(crate) fn begin_save(&mut self) -> Result<Option<Flow<Saved>>, SessionError> {
+        self.leave_tried_key()?;
         let work = self.plan()?;
         if let (Some(work), Life::Open(open)) = (&work, &mut self.life) {
             open.draft.data = work.data.clone();
             open.draft.is_tried = true;
+            if let Some(next) = &mut open.draft.key {
+                next.tries.is_begun = true;
+            }
         }
         Ok(work.map(|work| self.shared.begin_save(work)))
     }
@@ -79,9 +83,6 @@ impl SessionStore {
                 if let Life::Open(open) = &mut self.life {
                     // A refused record was not written.
                     open.draft.is_tried &= is_unsure;
-                    if is_unsure || error.code() == ErrorCode::Unavailable {
-                        open.doubt();
-                    }
                 }
                 return Err(self.refuse(error));
             }
@@ -139,6 +140,7 @@ impl SessionStore {
             kept: OwnLimits::default(),
             device: device(&*self.request),
             retire: Vec::new(),
+            failed: Vec::new(),
         };
         Some(self.shared.begin_save(work))
     }
@@ -155,6 +157,29 @@ impl SessionStore {
             }
             Err(error) => self.report_store_error(&error),
         }
+    }
+
+    /// A save under a new key has failed, and what is left of it is ended: the next one takes another
+    /// key of the same session.
+    fn leave_tried_key(&mut self) -> Result<(), SessionError> {
+        let Some(next) = self.next().filter(|next| next.tries.is_begun) else {
+            return Ok(());
+        };
+        if !self.shared.ends_failed_keys() {
+            return Ok(());
+        }
+        let owner = self.life.open().and_then(Open::owner);
+        let at = next.identity.ticket.minted_at;
+        let config = self.shared.config();
+        let identity = next.identity.rotate(config, self.new_token()?, at, owner);
+        if let Life::Open(open) = &mut self.life
+            && let Some(next) = &mut open.draft.key
+        {
+            let failed = std::mem::replace(&mut next.identity, identity);
+            next.tries.failed.push(failed);
+            next.tries.is_begun = false;
+        }
+        Ok(())
     }
 
     /// The session that a save starts from.
@@ -177,6 +202,7 @@ impl SessionStore {
             base_at: self.loaded_at.max(base.saved_at),
             load_again: now.saturating_sub(self.read_at) >= LOAD_AGAIN_AFTER,
             in_store,
+            doubts: open.doubts.clone(),
         })
     }
 
@@ -193,6 +219,7 @@ impl SessionStore {
             (None, Base::Closed(error)) => return Err(self.refuse(error.clone())),
             _ => check_size(&open.draft.data, self.shared.config().settings())?,
         }
+        let next = open.draft.key.as_ref();
         let (source, target, kind, retire) = match (&open.draft.key, &open.base) {
             (Some(next), _) => (
                 self.source(),
@@ -223,14 +250,10 @@ impl SessionStore {
             kind,
             data: open.changes(),
             expiry: open.draft.limits,
-            kept: open
-                .draft
-                .key
-                .as_ref()
-                .map(|next| next.kept)
-                .unwrap_or_default(),
+            kept: next.map(|next| next.kept).unwrap_or_default(),
             device: device(&*self.request),
             retire,
+            failed: next.map_or_else(Vec::new, |next| next.tries.failed.clone()),
         }))
     }
 

@@ -7,8 +7,8 @@
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
 use crate::flow::strong::draft::{Draft, Place, known, leave_rotated};
-use crate::flow::strong::handover::{Handed, Leaves, hand_over, take_back};
-use crate::flow::strong::load::{death_of, judge_row, unseen};
+use crate::flow::strong::handover::{Handed, Leaves, ends_of_failed, hand_over, take_back};
+use crate::flow::strong::load::{death_of, has_expired, judge_row, unseen};
 use crate::flow::work::{Saved, Source, Work};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::Row;
@@ -39,6 +39,7 @@ async fn cycle_here(
         session,
         mut base,
         in_store,
+        doubts,
         ..
     } = source;
     let mut expected = known(in_store.row)?;
@@ -75,12 +76,19 @@ async fn cycle_here(
         // A row cannot vanish. If the new row is missing, nothing was applied, except an earlier
         // save.
         let verdict = judge_row(ctx, &session, old.as_ref());
-        let conflict = draft.judge(old.as_ref(), &verdict, in_store.in_doubt, revives);
+        let conflict = draft.judge(old.as_ref(), &verdict, doubts.any(), revives);
         let found = old.as_ref().and_then(KnownRow::of);
         match (conflict, found, verdict.envelope.or(verdict.ended)) {
             (Conflict::Replay, Some(row), Some(record)) => (base, expected) = (record, row),
             (Conflict::InDoubt, ..) => return Err(in_doubt()),
+            // By an earlier try of this request, it may be.
+            (Conflict::Refused(ErrorCode::Rotated), ..) if !work.failed.is_empty() => {
+                return Err(in_doubt());
+            }
             (Conflict::Refused(ErrorCode::Expired), ..) => return Err(expired()),
+            (Conflict::Refused(_), ..) if has_expired(ctx, &session, old.as_ref()) => {
+                return Err(expired());
+            }
             (Conflict::Refused(code), ..) => return Err(refusal(code)),
             _ => return Err(refusal(ErrorCode::Unavailable)),
         }
@@ -98,10 +106,12 @@ async fn move_there(
 ) -> Result<Saved, SessionError> {
     let bound = source.base.bound.clone();
     let draft = Draft::of(ctx, &work, Some(source.base.clone()), bound)?;
+    let mut writes = ends_of_failed(ctx, &work, &draft.revision);
+    writes.push(draft.put(&there, &work.target));
     let transaction = Transaction {
         shard: there.shard.clone(),
         checks: vec![Expected::absent(&*there.key)],
-        writes: vec![draft.put(&there, &work.target)],
+        writes,
     };
     let result = match ctx.transact(transaction).await {
         Ok(Answered::Done) => Ok(()),

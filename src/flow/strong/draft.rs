@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Ctx;
-use crate::flow::work::{Saved, Work, seal};
+use crate::flow::work::{Saved, Source, Work, seal};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::Row;
 use crate::port::transaction::Change;
@@ -15,9 +15,11 @@ use crate::protocol::strong::conflict::{Conflict, Tried, judge_conflict};
 use crate::protocol::strong::place::{row_key, shard};
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::{RowValue, rotated};
+use crate::session::doubts::{Fate, Try};
 use crate::session::life::KnownRow;
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::refusal;
+use crate::session::size::check_size;
 
 /// The shard and key of one session.
 pub(crate) struct Place {
@@ -52,6 +54,8 @@ impl Draft {
     ) -> Result<Self, SessionError> {
         let key = row_key(&work.target.key);
         let envelope = work.next_version(ctx, base, None, bound, REMOVALS_KEPT)?;
+        // What others have saved may be too much together with this.
+        check_size(&envelope.data, ctx.config().settings())?;
         let record = seal(ctx, &envelope, &work.target, &key)?;
         let secret = ctx.config().ring().find(work.target.ticket.secret);
         let metadata = match secret {
@@ -100,6 +104,15 @@ impl Draft {
         row.revision == self.revision
     }
 
+    /// The try to put it in the place of `row`.
+    pub(crate) fn on(&self, row: &KnownRow) -> Try {
+        Try {
+            on: Rc::clone(&row.revision),
+            revision: self.revision.as_str().into(),
+            version: self.envelope.version,
+        }
+    }
+
     /// The result of the save, once the row is stored.
     pub(crate) fn saved(self, work: Work) -> Saved {
         let row = KnownRow {
@@ -107,6 +120,18 @@ impl Draft {
             record: self.record,
         };
         saved(work, self.envelope, row)
+    }
+}
+
+impl Source {
+    /// Whether nobody can tell if what was found has the changes of a try: they may neither be made
+    /// again nor left out.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        let row = self.in_store.row.as_ref();
+        let fate = self
+            .doubts
+            .fate(row.map(|row| &*row.revision), Some(&self.base));
+        matches!(fate, Fate::StoredBefore | Fate::Unknown)
     }
 }
 

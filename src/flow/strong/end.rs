@@ -67,9 +67,10 @@ pub(crate) async fn end_key(
     let named = value.map(|value| RowValue::parse(value).elsewhere());
     add_tags(&mut elsewhere, key, named.unwrap_or_default());
     found_move(&mut walk, &mut elsewhere, key, moved.as_ref());
-    // Putting it again would look like a logout at this moment.
+    // Putting it again would look like a logout at this moment. A row that is gone says nothing about
+    // the others of the session: the tombstone of a rotated key may have made room for them.
     let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
-    if may_stand && value.is_none_or(stands) {
+    if may_stand && value.is_some_and(stands) {
         walk.advance();
     }
     end_everywhere(ctx, key, elsewhere, walk).await
@@ -112,7 +113,8 @@ fn elsewhere_by_record(
     })
 }
 
-fn add_tags(elsewhere: &mut Vec<Id>, key: &KeyParts, tags: Vec<Id>) {
+/// Adds `tags` to those `elsewhere`, but for that of `key`.
+pub(crate) fn add_tags(elsewhere: &mut Vec<Id>, key: &KeyParts, tags: Vec<Id>) {
     for tag in tags {
         if Some(tag) != key.owner && !elsewhere.contains(&tag) {
             elsewhere.push(tag);

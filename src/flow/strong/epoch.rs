@@ -13,7 +13,7 @@ use crate::protocol::strong::place::EPOCH;
 /// `unavailable` for a row of a later release.
 pub(crate) fn epoch_of(row: Option<&Row>) -> Result<Epoch, SessionError> {
     match row {
-        None => Ok(Epoch::NEVER),
+        None => Ok(Epoch::default()),
         Some(row) => Epoch::decode(&row.value).ok_or_else(|| {
             SessionError::new(
                 ErrorCode::Unavailable,
@@ -32,7 +32,7 @@ pub(crate) fn expected_epoch(row: Option<&Row>) -> Expected {
 }
 
 /// The write that puts it.
-pub(crate) fn put_epoch(ctx: &Ctx, epoch: Epoch, revision: &str) -> Change {
+pub(crate) fn put_epoch(ctx: &Ctx, epoch: &Epoch, revision: &str) -> Change {
     Change::Put {
         key: EPOCH.to_owned(),
         value: epoch.encode(),

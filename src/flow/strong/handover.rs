@@ -4,10 +4,11 @@
 use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
 use crate::flow::strong::draft::{Draft, Place, known, leave_rotated};
-use crate::flow::strong::end::other_tags_of;
+use crate::flow::strong::end::{add_tags, other_tags_of};
 use crate::flow::strong::load::{death_of, judge_row, unseen};
 use crate::flow::work::{Source, Work};
 use crate::port::error::SessionError;
+use crate::port::strong::Row;
 use crate::port::transaction::{Change, Expected, Transaction};
 use crate::protocol::keys::Id;
 use crate::protocol::outcome::Access;
@@ -16,7 +17,7 @@ use crate::protocol::strong::epoch::EPOCH_LIVES;
 use crate::protocol::strong::place::rows_of_lineage;
 use crate::protocol::strong::revision::revision;
 use crate::protocol::strong::row::ended;
-use crate::protocol::strong::walk::{MOVED, moved};
+use crate::protocol::strong::walk::{MOVED, moved, moved_to};
 use crate::protocol::version::Version;
 use crate::session::life::KnownRow;
 use crate::session::presented::Identity;
@@ -51,6 +52,8 @@ pub(crate) async fn hand_over(
     let here = Place::of(ctx, &session.identity);
     let moves = leaves == Leaves::Rotated && session.identity.key.owner.is_some();
     let mut expected = known(source.in_store.row.clone())?;
+    // The last move out of this shard, as far as it is known.
+    let mut before: Option<Row> = None;
     let mut replays = 0;
     loop {
         let revision = revision(draft.envelope.version, ctx.random()?);
@@ -66,21 +69,25 @@ pub(crate) async fn hand_over(
         });
         // A call that ends the owner's sessions may have visited the other shard already.
         if moves {
-            writes.push(put_moved(ctx, source, &revision));
+            writes.push(put_moved(ctx, source, before.as_ref(), &revision));
         }
         let mut checks = vec![Expected::revision(&*here.key, &*expected.revision)];
         if mutant!(strong_left_unchecked) {
             checks.clear();
+        } else if moves {
+            checks.push(expected_move(before.as_ref()));
         }
         let transaction = Transaction {
             shard: here.shard.clone(),
             checks,
             writes,
         };
-        let Answered::Conflict { mut rows, .. } = ctx.transact(transaction).await? else {
+        let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
             return Ok(Handed::Over(draft));
         };
-        let row = rows.pop().flatten();
+        let mut rows = rows.into_iter();
+        let row = rows.next().flatten();
+        before = rows.next().flatten();
         if row.as_ref().is_some_and(|row| row.revision == revision) {
             return Ok(Handed::Over(draft));
         }
@@ -92,7 +99,12 @@ pub(crate) async fn hand_over(
             let error = death_of(ctx, session, row.as_ref());
             return Ok(Handed::Died(draft, error));
         };
-        if source.in_store.in_doubt {
+        if found.revision == expected.revision {
+            // Another session has moved out of this shard.
+            ctx.pause_or_give_up(&mut replays).await?;
+            continue;
+        }
+        if source.doubts.any() {
             return Err(in_doubt());
         }
         ctx.pause_or_give_up(&mut replays).await?;
@@ -102,16 +114,28 @@ pub(crate) async fn hand_over(
 }
 
 /// The write that records a move, for calls that end sessions in one shard after another. It lives
-/// as long as the moved session can.
-fn put_moved(ctx: &Ctx, source: &Source, revision: &str) -> Change {
+/// as long as the moved session can, and also names the shards of the moves `before`: their Worker may
+/// have had other secrets.
+fn put_moved(ctx: &Ctx, source: &Source, before: Option<&Row>, revision: &str) -> Change {
     let lives = ctx.config().age().max(EPOCH_LIVES);
+    let mut elsewhere = elsewhere_of(ctx, source);
+    let named = before.map(|row| moved_to(&row.value));
+    let session = &source.session.identity.key;
+    add_tags(&mut elsewhere, session, named.unwrap_or_default());
     Change::Put {
         key: MOVED.to_owned(),
-        value: moved(&elsewhere_of(ctx, source)),
+        value: moved(&elsewhere),
         metadata: None,
         revision: revision.to_owned(),
         expires_at: ctx.now().saturating_add(lives),
         dead: false,
+    }
+}
+
+fn expected_move(row: Option<&Row>) -> Expected {
+    match row {
+        None => Expected::absent(MOVED),
+        Some(row) => Expected::revision(MOVED, &*row.revision),
     }
 }
 
@@ -153,20 +177,31 @@ pub(crate) async fn take_back(ctx: &Ctx, target: &Identity) {
     if mutant!(strong_failed_login_stays) {
         return;
     }
-    let there = Place::of(ctx, target);
     let Ok(dice) = ctx.random() else { return };
+    let revision = revision(Version::default(), dice);
     let transaction = Transaction {
-        shard: there.shard,
+        shard: Place::of(ctx, target).shard,
         checks: Vec::new(),
-        writes: vec![Change::Put {
-            key: there.key,
-            value: ended(ctx.now(), &[]),
-            metadata: None,
-            revision: revision(Version::default(), dice),
-            expires_at: target.ticket.hard_end,
-            dead: true,
-        }],
+        writes: vec![end_of_failed(ctx, target, &revision)],
     };
     // The request fails anyway. If this fails too, nobody has the key.
     let _ended = ctx.transact(transaction).await;
+}
+
+/// The changes that end what earlier tries of `work` may have left, or may still leave, in the shard
+/// of its target.
+pub(crate) fn ends_of_failed(ctx: &Ctx, work: &Work, revision: &str) -> Vec<Change> {
+    let failed = work.failed.iter();
+    failed.map(|it| end_of_failed(ctx, it, revision)).collect()
+}
+
+fn end_of_failed(ctx: &Ctx, target: &Identity, revision: &str) -> Change {
+    Change::Put {
+        key: Place::of(ctx, target).key,
+        value: ended(ctx.now(), &[]),
+        metadata: None,
+        revision: revision.to_owned(),
+        expires_at: target.ticket.hard_end,
+        dead: true,
+    }
 }

@@ -10,6 +10,7 @@ use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::Row;
 use crate::port::time::seconds;
 use crate::protocol::outcome::{Access, LoadInput, Outcome, Verdict, judge};
+use crate::protocol::revocation::CLOCK_SKEW;
 use crate::protocol::strong::GRACE;
 use crate::protocol::strong::row::RowContent;
 use crate::session::life::{InStore, KnownRow};
@@ -84,6 +85,9 @@ pub(crate) fn judge_row(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>
 
 /// The error code of a save for a row that is dead or missing.
 pub(crate) fn death_of(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> SessionError {
+    if has_expired(ctx, session, row) {
+        return expired();
+    }
     let verdict = judge_row(ctx, session, row);
     match (verdict.access, verdict.outcome) {
         (Access::ReadOnly(code) | Access::Closed(code), _) => refusal(code),
@@ -92,6 +96,12 @@ pub(crate) fn death_of(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>)
         (_, Outcome::Expired) => expired(),
         _ => refusal(ErrorCode::Unavailable),
     }
+}
+
+/// Whether a row that is missing is so because its session has come to its hard end, by the store's
+/// clock, which may be ahead.
+pub(crate) fn has_expired(ctx: &Ctx, session: &PresentedSession, row: Option<&Row>) -> bool {
+    row.is_none() && ctx.now().saturating_add(CLOCK_SKEW) >= session.identity.ticket.hard_end
 }
 
 /// A session as its row shows it.

@@ -8,7 +8,9 @@ use crate::flow::strong::ask::Answered;
 use crate::flow::strong::draft::{Draft, Place};
 use crate::flow::strong::end::{end_everywhere, end_session, other_tags_of, walk_of};
 use crate::flow::strong::epoch::{epoch_of, expected_epoch, put_epoch};
-use crate::flow::strong::handover::{Handed, Leaves, elsewhere_of, hand_over, take_back};
+use crate::flow::strong::handover::{
+    Handed, Leaves, elsewhere_of, ends_of_failed, hand_over, take_back,
+};
 use crate::flow::strong::load::{death_of, unseen};
 use crate::flow::strong::owner::living;
 use crate::flow::work::{Saved, Source, Work};
@@ -20,8 +22,12 @@ use crate::protocol::record::Bound;
 use crate::protocol::strong::limit::over_limit;
 use crate::protocol::strong::place::{EPOCH, rows_of_lineage};
 use crate::protocol::strong::row::ended;
+use crate::session::presented::Identity;
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
+
+/// Sessions that a login ends in one transaction.
+const ENDED_AT_ONCE: usize = 100;
 
 /// Starts a session of `owner` with the data that `work` takes from `source`.
 pub(crate) async fn login(
@@ -53,7 +59,8 @@ pub(crate) async fn login(
     }
 }
 
-/// Ends the browser's previous sessions: the one that continues with a check, the others without.
+/// Ends the browser's previous sessions: the one that continues with a check, the others without. That
+/// one comes last: if another cannot be ended, the login fails, and the browser still has it.
 async fn end_others(
     ctx: &Ctx,
     work: &Work,
@@ -64,7 +71,11 @@ async fn end_others(
         let source = source.as_ref();
         source.is_some_and(|source| source.session.identity.key == *key)
     };
-    for retired in &work.retire {
+    let (last, first): (Vec<_>, Vec<_>) = work.retire.iter().partition(|it| match it {
+        Retired::Rotated(identity) => is_source(&identity.key),
+        Retired::Ended(to_end) => is_source(&to_end.stone.key()),
+    });
+    for retired in first.into_iter().chain(last) {
         match retired {
             Retired::Rotated(identity) if is_source(&identity.key) => {
                 (draft, _) = go_on(ctx, work, &source, draft, Leaves::Rotated).await?;
@@ -119,27 +130,45 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
         0 => None,
         _ => ctx.read_row(&there.shard, EPOCH).await?,
     };
+    let elsewhere = other_tags_of(ctx, owner, target.key.owner);
+    let end = |key: &KeyParts| Change::Replace {
+        prefix: rows_of_lineage(key),
+        except: Vec::new(),
+        value: ended(ctx.now(), &elsewhere),
+        revision: draft.revision.clone(),
+    };
+    // Those in the shard of the new session, as far as they are ended here.
+    let mut ended_here: Vec<KeyParts> = Vec::new();
     let mut replays = 0;
     loop {
-        refuse_if_ended(ctx, epoch.as_ref(), target.ticket.minted_at)?;
-        let mut writes = vec![draft.put(&there, target)];
+        refuse_if_ended(ctx, epoch.as_ref(), target)?;
+        let mut writes = ends_of_failed(ctx, work, &draft.revision);
+        writes.push(draft.put(&there, target));
         if most > 0 {
             let over = over(ctx, work, owner, most).await?;
+            let (mut here, others): (Vec<KeyParts>, Vec<KeyParts>) = over
+                .into_iter()
+                .partition(|key| key.owner == target.key.owner);
             // While a secret is being replaced, an owner has several shards, and a transaction
             // reaches only one of them.
-            for key in over.iter().filter(|key| key.owner != target.key.owner) {
+            for key in &others {
                 let elsewhere = other_tags_of(ctx, owner, key.owner);
                 end_everywhere(ctx, key, elsewhere, walk_of(ctx, key)).await?;
             }
-            let elsewhere = other_tags_of(ctx, owner, target.key.owner);
-            writes.extend(over.iter().map(|key| Change::Replace {
-                prefix: rows_of_lineage(key),
-                except: Vec::new(),
-                value: ended(ctx.now(), &elsewhere),
-                revision: draft.revision.clone(),
-            }));
+            ended_here.extend(&here);
+            // Many, where the limit is new: a transaction holds only so much.
+            while here.len() > ENDED_AT_ONCE {
+                let some = here.split_off(here.len() - ENDED_AT_ONCE);
+                let transaction = Transaction {
+                    shard: there.shard.clone(),
+                    checks: Vec::new(),
+                    writes: some.iter().map(end).collect(),
+                };
+                ctx.transact(transaction).await?;
+            }
+            writes.extend(here.iter().map(end));
             // Of two simultaneous logins the second finds another revision, and lists again.
-            writes.push(put_epoch(ctx, epoch_of(epoch.as_ref())?, &draft.revision));
+            writes.push(put_epoch(ctx, &epoch_of(epoch.as_ref())?, &draft.revision));
         }
         let mut checks = vec![
             Expected::absent(&*there.key),
@@ -155,12 +184,12 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
             writes,
         };
         let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
-            return Ok(());
+            break;
         };
         let mut rows = rows.into_iter();
         if let Some(row) = rows.next().flatten() {
             if draft.is(&row) {
-                return Ok(());
+                break;
             }
             return Err(death_of(ctx, &unseen(target), Some(&row)));
         }
@@ -168,10 +197,20 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
         epoch = rows.next().flatten();
         ctx.pause_or_give_up(&mut replays).await?;
     }
+    if !elsewhere.is_empty() {
+        // One may have moved to another shard meanwhile.
+        for key in &ended_here {
+            let mut walk = walk_of(ctx, key);
+            walk.advance();
+            end_everywhere(ctx, key, elsewhere.clone(), walk).await?;
+        }
+    }
+    Ok(())
 }
 
-fn refuse_if_ended(ctx: &Ctx, row: Option<&Row>, bound_at: i64) -> Result<(), SessionError> {
-    if epoch_of(row)?.refuses(bound_at, ctx.now()) && !mutant!(strong_epoch_ignored) {
+fn refuse_if_ended(ctx: &Ctx, row: Option<&Row>, target: &Identity) -> Result<(), SessionError> {
+    let (lineage, bound_at) = (target.key.lineage, target.ticket.minted_at);
+    if epoch_of(row)?.refuses(lineage, bound_at, ctx.now()) && !mutant!(strong_epoch_ignored) {
         return Err(refusal(ErrorCode::Revoked));
     }
     Ok(())

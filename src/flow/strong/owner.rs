@@ -13,7 +13,7 @@ use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::list_metadata::Listed;
 use crate::protocol::revocation::OwnerMarker;
 use crate::protocol::strong::GRACE;
-use crate::protocol::strong::epoch::{EPOCH_LIVES, Epoch};
+use crate::protocol::strong::epoch::EPOCH_LIVES;
 use crate::protocol::strong::place::{
     row_key, rows_of_lineage, rows_of_owner, session_key, shard, shard_of_owner,
 };
@@ -85,7 +85,7 @@ pub(crate) async fn revoke(ctx: &Ctx, key: KeyParts, owner: &str) -> Result<(), 
 /// late. This takes one transaction for each secret of the ring, unless sessions have moved between
 /// their shards.
 pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<(), SessionError> {
-    let called_at = Epoch(ctx.now());
+    let called_at = ctx.now();
     let tags = tags_of(ctx, owner);
     // The known epoch row of each shard.
     let mut epochs: Vec<Option<Row>> = vec![None; tags.len()];
@@ -98,9 +98,10 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
         };
         let elsewhere = other_tags_of(ctx, owner, Some(*tag));
         // An epoch never moves back.
-        let epoch = called_at.max(epoch_of(known.as_ref())?);
+        let before = epoch_of(known.as_ref())?;
+        let epoch = before.clone().ended_again(called_at, spared, ctx.now());
         // Remember it before the answer, which may be lost.
-        remember(ctx.memory(), *tag, epoch, ctx.now());
+        remember(ctx.memory(), *tag, epoch.at, ctx.now());
         let revision = revision(Version::default(), ctx.random()?);
         // A repeated call that arrives late must not end later logins.
         let mut checks = vec![expected_epoch(known.as_ref())];
@@ -115,10 +116,10 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
                     value: ended(ctx.now(), &elsewhere),
                     revision: revision.clone(),
                 },
-                put_epoch(ctx, epoch, &revision),
+                put_epoch(ctx, &epoch, &revision),
             ],
         };
-        let Answered::Conflict { rows, .. } = ctx.transact(transaction).await? else {
+        let Answered::Conflict { rows, in_doubt } = ctx.transact(transaction).await? else {
             *known = Some(Row {
                 value: epoch.encode(),
                 metadata: None,
@@ -130,7 +131,11 @@ pub(crate) async fn revoke_all(ctx: &Ctx, owner: &str, spared: &[Id]) -> Result<
         };
         let mut rows = rows.into_iter();
         *known = rows.next().flatten();
-        if known.as_ref().is_some_and(|row| row.revision == revision) {
+        // A login may have given the row another revision since. Where the first of two tries had
+        // been applied, the second would end that login.
+        let stands = in_doubt && epoch != before && epoch_of(known.as_ref())? == epoch;
+        let is_own = known.as_ref().is_some_and(|row| row.revision == revision);
+        if is_own || stands {
             walk.advance();
             continue;
         }
@@ -151,9 +156,9 @@ fn rows_of(owner: Id, lineage: Id) -> String {
 
 /// Remembers the epoch in the isolate, so that a later login here is later than it, even if the
 /// clock is set back.
-fn remember(memory: &Memory, tag: Id, epoch: Epoch, now: i64) {
+fn remember(memory: &Memory, tag: Id, at: i64, now: i64) {
     let marker = OwnerMarker {
-        at: epoch.0,
+        at,
         except: Vec::new(),
     };
     memory.note_owner(tag, marker, now.saturating_add(GRACE));

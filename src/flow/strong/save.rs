@@ -5,7 +5,8 @@ use crate::flow::engine::Ctx;
 use crate::flow::strong::ask::{Answered, in_doubt};
 use crate::flow::strong::cycle::cycle;
 use crate::flow::strong::draft::{Draft, Place, known, saved};
-use crate::flow::strong::load::judge_row;
+use crate::flow::strong::handover::ends_of_failed;
+use crate::flow::strong::load::{has_expired, judge_row};
 use crate::flow::strong::login::login;
 use crate::flow::work::{Saved, Source, Work};
 use crate::port::error::{ErrorCode, SessionError};
@@ -19,6 +20,11 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     let source = work.source.take();
     let is_over =
         |source: &Source| ctx.now() >= source.session.identity.ticket.end(ctx.config().age());
+    if let Some(source) = &source
+        && source.is_in_doubt()
+    {
+        return Err(in_doubt());
+    }
     match (work.kind.clone(), source) {
         (SaveKind::Begin { owner: Some(owner) }, source) => login(&ctx, work, source, owner).await,
         (SaveKind::Save | SaveKind::Cycle { .. }, Some(source)) if is_over(&source) => {
@@ -38,8 +44,10 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
         session,
         mut base,
         in_store,
+        doubts,
         ..
     } = source;
+    let was_in_doubt = doubts.any();
     let place = Place::of(ctx, &session.identity);
     let mut expected = Some(known(in_store.row)?);
     let revives = work.expiry.is_some();
@@ -55,6 +63,10 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
             checks: vec![check],
             writes: vec![draft.put(&place, &session.identity)],
         };
+        // Whoever looks after a failure, or after this request was dropped, knows of it.
+        if let Some(expected) = &expected {
+            doubts.add(draft.on(expected));
+        }
         let Answered::Conflict {
             mut rows,
             in_doubt: doubt,
@@ -62,9 +74,12 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
         else {
             return Ok(draft.saved(work));
         };
+        if !doubt {
+            doubts.forget(&draft.revision);
+        }
         let row = rows.pop().flatten();
         let verdict = judge_row(ctx, &session, row.as_ref());
-        let conflict = draft.judge(row.as_ref(), &verdict, doubt || in_store.in_doubt, revives);
+        let conflict = draft.judge(row.as_ref(), &verdict, doubt || was_in_doubt, revives);
         let found = row.as_ref().and_then(KnownRow::of);
         let record = verdict.envelope.or(verdict.ended);
         match (conflict, found, record) {
@@ -75,6 +90,9 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
                 if row.is_none() && mutant!(strong_gone_row_put_anew) =>
             {
                 expected = None;
+            }
+            (Conflict::Refused(_), ..) if has_expired(ctx, &session, row.as_ref()) => {
+                return Err(expired());
             }
             (Conflict::Refused(code), ..) => return Err(refusal(code)),
             (Conflict::InDoubt, ..) => return Err(in_doubt()),
@@ -98,10 +116,12 @@ async fn save(ctx: &Ctx, work: Work, source: Source) -> Result<Saved, SessionErr
 async fn begin(ctx: &Ctx, work: Work) -> Result<Saved, SessionError> {
     let place = Place::of(ctx, &work.target);
     let draft = Draft::of(ctx, &work, None, None)?;
+    let mut writes = ends_of_failed(ctx, &work, &draft.revision);
+    writes.push(draft.put(&place, &work.target));
     let transaction = Transaction {
         shard: place.shard.clone(),
         checks: vec![Expected::absent(&*place.key)],
-        writes: vec![draft.put(&place, &work.target)],
+        writes,
     };
     match ctx.transact(transaction).await? {
         Answered::Done => Ok(draft.saved(work)),
