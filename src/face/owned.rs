@@ -9,7 +9,7 @@ impl Sessions {
     /// The live sessions of a user, one entry for each lineage, most recently written first.
     ///
     /// The list is as eventually consistent as that of the store: a login of the last minute may be
-    /// missing. What is known to have ended is left out.
+    /// missing. Sessions that are known to have ended are left out.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {

@@ -31,27 +31,27 @@ pub(crate) use record::{FLIGHT, Remembered};
 use lru::Lru;
 use record::Session;
 
-// Every bound is one of the isolate, whatever its namespaces and prefixes: a client that makes many
-// sessions, or an application that has a prefix for each tenant, takes room from others' entries and
-// never more room. What is dropped is read again from the store.
+// Every limit is for the whole isolate, not for each namespace or prefix: many sessions of one
+// client, or a prefix for each tenant, push out other entries but never use more memory. Dropped
+// entries are read again from the store.
 
-/// Bytes of records that an isolate keeps, of the 128 MB that it has in all.
+/// The most bytes of records, of the 128 MB that an isolate has in all.
 const RECORD_BYTES: usize = 4 * 1024 * 1024;
-/// And how many of them: what a table of 8,192 places takes without growing once more.
+/// The most records: as many as fit into a table of 8,192 places without another growth.
 const RECORDS: usize = 7_000;
-/// Derived keys that an isolate keeps.
+/// The most derived keys.
 const DERIVED_KEYS: usize = 2_048;
-/// Namespaces and prefixes that an isolate keeps apart, beside those in use.
+/// The most scopes (namespace and prefix), besides those in use.
 const SCOPES: usize = 256;
 
 /// The memory that the requests of one isolate share.
 ///
-/// [`Isolate::current`] is the real one. A test that wants two isolates makes two.
+/// [`Isolate::current`] is the real one. A test can create several.
 ///
 /// ```
 /// # edge_session::doc::run(async |sessions| {
 /// use edge_session::{CookieHeader, Isolate};
-/// // What two isolates of one Worker know of each other is in the store alone.
+/// // Two isolates of one Worker share only the store.
 /// let (here, there) = (Isolate::new(), Isolate::new());
 /// let here = sessions.clone().with_isolate(&here, "SESSIONS");
 /// let there = sessions.with_isolate(&there, "SESSIONS");
@@ -64,55 +64,54 @@ pub struct Isolate(Rc<RefCell<State>>, Rc<Tally>);
 
 #[derive(Default)]
 struct State {
-    /// The one used last at the end.
+    /// The most recently used one is last.
     scopes: Vec<Scope>,
-    /// How many of them there may be before some have to go.
+    /// How many of them there may be before some are removed.
     scopes_most: usize,
     last_scope: ScopeId,
     sessions: Lru<(ScopeId, KeyParts), Session>,
-    /// Bytes of their records.
+    /// The bytes of their records.
     bytes: usize,
-    /// Markers that this isolate has put, until an instant.
+    /// Known markers, each until an instant.
     markers: Lru<(ScopeId, Dead), (Marker, i64)>,
     owners: Lru<(ScopeId, Id), (OwnerMarker, i64)>,
-    /// Until when what [`Sessions::revoke_all`](crate::Sessions::revoke_all) has put need not be
+    /// Until when the markers of [`Sessions::revoke_all`](crate::Sessions::revoke_all) need not be
     /// put or read again.
     dead_put: Lru<(ScopeId, Dead), i64>,
     owners_put: Lru<(ScopeId, Id), i64>,
-    /// Until when a put of theirs that was not answered may land over a later one.
+    /// Until when an unanswered put of such a marker may replace a later one.
     owners_unsure: Lru<(ScopeId, Id), i64>,
-    /// How far such calls have come, until an instant.
+    /// The progress of such calls, each until an instant.
     progress: Lru<(ScopeId, Id), (Progress, i64)>,
-    /// By the tag of the key cookie that a token came in: no token outlives its request. A tag was
-    /// verified with the keys of one configuration and is none in any other, so that what was
-    /// derived in one is never found in another.
+    /// By the tag of the key cookie, because no token may outlive its request. A tag is valid only
+    /// with the keys of one configuration, so keys derived in one are never found in another.
     derived: Lru<Tag, TokenKeys>,
     complaints: Complaints,
     #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     rings: Vec<(String, crate::protocol::keys::SecretRing)>,
 }
 
-/// What it remembers belongs to sessions: none of it is shown.
+/// Shows nothing of its memory, which belongs to sessions.
 impl fmt::Debug for Isolate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Isolate").finish_non_exhaustive()
     }
 }
 
-/// A namespace and a key prefix: sessions of two never mix.
+/// A namespace and a key prefix. Sessions of different scopes never mix.
 struct Scope {
-    /// Of whoever counts apart: its sessions are its own too.
+    /// The part of the isolate with separate counters and separate sessions.
     tally: Rc<Tally>,
     connector: Box<str>,
     prefix: Box<str>,
-    /// The first cookie name that was used with it, and whether another came.
+    /// The first cookie name that was used with it, and whether another was used too.
     cookie_name: Option<Box<str>>,
     has_second_name: bool,
-    /// PresentedSession by every [`Memory`] of it as well.
+    /// Shared with every [`Memory`] of this scope.
     id: Rc<ScopeId>,
 }
 
-/// A number that only one scope of an isolate has.
+/// A number that is unique among the scopes of an isolate.
 type ScopeId = u32;
 
 thread_local! {
@@ -120,7 +119,7 @@ thread_local! {
 }
 
 impl Isolate {
-    /// An isolate of its own.
+    /// A new isolate with an empty memory.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -134,7 +133,7 @@ impl Isolate {
         Self::default()
     }
 
-    /// The one that this code runs in.
+    /// The isolate that this code runs in.
     ///
     /// ```
     /// # edge_session::doc::run(async |sessions| {
@@ -148,13 +147,14 @@ impl Isolate {
         CURRENT.with(Clone::clone)
     }
 
-    /// A part of it that counts apart, with sessions of its own. The bounds are those of the whole.
+    /// A part of it with separate counters and separate sessions. The limits apply to the whole
+    /// isolate.
     #[cfg(any(test, all(target_arch = "wasm32", feature = "js")))]
     pub(crate) fn apart(&self) -> Self {
         Self(Rc::clone(&self.0), Rc::default())
     }
 
-    /// What was counted in it, and what it holds.
+    /// Its counters and its current size.
     pub(crate) fn stats(&self) -> Stats {
         let state = self.0.borrow();
         let mine = |scope: &&Scope| Rc::ptr_eq(&scope.tally, &self.1);
@@ -168,8 +168,8 @@ impl Isolate {
         self.1.stats(held)
     }
 
-    /// The part of it that is about the namespace `connector`, under a key prefix. A removed key is
-    /// remembered for `removed_for` milliseconds.
+    /// Its memory of the namespace `connector` with a key prefix. A removed key is remembered for
+    /// `removed_for` milliseconds.
     pub(crate) fn memory(&self, connector: &str, prefix: &str, removed_for: i64) -> Memory {
         let scope = self.0.borrow_mut().scope(&self.1, connector, prefix);
         Memory {
@@ -179,14 +179,13 @@ impl Isolate {
         }
     }
 
-    /// The line for the console about a failure with this `cause`; `None` where the last one is less
-    /// than a minute old.
+    /// The console line about a failure with this `cause`; `None` if the last one is less than a
+    /// minute old.
     pub(crate) fn complain(&self, cause: &str, now: i64) -> Option<String> {
         self.0.borrow_mut().complaints.line(cause, now)
     }
 
-    /// The ring of `text`, parsed once in an isolate's life. An error says that it was given as
-    /// `name`.
+    /// The ring of `text`, parsed once for each isolate. Errors call it `name`.
     #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub(crate) fn ring(
         &self,
@@ -204,7 +203,7 @@ impl Isolate {
         }
         let ring = crate::protocol::keys::SecretRing::parse_named(text, name)?;
         let mut state = self.0.borrow_mut();
-        // A deployment has one ring, two while it changes.
+        // A deployment has one ring, or two during a change.
         if state.rings.len() >= 4 {
             state.rings.remove(0);
         }
@@ -213,7 +212,7 @@ impl Isolate {
     }
 }
 
-/// What an isolate remembers of one namespace.
+/// An isolate's memory of one namespace.
 #[derive(Clone)]
 pub(crate) struct Memory {
     isolate: Isolate,
@@ -226,7 +225,7 @@ impl Memory {
         act(&mut self.isolate.0.borrow_mut())
     }
 
-    /// The isolate that it is a part of.
+    /// The isolate that it belongs to.
     pub(crate) fn isolate(&self) -> &Isolate {
         &self.isolate
     }
@@ -245,7 +244,7 @@ impl Memory {
         now.saturating_sub(self.removed_for)
     }
 
-    /// True once: where sessions with another cookie name are kept here too.
+    /// True once, if sessions with another cookie name are kept here too.
     pub(crate) fn is_second_name(&self, cookie_name: &str) -> bool {
         self.with(|state| {
             let mut scopes = state.scopes.iter_mut();
@@ -259,7 +258,7 @@ impl Memory {
         })
     }
 
-    /// What the whole isolate counts.
+    /// The counters of the whole isolate.
     pub(crate) fn tally(&self) -> &Tally {
         &self.isolate.1
     }
@@ -268,7 +267,7 @@ impl Memory {
         self.isolate.stats()
     }
 
-    /// The keys of the token that came in a key cookie with this tag, derived once.
+    /// The keys of the token in a key cookie with this tag, derived once.
     pub(crate) fn derive(&self, tag: Tag, derive: impl FnOnce() -> TokenKeys) -> TokenKeys {
         let mut state = self.isolate.0.borrow_mut();
         let keys = state.derived.get_or_insert(tag, derive).clone();
@@ -304,8 +303,8 @@ impl State {
         id
     }
 
-    /// Where there are many scopes, forgets half of them with all that is remembered of them: those
-    /// that were used longest ago, but for what somebody still uses.
+    /// If there are many scopes, forgets the least recently used half with their memory, except
+    /// those in use.
     fn forget_scopes(&mut self) {
         if self.scopes.len() < self.scopes_most.max(SCOPES) {
             return;
@@ -318,7 +317,7 @@ impl State {
             }
             !goes
         });
-        // Where most are in use, not each new one is to look at all of them.
+        // If most are in use, do not check all of them for each new one.
         self.scopes_most = 2 * self.scopes.len();
         self.sessions.retain(|(scope, _)| !gone.contains(scope));
         self.markers.retain(|(scope, _)| !gone.contains(scope));

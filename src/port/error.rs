@@ -330,7 +330,7 @@ impl SessionError {
             if let Some(found) = error.downcast_ref() {
                 return Some(found);
             }
-            // What an I/O error was made of is not among its sources.
+            // The inner error of an I/O error is not among its sources.
             let inner = error.downcast_ref().and_then(std::io::Error::get_ref);
             next = match inner {
                 Some(inner) => Some(inner),

@@ -60,8 +60,7 @@ impl<'a> Situation<'a> {
             (_, Some(one)) if is_rotated && !is_users(&one) => Vec::new(),
             (_, Some(one)) if is_rotated => vec![one],
             (Some(Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale)), Some(one)) => vec![one],
-            // As far as is known it is alive, so its token will be accepted when it is visible
-            // again.
+            // It is probably alive, so its token will be accepted when it is visible again.
             (Some(Base::Closed(_)), Some(one)) => vec![one],
             // It is unknown which one is meant. Somebody who has set one of them does not know the
             // others, and cannot make the token of all of them.

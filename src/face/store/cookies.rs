@@ -1,4 +1,4 @@
-//! What the request presents: its cookies, parsed when they are first needed.
+//! The cookies of the request, parsed when they are first needed.
 
 use std::rc::Rc;
 

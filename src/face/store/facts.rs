@@ -165,7 +165,7 @@ impl SessionStore {
         keeps && self.key().as_ref() == Some(key)
     }
 
-    /// What this request asks of the store is counted here, if requests are timed.
+    /// The counters of this request, if `SESSION_SERVER_TIMING` is on.
     #[cfg(any(
         feature = "worker",
         feature = "axum",

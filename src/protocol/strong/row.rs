@@ -90,8 +90,8 @@ pub(crate) fn ended(at: i64, elsewhere: &[Id]) -> String {
     text
 }
 
-/// What a row says of its session, as [`judge`](crate::protocol::outcome::judge) takes it: whether
-/// it is dead, and its record.
+/// The meaning of a row for [`judge`](crate::protocol::outcome::judge): whether the session is
+/// dead, and its record.
 #[derive(Debug)]
 pub(crate) struct RowContent {
     pub(crate) markers: Markers,
@@ -99,14 +99,14 @@ pub(crate) struct RowContent {
 }
 
 impl RowContent {
-    /// Opens the value of the row under `row_key`; `None` where there is no row.
+    /// Opens the value of the row with `row_key`; `None` without a row.
     pub(crate) fn open(value: Option<&str>, key: &RecordKey, row_key: &str, sealed: bool) -> Self {
         let open = |record| Some(Envelope::open(record, key, row_key, sealed));
         let (death, record) = match value.map(RowValue::parse) {
             None => (None, None),
             Some(RowValue::Live(record)) => (None, open(record)),
             Some(RowValue::Rotated { at, record }) => {
-                // One that does not open is as good as none: the session is elsewhere.
+                // A record that does not open counts as none: the session is elsewhere.
                 let record = open(record).filter(Result::is_ok);
                 (Some(Marker::rotated(at)), record)
             }

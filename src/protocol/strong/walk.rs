@@ -1,24 +1,23 @@
-//! In which order the end of sessions goes through the shards of an owner, and when it is done.
+//! The order in which ending sessions visits the shards of an owner, and when it is done.
 //!
-//! While a secret is being replaced an owner has several shards, which no transaction reaches
-//! together, and a session can move from one to another and back: it is put there first and rotated
-//! here second. Whoever ends it in one shard after another could be passed by it. So a move leaves a
-//! row `m` in the shard it left, in the transaction that rotates the session there, and an end checks
-//! that row: it is done when it has ended the sessions of every shard in a row, and nothing has moved
-//! out of any of them since it was there before.
+//! While a secret is being replaced an owner has several shards, which no single transaction
+//! reaches, and a session can move from one to another and back: it is first put into the new shard
+//! and then rotated in the old one. A call that ends it in one shard after another could miss it.
+//! So a move puts a row `m` into the old shard, in the transaction that rotates the session there,
+//! and the end checks that row. The end is done when it has ended the sessions of every shard one
+//! after another, and nothing has moved out of any of them since its previous visit.
 //!
-//! Why that is enough: a session that is alive after such a round was put, by a move, in a shard that
-//! the round had passed. It was alive then in the shard that it left, which the round came to later.
-//! So it left that shard within the round, and the check would have failed.
+//! Why this is enough: if a session is alive after such a round, a move has put it into a shard
+//! that the round had already visited. At that time it was alive in its old shard, which the round
+//! visited later. So it left that shard during the round, and the check would have failed.
 //!
-//! The row names the owner's other shards, too: a session key does not tell them, and neither does the
-//! cookie of a logout that is still to be stored.
+//! The row also names the owner's other shards, because neither a session key nor the cookie of a
+//! logout that is not stored yet contains them.
 
 use crate::port::transaction::Expected;
 use crate::protocol::keys::Id;
 
-/// The key of the row that says that sessions have moved out of a shard. Its revision is that of the
-/// last move.
+/// The key of the row for moves out of a shard. Its revision is that of the last move.
 pub(crate) const MOVED: &str = "m";
 
 const FORMAT: &str = "2 m";
@@ -42,18 +41,19 @@ pub(crate) fn moved_to(text: &str) -> Vec<Id> {
 /// A walk through shards, by their numbers.
 #[derive(Debug)]
 pub(crate) struct Walk {
-    /// Sessions may move out of them.
+    /// True if sessions may move out of them.
     may_move: bool,
     /// The revision of each shard's last known move.
     known: Vec<Option<String>>,
-    /// How many came before it. After the last comes the first.
+    /// How many shards were visited before. After the last comes the first.
     at: usize,
-    /// How many shards in a row were ended.
+    /// How many shards were ended in sequence.
     ended: usize,
 }
 
 impl Walk {
-    /// A walk through one shard first. `may_move` where the secrets in use give an owner several.
+    /// A walk that starts with one shard. `may_move` is true if the secrets in use give an owner
+    /// several shards.
     pub(crate) fn new(may_move: bool) -> Self {
         Self {
             may_move,
@@ -63,13 +63,13 @@ impl Walk {
         }
     }
 
-    /// So many shards come after it.
+    /// Adds this many shards after it.
     pub(crate) fn and(mut self, others: usize) -> Self {
         self.reach(1 + others);
         self
     }
 
-    /// There are so many shards, as it turns out.
+    /// Sets the number of shards, once it is known.
     pub(crate) fn reach(&mut self, shards: usize) {
         if shards > self.known.len() {
             self.known.resize(shards, None);
@@ -89,7 +89,7 @@ impl Walk {
         }
     }
 
-    /// What has to be true of that shard.
+    /// The check for that shard.
     pub(crate) fn check(&self) -> Option<Expected> {
         if !self.may_move || mutant!(strong_move_unnoticed) {
             return None;
@@ -106,8 +106,8 @@ impl Walk {
         self.at = self.at() + 1;
     }
 
-    /// The last move out of this shard was `moved`. If that is news, what was ended in the others
-    /// may be alive again there.
+    /// The last move out of this shard was `moved`. If that is new, sessions that were ended in
+    /// other shards may be alive there again.
     pub(crate) fn found(&mut self, moved: Option<&str>) {
         let at = self.at();
         match self.known.get_mut(at) {
