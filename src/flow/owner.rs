@@ -42,7 +42,7 @@ const PROGRESS_TTL: u32 = 86_400;
 /// session.bind("ada")?;
 /// # let _ = sessions.commit(&mut session, 200).await?;
 /// for device in sessions.list("ada").await? {
-///     println!("{} {:?}", device.last_written, device.user_agent);
+///     println!("{:?} {:?}", device.last_written, device.user_agent);
 /// }
 /// # Ok(()) });
 /// ```
