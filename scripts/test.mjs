@@ -170,7 +170,7 @@ async function frameworks(counts) {
   await buildPackage();
   await npmPackages("examples");
   // One after the other: each builds with all cores.
-  await nodeTest("tests/frameworks", counts, {}, ["--test-concurrency=1"]);
+  await nodeTest("tests/frameworks", counts, {}, ["--test-concurrency=1", "--test-timeout=600000"]);
 }
 
 const testFiles = (dir) =>

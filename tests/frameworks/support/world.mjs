@@ -106,7 +106,9 @@ export function files(folder, under = "") {
 export async function start(name, { outputs, config, assets }) {
   const place = inRoot("target", "frameworks", name);
   rmSync(place, { recursive: true, force: true });
-  mkdirSync(place, { recursive: true });
+  // Apart from what wrangler keeps: it starts the Worker anew when something changes beside it.
+  const worker = join(place, "worker");
+  mkdirSync(worker, { recursive: true });
   installPackage();
   const home = await build(name, outputs);
 
@@ -114,16 +116,16 @@ export async function start(name, { outputs, config, assets }) {
   const said = await must(
     `wrangler deploy --dry-run of examples/${name}`,
     process.execPath,
-    [wrangler, "deploy", "--dry-run", "--outdir", join(place, "app"), "--config", join(home, config)],
+    [wrangler, "deploy", "--dry-run", "--outdir", join(worker, "app"), "--config", join(home, config)],
     home,
   );
-  const modules = readdirSync(join(place, "app"));
+  const modules = readdirSync(join(worker, "app"));
   const main = ["index.js", "_worker.js", "entry.mjs", "index.mjs"].find((file) => modules.includes(file));
   const entry = readFileSync(inRoot("tests", "frameworks", "support", "entry.mjs"), "utf8");
-  writeFileSync(join(place, "entry.mjs"), entry.replace("MAIN", main));
+  writeFileSync(join(worker, "entry.mjs"), entry.replace("MAIN", main));
   const given = JSON.parse(read(join(home, config)).replace(/^\s*\/\/.*$/gm, ""));
   writeFileSync(
-    join(place, "wrangler.json"),
+    join(worker, "wrangler.json"),
     JSON.stringify({
       name,
       main: "entry.mjs",
@@ -157,7 +159,7 @@ class World {
     this.size = said.match(/Total Upload: .*/)?.[0];
     const args = ["dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
     this.#child = spawn(process.execPath, [wrangler, ...args, "--persist-to", join(place, "state")], {
-      cwd: place,
+      cwd: join(place, "worker"),
       env: { ...process.env, ...QUIET },
       stdio: ["ignore", "pipe", "pipe"],
       // It leads a process group, so that its workerd ends with it.
@@ -223,5 +225,7 @@ class World {
     agent.destroy();
     this.#kill("SIGTERM");
     await this.#ended;
+    // What wrangler has started and not ended.
+    this.#kill("SIGKILL");
   }
 }
