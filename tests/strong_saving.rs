@@ -220,7 +220,7 @@ fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
         let jar = world.visitor();
         let mut first = world.open(&jar);
         first.set("b", "first").unwrap();
-        if others != "" {
+        if !others.is_empty() {
             first.set("a", 2).unwrap();
         }
         if stored {
