@@ -83,10 +83,10 @@ export const isStopping = () => stopping;
 /**
  * Runs a program to its end and resolves to `{ status, output }`.
  * `capture` keeps its output instead of showing it; `onLine` sees each line of it, and `tee`
- * shows it all the same.
+ * shows it all the same. `endsGroup` ends what the program has started and left running.
  */
 export function exec(command, args, options = {}) {
-  const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine } = options;
+  const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine, endsGroup = false } = options;
   return new Promise((resolve, reject) => {
     const pipe = capture || tee || onLine;
     const child = spawn(command, args, {
@@ -130,6 +130,7 @@ export function exec(command, args, options = {}) {
     });
     child.on("close", (status, signal) => {
       clearTimeout(timer);
+      if (endsGroup) endGroup(child);
       children.delete(child);
       resolve({ status: status ?? (signal ? 128 : 1), output, timedOut });
     });
@@ -156,6 +157,14 @@ export function ask(command, args, options = {}) {
     stdio: ["ignore", "pipe", "ignore"],
   });
   return status === 0 ? stdout.trim() : null;
+}
+
+function endGroup(child) {
+  try {
+    process.kill(-child.pid, "SIGKILL");
+  } catch {
+    // Nothing was left.
+  }
 }
 
 function withEnv(changes) {

@@ -42,6 +42,7 @@ async function must(what, command, args, cwd) {
     capture: true,
     env: { ...QUIET, NODE_ENV: undefined, PATH: `${join(process.execPath, "..")}:${process.env.PATH}` },
     timeoutSeconds: BUILD_SECONDS,
+    endsGroup: true,
   });
   if (status !== 0) throw new Error(`${what} ${timedOut ? "took too long" : `ended with ${status}`}:\n${output}`);
   return output;
