@@ -254,6 +254,35 @@ fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
     }
 }
 
+/// Somebody saves between that load and the save.
+#[test]
+fn a_save_after_such_a_load_undoes_nothing_either() {
+    for edits in [false, true] {
+        let world = StrongWorld::new();
+        let jar = world.visitor();
+        let mut first = world.open(&jar);
+        first.set("b", "first").unwrap();
+        world.objects.lose_answers("a.", 2);
+        assert_eq!(code(run(first.save())), Some(ErrorCode::Unavailable));
+        if edits {
+            first.set("c", 3).unwrap();
+        }
+        assert_eq!(run(first.load_fresh()).unwrap(), Outcome::Loaded);
+        first.set("d", 4).unwrap();
+        let mut other = world.elsewhere().open(&jar);
+        other.set("b", "second").unwrap();
+        let _ = world.commit(&mut other);
+        let saved = code(world.try_commit(&mut first));
+        // Only what the try has not written is known to be new.
+        let (refused, wanted) = match edits {
+            false => (None, r#"a=1 b="second" d=4"#),
+            true => (Some(ErrorCode::Unavailable), r#"a=1 b="second""#),
+        };
+        assert_eq!(saved, refused, "{edits}");
+        assert_eq!(shown(&world.open(&jar)), wanted, "{edits}");
+    }
+}
+
 /// A failed load in between does not change that.
 #[test]
 fn a_load_that_fails_does_not_end_the_doubt() {

@@ -28,7 +28,7 @@ pub(crate) enum Fate {
     Settled,
     /// None has been stored, and one may still be.
     Open,
-    /// One has been stored, and nobody has saved since: making its changes again changes nothing.
+    /// The last has been stored, and nobody has saved since.
     Stored,
     /// The last has been stored, and others have saved since: making its changes again could undo
     /// what they did on purpose.
@@ -59,7 +59,7 @@ impl Doubts {
             return Fate::Settled;
         };
         let is = |known: &Rc<str>| Some(&**known) == revision;
-        if tries.iter().any(|it| is(&it.revision)) {
+        if is(&last.revision) {
             Fate::Stored
         } else if tries.iter().all(|it| is(&it.on)) {
             Fate::Open
@@ -94,7 +94,7 @@ mod tests {
         };
         for (revision, found, wanted) in [
             (Some("0"), version(0), Fate::Open),
-            (Some("1"), version(1), Fate::Stored),
+            (Some("1"), version(1), Fate::Unknown),
             (Some("2"), version(2), Fate::Stored),
             (Some("9"), version(2), Fate::StoredBefore),
             (Some("9"), version(1), Fate::Unknown),

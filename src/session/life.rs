@@ -348,15 +348,16 @@ impl Open {
         let record = known.map(|known| &known.envelope);
         let fate = self.doubts.fate(row.map(|row| &*row.revision), record);
         let found = record.map(|record| record.data.clone()).unwrap_or_default();
-        // What was changed since the try is not in it.
-        let is_done = fate == Fate::StoredBefore && self.draft.is_tried;
+        // What was changed since the try is not in it. Otherwise nothing of it is made again: others may
+        // save between this load and the next save.
+        let is_done = self.draft.is_tried && matches!(fate, Fate::Stored | Fate::StoredBefore);
         if is_done {
             self.draft = Draft::default();
             self.draft.data = found;
         } else {
             self.draft.data = self.changes().replay_onto(found);
         }
-        if is_done || fate == Fate::Stored || mutant!(strong_doubt_forgotten) {
+        if is_done || mutant!(strong_doubt_forgotten) {
             self.doubts = Doubts::default();
         }
         self.base = base;
