@@ -807,15 +807,21 @@ export interface ConnectorPage {
 
 /** A namespace of Durable Objects whose class is SessionObject of `edge-session/durable-object`. */
 export interface ObjectNamespace {
+  /** The id of the object that has this name. */
   idFromName(name: string): unknown;
+  /** A stub of the object with this id. */
   get(id: never, options?: never): object;
 }
 
 /** A row of a store that has transactions. It is gone from the instant `expiresAt` on, in milliseconds. */
 export interface StrongRow {
+  /** The sealed record or a marker, as text. */
   value: string;
+  /** What a list shows of the row without its value. */
   metadata?: string | null;
+  /** Which write the row comes from. The writer chooses it, and no two writes have the same. */
   revision: string;
+  /** From when on the row is gone, in milliseconds since 1970. */
   expiresAt: number;
 }
 
@@ -858,6 +864,7 @@ export interface StrongConnector {
 
 /** A store in memory that has transactions, for tests: `MemoryConnector.strong()`. */
 export interface StrongMemory extends StrongConnector {
+  /** The clock that the rows' ends are compared with: the one that was passed, or the system's. */
   readonly clock: { now(): number };
   /** The operations since it was created, or since `resetOperations`. */
   readonly operations: { reads: number; transactions: number; lists: number };

@@ -59,7 +59,7 @@ pub mod mutants {
 
         strong_absence_is_pending strong_conflict_joined strong_cycle_unchecked
         strong_dead_session_moves strong_doubt_forgotten strong_doubt_replayed strong_ended_in_one_shard
-        strong_epoch_ignored strong_failed_key_used_again strong_failed_login_stays strong_gone_row_put_anew
+        strong_epoch_ignored strong_failed_login_stays strong_gone_row_put_anew
         strong_grace_never_ends strong_left_unchecked strong_limit_unchecked
         strong_move_unnoticed strong_never_repeated strong_only_this_key_ended strong_own_try_not_recognised
         strong_rotation_keeps_no_record strong_spared_login_refused
