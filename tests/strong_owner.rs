@@ -135,7 +135,9 @@ fn a_login_that_cannot_end_another_session_leaves_the_one_with_the_data() {
         Some(ErrorCode::Unavailable)
     );
     assert!(keys(&world).is_empty());
-    assert_eq!(shown(&world.open(&jar)), "a=1");
+    let session = world.open(&jar);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
+    assert_eq!(shown(&session), "a=1");
 }
 
 #[test]
