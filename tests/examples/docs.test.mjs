@@ -114,12 +114,15 @@ futures-executor = "0.3"
 suite("JavaScript", () => {
   // Inside the repository, so that what is external is found.
   const out = inRoot("target", "docs-examples-js");
+  const SUBPATHS = ["hono", "testing", "durable-object"];
   const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 
   before(async () => {
     const { buildPackage } = await import("../../scripts/build-package.mjs");
     if (!process.env.EDGE_SESSION_BUILT || !existsSync(inRoot("pkg", "package.json"))) await buildPackage();
     mkdirSync(out, { recursive: true });
+    // Of the platform's module only that it is there: objects themselves are tested in workerd.
+    writeFileSync(join(out, "platform.mjs"), "export class DurableObject {}\n");
   });
   after(() => rmSync(out, { recursive: true, force: true }));
 
@@ -134,8 +137,12 @@ suite("JavaScript", () => {
       platform: "neutral",
       conditions: ["workerd", "worker"],
       mainFields: ["module", "main"],
-      alias: { "edge-session/hono": pkg("hono.js"), "edge-session/testing": pkg("testing.js"), "edge-session": pkg(entry) },
-      external: ["*.wasm", "node:*", ...(entry === "node.js" ? [pkg("*")] : [])],
+      alias: {
+        ...Object.fromEntries(SUBPATHS.map((name) => [`edge-session/${name}`, pkg(`${name}.js`)])),
+        "edge-session": pkg(entry),
+        "cloudflare:workers": join(out, "platform.mjs"),
+      },
+      external: ["*.wasm", "node:*", ...(entry === "node.js" ? [pkg(entry)] : [])],
       logLevel: "silent",
       logOverride: { "import-is-undefined": "error" },
     });
@@ -188,7 +195,7 @@ suite("JavaScript", () => {
       lib: ["es2024", "dom", "dom.iterable"],
       noEmit: true,
       paths: Object.fromEntries(
-        ["index", "hono", "testing"].map((name) => [name === "index" ? "edge-session" : `edge-session/${name}`, [inRoot("pkg", `${name}.d.ts`)]]),
+        ["index", ...SUBPATHS].map((name) => [name === "index" ? "edge-session" : `edge-session/${name}`, [inRoot("pkg", `${name}.d.ts`)]]),
       ),
       // A block that imports a file of this repository stands in the root of it.
       rootDirs: [inRoot(), out],
