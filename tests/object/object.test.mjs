@@ -269,17 +269,14 @@ for (const language of languages) {
 
     test("the runtime's alarm cleans up", { timeout: 60_000 }, async () => {
       const object = world.object();
-      // Long past for the runtime, whose alarms go off at once; the object's clock stands still.
+      // Long past for the runtime, which fires such alarms at once. The clock advances with each: the
+      // runtime sometimes drops an alarm that its own handler sets to the time it is firing for.
       const past = Date.UTC(2020, 0, 1);
-      await world.freeze(past);
-      await object.transact([], [put("a", past + HOUR)]);
+      await world.freeze(past, { atAlarm: 2 * HOUR });
+      await object.transact([], [put("a", past + HOUR), put("b", past + 3 * HOUR)]);
       await object.look("alarm/wait?count=2");
-      assert.equal((await object.state()).rows.length, 1);
-      await world.advance(HOUR);
-      const { tables, alarms } = await object.state();
-      if (tables.length) await object.look(`alarm/wait?count=${alarms + 1}`);
-      const { tables: left, alarm } = await object.state();
-      assert.deepEqual([left, alarm], [[], null]);
+      const { tables, alarm, alarms } = await object.state();
+      assert.deepEqual([tables, alarm, alarms], [[], null, 2]);
     });
 
     test("one alarm: set where there is none, where it has passed, and where it is an hour late", async () => {

@@ -75,6 +75,7 @@ export class Watched extends DurableObject {
   }
 
   async alarm() {
+    if (clock.atAlarm) clock.at += clock.atAlarm;
     await this.#inner.alarm();
     this.#alarms += 1;
     for (const resolve of this.#waiting.splice(0)) resolve();

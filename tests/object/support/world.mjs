@@ -157,9 +157,12 @@ class Objects {
     return this.#clock.at ?? Date.now();
   }
 
-  /** Stops the clock of the objects. The clock of the runtime, which wakes them, goes on. */
-  freeze(at) {
-    return this.#setClock({ at });
+  /**
+   * Stops the clock of the objects, but for the milliseconds that pass at each alarm. The clock of the
+   * runtime, which wakes them, goes on.
+   */
+  freeze(at, { atAlarm = 0 } = {}) {
+    return this.#setClock({ at, atAlarm });
   }
 
   advance(milliseconds) {
