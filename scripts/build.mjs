@@ -145,9 +145,13 @@ export function buildWorker() {
   return build(inRoot("build", "worker"), { features: ["deploy"] }, OBJECT);
 }
 
-/** Builds a Worker of `examples/`, as its own crate: what a user's Worker would be. */
-export function buildExample(name) {
-  return build(inRoot("build", "examples", name), { crate: `example-${name}` });
+/**
+ * Builds a Worker of `examples/`, as its own crate: what a user's Worker would be. With `object`, its
+ * entry exports the class that `session_object!` defines.
+ */
+export function buildExample(name, { object = false } = {}) {
+  const exported = object ? "\nexport const { SessionObject } = instantiate(wasm);\n" : "";
+  return build(inRoot("build", "examples", name), { crate: `example-${name}` }, [], exported);
 }
 
 /** Builds the Durable Object in Rust that the tests speak to (tests/object/rust). */
@@ -160,8 +164,11 @@ export async function buildBenchWorkers() {
   for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), { crate: `bench-${name}` });
 }
 
-/** `object` are the modules of a Durable Object in `js/`, of which the first exports the class. */
-async function build(dir, crate, object = []) {
+/**
+ * `object` are the modules of a Durable Object in `js/`, of which the first exports the class; `more` is
+ * appended to the entry.
+ */
+async function build(dir, crate, object = [], more = "") {
   const entry = join(dir, "index.js");
   // `npm test` builds once: what it then runs must not build anew in the middle of it.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };
@@ -187,7 +194,7 @@ async function build(dir, crate, object = []) {
     }
     for (const name of object) await copyFile(inRoot("js", name), join(dir, name));
     const exported = object.slice(0, 1).map((name) => `export { SessionObject } from "./${name}";\n`);
-    writeFileSync(join(work, "index.js"), exported.join("") + readFileSync(shim, "utf8"));
+    writeFileSync(join(work, "index.js"), exported.join("") + readFileSync(shim, "utf8") + more);
     await rename(join(work, "index.js"), entry);
     writeFileSync(stamp, inputs);
   } finally {

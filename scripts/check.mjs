@@ -22,7 +22,7 @@ const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
 const RUN_NOTHING = `target.wasm32-unknown-unknown.runner=${JSON.stringify([process.execPath, "-e", ""])}`;
 // Workers as users write them: for wasm32 only.
-const EXAMPLES = ["example-axum", "example-rust-worker", "example-shop-worker", "bench-rust-bare", "bench-rust-worker", "test-session-object"];
+const EXAMPLES = ["example-axum", "example-objects-rust", "example-rust-worker", "example-shop-worker", "bench-rust-bare", "bench-rust-worker", "test-session-object"];
 const native = { env: { CARGO_TARGET_DIR: inRoot("target") } };
 
 const checks = {

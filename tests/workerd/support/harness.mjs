@@ -33,8 +33,9 @@ const ONE_ISOLATE = { main: "here" };
  *                                    where they are something else; undefined takes one away
  * @param {object} [options.isolates] name of an isolate to the location it stands in
  * @param {string} [options.binding]  the name of the KV binding
- * @param {boolean} [options.objects] whether SESSION_OBJECTS is bound, to one namespace for all
- *                                    isolates, on disk
+ * @param {boolean | string} [options.objects] whether SESSION_OBJECTS is bound, to one namespace for
+ *                                    all isolates, on disk; a text names the Worker beside this one
+ *                                    that exports the class
  * @param {object} [options.analytics] name of an Analytics Engine binding to the Worker beside this
  *                                    one that takes what is written
  * @param {object} [options.beside]   other Workers by name: their `directory`, and `services`, the
@@ -107,6 +108,10 @@ function config({ app, bindings, isolates, binding, objects, analytics, others }
       return `(name = ${text(name)}, ${given})`;
     });
 
+  // The objects live in one Worker, the first isolate if no other is named; the rest reach them there.
+  const home = objects === true ? Object.keys(isolates)[0] : objects;
+  const namespace = `(name = "SESSION_OBJECTS", durableObjectNamespace = (className = "SessionObject", serviceName = ${text(home)}))`;
+  const stored = `, durableObjectNamespaces = [(className = "SessionObject", uniqueKey = "sessions", enableSql = true)], durableObjectStorage = (localDisk = "disk")`;
   const services = [`(name = "storage", worker = ${worker(["storage-worker.mjs"], [])})`];
   const sockets = [socket("storage", `(name = "storage", entrypoint = "Control")`)];
   const datasets = Object.entries(analytics).map(to("analyticsEngine"));
@@ -114,21 +119,17 @@ function config({ app, bindings, isolates, binding, objects, analytics, others }
     // The first module is the one that the runtime starts.
     modules.sort((one, other) => (other === "index.js") - (one === "index.js"));
     const bound = Object.entries(reached).map(to("service"));
-    services.push(`(name = ${text(name)}, worker = ${worker(modules, bound, `${name}/`)})`);
+    services.push(`(name = ${text(name)}, worker = ${worker(modules, bound, `${name}/`, name === home ? stored : "")})`);
     sockets.push(socket(name, `(name = ${text(name)})`));
   }
   // The first module is the one that the runtime starts.
   const modules = ["app-entry.mjs", "app-clock.mjs", ...app];
-  // The objects live in the first isolate; the others reach them there.
-  const [home] = Object.keys(isolates);
-  const namespace = `(name = "SESSION_OBJECTS", durableObjectNamespace = (className = "SessionObject", serviceName = ${text(home)}))`;
-  const stored = `, durableObjectNamespaces = [(className = "SessionObject", uniqueKey = "sessions", enableSql = true)], durableObjectStorage = (localDisk = "disk")`;
   if (objects) services.push(`(name = "disk", disk = (path = "disk", writable = true))`);
   for (const [isolate, location] of Object.entries(isolates)) {
     const props = `props = (json = ${text(JSON.stringify({ location }))})`;
     const kv = `(name = ${text(binding)}, kvNamespace = (name = "storage", ${props}))`;
     const bound = [kv, ...(objects ? [namespace] : []), ...datasets, ...variables];
-    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, bound, "", objects && isolate === home ? stored : "")})`);
+    services.push(`(name = ${text(isolate)}, worker = ${worker(modules, bound, "", isolate === home ? stored : "")})`);
     sockets.push(socket(isolate, `(name = ${text(isolate)})`));
     sockets.push(socket(`${isolate} clock`, `(name = ${text(isolate)}, entrypoint = "Clock")`));
   }
