@@ -264,7 +264,7 @@ impl Sim {
                 }
                 client.outstanding.push(id);
                 if spec.ops.iter().any(|op| *op != Op::Read && *op != Op::List) {
-                    // Until it is answered its fate is unknown.
+                    // Until the response, its fate is unknown.
                     client.trust = None;
                 }
             }
@@ -345,8 +345,8 @@ impl Sim {
         if !same || truth.is_tainted(&trust.name) || request.place.far {
             return;
         }
-        // Answered with 429, it is the browser's for W; after that the store may have lost it. So it
-        // may where a put that an earlier request had given up on has reached the store since.
+        // After a 429 the browser carries the value for W; after that it may be lost. The same is
+        // true if a put that an earlier request gave up on has reached the store since.
         let record = record_name(&trust.name);
         let replaced = (0..truth.requests.len()).any(|it| {
             let operations = self.world.operations(it);
@@ -357,12 +357,12 @@ impl Sim {
         if !stored && self.world.now() > trust.since + self.rules.window - SKEW {
             return;
         }
-        // An isolate remembers for W what a parallel save has lost in the store.
+        // For W, an isolate may remember a value that a parallel save has overwritten in the store.
         let since = trust.since - self.rules.bound - self.rules.window - SKEW;
         let clients = self.clients.borrow();
         let mine = &clients[client].in_sequence;
         let others = truth.writers_since(&self.world, &trust.name, since);
-        // What was stored and no fresh cookie tells of is like a parallel save to the next.
+        // If no fresh cookie reports a save, the next request may treat it as a parallel save.
         let answers = self.answers.borrow();
         let untold = |it: &RequestId| {
             answers.get(it).is_some_and(|it| {
@@ -457,14 +457,14 @@ impl Sim {
         });
     }
 
-    /// Forgets what everybody holds on to: servers hold the world, and the world them.
+    /// Breaks the reference cycle between servers and the world.
     pub fn end(&self) {
         self.world.end();
         self.servers.borrow_mut().clear();
     }
 }
 
-/// What the requests tell.
+/// Receives the notifications of requests.
 impl Host for Sim {
     fn world(&self) -> &Rc<World> {
         &self.world

@@ -20,22 +20,22 @@ usage: npm run simulate -- [--store KIND] [--histories N] [--from S] [--seed S] 
                            [--list-mutants] [--mutants] [--seeds N] [--limit N]
                            [--digest] [--update] [--out FILE] [--transcript S]
 
-  --store KIND     eventual: locations, caches and markers; strong: objects that have transactions.
-                   eventual where nothing is said. Digests and transcripts are of eventual only
-  --histories N    runs N histories (100000), with a fresh seed that is printed
-  --from S         the same histories as the run that printed S
+  --store KIND     eventual (the default): locations, caches and markers; strong: objects with
+                   transactions. --digest and --transcript work with eventual only
+  --histories N    runs N histories (100000) from a new seed, which is printed
+  --from S         runs the same histories as the run that printed S
   --seed S         replays one history and shows it
-  --mutant NAME    with one rule of the protocol broken
-  --list-mutants   the names of the rules that can be broken
-  --mutants        breaks each in turn, or only that of --mutant: how many histories it takes to
-                   catch it, over --seeds N seeds (20); a seed gives up after --limit N (10000)
-  --digest         one digest of all that the histories from --seed S (1) produce. Where
-                   sim/digest.txt has one of as many histories from that seed, they are compared
-  --update         with --digest: writes it there instead
-  --out FILE       with --digest: a line for each history too, number, seed and digest
-  --transcript S   what the digest of one history is made of, of the seed in such a line
+  --mutant NAME    breaks one rule of the protocol
+  --list-mutants   lists the rules that can be broken
+  --mutants        breaks each rule in turn, or only that of --mutant, and says how many histories it
+                   takes to catch it, over --seeds N seeds (20); gives up after --limit N (10000)
+  --digest         prints one digest of everything that the histories from --seed S (1) produce, and
+                   compares it with the one in sim/digest.txt, if that has one for them
+  --update         with --digest: writes it to sim/digest.txt instead
+  --out FILE       with --digest: also writes a line for each history: number, seed and digest
+  --transcript S   shows what the digest of one history consists of; S is the seed in such a line
 
-Exit status: 0 no violation, 1 a violation or something that never happened, 2 a mistake above.";
+Exit status: 0 no violation; 1 a violation, or something that never happened; 2 a wrong option.";
 
 /// Runs with fewer histories need not cover everything.
 const ENOUGH: u64 = 50_000;
@@ -123,12 +123,12 @@ fn options() -> Result<Options, String> {
             value
                 .take()
                 .or_else(|| args.next())
-                .ok_or(format!("{name} wants a value"))
+                .ok_or(format!("{name} needs a value"))
         };
         let mut number = || {
             let text = text()?;
             text.parse::<u64>()
-                .map_err(|_| format!("{name}: {text} is no number"))
+                .map_err(|_| format!("{name}: {text} is not a number"))
         };
         match &*name {
             "--histories" => options.histories = number()?.max(1),
@@ -140,7 +140,7 @@ fn options() -> Result<Options, String> {
                 options.store = match &*text()? {
                     "eventual" => Store::Eventual,
                     "strong" => Store::Strong,
-                    other => return Err(format!("--store: there is no {other}")),
+                    other => return Err(format!("--store {other}: use eventual or strong")),
                 }
             }
             "--mutant" => options.mutant = Some(text()?),
@@ -191,7 +191,7 @@ fn main() -> ExitCode {
     if let Some(mutant) = &options.mutant
         && !mutants::names().iter().any(|name| name == mutant)
     {
-        eprintln!("there is no mutant {mutant}; --list-mutants names them");
+        eprintln!("there is no mutant {mutant}; --list-mutants lists them");
         return ExitCode::from(2);
     }
     if options.table {
@@ -306,7 +306,7 @@ fn many<T: Counts>(options: &Options, run: fn(u64, Keep) -> Outcome<T>) -> ExitC
     }
     println!("never happened: {}", missing.join("; "));
     if histories < ENOUGH {
-        println!("no violation; too few histories to have met everything ({ENOUGH} have to)");
+        println!("no violation; with fewer than {ENOUGH} histories, not everything needs to occur");
         return ExitCode::SUCCESS;
     }
     ExitCode::from(1)
@@ -367,10 +367,10 @@ fn digest(options: &Options) -> ExitCode {
         };
     }
     match recorded(&text, from, count) {
-        None => println!("sim/digest.txt has none of these"),
-        Some(wanted) if wanted == all.to_string() => println!("as sim/digest.txt has it"),
+        None => println!("sim/digest.txt has no digest for this seed and number"),
+        Some(wanted) if wanted == all.to_string() => println!("the same as in sim/digest.txt"),
         Some(wanted) => {
-            println!("not what sim/digest.txt has:\nwanted {wanted}");
+            println!("not the same as in sim/digest.txt:\nexpected {wanted}");
             println!(
                 "To see what changed, run this with --out FILE in both builds, compare the files, \
                  and show one history with --transcript. If it is meant: --update"

@@ -14,7 +14,7 @@ use crate::request::{Answer, View};
 use crate::world::RequestId;
 
 /// FNV-1a of 128 bits (<https://datatracker.ietf.org/doc/html/draft-eastlake-fnv>): the same on
-/// every machine. It is no protection against anybody.
+/// every machine, but not cryptographic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Fnv(u128);
 

@@ -15,9 +15,9 @@ use crate::request::{Answer, End, Ending, OWNERS, Op, Spec, View};
 use crate::tally::{Class, Tally};
 use crate::world::{Operations, RequestId, TIMEOUT, World};
 
-/// Clocks of a history differ by less than this.
+/// The clocks in a history differ by less than this.
 pub const SKEW: Ms = 2_000;
-/// A value may disappear this long before its time to live ends.
+/// The store may drop a value this long before its time to live ends.
 pub const EARLY: Ms = 60_000;
 
 /// The bounds of the promises, in milliseconds.
@@ -54,13 +54,13 @@ struct Ticket {
 struct Lineage {
     made: (Ms, Ms),
     owner: Option<String>,
-    /// Where its data may come from.
+    /// The sessions that its data may come from.
     parents: Vec<usize>,
     revoked_maybe: Option<Ms>,
     revoked: Vec<(Ms, Isolate)>,
-    /// Ended by an owner's marker, which a later one replaces.
+    /// When and where a marker of its owner ended it. A later owner marker replaces that one.
     ended_as_owned: Vec<(Ms, Isolate)>,
-    /// Isolates with a logout that the store did not accept.
+    /// When and in which isolates a logout was called that the store did not accept.
     asked: Vec<(Ms, Isolate)>,
     /// True if something happened to it that no promise covers.
     tainted: bool,
@@ -72,7 +72,7 @@ struct Lineage {
 }
 
 impl Lineage {
-    /// When, and in which isolate, the end of the session was acknowledged.
+    /// The time of an acknowledged end of the session that satisfies `heard`.
     fn heard_of(&self, heard: impl Fn(&(Ms, Isolate)) -> bool) -> Option<Ms> {
         let mut all = self.revoked.iter().chain(&self.ended_as_owned);
         all.find(|it| heard(it)).map(|(at, _)| *at)
@@ -87,10 +87,10 @@ pub fn record_name(key: &str) -> String {
     format!("s.{}", key.rsplit_once('.').map_or(key, |(parts, _)| parts))
 }
 
-/// The shortest and longest possible idle time of a session that may have been set to this.
+/// Extends the possible range of a session's idle time by a value that may have been set.
 fn widen((least, most): (Ms, Ms), seconds: u32) -> (Ms, Ms) {
     let set = Ms::from(seconds) * 1_000;
-    // 0 means forever.
+    // 0 means no limit.
     if least == 0 || set == 0 {
         (least.max(set), 0)
     } else if most == 0 {
@@ -131,9 +131,9 @@ pub struct Request {
     pub place: Place,
     pub began: Ms,
     looked: Ms,
-    /// When what it does now was called.
+    /// When its current operation was called.
     called: Ms,
-    /// Authentic key cookies that came, and those that still stand for this session.
+    /// The authentic key cookies in the request, and those that still identify its session.
     tickets: Vec<usize>,
     current: Vec<usize>,
     stone: Option<usize>,
@@ -146,15 +146,15 @@ pub struct Request {
     pub outcome: Option<Outcome>,
     owner: Option<String>,
     intent: bool,
-    /// It has asked for a login.
+    /// True after `bind`, until a save or a logout.
     binds: bool,
-    /// It has renewed the login.
+    /// True after `reauthenticate`.
     proves: bool,
     ended: bool,
     saved_itself: bool,
     /// The session key after its own last save.
     saved_as: Option<String>,
-    /// When it first tried to.
+    /// When it first tried to save.
     tries_to_save: Option<Ms>,
     refused_by: Option<Ms>,
     made: Option<usize>,
@@ -164,7 +164,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// True where one authentic key cookie came.
+    /// True if the request had exactly one authentic key cookie.
     pub fn came_with_one(&self) -> bool {
         self.tickets.len() == 1
     }
@@ -183,9 +183,9 @@ pub struct Truth {
     tickets: Vec<Ticket>,
     by_cookie: HashMap<String, usize>,
     by_name: HashMap<String, usize>,
-    /// The key of each tombstone, and how many it may belong to.
+    /// For each tombstone cookie, its key cookie and how many key cookies it may stand for.
     stones: HashMap<String, (usize, usize)>,
-    /// The content of a seen or fresh cookie, and its key.
+    /// For each seen or fresh cookie, its time and its key cookie.
     instants: HashMap<String, (Ms, usize)>,
     lineages: Vec<Lineage>,
     by_lineage: HashMap<String, usize>,
@@ -228,7 +228,7 @@ impl Truth {
         }
     }
 
-    /// Session keys of an owner that a client could know.
+    /// All session keys that a client may know.
     pub fn known_keys(&self) -> Vec<String> {
         self.tickets
             .iter()
@@ -293,7 +293,7 @@ impl Truth {
                 request.forged = true;
             }
         }
-        // Those of another key mean nothing.
+        // Companion cookies of another key cookie are ignored.
         let mine = |(_, whose): &&(Ms, usize)| request.tickets.contains(whose);
         request.seen = said.iter().filter(mine).map(|it| it.0).max().unwrap_or(0);
         request.saved = saved.iter().filter(mine).map(|it| it.0).max().unwrap_or(0);
@@ -339,12 +339,12 @@ impl Truth {
             };
             if !right {
                 self.fail("INV-1", || {
-                    format!("#{id} came with nothing of ours and found {outcome:?}")
+                    format!("#{id} had no cookie of ours and found {outcome:?}")
                 });
             }
             if operations.total() > 0 {
                 self.fail("INV-1", || {
-                    format!("#{id} came with nothing of ours and cost operations")
+                    format!("#{id} had no cookie of ours and cost operations")
                 });
             }
             return;
@@ -354,13 +354,13 @@ impl Truth {
                 now > self.lineages[self.tickets[stone].lineage].made.0 + self.rules.age - SKEW;
             if outcome != Outcome::Revoked && !over && !far {
                 self.fail("INV-4", || {
-                    format!("#{id} came with a tombstone and found {outcome:?}")
+                    format!("#{id} had a tombstone and found {outcome:?}")
                 });
             }
             return;
         }
         if request.stone.is_some() && outcome == Outcome::Revoked && !view.shows_something() {
-            // Before the logout is stored nothing of the browser is shown.
+            // Until the logout is stored, no session of this browser may be shown.
             return;
         }
         let ticket = if let [ticket] = tickets[..] {
@@ -374,10 +374,11 @@ impl Truth {
             let said = matches!(outcome, Outcome::Ambiguous | Outcome::Unavailable) || pending;
             if alive > 1 && !said && !far {
                 self.fail("ambiguous", || {
-                    format!("#{id} came with two sessions and found {outcome:?}")
+                    format!("#{id} had two live sessions and found {outcome:?}")
                 });
             }
-            // One that is alive beside others that have ended where all have heard of it.
+            // If one session is alive and every isolate knows that the others have ended, the live
+            // one must be chosen.
             let over = |it: &&usize| {
                 let lineage = &self.lineages[self.tickets[**it].lineage];
                 let heard = |(at, _): &(Ms, Isolate)| now >= at + self.rules.bound;
@@ -386,17 +387,17 @@ impl Truth {
             let over = tickets.iter().filter(over).count();
             if alive == 1 && over + 1 == tickets.len() && outcome == Outcome::Ambiguous && !far {
                 self.fail("a session that has ended does not count", || {
-                    format!("#{id} came with one that is alive, and found {outcome:?}")
+                    format!("#{id} had one live session and found {outcome:?}")
                 });
             }
-            // What is shown has to be one of those that came.
+            // The loaded session must be one of those in the request.
             let Some(chosen) = tickets
                 .iter()
                 .find(|it| Some(&self.tickets[**it].name) == view.key.as_ref())
             else {
                 if Self::is_live(view) {
                     self.fail("ambiguous", || {
-                        format!("#{id} is shown a session that it did not come with")
+                        format!("#{id} found a session that is not in its cookies")
                     });
                 }
                 return;
@@ -410,7 +411,7 @@ impl Truth {
             return;
         };
         if outcome == Outcome::Corrupt {
-            // Damage counts as no session, and nothing is promised about one that was damaged.
+            // No promise covers a session whose record was damaged.
             let lineage = self.tickets[ticket].lineage;
             self.lineages[lineage].tainted = true;
         }
@@ -425,17 +426,17 @@ impl Truth {
         self.check_login(id, ticket, view);
     }
 
-    /// The time of a login belongs to a key: what renews it gives another key.
+    /// The login time must not change under a key: everything that renews it makes a new key.
     fn check_login(&mut self, id: RequestId, ticket: usize, view: &View) {
         let first = self.tickets[ticket].auth_time;
-        // A put of a login that was tried again tells another time than the one before it.
+        // A login that is retried has a later time than its first try.
         let is_close = |at: Ms, first: Ms| (at - first).abs() <= FLIGHT;
         let is_one = first.is_none_or(|first| view.auth_time.is_some_and(|at| is_close(at, first)));
         let is_known = view.outcome == Outcome::Loaded && view.owner.is_some();
         if is_known && !is_one {
             let now = view.auth_time;
             self.fail("the time of a login", || {
-                format!("#{id} shows {now:?} under a key that was given out with {first:?}")
+                format!("#{id} found the login time {now:?}; the key was issued with {first:?}")
             });
         }
     }
@@ -444,7 +445,7 @@ impl Truth {
         matches!(view.outcome, Outcome::Loaded | Outcome::Stale) || view.shows_something()
     }
 
-    /// INV-4, INV-5, INV-6: what has ended is not seen.
+    /// INV-4, INV-5, INV-6: an ended session or a rotated key is not accepted.
     fn check_death(&mut self, world: &World, id: RequestId, ticket: usize, view: &View) {
         let request = &self.requests[id];
         let (looked, isolate) = (request.looked, request.place.isolate);
@@ -452,7 +453,7 @@ impl Truth {
         let heard = |(at, by): &(Ms, Isolate)| {
             looked >= at.saturating_add(bound) || (*by == isolate && looked >= *at)
         };
-        // Grace runs from when the rotation was carried out, not from when it was asked for.
+        // The grace period starts when the rotation is carried out, not when it is called.
         let number = ticket;
         let rotates = |op: &Op| {
             matches!(
@@ -479,7 +480,7 @@ impl Truth {
             let since = looked - at;
             let outcome = view.outcome;
             self.fail("INV-4, INV-5", || {
-                format!("#{id} found {outcome:?} of a session that ended {since} ms before")
+                format!("#{id} found {outcome:?} for a session that ended {since} ms before")
             });
             return;
         }
@@ -522,7 +523,7 @@ impl Truth {
                 format!("#{id} found a session alive after its hard end")
             });
         }
-        // A clock that is far ahead says that the browser was here later than it was.
+        // A clock that is far ahead records a visit later than it was.
         let told_by_far = self
             .requests
             .iter()
@@ -538,7 +539,7 @@ impl Truth {
         }
     }
 
-    /// When anybody was last active in a session; by saving, if only `saves` count.
+    /// When any request was last active in a session. With `saves` only saves count.
     fn last_activity(&self, world: &World, lineage: usize, but: RequestId, saves: bool) -> Ms {
         let mut last = self.lineages[lineage].made.1;
         for (id, request) in self.requests.iter().enumerate() {
@@ -549,7 +550,7 @@ impl Truth {
             let counts = if saves {
                 request.tries_to_save.is_some() || operations.puts > 0
             } else {
-                // Only who found it alive was there.
+                // Only a request that found the session alive counts as a visit.
                 matches!(
                     request.outcome,
                     Some(Outcome::Loaded | Outcome::Stale) | None
@@ -573,7 +574,7 @@ impl Truth {
         last
     }
 
-    /// A session that nothing has ended is there, or the load says that it cannot tell.
+    /// A session that nothing has ended must be found, or the load must report that it cannot know.
     fn check_life(&mut self, world: &World, id: RequestId, ticket: usize, view: &View, now: Ms) {
         let request = &self.requests[id];
         let number = ticket;
@@ -584,7 +585,7 @@ impl Truth {
             if world.operations(id).reads == 0 {
                 self.fail(
                     "what an isolate remembers is not older than the cookie",
-                    || format!("#{id} found {outcome:?} and has not asked the store"),
+                    || format!("#{id} found {outcome:?} without asking the store"),
                 );
                 return;
             }
@@ -600,12 +601,12 @@ impl Truth {
         let certain = self.is_certain(world, id, number, now);
         if certain && !matches!(outcome, Outcome::Loaded | Outcome::Unavailable) {
             self.fail("INV-12, no session is lost", || {
-                format!("#{id} found {outcome:?} of a session that nothing has ended")
+                format!("#{id} found {outcome:?} for a session that nothing has ended")
             });
         }
     }
 
-    /// True where nothing can have ended the session of this key cookie.
+    /// True if nothing can have ended the session of this key cookie.
     fn is_certain(&self, world: &World, id: RequestId, ticket: usize, now: Ms) -> bool {
         let request = &self.requests[id];
         let ticket = &self.tickets[ticket];
@@ -613,7 +614,7 @@ impl Truth {
         let age = self.rules.age;
         let end = self.end_of(world, lineage, &ticket.name, id);
         let idle = lineage.idle.0;
-        // Of two sessions it is not known here whose seen cookie came.
+        // With several sessions, it is unknown here whose seen cookie the request had.
         let seen = match request.tickets[..] {
             [_] => request.seen.max(ticket.made.0),
             _ => ticket.made.0,
@@ -624,12 +625,12 @@ impl Truth {
             && now < lineage.made.0 + age - EARLY - SKEW
             && (idle == 0 || now < seen + idle - 2 * SKEW)
             && end.is_none_or(|end| now < end - SKEW)
-            // Of which of two sessions an end was moved is not known here.
+            // With several sessions, it is unknown here which of them got another end.
             && (request.tickets.len() == 1 || lineage.ends.is_empty())
     }
 
-    /// The first end that a request may have heard of: one that was set before another, which was
-    /// acknowledged and which the request knows of, is over.
+    /// The earliest end that may apply for a request. An end no longer applies if a later one was
+    /// set and acknowledged, and the request must know of it.
     fn end_of(&self, world: &World, lineage: &Lineage, name: &str, id: RequestId) -> Option<Ms> {
         let by = &self.requests[id];
         let mine = self.lineage_of(name);
@@ -645,7 +646,7 @@ impl Truth {
                 let known = done.is_some_and(|done| {
                     by.saved >= later.began || by.looked >= done + self.rules.bound
                 });
-                // Nothing is promised to an end that is set parallel to another save.
+                // An end that is set in parallel with another save may be lost.
                 let since = later.began - self.rules.bound;
                 let alone = |it: &RequestId| *it == *other || *it == id || *it == setter;
                 *other != setter
@@ -653,7 +654,7 @@ impl Truth {
                     && before
                     && known
                     && later.tickets == by.tickets
-                    // What began another session has set the end of that.
+                    // If the setter started a new session, it has set the end of that one.
                     && later.made.is_none_or(|made| Some(made) == mine)
                     && self.writers_since(world, name, since).iter().all(alone)
             })
@@ -664,7 +665,7 @@ impl Truth {
             .min()
     }
 
-    /// What is shown stands in the store, or was saved less than W ago.
+    /// A loaded session is in the store, or was saved less than W ago.
     fn check_origin(&mut self, world: &World, id: RequestId, ticket: usize, view: &View) {
         if !Self::is_live(view) {
             return;
@@ -675,8 +676,8 @@ impl Truth {
         let stood = world.kv.borrow().last_stood(&name, looked).unwrap_or(0);
         let saved = self.last_activity(world, ticket.lineage, id, true);
         let Rules { window, bound, .. } = self.rules;
-        // An isolate remembers what it has seen in the last W, also of a session that was judged
-        // beside another.
+        // An isolate remembers every session that it has loaded in the last W, including those of
+        // an ambiguous request.
         let isolate = self.requests[id].place.isolate;
         let remembers = self.requests.iter().enumerate().any(|(n, other)| {
             n != id
@@ -690,12 +691,12 @@ impl Truth {
         }
         if looked > stood + bound + SKEW && looked > saved + window + SKEW {
             self.fail("gone after W", || {
-                format!("#{id} was shown a session that the store has lost long ago")
+                format!("#{id} found a session that the store lost long ago")
             });
         }
     }
 
-    /// INV-2, INV-7: values come from this session, and from saves that were made.
+    /// INV-2, INV-7: values were written in this session, by a save that happened.
     fn check_content(&mut self, world: &World, id: RequestId, lineage: usize, view: &View) {
         let Ok(content) = &view.content else { return };
         for (key, write) in content {
@@ -707,14 +708,14 @@ impl Truth {
         if view.owner.is_some() && view.owner != *mine {
             let (shown, mine) = (view.owner.clone(), mine.clone());
             self.fail("INV-2, INV-7", || {
-                format!("#{id} reads as {shown:?} in a session of {mine:?}")
+                format!("#{id} found the owner {shown:?} in a session of {mine:?}")
             });
         }
     }
 
-    /// True where `lineage` is `ancestor`, or began with what was kept of it.
+    /// True if `lineage` is `ancestor` or began with data kept from it.
     fn descends(&self, lineage: usize, ancestor: usize) -> bool {
-        // A lineage is younger than its parents, so this ends.
+        // This terminates because a lineage is younger than its parents.
         let parents = &self.lineages[lineage].parents;
         lineage == ancestor || parents.iter().any(|it| self.descends(*it, ancestor))
     }
@@ -727,7 +728,7 @@ impl Truth {
             return;
         };
         let by = written.request;
-        // Of two sessions it may be either, until its answer tells.
+        // With several sessions it is unknown which one it wrote, until its response says so.
         let ticket = written.ticket.or(match self.requests[by].tickets[..] {
             [ticket] => Some(ticket),
             _ => None,
@@ -745,17 +746,18 @@ impl Truth {
         }
         if written.fate == Fate::Dropped {
             self.fail("a dropped change", || {
-                format!("#{id} reads {write}, which #{by} wrote and its answer dropped")
+                format!("#{id} reads {write}, which #{by} wrote and then dropped")
             });
         } else if written.fate != Fate::Acknowledged && !self.is_stored(world, write) {
             self.fail("a read of what is not stored", || {
-                format!("#{id} reads {write} of #{by}, of which no put has arrived")
+                format!("#{id} reads {write} of #{by}, but no put of it has arrived")
             });
         }
     }
 
-    /// True where a put of this value has arrived, its own request's or one of its isolate that
-    /// had joined it. Answered with 429 it is the isolate's and the browser's: that counts too.
+    /// True if the value may have reached the store: by a put of its own request, or of another
+    /// request of the isolate that joined it. A put that was answered with 429 counts too, because
+    /// the isolate and the browser keep the value.
     fn is_stored(&self, world: &World, write: u32) -> bool {
         let written = &self.written[write as usize];
         let by = &self.requests[written.request];
@@ -764,14 +766,14 @@ impl Truth {
                 && other.began <= until
                 && by.tickets.iter().any(|it| other.tickets.contains(it))
         };
-        // A put that was not answered in time can be joined when its request has ended.
+        // A put that timed out can still be joined after its request has ended.
         let end = |(id, request): (RequestId, &Request)| {
             let unanswered = world.operations(id).slowest >= TIMEOUT;
             let longer = if unanswered { FLIGHT } else { 0 };
             request.finished.unwrap_or(i64::MAX).saturating_add(longer)
         };
-        // What has failed is nothing to join any more; but whoever joined it before may fail in
-        // turn, and hand it on to a third.
+        // A failed put is not joined any more. But a request that joined it before may fail too,
+        // and pass it on to a third.
         let mut until = end((written.request, by));
         loop {
             let joined = self
@@ -859,7 +861,7 @@ impl Truth {
             }
             Op::Create => self.requests[id].intent = true,
             Op::Expire(expiry) => {
-                // Whether the browser forgets the key is in the key cookie: another one, then.
+                // Browser close is part of the key cookie, so changing it makes a new key.
                 let closes = *expiry == End::BrowserClose || self.rules.browser_close;
                 if closes || lineages(self).iter().any(|it| self.lineages[*it].closes) {
                     retire(self);
@@ -884,7 +886,7 @@ impl Truth {
         }
     }
 
-    /// A revocation by session key is called.
+    /// `revoke` or `delete` is called with a session key.
     pub fn ends(&mut self, world: &World, key: &str) {
         if let Some(ticket) = self.by_name.get(key) {
             let lineage = self.tickets[*ticket].lineage;
@@ -892,7 +894,7 @@ impl Truth {
         }
     }
 
-    /// It was acknowledged.
+    /// `revoke` or `delete` has returned.
     pub fn has_ended(&mut self, world: &World, id: RequestId, key: &str) {
         let isolate = self.requests[id].place.isolate;
         if let Some(ticket) = self.by_name.get(key) {
@@ -906,7 +908,7 @@ impl Truth {
         self.requests[id].last = now;
         let spared = self.spared(except);
         if let Some(spared) = spared {
-            // It has not heard that it has ended, and says now that it has not.
+            // The new owner marker spares this session and replaces the one that ended it.
             self.lineages[spared].ended_as_owned.clear();
         }
         for (n, lineage) in self.lineages.iter_mut().enumerate() {
@@ -914,7 +916,7 @@ impl Truth {
                 Self::may_end(lineage, now);
             }
         }
-        // Logins of a while to come may not know of it.
+        // Until the call returns, any login may miss it.
         self.revokes_all.push((now, i64::MAX, owner.to_owned(), id));
     }
 
@@ -947,16 +949,16 @@ impl Truth {
             })
             .collect();
         for (n, lineage) in self.lineages.iter_mut().enumerate() {
-            // A login of the same seconds may have come after it.
+            // A login within the clock difference may have come after the call.
             let before = lineage.made.1 + 3 * SKEW <= called;
             if lineage.owner.as_deref() != Some(owner) || Some(n) == spared || !before {
                 continue;
             }
             if lineage.made.1 + self.rules.store + SKEW <= called {
-                // Old enough to be listed, it has markers of its own.
+                // It was old enough to be listed, so it got markers of its own.
                 lineage.revoked.push((now, isolate));
             } else if !callers.contains(&n) {
-                // One that calls the same before it hears of this spares itself.
+                // A session that calls `revoke_all` before this one is visible to it spares itself.
                 lineage.ended_as_owned.push((now, isolate));
             }
         }
@@ -1007,7 +1009,7 @@ impl Truth {
                 self.requests[id].saved_itself = true;
                 self.requests[id].saved_as = key;
                 self.check_refusal(id, "save");
-                // The login is done; what follows is a save like any other.
+                // This save has completed the login. Later saves are ordinary ones.
                 self.requests[id].binds = false;
                 if self.requests[id].intent {
                     self.requests[id].current.clear();
@@ -1018,7 +1020,7 @@ impl Truth {
         }
     }
 
-    /// A save is about to begin: what it must have heard of by now.
+    /// A save is about to begin: notes whether it must know that the session has ended.
     pub fn committing(&mut self, world: &World, id: RequestId) {
         let now = world.now();
         let request = &self.requests[id];
@@ -1044,7 +1046,7 @@ impl Truth {
             && request.outcome == Some(Outcome::Loaded)
         {
             self.fail("INV-4, a save is refused", || {
-                format!("#{id} {what} was taken, of a session that ended at {at}")
+                format!("#{id}: a {what} was accepted for a session that ended at {at}")
             });
         }
     }
@@ -1066,7 +1068,7 @@ impl Truth {
         names.sort_unstable();
         if names.windows(2).any(|pair| pair[0] == pair[1]) {
             self.fail("one Set-Cookie of a name", || {
-                format!("#{id} sets one cookie twice")
+                format!("#{id} sets a cookie twice")
             });
         }
         let value = |wanted: &str| {
@@ -1081,14 +1083,15 @@ impl Truth {
         let request = &self.requests[id];
         let (began, isolate, outcome) = (request.began, request.place.isolate, request.outcome);
         self.check_quiet(id, answer, &operations, now);
-        // Where the application failed, the answer is what the load refused, not the login.
+        // If the handler failed, the response is the error of the load, not of the login.
         let request = &self.requests[id];
         let tries = request.spec.ending == Ending::Answers && request.tries_to_save.is_some();
         if request.binds
             && tries
             && let Err(code) = answer.result
         {
-            // The application may have set an end that has passed; a store that failed is a reason.
+            // Two errors are allowed: the application set an end that has passed, or the store
+            // failed.
             let is_excused = match code {
                 ErrorCode::Revoked | ErrorCode::Rotated | ErrorCode::Stale | ErrorCode::Pending => {
                     false
@@ -1113,8 +1116,8 @@ impl Truth {
             }
         }
 
-        // A login takes away what other settings have left behind, and the form cookie, whose
-        // tokens are void from then on.
+        // A login removes the form cookie, whose CSRF tokens become invalid, and cookies left by
+        // other settings.
         let binds = self.requests[id].binds;
         let is_void = |name: &str| name.ends_with("-form");
         let removed = answer.cookies.iter().any(|it| {
@@ -1152,11 +1155,11 @@ impl Truth {
                     }
                 }
                 (None, None) => {
-                    self.fail("INV-16", || format!("#{id} gives out a key of no session"));
+                    self.fail("INV-16", || format!("#{id} issues a key without a session"));
                 }
             }
             let request = &self.requests[id];
-            // Beside a key it is of no account, and of two one is finished.
+            // This applies only if the tombstone is the only one and the request has no key cookie.
             let alone = request.outcome == Some(Outcome::Revoked)
                 && request.tickets.is_empty()
                 && request.stones == 1;
@@ -1167,7 +1170,7 @@ impl Truth {
                     .find(|name| !world.kv.borrow().was_written(name));
                 if let Some(name) = missing {
                     self.fail("a tombstone stays until its markers stand", || {
-                        format!("#{id} made a session over a tombstone, and {name} was never put")
+                        format!("#{id} replaced a tombstone by a session, but {name} was never put")
                     });
                 }
                 // From here on that logout counts as acknowledged.
@@ -1187,7 +1190,7 @@ impl Truth {
         }
         if operations.retired_too_soon {
             self.fail("INV-6", || {
-                format!("#{id} retired a key before the record under the next one stood")
+                format!("#{id} ended a key before the record of the next one was stored")
             });
         }
         let binds = self.requests[id]
@@ -1195,7 +1198,7 @@ impl Truth {
             .does(|op| matches!(op, Op::Bind { .. }));
         if self.requests[id].spec.cross_site && made.is_some() && !binds {
             self.fail("a withheld cookie is not overwritten", || {
-                format!("#{id} is a form of another site and sets a key")
+                format!("#{id} is a form from another site and sets a key cookie")
             });
         }
         self.settle_writes(id, answer, saved, now);
@@ -1203,8 +1206,8 @@ impl Truth {
         self.requests[id].acknowledged = saved;
     }
 
-    /// Every marker that a logout with this key cookie puts: of the key, of the lineage's first
-    /// key, and of the lineage.
+    /// The markers that a logout with this key cookie must put: for the key, the lineage's first
+    /// key, and the lineage.
     fn owed(&self, ticket: usize) -> Vec<String> {
         let mut parts = self.tickets[ticket].name.split('.').skip(1);
         let (Some(line), Some(derived)) = (parts.next(), parts.next()) else {
@@ -1217,7 +1220,7 @@ impl Truth {
         ]
     }
 
-    /// INV-12 and the dead ticket: where nothing can be said, nothing is said.
+    /// INV-12: a request whose outcome allows no change sets no cookies and puts nothing.
     fn check_quiet(&mut self, id: RequestId, answer: &Answer, operations: &Operations, now: Ms) {
         let request = &self.requests[id];
         let spec = &request.spec;
@@ -1230,7 +1233,7 @@ impl Truth {
         let [ticket] = request.tickets[..] else {
             return;
         };
-        // Finishing a logout is no silence, and makes room.
+        // A request with a tombstone finishes that logout, and may then create a session.
         if request.stones > 0 {
             return;
         }
@@ -1263,12 +1266,12 @@ impl Truth {
         }
     }
 
-    /// INV-16: a key leaves when its record was acknowledged.
+    /// INV-16: a browser gets a key only after its record was acknowledged.
     fn check_order(&mut self, id: RequestId, name: &str, operations: &Operations) {
         let record = record_name(name);
         if !operations.acknowledged.iter().any(|it| **it == *record) {
             self.fail("INV-16", || {
-                format!("#{id} gives out a key whose record was not acknowledged")
+                format!("#{id} issues a key whose record was not acknowledged")
             });
         }
     }
@@ -1292,12 +1295,12 @@ impl Truth {
             || auth_time.is_some_and(|at| at >= began - 2 * SKEW);
         if !is_renewed {
             self.fail("a login that was renewed is recent", || {
-                format!("#{id} has renewed the login and shows {auth_time:?}")
+                format!("#{id} renewed the login, but its time is {auth_time:?}")
             });
         }
         let lineage = match self.by_lineage.get(line) {
             Some(known) => {
-                // The session goes on under a new key.
+                // The session continues under a new key.
                 for ticket in &presented {
                     if self.tickets[*ticket].lineage == *known {
                         self.tickets[*ticket].retired.push((now, isolate));
@@ -1308,7 +1311,7 @@ impl Truth {
             None => {
                 let keeps = spec.does(|op| matches!(op, Op::Flush { keep: true }))
                     || spec.does(|op| matches!(op, Op::Bind { keep: true, .. }));
-                // Of several sessions it is not known here whose data was kept.
+                // With several sessions, it is unknown here whose data was kept.
                 let parents = came.iter().map(|it| self.tickets[*it].lineage);
                 let parents = parents.filter(|it| {
                     let theirs = &self.lineages[*it].owner;
@@ -1344,7 +1347,7 @@ impl Truth {
                         _ => {}
                     }
                 }
-                // Where the data come from, the expiry may.
+                // The expiry may have been kept together with the data.
                 let mut closes = spec.does(|op| *op == Op::Expire(End::BrowserClose));
                 for parent in parents.iter().map(|it| &self.lineages[*it]) {
                     closes |= parent.closes;
@@ -1356,8 +1359,7 @@ impl Truth {
                 }
                 let mut revoked_maybe = answer.view.is_none().then_some(began);
                 if let Some(owner) = &owner {
-                    // A login may not know of an end to all of the owner's sessions that was
-                    // called elsewhere; of its own it does.
+                    // A login may miss a `revoke_all` that was called elsewhere, but not its own.
                     let near = |(from, to, whose, by): &(Ms, Ms, String, RequestId)| {
                         whose == owner
                             && began <= to.saturating_add(2 * SKEW)
@@ -1372,7 +1374,7 @@ impl Truth {
                     // Another login may end this one.
                     let others = self.requests.iter().enumerate().any(|(n, it)| {
                         n != id
-                            // Its limit is looked after behind its answer.
+                            // It enforces the limit after its response.
                             && it.finished.is_none_or(|at| at + 130_000 >= began)
                             && it.spec.does(|op| matches!(op, Op::Bind { .. }))
                     });
@@ -1408,7 +1410,7 @@ impl Truth {
             lineage,
             is_first,
             made: (began, now),
-            // What was asked for after its own save, and failed, may have taken its place.
+            // An operation that failed after the request's own save may have replaced this key.
             retired_maybe: answer.view.is_none().then_some(began),
             retired: Vec::new(),
             auth_time,
@@ -1450,7 +1452,7 @@ impl Truth {
         }
     }
 
-    /// INV-17: reading costs one round trip and no write, and nothing costs nothing.
+    /// INV-17: a read costs one round trip and no write, and an untouched session costs nothing.
     fn check_cost(
         &mut self,
         id: RequestId,
@@ -1470,14 +1472,15 @@ impl Truth {
         let [ticket] = request.tickets[..] else {
             return;
         };
-        // A tombstone beside a session is asked for first.
+        // A tombstone beside a session costs a read of its own.
         let alone = request.stones == 0;
         if !reads_only || !alone || spec.lazy || outcome != Some(Outcome::Loaded) {
             return;
         }
         let ticket = &self.tickets[ticket];
         let keys = if ticket.is_first { 3 } else { 4 };
-        // A conflict is put right, and so is a store behind the browser: both are looked at again.
+        // After a conflict, or if the store is behind the browser, the load repairs the store,
+        // which costs more.
         if operations.failed == 0
             && operations.conflicts == 0
             && !operations.shown_old
@@ -1486,14 +1489,14 @@ impl Truth {
         {
             let (reads, keys) = (operations.reads, operations.keys_read);
             self.fail("INV-17", || {
-                format!("#{id} only read, in {reads} reads of {keys} keys")
+                format!("#{id} only read the session, in {reads} reads of {keys} keys")
             });
         }
     }
 
     // --- the end -------------------------------------------------------------------------------
 
-    /// From now on nothing goes wrong any more.
+    /// From now on there are no faults.
     pub fn calm(&mut self) {
         self.calm = true;
     }
@@ -1511,7 +1514,7 @@ impl Truth {
         let isolate = self.requests[id].place.isolate;
         let mut shown = Vec::new();
         for entry in listed {
-            // The key may be of an answer that was never given: the lineage is known all the same.
+            // The key may be in a response that was never sent, but its lineage is known.
             let line = entry.key.as_str().split('.').nth(1).unwrap_or_default();
             let Some(number) = self.by_lineage.get(line).copied() else {
                 continue;
@@ -1555,7 +1558,7 @@ impl Truth {
         }
     }
 
-    /// Nothing is promised about the session whose record this is.
+    /// Exempts the session of this record from all promises.
     pub fn taint(&mut self, record: &str) {
         let Some(line) = record.split('.').nth(2) else {
             return;
@@ -1574,8 +1577,8 @@ impl Truth {
             .map(|ticket| self.tickets[*ticket].lineage)
     }
 
-    /// Requests that have put the record of a session since an instant, or tried to: what is
-    /// refused with 429 another request of the isolate may put.
+    /// Requests that have put the record of a session since an instant, or tried to: after a 429
+    /// another request of the isolate may put the data.
     pub fn writers_since(&self, world: &World, name: &str, since: Ms) -> Vec<RequestId> {
         let Some(lineage) = self.lineage_of(name) else {
             return Vec::new();
@@ -1597,8 +1600,8 @@ impl Truth {
             .is_none_or(|it| self.lineages[it].tainted)
     }
 
-    /// INV-10: of the writes of one session that were acknowledged, which the end state must show
-    /// and does not. `content` is what a load shows when all is quiet.
+    /// INV-10: acknowledged writes must survive. `content` is what a load shows at the end, without
+    /// faults.
     pub fn check_survival(&mut self, world: &World, name: &str, content: &BTreeMap<String, u32>) {
         let Some(ticket) = self.by_name.get(name).copied() else {
             return;
@@ -1607,7 +1610,7 @@ impl Truth {
         if self.lineages[lineage].tainted {
             return;
         }
-        // Two rotations at once give a session two futures: what was saved in one is not in the
+        // Two rotations at once split a session in two. Saves in one half do not appear in the
         // other.
         let mut line = vec![ticket];
         while let Some(before) = line.last().and_then(|it| self.tickets[*it].before) {
@@ -1624,11 +1627,11 @@ impl Truth {
             }
             let by = &self.requests[written.request];
             let began = by.began;
-            // A later or parallel write of the same key, or its removal, takes its place.
+            // A later or parallel write of the same key, or its removal, replaces it.
             let replaced = self.requests.iter().enumerate().any(|(n, other)| {
                 n != written.request
                     && other.touches(lineage, &self.tickets)
-                    // What was written before may have been out of sight.
+                    // A write before it may have been invisible to it.
                     && (world.is_active(n) || other.last >= began - self.rules.bound - SKEW)
                     && other.spec.does(|op| match op {
                         Op::Set(key) => crate::request::KEYS[*key] == written.key,
@@ -1643,7 +1646,7 @@ impl Truth {
             }
             let isolate = by.place.isolate;
             let done = by.finished.unwrap_or(i64::MAX);
-            // Nothing is promised to a write parallel to a rotation.
+            // A write in parallel with a rotation may be lost.
             let rotated = |ticket: &usize| {
                 self.tickets[*ticket]
                     .retired_maybe
@@ -1665,8 +1668,8 @@ impl Truth {
                     || other
                         .tries_to_save
                         .is_some_and(|at| at >= done + self.rules.bound);
-                // It was answered with 429, or had to be put again and the store refused: the browser
-                // carries it, and did not come back.
+                // The put was refused with 429, or had to be repeated and that failed. Only the
+                // browser has the value, and it did not return.
                 let mine = other.place.isolate == isolate || n == written.request;
                 let refused_again = !operations.stored_last && !operations.taken.is_empty();
                 let rate_limited = mine && (operations.rate_limited || refused_again);
@@ -1676,7 +1679,7 @@ impl Truth {
             if !excused {
                 let (id, key) = (written.request, written.key);
                 self.fail("INV-10", || {
-                    format!("{number}, which #{id} wrote under {key}, was acknowledged and is lost")
+                    format!("{number}, which #{id} wrote under {key}, was acknowledged but is lost")
                 });
                 return;
             }

@@ -264,12 +264,12 @@ impl World {
         self.log.borrow_mut().take().unwrap_or_default()
     }
 
-    /// Keeps a transcript from now on; with its lines where a reader wants them.
+    /// Keeps a transcript from now on; with its lines if a reader wants them.
     pub fn transcribe(&self, lines: bool) {
         *self.transcript.borrow_mut() = Some(Transcript::new(lines));
     }
 
-    /// Adds a line to the transcript of `request`, made only where a transcript is kept.
+    /// Adds a line to the transcript of `request`. It is created only if a transcript is kept.
     pub fn transcript(&self, request: RequestId, line: impl FnOnce() -> String) {
         if let Some(transcript) = &mut *self.transcript.borrow_mut() {
             let now = self.now.get() - crate::random::START;
@@ -282,7 +282,7 @@ impl World {
         self.transcript(self.current.get(), line);
     }
 
-    /// Closes the transcript with what the store holds.
+    /// Closes the transcript with the contents of the store.
     pub fn take_transcript(&self) -> Option<Transcript> {
         let mut transcript = self.transcript.borrow_mut().take()?;
         let (kv, now) = (self.kv.borrow(), self.now.get());
@@ -296,7 +296,7 @@ impl World {
         Some(transcript)
     }
 
-    /// From now on `watcher` is told of what happens.
+    /// From now on `watcher` is notified.
     pub fn watch(&self, watcher: Rc<dyn Watcher>) {
         *self.watcher.borrow_mut() = Some(watcher);
     }
@@ -330,7 +330,7 @@ impl World {
 
     // --- tasks ---------------------------------------------------------------------------------
 
-    /// A request is about to begin: from here on its operations are counted.
+    /// A request is about to begin. From here on its operations are counted.
     pub fn admit(&self, request: RequestId) {
         self.count(request, |_| {});
     }
@@ -437,7 +437,7 @@ impl World {
         }
     }
 
-    /// Drops the request's future where it stands.
+    /// Drops the request's future at its current await.
     pub fn cancel(&self, request: RequestId) {
         let mut dropped = Vec::new();
         for task in self.tasks.borrow_mut().iter_mut() {
@@ -761,7 +761,7 @@ impl Connector {
             )
         });
         let is_record = name.starts_with("s.");
-        // What a marker of a rotation looks like: docs/wire-format.md.
+        // The marker of a rotation, as in docs/wire-format.md.
         let retires =
             name.starts_with("k.") && write.value.as_ref().is_some_and(|it| it.starts_with("2 r"));
         self.world.count(request, |it| {

@@ -1,6 +1,6 @@
-//! The digest of the first histories of a seed is the one of `sim/digest.txt`: what the code does
-//! under faults has not changed unnoticed. Where a change is meant, `npm run simulate -- --digest
-//! --histories 2000 --seed 1 --update` writes it down.
+//! The digest of the first histories of a seed is the one in `sim/digest.txt`, so that no change of
+//! behaviour under faults goes unnoticed. After an intended change, run `npm run simulate --
+//! --digest --histories 2000 --seed 1 --update`.
 
 use edge_session_sim::random::{Keep, run, seed_of};
 use edge_session_sim::transcript::{Digest, recorded};
@@ -22,7 +22,7 @@ fn two_thousand_histories_are_what_they_were() {
     let wanted = recorded(RECORDED, 1, 2_000).expect("a line of 2000 histories from seed 1");
     assert_eq!(
         found, wanted,
-        "if this change of behaviour is meant: npm run simulate -- --digest --histories 2000 --seed 1 --update"
+        "if this change of behaviour is intended: npm run simulate -- --digest --histories 2000 --seed 1 --update"
     );
 }
 

@@ -2,7 +2,7 @@
 
 use edge_session_sim::lab;
 
-/// Each script shows what it is there to show, or panics, and gives the same bytes again.
+/// Each script panics unless it shows what it demonstrates, and gives the same bytes each time.
 #[test]
 fn every_story_happens_as_told() {
     let files = lab::files();

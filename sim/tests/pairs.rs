@@ -1,8 +1,7 @@
-//! Every schedule of every pair of things that two requests can do to one session.
-//!
-//! Both requests begin at once. Each operation of the store then happens when it is chosen, and
-//! every order of choosing is tried. The record's put is two events, since other requests of the
-//! isolate can see it under way. After each, the same is asked as after every random history.
+//! Every schedule of every pair of operations of two requests on one session. Both requests begin
+//! at once. Each operation of the store then happens when it is chosen, and every order is tried.
+//! The record's put is two events, because other requests of the isolate can see it in progress.
+//! Each schedule ends with the same checks as a random history.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -21,7 +20,7 @@ use edge_session_sim::world::{Verdict, World};
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Layout {
     OneIsolate,
-    /// Neither location hears of the other before both are done.
+    /// Neither location sees the other's writes before both requests are done.
     TwoLocations,
 }
 
@@ -37,7 +36,7 @@ const THINGS: [&str; 9] = [
     "revoke_all",
 ];
 
-/// What the request does; `at` tells which of the pair it is.
+/// What the request does; `at` is its position in the pair.
 fn ops(thing: &str, at: usize, key: &str) -> Vec<Op> {
     match thing {
         "save" => vec![Op::Set(at)],
@@ -55,7 +54,7 @@ fn ops(thing: &str, at: usize, key: &str) -> Vec<Op> {
     }
 }
 
-/// One browser and another device, both logged in as the same user, long ago.
+/// A browser and another device, both logged in as the same user long ago.
 fn setting(layout: Layout) -> (Rc<Sim>, String) {
     let judge = Box::new(
         move |_: &World, asked: &edge_session_sim::world::Asked<'_>| {
@@ -72,7 +71,7 @@ fn setting(layout: Layout) -> (Rc<Sim>, String) {
             }
         },
     );
-    // Idle for long enough that the seen cookie has to be slid.
+    // Idle for long enough that the seen cookie must be renewed.
     let settings = Settings::default().with_idle_timeout(Duration::from_secs(3_600));
     let sim = Sim::new(World::new(Dice::new(7), START, judge), settings);
     sim.add_server(0, 0);
@@ -92,8 +91,8 @@ fn setting(layout: Layout) -> (Rc<Sim>, String) {
     (sim, key.unwrap_or_default())
 }
 
-/// Runs one schedule: `path` says which choice to take where there are several, and is extended
-/// by the first of each further one. Gives the number of choices at each place.
+/// Runs one schedule. `path` has the choice to make at each point; beyond its end, the first one is
+/// made and added to it. Returns the number of choices at each point.
 fn run(pair: [&str; 2], layout: Layout, path: &mut Vec<usize>) -> (Vec<usize>, Option<String>) {
     let (sim, key) = setting(layout);
     let world = Rc::clone(&sim.world);
@@ -101,7 +100,7 @@ fn run(pair: [&str; 2], layout: Layout, path: &mut Vec<usize>) -> (Vec<usize>, O
     world.choose_by_hand();
     let requests = [0, 1].map(|at| {
         let thing = pair[at];
-        // The other device ends the session of the browser; all else is two tabs of the browser.
+        // `revoke` and `revoke_all` come from the other device, the rest from two tabs of the browser.
         let client = usize::from(thing.starts_with("revoke"));
         let server = match layout {
             Layout::OneIsolate => 0,
@@ -147,7 +146,7 @@ fn run(pair: [&str; 2], layout: Layout, path: &mut Vec<usize>) -> (Vec<usize>, O
     (width, violation)
 }
 
-/// Tries every schedule and says how many there are.
+/// Tries every schedule and returns their number.
 fn explore(pair: [&str; 2], layout: Layout) -> usize {
     let mut path = Vec::new();
     let mut schedules = 0;
@@ -157,7 +156,7 @@ fn explore(pair: [&str; 2], layout: Layout) -> usize {
         if let Some(violation) = violation {
             panic!("{pair:?}, {layout:?}, schedule {path:?}: {violation}");
         }
-        // The next path: the last choice that has another one left.
+        // The next path: advance the last point that has a choice left.
         path.truncate(width.len());
         while let Some(last) = path.pop() {
             if last + 1 < width[path.len()] {

@@ -1,5 +1,5 @@
-//! The failures that each mechanism of the protocol is there for, told one by one and watched by
-//! the checker. After each, nothing goes wrong any more, and every session has to be usable again.
+//! One test for each failure that the protocol handles, observed by the checker. At the end of each
+//! the faults stop, and every session must be usable again.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ use edge_session_sim::world::{Asked, Failure, Kind, Verdict, World};
 const PARIS: usize = 0;
 const TOKYO: usize = 1;
 
-/// How the store is at the moment.
+/// The current behaviour of the store.
 #[derive(Clone, Copy)]
 struct Store {
     /// Milliseconds that an answer takes.
@@ -32,7 +32,7 @@ struct Store {
     refuses_puts: bool,
 }
 
-/// Two locations that hear of each other's writes after a minute.
+/// Two locations that see each other's writes after a minute.
 struct Stage {
     sim: Rc<Sim>,
     store: Rc<Cell<Store>>,
@@ -104,7 +104,7 @@ impl Stage {
         self.store.set(store);
     }
 
-    /// Somebody with a session of five minutes ago.
+    /// A visitor with a session from five minutes ago.
     fn visitor(&self, op: Op) -> usize {
         let client = self.sim.add_client(false);
         self.ask(client, PARIS, &[op]);
@@ -112,7 +112,7 @@ impl Stage {
         client
     }
 
-    /// Somebody else with the same cookies.
+    /// Another client with the same cookies.
     fn thief_of(&self, victim: usize) -> usize {
         let thief = self.sim.add_client(true);
         let mut clients = self.sim.clients.borrow_mut();
@@ -234,7 +234,7 @@ const LOGIN: Op = Op::Bind {
 
 #[test]
 fn the_slow_answer_of_an_old_page_leaves_a_login_alone() {
-    // The page is slow, and slides the idle time in the seen cookie.
+    // The page is slow, and extends the idle time in the seen cookie.
     let stage = Stage::with(Settings::default().with_idle_timeout(Duration::from_secs(3_600)));
     let browser = stage.visitor(Op::Set(0));
     let page = stage.begin(browser, TOKYO, &[Op::Read, Op::Work(10_000)]);
@@ -304,7 +304,7 @@ fn parallel_saves_of_different_keys_in_one_isolate_both_survive() {
 
 #[test]
 fn a_put_that_failed_meanwhile_does_not_hide_one_that_is_still_under_way() {
-    // Which of two versions with the same counter is the newer, the dice decide: several throws.
+    // Which of two versions with the same counter counts as newer is random, so try several seeds.
     for seed in 0..8 {
         let stage = Stage::with_dice(Settings::default(), seed);
         let browser = stage.visitor(Op::Set(2));
@@ -332,8 +332,8 @@ fn a_put_that_is_made_again_and_lands_on_a_later_save_is_not_the_last_one() {
     for seed in 0..8 {
         let stage = Stage::with_dice(Settings::default(), seed);
         let browser = stage.visitor(Op::Set(2));
-        // Overtaken: it waits a second, looks for three more until nothing is under way, and puts
-        // again when the second one has landed.
+        // It was overtaken: it waits a second, then up to three more until no put is in progress,
+        // and puts again after the second put has arrived.
         stage.store(|it| it.late = 4_000);
         let overtaken = stage.begin_large(browser, PARIS, &[Op::Set(0)]);
         stage.store(|it| it.late = 3);
@@ -402,7 +402,7 @@ fn rotating_a_stolen_key_where_the_logout_is_not_heard_of_does_not_save_it() {
     let stage = Stage::new();
     let browser = stage.visitor(LOGIN);
     let thief = stage.thief_of(browser);
-    // From here on this location knows that there is no marker.
+    // From here on this location caches that there is no marker.
     assert!(stage.ask(thief, TOKYO, &[Op::Read]).is_of("ada"));
     stage.ask(browser, PARIS, &[Op::Destroy]);
     let rotates = stage.ask(thief, TOKYO, &[Op::Cycle]);

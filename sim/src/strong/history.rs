@@ -1,4 +1,4 @@
-//! Servers, clients, and the way of each request between them.
+//! Servers, clients, and the path of each request between them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
@@ -22,7 +22,8 @@ const OLD: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 const NEW: &str = "Yq8wLr3xVt6nBm1zKc5uHf9pGd2sJa7eTo4iRkWlQvX";
 
 thread_local! {
-    /// While a secret is being replaced: the old one still signs, and the new one does.
+    /// The two configurations while a secret is being replaced: the old secret signs, or the new
+    /// one.
     static BOTH: [SecretRing; 2] = [format!("{OLD},{NEW}"), format!("{NEW},{OLD}")]
         .map(|text| SecretRing::parse(&text).unwrap_or_else(|error| panic!("{error}")));
 }
@@ -53,7 +54,7 @@ struct Server {
     ring: Ring,
 }
 
-/// A browser, or somebody who has copied the cookies of one.
+/// A browser, or a thief with a copy of its cookies.
 #[derive(Default)]
 pub struct Client {
     pub jar: Jar,
@@ -70,7 +71,7 @@ pub struct Sim {
     servers: RefCell<Vec<Server>>,
     pub clients: RefCell<Vec<Client>>,
     pub network: Cell<Network>,
-    /// Requests whose answers do not go to the jar.
+    /// Requests whose responses are not stored in the jar.
     detached: RefCell<BTreeSet<RequestId>>,
     views: RefCell<Vec<(RequestId, View)>>,
     answers: RefCell<Vec<(RequestId, Answer)>>,
@@ -145,8 +146,8 @@ impl Sim {
         self.servers.borrow()[server].clock.set(offset);
     }
 
-    /// An isolate ends: its memory goes, and what ran in it never runs again. The next one may sign
-    /// with another secret.
+    /// Evicts an isolate: its memory is gone, and its requests never run again. The next isolate
+    /// may sign with another secret.
     pub fn evict(&self, server: usize, ring: Option<Ring>) {
         for id in 0..self.truth.requests() {
             if self.truth.spec(id).server == server {
@@ -168,8 +169,8 @@ impl Sim {
         self.clients.borrow_mut().push(Client { jar, thief });
     }
 
-    /// Sends a request. Without a Cookie header of its own it carries those of its client's jar,
-    /// and the answer goes back there.
+    /// Sends a request. Without its own Cookie header it has the cookies of its client's jar, and
+    /// the response goes back there.
     pub fn send(self: &Rc<Self>, mut spec: Spec) -> RequestId {
         let now = self.world.now();
         let id = self.truth.requests();
@@ -196,7 +197,7 @@ impl Sim {
         id
     }
 
-    /// What the first load of a request showed.
+    /// The result of the first load of a request.
     pub fn view(&self, id: RequestId) -> Option<View> {
         let views = self.views.borrow();
         let mut found = views.iter().filter(|(of, _)| *of == id);
@@ -221,14 +222,14 @@ impl Sim {
         }
     }
 
-    /// Forgets what everybody holds on to: servers hold the world, and the world them.
+    /// Breaks the reference cycle between servers and the world.
     pub fn end(&self) {
         self.world.end();
         self.servers.borrow_mut().clear();
     }
 }
 
-/// What the requests tell.
+/// Receives the notifications of requests.
 impl Host for Sim {
     fn world(&self) -> &Rc<World> {
         &self.world

@@ -1,4 +1,4 @@
-//! The objects, and the way to them.
+//! The objects, and the calls to them.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -23,7 +23,7 @@ const PAGE: usize = 2;
 pub struct Objects {
     memory: StrongMemory,
     clock: ManualClock,
-    /// How far their clocks are off.
+    /// The errors of their clocks.
     pub offset: Cell<Ms>,
 }
 
@@ -46,7 +46,7 @@ impl Objects {
         &self.memory
     }
 
-    /// What an object holds now.
+    /// The current rows of an object.
     pub fn rows(&self, shard: &str, now: Ms) -> BTreeMap<String, Row> {
         self.at(now).rows(shard).into_iter().collect()
     }
@@ -55,13 +55,13 @@ impl Objects {
         self.memory.shards()
     }
 
-    /// Somebody deletes an object.
+    /// Deletes an object with all its rows.
     pub fn wipe(&self, shard: &str) {
         self.memory.remove_shard(shard);
     }
 }
 
-/// A write that owns its texts: it may reach the object after its request is gone.
+/// A write that owns its strings, because it may reach the object after its request has ended.
 enum Owned {
     Put(String, String, Option<String>, String, Ms),
     Replace(String, Vec<String>, String, String),
@@ -158,7 +158,7 @@ impl Call {
             .unwrap_or_else(|| Err(failed(ConnectorErrorKind::Unavailable)))
     }
 
-    /// Whether a row of this revision comes from it.
+    /// True if this write has put a row with this revision.
     fn puts(&self, revision: &str) -> bool {
         self.writes.iter().any(|write| match write {
             Owned::Put(_, _, _, of, _) | Owned::Replace(_, _, _, of) => of == revision,
@@ -201,7 +201,7 @@ fn failed(kind: ConnectorErrorKind) -> ConnectorError {
     ConnectorError::new(kind, "simulated")
 }
 
-/// The way of one isolate to the objects.
+/// The connection of one isolate to the objects.
 pub struct Connector {
     pub world: Rc<World>,
     pub objects: Rc<Objects>,
@@ -274,7 +274,7 @@ impl Connector {
     }
 }
 
-/// What a transaction has changed in an object.
+/// The changes of a transaction in an object.
 fn differences(before: &BTreeMap<String, Row>, after: &BTreeMap<String, Row>) -> Vec<Change> {
     let changed = after
         .iter()

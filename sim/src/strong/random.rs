@@ -20,29 +20,30 @@ use crate::world::{Verdict, World};
 
 const REQUESTS: usize = 6;
 
-/// What a history came to.
+/// The result of a history.
 pub struct Ran {
     pub violation: Option<String>,
     pub tally: Tally,
     pub log: Vec<String>,
 }
 
-/// What a history is about.
+/// The theme of a history.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Theme {
     Everything,
     /// One browser with parallel saves and new keys.
     Saves,
-    /// Logins of one user, and ends of all of them.
+    /// Logins of one user, and `revoke_all`.
     Owners,
     /// While a secret is being replaced: new keys, thieves and logouts.
     Moves,
-    /// Requests that hold a session for minutes, and removals that are forgotten meanwhile.
+    /// Requests that keep a session open for minutes, while the tombstones of removed keys are
+    /// dropped.
     Long,
 }
 
 fn settings(dice: &mut Dice, theme: Theme) -> Settings {
-    // What is stored can be read by the checker where it is not sealed.
+    // Without sealing, the checker can read what is stored.
     let mut settings = Settings::default().with_seal(dice.chance(150));
     if dice.chance(200) {
         settings = settings.with_cookie_age(Duration::from_secs(*dice.pick(&[600, 900, 1_800])));
@@ -62,7 +63,7 @@ fn settings(dice: &mut Dice, theme: Theme) -> Settings {
 fn pause(dice: &mut Dice, theme: Theme, turn: usize) -> Ms {
     match theme {
         Theme::Saves if dice.chance(800) => return dice.between(0, 200),
-        // Two that are under way at the same time.
+        // Two operations at the same time.
         Theme::Moves if dice.chance(400) => return dice.between(0, 60),
         Theme::Owners | Theme::Moves if dice.chance(700) => return dice.between(0, 400),
         Theme::Long if dice.chance(900) => {
@@ -90,7 +91,7 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
     let themed = match theme {
         Theme::Everything => None,
         Theme::Saves => Some(match dice.below(13) {
-            // Looks again after a save of which it does not know what became.
+            // Loads again after a save with an unknown result.
             12 => vec![
                 Op::Set(key),
                 Op::Save,
@@ -109,7 +110,7 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
             }],
         }),
         Theme::Owners => Some(match dice.below(13) {
-            // Whoever changes the password logs in first, and spares that login.
+            // A password change logs in first, and spares that login.
             12 => vec![
                 Op::Bind {
                     owner: 0,
@@ -159,7 +160,8 @@ fn ops(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Vec<Op> {
             }],
             _ => vec![Op::Set(key)],
         }),
-        // By fours: one that holds the session for long, a removal, and when that is forgotten a save.
+        // Groups of four: a request that keeps the session open for long, a removal, and a save
+        // once the removal's tombstone is dropped.
         Theme::Long => Some(match turn % 4 {
             0 => vec![Op::Set(0), Op::Set(1)],
             1 => vec![Op::Work(dice.between(150_000, 300_000)), Op::Set(1)],
@@ -267,7 +269,7 @@ fn next_spec(dice: &mut Dice, sim: &Sim, theme: Theme, turn: usize) -> Spec {
     spec
 }
 
-/// Lets time go on until `until`, with what the weather does to requests, machines and objects.
+/// Lets time pass until `until`, with faults of requests, machines and objects.
 fn live(sim: &Rc<Sim>, until: Ms) {
     loop {
         disturb(sim, sim.weather.rates.get());
@@ -420,7 +422,7 @@ fn history(seed: u64, keep: Keep, out: &Cell<Option<Rc<Sim>>>) {
     }
 }
 
-/// Things that happen to clients, servers and objects between two requests.
+/// Events of clients, servers and objects between two requests.
 fn trouble(dice: &mut Dice, sim: &Rc<Sim>) {
     let now = sim.world.now();
     if dice.chance(sim.weather.rates.get().wipe) {
@@ -464,7 +466,7 @@ fn trouble(dice: &mut Dice, sim: &Rc<Sim>) {
     }
 }
 
-/// From here on nothing goes wrong: every session is usable or plainly gone, and lists are exact.
+/// From here on there are no faults: every session must be usable or gone, and lists must be exact.
 fn aftermath(dice: &mut Dice, sim: &Rc<Sim>) {
     sim.weather.calm();
     sim.network.set(Network::default());
@@ -479,7 +481,7 @@ fn aftermath(dice: &mut Dice, sim: &Rc<Sim>) {
     let clients = sim.clients.borrow().len();
     for client in 0..clients {
         let mut id = visit(dice, sim, client, vec![Op::Read, Op::Set(0), Op::List]);
-        // Of two that are alive its user chooses, by a login.
+        // Of two live sessions, the user chooses by a login.
         if sim
             .view(id)
             .is_some_and(|view| view.outcome == Outcome::Ambiguous)
@@ -497,7 +499,7 @@ fn aftermath(dice: &mut Dice, sim: &Rc<Sim>) {
             found,
             None | Some(Outcome::Unavailable | Outcome::Ambiguous)
         );
-        // Ended, or gone on under another key, in the last moments of the history.
+        // The session ended, or got another key, at the very end of the history.
         let is_told = match said {
             Some(Ok(200)) => true,
             Some(Err(ErrorCode::Revoked)) => found == Some(Outcome::Revoked),

@@ -1,4 +1,4 @@
-//! What is stored, as the checker reads it: `docs/wire-format.md` says how it is written.
+//! Stored rows, as the checker reads them. `docs/wire-format.md` describes the format.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use edge_session::connector::Row;
 
 use crate::Ms;
 
-/// What names a session by one of its keys.
+/// The name of a session under one of its keys.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Name {
     /// The owner's tag, or `-`.
@@ -16,7 +16,7 @@ pub struct Name {
 }
 
 impl Name {
-    /// Of a session key, or of the key of a row.
+    /// Parses a session key, or the key of a row.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.strip_prefix("s.").unwrap_or(text);
         let mut parts = text.split('.').map(str::to_owned);
@@ -35,10 +35,10 @@ impl Name {
 /// Keys and the numbers of their writes.
 pub type Content = BTreeMap<String, u32>;
 
-/// What a row holds.
+/// The content of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holds {
-    /// A record; what is in it, where it is not sealed.
+    /// A record, with its content if it is not sealed.
     Live(Option<Content>),
     Rotated {
         at: Ms,
@@ -71,7 +71,7 @@ impl Holds {
     }
 }
 
-/// What a record holds that is stored as plain JSON.
+/// The content of a record that is stored as plain JSON.
 fn content(record: &str) -> Option<Content> {
     let record: serde_json::Value = serde_json::from_str(record).ok()?;
     let data = record.get("data")?.as_object()?;

@@ -1,4 +1,4 @@
-//! What a run of the second world has seen.
+//! What a run of the second world has covered.
 
 use super::weather::Trouble;
 use crate::tally::{Counts, OUTCOMES};
@@ -10,11 +10,11 @@ pub struct Tally {
     pub requests: u64,
     pub outcomes: [u64; OUTCOMES.len()],
     pub troubles: [u64; Trouble::ALL.len()],
-    /// Logins, new keys and the rest, by what they met.
+    /// How often each situation has occurred.
     pub met: [u64; Met::ALL.len()],
 }
 
-/// Something that a rule is about.
+/// A situation that a rule is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Met {
     Conflict,
@@ -77,7 +77,7 @@ impl Counts for Tally {
             );
         }
         for (outcome, count) in OUTCOMES.iter().zip(self.outcomes) {
-            // What cannot happen here, and what nobody damages.
+            // These outcomes cannot occur here.
             let never = ["pending", "stale", "corrupt"].contains(&outcome.as_str());
             line(format!("outcome: {}", outcome.as_str()), count, never);
         }

@@ -25,33 +25,34 @@ pub struct Change {
     pub after: Row,
 }
 
-/// What a row has been through.
+/// The history of a row.
 struct RowLife {
     name: Name,
     holds: Holds,
-    /// Who put the first record into it.
+    /// The request that put the first record into it.
     made_by: RequestId,
     made_at: Ms,
     expires_at: Ms,
-    /// The last record that it held, where that can be read.
+    /// The last record in it, if the checker can read it.
     content: Option<Content>,
-    /// Values that were written over: they must not come back.
+    /// Values that were overwritten. They must not come back.
     overwritten: BTreeSet<(String, u32)>,
     wiped: bool,
 }
 
-/// What a session, by whatever key, has been through.
+/// The history of a session, under all of its keys.
 #[derive(Default)]
 struct Lineage {
-    /// Who began it.
+    /// The request that created it.
     begun_by: RequestId,
-    /// From when on it was alive, or was not.
+    /// When it became alive (true) or dead (false).
     turns: Vec<(Ms, bool)>,
-    /// When somebody was told that it has ended.
+    /// When a client was first told that it has ended.
     told_dead: Option<Ms>,
-    /// From when on somebody was ending it, told or not.
+    /// When the first attempt to end it began, whether or not a client was told.
     ends_from: Option<Ms>,
-    /// A shard of it was deleted, with its tombstones: what was on its way there may arrive.
+    /// True if one of its shards was deleted, with its tombstones. Late calls to that shard may
+    /// then succeed.
     wiped: bool,
 }
 
@@ -60,14 +61,14 @@ impl Lineage {
         self.turns.last().is_some_and(|(_, live)| *live)
     }
 
-    /// Whether it was alive at every instant from then to then.
+    /// True if it was alive at every instant between the two.
     fn lived_through(&self, from: Ms, to: Ms) -> bool {
         let before = self.turns.iter().rfind(|(at, _)| *at < from);
         let within = self.turns.iter().filter(|(at, _)| (from..=to).contains(at));
         before.is_some_and(|(_, live)| *live) && within.clone().all(|(_, live)| *live)
     }
 
-    /// Whether it was alive at any instant from then to then.
+    /// True if it was alive at any instant between the two.
     fn lived_in(&self, from: Ms, to: Ms) -> bool {
         let before = self.turns.iter().rfind(|(at, _)| *at <= from);
         let mut within = self.turns.iter().filter(|(at, _)| (from..=to).contains(at));
@@ -78,35 +79,35 @@ impl Lineage {
 struct Request {
     spec: Spec,
     began: Ms,
-    /// The sessions that its cookies name, and the logout that is still to be stored.
+    /// The sessions that its cookies name, and the logout that is not stored yet.
     presented: Vec<Name>,
     stone: Option<Name>,
-    /// What its last read of a row was given.
+    /// The result of its last read of a row.
     read: Option<(String, Option<Holds>)>,
     outcome: Option<Outcome>,
     owner: Option<String>,
-    /// What it has written or removed: the numbers under each key; `None` for a removal.
+    /// What it has written under each key: the numbers, or `None` for a removal.
     touched: BTreeMap<String, Vec<Option<u32>>>,
-    /// Some of it was refused.
+    /// True if an operation was refused.
     refused: bool,
-    /// What it put last, where that can be read.
+    /// The last record that it put, if the checker can read it.
     put: Option<Content>,
     has_put: bool,
     /// Every value that it has put.
     stored: BTreeSet<(String, u32)>,
-    /// Called, for whom: its login.
+    /// When it called `bind`, and for which user.
     login: Option<(Ms, usize)>,
     /// The session of that login.
     login_to: Option<String>,
-    /// What it was ending when it asked for that.
+    /// The sessions that it was ending when it called `bind`.
     ending: Vec<Name>,
     ended_something: bool,
-    /// Its last logout was not stored: its browser gets a tombstone.
+    /// True if its last logout was not stored, so that its browser gets a tombstone.
     left_stone: bool,
     failed: u32,
     overloaded: bool,
     conflicts: u32,
-    /// Of these, those that found what this request had put itself.
+    /// Conflicts with a row that this request had put itself.
     own_conflicts: u32,
     slow: bool,
     took_back: BTreeSet<String>,
@@ -122,13 +123,13 @@ struct RevokeAll {
     told: Option<Ms>,
 }
 
-/// What the checker has to know of the settings.
+/// The settings that matter to the checker.
 #[derive(Clone, Copy)]
 pub struct Rules {
     pub most_per_owner: u32,
-    /// Secrets of the ring: with two an owner has two shards.
+    /// The number of secrets in the ring. With two, an owner has two shards.
     pub secrets: usize,
-    /// A session may end of itself within minutes.
+    /// True if sessions may expire within minutes.
     pub ends_early: bool,
 }
 
@@ -139,7 +140,7 @@ struct State {
     lineages: BTreeMap<String, Lineage>,
     cookies: BTreeMap<String, Name>,
     stones: BTreeMap<String, Name>,
-    /// Whose tag it is.
+    /// The owner of each owner tag.
     tags: BTreeMap<String, usize>,
     revokes: Vec<RevokeAll>,
     /// When each object was deleted last.
@@ -148,7 +149,7 @@ struct State {
     known: Vec<String>,
     outcomes: [u64; OUTCOMES.len()],
     met: [u64; Met::ALL.len()],
-    /// An application has set an end.
+    /// True if an application has set an end.
     is_ended_early: bool,
 }
 
@@ -157,7 +158,7 @@ pub struct Truth {
     rules: Rules,
     violation: RefCell<Option<String>>,
     state: RefCell<State>,
-    /// A call arrives again.
+    /// True while a call arrives for the second time.
     repeats: Cell<bool>,
 }
 
@@ -175,7 +176,7 @@ impl Truth {
         self.violation.borrow().clone()
     }
 
-    /// The first violation counts.
+    /// Only the first violation counts, because later ones may be consequences.
     pub fn fail(&self, rule: &str, what: impl FnOnce() -> String) {
         let mut violation = self.violation.borrow_mut();
         if violation.is_none() {
@@ -203,7 +204,7 @@ impl Truth {
         self.state.borrow().requests[id].spec.clone()
     }
 
-    /// Session keys that somebody may know.
+    /// Session keys that a client may know.
     pub fn known_keys(&self) -> Vec<String> {
         self.state.borrow().known.clone()
     }
@@ -271,11 +272,12 @@ impl Truth {
         let request = &mut state.requests[id];
         request.failed += 1;
         request.overloaded |= overloaded;
-        // It was not told.
+        // It did not get the answer.
         request.read = None;
     }
 
-    /// A check of its transaction failed: by what it had put itself, or by somebody else.
+    /// A check of its transaction failed, because of a row that it had put itself or of another
+    /// request.
     pub fn conflict(&self, id: RequestId, is_own: bool) {
         let mut state = self.state.borrow_mut();
         state.requests[id].conflicts += 1;
@@ -283,13 +285,13 @@ impl Truth {
         self.meets(&mut state, Met::Conflict);
     }
 
-    /// It asks for a row of its own to be ended.
+    /// The request ends a row that it has put.
     pub fn takes_back(&self, id: RequestId, key: &str) {
         let mut state = self.state.borrow_mut();
         state.requests[id].took_back.insert(key.to_owned());
     }
 
-    /// What arrives at an object once more is told to nobody.
+    /// The answer to a call that arrives twice reaches nobody.
     pub fn repeats(&self, repeats: bool) {
         self.repeats.set(repeats);
     }
@@ -303,7 +305,7 @@ impl Truth {
 
     // --- what is stored ------------------------------------------------------------------------
 
-    /// An object is deleted: what it held is gone, and stays so.
+    /// An object is deleted. Its rows must not come back.
     pub fn wiped(&self, shard: &str, now: Ms) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -319,7 +321,7 @@ impl Truth {
         state.count_lives(now);
     }
 
-    /// A transaction was applied in `shard`, which holds `rows` now.
+    /// A transaction was applied in `shard`, which now contains `rows`.
     pub fn changed(
         &self,
         world: &World,
@@ -373,10 +375,10 @@ impl Truth {
         let place = (shard.to_owned(), name.row_key());
         let life = state.rows.get(&place);
         match (before, after) {
-            // What was on its way when the object was deleted may arrive.
+            // A call that was in progress when the object was deleted may still arrive.
             (None, Holds::Live(_)) if life.is_some_and(|life| life.made_by == id) => {}
             (None, Holds::Live(_)) if life.is_some() => self.fail("gone stays gone", || {
-                format!("#{id} puts {} as if it were new", short(&place.1))
+                format!("#{id} creates {} again", short(&place.1))
             }),
             (None, Holds::Live(_)) => self.check_login(state, id, shard, name, now),
             (Some(Holds::Rotated { .. } | Holds::Ended), Holds::Live(_)) => {
@@ -389,7 +391,7 @@ impl Truth {
             }
             (Some(Holds::Ended), Holds::Rotated { .. }) => self.fail("no resurrection", || {
                 format!(
-                    "#{id} makes {} readable again, which had ended",
+                    "#{id} makes {} readable again, although it had ended",
                     short(&place.1)
                 )
             }),
@@ -404,8 +406,8 @@ impl Truth {
         }
     }
 
-    /// A save changes nothing that its request has not touched, and a value that was written over
-    /// does not come back.
+    /// A save must not change keys that its request has not touched, and must not bring back an
+    /// overwritten value.
     fn check_save(
         &self,
         state: &State,
@@ -425,7 +427,7 @@ impl Truth {
             let Some(mine) = touched.get(name) else {
                 self.fail("no update is lost", || {
                     format!(
-                        "#{id} saves {} and turns {name} from {old:?} into {new:?}, which it has not touched",
+                        "#{id} saves {} and changes {name} from {old:?} to {new:?}, although it did not touch that key",
                         short(key)
                     )
                 });
@@ -433,7 +435,7 @@ impl Truth {
             };
             if !mine.contains(&new) {
                 self.fail("no update is lost", || {
-                    format!("#{id} saves {new:?} under {name} and has written {mine:?}")
+                    format!("#{id} saves {new:?} under {name}, but has written {mine:?}")
                 });
                 return;
             }
@@ -449,8 +451,8 @@ impl Truth {
         }
     }
 
-    /// A login that was called before all of its owner's sessions were ended is refused. Whoever
-    /// deletes an object deletes what it knows of that end.
+    /// A login that was called before a `revoke_all` must be refused, unless the object with the
+    /// epoch was deleted.
     fn check_login(&self, state: &State, id: RequestId, shard: &str, name: &Name, now: Ms) {
         let Some((called, owner)) = state.requests[id].login else {
             return;
@@ -465,7 +467,7 @@ impl Truth {
         if let Some(late) = late {
             self.fail("dead when told so", || {
                 format!(
-                    "#{id} puts {} though #{} has ended all sessions since the login was called",
+                    "#{id} puts {}, although #{} has ended all sessions since the login was called",
                     short(&name.row_key()),
                     late.by
                 )
@@ -473,7 +475,7 @@ impl Truth {
         }
     }
 
-    /// What went on in another row was taken along as it was.
+    /// A session that continues in another row must keep its data.
     fn check_left(&self, state: &State, id: RequestId, left: &Name, content: Option<&Content>) {
         let request = &state.requests[id];
         let spec = &request.spec;
@@ -485,7 +487,7 @@ impl Truth {
         });
         let goes_on =
             spec.does(|op| matches!(op, Op::Cycle | Op::Reauthenticate | Op::Bind { .. }));
-        // A login of somebody else takes nothing along.
+        // A login of another user keeps no data.
         let same = request.login.is_none_or(|(_, owner)| {
             request
                 .owner
@@ -508,7 +510,7 @@ impl Truth {
             if was != is {
                 self.fail("no update is lost", || {
                     format!(
-                        "#{id} leaves {} with {was:?} under {key}, and goes on with {is:?}",
+                        "#{id} leaves {} with {was:?} under {key}, but continues with {is:?}",
                         short(&left.row_key())
                     )
                 });
@@ -535,7 +537,8 @@ impl Truth {
         }
     }
 
-    /// An owner has no more sessions than allowed, but for those that a login under way ends next.
+    /// An owner must not have more sessions than allowed, except for those that a login in progress
+    /// is about to end.
     fn check_limit(&self, state: &State, shard: &str, rows: &BTreeMap<String, Row>, id: RequestId) {
         let most = self.rules.most_per_owner as usize;
         if most == 0 || self.rules.secrets > 1 || !shard.contains("o.") {
@@ -564,7 +567,7 @@ impl Truth {
         let count = counted.count();
         if count > most {
             self.fail("the limit is exact", || {
-                format!("after #{id} an owner has {count} sessions, and {most} are allowed")
+                format!("after #{id} an owner has {count} sessions, but {most} are allowed")
             });
         }
     }
@@ -580,7 +583,7 @@ impl Truth {
         write
     }
 
-    /// What the request found. `view` is what it is shown.
+    /// The load has returned `view`.
     pub fn loaded(&self, id: RequestId, view: &View, now: Ms) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
@@ -619,7 +622,7 @@ impl Truth {
             let is = holds.as_ref().map(Holds::word);
             self.fail("a load says what is there", || {
                 format!(
-                    "#{id} finds {:?}, and {} is {is:?}",
+                    "#{id} finds {:?}, but {} is {is:?}",
                     view.outcome,
                     short(&of)
                 )
@@ -730,14 +733,15 @@ impl Truth {
         }
     }
 
-    /// Somebody is told that a session has ended. Whoever deletes an object deletes what says in which
-    /// other one its sessions go on; only an end that names the owner finds them there.
+    /// A client is told that a session has ended. If an object was deleted, it is unknown in which
+    /// other object its sessions continue, and only a call that names the owner can find them.
     fn told_dead(&self, state: &mut State, id: RequestId, name: &Name, by_owner: bool, now: Ms) {
         let lineage = state.lineages.entry(name.lineage.clone()).or_default();
         let forgotten = lineage.wiped && self.rules.secrets > 1 && !by_owner;
         let alive = state.rows.values().find(|row| {
             let by = &state.requests[row.made_by];
-            // What somebody else is about to put is nobody's until that one is answered.
+            // A session counts only once its request was answered, because nobody has its key
+            // before.
             let is_handed_out = matches!(by.answer, Some((_, Ok(_))));
             row.name.lineage == name.lineage
                 && row.holds.is_live()
@@ -749,7 +753,10 @@ impl Truth {
             Some(row) => {
                 let key = row.name.row_key();
                 self.fail("dead when told so", || {
-                    format!("#{id} is told that {} has ended, which lives", short(&key))
+                    format!(
+                        "#{id} is told that {} has ended, but it is alive",
+                        short(&key)
+                    )
                 });
             }
             None => {}
@@ -831,14 +838,14 @@ impl Truth {
             let key = row.name.row_key();
             self.fail("dead when told so", || {
                 format!(
-                    "#{id} is told that all sessions have ended, and {} lives",
+                    "#{id} is told that all sessions have ended, but {} is alive",
                     short(&key)
                 )
             });
         }
     }
 
-    /// A list shows what is alive, all of it and nothing else.
+    /// A list must show exactly the live sessions.
     pub fn listed(&self, id: RequestId, owner: &str, began: Ms, listed: &[OwnedSession], now: Ms) {
         let state = self.state.borrow();
         let Some(owner) = OWNERS.iter().position(|it| *it == owner) else {
@@ -879,13 +886,14 @@ impl Truth {
         for lineage in &shown {
             if !ends.contains_key(lineage) {
                 self.fail("a list is exact", || {
-                    format!("#{id} is shown {lineage} of somebody else")
+                    format!("#{id} is shown {lineage}, which has another owner")
                 });
             }
         }
     }
 
-    /// With two secrets a session may be in one shard before a list looks there, and in another after.
+    /// With two secrets, a session may move from the second shard of a list to the first while it
+    /// is read.
     fn moves(&self, state: &State, lineage: &str) -> bool {
         let rows = state
             .rows
@@ -895,8 +903,8 @@ impl Truth {
         shards.len() > 1
     }
 
-    /// One that got another key since then may be on the page before where it was, and gone where a
-    /// list looks next.
+    /// A session that got another key meanwhile may have moved to a page that the list has already
+    /// read.
     fn cycles(&self, state: &State, lineage: &str, since: Ms) -> bool {
         let mut rows = state
             .rows
@@ -984,7 +992,7 @@ impl Truth {
                 format!("#{id} answers {code:?}")
             });
         }
-        // A login is refused where all sessions were ended since it was called, and nowhere else.
+        // A login must be refused if all sessions were ended since it was called, and only then.
         if let (Some((called, owner)), ErrorCode::Revoked) = (request.login, code) {
             let mut reasons = state.revokes.iter();
             let limited = self.rules.most_per_owner > 0;
@@ -999,7 +1007,7 @@ impl Truth {
                 self.fail("a login works", || format!("#{id} is refused"));
             }
         }
-        // What it had begun it has tried to end.
+        // It must have tried to end the sessions that it had started.
         let begun = state.rows.iter().find(|((_, key), row)| {
             let moved = row.name.lineage != *key && request.login.is_some();
             row.made_by == id && row.holds.is_live() && moved && !request.took_back.contains(key)
@@ -1010,7 +1018,7 @@ impl Truth {
             .does(|op| matches!(op, Op::Save | Op::Flush { .. }));
         if let (Some(((_, key), _)), true, false) = (begun, at_commit, saves) {
             self.fail("a failed login leaves nothing", || {
-                format!("#{id} answers {code:?}, and {} lives", short(key))
+                format!("#{id} answers {code:?}, but {} is alive", short(key))
             });
         }
     }
@@ -1024,7 +1032,7 @@ impl Truth {
             if row.name == *name && lives && told.is_some() && is_new {
                 self.fail("dead when told so", || {
                     format!(
-                        "#{id} hands out {}, whose session has ended",
+                        "#{id} issues {}, whose session has ended",
                         short(&name.row_key())
                     )
                 });
@@ -1034,13 +1042,13 @@ impl Truth {
             if is_new && others && lives && handed_out {
                 self.fail("one of two new keys wins", || {
                     format!(
-                        "#{id} hands out {}, and {} lives",
+                        "#{id} issues {}, but {} is alive",
                         short(&name.row_key()),
                         short(&row.name.row_key())
                     )
                 });
             }
-            // What a login or a new key leaves is dead.
+            // The row that a login or a new key leaves must be dead.
             let goes_on = request
                 .spec
                 .does(|op| matches!(op, Op::Cycle | Op::Reauthenticate | Op::Bind { .. }));
@@ -1048,11 +1056,11 @@ impl Truth {
             let was_live = request.outcome == Some(Outcome::Loaded);
             if is_new && goes_on && left && lives && was_live && request.presented.len() == 1 {
                 self.fail("what a new key leaves is dead", || {
-                    format!("#{id} leaves {}", short(&row.name.row_key()))
+                    format!("#{id} leaves {} alive", short(&row.name.row_key()))
                 });
             }
         }
-        // What was acknowledged was stored.
+        // An acknowledged save must have been stored.
         let spec = &request.spec;
         let saved = spec.ending == Ending::Answers
             && !request.refused
@@ -1064,7 +1072,7 @@ impl Truth {
         if !saved {
             return;
         }
-        // A login may leave behind what was changed before it: only what is written with it counts.
+        // A login may drop earlier changes: only what was written with it counts.
         let login = spec.does(|op| matches!(op, Op::Bind { .. }));
         let counts = |key: &str| key != "flash" && (!login || key == "d");
         for (key, writes) in request.touched.iter().filter(|(key, _)| counts(key)) {
@@ -1073,7 +1081,7 @@ impl Truth {
             };
             if !request.stored.contains(&(key.clone(), *last)) {
                 self.fail("what is acknowledged is stored", || {
-                    format!("#{id} has written {last} under {key} and put {put:?}")
+                    format!("#{id} has written {last} under {key}, but put {put:?}")
                 });
             }
         }
@@ -1088,7 +1096,7 @@ impl Truth {
         }
     }
 
-    /// Its cookie said that a logout was still to be stored.
+    /// Its cookie was the tombstone of a logout that was not stored.
     fn check_stone(&self, state: &mut State, id: RequestId, now: Ms) {
         let request = &state.requests[id];
         let Some(name) = request.stone.clone() else {
@@ -1107,7 +1115,7 @@ impl State {
         lineage.ends_from.get_or_insert(now);
     }
 
-    /// Takes over what a row holds now.
+    /// Records the current content of a row.
     #[allow(clippy::too_many_arguments)]
     fn note(
         &mut self,
@@ -1161,7 +1169,7 @@ impl State {
         (life.holds, life.expires_at, life.wiped) = (after, expires_at, false);
     }
 
-    /// Notes which sessions are alive now.
+    /// Records which sessions are alive now.
     fn count_lives(&mut self, now: Ms) {
         let mut alive: BTreeSet<&String> = BTreeSet::new();
         for row in self.rows.values() {

@@ -1,4 +1,4 @@
-//! How often what goes wrong, and what has.
+//! The faults: how often each happens, and how often it did.
 
 use std::cell::{Cell, RefCell};
 
@@ -7,7 +7,7 @@ use crate::dice::Dice;
 
 macro_rules! troubles {
     ($($name:ident $text:literal;)*) => {
-        /// One kind of trouble.
+        /// One kind of fault.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Trouble { $($name,)* }
 
@@ -42,7 +42,7 @@ troubles! {
     Stolen "a cookie copied";
 }
 
-/// Times out of a thousand. Each history has its own mixture.
+/// How often each fault happens, in times out of a thousand. Each history has its own mixture.
 #[derive(Clone, Copy, Default)]
 pub struct Rates {
     pub before: u32,
@@ -83,11 +83,11 @@ impl Rates {
     }
 }
 
-/// The weather of one history.
+/// The faults of one history.
 #[derive(Default)]
 pub struct Weather {
     pub rates: Cell<Rates>,
-    /// Until when the object that is asked fails.
+    /// Until when each object fails.
     pub restarts: RefCell<Vec<(String, Ms)>>,
     pub counts: RefCell<[u64; Trouble::ALL.len()]>,
 }
@@ -97,29 +97,29 @@ impl Weather {
         self.counts.borrow_mut()[trouble as usize] += 1;
     }
 
-    /// From here on nothing goes wrong.
+    /// From here on there are no faults.
     pub fn calm(&self) {
         self.rates.set(Rates::default());
         self.restarts.borrow_mut().clear();
     }
 }
 
-/// What becomes of one call.
+/// The fate of one call.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict {
-    /// Milliseconds until it reaches the object, and from there back.
+    /// Milliseconds until it reaches the object, and until the answer is back.
     pub latency: (Ms, Ms),
     pub failure: Failure,
-    /// It reaches the object once more after so long.
+    /// Milliseconds until it reaches the object for the second time.
     pub again: Option<Ms>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     None,
-    /// Not applied, and reported so.
+    /// Not applied, and reported as failed.
     Before,
-    /// Applied, and reported as failed.
+    /// Applied, but reported as failed.
     After,
     /// Not applied: the object has too much to do.
     Overloaded,
@@ -143,7 +143,7 @@ impl Weather {
             .iter()
             .any(|(it, until)| it == shard && now < *until);
         if is_down {
-            // What was on its way when it went down may have been applied.
+            // A call in progress when the object went down may have been applied.
             verdict.failure = if dice.chance(150) {
                 Failure::After
             } else {
