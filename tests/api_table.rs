@@ -53,7 +53,8 @@ fn every_method_is_in_the_table() {
     assert!(missing.is_empty(), "docs/api.md lacks {missing:?}");
 }
 
-/// Names that come from elsewhere: the documentation's search finds each by its word in Rust.
+/// Names from the Python dictionary, and the Rust word by which the documentation's search must
+/// find each.
 const FOREIGN: &[(&str, &str)] = &[
     ("cycle_key", "rotate"),
     ("get_expire_at_browser_close", "expires_at_browser_close"),

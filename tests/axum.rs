@@ -33,7 +33,7 @@ use futures_util::future::{FutureExt as _, LocalBoxFuture, join};
 use tower_layer::Layer as _;
 use tower_service::Service;
 
-/// Runs what waits for nothing outside of this thread. A test that hangs fails.
+/// Runs a future that waits only for this thread. A test that would hang fails.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -45,7 +45,7 @@ fn block_on<F: Future>(future: F) -> F::Output {
     panic!("it waits for ever");
 }
 
-/// What a browser got.
+/// The response that a browser got.
 struct Answer {
     status: StatusCode,
     headers: HeaderMap,
@@ -203,7 +203,7 @@ fn sessions_are_the_state_of_a_router() {
     block_on(send(&app, &mut browser, &from));
     let devices = page(&app, &mut browser, "/devices");
     assert_eq!(devices.text, r#"[Some("NL")]"#);
-    // What the handler asks of the state is counted for its request.
+    // Operations that the handler starts through the state are counted for its request.
     assert!(
         devices.header("server-timing").ends_with("list 1\""),
         "{}",
@@ -232,18 +232,18 @@ fn extractors_of_one_request_share_a_session_and_none_waits_for_ever() {
                 })
                 .await
         };
-        // One after the other, and side by side.
+        // One after the other, and in parallel.
         add(one.clone()).await?;
         add(two.clone()).await?;
         let (first, second) = join(add(one.clone()), add(two.clone())).await;
         first.and(second)?;
-        // One that is given up lets go of the session.
+        // A dropped one releases the session.
         {
             let mut given_up = pin!(add(one.clone()));
             let polled = poll_fn(|context| Poll::Ready(given_up.as_mut().poll(context))).await;
             assert!(polled.is_pending());
         }
-        // One inside of another.
+        // One inside another.
         one.with(async |session| {
             let inner = two.with(async |_| Ok::<_, SessionError>(())).await;
             let code = inner.unwrap_err().code();
@@ -259,7 +259,7 @@ fn extractors_of_one_request_share_a_session_and_none_waits_for_ever() {
     assert_eq!(answer.text, "4 unsupported unsupported");
 }
 
-/// Gives way once.
+/// Yields once.
 async fn pause() {
     let has_paused = Rc::new(Cell::new(false));
     poll_fn(|context| {
@@ -330,7 +330,7 @@ fn without_the_layer_there_is_no_session() {
     assert_eq!(page(&app, &mut browser, "/optional").text, "true true");
 }
 
-/// An error as applications have it.
+/// A typical error type of an application.
 struct Problem(Box<dyn Error + Send + Sync>);
 
 impl<E: Into<Box<dyn Error + Send + Sync>>> From<E> for Problem {
@@ -406,12 +406,13 @@ fn a_handler_that_fails_by_its_session_is_answered_with_the_status_of_the_code()
         (418, "sold out")
     );
 
-    // What failed by its session has changed nothing; the application's own answer has.
+    // After an error of the session the changes are dropped; after the application's own error
+    // response they are saved.
     assert_eq!(page(&app, &mut browser, "/").text, "2");
     let seen = block_on(browser.handle(async |session| session.get::<bool>("seen")));
     assert_eq!(seen.unwrap(), Some(true));
 
-    // What was done at once stays done.
+    // Operations that took effect immediately stay.
     let gone = block_on(send(&app, &mut browser, &visit("DELETE", "/it")));
     assert_eq!((gone.status.as_u16(), gone.code()), (409, "destroyed"));
     assert_eq!(browser.cookie("__Host-session"), None);
@@ -441,7 +442,7 @@ fn a_layer_within_a_layer_leaves_the_session_to_the_outer_one() {
         assert_eq!(answer.headers.get_all("vary").iter().count(), 1);
     }
     assert_eq!(world.sessions().stats().requests, 2);
-    // Other sessions are their own.
+    // Other sessions are independent.
     let other = World::default();
     let app = Router::new().route("/", get(views));
     let app = app.layer(SessionLayer::new(world.sessions()));

@@ -1,9 +1,8 @@
-//! The cookie grammar against a browser.
-//!
-//! [`browser`] is a model of what a user agent does with `Set-Cookie` and how it writes `Cookie`,
-//! taken from the algorithms of RFC 6265bis (draft-22, 5.6 to 5.8) and sharing no code with the
-//! library. The properties: what the library writes a browser keeps, what it removes a browser
-//! forgets, and what a browser sends the library finds, whatever other hosts put beside it.
+//! The cookie grammar against a browser. [`browser`] is a model of how a user agent stores
+//! `Set-Cookie` and writes `Cookie`, taken from the algorithms of RFC 6265bis (draft-22, 5.6 to
+//! 5.8) and sharing no code with the library. The properties: a browser keeps what the library sets
+//! and forgets what it removes, and the library finds what a browser sends, whatever other hosts
+//! have set.
 
 #![allow(
     dead_code,
@@ -22,7 +21,7 @@ use proptest::prelude::*;
 #[path = "../src/protocol/cookie/mod.rs"]
 mod cookie;
 
-/// What the module under test expects of its crate.
+/// Items that the module under test imports from its crate.
 mod port {
     pub(crate) mod error {
         pub(crate) use edge_session::{ErrorCode, SessionError};
@@ -30,7 +29,7 @@ mod port {
 }
 
 mod browser {
-    /// Where a response comes from or a request goes.
+    /// The origin of a response, or the target of a request.
     #[derive(Clone, Copy, Debug)]
     pub struct Url<'a> {
         pub https: bool,
@@ -86,7 +85,7 @@ mod browser {
         }
     }
 
-    /// Max-Age of 5.6.2, in seconds: none where it is to be ignored.
+    /// Max-Age of 5.6.2, in seconds; none if it must be ignored.
     fn max_age(text: &str) -> Option<i64> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -97,7 +96,7 @@ mod browser {
     }
 
     impl Browser {
-        /// 5.6 and 5.7: takes the text of one `Set-Cookie` field.
+        /// 5.6 and 5.7: stores the cookie of one `Set-Cookie` field.
         pub fn receive(&mut self, from: Url<'_>, text: &str) {
             if text
                 .bytes()
@@ -266,7 +265,7 @@ fn find(header: &str, names: &CookieNames) -> [Vec<String>; 4] {
     CookieKind::ALL.map(|kind| found.get(kind).iter().map(ToString::to_string).collect())
 }
 
-/// The same, written without regard to speed.
+/// A simple and slow implementation of the same.
 fn find_slowly(header: &str, names: &CookieNames) -> [Vec<String>; 4] {
     CookieKind::ALL.map(|kind| {
         let mut values = BTreeSet::new();
@@ -283,7 +282,7 @@ fn find_slowly(header: &str, names: &CookieNames) -> [Vec<String>; 4] {
     })
 }
 
-/// Names that are ours, or nearly.
+/// Our names and similar ones.
 fn near_name() -> impl Strategy<Value = String> {
     let white = "[ \t\u{a0}\u{85}\u{2003}\u{3000}\u{feff}\u{b}\u{c}\u{fffd}]{0,2}";
     let core = prop_oneof![
@@ -303,7 +302,7 @@ fn near_name() -> impl Strategy<Value = String> {
     (white, core, white).prop_map(|(before, core, after)| format!("{before}{core}{after}"))
 }
 
-/// Text of a `Cookie` header that is likely to hold something of interest.
+/// Text of a `Cookie` header with interesting parts.
 fn header() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         3 => near_name(),
@@ -314,7 +313,7 @@ fn header() -> impl Strategy<Value = String> {
     prop::collection::vec(piece, 0..24).prop_map(|pieces| pieces.concat())
 }
 
-/// Text of a `Set-Cookie` field that somebody else sends.
+/// Text of a `Set-Cookie` field from another host.
 fn foreign_set_cookie() -> impl Strategy<Value = String> {
     let attribute = prop_oneof![
         Just("; Domain=example.com"),
@@ -362,7 +361,7 @@ fn kind() -> impl Strategy<Value = CookieKind> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..Default::default() })]
 
-    /// Whatever text comes: no panic, and the values that a slower reading finds.
+    /// Any text: no panic, and the same values as the slow implementation.
     #[test]
     fn any_header_is_read_as_the_reference_reads_it(header in header(), noise in any::<String>()) {
         let names = spec("__Host-id").names().clone();
@@ -370,7 +369,7 @@ proptest! {
         prop_assert_eq!(find(&noise, &names), find_slowly(&noise, &names));
     }
 
-    /// Limits decide between everything and nothing, never for a part.
+    /// Over a limit, nothing is found; below it, everything.
     #[test]
     fn a_limit_never_changes_what_is_found(header in header(), bytes in 0..200usize, pairs in 0..20usize) {
         let names = spec("__Host-id").names().clone();
@@ -387,7 +386,8 @@ proptest! {
         }
     }
 
-    /// Pairs of other names, anywhere, in any number and shape, change nothing; nor does order.
+    /// Pairs with other names do not matter, wherever and however many they are. Neither does the
+    /// order.
     #[test]
     fn foreign_pairs_do_not_interfere(
         ours in prop::collection::vec((kind(), "[A-Za-z0-9_-]{0,8}"), 0..5),
@@ -409,7 +409,7 @@ proptest! {
         prop_assert_eq!(find(&mixed.join("; "), &names), alone);
     }
 
-    /// What a browser holds under our names is what is found: parse(serialise(jar)) == jar.
+    /// We find exactly the browser's cookies with our names: parse(serialise(jar)) == jar.
     #[test]
     fn a_jar_survives_the_header(
         responses in prop::collection::vec((any::<bool>(), foreign_set_cookie()), 0..16),
@@ -427,8 +427,8 @@ proptest! {
         prop_assert_eq!(find(&sent, &names), held);
     }
 
-    /// No host beside ours can add, change or remove a `__Host-` session, in any letter case of
-    /// the prefix.
+    /// No other host can add, change or remove a `__Host-` session, in any letter case of the
+    /// prefix.
     #[test]
     fn a_sibling_cannot_touch_a_host_cookie(
         name in prop::sample::select(vec!["__Host-id", "__host-id", "__HOST-ID", "__Host-Http-id"]),
@@ -452,8 +452,8 @@ proptest! {
         prop_assert_eq!(find(&browser.send(US), spec.names()), expected);
     }
 
-    /// Attributes that pass the check are those that a browser keeps, to the letter; setting again
-    /// replaces, removing removes, and the other cookies stay.
+    /// A browser keeps every cookie whose attributes pass the check, with exactly these. Setting it
+    /// again replaces it, removing it removes it, and other cookies stay.
     #[test]
     fn what_is_accepted_is_kept_replaced_and_removed(
         name in prop_oneof!["(__(Secure|Host|Http|Host-Http|host|SECURE)-)?[!-~]{0,6}", any::<String>()],
@@ -502,7 +502,8 @@ proptest! {
         prop_assert!(find(&browser.send(url), spec.names())[kind as usize].is_empty());
     }
 
-    /// The text itself: visible ASCII and spaces, a token, cookie octets, no attribute twice.
+    /// The text consists of visible ASCII and spaces: a token, cookie octets, and no attribute
+    /// twice.
     #[test]
     fn what_is_written_is_in_the_grammar(
         name in "(__(Secure|Host)-)?[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}",
@@ -533,7 +534,7 @@ proptest! {
     }
 }
 
-/// Around the limits of a browser: the last cookie it keeps is the last that fits.
+/// Around a browser's limits: we write exactly the cookies that a browser keeps.
 #[test]
 fn what_fits_is_what_a_browser_keeps() {
     for name in ["i", "__Host-id", &"n".repeat(256)] {
@@ -552,7 +553,7 @@ fn what_fits_is_what_a_browser_keeps() {
     }
 }
 
-/// The model itself, on examples of the specification's text, so that the properties mean something.
+/// Tests the model itself, with examples from the text of the specification.
 #[test]
 fn the_browser_refuses_what_the_specification_refuses() {
     let kept = |text: &str| {

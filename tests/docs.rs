@@ -1,4 +1,4 @@
-//! What the documents say of tests: each one that they name exists, and no requirement is left out.
+//! The tests that the documents name exist, and no requirement is left out.
 
 #![allow(
     clippy::unwrap_used,
@@ -31,7 +31,7 @@ fn files(dir: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names of all tests: Rust functions behind a test attribute, titles of JavaScript tests.
+/// The names of all tests: Rust functions with a test attribute, and titles of JavaScript tests.
 fn tests() -> BTreeSet<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut paths = Vec::new();
@@ -67,7 +67,7 @@ fn tests() -> BTreeSet<String> {
     names
 }
 
-/// What stands in backticks in the columns of tables whose head speaks of tests.
+/// The texts in backticks in the table columns whose heading mentions tests.
 fn named(document: &str) -> Vec<String> {
     let cells = |line: &str| -> Vec<String> {
         let line = line.trim().trim_matches('|').replace("\\|", "\u{1}");
@@ -124,7 +124,7 @@ fn every_test_that_a_document_names_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// A secret that stands in a document is known to everybody.
+/// Everybody knows a secret that a document shows.
 #[test]
 fn no_secret_that_a_document_shows_is_accepted() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -141,7 +141,7 @@ fn no_secret_that_a_document_shows_is_accepted() {
             shown && line.to_lowercase().contains("secret")
         });
         for line in lines {
-            // Between quotes, and behind the `=` of an environment.
+            // Between quotes, and after the `=` of a variable.
             let quoted = line.split('"').skip(1).step_by(2);
             for piece in quoted.chain(line.split_once("SECRET=").map(|(_, value)| value)) {
                 if piece.len() >= 32 && !piece.contains(['(', '|', '.']) {
@@ -181,7 +181,7 @@ fn every_requirement_has_a_row() {
         let count = rows.iter().filter(|row| **row == id).count();
         assert_eq!(count, 1, "{id}");
     }
-    // A row without a test says why.
+    // A row without a test must say why.
     for line in document.lines().filter(|line| line.contains(" | | ")) {
         assert!(
             line.contains("not done") || line.contains("application"),
@@ -205,7 +205,7 @@ fn every_rule_that_can_be_broken_has_a_row() {
     assert_eq!(rows, list.split_whitespace().collect::<Vec<_>>());
 }
 
-/// Modules whose `pub` items nobody outside of this crate can name.
+/// Modules whose `pub` items are not accessible outside this crate.
 const INNER: [&str; 6] = [
     "face/js",
     "face/worker",
@@ -215,8 +215,8 @@ const INNER: [&str; 6] = [
     "doc.rs",
 ];
 
-/// Public functions and types of a source file whose documentation shows no code. What has no
-/// documentation is not public, or the compiler would refuse it.
+/// Public functions and types of a source file without an example. An item without documentation is
+/// not public, because the compiler would reject it.
 fn without_example(source: &str) -> Vec<String> {
     let (mut documented, mut shown) = (false, false);
     let mut found = Vec::new();
@@ -273,12 +273,12 @@ fn every_public_item_has_an_example() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
-/// What stands in backticks in a text.
+/// The texts in backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// A page for whoever changes the code goes out of date with every file that moves.
+/// The pages for contributors would otherwise go out of date with every file that moves.
 #[test]
 fn every_file_and_name_that_a_page_for_contributors_gives_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -314,7 +314,7 @@ fn every_file_and_name_that_a_page_for_contributors_gives_is_there() {
                     missing.push(format!("{page}: {path}"));
                 }
             }
-            // A row that ends in a file and in names of it.
+            // A row whose last cells are a file and names in it.
             let mut cells = line.trim().trim_matches('|').rsplit('|').map(str::trim);
             let (Some(last), Some(file)) = (cells.next(), cells.next()) else {
                 continue;

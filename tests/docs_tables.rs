@@ -1,6 +1,5 @@
-//! The tables in docs/ say what the code says: settings, outcomes, error codes, operations, bounds.
-//!
-//! Where one differs the failure prints the rows as they should be.
+//! The tables in docs/ agree with the code: settings, outcomes, error codes, operations, bounds. A
+//! failure prints the rows as they should be.
 
 #![allow(
     clippy::expect_used,
@@ -22,7 +21,7 @@ const CONSISTENCY: &str = include_str!("../docs/consistency.md");
 const SETTINGS: &str = include_str!("../docs/settings.md");
 const TROUBLE: &str = include_str!("../docs/troubleshooting.md");
 
-/// The cells of the table under the heading that ends in `heading`, without its two head lines.
+/// The cells of the table under the heading that ends in `heading`, without its two header lines.
 fn table(document: &str, heading: &str) -> Vec<Vec<String>> {
     let (_, rest) = document
         .split_once(&format!("{heading}\n"))
@@ -96,12 +95,12 @@ fn allowed_values_are_those_of_the_code() {
     ] {
         for row in table(SETTINGS, &format!("## {heading}")) {
             let name = code_of(&row[0]);
-            // What no setting that is read as anything but text allows.
+            // A value that no setting allows, except for those that are text.
             let Err(refused) = Settings::from_vars([(name, "\u{7f}")]) else {
                 panic!("{name} allows anything");
             };
             let Some((_, allowed)) = refused.message().split_once("is not allowed; use ") else {
-                continue; // text, whose rules are judged together
+                continue; // text settings are validated together
             };
             let numbers = allowed.strip_prefix("a whole number from ");
             let allowed = numbers.map_or(allowed, |range| range.split(" (").next().unwrap());
@@ -180,13 +179,13 @@ fn bounds_are_those_of_the_code() {
 
 const DEPENDENCIES: &str = include_str!("../docs/dependencies.md");
 
-/// The names in backticks of a text.
+/// The names in backticks in a text.
 fn names(text: &str) -> BTreeSet<String> {
     let names = text.split('`').skip(1).step_by(2);
     names.map(str::to_owned).collect()
 }
 
-/// What a manifest depends on, in every section whose head ends in `section`.
+/// The dependencies of a manifest, in every section whose name ends in `section`.
 fn dependencies(manifest: &str, section: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut inside = false;
@@ -272,7 +271,7 @@ fn dependencies_of_the_repository_are_those_of_the_manifests() {
     }
     assert_eq!(first_cells("## In the repository"), packages);
     assert_eq!(
-        first_cells("a program for building, in Rust:"),
+        first_cells("a build tool in Rust:"),
         dependencies(include_str!("../tools/bindgen/Cargo.toml"), "dependencies")
     );
 }
@@ -374,7 +373,7 @@ fn counts(world: &World) -> Counts {
     ]
 }
 
-/// What one request costs in an isolate that remembers nothing.
+/// The operations of one request in an isolate that remembers nothing.
 fn request(
     world: &World,
     jar: &mut Jar,
@@ -400,7 +399,7 @@ fn write(session: &mut edge_session::SessionStore) {
     session.set("b", 2).unwrap();
 }
 
-/// A browser whose logout the store could not take.
+/// A browser whose logout could not be stored.
 fn entombed(world: &World) -> Jar {
     let mut jar = world.visitor();
     world.store.outage();

@@ -1,4 +1,4 @@
-//! The errors of this crate among those of an application.
+//! The errors of this crate inside those of an application.
 
 #![allow(
     clippy::expect_used,
@@ -13,7 +13,7 @@ use std::error::Error;
 use edge_session::connector::{ConnectorError, ConnectorErrorKind};
 use edge_session::{AsSessionError, ErrorCode, SecretRing, SessionError};
 
-/// What `anyhow` and `Box<dyn Error + Send + Sync>` ask of an error.
+/// The bounds that `anyhow` and `Box<dyn Error + Send + Sync>` require.
 const fn is_good<E: Error + Send + Sync + 'static>() {}
 
 #[test]
@@ -56,14 +56,14 @@ fn a_session_error_is_found_in_what_carries_it() {
     let shared: Box<dyn Error + Send + Sync> = own().into();
     assert_eq!([code(&plain), code(&sent), code(&shared)], [found; 3]);
 
-    // Below others, and within an I/O error, whose source skips it.
+    // Behind other errors, and inside an I/O error, whose `source` skips it.
     let wrapped = std::io::Error::other(std::io::Error::other(own()));
     let deep: Box<dyn Error> = wrapped.into();
     assert_eq!(code(&deep), found);
 
     let unrelated: Box<dyn Error> = "reauth_required: log in again".into();
     assert_eq!(code(&unrelated), None, "a text is no session error");
-    // What a connector threw is the cause of a session's error, not one.
+    // An error of the connector is the cause of a session's error, but not one itself.
     let below: Box<dyn Error> = ConnectorError::new(ConnectorErrorKind::Quota, "spent").into();
     assert_eq!(code(&below), None);
 }

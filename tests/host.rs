@@ -1,4 +1,4 @@
-//! What a Worker's own native tests meet: the features `worker` and `anyhow` on the host.
+//! The features `worker` and `anyhow` on the host, as a Worker's own native tests use them.
 
 #![cfg(all(not(target_arch = "wasm32"), feature = "worker", feature = "anyhow"))]
 #![allow(clippy::unwrap_used, missing_docs, reason = "a test program")]
@@ -10,7 +10,7 @@ use edge_session::{AsSessionError as _, ErrorCode, SessionError, SessionStore, S
 use worker::wasm_bindgen::{JsCast as _, JsValue};
 use worker::{Context, Env, Request, Response};
 
-/// The fetch handler of a Worker: it compiles for the host.
+/// The fetch handler of a Worker, which must compile for the host.
 async fn fetch(request: Request, env: Env, ctx: Context) -> worker::Result<Response> {
     let sessions = Sessions::from_env(&env)?;
     sessions

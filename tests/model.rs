@@ -1,8 +1,7 @@
-//! Random sequences of every operation, against a plain ordered map with expiry.
-//!
-//! The model knows nothing of cookies' bytes, sealing, versions by key or markers: it has one map
-//! for each session, a log of what an open handle has changed, and the rules of `docs/api.md`. It
-//! runs on the strongest store there is; what a weak one does is the simulator's part.
+//! Random sequences of every operation, against a plain ordered map with expiry. The model has no
+//! bytes of cookies, sealing, versions or markers: it has one map for each session, a log of the
+//! changes of an open handle, and the rules of `docs/api.md`. Its store is consistent; the
+//! simulator tests weaker ones.
 //!
 //! `MODEL_SEED` (64 hexadecimal digits) repeats a run, `MODEL_CASES` changes its length.
 
@@ -63,7 +62,7 @@ enum Op {
     TakeFlash(u8),
     Data,
     SetData(Vec<(u8, u8)>),
-    // What is known.
+    // Facts about the session.
     Facts,
     RecentAuth(u32),
     SetModified(bool),
@@ -105,7 +104,7 @@ enum End {
     Default,
 }
 
-/// For the counts: the name of the variant.
+/// The name of the variant, for the counts.
 fn name_of(op: &Op) -> String {
     let text = format!("{op:?}");
     text.split(['(', ' ']).next().unwrap().to_owned()
@@ -302,7 +301,7 @@ fn take(map: &mut Map, key: &str) -> Option<Value> {
     Some(map.remove(place).1)
 }
 
-/// What a handle has changed: each step, to be done again on whatever is there at the save.
+/// The changes of a handle, which a save replays on the stored data.
 #[derive(Clone, Debug)]
 enum Change {
     Set(String, Value),
@@ -312,7 +311,7 @@ enum Change {
     Clear,
 }
 
-/// The same steps on another map give what one would expect of them.
+/// Replays the changes on other values.
 fn replay(log: &[Change], values: &mut Map, flash: &mut Map) {
     for change in log {
         match change.clone() {
@@ -328,9 +327,9 @@ fn replay(log: &[Change], values: &mut Map, flash: &mut Map) {
     }
 }
 
-/// The keys that `base` has and `shown` lacks, and those to set in `shown`. A key that was put again
-/// stands behind all that was there before: it is removed and set. Of the keys in `tried` the store
-/// may hold something else.
+/// The keys to remove from `base` and those to set, to get `shown`. A key that was removed and put
+/// again comes last, so it is removed and set. The store may have another value for the keys in
+/// `tried`.
 fn difference(base: &Map, shown: &Map, tried: &[String]) -> (Vec<String>, Vec<(String, Value)>) {
     let mut removed: Vec<String> = base
         .iter()
@@ -395,7 +394,7 @@ impl Own {
     }
 }
 
-/// A session as it is stored.
+/// A stored session.
 #[derive(Clone, Debug)]
 struct Stored {
     values: Map,
@@ -448,7 +447,7 @@ impl Store {
         }
     }
 
-    /// The first word of a death counts.
+    /// Only the first cause of an end counts.
     fn revoke(&mut self, token: usize, now: i64) {
         let Token { lineage, first, .. } = self.tokens[token];
         self.ended[lineage].get_or_insert(now);
@@ -461,7 +460,7 @@ impl Store {
     }
 }
 
-/// A cookie of the browser: what it says and until when it is there.
+/// A cookie of the browser: its content, and when it expires.
 #[derive(Clone, Copy, Debug)]
 struct Cookie<T> {
     says: T,
@@ -485,15 +484,15 @@ impl Cookies {
     }
 }
 
-/// The last moment of a cookie without an age.
+/// The end of a cookie without an age.
 const UNTIL_CLOSED: i64 = i64::MAX;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Access {
     Live,
-    /// It was ended, or went on under another key, a moment ago: a save is refused with this.
+    /// The session was ended or rotated less than W ago: a save is refused with this error.
     Dead(ErrorCode),
-    /// The same, and there is nothing to read: every accessor is refused.
+    /// The same, and nothing can be read: every accessor fails with this error.
     Closed,
     Empty,
 }
@@ -510,7 +509,7 @@ struct Next {
     minted_at: i64,
     hard_end: i64,
     keep: bool,
-    /// A cycle after which the login counts as new.
+    /// A cycle that also renews the login.
     renews_login: bool,
     retire: Option<(usize, bool)>,
     name: String,
@@ -526,7 +525,7 @@ enum Answer<T> {
 struct Handle {
     came: Cookies,
     presented: Option<usize>,
-    /// The key cookie that came has reached its end.
+    /// True if the request's key cookie has reached its end.
     ended: bool,
     outcome: Outcome,
     access: Access,
@@ -534,7 +533,8 @@ struct Handle {
     values: Map,
     flash: Map,
     log: Vec<Change>,
-    /// Keys of values and of flash values, and whether a clear, that a save was tried of.
+    /// The keys of values and of flash values that a failed save has tried to store, and whether it
+    /// has tried a clear.
     tried: (Vec<String>, Vec<String>, bool),
     own: Option<Own>,
     forced: Option<bool>,
@@ -585,7 +585,7 @@ impl Handle {
         handle
     }
 
-    /// What is there of the session that came.
+    /// The stored session of the request's cookie.
     fn look(&mut self, store: &Store, now: i64) {
         let Some(token) = self.presented else {
             self.outcome = if self.ended {
@@ -628,8 +628,8 @@ impl Handle {
         (self.values, self.flash) = (values, flash);
     }
 
-    /// The changes of this handle, done to what is there now: what it adds comes behind that, in
-    /// the order in which the handle shows it.
+    /// Applies the changes of this handle to the stored data. Added keys come last, in the order in
+    /// which the handle shows them.
     fn replay_onto(&self, log: &[Change], values: &mut Map, flash: &mut Map) {
         let taken = |key: &str| {
             log.iter().any(|change| match change {
@@ -672,7 +672,7 @@ impl Handle {
         Ok(())
     }
 
-    /// As every change begins, one that turns out to be none too.
+    /// The start of every change, also of one that changes nothing.
     fn edit(&mut self) -> Refused<()> {
         self.check_open()?;
         if self.forced == Some(false) {
@@ -710,8 +710,8 @@ impl Handle {
         self.values.is_empty() && self.flash.is_empty()
     }
 
-    /// The shortest log that leads from what is stored to what this handle shows: what was changed
-    /// and changed back is not in it.
+    /// The shortest log from the stored data to what this handle shows. It omits values that were
+    /// changed back.
     fn changes(&self) -> Vec<Change> {
         let begins = self.next.as_ref().is_some_and(|next| !next.keep);
         let base = self.base.as_ref().filter(|_| !begins);
@@ -736,7 +736,7 @@ impl Handle {
         changes
     }
 
-    /// A save of what has changed was begun and failed: it may be stored all the same.
+    /// A save of the changes failed. They may be stored anyway.
     fn try_changes(&mut self) {
         for change in self.changes() {
             match change {
@@ -747,7 +747,7 @@ impl Handle {
         }
     }
 
-    /// True where something was changed; for a new session, where there is something to store.
+    /// True if something was changed; for a new session, if there is something to store.
     fn modified(&self) -> bool {
         self.forced
             .unwrap_or(!self.changes().is_empty() || self.own.is_some())
@@ -883,7 +883,7 @@ impl Handle {
 
     fn bind(&mut self, owner: &'static str, keep: bool, now: i64, store: &Store) {
         let bound = self.owner();
-        // What can be read can be kept.
+        // A login can keep whatever can be read.
         let readable = match self.access {
             Access::Dead(code) => code == ErrorCode::Rotated,
             Access::Closed => false,
@@ -941,7 +941,7 @@ impl Handle {
         }
     }
 
-    /// What the save would store, or why it would not. `None`: nothing to do.
+    /// What a save would store, or its error. `None` if there is nothing to do.
     fn plan(&self, store: &Store, now: i64) -> Refused<Option<Stored>> {
         if !self.would_save() {
             return Ok(None);
@@ -971,7 +971,7 @@ impl Handle {
         if let Some(token) = source
             && let Err(code) = self.still_there(store, token, next, now)
         {
-            // A login takes what this request holds of it.
+            // A login keeps the copy that this request has.
             if !next.is_some_and(|next| matches!(next.step, Step::Begin(Some(_)))) {
                 return Err(code);
             }
@@ -987,7 +987,7 @@ impl Handle {
             (source, _) => Stored {
                 values: source.map_or_else(Map::new, |t| store.tokens[t].stored.values.clone()),
                 flash: source.map_or_else(Map::new, |t| store.tokens[t].stored.flash.clone()),
-                // A login that keeps the data keeps the end too.
+                // A login that keeps the data also keeps the expiry.
                 own: match (source, &self.base) {
                     (Some(token), _) => store.tokens[token].stored.own,
                     (None, base) => base.as_ref().map_or(Own::Default, |base| base.own),
@@ -1011,7 +1011,7 @@ impl Handle {
         {
             stored.owner = Some(owner);
             stored.auth_time = Some(now);
-            // An end that has come since the load fails no login.
+            // A login succeeds even if the session has expired since the load.
             if now >= stored.own.end(now, hard_end) {
                 stored.own = Own::Default;
             }
@@ -1028,7 +1028,7 @@ impl Handle {
         Ok(Some(stored))
     }
 
-    /// Whether the session of `token`, from which a save takes what is stored, is alive.
+    /// True if the session of `token`, whose stored data a save uses, is alive.
     fn still_there(
         &self,
         store: &Store,
@@ -1060,7 +1060,7 @@ impl Handle {
         let Some(stored) = self.plan(store, now)? else {
             return Ok(());
         };
-        // A session that is nobody's gets its key when it is stored.
+        // A session without an owner gets its key when it is stored.
         if self.next.is_none() && self.access == Access::Empty {
             self.begin(Step::Begin(None), now);
         }
@@ -1158,7 +1158,7 @@ impl Handle {
             now: i64,
         ) {
             match answer {
-                // The browser counts the age from when it gets the answer.
+                // The browser counts the age from when it gets the response.
                 Some(Answer::Set(new)) => {
                     let until = new.until.saturating_add(now);
                     *cookie = Some(Cookie { until, ..new });
@@ -1215,7 +1215,7 @@ fn fits(kind: Kind, value: &Value) -> bool {
     }
 }
 
-/// What a typed read of `found` gives.
+/// The result of a typed read of `found`.
 fn typed(kind: Kind, found: Option<&Value>) -> Refused<Option<Value>> {
     match found {
         Some(value) if !fits(kind, value) => Err(ErrorCode::WrongType),
@@ -1239,7 +1239,7 @@ impl<'c> Pair<'c> {
         self.world.now()
     }
 
-    /// Opens the session in both; they have to agree on what they find.
+    /// Opens the session in both, which must agree on what they find.
     fn open(&self) -> Result<(SessionStore, Handle), TestCaseError> {
         let session = self.world.open(&self.jar);
         let handle = Handle::open(&self.store, &self.cookies, self.now());
@@ -1268,7 +1268,7 @@ impl<'c> Pair<'c> {
         Ok(())
     }
 
-    /// Everything that can be seen of both without changing them.
+    /// Compares everything that can be read from both without changing them.
     fn compare(&self, session: &SessionStore, handle: &Handle) -> Check {
         if handle.access == Access::Closed {
             return self.agree(session.len(), Err(ErrorCode::Rotated));
@@ -1296,7 +1296,8 @@ impl<'c> Pair<'c> {
     }
 
     fn facts(&self, session: &SessionStore, handle: &Handle) -> Check {
-        // Of what a rotated key still shows a login keeps a copy: nothing stored goes on.
+        // A login keeps a copy of what a rotated key still shows. The stored session does not
+        // continue.
         let begins = |next: &Next| matches!(next.step, Step::Begin(_)) && !next.keep;
         let is_begun = handle.next.as_ref().is_some_and(begins);
         let base = handle.base.as_ref().filter(|_| !is_begun);
@@ -1332,7 +1333,7 @@ impl<'c> Pair<'c> {
         Ok(())
     }
 
-    /// A key that was made just now is known by the session alone.
+    /// Only the session knows a key that was just created.
     fn learn(&mut self, session: &SessionStore, handle: &mut Handle) -> Check {
         let Some(key) = session.session_key().unwrap() else {
             return Ok(());
@@ -1542,7 +1543,8 @@ impl<'c> Pair<'c> {
                 let (seen, hard) = handle.limits(&self.store, now);
                 let own = handle.effective_own();
                 let left = own.end(seen, hard) - now;
-                // A fraction of a second left counts as one: only an end that is reached is 0.
+                // A remaining fraction of a second counts as one second. Only after the end is it
+                // 0.
                 let left = u64::try_from(left).unwrap_or_default().div_ceil(1_000);
                 self.agree(session.get_expiry_age(), Ok(Duration::from_secs(left)))?;
                 let idle_end = session.idle_expires_at().map(|at| at.map(ms));
@@ -1554,7 +1556,8 @@ impl<'c> Pair<'c> {
             Op::LoadFresh => {
                 let ended = |token: usize| now >= self.store.tokens[token].hard_end;
                 if handle.presented.is_some_and(ended) {
-                    // A request that is open for days: the store has forgotten record and markers.
+                    // If a request is open for days, the store has dropped the record and the
+                    // markers.
                     return Ok(());
                 }
                 if handle.next.is_none() && !handle.destroyed {
@@ -1689,7 +1692,7 @@ impl<'c> Pair<'c> {
         Ok(())
     }
 
-    /// Ends the request and begins the next one.
+    /// Ends the request and starts the next one.
     fn commit(
         &mut self,
         session: &mut SessionStore,
@@ -1714,7 +1717,7 @@ impl<'c> Pair<'c> {
         self.open()
     }
 
-    /// Cookies from before: what became of their session.
+    /// Old cookies, and the state of their session.
     fn replay_old(&mut self, index: usize) -> Check {
         let Some((jar, cookies)) = self.old.get(index) else {
             return Ok(());
@@ -1779,7 +1782,7 @@ fn sequences_agree_with_the_model() {
         TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let sequences = proptest::collection::vec(op(), 5..=60);
     let result = runner.run(&sequences, |ops| sequence(&ops, &counts));
-    // Past the test harness, which keeps what a passing test prints to itself.
+    // Not through the test harness, which hides the output of a passing test.
     let mut out = std::io::stderr();
     let _unimportant = writeln!(out, "model: {cases} sequences, MODEL_SEED={hex}");
     match result {

@@ -1,5 +1,4 @@
-//! What can be watched: the operations of one request in `Server-Timing`, those of an isolate in
-//! `Sessions::stats`.
+//! The operations of one request in `Server-Timing`, and those of an isolate in `Sessions::stats`.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
@@ -22,7 +21,7 @@ fn timed() -> World {
     )
 }
 
-/// The time and what was asked: get, keys, put, delete, list.
+/// The time, and the numbers of get, keys, put, delete and list.
 fn measured(headers: &CommitHeaders) -> (u32, [usize; 5]) {
     let text = headers.server_timing().unwrap();
     let rest = text.strip_prefix("session;dur=").unwrap();
@@ -77,7 +76,7 @@ fn server_timing_counts_what_a_handler_asks_beside_its_session() {
         sessions.list(&owner).await
     };
     run(async {
-        // Two at once, of which one lists.
+        // Two requests at once, of which one lists.
         let listing = browser.handle(page);
         let reading = other.handle(async |session| session.owner().map(|_| ()));
         let (listed, read) = futures_util::future::join(listing, reading).await;
@@ -117,7 +116,7 @@ fn server_timing_is_the_time_that_was_waited_pauses_included() {
     let mut session = world.open(&jar);
     let waited = world.now() - before;
     assert!(waited > 0);
-    // What the application does in between is not the session's.
+    // The application's own work does not count.
     world.advance(5 * SECOND);
     session.get::<i32>("a").unwrap();
     let (time, counts) = measured(&world.commit(&mut session));
@@ -151,13 +150,13 @@ fn a_store_that_fails_leaves_a_line_on_the_console_and_then_one_a_minute() {
     let again = format!("{} (2 more since the last line about this)", lines[0]);
     assert_eq!(world.runtime.take_warnings(), [again]);
 
-    // Whoever asks for something that is not about a session in a request, too.
+    // Calls without a session count too.
     world.store.fail(Kind::List, 1, ConnectorErrorKind::Quota);
     assert!(run(world.sessions.list("ada")).is_err());
     let lines = world.runtime.take_warnings();
     assert!(lines[0].starts_with("edge-session: quota: "), "{lines:?}");
 
-    // What a second try makes good is no failure.
+    // A failure that a retry repairs is not reported.
     world
         .store
         .fail(Kind::Read, 1, ConnectorErrorKind::Unavailable);
@@ -179,7 +178,7 @@ fn an_answer_that_does_not_depend_on_the_session_has_no_server_timing() {
     let jar = world.visitor();
     let mut session = world.open(&jar);
     assert_eq!(world.commit(&mut session).server_timing(), None);
-    // And nothing has it that did not ask for it.
+    // Without the setting there is no header.
     let world = World::new();
     let mut session = world.load(Head::default());
     session.set("a", 1).unwrap();
@@ -232,7 +231,7 @@ fn stats_count_lists_deletes_and_conflicts() {
     let stats = world.sessions.stats();
     assert_eq!((stats.lists, stats.deletes), (1, 1));
 
-    // Two isolates write the same version, neither knowing of the other.
+    // Two isolates write the same version without having seen each other.
     let here = World::new();
     let there = here.elsewhere();
     let mut jar = here.visitor();
@@ -286,7 +285,7 @@ fn a_sink_is_told_the_life_of_a_session() {
         ["created", "loaded", "cycled", "loaded", "destroyed"]
     );
     assert!(events.iter().all(|event| ms(event.at) == world.now()));
-    // One name before and after the rotation.
+    // The same name before and after the rotation.
     assert!(
         events
             .iter()

@@ -1,11 +1,10 @@
-//! What every method of a session answers in every state that a session can be in: a value or the
-//! code of an error, and what a commit makes of it. Compared with
-//! `tests/golden/refusals-rust.txt`, which `EDGE_SESSION_UPDATE=1 cargo test --no-default-features
-//! --test refusals` writes. `tests/package/refusals.test.mjs` does the same through JavaScript, with
-//! the same names of states and methods, and lists where the two differ.
-//!
-//! The head of a state says what the session refused so far, what a commit answers there, and what
-//! can be read after it. The line of a method says it again where the method has changed that.
+//! The result of every method in every state of a session: a value or the code of an error, and the
+//! result of a commit after it. Compared with `tests/golden/refusals-rust.txt`, which
+//! `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test refusals` writes.
+//! `tests/package/refusals.test.mjs` does the same in JavaScript, with the same names of states and
+//! methods, and lists the differences. The header of a state has the error that the session
+//! returned so far, the result of a commit, and what can be read after it. The line of a method
+//! repeats them if the method has changed them.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +33,7 @@ use edge_session::connector::{
 use edge_session::{Keep, SecretRing, SessionError, SessionKey, SessionStore, Sessions, Settings};
 use futures_util::future::LocalBoxFuture;
 
-/// The test's store, whose puts can be left without an answer.
+/// The test's store, which can leave puts unanswered.
 struct Hanging {
     store: TestStore,
     hangs: Rc<Cell<bool>>,
@@ -74,7 +73,7 @@ impl SessionConnector for Hanging {
     }
 }
 
-/// A world with one browser, and what the methods need besides their session.
+/// A world with one browser, and the arguments that the methods need.
 struct Stage {
     world: World,
     hangs: Rc<Cell<bool>>,
@@ -96,7 +95,7 @@ impl Stage {
         stage
     }
 
-    /// From here on in another isolate.
+    /// Continues in another isolate.
     fn elsewhere(&mut self) {
         let connector = Hanging {
             store: self.world.store.clone(),
@@ -112,7 +111,7 @@ impl Stage {
         self.world.sessions = sessions.unwrap();
     }
 
-    /// A browser whose session holds two values and a flash value.
+    /// A browser whose session has two values and a flash value.
     fn visitor() -> Self {
         Self::visitor_of(Settings::default())
     }
@@ -481,7 +480,7 @@ fn damaged(record: &str) -> (Stage, SessionStore) {
     with(stage, |_, _| {})
 }
 
-/// Runs a step until it waits for the store, and drops it there.
+/// Runs a step until it waits for the store, and then drops it.
 fn drop_first_poll(stage: &Stage, step: impl Future<Output = Result<(), SessionError>>) {
     stage.hangs.set(true);
     let polled = pin!(step).poll(&mut Context::from_waker(Waker::noop()));
@@ -569,7 +568,7 @@ const METHODS: &[(&str, Method)] = &[
     ("take_flash of an absent key", |_, it| {
         value(it.take_flash::<String>("none").map(optional))
     }),
-    // What is known.
+    // Facts about the session.
     ("outcome", |_, it| {
         value(it.outcome().map(|found| found.as_str()))
     }),
@@ -661,7 +660,7 @@ fn refusal(session: &SessionStore) -> String {
     optional(code)
 }
 
-/// What a commit answers: the cookies that it sets and removes.
+/// The result of a commit: the cookies that it sets and removes.
 fn commit(stage: &Stage, session: &mut SessionStore, status: u16) -> String {
     let (how, headers) = match stage.world.try_commit(session, status) {
         Ok(headers) => ("ok", headers),
@@ -681,7 +680,7 @@ fn commit(stage: &Stage, session: &mut SessionStore, status: u16) -> String {
     format!("{how}{}", cookies.collect::<String>())
 }
 
-/// What a method answers, and what comes after it.
+/// The result of a method, and the state after it.
 fn row(setup: Setup, method: Method) -> (String, String) {
     let (stage, mut session) = setup();
     let answer = match method(&stage, &mut session) {

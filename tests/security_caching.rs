@@ -1,5 +1,5 @@
-//! No cache keeps an answer that depends on a session: every way to look at one marks the answer,
-//! and a way that is added later has to be entered here.
+//! No cache may keep a response that depends on a session: every access to a session marks the
+//! response. A new method must be entered here.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -15,7 +15,7 @@ use edge_session::{CommitHeaders, Keep, SessionKey, SessionStore};
 
 type Look = (&'static str, fn(&mut SessionStore));
 
-/// Calls that say something of the session, or change it.
+/// Calls that reveal something about the session, or change it.
 macro_rules! looks {
     ($($name:ident => |$session:ident| $look:expr;)*) => {
         const LOOKS: &[Look] = &[$((stringify!($name), |$session| { let _said = $look; })),*];
@@ -79,12 +79,12 @@ looks! {
     delete_key => |session| run(session.delete_key(&key_of_nobody()));
 }
 
-/// A key of the right form that no secret vouches for.
+/// A session key of the right form, but without an authentic tag.
 fn key_of_nobody() -> SessionKey {
     format!("-.{0}.{0}.{0}", "A".repeat(22)).parse().unwrap()
 }
 
-/// Calls that say nothing of the session that came, and why.
+/// Calls that reveal nothing about the request's session, and why.
 const SILENT: &[(&str, &str)] = &[
     ("accessed", "it is the question itself"),
     (
@@ -259,7 +259,7 @@ fn a_stricter_cache_control_stays_and_a_weaker_one_needs_the_setting() {
         ] {
             assert_eq!(replaced(&headers, own), all, "{own}");
         }
-        // What sets a cookie is stored nowhere.
+        // A response that sets a cookie must not be stored.
         let mut session = world.open(&world.visitor());
         session.set("a", 2).unwrap();
         let headers = world.commit(&mut session);

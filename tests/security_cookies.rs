@@ -1,5 +1,5 @@
-//! What a host beside ours, or anybody else who can set cookies, changes: nothing. And whatever a
-//! request does, what it sets is one header for each cookie, in the grammar.
+//! A sibling host, or anybody else who can set cookies, changes nothing. And whatever a request
+//! does, it sets each cookie in one header, in the grammar.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use common::*;
 use edge_session::{ErrorCode, Keep, Outcome, SessionStore, Settings};
 use proptest::prelude::*;
 
-/// Pairs that an attacker can write: any name, ours among them, and any value but one of ours.
+/// Pairs that an attacker can write: any name, including ours, and any value but an authentic one.
 fn foreign_pair() -> impl Strategy<Value = String> {
     let name = prop_oneof![
         Just(KEY.to_owned()),
@@ -82,7 +82,7 @@ proptest! {
         let jar = if came { world.visitor() } else { Jar::new() };
         let mut session = world.open(&jar);
         for step in steps {
-            // What is refused is refused: the answer is what counts.
+            // Refusals do not matter here, only the response.
             (STEPS[step])(&mut session);
         }
         let headers = match world.try_commit(&mut session, status) {
@@ -149,7 +149,8 @@ fn an_overlay_counts_for_nothing_where_overlays_are_off() {
         world.elsewhere().open(&jar).outcome().unwrap(),
         Outcome::Loaded
     );
-    // Nobody writes one then, so one that comes is of somebody who has the secret.
+    // With this setting no overlay is written, so an authentic one comes from somebody who has the
+    // secret.
     let without = Settings::default().with_overlay(false);
     let session = world.reconfigured(SECRET, without).open(&jar);
     assert_eq!(session.outcome().unwrap(), Outcome::Pending);
@@ -168,12 +169,12 @@ fn behind_a_header_over_its_limits_nothing_is_minted() {
         step(&mut session);
         let is_login = session.owner().is_ok_and(|owner| owner.is_some());
         let headers = world.commit(&mut session);
-        // A form cookie names nothing that it could be written over.
+        // A form cookie does not identify a session, so it cannot replace one.
         let sets = |field: &&String| !field.contains("Max-Age=0") && !field.starts_with(FORM);
         let set = headers.set_cookie().iter().filter(sets).count();
         assert_eq!(set > 0, is_login, "{before:?}");
     }
-    // A logout ends it, and takes what there may be of it from the browser.
+    // A logout ends it and removes its cookies from the browser.
     let mut session = world.load(Head::cookie(cookie));
     destroy(&mut session).unwrap();
     let headers = world.commit(&mut session);
@@ -235,7 +236,7 @@ fn a_csrf_token_belongs_to_one_token_and_is_masked_anew() {
             assert!(verify(&jar, &token[..at]).is_some(), "{at}");
         }
     }
-    // No form is sent without a session, and none of before a rotation is taken.
+    // A CSRF token needs a session here, and one from before a rotation is refused.
     assert!(code(world.load(Head::default()).verify_csrf(&given[0])).is_some());
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
     assert!(verify(&jar, &given[0]).is_some());

@@ -1,5 +1,5 @@
-//! CSRF tokens: under every outcome, for nothing, and for the browser and the user that they were
-//! made for.
+//! CSRF tokens: issued under every outcome without storage operations, and valid only for the
+//! browser and user that they were made for.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,13 +16,13 @@ use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
 
 const REFUSED: Option<ErrorCode> = Some(ErrorCode::InvalidValue);
 
-/// A browser, and what its requests find.
+/// A browser, and the outcome of its requests.
 struct Scene {
     world: World,
     jar: Jar,
-    /// Stands in the Cookie header before what is in the jar.
+    /// Comes before the jar's cookies in the Cookie header.
     before: String,
-    /// Tokens that an attacker has, who set some of the cookies.
+    /// CSRF tokens of an attacker who has set some of the cookies.
     known: Vec<String>,
 }
 
@@ -42,7 +42,7 @@ impl Scene {
         self.world.load(Head::cookie(text))
     }
 
-    /// A page with a form: its token.
+    /// Loads a page with a form, and returns its CSRF token.
     fn show(&mut self) -> String {
         let mut session = self.open();
         self.world.store.take_log();
@@ -69,7 +69,7 @@ fn without_overlay() -> World {
     World::with(Settings::default().with_overlay(false))
 }
 
-/// A browser that still has the cookies of before `change`.
+/// A browser that still has the cookies from before `change`.
 fn left_behind(mut jar: Jar, world: World, change: impl FnOnce(&mut SessionStore)) -> Scene {
     let old = jar.clone();
     world.visit(&mut jar, change);
@@ -108,18 +108,17 @@ fn damaged(record: &str) -> Scene {
     Scene::of(world, jar)
 }
 
-/// Longer than a Cookie header may be.
+/// A Cookie header over the limit.
 fn filler() -> String {
     format!("x={}", "x".repeat(70_000))
 }
 
-/// A user's browser, in which a host beside ours has set the cookies of a session of its own, which
-/// has gone through `change`.
+/// A user's browser in which a sibling host has set the cookies of its own session, after `change`.
 fn planted(world: World, change: impl FnOnce(&mut SessionStore)) -> Scene {
     let (mut jar, mut other) = (world.member("ada"), world.member("eve"));
     let own = world.visit(&mut other, |session| session.csrf_token().unwrap());
     world.visit(&mut other.clone(), change);
-    // What the browser has of it is from before.
+    // The browser has the cookies from before.
     other.forget(FORM);
     jar.add_twins(&other, "Domain=example.com");
     let mut scene = Scene::of(world, jar);
@@ -129,7 +128,7 @@ fn planted(world: World, change: impl FnOnce(&mut SessionStore)) -> Scene {
 
 type SceneRow = (&'static str, Outcome, fn() -> Scene);
 
-/// Every outcome, most of them for a visitor and for a user.
+/// Every outcome, most of them for a visitor and for a logged-in user.
 const SCENES: &[SceneRow] = &[
     ("new", Outcome::New, || Scene::of(World::new(), Jar::new())),
     ("loaded", Outcome::Loaded, || {
@@ -333,7 +332,7 @@ fn a_form_is_shown_and_taken_back_under_every_outcome_and_costs_no_storage() {
             assert_eq!(scene.verify(token), None, "{name}");
         }
 
-        // Of another browser, of none, and changed.
+        // Tokens of another browser, of no browser, and changed ones.
         let other = Scene::of(World::seeded(Settings::default(), 7), Jar::new()).show();
         let changed = if first.starts_with('A') { "B" } else { "A" }.to_owned() + &first[1..];
         for token in [&*other, "", "odd", &first[1..], &changed] {
@@ -341,7 +340,7 @@ fn a_form_is_shown_and_taken_back_under_every_outcome_and_costs_no_storage() {
             let retry = scene.open().is_empty().err().map(|error| error.code());
             assert_eq!(refused, retry.or(REFUSED), "{name}: {token}");
         }
-        // Without its form cookie only a session's own token is good.
+        // Without its form cookie, only a token of a session is accepted.
         if scene.jar.forget(FORM) {
             let refused = scene.verify(&first);
             assert!(refused.is_some(), "{name}");
@@ -416,7 +415,7 @@ fn a_page_that_shows_a_form_may_begin_a_session_in_the_same_answer() {
     let session = world.open(&jar);
     assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     session.verify_csrf(&token).unwrap();
-    // A session that is begun for the form has a token of its own.
+    // A session that is created for the form has its own CSRF token.
     let mut jar = Jar::new();
     let token = world.visit(&mut jar, |session| {
         session.create().unwrap();
@@ -457,12 +456,12 @@ fn what_was_given_out_before_a_login_is_void_after_it() {
         for token in [&first, &second] {
             assert_eq!(code(world.open(&jar).verify_csrf(token)), REFUSED);
         }
-        // Where the browser has the form cookie all the same, as of an answer that came late.
+        // The browser may still have the form cookie, for example from a late response.
         jar.put(FORM, before.value(FORM).unwrap());
         assert_eq!(code(world.open(&jar).verify_csrf(&first)), REFUSED);
         let own = world.visit(&mut jar, |session| session.csrf_token().unwrap());
         assert_eq!(code(world.open(&jar).verify_csrf(&own)), None);
-        // The user's own is void after the logout.
+        // The user's own token is invalid after the logout.
         let mut left = jar.clone();
         world.visit(&mut jar, end);
         left.put(FORM, before.value(FORM).unwrap());
@@ -508,8 +507,8 @@ fn after_a_login_and_a_logout_in_one_request_a_form_has_a_cookie_of_its_own() {
     assert_eq!(code(world.open(&jar).verify_csrf(&before)), REFUSED);
 }
 
-/// What a user's session is asked to do takes a token of that session, whatever the browser was
-/// made to hold.
+/// A request of a logged-in user needs a token of that user's session, whatever cookies somebody
+/// has set in the browser.
 #[test]
 fn a_form_cookie_never_stands_for_a_user() {
     let attacker = || {
@@ -533,7 +532,7 @@ fn a_form_cookie_never_stands_for_a_user() {
     }
 }
 
-/// A host beside ours can set cookies after a form was shown, and take them away again.
+/// A sibling host can set cookies after a form was shown, and remove them again.
 #[test]
 fn a_users_token_is_good_with_cookies_of_another_host_beside_it_and_without() {
     let mut scene = planted(World::new(), end);
@@ -546,7 +545,7 @@ fn a_users_token_is_good_with_cookies_of_another_host_beside_it_and_without() {
     );
     scene.before = String::new();
     assert_eq!([scene.verify(&own), scene.verify(&of_both)], [None; 2]);
-    // Where no other session is set there is one token.
+    // Without another session there is one token.
     let world = World::new();
     let mut scene = Scene::of(world.clone(), world.member("ada"));
     let own = scene.show();
@@ -568,7 +567,7 @@ fn in_a_header_with_more_sessions_than_can_be_looked_at_no_token_is_given_or_goo
     let error = scene.open().csrf_token().unwrap_err();
     assert_eq!(error.code(), ErrorCode::TooLarge);
     assert!(error.message().contains("send fewer cookies"), "{error}");
-    // A login there has a key of its own.
+    // A login there gets its own key.
     let mut session = scene.open();
     session.bind("ada").unwrap();
     let own = session.csrf_token().unwrap();
@@ -629,7 +628,7 @@ fn a_form_that_is_sent_a_second_time_is_good_though_the_first_was_a_login() {
         session.bind("ada").unwrap();
         assert!(session.verify_csrf(&token).is_err());
     });
-    // A double click: the second request went out with the cookies of the first.
+    // A double click: the second request has the same cookies as the first.
     for world in [&world, &world.elsewhere()] {
         let mut session = world.open(&old);
         assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
@@ -681,7 +680,7 @@ fn a_login_takes_away_the_form_cookie_that_its_request_came_without() {
         let world = World::with(Settings::default().with_cookie_same_site(same_site));
         let mut jar = Jar::new();
         let token = world.visit(&mut jar, |session| session.csrf_token().unwrap());
-        // As a login provider's page posts back.
+        // Like the form that a login provider's page posts back.
         let mut session = world.load(Head::cross_site("POST"));
         session.bind("ada").unwrap();
         jar.receive(world.now(), world.commit(&mut session).set_cookie());
@@ -689,7 +688,7 @@ fn a_login_takes_away_the_form_cookie_that_its_request_came_without() {
         world.visit(&mut jar, end);
         assert_eq!(code(world.open(&jar).verify_csrf(&token)), REFUSED);
     }
-    // Where all cookies came, there is none to remove.
+    // If the request had all cookies, there is nothing to remove.
     let world = World::new();
     let mut session = world.load(Head::default());
     session.bind("ada").unwrap();
@@ -731,7 +730,7 @@ fn a_token_is_good_with_its_form_cookie_only() {
         world.visit(&mut jar, |session| drop(session.csrf_token().unwrap()));
         assert_ne!(jar.value(FORM), Some(&*forged));
     }
-    // In the place of another cookie, or under the name of another deployment, it is nothing.
+    // As another kind of cookie, or under another deployment's name, it is not accepted.
     let mut jar = Jar::new();
     jar.put(KEY, &value);
     assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Rejected);
@@ -759,7 +758,7 @@ fn a_form_cookie_is_good_under_every_secret_of_the_ring() {
     for token in [&token, &second] {
         assert_eq!(code(new.open(&jar).verify_csrf(token)), REFUSED);
     }
-    // A new one is signed by the first.
+    // A new one is signed with the first secret.
     let mut jar = Jar::new();
     let token = both.visit(&mut jar, |session| session.csrf_token().unwrap());
     new.open(&jar).verify_csrf(&token).unwrap();
@@ -790,7 +789,7 @@ fn of_several_form_cookies_the_first_makes_tokens_and_four_are_good() {
         let first = Head::cookie(format!("{FORM}={}", made[0].0));
         world.load(first).verify_csrf(&token).unwrap();
     }
-    // A login takes them all away, as far as their attributes are known.
+    // A login removes all of them, as far as their attributes are known.
     let settings = Settings::default()
         .with_cookie_name("__Secure-id")
         .with_cookie_domain("example.com");
@@ -836,9 +835,9 @@ fn where_the_browser_may_have_withheld_its_cookies_no_form_cookie_is_set() {
             assert!(world.commit(&mut session).set_cookie().is_empty());
         }
     }
-    // Lax cookies come along with a link.
+    // Browsers send Lax cookies when a link is followed.
     open(&world, None, "GET").csrf_token().unwrap();
-    // What came was not withheld; and a login sets its cookies in any case.
+    // A cookie in the request was not withheld. A login sets its cookies in any case.
     let mut jar = Jar::new();
     world.visit(&mut jar, |session| drop(session.csrf_token().unwrap()));
     let mut session = open(&world, jar.header(world.now()), "POST");

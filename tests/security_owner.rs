@@ -1,4 +1,4 @@
-//! Ending the sessions of a user, from wherever they are known.
+//! Listing and ending the sessions of a user.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -44,7 +44,7 @@ fn a_session_too_new_to_be_listed_is_ended_too() {
     let world = World::new();
     let jar = world.member("ada");
     let name = world.session_key(&jar).record();
-    // The listing has not heard of it; the browser carries it.
+    // The listing does not show it yet; the browser has a copy.
     let record = world.store.get(&name).unwrap();
     world.store.remove(&name);
     run(world.sessions.revoke_all("ada")).unwrap();
@@ -74,7 +74,7 @@ fn a_login_after_the_end_of_all_stays_logged_in() {
     assert!(is_alive(&world, &jar));
 }
 
-/// Session keys are safe to log, so anybody may know their parts and put them together.
+/// Session keys are safe to log, so anybody may know several and combine their parts.
 #[test]
 fn a_session_key_of_parts_of_several_ends_nothing() {
     let world = World::new();
@@ -151,7 +151,7 @@ fn a_list_shows_one_entry_a_session_and_nothing_that_opens_one() {
         (ms(entry.created), ms(entry.last_written)),
         (START, START + 2 * SECOND)
     );
-    // The public key presented as a cookie, whole or in parts, is nobody's.
+    // A session key sent as a cookie, whole or in part, opens nothing.
     let key = entry.key.as_str();
     for part in key.split('.').chain([key]) {
         let mut forger = anonymous.clone();
@@ -195,20 +195,20 @@ fn over_the_limit_the_oldest_session_ends() {
 
 // --- with more sessions than one invocation can end ----------------------------------------------
 
-/// A store that takes one write of a key in a second and so many operations of a request, and lists
-/// small pages.
+/// A store that accepts one write per second and key and a limited number of operations per
+/// request, and lists small pages.
 #[derive(Clone)]
 struct Narrow {
     inner: TestStore,
     clock: edge_session::connector::ManualClock,
     left: Rc<Cell<usize>>,
     page: usize,
-    /// Milliseconds that a put takes.
+    /// The duration of a put, in milliseconds.
     put_takes: i64,
-    /// What its location has read, absence included, and until when it answers that.
+    /// The cache of its location, including absent keys, and until when each entry is used.
     cached: Option<Cache>,
     written: Rc<RefCell<BTreeMap<String, i64>>>,
-    /// Every put that was asked for, and every cursor that a listing began at.
+    /// Every put that was called, and the cursor of every listing.
     puts: Rc<RefCell<Vec<String>>>,
     cursors: Rc<RefCell<Vec<Option<String>>>>,
 }
@@ -243,7 +243,7 @@ impl Narrow {
             .unwrap()
     }
 
-    /// Another location with a cache of its own, where a put takes its time.
+    /// Another location with its own cache, where a put takes time.
     fn location(&self) -> Self {
         Self {
             put_takes: 10,
@@ -284,7 +284,7 @@ impl Narrow {
         }
     }
 
-    /// How often each marker of a session was asked to be put.
+    /// How often a put of each marker of a session was called.
     fn most_puts_of_a_marker(&self) -> usize {
         let mut times: BTreeMap<String, usize> = BTreeMap::new();
         for name in self.puts.borrow().iter() {
@@ -349,13 +349,13 @@ impl SessionConnector for Narrow {
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
         Box::pin(async move {
             self.take()?;
-            // A listing takes its time, and with that the next write of a key may come.
+            // A listing takes a second, after which the same key can be written again.
             self.clock.advance(SECOND);
             self.cursors.borrow_mut().push(cursor.map(str::to_owned));
             let mut page = self.inner.list(prefix, cursor).await?;
             if page.keys.len() > self.page {
                 page.keys.truncate(self.page);
-                // The cursor of the store below is the last key of a page.
+                // The cursor of the inner store is the last key of a page.
                 page.cursor = page.keys.last().map(|key| key.name.clone());
             }
             Ok(page)
@@ -390,7 +390,7 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     let began_at = world.store.get(&progress).unwrap();
     assert_eq!(outcome(&world, &jars[599]), Outcome::Revoked);
 
-    // Logins of the time between, some of them listed before the place where the next call begins.
+    // New logins, some of which are listed before the point where the next call continues.
     world.advance(HOUR);
     let between: Vec<Jar> = (0..20).map(|_| world.member("ada")).collect();
     world.advance(HOUR);
@@ -411,13 +411,13 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     assert_eq!(lineages(&world, "l.").len(), 620);
     assert!(lineages(&world, "k.").is_superset(&lineages(&world, "l.")));
     assert_ne!(world.store.get(&progress), Some(began_at));
-    // No later owner marker revives one, whichever it spares: each has its own.
+    // No later owner marker revives one, whichever it spares, because each has its own markers.
     world.store.remove(&marker);
     for jar in jars.iter().step_by(50).chain(&between) {
         assert_eq!(outcome(&after_it.elsewhere(), jar), Outcome::Revoked);
     }
 
-    // A third call finds nothing to do, and begins at the start.
+    // A third call starts from the beginning and finds nothing to do.
     narrow.next_request();
     world.advance(HOUR);
     run(sessions.revoke_all("ada")).unwrap();
@@ -428,7 +428,7 @@ fn six_hundred_logins_end_in_two_calls_each_marker_put_once() {
     assert_eq!(*narrow.puts.borrow(), [marker]);
 }
 
-/// Six hundred logins in one page, and a first call that has ended in `quota` at a location.
+/// Six hundred logins in one page, and a first call that failed with `quota` at one location.
 fn cut_short_within_a_page() -> (World, Narrow, Sessions) {
     let world = World::new();
     for _ in 0..600 {
@@ -459,7 +459,7 @@ fn another_location_goes_on_within_a_page_though_it_shows_no_marker() {
     let (world, narrow, _) = cut_short_within_a_page();
     let ended = lineages(&world, "l.");
     let there = narrow.location();
-    // Of most sessions the list there asked for the markers before they were put.
+    // For most sessions, that location has cached the absence of the markers.
     {
         let (now, mut cached) = (world.now(), there.cached.as_ref().unwrap().borrow_mut());
         for lineage in &ended {
@@ -484,7 +484,7 @@ fn after_its_end_no_call_goes_on_with_what_is_left_of_another() {
         world.member("ada");
     }
     world.advance(HOUR);
-    // The store takes one write of a key in a second, and all of this takes less.
+    // The store accepts one write per second and key, and all of this takes less.
     let (narrow, sessions) = Narrow::over(&world, 1_000);
     run(sessions.revoke_all("ada")).unwrap();
     for sessions in [narrow.isolate(&world), sessions] {
@@ -495,7 +495,8 @@ fn after_its_end_no_call_goes_on_with_what_is_left_of_another() {
     }
 }
 
-/// Session keys are safe to log: whoever knows another's cannot end that session by sparing it.
+/// Session keys are safe to log: knowing another user's key must not allow ending that session by
+/// passing it as `except`.
 #[test]
 fn the_key_of_somebody_else_is_never_spared_and_never_ended() {
     let world = World::new();
@@ -512,7 +513,7 @@ fn the_key_of_somebody_else_is_never_spared_and_never_ended() {
         assert_eq!(code(refused), Some(ErrorCode::NotFound));
         assert_eq!(world.store.operations(), 0, "nothing is read or written");
     }
-    // Nor by what the store keeps of a call that was cut short.
+    // Nor by the stored progress of an interrupted call.
     let cut_short = run(sessions.revoke_all("mallory"));
     assert_eq!(code(cut_short), Some(ErrorCode::Quota));
     let progress = world.store.names_of("p.")[0].clone();
@@ -541,7 +542,7 @@ fn a_cursor_that_the_store_no_longer_takes_is_no_dead_end() {
     let since = world.now() + DAY;
     for text in [format!("2 p {since} YQ -"), "of a later release".to_owned()] {
         world.store.set(&progress, &text);
-        // Three tries of the listing that begins at the stored place.
+        // Three tries of the listing that starts at the stored cursor.
         world
             .store
             .fail(Kind::List, 3, ConnectorErrorKind::Unavailable);
@@ -629,7 +630,7 @@ fn a_page_is_dealt_with_before_the_next_is_listed() {
     }
 }
 
-/// A store in which a later end to all sessions wins the first second of the owner's marker.
+/// A store in which a later `revoke_all` gets the first put of the owner's marker in that second.
 #[derive(Clone)]
 struct Overtaken {
     inner: TestStore,
@@ -685,7 +686,7 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     run(world.elsewhere().sessions.revoke_all("grace")).unwrap();
     let format = world.store.get(&world.store.names_of("o.")[0]).unwrap();
     let format = format.split(' ').next().unwrap().to_owned();
-    // It spares nobody, and it is a minute later.
+    // It spares no session, and it is a minute later.
     let later = format!("{format} o {}", world.now() + MINUTE);
     let connector = Overtaken {
         inner: world.store.clone(),
@@ -719,7 +720,7 @@ fn an_owner_marker_that_lands_late_over_a_later_one_is_put_right() {
     assert_ne!(world.store.get(&marker), later, "the first lands over it");
     world.member("ada");
     assert_eq!(world.store.get(&marker), later);
-    // A store that holds it is left alone.
+    // If the store has it, nothing is put.
     world.store.take_log();
     world.visit(&mut Jar::new(), |session| {
         session.bind_with("ada", Keep::Nothing).unwrap()
@@ -735,7 +736,7 @@ fn ending_sessions_goes_on_when_the_browser_goes_away() {
     let registered = Rc::clone(&works);
     let sessions = world.sessions.clone();
     let sessions = sessions.with_wait_until(move |work| registered.borrow_mut().push(work));
-    // Each is dropped while it waits for the second try of its first put.
+    // Each is dropped while it waits to retry its first put.
     let is_cut_off = |call: LocalBoxFuture<'_, Result<(), SessionError>>| {
         world
             .store
@@ -801,7 +802,7 @@ fn a_limit_that_could_not_be_enforced_is_counted_and_reported() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].reason, Some("unavailable"));
     assert!(told[0].to_json().contains(r#""reason":"unavailable""#));
-    // The next login makes up for it.
+    // The next login enforces the limit.
     world.advance(MINUTE);
     let third = world.member("ada");
     let alive = [&first, &second, &third].map(|jar| is_alive(&world, jar));

@@ -1,4 +1,4 @@
-//! Tokens: where they come from, what they do not carry, and where they do not go.
+//! Tokens: their randomness, what they do not contain, and where they do not appear.
 
 #![allow(
     clippy::unwrap_used,
@@ -50,7 +50,7 @@ fn token(jar: &Jar) -> Vec<u8> {
 
 // --- deployments that share a secret -------------------------------------------------------------
 
-/// A store that says what kind it is.
+/// A store that names its kind.
 #[derive(Clone)]
 struct OfKind(TestStore, &'static str);
 
@@ -102,7 +102,8 @@ fn a_cookie_of_another_prefix_or_kind_of_store_is_rejected() {
             .build()
             .unwrap()
     };
-    // One ring for all of them, as an isolate keeps it: what one has derived is not another's.
+    // One ring for all of them, as in an isolate: keys derived for one deployment must not be used
+    // for another.
     let ring = SecretRing::parse(SECRET).unwrap();
     let isolate = edge_session::Isolate::new();
     let open = |kind, prefix: &str, jar: &Jar| {
@@ -187,9 +188,9 @@ fn an_id_has_256_bits_in_43_characters() {
     assert_eq!(token(&world.visitor()).len(), 32);
 }
 
-/// Chi-square over all 256 values at each of the 32 places, on the platform's randomness: 255
-/// degrees of freedom, standard deviation 22.6. A sound source stays under 255 + 9 deviations in
-/// all but one of 10^13 runs; one that leaves out values, or a bit, is far above.
+/// Chi-square over all 256 values at each of the 32 positions, on the platform's randomness: 255
+/// degrees of freedom, standard deviation 22.6. A good source stays under 255 + 9 deviations in all
+/// but one of 10^13 runs; one that omits values, or a bit, is far above.
 #[test]
 fn every_byte_of_a_token_takes_every_value_alike() {
     const TOKENS: usize = 100_000;
@@ -218,7 +219,7 @@ fn every_byte_of_a_token_takes_every_value_alike() {
 
 #[test]
 fn a_token_carries_nothing_of_time_user_or_what_came_before() {
-    // The same dice, other circumstances: the same tokens.
+    // The same randomness in other circumstances gives the same tokens.
     let draw = |later: i64, owner: &str, value: &str| {
         let world = World::seeded(Settings::default(), 7);
         world.advance(later);
@@ -230,7 +231,7 @@ fn a_token_carries_nothing_of_time_user_or_what_came_before() {
         token(&jar)
     };
     assert_eq!(draw(0, "ada", "x"), draw(DAY, "grace", "something longer"));
-    // Other dice, the same circumstances: nothing in common.
+    // Other randomness in the same circumstances gives tokens that have nothing in common.
     let of_seed = |seed| token(&World::seeded(Settings::default(), seed).visitor());
     let same = of_seed(1)
         .iter()
@@ -240,7 +241,7 @@ fn a_token_carries_nothing_of_time_user_or_what_came_before() {
     assert!(same < 8, "{same} of 32 bytes");
 }
 
-/// Randomness that fails at one draw, after it has written half of it.
+/// Randomness that fails at one draw, after it has filled half of the buffer.
 struct Failing {
     inner: Rc<TestRuntime>,
     left: Cell<usize>,
@@ -281,7 +282,7 @@ fn randomness_that_fails_at_any_draw_makes_no_token_and_no_record() {
     ];
     for (name, action) in actions {
         let mut failures = 0;
-        // More than any action draws; one that is drawn ahead of need may fail without harm.
+        // More draws than any action needs. Failing draws that are not needed yet do no harm.
         for draw in 0..16 {
             let world = World::new();
             let jar = world.visitor();
@@ -329,8 +330,8 @@ fn randomness_that_fails_at_any_draw_makes_no_token_and_no_record() {
     }
 }
 
-/// 24 bytes behind format and version, as docs/wire-format.md says; the token, and with it the key,
-/// stays the same here.
+/// The nonce is 24 bytes after format and version (docs/wire-format.md). The token stays the same
+/// here, and so does the key.
 #[test]
 fn every_put_is_sealed_with_a_nonce_of_its_own() {
     const PUTS: usize = 1_000;
@@ -351,7 +352,7 @@ fn every_put_is_sealed_with_a_nonce_of_its_own() {
 
 #[test]
 fn settings_and_rings_are_made_without_randomness() {
-    // As at module scope of a Worker, where there is none.
+    // A Worker has no randomness at module scope.
     let clock = ManualClock::new(START);
     let runtime = TestRuntime::new(clock.clone(), 1);
     runtime.set_randomness(Randomness::Failing);
@@ -380,7 +381,7 @@ impl EventSink for Log {
     }
 }
 
-/// True where `text` shows the bytes: in base64 at any shift, in hex, or as a list of numbers.
+/// True if `text` contains the bytes: in base64 at any shift, in hex, or as a list of numbers.
 fn shows(text: &str, token: &[u8]) -> bool {
     let hex: String = token.iter().map(|byte| format!("{byte:02x}")).collect();
     let list = token

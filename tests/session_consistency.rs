@@ -1,7 +1,6 @@
-//! One session at several places: what a location that has not heard of a write makes of it.
-//!
-//! `World::elsewhere` is another isolate; `TestStore::lag` is a location that shows an old picture
-//! of the namespace. The full model is in the simulator; these are its stories one by one.
+//! One session at several locations: how a location behaves that does not see a write yet.
+//! `World::elsewhere` is another isolate; `TestStore::lag` is a location that shows an old state of
+//! the namespace. The simulator has the full model; these are single cases of it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -93,7 +92,7 @@ fn an_overlay_that_was_changed_is_not_read() {
     world.store.lag();
     world.visit(&mut jar, |session| session.set("a", 2).unwrap());
     let fresh = jar.value(FRESH).unwrap().to_owned();
-    // Where the sealed data stand: before the seal's tag, which the cookie's own tag vouches for.
+    // In the sealed data: before the tag of the seal, which the cookie's own tag authenticates.
     let at = fresh.len() - 40;
     let other = if fresh.as_bytes()[at] == b'A' {
         "B"
@@ -103,7 +102,7 @@ fn an_overlay_that_was_changed_is_not_read() {
     let changed = format!("{}{other}{}", &fresh[..at], &fresh[at + 1..]);
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=2");
     jar.put(FRESH, &changed);
-    // What it says of the save holds all the same: what the store shows is older.
+    // The cookie's version is still valid: the store shows an older one.
     assert_eq!(
         world.elsewhere().open(&jar).outcome().unwrap(),
         Outcome::Stale
@@ -199,7 +198,7 @@ fn an_old_copy_is_stale_and_can_be_read() {
         assert_eq!(code(there.try_commit(&mut session, 200)), stale);
         assert!(session.done_headers().set_cookie().is_empty());
     }
-    // One lost put must not wedge a session for days.
+    // One lost put must not block a session for days.
     world.clock.set(saved_at + WINDOW);
     there.visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
@@ -243,7 +242,7 @@ fn a_stripped_fresh_cookie_costs_only_the_floor() {
 
 // --- parallel saves ------------------------------------------------------------------------------
 
-/// Two requests of one browser at once, each at its own isolate or both at one.
+/// Two requests of one browser at once, in two isolates or in one.
 fn in_parallel(
     world: &World,
     jar: &mut Jar,
@@ -331,7 +330,7 @@ fn a_clear_beside_a_write_clears_what_it_saw() {
             session.set("y", 2).unwrap();
         },
     );
-    // The clear was saved later: it is a decision about all that is there.
+    // The clear was saved later, so it removes everything.
     assert_eq!(shown(&world.elsewhere().open(&jar)), "y=2");
 }
 
@@ -421,7 +420,7 @@ fn copies_that_did_not_know_of_each_other_are_joined_and_stored_by_who_finds_the
     one.set("x", 1).unwrap();
     two.set("y", 2).unwrap();
     let first = world.commit(&mut one);
-    // Less than a second after its read: the second does not look again.
+    // Less than a second after the load, a save does not read again.
     let _ = world.elsewhere().commit(&mut two);
     jar.receive(world.now(), first.set_cookie());
     world.store.take_log();
@@ -475,7 +474,7 @@ fn a_request_that_outlived_a_tombstone_brings_nothing_back() {
     let mut slow = world.elsewhere().open(&jar);
     world.visit(&mut jar, |session| session.remove("a").unwrap());
     world.advance(12 * WINDOW);
-    // The tombstone goes with this save.
+    // This save drops the tombstone.
     world.visit(&mut jar, |session| session.set("b", 2).unwrap());
     slow.set("c", 3).unwrap();
     jar.receive(
@@ -497,7 +496,7 @@ fn a_save_that_the_store_limits_travels_with_the_browser_and_is_put_later() {
         .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
     world.visit(&mut jar, |session| session.set("b", 2).unwrap());
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
-    // Without waitUntil the request itself has put it when the second had passed.
+    // Without waitUntil, the request itself has put it after the second.
     jar.forget(FRESH);
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
 }

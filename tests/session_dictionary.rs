@@ -1,4 +1,4 @@
-//! The dictionary, row by row: each operation on a new session and on one that was reloaded.
+//! The dictionary: each operation on a new session and on a reloaded one.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -11,8 +11,8 @@ use edge_session::{ErrorCode, SessionStore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// Runs `page` on a new session that was given `start`, and on one that was saved with it and
-/// loaded again; what it leaves is the same, and survives another save.
+/// Runs `page` on a new session with the values `start`, and on one that was saved with them and
+/// loaded again. The results must be equal, and survive another save.
 fn on_both(start: &[(&str, Value)], page: impl Fn(&mut SessionStore)) {
     let world = World::new();
     let fill = |session: &mut SessionStore| {
@@ -286,7 +286,7 @@ fn the_whole_data_is_stored_as_it_is_written() {
     assert_eq!(stored, expected);
     session.set_data(&raw("{}")).unwrap();
     assert!(session.is_empty().unwrap());
-    // Deeper than what any limit allows, and what is no object.
+    // A value deeper than any limit allows, and one that is not an object.
     for levels in [66, 500] {
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         let error = session.set_data(&raw(&deep)).unwrap_err();
@@ -386,7 +386,7 @@ fn the_whole_data_as_one_type() {
         assert_eq!(error.code(), ErrorCode::WrongType);
         assert!(error.message().starts_with("\"views\""), "{error}");
     });
-    // Only what changed is a change.
+    // Setting an equal value is not a change.
     let world = World::new();
     let mut jar = world.visitor();
     world.visit(&mut jar, |session| {

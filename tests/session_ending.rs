@@ -1,4 +1,4 @@
-//! Logging out, and what an outage of the store means.
+//! Logging out, and outages of the store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -29,7 +29,7 @@ fn destroy_puts_two_markers_deletes_nothing_and_removes_the_cookies() {
     );
     assert_eq!(world.store.count(Kind::Delete), 0);
     assert!(world.store.names().contains(&key.record()));
-    // As long as the longest life of the cookie, and a margin.
+    // The longest lifetime of the cookie, plus a margin.
     let left = u32::try_from((7 * DAY - 2 * HOUR) / SECOND).unwrap() + 1 + 300;
     assert_eq!(world.store.ttl(&key.dead_key()), Some(left));
     assert_eq!(world.store.ttl(&key.dead_lineage()), Some(left));
@@ -136,7 +136,7 @@ fn an_old_cookie_reads_nothing_after_a_logout_and_touches_nothing() {
             assert!(session.done_headers().set_cookie().is_empty());
             assert_eq!(world.store.count(Kind::Put), 0);
         }
-        // Later it counts as no cookie.
+        // Later the request counts as one without a cookie.
         world.clock.set(START + WINDOW);
         let mut late = old.clone();
         world.visit(&mut late, |session| {
@@ -171,7 +171,7 @@ fn a_logout_names_the_first_key_too() {
         world.store.keys_of(Kind::Put),
         [key.dead_key(), key.dead_first_key(), key.dead_lineage()]
     );
-    // The first key was marked as rotated: the logout is what counts now.
+    // The first key had a marker of the rotation, which the logout replaces.
     assert_eq!(
         world.elsewhere().open(&first).outcome().unwrap(),
         Outcome::Revoked
@@ -218,8 +218,8 @@ fn a_late_save_of_a_request_from_before_the_logout_stays_dead() {
                 assert_eq!(code(saved), Some(ErrorCode::Revoked), "{pause} {elsewhere}");
                 assert!(slow.done_headers().set_cookie().is_empty());
             }
-            // Even one that could not know yet wrote a record that stays dead: at once where the
-            // logout is known, within the bound where it is not.
+            // A save that could not know of the logout writes a record that stays dead: immediately
+            // where the logout is known, elsewhere within the bound.
             let dead_in = |world: &World| {
                 let session = world.open(&old);
                 assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
@@ -374,7 +374,7 @@ fn exists_and_delete_by_key() {
         Outcome::Revoked
     );
     assert_eq!(world.store.ttl(&key.dead_lineage()), Some(34_560_000));
-    // Once more, and of one that never was.
+    // A second time, and for a session that never existed.
     run(admin.delete_key(&key.key())).unwrap();
     let mut unsaved = world.load(Head::default());
     unsaved.create().unwrap();
@@ -421,7 +421,7 @@ fn exists_of_a_rotated_key_is_false() {
     let mut admin = world.load(Head::default());
     assert!(!run(admin.exists_key(&old.key())).unwrap());
     assert!(run(admin.exists_key(&new.key())).unwrap());
-    // Ending it by its old name ends it whole.
+    // Ending it by its old key ends the whole session.
     run(admin.delete_key(&old.key())).unwrap();
     assert_eq!(
         world.elsewhere().open(&jar).outcome().unwrap(),
@@ -436,7 +436,7 @@ fn exists_knows_what_this_isolate_has_ended() {
     let key = world.session_key(&jar).key();
     let other = world.session_key(&world.member("ada")).key();
     let mut admin = world.load(Head::default());
-    // A location that goes on showing what was there.
+    // A location that still shows the old state.
     world.store.lag();
     assert!(run(admin.exists_key(&key)).unwrap());
     run(admin.delete_key(&key)).unwrap();
@@ -684,7 +684,7 @@ fn a_logout_during_an_outage_leaves_a_tombstone_that_finishes_it() {
         "no token in it"
     );
 
-    // Still down: anonymous, no login, and the tombstone stays.
+    // The store is still down: the browser is anonymous, cannot log in, and keeps the tombstone.
     world.visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         assert!(session.is_empty().unwrap());
@@ -702,7 +702,7 @@ fn a_logout_during_an_outage_leaves_a_tombstone_that_finishes_it() {
     world.store.mend();
     assert!(world.store.names_of("k.").is_empty());
 
-    // Up again: the markers are put, and the browser is free.
+    // The store is up again: the markers are put, and the browser can log in.
     world.store.take_log();
     world.visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
@@ -776,7 +776,7 @@ fn a_logout_of_which_one_marker_failed_is_pending() {
     let world = World::new();
     let mut jar = world.visitor();
     let mut session = world.open(&jar);
-    // Both markers are put side by side: the third to the fifth put are tries of one of them.
+    // Both markers are put in parallel; the third to fifth puts are tries of one of them.
     world
         .store
         .fail(Kind::Put, 4, ConnectorErrorKind::Unavailable);
@@ -807,7 +807,7 @@ fn a_logout_that_was_stored_in_part_is_finished_by_the_next_request() {
             .elsewhere()
             .visit(&mut thief, |session| session.cycle_key().unwrap());
         world.store.take_log();
-        // The user logs out: the first marker is taken, the others are not.
+        // The user logs out: the first marker is stored, the others fail.
         world
             .store
             .fail_after(1, Kind::Put, 99, ConnectorErrorKind::Unavailable);
@@ -821,7 +821,7 @@ fn a_logout_that_was_stored_in_part_is_finished_by_the_next_request() {
         world.store.mend();
         world.store.take_log();
 
-        // Wherever the browser comes next, what is missing is put.
+        // The browser's next request puts the missing markers, in whichever isolate.
         world.elsewhere().visit(&mut jar, |session| {
             assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         });
@@ -863,7 +863,7 @@ fn a_record_that_could_not_be_deleted_is_deleted_by_the_next_request() {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
     });
     assert_eq!(world.store.names_of("s."), [""; 0]);
-    // What is done costs one read from then on.
+    // Once it is complete, a request costs one read.
     world.store.take_log();
     world.elsewhere().visit(&mut jar, |_| ());
     assert_eq!(world.store.operations(), 1);
@@ -903,8 +903,8 @@ fn a_logout_whose_markers_were_applied_though_reported_failed_is_done() {
     );
 }
 
-/// A login that keeps nothing does not look at the session before once more: what this isolate
-/// knows of it counts all the same.
+/// A login that keeps nothing does not read the previous session again. What this isolate knows of
+/// it still counts.
 #[test]
 fn a_login_without_its_data_does_not_replace_a_logout_by_a_rotation() {
     let world = World::new();

@@ -1,4 +1,4 @@
-//! When a session ends: hard end, idle time, its own end, the browser's close.
+//! When a session ends: hard end, idle time, its own end, browser close.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -145,7 +145,7 @@ fn nothing_outlives_the_hard_end() {
         assert_eq!(session.get_expiry_date().unwrap(), instant(START + 7 * DAY));
     });
     world.advance(1);
-    // The browser drops the cookie by itself; one that does not gains nothing.
+    // The browser drops the cookie itself. Keeping it has no effect.
     assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::New);
     kept.keep_forever(KEY);
     world.store.take_log();
@@ -168,8 +168,8 @@ fn a_new_key_does_not_move_the_hard_end() {
     assert_eq!(world.open(&kept).outcome().unwrap(), Outcome::Expired);
 }
 
-/// A ticket that was made with a hard end far away, with a leaked secret or under another setting,
-/// is not signed by the new secret for so long.
+/// If a ticket has a hard end far in the future, made with a leaked secret or under another
+/// setting, the new secret signs an earlier one.
 #[test]
 fn a_new_key_brings_the_hard_end_down_to_the_age() {
     const FOREVER: Duration = seconds(34_560_000);
@@ -190,7 +190,7 @@ fn a_new_key_brings_the_hard_end_down_to_the_age() {
     let session = dropped.open(&jar);
     assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
     assert_eq!(session.get_expiry_date().unwrap(), instant(START + HOUR));
-    // However often the key is cycled again, and whatever the age is then.
+    // The same after further rotations, whatever the age setting is then.
     for _ in 0..5 {
         world.advance(10 * MINUTE);
         for world in [&world, &dropped] {
@@ -205,7 +205,7 @@ fn a_new_key_brings_the_hard_end_down_to_the_age() {
     assert_eq!(dropped.open(&kept).outcome().unwrap(), Outcome::Expired);
 }
 
-/// The keys before a rotation may end later than the one that the user logs out with.
+/// Keys from before a rotation may have a later end than the key that the user logs out with.
 #[test]
 fn a_logout_after_the_hard_end_was_brought_down_outlives_the_first_key() {
     const FOREVER: Duration = seconds(34_560_000);
@@ -495,7 +495,7 @@ fn an_end_an_idle_time_and_the_browsers_close_compose() {
             let world = World::with(settings);
             let mut jar = world.visitor();
             world.visit(&mut jar, |session| session.set_expiry(expiry).unwrap());
-            // From the cookie's copy, and from the store alone.
+            // From the cookie's copy, and from the store only.
             let mut plain = jar.clone();
             plain.forget(FRESH);
             for jar in [jar, plain] {
@@ -561,7 +561,7 @@ fn the_end_at_browser_close_is_a_new_key_cookie_without_an_age() {
     assert_eq!(closed.value(KEY), None);
     assert_eq!(closed.value(SEEN), None, "it ends with the key cookie");
 
-    // A save under the same expiry keeps the key; another end brings the age back.
+    // A save with the same expiry keeps the key. With another end the cookie has an age again.
     world.visit(&mut jar, |session| session.set("b", 2).unwrap());
     assert_eq!(world.session_key(&jar), after);
     world.visit(&mut jar, |session| {
@@ -599,7 +599,7 @@ fn browser_close_by_setting_and_by_session() {
 
 // --- an end and a login --------------------------------------------------------------------------
 
-/// Date, idle end and browser close, and whether the browser forgets the key when it closes.
+/// Date, idle end and browser close, and whether the key cookie ends with the browser.
 fn facts(world: &World, jar: &Jar) -> (SystemTime, Option<SystemTime>, bool, bool) {
     let session = world.open(jar);
     let mut closed = jar.clone();
@@ -621,7 +621,7 @@ fn a_login_keeps_the_expiry_with_the_data() {
     ];
     for (number, end) in ends.into_iter().enumerate() {
         let world = World::new();
-        // What such an end looks like without any login.
+        // The facts of such an expiry without any login.
         let mut plain = world.visitor();
         world.visit(&mut plain, end);
         let expected = facts(&world, &plain);
@@ -662,7 +662,7 @@ fn a_login_keeps_the_expiry_with_the_data() {
                     assert_eq!(date, expected.0, "{case}, as it is going to be");
                 });
                 assert_eq!(facts(&elsewhere, &jar), expected, "{case}, earlier");
-                // Where the data are left behind, so is the end.
+                // A login that does not keep the data does not keep the expiry.
                 let mut jar = earlier();
                 elsewhere.visit(&mut jar, |session| {
                     session.bind_with("ada", Keep::Nothing).unwrap()
@@ -685,7 +685,7 @@ fn a_login_keeps_the_expiry_of_a_copy_that_it_was_shown() {
     world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
     let mut old = jar.clone();
     world.visit(&mut jar, |session| session.cycle_key().unwrap());
-    // The key from before the rotation reads and goes on as a login.
+    // The key from before the rotation can read, and its data is kept by a login.
     world.visit(&mut old, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
         session.bind("ada").unwrap();
@@ -693,7 +693,7 @@ fn a_login_keeps_the_expiry_of_a_copy_that_it_was_shown() {
         assert_eq!(session.get_expiry_age().unwrap(), seconds(600));
     });
     assert_eq!(world.open(&old).get_expiry_age().unwrap(), seconds(600));
-    // It is found rotated by the commit alone.
+    // Only the commit finds that it was rotated.
     let mut jar = world.member("ada");
     world.visit(&mut jar, |session| session.set_expiry(600).unwrap());
     let mut late = world.open(&jar);
@@ -732,7 +732,7 @@ fn an_end_that_passes_before_the_commit_fails_no_login() {
     let session = world.open(&jar);
     assert_eq!(shown(&session), "a=1");
     assert_eq!(session.get_expiry_age().unwrap(), seconds(86_400));
-    // An end that the request itself has set in the past is an error, as in every save.
+    // If the request itself sets an end in the past, the save fails, like every save.
     let mut login = world.open(&jar);
     login.set_expiry(-1).unwrap();
     login.bind("ada").unwrap();
@@ -763,7 +763,7 @@ fn a_save_after_the_end_is_expired_and_a_new_end_revives() {
 
 #[test]
 fn a_request_that_came_in_time_is_saved_in_time() {
-    // Its own load was a sign of life, though no cookie says so yet.
+    // Its own load counts as a visit, although no cookie says so yet.
     let world = World::new();
     let mut jar = world.visitor();
     world.advance(DAY - 1);

@@ -1,4 +1,4 @@
-//! What is known of a death that another place has caused.
+//! What an isolate knows of a session that another location has ended.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -7,7 +7,7 @@ mod common;
 use common::*;
 use edge_session::Outcome;
 
-/// An owner marker that ends everything bound until `at`, as another location put it.
+/// An owner marker from another location that ends everything bound until `at`.
 fn ends_all(at: i64) -> String {
     format!("2 o {at}")
 }
@@ -43,14 +43,14 @@ fn a_death_once_read_is_not_unlearned_from_an_older_answer() {
             (key.dead_key(), format!("2 x {}", world.now()))
         };
         world.store.set(&marker, &text);
-        // Past what this isolate trusts of its own last look.
+        // Longer than this isolate trusts its own memory.
         world.advance(11_000);
         assert_eq!(
             world.open(&jar).outcome().unwrap(),
             Outcome::Revoked,
             "{owned}"
         );
-        // A cache that has not heard of it answers the next request.
+        // A cache without the marker answers the next request.
         world.store.remove(&marker);
         assert_eq!(
             world.open(&jar).outcome().unwrap(),

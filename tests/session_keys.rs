@@ -1,4 +1,4 @@
-//! Who a request is: forged cookies, new keys, logins, and what another site may cause.
+//! The identity of a request: forged cookies, new keys, logins, and requests caused by other sites.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -12,7 +12,7 @@ use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
 
 const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-/// A rejected request costs nothing and gets nothing.
+/// A rejected request costs no storage operation and sets no cookie.
 fn assert_rejected(world: &World, cookie: &str) {
     world.store.take_log();
     let mut session = world.load(Head::cookie(cookie));
@@ -89,7 +89,8 @@ fn a_ring_reads_the_old_secret_and_signs_with_the_first() {
 
 #[test]
 fn a_token_that_we_never_stored_is_not_adopted() {
-    // Another deployment with the same secret made it: authentic, and not in this namespace.
+    // The cookie of another deployment with the same secret: authentic, but the session is not in
+    // this namespace.
     let world = World::new();
     let other = World::seeded(Settings::default(), 43);
     let mut jar = other.visitor();
@@ -157,7 +158,7 @@ fn a_record_moved_to_another_key_does_not_open() {
     let mut session = world.open(&two);
     assert_eq!(session.outcome().unwrap(), Outcome::Corrupt);
     assert!(session.is_empty().unwrap());
-    // Never overwritten under the same key.
+    // The record is not overwritten under the same key.
     session.set("b", 2).unwrap();
     let _ = world.commit(&mut session);
     assert_ne!(KeyParts::of(&session), to);
@@ -393,7 +394,7 @@ fn reauthenticate_renews_key_and_login_time_and_keeps_the_rest() {
         );
         assert_eq!(shown(&session), "a=1");
     }
-    // The key from before does not become recent with it.
+    // The login time of the old key stays the same.
     let session = world.open(&old);
     assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
     assert_eq!(session.auth_time().unwrap(), Some(instant(START)));
@@ -430,7 +431,7 @@ fn reauthenticate_in_a_request_that_does_more() {
     });
     assert_eq!(world.session_key(&jar).lineage, lineage);
     assert_eq!(shown(&world.open(&jar)), "a=1 b=2");
-    // After a login there is nothing left to renew.
+    // After a login in the same request there is nothing to renew.
     page(&mut jar, &|it| {
         it.bind("ada").unwrap();
         it.reauthenticate().unwrap();
@@ -454,7 +455,7 @@ fn reauthenticate_is_for_whoever_is_logged_in() {
         code(session.reauthenticate()),
         Some(ErrorCode::ReauthRequired)
     );
-    // One that was ended elsewhere is not brought back by it.
+    // It does not revive a session that was ended elsewhere.
     let mut session = world.open(&jar);
     run(world.sessions.revoke_all("ada")).unwrap();
     session.reauthenticate().unwrap();
@@ -493,7 +494,7 @@ fn a_login_begins_a_new_lineage_and_marks_the_old_key() {
         instant(START + HOUR + DAY)
     );
     assert_eq!(session.created_at().unwrap(), Some(instant(START + HOUR)));
-    // Whoever knew the token before knows nothing of what comes after.
+    // The token from before the login cannot read later data.
     world.visit(&mut jar, |session| session.set("secret", 1).unwrap());
     let session = world.open(&old);
     assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
@@ -741,7 +742,7 @@ fn what_a_login_keeps() {
     }
 }
 
-/// What happens to the session, in another isolate, while a login of it is under way.
+/// What happens to the session in another isolate during its login.
 type Meanwhile = fn(&World, &mut Jar);
 
 #[test]
@@ -802,7 +803,7 @@ fn a_login_stores_the_logout_that_its_isolate_knows_of_and_the_store_does_not() 
     let old = jar.clone();
     let mut login = world.open(&jar);
     login.bind("ada").unwrap();
-    // Another tab logs out, and the store does not take it.
+    // Another tab logs out, and the store does not accept it.
     let mut logout = world.open(&jar);
     world.store.outage();
     assert!(destroy(&mut logout).is_err());
@@ -903,7 +904,7 @@ fn a_login_after_the_owners_sessions_were_ended_is_later_than_that() {
     let mut jar = world.member("ada");
     let old = jar.clone();
     let key = world.session_key(&jar);
-    // As another server puts it whose clock is two seconds ahead.
+    // The same marker from a server whose clock is two seconds ahead.
     let moment = world.now() + 2 * SECOND;
     world
         .store
@@ -1152,14 +1153,14 @@ fn where_the_browser_may_withhold_the_cookie_only_a_login_makes_one() {
         session.set("a", 1).unwrap();
         assert_eq!(session.get("a").unwrap(), Some(1), "for this answer");
         session.bind("ada").unwrap();
-        // A form cookie may have been withheld too, and is void after the login.
+        // The form cookie may have been withheld too. The login invalidates it.
         let set: &[&str] = if withheld {
             &[KEY, FRESH, "__Host-session-form"]
         } else {
             &[KEY, FRESH]
         };
         assert_eq!(cookie_names(&world.commit(&mut session)), set, "{case}");
-        // With the cookie there is nothing to write over blindly.
+        // If the request has the cookie, nothing was withheld.
         let jar = world.visitor();
         let mut session = world.load(Head {
             cookie: jar.header(world.now()),
@@ -1196,7 +1197,8 @@ fn odd_heads_do_no_harm() {
 
 #[test]
 fn tokens_that_repeat_would_be_seen() {
-    // The whole of a session's secrecy is its token: the test of the tests that it is drawn at all.
+    // A session is secret only because its token is random: this checks that the tests would notice
+    // repeated randomness.
     let world = World::new();
     let keys: std::collections::BTreeSet<String> = (0..100)
         .map(|_| world.session_key(&world.visitor()).text())

@@ -1,5 +1,4 @@
-//! The life of a session from an untouched page to its save: what it costs, which cookies it
-//! sets, what it refuses.
+//! A session from an untouched page to its save: its costs, its cookies, and its refusals.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -70,7 +69,7 @@ fn an_unloaded_session_costs_nothing_and_says_so() {
     assert!(world.commit(&mut session).set_cookie().is_empty());
     assert_eq!(world.store.operations(), 0);
     nothing_is_known(&session);
-    // Where no cookie came, too: a load costs nothing then.
+    // Also without a cookie, when a load costs nothing.
     let mut nobody = world.sessions.open(Head::default());
     nothing_is_known(&nobody);
     assert_eq!(run(nobody.load()).unwrap(), Outcome::New);
@@ -277,7 +276,7 @@ fn what_was_changed_back_is_not_written() {
     assert!(!session.modified() && !session.needs_update());
     assert!(world.commit(&mut session).set_cookie().is_empty());
     assert_eq!(world.store.count(Kind::Put), 0);
-    // To put a key again moves it, unless it was the last.
+    // Removing and setting a key moves it to the end, unless it was the last.
     let mut session = world.open(&jar);
     session.remove("a").unwrap();
     session.set("a", 1).unwrap();
@@ -314,7 +313,7 @@ fn a_first_save_that_fails_leaves_no_key() {
     world.store.mend();
     save(&mut session).unwrap();
     assert!(session.session_key().unwrap().is_some());
-    // The key that `create` has given is the application's to keep.
+    // The application may have stored the key that `create` has returned.
     let mut created = world.load(Head::default());
     created.create().unwrap();
     let key = created.session_key().unwrap();
@@ -385,7 +384,7 @@ fn a_change_puts_once_and_writes_no_key_cookie() {
 #[test]
 fn a_save_looks_again_when_a_second_has_passed_since_the_read() {
     for (pause, reads) in [(999, 1), (1_000, 2)] {
-        // Another isolate: one's own table may make the second read unnecessary.
+        // In another isolate, because the own table may make the second read unnecessary.
         let world = World::new();
         let jar = world.visitor();
         let world = world.elsewhere();

@@ -1,5 +1,5 @@
-//! Several key cookies of one name: what a change of the cookie's attributes leaves behind, and what
-//! whoever may set cookies beside ours adds.
+//! Several key cookies of one name: after a change of the cookie's attributes, or set by a sibling
+//! host.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -39,7 +39,7 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
         });
         assert_eq!(keys(&jar, name), 2, "the browser has both");
 
-        // What ended with the login does not count.
+        // The session that the login has ended does not count.
         for world in [&world, &world.elsewhere()] {
             world.store.take_log();
             let session = world.open(&jar);
@@ -50,7 +50,7 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
         world.visit(&mut jar, |session| session.set("b", 2).unwrap());
         assert_eq!(shown(&world.elsewhere().open(&jar)), "b=2");
 
-        // The next login takes the twin away, where it is known.
+        // The next login removes the other cookie, if its attributes are known.
         world.advance(HOUR);
         world.visit(&mut jar, |session| {
             session.bind_with("bob", Keep::Nothing).unwrap()
@@ -59,7 +59,7 @@ fn a_login_after_the_domain_of_the_cookies_has_changed() {
         let session = world.elsewhere().open(&jar);
         assert_eq!(session.owner().unwrap(), Some("bob"));
 
-        // A logout ends it whatever the browser keeps.
+        // A logout ends it even if the browser keeps its cookie.
         world.visit(&mut jar, |session| destroy(session).unwrap());
         let session = world.elsewhere().open(&jar);
         assert!(session.is_empty().unwrap());
@@ -73,7 +73,7 @@ fn a_login_and_a_rotation_after_partitioned_was_switched() {
         let (mut member, mut visitor) = (world.member("ada"), world.visitor());
         let settings = Settings::default().with_cookie_partitioned(on);
         let world = world.reconfigured(SECRET, settings);
-        // A session goes on, in a cookie of the other kind.
+        // A session continues, in a cookie with the other attributes.
         world.visit(&mut visitor, |session| session.cycle_key().unwrap());
         assert_eq!(keys(&visitor, KEY), 2);
         for wait in [0, SECOND, WINDOW] {
@@ -106,7 +106,8 @@ fn a_twin_is_removed_before_the_cookie_is_set() {
     let mut session = world.open(&jar);
     session.bind_with("ada", Keep::Nothing).unwrap();
     let headers = world.commit(&mut session);
-    // A browser that does not know `Partitioned` takes both for one cookie: the last one stays.
+    // A browser that does not support `Partitioned` treats both as one cookie and keeps the last
+    // one.
     let keys: Vec<&String> = headers
         .set_cookie()
         .iter()
@@ -164,12 +165,12 @@ fn a_session_that_is_over_does_not_count() {
         assert_eq!(shown(&world.open(&jar)), "a=1 b=2");
         world.store.take_log();
     }
-    // One that cannot be seen yet is not over.
+    // A session that is not visible yet counts as live.
     world.store.lag();
     let young = world.elsewhere().visitor();
     let session = world.elsewhere().open(&joined(&live, &[young]));
     assert_eq!(session.outcome().unwrap(), Outcome::Ambiguous);
-    // And in an outage nobody knows.
+    // In an outage it is unknown.
     world.store.outage();
     let session = world.elsewhere().open(&joined(&live, &[ended]));
     assert_eq!(session.outcome().unwrap(), Outcome::Unavailable);
@@ -263,7 +264,7 @@ fn a_tombstone_beside_a_session_is_finished() {
     left.receive(world.now(), world.commit(&mut session).set_cookie());
     let mut jar = joined(&live, &[left]);
 
-    // As long as it cannot be, nothing of the browser is shown.
+    // Until it is stored, no session of the browser is shown.
     world.elsewhere().visit(&mut jar, |session| {
         assert_eq!(session.outcome().unwrap(), Outcome::Revoked);
         assert_eq!(
@@ -341,7 +342,7 @@ fn a_header_full_of_sessions_costs_a_bounded_number_of_puts() {
             Outcome::Revoked
         );
     }
-    // A login does not end more than that either.
+    // A login has the same limit.
     let browsers: Vec<Jar> = (0..20).map(|_| world.member("ada")).collect();
     let mut jar = joined(&browsers[0], &browsers[1..]);
     world.store.take_log();

@@ -1,5 +1,5 @@
-//! Settings that are misspelt, of another library, or illegal: what the error says, and what is left
-//! to the application.
+//! Settings that are misspelt, illegal, or named as in another library: the error messages, and the
+//! names that belong to the application.
 
 #![allow(
     clippy::unwrap_used,
@@ -40,7 +40,7 @@ type ForeignRow = (
     &'static [(&'static str, &'static str)],
 );
 
-/// Name in another library, as an option and as a variable, and the settings that do it here.
+/// A name in another library, as an option and as a variable, and the settings to use here.
 const FOREIGN: &[ForeignRow] = &[
     ("maxAge", "SESSION_MAX_AGE", AGES),
     ("ttl", "SESSION_TTL", AGES),
@@ -233,7 +233,7 @@ fn an_error_calls_a_setting_as_the_caller_did() {
         );
         assert_eq!(text, expected);
     }
-    // Every setting, with a value that none of its type allows.
+    // Every setting, with a value that its type does not allow.
     for (name, _) in Settings::default().list() {
         let option = Settings::option_name(name).unwrap();
         let (by_variable, by_option) = ([(name, "\u{7f}")], [(option, "\u{7f}")]);
@@ -286,7 +286,7 @@ fn a_secret_is_called_so_and_one_of_several_by_its_place() {
         text.contains("secret 2 of 2 has the same key id as an earlier secret"),
         "{text}"
     );
-    // What that command printed.
+    // The output of that command.
     assert!(SecretRing::parse("Lv+8s1Dcyl/rSqYz0u4yUnmvk2nWAVoC3PSDgMu1D7o=").is_ok());
 }
 
@@ -309,7 +309,8 @@ fn one_setting_is_enough_for_plain_http() {
 
     let read = Settings::from_vars([("SESSION_COOKIE_SECURE", "false")]).unwrap();
     assert!(read.validate().is_ok());
-    // A name that was chosen stays as it is, and is refused where browsers would not take it.
+    // A name chosen by the application is not changed, and is refused if browsers would reject the
+    // cookie.
     let named = read.clone().with_cookie_name("sid");
     let world = World::with(named);
     assert_eq!(world.sessions.settings().cookie_name(), "sid");

@@ -1,5 +1,5 @@
-//! A store that does not answer: `SESSION_STORE_TIMEOUT` ends the wait, and what was on its way is
-//! taken as that.
+//! A store that does not answer: `SESSION_STORE_TIMEOUT` ends the wait, and the write counts as in
+//! progress.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -30,7 +30,7 @@ fn a_read_that_is_not_answered_is_unavailable_after_the_timeout() {
         assert_eq!(error.code(), ErrorCode::Unavailable);
         let cause = error.connector_error().unwrap().to_string();
         assert!(cause.contains("SESSION_STORE_TIMEOUT"), "{cause}");
-        // Another try would double the wait.
+        // A retry would double the wait.
         assert_eq!(world.store.count(Kind::Read), 1);
     }
 }
@@ -62,19 +62,19 @@ fn a_save_that_is_not_answered_fails_in_time_and_keeps_its_changes() {
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
 }
 
-/// What the next save puts on top of it, the store may lose when it takes the late one. The browser
-/// carries no copy here: this isolate alone knows.
+/// When the late put arrives, it may overwrite the next save. The browser has no copy here, so only
+/// this isolate knows the data.
 fn without_overlay() -> World {
     World::with(Settings::default().with_overlay(false))
 }
 
-/// What the store itself holds, as anybody reads it when the browser's fresh cookie has ended.
+/// The contents of the store, read after the browser's fresh cookie has expired.
 fn stored_at_last(world: &World, jar: &Jar) -> String {
     world.advance(WINDOW + SECOND);
     shown(&world.elsewhere().open(jar))
 }
 
-/// A page that looks at the session and changes nothing.
+/// A page that reads the session and changes nothing.
 fn read_only(session: &mut SessionStore) {
     session.len().unwrap();
 }
@@ -115,7 +115,7 @@ fn what_arrives_after_the_next_save_is_put_right_by_the_request_that_sees_it() {
     }
 }
 
-/// Another isolate knows of it by the browser's cookies.
+/// Another isolate learns of it from the browser's cookies.
 #[test]
 fn another_isolate_puts_right_what_a_late_arrival_replaced() {
     let world = World::new();
@@ -132,7 +132,7 @@ fn another_isolate_puts_right_what_a_late_arrival_replaced() {
     assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
 }
 
-/// The later save was answered before the earlier one timed out: no cookie tells of it.
+/// The later save was answered before the earlier one timed out, so no cookie reports it.
 #[test]
 fn a_put_that_times_out_after_a_later_save_is_put_right_too() {
     let world = without_overlay();
@@ -152,7 +152,7 @@ fn a_put_that_times_out_after_a_later_save_is_put_right_too() {
     assert_eq!(stored_at_last(&world, &jar), "a=1 slow=1 quick=2");
 }
 
-/// The put that is tried again when the store has asked for a pause is on its way like any other.
+/// A put that is retried after a 429 counts as in progress like any other.
 #[test]
 fn a_put_that_is_tried_again_and_times_out_is_under_way_too() {
     let world = World::new();
@@ -174,14 +174,14 @@ fn a_put_that_is_tried_again_and_times_out_is_under_way_too() {
     assert_eq!(stored_at_last(&world, &jar), "a=1 b=2 c=3");
 }
 
-/// A first save, and the first under a new key, that is tried again in its request.
+/// A first save, and the first under a new key, that are retried in the same request.
 #[test]
 fn a_new_key_whose_first_put_timed_out_keeps_what_the_second_wrote() {
     for begin in [
         |session: &mut SessionStore| session.bind("ada").unwrap(),
         |session: &mut SessionStore| session.cycle_key().unwrap(),
     ] {
-        // Of two versions made without knowing of each other chance decides which is newer.
+        // Which of two independent versions counts as newer is random.
         for seed in 0..8 {
             let world = World::seeded(Settings::default().with_overlay(false), seed);
             let mut jar = world.visitor();
@@ -269,7 +269,7 @@ fn all_tries_of_a_request_take_fifteen_seconds() {
         assert_eq!(error.code(), ErrorCode::Unavailable);
         assert_eq!(world.store.count(Kind::Put), tries);
         assert_eq!((world.now() - began) / SECOND, seconds);
-        // What is on its way for longer is taken as lost.
+        // A write that is in progress for longer counts as lost.
         world.advance(30 * SECOND);
     }
 }

@@ -1,5 +1,5 @@
-//! New keys and ends on a store that has transactions: one of two new keys wins, and what was ended is
-//! dead when its user is told so.
+//! New keys and logouts on a store with transactions: one of two new keys wins, and a session is
+//! dead when the call that ends it returns.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -24,7 +24,7 @@ fn a_new_key_and_the_end_of_the_old_one_are_one_transaction() {
     assert_eq!(world.objects.state(&before), Some("rotated"));
     assert_eq!(world.objects.state(&after), Some("live"));
 
-    // The old key reads for 90 seconds what there was, and saves nothing.
+    // For 90 seconds the old key can read the old data, but not save.
     world.visit(&mut jar, |session| session.set("a", 2).unwrap());
     world.clock.advance(89 * SECOND);
     let mut session = world.open(&old);
@@ -35,7 +35,7 @@ fn a_new_key_and_the_end_of_the_old_one_are_one_transaction() {
         code(world.try_commit(&mut session)),
         Some(ErrorCode::Rotated)
     );
-    // Then it counts as no cookie.
+    // Then the request counts as one without a cookie.
     world.clock.advance(SECOND);
     let session = world.open(&old);
     assert_eq!(session.outcome().unwrap(), Outcome::Rotated);
@@ -102,7 +102,7 @@ fn a_logout_ends_every_key_at_once_in_one_transaction() {
                 Outcome::Revoked
             );
         }
-        // A save that began before it ends after it.
+        // A save that began before the logout reaches the store after it.
         assert_eq!(code(world.try_commit(late)), Some(ErrorCode::Revoked));
         let shard = world.objects.memory.shards().remove(0);
         assert_eq!(world.objects.states(&shard), ["ended", "ended"]);
@@ -153,7 +153,7 @@ fn a_logout_in_an_outage_is_finished_in_the_right_object_by_the_next_request() {
     assert_eq!(world.objects.memory.operations().transactions, 0);
 }
 
-/// The object has deleted the tombstone of the key that the logout had, to make room.
+/// To make room, the object has deleted the tombstone of the key that the logout uses.
 #[test]
 fn a_logout_that_is_finished_later_ends_the_keys_since() {
     let world = StrongWorld::new();
@@ -183,7 +183,7 @@ fn a_new_key_that_failed_in_doubt_is_not_said_to_be_another_requests() {
         let error = run(session.save()).unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unavailable);
     }
-    // One that was not stored is made by the next save.
+    // If it was not stored, the next save makes it.
     let mut jar = world.visitor();
     let mut session = world.open(&jar);
     session.cycle_key().unwrap();
@@ -268,7 +268,7 @@ fn a_session_that_dies_while_it_moves_does_not_go_on() {
     }
 }
 
-/// A thief moves a stolen session into another object; its user's logout has the old key only.
+/// A thief moves a stolen session into another object. The user's logout has only the old key.
 #[test]
 fn a_logout_with_the_old_key_ends_a_session_that_a_thief_has_moved() {
     let world = StrongWorld::with(Settings::default());
@@ -296,8 +296,8 @@ fn ring_with_old_signer() -> String {
     format!("{SECRET},{OTHER_SECRET}")
 }
 
-/// Two Workers with the same secrets, of which one signs with the old one still. A session moves to
-/// the object that the end of all sessions has just left.
+/// Two Workers with the same secrets, one of which still signs with the old one. A session moves to
+/// the object that `revoke_all` has just visited.
 #[test]
 fn the_end_of_all_sessions_is_not_passed_by_one_that_moves() {
     let world = StrongWorld::new();
@@ -314,14 +314,14 @@ fn the_end_of_all_sessions_is_not_passed_by_one_that_moves() {
         assert!(!states.contains(&"live"), "{shard}: {states:?}");
     }
     assert!(run(later.sessions.list("ada")).unwrap().is_empty());
-    // What has moved before costs no session that was spared.
+    // An earlier move does not end a session that was spared.
     let jar = world.member("ada");
     let key = world.key(&jar).key();
     run(early.sessions.revoke_all_except("ada", &key)).unwrap();
     assert_eq!(early.open(&jar).outcome().unwrap(), Outcome::Loaded);
 }
 
-/// The same with the end of one: a thief moves it back to where the logout has been.
+/// The same with a logout: a thief moves the session back to an object that the logout has visited.
 #[test]
 fn a_logout_is_not_passed_by_a_session_that_moves_back() {
     for by_key in [false, true] {
@@ -362,8 +362,8 @@ fn an_end_in_two_objects_takes_two_transactions_where_nothing_moves() {
     assert_eq!(later.open(&two).outcome().unwrap(), Outcome::Revoked);
 }
 
-/// A thief has moved the session when the logout, which no object took, is finished: the cookie that
-/// is left of it does not tell the owner.
+/// A logout could not be stored, and a thief moves the session before it is completed. The
+/// tombstone cookie does not name the owner.
 #[test]
 fn a_logout_that_is_finished_later_ends_what_a_thief_has_moved_meanwhile() {
     for cycles_before in [false, true] {
@@ -390,8 +390,8 @@ fn a_logout_that_is_finished_later_ends_what_a_thief_has_moved_meanwhile() {
     }
 }
 
-/// Workers have had other secrets, one after the other: what a move has written down of the shards is
-/// not lost by the next.
+/// The secret was replaced several times. A move must not lose the shards that an earlier one has
+/// recorded.
 #[test]
 fn a_move_keeps_what_moves_before_have_written_down() {
     let world = StrongWorld::new();
@@ -408,7 +408,7 @@ fn a_move_keeps_what_moves_before_have_written_down() {
     assert_eq!(all.open(&two).outcome().unwrap(), Outcome::Loaded);
 }
 
-/// Neither does a key that an administrator has from a log.
+/// The same with a key that an administrator has from a log.
 #[test]
 fn a_key_from_before_a_move_ends_the_session_where_it_is() {
     let world = StrongWorld::new();

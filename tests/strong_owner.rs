@@ -1,4 +1,4 @@
-//! Logins, lists and the end of all sessions of a user, on a store that has transactions.
+//! Logins, lists and `revoke_all` on a store with transactions.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -24,7 +24,7 @@ fn a_login_takes_the_session_to_its_owners_object() {
     let after = world.key(&jar);
     assert_eq!((&shard(&before)[..2], &shard(&after)[..2]), ("a.", "o."));
     assert_eq!(shown(&world.open(&jar)), "a=1");
-    // Another tab of the same browser is told to come again with the new cookie.
+    // Another tab of the same browser is told to try again with the new cookie.
     assert_eq!(world.objects.state(&before), Some("rotated"));
     assert_eq!(world.open(&old).outcome().unwrap(), Outcome::Rotated);
     assert_eq!(keys(&world), [after.key()]);
@@ -87,11 +87,11 @@ fn a_login_that_failed_can_be_made_again_in_the_same_request() {
         session.bind("ada").unwrap();
         let key = session.session_key().unwrap().unwrap();
         match fails {
-            // The session before cannot be ended.
+            // The previous session cannot be ended.
             0 => world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable),
-            // The new one was put, and nobody knows.
+            // The new one was put, but the answer was lost.
             1 => world.objects.lose_answers("o.", 2),
-            // Neither is what was put ended.
+            // The new session cannot be ended either.
             2 => {
                 world.objects.lose_answers("o.", 2);
                 world.objects.fail_after("o.", 2, 2);
@@ -117,7 +117,7 @@ fn a_login_that_failed_can_be_made_again_in_the_same_request() {
     }
 }
 
-/// A browser with two session cookies, of which one is over.
+/// A browser with two session cookies, one of which has expired.
 #[test]
 fn a_login_that_cannot_end_another_session_leaves_the_one_with_the_data() {
     let world = StrongWorld::new();
@@ -175,7 +175,7 @@ fn the_end_of_all_sessions_is_one_transaction_whatever_their_number() {
     assert_eq!(keys(&world), [key]);
 }
 
-/// The password is changed while somebody who knows the old one logs in.
+/// A password change during a login with the old password.
 #[test]
 fn a_login_on_its_way_does_not_survive_the_end_of_all_sessions() {
     let world = StrongWorld::new();
@@ -194,7 +194,7 @@ fn a_login_on_its_way_does_not_survive_the_end_of_all_sessions() {
     assert_eq!(keys(&world).len(), 1);
 }
 
-/// Whoever changes the password stays logged in, however the clock is set meanwhile.
+/// The browser that changes the password stays logged in, even if the clock is changed meanwhile.
 #[test]
 fn a_login_after_the_end_of_all_sessions_in_one_request_works() {
     for step in [-1_500, 0, 1_500] {
@@ -211,14 +211,14 @@ fn a_login_after_the_end_of_all_sessions_in_one_request_works() {
     }
 }
 
-/// Whoever changes the password logs in first, and spares that login, whose key is known before it is
+/// A password change that logs in first and spares that login, whose key is known before it is
 /// stored.
 #[test]
 fn a_login_that_is_spared_works_however_late_it_is_stored() {
     for limit in [0, 3] {
         let world = StrongWorld::with(Settings::default().with_max_per_owner(limit));
         let other = world.member("ada");
-        // All have been ended before: what that call did not spare is not spared now.
+        // All sessions have been ended before. What that call did not spare is not spared now.
         world.clock.advance(SECOND);
         run(world.sessions.revoke_all("ada")).unwrap();
         world.clock.advance(SECOND);
@@ -234,7 +234,7 @@ fn a_login_that_is_spared_works_however_late_it_is_stored() {
         jar.receive(world.now(), headers.set_cookie());
         assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Loaded);
         assert_eq!(keys(&world), std::slice::from_ref(&mine));
-        // Another that was on its way is refused all the same.
+        // Another login in progress is still refused.
         assert_eq!(code(world.try_commit(&mut late)), Some(ErrorCode::Revoked));
         assert_eq!(world.open(&other).outcome().unwrap(), Outcome::Revoked);
         // The next call ends it.
@@ -244,7 +244,7 @@ fn a_login_that_is_spared_works_however_late_it_is_stored() {
     }
 }
 
-/// With a limit each login gives the row of the last end a new revision.
+/// With a limit, each login changes the revision of the epoch row.
 #[test]
 fn a_call_that_arrives_twice_does_not_end_a_login_that_has_counted_since() {
     let world = StrongWorld::with(Settings::default().with_max_per_owner(3));
@@ -334,7 +334,7 @@ fn a_login_over_the_limit_ends_the_oldest_in_its_own_transaction() {
     assert_eq!(outcomes.collect::<Vec<_>>(), wanted);
 }
 
-/// The limit is lower than before, or new.
+/// A lower or new limit.
 #[test]
 fn a_login_ends_however_many_are_over_the_limit() {
     let world = StrongWorld::new();
@@ -352,7 +352,7 @@ fn a_login_ends_however_many_are_over_the_limit() {
     );
 }
 
-/// While a secret is being replaced: the session that a login is about to end moves to the owner's
+/// While a secret is being replaced, the session that a login is about to end moves to the owner's
 /// other object.
 #[test]
 fn a_session_over_the_limit_does_not_survive_by_moving() {
@@ -372,7 +372,7 @@ fn a_session_over_the_limit_does_not_survive_by_moving() {
 fn of_two_logins_at_the_same_time_the_second_counts_the_first() {
     let world = StrongWorld::with(Settings::default().with_max_per_owner(1));
     let other = world.elsewhere();
-    // The other one arrives when this one has counted.
+    // The other login arrives after this one has counted.
     world
         .objects
         .before("o.", move || drop(other.member("ada")));

@@ -1,5 +1,5 @@
-//! Saving on a store that has transactions: no update is lost, none is made twice, and none undoes
-//! what another has done on purpose.
+//! Saving on a store with transactions: no update is lost, none is applied twice, and none undoes
+//! an intended change of another request.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
@@ -35,7 +35,7 @@ fn the_answer_says_nothing_of_what_was_saved() {
     let mut session = world.open(&jar);
     session.set("b", 2).unwrap();
     assert!(cookie_names(&world.commit(&mut session)).is_empty());
-    // The idle time slides without a write.
+    // The idle time is extended without a write.
     world.clock.advance(5 * MINUTE);
     let mut session = world.open(&jar);
     let headers = world.commit(&mut session);
@@ -144,7 +144,8 @@ fn an_overloaded_store_is_not_asked_again() {
     assert_eq!(error.code(), ErrorCode::RateLimited);
 }
 
-/// Its try was applied, another request read that and wrote over it: made again, it would undo that.
+/// The try was applied, and another request read and overwrote its data. Applying it again would
+/// undo that.
 #[test]
 fn a_try_in_doubt_is_not_made_on_top_of_what_was_written_over_it() {
     let world = StrongWorld::new();
@@ -168,7 +169,7 @@ fn a_try_in_doubt_is_not_made_on_top_of_what_was_written_over_it() {
     assert_eq!(shown(&world.open(&jar)), r#"a=1 b="second""#);
 }
 
-/// The doubt outlives the save: the application may save again in the same request.
+/// It stays unknown after the save: the application may save again in the same request.
 #[test]
 fn a_save_that_failed_in_doubt_is_not_made_again_by_the_next_one() {
     let world = StrongWorld::new();
@@ -186,7 +187,7 @@ fn a_save_that_failed_in_doubt_is_not_made_again_by_the_next_one() {
         Some(ErrorCode::Unavailable)
     );
     assert_eq!(shown(&world.open(&jar)), r#"a=1 b="second""#);
-    // Where nobody else has saved, and it was not stored, the next one does both.
+    // If nobody else has saved and the try was not stored, the next save stores both.
     let mut first = world.open(&jar);
     first.set("b", "third").unwrap();
     world.objects.fail("a.", 2, ConnectorErrorKind::Unavailable);
@@ -196,8 +197,8 @@ fn a_save_that_failed_in_doubt_is_not_made_again_by_the_next_one() {
     assert_eq!(shown(&world.open(&jar)), r#"a=1 b="third" c=3"#);
 }
 
-/// What a load finds after that tells whether the try was stored. Where it does not, the changes are
-/// neither made again nor left out.
+/// A load after that shows whether the try was stored. If it does not, the changes are neither
+/// applied again nor dropped.
 #[test]
 fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
     let failed = Err(ErrorCode::Unavailable);
@@ -205,14 +206,14 @@ fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
         (true, "", false, Ok(r#"a=1 b="first" d=4"#)),
         (true, "", true, Ok(r#"a=1 b="first" c=5 d=4"#)),
         (false, "", false, Ok(r#"a=1 b="first" d=4"#)),
-        // Somebody has written over what it had stored.
+        // Another request has overwritten its data.
         (true, "a b", false, failed),
         (true, "a b", true, failed),
-        // It is recognised by what nobody has written over.
+        // It is recognised by data that was not overwritten.
         (true, "b", false, Ok(r#"a=2 b="second" d=4"#)),
         (true, "b", true, failed),
         (true, "c", false, Ok(r#"a=2 b="first" c="second" d=4"#)),
-        // It cannot be told from one that was written over.
+        // It cannot be distinguished from one that was overwritten.
         (false, "c", false, failed),
     ] {
         let why = format!("stored {stored}, others {others:?}, edits {edits}");
@@ -238,7 +239,7 @@ fn a_load_after_a_save_in_doubt_does_not_forget_the_doubt() {
         if edits {
             first.set("c", 5).unwrap();
         }
-        // However often it is loaded.
+        // No matter how often it is loaded.
         for _ in 0..2 {
             assert_eq!(run(first.load_fresh()).unwrap(), Outcome::Loaded, "{why}");
         }
@@ -273,7 +274,7 @@ fn a_save_after_such_a_load_undoes_nothing_either() {
         other.set("b", "second").unwrap();
         let _ = world.commit(&mut other);
         let saved = code(world.try_commit(&mut first));
-        // Only what the try has not written is known to be new.
+        // Only changes that the try did not include are known to be new.
         let (refused, wanted) = match edits {
             false => (None, r#"a=1 b="second" d=4"#),
             true => (Some(ErrorCode::Unavailable), r#"a=1 b="second""#),
@@ -306,7 +307,7 @@ fn a_load_that_fails_does_not_end_the_doubt() {
     assert_eq!(shown(&world.open(&jar)), r#"a=1 b="second""#);
 }
 
-/// The same, and what the other has written is something else: the try is found in the record.
+/// The same, but the other request has written another key, so the try is found in the record.
 #[test]
 fn a_try_in_doubt_is_found_in_what_others_have_saved_since() {
     for change in [0, 1, 2] {
@@ -336,7 +337,8 @@ fn a_try_in_doubt_is_found_in_what_others_have_saved_since() {
     }
 }
 
-/// What was loaded is older than the removal, and the record has forgotten that again.
+/// The load is older than the removal, and the record no longer has the tombstone of the removed
+/// key.
 #[test]
 fn a_slow_save_does_not_bring_a_removed_key_back() {
     let world = StrongWorld::new();
@@ -357,7 +359,7 @@ fn a_save_that_is_overtaken_again_and_again_gives_up() {
     let jar = world.visitor();
     let mut session = world.open(&jar);
     session.set("b", 2).unwrap();
-    // Every time that it arrives, somebody else has just saved.
+    // Each try finds that another request has just saved.
     fn overtake(world: &StrongWorld, jar: &Jar, left: u32) {
         if left == 0 {
             return;

@@ -23,7 +23,7 @@ fn outcome(browser: &mut Browser) -> Outcome {
     block_on(browser.handle(async |session| session.outcome())).unwrap()
 }
 
-/// A browser whose session is in the store alone.
+/// A browser whose session is only in the store.
 fn visitor(world: &World) -> Browser {
     let mut browser = world.browser();
     set(&mut browser, "a", 1).unwrap();
@@ -41,15 +41,15 @@ fn sessions_store_and_cookies_live_by_one_clock() {
     set(&mut browser, "a", 1).unwrap();
     assert!(browser.cookie(FRESH).is_some());
 
-    // The fresh cookie goes first, by its Max-Age.
+    // The fresh cookie expires first, by its Max-Age.
     world.advance(Duration::from_secs(200));
     assert_eq!(browser.cookie(FRESH), None);
     assert_eq!(get(&mut browser, "a").unwrap(), Some(1));
 
-    // Then the session, by its idle time: the browser still has its cookie.
+    // Then the session expires, by its idle time. The browser still has its cookie.
     world.advance(idle);
     assert_eq!(outcome(&mut browser), Outcome::Expired);
-    // Then the store forgets the record, and the browser the cookie.
+    // Then the store drops the record, and the browser the cookie.
     world.advance(age);
     assert!(
         world.store().keys().is_empty(),
@@ -146,7 +146,7 @@ fn every_fault_is_one_that_the_session_meets() {
     assert_eq!(outcome(&mut browser), Outcome::Unavailable);
     assert_eq!(outcome(&mut browser), Outcome::Loaded);
 
-    // Tried again after a second that nobody waits for.
+    // Retried after a second, without a real wait.
     let before = world.now();
     store.reset_operations();
     store.rate_limit_puts(1);
@@ -217,7 +217,7 @@ fn a_request_says_method_headers_and_place() {
     assert_eq!(devices[0].user_agent.as_deref(), Some("Firefox"));
     assert_eq!(devices[0].place.as_deref(), Some("NL"));
 
-    // SameSite=Lax keeps it from a form of another site.
+    // SameSite=Lax keeps the cookie from a form of another site.
     let forged = Request::post("/transfer").with_header("sec-fetch-site", "cross-site");
     let seen = block_on(browser.send(forged, async |session| session.outcome()));
     assert_eq!(seen.unwrap(), Outcome::New);

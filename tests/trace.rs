@@ -1,9 +1,7 @@
-//! What each story costs and says: the calls to the connector, in order, and the header fields of
-//! every answer, compared with a file for each story in `tests/golden/trace/`.
-//!
-//! Time, randomness and storage are those of the tests, and ids are numbered as they appear, so the
-//! files change only with what the code does. `EDGE_SESSION_UPDATE=1 cargo test --no-default-features
-//! --test trace` writes them.
+//! The calls to the connector, in order, and the header fields of every response, compared with a
+//! file for each story in `tests/golden/trace/`. Time, randomness and storage are simulated, and
+//! ids are numbered in order of appearance, so the files change only if the code behaves
+//! differently. `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test trace` writes them.
 
 #![allow(
     clippy::unwrap_used,
@@ -35,7 +33,7 @@ use golden::{ALPHABET, decode};
 
 // --- the tape ------------------------------------------------------------------------------------
 
-/// What happened, as text without anything that randomness has made.
+/// A log as text, without random values.
 #[derive(Default)]
 struct Tape {
     lines: Vec<String>,
@@ -46,7 +44,7 @@ struct Tape {
 struct Recorder(Rc<RefCell<Tape>>);
 
 impl Recorder {
-    /// Adds a line; gives its place, for [`append`](Self::append).
+    /// Adds a line; returns its position, for [`append`](Self::append).
     fn say(&self, line: impl Into<String>) -> usize {
         let mut tape = self.0.borrow_mut();
         tape.lines.push(line.into());
@@ -89,7 +87,7 @@ impl Recorder {
         }
     }
 
-    /// What a value is, and its length where it is sealed.
+    /// The kind of a value, and its length if it is sealed.
     fn value(&self, value: &str) -> String {
         let mut words = value.split(' ');
         if let (Some(_format), Some(death @ ("r" | "x" | "o"))) = (words.next(), words.next()) {
@@ -202,8 +200,8 @@ impl EventSink for Recorder {
     }
 }
 
-/// The runtime of the tests, but for how long a pause is: pauses are random in part, and how much
-/// randomness was drawn before one is nothing that a story tells.
+/// The runtime of the tests, with fixed pauses. Real pauses are partly random, and would depend on
+/// how much randomness was drawn before.
 struct Steady(Rc<TestRuntime>);
 
 impl Runtime for Steady {
@@ -223,11 +221,11 @@ impl Runtime for Steady {
         })
     }
 
-    /// Failures are made here on purpose.
+    /// Failures are intended here.
     fn warn(&self, _: &str) {}
 }
 
-/// A store that writes down what it is asked.
+/// A store that logs its calls.
 struct Listening {
     store: TestStore,
     tape: Recorder,
@@ -322,7 +320,7 @@ impl SessionConnector for Listening {
 
 // --- stories -------------------------------------------------------------------------------------
 
-/// A world whose calls and answers are on a tape.
+/// A world that records calls and responses.
 struct Story {
     tape: Recorder,
     world: World,
@@ -395,7 +393,7 @@ impl Story {
         let committed = run(self.world.sessions.commit(&mut visit.session, status));
         let (how, headers) = match committed {
             Ok(headers) => ("ok".to_owned(), headers),
-            // What an adapter answers then.
+            // The response of an adapter in this case.
             Err(error) => (
                 error.code().as_str().to_owned(),
                 visit.session.done_headers(),
@@ -431,14 +429,14 @@ impl Story {
         self.answer(jar, visit, 200);
     }
 
-    /// The same where nobody loads.
+    /// The same without a load.
     fn lazy(&self, jar: &mut Jar, title: &str, page: impl FnOnce(&mut Visit)) {
         let mut visit = self.begin(title, jar.head(self.world.now()), false);
         page(&mut visit);
         self.answer(jar, visit, 200);
     }
 
-    /// A request with a head of its own, which no browser takes the answer of.
+    /// A request with its own headers, whose response goes to no browser.
     fn raw(&self, title: &str, head: Head, page: impl FnOnce(&mut Visit)) {
         let mut visit = self.begin(title, head, true);
         page(&mut visit);
@@ -518,7 +516,7 @@ impl Visit {
         self.said(&format!("set_expiry {name}"), result);
     }
 
-    /// What can be read of the session.
+    /// Logs what can be read of the session.
     fn look(&mut self) {
         let session = &self.session;
         let pairs = session.iter().map(|pairs| {

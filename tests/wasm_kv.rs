@@ -52,7 +52,7 @@ fn cookies(set_cookie: &[String]) -> CookieHeader {
 async fn kv_keeps_what_is_put_and_tells_what_is_not_there() {
     let kv = kv();
     kv.put("wasm.a", "1", PutOptions::ttl(60)).await.unwrap();
-    // Under the least that KV takes: raised, not refused.
+    // Below KV's minimum: raised, not refused.
     kv.put("wasm.b", "é", PutOptions::ttl(1).with_metadata("note"))
         .await
         .unwrap();
@@ -239,7 +239,7 @@ async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other
         let media = answer.headers().get("content-type").unwrap();
         assert_eq!(media.as_deref(), Some("application/problem+json"));
     }
-    // Though the session refused something before.
+    // Although the session refused something before.
     let error = sessions
         .handle(request(), None, async |_, session: &mut SessionStore| {
             session

@@ -1,5 +1,5 @@
-//! What the native tests stand on: a world whose time, randomness and storage a test decides, and
-//! browsers that keep cookies by the rules.
+//! Helpers for the native tests: a world with simulated time, randomness and storage, and browsers
+//! with a cookie jar.
 
 #![allow(
     dead_code,
@@ -48,17 +48,17 @@ pub const KEY: &str = "__Host-session";
 pub const SEEN: &str = "__Host-session-seen";
 pub const FRESH: &str = "__Host-session-fresh";
 pub const FORM: &str = "__Host-session-form";
-/// What every cookie of the default settings carries besides its age.
+/// The attributes of every cookie with the default settings, except for its age.
 pub const ATTRIBUTES: &str = "; Path=/; Secure; HttpOnly; SameSite=Lax";
 
 // --- time and randomness -------------------------------------------------------------------------
 
-/// So many whole seconds.
+/// A number of whole seconds.
 pub const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// An instant in milliseconds since 1970-01-01 UTC, as the clock of a world counts.
+/// An instant in milliseconds since 1970-01-01 UTC.
 pub fn ms(instant: SystemTime) -> i64 {
     let whole = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
     match instant.duration_since(UNIX_EPOCH) {
@@ -67,8 +67,8 @@ pub fn ms(instant: SystemTime) -> i64 {
     }
 }
 
-/// A clock that a test moves, randomness from a seed, and sleep that moves the clock. So do
-/// deadlines: what a test does not answer at once is never answered.
+/// A clock that a test moves, and randomness from a seed. Sleeping moves the clock, and so do
+/// deadlines: an operation that is not answered immediately is never answered.
 pub struct TestRuntime {
     pub clock: ManualClock,
     state: Cell<u64>,
@@ -79,7 +79,7 @@ pub struct TestRuntime {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Randomness {
     Seeded,
-    /// There is none, as at module scope of a Worker.
+    /// No randomness, as at module scope of a Worker.
     Failing,
     /// The same bytes again and again.
     Repeating,
@@ -95,7 +95,7 @@ impl TestRuntime {
         })
     }
 
-    /// What was warned of since the last call.
+    /// The warnings since the last call.
     pub fn take_warnings(&self) -> Vec<String> {
         self.warnings.take()
     }
@@ -128,7 +128,7 @@ impl Runtime for TestRuntime {
                 }
             }
             Randomness::Failing => {
-                // A source that fails may have written some of it.
+                // A failing source may have written some bytes.
                 let half = out.len() / 2;
                 out[..half].fill(7);
                 return Err(SessionError::new(ErrorCode::NotReady, "no randomness here"));
@@ -157,7 +157,7 @@ impl Runtime for TestRuntime {
     }
 }
 
-/// Lets everything else go first, then moves the clock.
+/// Yields to everything else, then moves the clock.
 struct Sleep {
     clock: ManualClock,
     until: i64,
@@ -190,22 +190,21 @@ pub enum Kind {
     List,
 }
 
-/// What goes wrong with the next operations of one kind.
+/// The fault of the next operations of one kind.
 #[derive(Clone, Copy, Debug)]
 struct Fault {
     kind: Kind,
-    /// Operations that go well before it.
+    /// Successful operations before it.
     after: usize,
     left: usize,
     error: ConnectorErrorKind,
-    /// Carried out all the same, and reported failed.
+    /// Carried out, but reported as failed.
     applied: bool,
     /// Milliseconds until it is reported.
     takes: i64,
 }
 
-/// A [`MemoryConnector`] that writes down what is asked of it, fails when told to, and can show
-/// an old picture of itself.
+/// A [`MemoryConnector`] that logs its operations, fails on demand, and can show an old state.
 #[derive(Clone)]
 pub struct TestStore {
     inner: MemoryConnector,
@@ -215,7 +214,7 @@ pub struct TestStore {
     faults: Rc<RefCell<Vec<Fault>>>,
     picture: Rc<RefCell<Option<BTreeMap<String, String>>>>,
     ttls: Rc<RefCell<BTreeMap<String, Option<u32>>>>,
-    /// Kind, and operations of it that are answered before.
+    /// The kind, and the number of operations that are answered before it.
     hangs: Rc<RefCell<Vec<(Kind, usize)>>>,
     late: Rc<RefCell<Vec<(String, String)>>>,
 }
@@ -240,7 +239,7 @@ impl TestStore {
         self.hang_after(0, kind);
     }
 
-    /// The same after `after` that are answered.
+    /// The same, after `after` operations that are answered.
     pub fn hang_after(&self, after: usize, kind: Kind) {
         self.hangs.borrow_mut().push((kind, after));
     }
@@ -280,7 +279,7 @@ impl TestStore {
         self.fail_after(0, kind, times, error);
     }
 
-    /// The same after `after` that go well.
+    /// The same, after `after` successful operations.
     pub fn fail_after(&self, after: usize, kind: Kind, times: usize, error: ConnectorErrorKind) {
         self.faults.borrow_mut().push(Fault {
             kind,
@@ -292,7 +291,7 @@ impl TestStore {
         });
     }
 
-    /// The next `times` operations of this kind are carried out and reported failed.
+    /// The next `times` operations of this kind are carried out, but reported as failed.
     pub fn fail_though_applied(&self, kind: Kind, times: usize) {
         self.faults.borrow_mut().push(Fault {
             kind,
@@ -316,7 +315,7 @@ impl TestStore {
         });
     }
 
-    /// What was told never to be answered is answered.
+    /// Cancels the faults that leave operations unanswered.
     pub fn answer_again(&self) {
         self.hangs.borrow_mut().clear();
     }
@@ -346,8 +345,8 @@ impl TestStore {
         Some(*fault)
     }
 
-    /// From now on reads are answered as the store stands at this moment, as a location does that
-    /// hears of nothing: absent keys stay absent.
+    /// From now on reads show the current state, like a location that sees no later writes: absent
+    /// keys stay absent.
     pub fn lag(&self) {
         *self.picture.borrow_mut() = Some(self.all());
     }
@@ -398,7 +397,7 @@ impl TestStore {
         block_on(self.inner.delete(key)).unwrap();
     }
 
-    /// What was asked of it since the last call: kind and key, one line for each key.
+    /// The operations since the last call: kind and key, one line for each key.
     pub fn take_log(&self) -> Vec<(Kind, String)> {
         self.calls.borrow_mut().clear();
         self.ttls.borrow_mut().clear();
@@ -554,14 +553,14 @@ impl RequestHead for Head {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Cookie {
     value: String,
-    /// `None` for one that ends with the browser.
+    /// `None` for a cookie that ends with the browser.
     expires_at: Option<i64>,
 }
 
 /// The cookies of one browser for one site.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Jar {
-    /// By name, and by the attributes that a browser tells cookies of one name apart by.
+    /// By name, and by the attributes that distinguish cookies of one name.
     cookies: BTreeMap<(String, String), Cookie>,
 }
 
@@ -570,8 +569,8 @@ impl Jar {
         Self::default()
     }
 
-    /// Takes `Set-Cookie` fields of one answer. RFC 6265bis section 5.6 and 5.7, as far as the
-    /// fields that we write go: whatever a browser would refuse fails the test.
+    /// Stores the `Set-Cookie` fields of one response, as in RFC 6265bis sections 5.6 and 5.7, for
+    /// the fields that we write. A field that a browser would refuse fails the test.
     pub fn receive(&mut self, now: i64, fields: &[String]) {
         self.cookies
             .retain(|_, cookie| cookie.expires_at.is_none_or(|end| now < end));
@@ -637,7 +636,7 @@ impl Jar {
         self.values(name).next()
     }
 
-    /// Those of all attributes.
+    /// The values of all cookies with this name.
     pub fn values(&self, name: &str) -> impl Iterator<Item = &str> {
         let named = self.cookies.iter().filter(move |((of, _), _)| of == name);
         named.map(|(_, cookie)| &*cookie.value)
@@ -664,7 +663,7 @@ impl Jar {
         self.cookies.len() < before
     }
 
-    /// Cookies without an age go.
+    /// Drops cookies without an age.
     pub fn close_browser(&mut self) {
         self.cookies.retain(|_, cookie| cookie.expires_at.is_some());
     }
@@ -673,7 +672,7 @@ impl Jar {
         self.cookies.keys().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Takes the cookies of `other` too, as those of a host that sets them with other attributes.
+    /// Also stores the cookies of `other`, as if a host had set them with other attributes.
     pub fn add_twins(&mut self, other: &Self, apart: &str) {
         for ((name, _), cookie) in &other.cookies {
             let id = (name.clone(), apart.to_owned());
@@ -693,7 +692,7 @@ pub struct World {
     pub sessions: Sessions,
 }
 
-/// A test that told the store not to answer, and did not ask it, has tested nothing.
+/// Fails the test if it left a fault unused: it would have tested nothing.
 impl Drop for TestStore {
     fn drop(&mut self) {
         if Rc::strong_count(&self.hangs) == 1 && !std::thread::panicking() {
@@ -776,7 +775,7 @@ impl World {
         result
     }
 
-    /// A browser with a session that holds `{"a":1}`; the log starts empty.
+    /// A browser with a session that contains `{"a":1}`; the log starts empty.
     pub fn visitor(&self) -> Jar {
         let mut jar = Jar::new();
         self.visit(&mut jar, |session| session.set("a", 1).unwrap());
@@ -816,13 +815,13 @@ fn sessions(
         .unwrap()
 }
 
-/// A key of the right form that no secret vouches for.
+/// A session key of the right form, but without an authentic tag.
 pub fn forged_key() -> SessionKey {
     let id = "A".repeat(22);
     format!("-.{id}.{id}.{id}").parse().unwrap()
 }
 
-/// What a login keeps, as a test's table says it.
+/// What a login keeps, from a word in a test's table.
 pub fn keep(data: bool) -> Keep {
     if data { Keep::Data } else { Keep::Nothing }
 }
@@ -833,7 +832,7 @@ pub struct KeyParts {
     pub owner: String,
     pub lineage: String,
     pub derived: String,
-    /// What vouches for the other three.
+    /// The tag that authenticates the other three.
     pub tag: String,
 }
 
@@ -892,12 +891,12 @@ impl KeyParts {
     }
 }
 
-/// Runs what waits for nothing but the test's own runtime.
-/// So many milliseconds after 1970-01-01 UTC.
+/// An instant, in milliseconds after 1970-01-01 UTC.
 pub fn instant(milliseconds: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_millis(milliseconds.try_into().unwrap())
 }
 
+/// Runs a future that waits only for the test's own runtime.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     block_on(future)
 }
@@ -924,7 +923,8 @@ pub fn contents(session: &SessionStore) -> Vec<(String, String)> {
         .collect()
 }
 
-/// As [`shown`], the keys sorted: the order of what two savers added at once is nobody's promise.
+/// Like [`shown`], with the keys sorted, because the order of keys that two requests added at once
+/// is unspecified.
 pub fn sorted(session: &SessionStore) -> String {
     let mut pairs = contents(session);
     pairs.sort();
@@ -944,7 +944,7 @@ fn join(pairs: &[(String, String)]) -> String {
     pairs.join(" ")
 }
 
-/// The names of the cookies that an answer sets or removes.
+/// The names of the cookies that a response sets or removes.
 pub fn cookie_names(headers: &CommitHeaders) -> Vec<&str> {
     headers
         .set_cookie()

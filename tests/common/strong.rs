@@ -1,4 +1,4 @@
-//! A world whose store has transactions, and in which a test says what happens between two of them.
+//! A world whose store has transactions, with events between them on demand.
 
 use std::cell::{Cell, RefCell};
 use std::future::Future;
@@ -17,7 +17,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{Jar, KeyParts, SECRET, START, TestRuntime};
 
-/// Runs what waits for nothing but the test's own runtime, inside of such a run too.
+/// Runs a future that waits only for the test's own runtime; also works inside such a future.
 pub fn run<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
@@ -29,33 +29,33 @@ pub fn run<T>(future: impl Future<Output = T>) -> T {
     panic!("it waits for something that never comes");
 }
 
-/// What happens to transactions.
+/// The events and faults of transactions.
 enum Plan {
-    /// Something else happens first.
+    /// Something else happens before it is applied.
     Before(Box<dyn FnOnce()>),
-    /// Something else happens when it has been applied, and before its answer arrives.
+    /// Something else happens after it was applied, before its answer arrives.
     After(Box<dyn FnOnce()>),
-    /// It is applied and reported as failed.
+    /// It is applied, but reported as failed.
     LoseAnswer,
     /// It is not applied.
     Fail(ConnectorErrorKind),
 }
 
 struct Planned {
-    /// What the name of the shard begins with.
+    /// A prefix of the shard's name.
     shard: &'static str,
-    /// Transactions there that go well before.
+    /// Successful transactions there before it.
     after: usize,
     times: usize,
     plan: Option<Plan>,
 }
 
-/// A [`StrongMemory`] to whose transactions things happen.
+/// A [`StrongMemory`] with planned events and faults.
 #[derive(Clone)]
 pub struct Objects {
     pub memory: StrongMemory,
     plans: Rc<RefCell<Vec<Planned>>>,
-    /// Reads that fail from now on.
+    /// The number of reads that will fail.
     failing_reads: Rc<Cell<usize>>,
 }
 
@@ -69,43 +69,43 @@ impl Objects {
         });
     }
 
-    /// Does `act` when the next transaction arrives at such a shard, before it is applied.
+    /// Runs `act` when the next transaction arrives at such a shard, before it is applied.
     pub fn before(&self, shard: &'static str, act: impl FnOnce() + 'static) {
         self.plan(shard, 0, 1, Plan::Before(Box::new(act)));
     }
 
-    /// The same once it has been applied.
+    /// The same, after it was applied.
     pub fn after(&self, shard: &'static str, act: impl FnOnce() + 'static) {
         self.plan(shard, 0, 1, Plan::After(Box::new(act)));
     }
 
-    /// The same with the one after it.
+    /// The same for the transaction after the next.
     pub fn before_second(&self, shard: &'static str, act: impl FnOnce() + 'static) {
         self.plan(shard, 1, 1, Plan::Before(Box::new(act)));
     }
 
-    /// The answers of so many transactions are lost.
+    /// The answers of the next transactions are lost.
     pub fn lose_answers(&self, shard: &'static str, times: usize) {
         self.plan(shard, 0, times, Plan::LoseAnswer);
     }
 
-    /// So many transactions fail.
+    /// The next transactions fail.
     pub fn fail(&self, shard: &'static str, times: usize, kind: ConnectorErrorKind) {
         self.plan(shard, 0, times, Plan::Fail(kind));
     }
 
-    /// So many reads fail.
+    /// The next reads fail.
     pub fn fail_reads(&self, times: usize) {
         self.failing_reads.set(times);
     }
 
-    /// The same after so many that go well.
+    /// The same, after a number of successful ones.
     pub fn fail_after(&self, shard: &'static str, after: usize, times: usize) {
         let plan = Plan::Fail(ConnectorErrorKind::Unavailable);
         self.plan(shard, after, times, plan);
     }
 
-    /// Deletes the row of one session, as an object does that needs the room.
+    /// Deletes the row of one session, as an object does to make room.
     pub fn purge(&self, key: &KeyParts) {
         let (shard, row) = (shard(key), key.record());
         let put = Write::Put {
@@ -119,13 +119,13 @@ impl Objects {
         run(self.memory.transact(&shard, &[], &[put])).expect("a transaction");
     }
 
-    /// Forgets what was planned.
+    /// Drops all planned events.
     pub fn mend(&self) {
         self.plans.borrow_mut().clear();
         self.failing_reads.set(0);
     }
 
-    /// What is to happen to a transaction of `shard`.
+    /// The planned event for a transaction of `shard`.
     fn happens(&self, shard: &str) -> Vec<Plan> {
         let mut due = Vec::new();
         let mut plans = self.plans.borrow_mut();
@@ -205,7 +205,7 @@ impl StrongConnector for Objects {
         writes: &'a [Write<'a>],
     ) -> LocalBoxFuture<'a, Result<Transacted, ConnectorError>> {
         Box::pin(async move {
-            // As a Durable Object has it.
+            // Like a Durable Object.
             assert!(writes.len() <= 200, "{} writes", writes.len());
             let failed = |kind| Err(ConnectorError::new(kind, "as the test wants it"));
             let (mut is_lost, mut afterwards) = (false, Vec::new());
@@ -238,7 +238,7 @@ impl StrongConnector for Objects {
     }
 }
 
-/// A Worker with its objects.
+/// A Worker with its Durable Objects.
 #[derive(Clone)]
 pub struct StrongWorld {
     pub clock: ManualClock,
@@ -317,7 +317,7 @@ impl StrongWorld {
         result
     }
 
-    /// A browser with a session that holds `{"a":1}`.
+    /// A browser with a session that contains `{"a":1}`.
     pub fn visitor(&self) -> Jar {
         let mut jar = Jar::new();
         self.visit(&mut jar, |session| session.set("a", 1).unwrap());
