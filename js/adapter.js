@@ -1,21 +1,21 @@
-// What the adapters for frameworks share: their options, one session for a request, and errors that
-// a framework has answered with a page of its own.
+// Shared by the adapters for frameworks: their options, one session for each request, and errors for
+// which a framework has already made a page.
 
 import { SessionError, Sessions } from "edge-session";
 
-/** `handle`, with a say in what becomes of an error; and what tells our objects from others. */
+/** `handle` with control over errors, and checks for objects of this package. */
 const { run, isSessions, isResponse, sessionErrorIn, lastError } = Sessions[Symbol.for("edge-session.adapter")];
 
 export { isResponse, sessionErrorIn };
 
-/** What an error says in its headers that is also true of a page that takes its place. */
+/** The headers of an error response that also apply to a framework's error page. */
 const OF_ERROR = ["retry-after", "cache-control"];
 
 /**
- * Checks the options of the adapter `name`. Gives what runs a handler in the session of a request, as
- * `handle` does: `run(event, request, context, handler, more)`. `event` is what the framework hands to
- * its middleware, and `envOf` finds the environment in it. With `unready`, which takes the place of the
- * handler then, what is wrong with the configuration is an error only where the session is used.
+ * Checks the options of the adapter `name`. Returns a function that runs a handler with the session of
+ * a request, like `handle`: `run(event, request, context, handler, more)`. `event` is the argument of the
+ * framework's middleware, and `envOf` returns the environment from it. If the configuration is wrong,
+ * `unready` runs instead of the handler, with a session that throws the error when it is used.
  */
 export function adapter(name, options = {}, envOf) {
   const { sessions = (event) => fromEnv(name, envOf(event)), lazy = false, ...others } = options;
@@ -42,10 +42,10 @@ export function adapter(name, options = {}, envOf) {
 }
 
 /**
- * The same for a framework that turns every error into a page with status 500 and does not tell which
- * error it was. If the session threw one in this request, the page stays, the status becomes the one of
- * that error, and changes are dropped. The framework has reported the error itself. Such frameworks
- * prerender too, where there may be no secret.
+ * The same for a framework that turns every error into a page with status 500 and does not pass the
+ * error on. If the session threw one in this request, the page stays, its status becomes that of the
+ * error, and changes are dropped. The framework has logged the error. Such frameworks also prerender,
+ * without a secret, so the configuration must not fail before the session is used.
  */
 export function adapterOfPages(name, options, envOf) {
   const run = adapter(name, options, envOf);
@@ -62,7 +62,7 @@ export function adapterOfPages(name, options, envOf) {
   };
 }
 
-/** A page with the status of an error, and when to try again. */
+/** The page with the status of the error, and its `Retry-After`. */
 export function withStatusOf(error, page) {
   const answer = error.toResponse();
   const headers = new Headers(page.headers);
@@ -70,7 +70,7 @@ export function withStatusOf(error, page) {
   return new Response(page.body, { status: answer.status, headers });
 }
 
-/** In place of a session: whatever is done with it throws `error`. */
+/** Replaces a session: every use of it throws `error`. */
 function unusable(error) {
   const refuse = () => {
     throw error;

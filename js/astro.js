@@ -1,16 +1,17 @@
 // Sessions for Astro (https://astro.build): a middleware that puts the session at
-// context.locals.session. What is particular:
-// - Astro hands neither the environment nor `waitUntil` to middleware.
-// - An error of a page is thrown through the middleware, which answers one of the session's with the
-//   application's own page for 500 and the status of the error.
-// - Astro.rewrite runs the middleware again, with another request and the same locals: one session.
-// - Prerendered pages run the middleware when the site is built: no session exists then.
+// context.locals.session. Peculiarities of Astro:
+// - Middleware gets neither the environment nor `waitUntil`.
+// - An error of a page is thrown through the middleware. For an error of the session, the middleware
+//   responds with the application's own page for 500 and the status of the error.
+// - Astro.rewrite runs the middleware again, with another request and the same locals. Both runs share one
+//   session.
+// - The middleware runs for prerendered pages when the site is built. There is no session then.
 
 import { SessionError } from "edge-session";
 import { context as waiting, env } from "#platform";
 import { adapter, withStatusOf } from "./adapter.js";
 
-/** By the locals of a request: the request that its middleware was given first. */
+/** For the locals of a request, the request that its middleware got first. */
 const requests = new WeakMap();
 
 /** `onRequest` of `src/middleware.ts`: the session of each request, committed with a response below 500. */
@@ -33,14 +34,14 @@ export function sessionMiddleware(options) {
   };
 }
 
-/** The application's page for errors; undefined where it has none, or where that fails too. */
+/** The application's error page; undefined if it has none, or if that fails too. */
 async function errorPage(error, { url, request: { headers } }, next) {
   try {
-    // A request of its own: the body of a form may have been read.
+    // A new request, because the body of a form may have been read already.
     const page = await next(new Request(new URL("/500", url), { headers }));
     if (page.status !== 404) return withStatusOf(error, page);
   } catch {
-    // It is prerendered, or it uses the session itself.
+    // The page is prerendered, or it uses the session itself.
   }
   return undefined;
 }

@@ -1,5 +1,5 @@
-// The entry of a bundle for browsers. It says why it is not ready: sessions belong to the server.
-// A bundler that takes a Worker for a browser gets this one too, so `init(module)` works here.
+// The entry for bundles for browsers. Its error says that sessions are for the server. Bundlers that treat
+// a Worker as a browser use this entry too, so `init(module)` works here.
 
 import { advise } from "./core.js";
 

@@ -1,11 +1,11 @@
 // Sessions for h3 (https://h3.dev) and Nitro (https://nitro.build): a middleware that puts the session
-// at event.context.session. What is particular:
-// - `next()` gives what the handler returned, a string or an object as it may be. The cookies go into
-//   event.res then, and onto the Response where it is one: h3 keeps event.res off one of 400 and more.
-// - An error is thrown through the middleware. h3 and Nitro answer an error with its own status and
-//   headers only if it is an HTTPError, which they tell by its name. There may be two copies of h3.
-// - Nitro prerenders in Node, without bindings: what is wrong with the configuration is an error of what
-//   uses the session, not of all.
+// at event.context.session. Peculiarities of h3 and Nitro:
+// - `next()` returns the handler's own return value, which may be a string or an object. The cookies then
+//   go into event.res. If it is a Response, they go there, because h3 ignores event.res for 400 and above.
+// - An error is thrown through the middleware. h3 and Nitro use the error's own status and headers only if
+//   it is an HTTPError. They recognise it by its name, because there may be two copies of h3.
+// - Nitro prerenders in Node, without bindings, so a wrong configuration must fail only where the session
+//   is used.
 
 import { context as waiting, env } from "#platform";
 import { adapter, isResponse } from "./adapter.js";
@@ -30,19 +30,19 @@ export function sessionMiddleware(options) {
   };
 }
 
-/** The response that h3 is going to make of a value, as far as a commit is concerned. */
+/** The status and headers of the response that h3 will make from a value, for the commit. */
 function prepared({ res }, value) {
   const isNotFound = typeof value === "symbol";
   return { status: isNotFound ? 404 : (res.status ?? 200), headers: isNotFound ? res.errHeaders : res.headers };
 }
 
-/** An error of the session, as h3 knows errors. The error itself is its `cause`. */
+/** An error of the session in the form that h3 expects, with the original as its `cause`. */
 class HTTPError extends Error {
   constructor(error, headers) {
     super(error.message, { cause: error });
     this.status = error.status;
     this.headers = headers;
-    this.headers.delete("content-type"); // h3 writes its own answer
+    this.headers.delete("content-type"); // h3 writes its own body
     this.data = { code: error.code };
   }
 

@@ -1,8 +1,8 @@
-// The environment in Workers, for frameworks that do not hand it to their middleware.
+// The environment in Workers, for frameworks that do not pass it to their middleware.
 
 import { env, waitUntil } from "cloudflare:workers";
 
 export { env };
 
-/** The context of whatever request is under way. */
+/** The context of the current request. */
 export const context = { waitUntil: (promise) => waitUntil(promise) };

@@ -1,11 +1,11 @@
 // Sessions for React Router (https://reactrouter.com), in framework mode: a middleware that puts the
-// session into the context. What is particular:
-// - React Router hands neither the environment nor `waitUntil` to middleware.
-// - An error of a loader or an action has become a page, or the data of one, by the time `next()`
-//   returns. Its status is 500, whatever the error was, and the error itself is not handed over.
-// - It prerenders with the built Worker, and middleware cannot tell. There may be no secret then, so what
-//   is wrong with the configuration is an error of the pages that use the session, not of all.
-// - A redirect that was thrown has become a response, so it is committed like one that was returned.
+// session into the context. Peculiarities of React Router:
+// - Middleware gets neither the environment nor `waitUntil`.
+// - When `next()` returns, an error of a loader or an action has already become a page, or its data, with
+//   status 500. Middleware does not get the error.
+// - It prerenders with the built Worker, and middleware cannot detect that. There may be no secret then,
+//   so a wrong configuration must fail only on pages that use the session.
+// - A thrown redirect has become a response, so it is committed like a returned one.
 
 import { context as waiting, env } from "#platform";
 import { adapterOfPages } from "./adapter.js";

@@ -1,27 +1,27 @@
 // Sessions for SvelteKit (https://svelte.dev/docs/kit): a `handle` that puts the session at
-// event.locals.session. What is particular:
-// - An error of `load`, an action or an endpoint has become a page with status 500 by the time
-//   `resolve` returns, and is not handed over.
+// event.locals.session. Peculiarities of SvelteKit:
+// - When `resolve` returns, an error of `load`, an action or an endpoint has already become a page with
+//   status 500. The handle does not get the error.
 // - `event.fetch` of an endpoint of the same application runs `handle` again, with another request. It
-//   gets the session of the request that it is part of, which an AsyncLocalStorage carries there.
-// - Prerendering runs `handle` with a platform that has no context: no session exists then. It also
-//   follows links to pages that are not prerendered, and stops before they are made.
+//   must get the session of the outer request, which an AsyncLocalStorage passes on.
+// - Prerendering runs `handle` with a platform without a context. There is no session then. It also
+//   follows links to pages that are not prerendered, and stops before rendering them.
 
 import { SessionError } from "edge-session";
 import { adapterOfPages } from "./adapter.js";
 
-/** Carries the request that is under way to requests which it makes of the same application. */
+/** Passes the current request on to requests that it makes to the same application. */
 let requests;
 import("node:async_hooks").then(
   ({ AsyncLocalStorage }) => (requests = new AsyncLocalStorage()),
-  () => {}, // the Worker has neither nodejs_als nor nodejs_compat: it is told so where it matters
+  () => {}, // the Worker has neither nodejs_als nor nodejs_compat: `outerRequest` throws an error about it
 );
 
 /** `handle` of `src/hooks.server.ts`: the session of each request, committed with a response below 500. */
 export function sessionHandle(options = {}) {
   const run = adapterOfPages("sessionHandle", options, (event) => event.platform.env);
   return ({ event, resolve }) => {
-    // While it prerenders there is no platform, or one without a context.
+    // During prerendering there is no platform, or one without a context.
     const context = event.platform?.ctx ?? event.platform?.context;
     if (context === undefined && options.sessions === undefined) {
       Object.defineProperty(event.locals, "session", { get: () => absent(event), configurable: true, enumerable: true });
@@ -38,7 +38,7 @@ export function sessionHandle(options = {}) {
   };
 }
 
-/** The request that this one is part of, unless it was made as somebody else's. */
+/** The outer request of this one, unless it was made without its cookies. */
 function outerRequest({ request }) {
   const outer = requests?.getStore();
   if (!requests) {

@@ -1,9 +1,9 @@
-// Sessions for TanStack Start (https://tanstack.com/start): what `createMiddleware().server()` takes, which
-// puts the session at context.session. What is particular:
-// - TanStack Start hands neither the environment nor `waitUntil` to middleware.
-// - An error of a loader or a server function has become a page with status 500 by the time `next`
-//   returns, and is not handed over.
-// - It prerenders with the built Worker, and middleware cannot tell.
+// Sessions for TanStack Start (https://tanstack.com/start): an argument for
+// `createMiddleware().server()` that puts the session at context.session. Peculiarities of TanStack Start:
+// - Middleware gets neither the environment nor `waitUntil`.
+// - When `next` returns, an error of a loader or a server function has already become a page with status
+//   500. Middleware does not get the error.
+// - It prerenders with the built Worker, and middleware cannot detect that.
 
 import { context as waiting, env } from "#platform";
 import { adapterOfPages } from "./adapter.js";
