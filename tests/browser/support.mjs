@@ -57,7 +57,8 @@ export async function startWorker() {
   }
 }
 
-export const startBrowser = () => chromium.launch(launchOptions());
+/** `more` are options of Playwright. */
+export const startBrowser = (more = {}) => chromium.launch({ ...launchOptions(), ...more });
 
 /** Runs `steps` in a profile whose settings block all cookies. */
 export async function withCookiesBlocked(steps) {

@@ -3,12 +3,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
+import { testInBrowser } from "./support/browser.mjs";
 import { testShop } from "./support/shop.mjs";
 
 testShop("react-router", {
   build: { outputs: ["build/", ".react-router/", ".wrangler/"], config: "build/server/wrangler.json", assets: "build/client" },
   paths: { cart: "/?index" },
   more(shop) {
+    testInBrowser(shop);
+
     test("what a click in the browser asks for has the same cookies and the same errors", async () => {
       const { world, send } = shop;
       const visitor = world.browser();

@@ -1,4 +1,4 @@
-import { Form, redirect } from "react-router";
+import { Form, Link, redirect } from "react-router";
 import { sessionContext } from "../session";
 import type { Route } from "./+types/cart";
 
@@ -30,7 +30,7 @@ export default function Cart({ loaderData: { user, cart, notice } }: Route.Compo
         <input name="item" required /> <button>Add</button>
       </Form>
       {user === null ? (
-        <a href="/login">Log in</a>
+        <Link to="/login">Log in</Link>
       ) : (
         <Form method="post" action="/logout">
           <button>Log out</button>
