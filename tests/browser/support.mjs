@@ -22,13 +22,14 @@ const BROWSERS = [
 /** Another name of the Worker's host, over plain http: no `Secure` cookie is kept there. */
 export const PLAIN_HOST = "edge-session.test";
 
-/** The Worker at `EDGE_SESSION_URL`, or one of our own from `npm start`. */
-export async function startWorker() {
+/** The Worker at `EDGE_SESSION_URL`, or one of our own from `npm start`: with a `store`, always that. */
+export async function startWorker({ store } = {}) {
   const given = process.env.EDGE_SESSION_URL;
-  if (given) return { origin: new URL(given).origin, stop() {} };
+  if (given && !store) return { origin: new URL(given).origin, stop() {} };
 
   const port = await freePort();
-  const worker = spawn("npm", ["start", "--", "--port", String(port)], { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const stored = store ? ["--store", store] : [];
+  const worker = spawn("npm", ["start", "--", "--port", String(port), ...stored], { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const stop = () => {
     try {
       process.kill(-worker.pid);

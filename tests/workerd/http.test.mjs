@@ -5,7 +5,9 @@ import { readFileSync } from "node:fs";
 import { after, before, test } from "node:test";
 
 import {
+  D,
   NO_OPERATIONS,
+  W,
   browserWith,
   expectProblem,
   expectSession,
@@ -33,9 +35,23 @@ test("/healthz is well", async () => {
   assert.deepEqual(json, { status: "ok" });
 });
 
+test("/api/store says where sessions are kept, and asks the store nothing", async () => {
+  const browser = await browserWith(world, { a: 1 });
+  const { result, counts } = await world.storage.counted(() => browser.fetch("/api/store"));
+  assert.equal(result.status, 200, result.text);
+  assert.deepEqual(result.json, { storage: "kv", stalenessBound: D, window: W });
+  assert.deepEqual([counts, result.setCookies, result.headers["cache-control"]], [NO_OPERATIONS, [], "no-store"]);
+  const other = await startSessions({ vars: { SESSION_PROPAGATION: "20", SESSION_ISOLATE_CACHE_TTL: "0" } });
+  try {
+    assert.deepEqual((await other.fetch("/api/store")).json, { storage: "kv", stalenessBound: 52, window: 90 });
+  } finally {
+    await other.stop();
+  }
+});
+
 test("HEAD is GET without the body", async () => {
   const browser = await browserWith(world, { a: 1 });
-  for (const path of ["/healthz", "/api/session", "/api/session/data/a"]) {
+  for (const path of ["/healthz", "/api/store", "/api/session", "/api/session/data/a"]) {
     const [get, head] = [await browser.fetch(path), await browser.fetch(path, { method: "HEAD" })];
     assert.deepEqual([head.status, head.text], [200, ""], path);
     assert.equal(head.headers["content-type"], get.headers["content-type"], path);
@@ -105,7 +121,7 @@ test("the routes are those of docs/http-api.md, each with its methods", async ()
     `/${segments.split(", ").map((segment) => (segment === "key" ? "{key}" : JSON.parse(segment))).join("/")}`,
   );
   assert.deepEqual(routes.filter((path) => !documented.has(path)), []);
-  assert.equal(routes.length, documented.size - 1, "all but /healthz");
+  assert.equal(routes.length, documented.size - 2, "all but /healthz and /api/store, which open no session");
 });
 
 test("a body that is not JSON is 400, and says where", () =>

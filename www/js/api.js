@@ -14,6 +14,21 @@ export class Api {
     this.#onExchange = onExchange;
   }
 
+  /**
+   * Where the Worker keeps sessions: `{storage, stalenessBound, window}`, in seconds, or null where it
+   * does not say. It concerns no session, so it waits for no turn and is not heard of.
+   */
+  async store() {
+    try {
+      const response = await fetch("/api/store", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+      const store = await bodyOf(response);
+      return response.ok && typeof store?.storage === "string" ? store : null;
+    } catch {
+      // A request for the session meets the same trouble, and says what it is.
+      return null;
+    }
+  }
+
   session() {
     return this.#ask("GET", "/api/session");
   }

@@ -4,6 +4,7 @@ import { confirmed } from "./confirm.js";
 import { byId, el, onPress, say, setEnabled, setText } from "./dom.js";
 import { count } from "./json.js";
 import { Slot } from "./slot.js";
+import { wordsOf } from "./stores.js";
 import { dateText } from "./time.js";
 
 export function devicesView(live) {
@@ -24,13 +25,15 @@ export function devicesView(live) {
     });
 
   const show = (devices) => {
-    rows.replaceChildren(...devices.map((device) => rowOf(device, end)));
+    rows.replaceChildren(...devices.map((device) => rowOf(device, end, ended())));
     setText(byId("devices-count"), count(devices.length, "session"));
-    setText(byId("device-empty"), "None is listed yet: storage lists with a delay.");
+    setText(byId("device-empty"), wordsOf(live.store).missing);
     byId("device-empty").hidden = devices.length > 0;
     setEnabled(others, true);
     setEnabled(all, true);
   };
+
+  const ended = () => wordsOf(live.store).ended(live.store);
 
   const showNone = () => {
     rows.replaceChildren();
@@ -57,7 +60,7 @@ export function devicesView(live) {
     end({
       question: {
         title: "Log out the others?",
-        text: "Every session of this owner but this one is ended, those not listed yet too. They are dead everywhere soon after.",
+        text: `Every session of this owner but this one is ended, listed or not, and ${ended()}.`,
         yes: "Log out the others",
       },
       call: (api) => api.revokeAll({ spare: true }),
@@ -69,7 +72,7 @@ export function devicesView(live) {
     end({
       question: {
         title: "Log out everywhere?",
-        text: "Every session of this owner is ended, this one too. They are dead everywhere soon after.",
+        text: `Every session of this owner is ended, this one too, and ${ended()}.`,
         yes: "Log out everywhere",
       },
       call: (api) => api.revokeAll({ spare: false }),
@@ -80,6 +83,7 @@ export function devicesView(live) {
   return () => {
     const session = live.value;
     if (session === null) return;
+    slot.hint(`Every session of the owner, the one written last first. ${wordsOf(live.store).listed}`);
     const now = session.owner === null ? null : `${session.owner} ${session.key.split(".")[1]}`;
     if (now === listed) return;
     listed = now;
@@ -91,7 +95,7 @@ export function devicesView(live) {
   };
 }
 
-function rowOf({ key, current, created, lastWritten, userAgent, place }, end) {
+function rowOf({ key, current, created, lastWritten, userAgent, place }, end, ended) {
   const name = browserOf(userAgent);
   const title = el("h3", {}, el("span", {}, name));
   if (current) title.append(el("span", { class: "chip", "data-tone": "good" }, "this one"));
@@ -108,7 +112,7 @@ function rowOf({ key, current, created, lastWritten, userAgent, place }, end) {
   const button = el("button", { type: "button", class: "danger", "aria-label": `Log out ${name}…` }, "Log out…");
   onPress(button, () =>
     end({
-      question: { title: `Log out ${name}?`, text: "Its session is ended and dead everywhere soon after.", yes: "Log out" },
+      question: { title: `Log out ${name}?`, text: `Its session is ended and ${ended}.`, yes: "Log out" },
       call: (api) => api.revoke(key),
       done: `${name} was logged out`,
     }),

@@ -5,6 +5,8 @@ export class LiveSession extends EventTarget {
   value = null;
   /** What kept the last look at the session from an answer, or null. */
   problem = null;
+  /** Where the Worker keeps sessions, or null as long as it has not said so. */
+  store = null;
   /** Whether the key cookie comes back: null until a request has shown it. */
   cookiesKept = null;
 
@@ -16,6 +18,7 @@ export class LiveSession extends EventTarget {
   }
 
   async refresh() {
+    if (this.store === null) this.#learnStore();
     try {
       const session = await this.#api.session();
       if (session.key !== null) this.cookiesKept = true;
@@ -49,6 +52,12 @@ export class LiveSession extends EventTarget {
     if (answer === null) return this.refresh();
     this.#show(answer);
     if (answer.key !== null && answer.key !== before) await this.#lookForCookie();
+  }
+
+  async #learnStore() {
+    this.store = await this.#api.store();
+    const isFirst = this.value === null && this.problem === null;
+    if (this.store !== null && !isFirst) this.#tell();
   }
 
   // A new key came with a cookie. Only the next request can show that it was kept.

@@ -12,11 +12,12 @@ import { logView } from "./log-view.js";
 import { noticeView } from "./notice-view.js";
 import { ownerView } from "./owner-view.js";
 import { sessionView } from "./session-view.js";
+import { storeView } from "./store-view.js";
 import { valuesView } from "./values-view.js";
 
 const hear = [logView(), lastRequestView()];
 const live = new LiveSession(new Api((exchange) => hear.forEach((view) => view(exchange))));
-const views = [noticeView, sessionView, valuesView, expiryView, ownerView, flashView, devicesView, cookiesView].map((view) => view(live));
+const views = [noticeView, sessionView, valuesView, expiryView, ownerView, flashView, devicesView, cookiesView, storeView].map((view) => view(live));
 
 live.addEventListener("change", () => views.forEach((show) => show()));
 

@@ -4,6 +4,7 @@ import { confirmed } from "./confirm.js";
 import { byId, el, onPress, say, setEnabled, setText } from "./dom.js";
 import { meaningOf } from "./outcomes.js";
 import { Slot } from "./slot.js";
+import { wordsOf } from "./stores.js";
 import { dateText, spanText } from "./time.js";
 
 const PARTS = ["owner", "lineage", "derived", "tag"];
@@ -25,7 +26,7 @@ export function sessionView(live) {
   onPress(destroy, async () => {
     const sure = await confirmed({
       title: "Destroy this session?",
-      text: "Its values are lost and its cookies removed. The key is dead everywhere soon after.",
+      text: `Its values are lost and its cookies removed. The key is ${wordsOf(live.store).ended(live.store)}.`,
       yes: "Destroy",
     });
     if (!sure) return;

@@ -58,6 +58,12 @@ pub(super) async fn route(
             _ => Err(Problem::Method { allow: "GET, HEAD" }),
         };
     }
+    if path == "/api/store" {
+        return match request.method() {
+            Method::Get | Method::Head => store(env),
+            _ => Err(Problem::Method { allow: "GET, HEAD" }),
+        };
+    }
     let demo = is_demo(env);
     let action = find(&path, &request, demo)?;
     guard::check(&request)?;
@@ -87,6 +93,23 @@ pub(super) async fn route(
             },
         )
         .await
+}
+
+/// Where this Worker keeps sessions, and the two numbers that its promises there depend on.
+fn store(env: &Env) -> Result<Response, Problem> {
+    let sessions = Sessions::from_env(env)?;
+    let settings = sessions.settings();
+    let mut store = Members::default();
+    store.text("storage", Some(settings.storage().as_str()));
+    for (name, span) in [
+        ("stalenessBound", settings.staleness_bound()),
+        ("window", settings.window()),
+    ] {
+        store.json(name, &span.as_secs().to_string());
+    }
+    let response = json_response(&store.object())?;
+    response.headers().set("cache-control", "no-store")?;
+    Ok(response)
 }
 
 /// The action of a path and method.
