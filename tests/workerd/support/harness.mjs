@@ -36,6 +36,8 @@ const ONE_ISOLATE = { main: "here" };
  * @param {boolean | string} [options.objects] whether SESSION_OBJECTS is bound, to one namespace for
  *                                    all isolates, on disk; a text names the Worker beside this one
  *                                    that exports the class
+ * @param {boolean} [options.calls]   whether `calls` tells what reaches the objects, which then are this
+ *                                    Worker's own and written in JavaScript
  * @param {object} [options.analytics] name of an Analytics Engine binding to the Worker beside this
  *                                    one that takes what is written
  * @param {object} [options.beside]   other Workers by name: their `directory`, and `services`, the
@@ -48,29 +50,30 @@ export async function startWorker({
   isolates = ONE_ISOLATE,
   binding = "SESSIONS",
   objects = false,
+  calls = false,
   analytics = {},
   beside = {},
 }) {
   const folder = mkdtempSync(join(tmpdir(), "edge-session-"));
   const bindings = { SESSION_SECRET: randomBytes(32).toString("base64url"), ...vars };
   const app = collectModules(directory, folder);
-  for (const name of ["storage-worker.mjs", "app-entry.mjs", "app-clock.mjs"]) {
+  for (const name of ["storage-worker.mjs", "app-entry.mjs", "app-clock.mjs", "app-objects.mjs"]) {
     copyFileSync(join(support, name), join(folder, name));
   }
   const others = Object.entries(beside).map(([name, { directory, services = {} }]) => {
     mkdirSync(join(folder, name));
     return { name, services, modules: collectModules(directory, join(folder, name)) };
   });
-  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding, objects, analytics, others }));
+  writeFileSync(join(folder, "config.capnp"), config({ app, bindings, isolates, binding, objects, calls, analytics, others }));
   if (objects) mkdirSync(join(folder, "disk"));
 
   // A control message for each socket, `{"event":"listen","socket":…,"port":…}`, on descriptor 3.
   const arguments_ = ["serve", "config.capnp", "--control-fd=3"];
   // The binding of Analytics Engine is no settled part of workerd's configuration.
   if (Object.keys(analytics).length) arguments_.push("--experimental");
-  const child = spawn(workerdBinary(), arguments_, { cwd: folder, stdio: ["ignore", "pipe", "pipe", "pipe"] });
-  const world = new World(child, folder, isolates, Object.keys(beside));
-  await world.listening();
+  const spawned = () => spawn(workerdBinary(), arguments_, { cwd: folder, stdio: ["ignore", "pipe", "pipe", "pipe"] });
+  const world = new World(spawned, folder, { isolates: Object.keys(isolates), beside: Object.keys(beside), calls });
+  await world.start();
   return world;
 }
 
@@ -92,7 +95,7 @@ export function compatibility() {
   return { date, flags: [...flags.matchAll(/"([^"]+)"/g)].map((match) => match[1]) };
 }
 
-function config({ app, bindings, isolates, binding, objects, analytics, others }) {
+function config({ app, bindings, isolates, binding, objects, calls, analytics, others }) {
   const text = JSON.stringify; // a JSON string is a Cap'n Proto string
   const { date, flags } = compatibility();
   const common = `compatibilityDate = ${text(date)}, compatibilityFlags = [${flags.map(text).join(", ")}]`;
@@ -123,7 +126,8 @@ function config({ app, bindings, isolates, binding, objects, analytics, others }
     sockets.push(socket(name, `(name = ${text(name)})`));
   }
   // The first module is the one that the runtime starts.
-  const modules = ["app-entry.mjs", "app-clock.mjs", ...app];
+  const modules = [...(calls ? ["app-objects.mjs"] : []), "app-entry.mjs", "app-clock.mjs", ...app];
+  if (calls) sockets.push(socket("calls", `(name = ${text(home)}, entrypoint = "Calls")`));
   if (objects) services.push(`(name = "disk", disk = (path = "disk", writable = true))`);
   for (const [isolate, location] of Object.entries(isolates)) {
     const props = `props = (json = ${text(JSON.stringify({ location }))})`;
@@ -157,6 +161,7 @@ export function workerdBinary() {
 
 /** A running Worker with its storage and its time. */
 class World {
+  #spawned;
   #child;
   #folder;
   #ports = new Map();
@@ -165,34 +170,51 @@ class World {
   /** Ahead of the machine's clock by `offset`, or standing still `at` an instant. */
   #clock = { offset: 0 };
 
-  constructor(child, folder, isolates, beside) {
-    this.#child = child;
+  constructor(spawned, folder, { isolates, beside, calls }) {
+    this.#spawned = spawned;
     this.#folder = folder;
-    this.#expected = 1 + 2 * Object.keys(isolates).length + beside.length;
-    this.isolates = Object.keys(isolates);
+    this.#expected = 1 + 2 * isolates.length + beside.length + (calls ? 1 : 0);
+    this.isolates = isolates;
     this.beside = beside;
     this.storage = new Storage(() => this.#origin("storage"));
+    // A test file that dies must not leave a server behind.
+    process.once("exit", () => this.#child?.kill("SIGKILL"));
+  }
+
+  /**
+   * Starts workerd, and settles when every socket is open. Also after `kill`, over the same disk, on
+   * which objects are: KV is empty again, and the ports are others.
+   */
+  start() {
+    const child = this.#spawned();
+    this.#child = child;
+    this.#ports.clear();
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding("utf8").on("data", (text) => (this.#output += text));
     }
-    // A test file that dies must not leave a server behind.
-    process.once("exit", () => child.kill("SIGKILL"));
-  }
-
-  /** Settles when every socket is open. */
-  listening() {
     return new Promise((resolve, reject) => {
-      this.#child.once("error", reject);
-      this.#child.once("exit", (code) => {
+      child.once("error", reject);
+      child.once("exit", (code) => {
         reject(new Error(`workerd ended with ${code} before it was ready:\n${this.#output}`));
       });
-      createInterface({ input: this.#child.stdio[3] }).on("line", (line) => {
+      createInterface({ input: child.stdio[3] }).on("line", (line) => {
         const { event, socket, port } = JSON.parse(line);
         if (event !== "listen") return;
         this.#ports.set(socket, port);
         if (this.#ports.size === this.#expected) resolve();
       });
     });
+  }
+
+  /** As a machine that loses its power does to a process: nothing is said, nothing is finished. */
+  kill() {
+    return this.#end("SIGKILL");
+  }
+
+  #end(signal) {
+    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
+    this.#child.kill(signal);
+    return ended;
   }
 
   /** What workerd and the Worker have printed: console output and uncaught errors. */
@@ -213,6 +235,13 @@ class World {
   /** One HTTP exchange without a browser: no cookies, no headers but those given. */
   fetch(path, { isolate, ...options } = {}) {
     return exchange(this.origin(isolate), path, options);
+  }
+
+  /** What `action` asks of the objects: its result, and the operation of each request to one. */
+  async calls(action) {
+    await exchange(this.#origin("calls"), "/", { method: "DELETE" });
+    const result = await action();
+    return { result, calls: (await exchange(this.#origin("calls"), "/")).json };
   }
 
   /** A browser with an empty jar, whose clock is this world's. */
@@ -254,9 +283,7 @@ class World {
 
   async stop() {
     agent.destroy();
-    const ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    this.#child.kill("SIGTERM");
-    await ended;
+    await this.#end("SIGTERM");
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }
