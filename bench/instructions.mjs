@@ -29,7 +29,7 @@ const SOFT = ["chacha20", "poly1305", "sha2"].map((crate) => `--cfg ${crate}_bac
 async function valgrind() {
   if (!which("valgrind") && canApt()) await aptInstall(["valgrind"], "instruction counts: callgrind");
   const found = which("valgrind");
-  if (!found) throw new Missing("valgrind is missing. Bring it with: apt-get install valgrind");
+  if (!found) throw new Missing("valgrind is missing. Install it with: apt-get install valgrind");
   return found;
 }
 

@@ -1,4 +1,4 @@
-// Debian's packages: only as root, only where apt is, never with a question.
+// Debian's packages: only as root, only if apt is installed, never interactive.
 
 import { readdirSync } from "node:fs";
 import { ask, exec, say, which } from "./run.mjs";
@@ -7,7 +7,7 @@ export const canApt = () => process.getuid?.() === 0 && which("apt-get") !== nul
 
 const env = { DEBIAN_FRONTEND: "noninteractive" };
 
-/** Installs what is missing of `packages`; resolves to whether all are there now. */
+/** Installs those of `packages` that are missing. Resolves to true if all are installed. */
 export async function aptInstall(packages, why) {
   const installed = (name) =>
     ask("dpkg-query", ["-W", "-f=${Status}", name])?.endsWith("install ok installed");
@@ -20,7 +20,7 @@ export async function aptInstall(packages, why) {
       capture: true,
       timeoutSeconds: 600,
     });
-  // A fresh container has no package lists; old lists name versions that are gone.
+  // A fresh container has no package lists, and old lists name versions that no longer exist.
   let result = hasLists() ? await install() : { status: 1, output: "" };
   if (result.status !== 0) {
     const update = await exec("apt-get", ["update", "-q"], { env, capture: true, timeoutSeconds: 180 });

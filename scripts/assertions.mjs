@@ -1,5 +1,5 @@
-// Loaded by `npm test` before each file of tests in JavaScript: a test that asserts nothing, and a
-// file without a test, cannot fail, and are failures for that.
+// Loaded by `npm test` before each JavaScript test file. A test without an assertion and a file without
+// a test cannot fail, so both count as failures.
 
 import assert from "node:assert/strict";
 import { afterEach, beforeEach } from "node:test";
@@ -10,7 +10,7 @@ const before = new Map();
 
 for (const [name, value] of Object.entries(assert)) {
   if (typeof value !== "function" || name === "AssertionError") continue;
-  // A getter, and no function around it: what a failure shows is the line that asserts.
+  // A getter instead of a wrapper function, so that a failure shows the line of the assertion.
   const get = () => {
     assertions += 1;
     return value;
@@ -23,9 +23,9 @@ beforeEach(({ fullName, name }) => {
   before.set(fullName ?? name, assertions);
 });
 
-// What a test inside of another asserts counts for both.
+// An assertion in a nested test counts for both tests.
 afterEach(({ fullName, name }) => {
-  if (assertions === before.get(fullName ?? name)) throw new Error("this test asserts nothing, and cannot fail");
+  if (assertions === before.get(fullName ?? name)) throw new Error("this test has no assertion, so it cannot fail");
 });
 
 process.on("exit", () => {

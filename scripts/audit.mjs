@@ -1,8 +1,7 @@
 // `npm run audit`: known vulnerabilities of the dependencies, of Rust (RustSec) and of npm.
 //
-// Both databases are fetched from the network when it is asked, so it stands outside
-// `npm run check`: a change must not fail for what was published in the meantime. Where a database
-// cannot be reached this says so and exits with 3.
+// Both databases are fetched from the network, so this is not part of `npm run check`: a change must not
+// fail because of a newly published vulnerability. If a database cannot be reached, this exits with 3.
 
 import { ensureCargoDeny } from "./cargo-tools.mjs";
 import { Missing, Stop, exec, main, say } from "./run.mjs";
@@ -26,9 +25,9 @@ await main(async () => {
     npm: await ask("npm audit", "npm", ["audit", "--loglevel=error"]),
   };
   const named = (answer) => Object.keys(answers).filter((name) => answers[name] === answer).join(" and ");
-  if (named("found")) throw new Stop(`there is something to look at: ${named("found")}`);
+  if (named("found")) throw new Stop(`vulnerabilities found, see above: ${named("found")}`);
   if (named("unreachable")) {
-    throw new Missing(`the database could not be reached: ${named("unreachable")}. Ask again with a network that reaches it`);
+    throw new Missing(`the database could not be reached: ${named("unreachable")}. Run this again with a network connection`);
   }
-  say("no known vulnerability");
+  say("no known vulnerabilities");
 });

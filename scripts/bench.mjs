@@ -1,5 +1,5 @@
-// `npm run bench`: what it takes to measure, and then bench/run.mjs. `npm run bench -- help` tells
-// what can be asked for.
+// `npm run bench`: installs what the bench needs, then runs bench/run.mjs. `npm run bench -- help` lists the
+// arguments.
 
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-// A Chromium for the tests: found, or brought.
+// A Chromium for the tests: found or installed.
 
 import { existsSync } from "node:fs";
 import { aptInstall, canApt } from "./apt.mjs";
@@ -6,7 +6,7 @@ import { Missing, exec, inRoot, say, which } from "./run.mjs";
 
 const DOWNLOAD_SECONDS = 300;
 
-/** The path of a Chromium, after bringing one if need be; or null, after a line that says why. */
+/** The path of a Chromium, which is installed if necessary; or null, after printing why. */
 export async function ensureBrowser() {
   const { CHROME } = process.env;
   if (CHROME) {
@@ -16,7 +16,7 @@ export async function ensureBrowser() {
   const found = (await usual()) ?? (await download());
   if (!found) {
     say(
-      "no browser for the tests. Bring one with: npx playwright-core install --with-deps chromium, " +
+      "no browser for the tests. Install one with: npx playwright-core install --with-deps chromium, " +
         "or set CHROME to a Chrome or Chromium",
     );
   }
@@ -53,7 +53,7 @@ async function download() {
   return usual();
 }
 
-/** Starts the browser that CHROME names, quiet, with an empty profile. */
+/** Starts the browser that CHROME names, headless, with an empty profile. */
 export async function launchBrowser() {
   const { chromium } = await import("playwright-core");
   const args = ["--disable-gpu", "--disable-quic"];

@@ -17,7 +17,7 @@ const targetDir = inRoot("target", "package");
 const TARGET = "wasm32-unknown-unknown";
 const compiled = join(targetDir, TARGET, "release", "edge_session.wasm");
 
-/** Builds the package; does nothing beyond asking cargo when nothing has changed. */
+/** Builds the package. If nothing has changed, it only runs cargo. */
 export async function buildPackage() {
   await cargoWasm(
     "compiling the crate for the package",
@@ -40,7 +40,7 @@ export async function buildPackage() {
   }
 
   say("building the package: wasm-bindgen, wasm-opt, js/");
-  // Beside its place and then moved in, so that a reader never sees half a package.
+  // Built in a temporary folder and then moved, so that nobody reads an incomplete package.
   const work = `${out}.${process.pid}`;
   rmSync(stamp, { force: true });
   try {
@@ -67,7 +67,7 @@ export async function buildPackage() {
   return out;
 }
 
-/** The package's wasm once more, in `dir`, with the names of its functions: for the bench. */
+/** Builds the package's wasm in `dir` with function names, for the bench. */
 export async function namedWasm(dir) {
   await bindgen(compiled, dir, "named", "web", ["--trap-panics", "--names"]);
   const file = join(dir, "named_bg.wasm");
@@ -75,7 +75,7 @@ export async function namedWasm(dir) {
   return file;
 }
 
-/** Bytes that the package adds to a Worker: the wasm, and the JavaScript bundled and minified. */
+/** The bytes that the package adds to a Worker: the wasm, and the JavaScript bundled and minified. */
 export async function sizes() {
   const { build } = await import("esbuild");
   const { outputFiles } = await build({
@@ -95,15 +95,15 @@ export async function sizes() {
 }
 
 /**
- * Cuts what the package never uses from the glue: loading the wasm from a URL, which would make
- * bundlers look for a file of a name that is not there.
+ * Removes code from the glue that the package never uses: loading the wasm from a URL, which would make
+ * bundlers look for a file that does not exist.
  */
 function trimGlue(file) {
   const glue = readFileSync(file, "utf8");
   const start = glue.search(/^async function __wbg_load\(/m);
   const end = glue.search(/^function initSync\(/m);
   const last = glue.search(/^let __wbg_init_promise/m);
-  if (start < 0 || end < start || last < end) throw new Error("wasm-bindgen's glue is not of the shape that is cut here");
+  if (start < 0 || end < start || last < end) throw new Error("wasm-bindgen's glue has an unexpected form: adapt scripts/build-package.mjs");
   writeFileSync(file, `${glue.slice(0, start)}${glue.slice(end, last)}export { initSync };\n`);
 }
 
@@ -113,7 +113,7 @@ function inlineWasm(wasm, file) {
   writeFileSync(file, `// session.wasm, compressed with brotli, in base64.\n\nexport default "${text}";\n`);
 }
 
-/** The adapters: the framework's package, for types alone, and its versions. */
+/** The adapters: the framework's package, needed only for types, and its versions. */
 const FRAMEWORKS = {
   hono: ["hono", ">=4.0.0"],
   "react-router": ["react-router", ">=8.0.0"],
@@ -135,7 +135,7 @@ function manifest() {
     exports: {
       ".": {
         types: "./index.d.ts",
-        // A bundle of a Worker may be told `browser` too: what comes first counts.
+        // A Worker may be bundled with the condition `browser` too. The first match counts.
         workerd: { unwasm: "./unwasm.js", default: "./workerd.js" },
         worker: "./workerd.js",
         node: "./node.js",
@@ -145,14 +145,14 @@ function manifest() {
       ...Object.fromEntries(
         Object.keys(FRAMEWORKS).map((name) => [`./${name}`, { types: `./${name}.d.ts`, default: `./${name}.js` }]),
       ),
-      // For Workers alone: no other runtime has Durable Objects.
+      // Only for Workers: no other runtime has Durable Objects.
       "./durable-object": { types: "./durable-object.d.ts", default: "./durable-object.js" },
-      // For tests alone: nothing of it is in a Worker's bundle.
+      // Only for tests, never part of a Worker's bundle.
       "./testing": { types: "./testing.d.ts", default: "./testing.js" },
       "./session.wasm": { types: "./session.wasm.d.ts", default: "./session.wasm" },
       "./package.json": "./package.json",
     },
-    // For frameworks that do not hand the environment to their middleware.
+    // For frameworks that do not pass the environment to their middleware.
     imports: { "#platform": { workerd: "./platform-workerd.js", default: "./platform.js" } },
     types: "./index.d.ts",
     sideEffects: ["./workerd.js", "./unwasm.js", "./node.js", "./browser.js"],

@@ -12,7 +12,7 @@ import { wasmTarget } from "./wasm-target.mjs";
 
 const TARGET = "wasm32-unknown-unknown";
 
-// Spelled out, so that a newer wasm-opt never writes what workerd cannot read yet.
+// An explicit list, so that a newer wasm-opt never uses features that workerd does not support yet.
 const WASM_FEATURES = [
   "mutable-globals",
   "sign-ext",
@@ -24,21 +24,21 @@ const WASM_FEATURES = [
 ];
 
 /**
- * For what is deployed: functions are copied into their callers only where that is nearly free.
- * LLVM's own limits, 275 and for `#[inline]` 325, make the package a sixth larger; the ciphers run
- * in the same number of instructions, the rest of a small request in a twentieth less.
+ * For deployed code: functions are inlined only where that is almost free. LLVM's own limits, 275 and for
+ * `#[inline]` 325, make the package a sixth larger. The ciphers then need the same number of
+ * instructions, and the rest of a small request a twentieth fewer.
  */
 const INLINE_LESS = "-Cllvm-args=--inline-threshold=25 -Cllvm-args=--inlinehint-threshold=40";
 
 /**
- * The crates for SHA-256 and base64 have code of their own for 128-bit vectors, which every engine
- * has had since 2023. What LLVM makes of straight-line code with them is slower than without.
+ * The crates for SHA-256 and base64 have their own code for 128-bit vectors, which every engine has
+ * supported since 2023. LLVM's automatic vectorization of straight-line code makes it slower.
  */
 const VECTORS = "-Ctarget-feature=+simd128 -Cno-vectorize-slp";
 
 /**
- * The folder of the machine that builds, in which cargo keeps crates: it would be in the places of
- * panics, and so in every copy of the wasm. Flags are parted by spaces: a path with one stays.
+ * Removes cargo's folder on this machine from the locations of panics, so that it is not in the wasm.
+ * Flags are separated by spaces, so a path that contains one is left as it is.
  */
 function withoutPlaces() {
   const crates = join(process.env.CARGO_HOME ?? join(homedir(), ".cargo"), "registry", "src");
@@ -52,13 +52,13 @@ export async function cargoWasm(what, args, options = {}) {
   if (args.includes("--release")) {
     const name = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
     flags[name] = `${env[name] ?? process.env.RUSTFLAGS ?? ""} ${INLINE_LESS} ${VECTORS} ${withoutPlaces()}`;
-    // It would replace the line above.
+    // It would override the line above.
     flags.RUSTFLAGS = undefined;
   }
   return run(what, cargo, args, { ...options, env: { ...env, ...flags, ...options.env } });
 }
 
-/** The arguments of cargo that link the library as a wasm of its own, which no dependent does. */
+/** Arguments for cargo to link the library as a wasm file, which dependents never do. */
 export const AS_WASM = ["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET];
 
 /** Compiles a crate of the workspace for wasm32 and returns the path of the wasm. */
@@ -78,11 +78,11 @@ export async function compileWasm({ crate = "edge-session", features = [], relea
 
 /**
  * The path of tools/bindgen's program, compiled when it has changed.
- * EDGE_SESSION_BINDGEN names it for children that run among another compiler's variables.
+ * EDGE_SESSION_BINDGEN passes it to child processes, whose environment may be for another compiler.
  */
 export async function bindgenTool() {
   if (process.env.EDGE_SESSION_BINDGEN) return process.env.EDGE_SESSION_BINDGEN;
-  // Always by the compiler on PATH: it runs here, whatever compiles for wasm32.
+  // Always with the compiler on PATH, because the program runs on this machine.
   const env = { CARGO_TARGET_DIR: inRoot("target") };
   await run(
     "compiling tools/bindgen",
@@ -93,7 +93,7 @@ export async function bindgenTool() {
   return inRoot("target", "tool", "edge-session-bindgen");
 }
 
-/** Writes the JavaScript glue and the wasm that goes with it into `outDir`. */
+/** Writes the JavaScript glue and its wasm into `outDir`. */
 export async function bindgen(wasm, outDir, name, target, flags = []) {
   mkdirSync(outDir, { recursive: true });
   await run("wasm-bindgen", await bindgenTool(), [wasm, outDir, name, target, ...flags]);
@@ -101,23 +101,23 @@ export async function bindgen(wasm, outDir, name, target, flags = []) {
 }
 
 /**
- * The glue copies a text into wasm letter by letter up to the first that is not ASCII; a record is
- * 64 kB of letters. The runtime's encoder does a long one in one go: a fifth of such a request.
+ * The glue copies a string into wasm character by character, up to the first that is not ASCII. For a
+ * record of 64 kB this takes a fifth of the request. The runtime's encoder copies it in one call.
  */
 function passLongTexts(file) {
   const glue = readFileSync(file, "utf8");
   const loop = "    for (; offset < len; offset++) {\n        const code = arg.charCodeAt(offset);\n";
-  if (glue.split(loop).length !== 2) throw new Stop("wasm-bindgen's glue passes texts in a way that is not known here");
+  if (glue.split(loop).length !== 2) throw new Stop("wasm-bindgen's glue has an unexpected form: adapt scripts/build.mjs");
   const inOneGo = `    if (len > 64) {
         const done = cachedTextEncoder.encodeInto(arg, mem.subarray(ptr, ptr + len));
-        // The same number only where all of it is ASCII.
+        // The lengths are equal only if all of it is ASCII.
         if (done.read === done.written) offset = done.read;
     }
 `;
   writeFileSync(file, glue.replace(loop, inOneGo + loop));
 }
 
-/** Shrinks a wasm file in place; with `names`, those of its functions stay. */
+/** Shrinks a wasm file in place. With `names`, function names stay. */
 export async function wasmOpt(file, { names = false } = {}) {
   const tool = inRoot("node_modules", "binaryen", "bin", "wasm-opt");
   await run("wasm-opt", process.execPath, [
@@ -132,21 +132,20 @@ export async function wasmOpt(file, { names = false } = {}) {
   ]);
 }
 
-/** The Durable Object of the deployable Worker: in JavaScript, since an object has to wake up fast. */
+/** The Durable Object of the deployable Worker, in JavaScript because an object must start fast. */
 const OBJECT = ["durable-object.js", "object-requests.js"];
 
 /**
  * Builds the deployable Worker: `index.js` (scripts/worker-shim.mjs, and the class of the Durable
- * Object), `edge_session.js`
- * (the glue, as a function that makes an instance) and `edge_session_bg.wasm`.
- * Does nothing beyond asking cargo when nothing has changed.
+ * Object), `edge_session.js` (the glue, as a function that makes an instance) and
+ * `edge_session_bg.wasm`. If nothing has changed, it only runs cargo.
  */
 export function buildWorker() {
   return build(inRoot("build", "worker"), { features: ["deploy"] }, OBJECT);
 }
 
 /**
- * Builds a Worker of `examples/`, as its own crate: what a user's Worker would be. With `object`, its
+ * Builds a Worker of `examples/`, as its own crate, like a user's Worker. With `object`, its
  * entry exports the class that `session_object!` defines.
  */
 export function buildExample(name, { object = false } = {}) {
@@ -154,7 +153,7 @@ export function buildExample(name, { object = false } = {}) {
   return build(inRoot("build", "examples", name), { crate: `example-${name}` }, [], exported);
 }
 
-/** Builds the Durable Object in Rust that the tests speak to (tests/object/rust). */
+/** Builds the Durable Object in Rust for the tests (tests/object/rust). */
 export function buildTestObject() {
   return build(inRoot("build", "object"), { crate: "test-session-object" });
 }
@@ -170,7 +169,7 @@ export async function buildBenchWorkers() {
  */
 async function build(dir, crate, object = [], more = "") {
   const entry = join(dir, "index.js");
-  // `npm test` builds once: what it then runs must not build anew in the middle of it.
+  // `npm test` builds once. Its child processes must not build again while it runs.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };
   const shim = inRoot("scripts", "worker-shim.mjs");
   const wasm = await compileWasm(crate);
@@ -181,7 +180,7 @@ async function build(dir, crate, object = [], more = "") {
   if (existsSync(entry) && readIfAny(stamp) === inputs) return { dir, entry };
 
   say("building the Worker: wasm-bindgen, wasm-opt -Os, the shim");
-  // Beside its place and then moved in, so that a reader never sees half a Worker.
+  // Built in a temporary folder and then moved, so that nobody reads an incomplete Worker.
   const work = `${dir}.${process.pid}`;
   try {
     await bindgen(wasm, work, "edge_session", "web");
@@ -206,9 +205,9 @@ async function build(dir, crate, object = [], more = "") {
 }
 
 /**
- * wasm-bindgen's glue keeps its instance in module variables: one module, one instance,
- * for ever. Wrapped in a function, each call has an instance of its own, which is how the
- * shim replaces one that panicked while the requests in it end in peace.
+ * wasm-bindgen's glue keeps its instance in module variables, so a module has only one. Wrapped in a
+ * function, each call creates an instance. The shim uses that to replace one that panicked while the
+ * other requests in it finish.
  */
 async function makeGlueAFunction(file) {
   const { build } = await import("esbuild");

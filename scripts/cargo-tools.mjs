@@ -1,4 +1,4 @@
-// Cargo's companions that the checks need.
+// Cargo's tools that the checks need.
 
 import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
@@ -20,17 +20,17 @@ export async function ensureComponents() {
   }
   for (const name of missing) {
     if (ask("cargo", [name, "--version"]) === null) {
-      throw new Missing(`cargo ${name} is missing. Bring it with: rustup component add ${components.join(" ")}`);
+      throw new Missing(`cargo ${name} is missing. Install it with: rustup component add ${components.join(" ")}`);
     }
   }
 }
 
-/** clippy of the compiler that compiles for wasm32, where that is another one. */
+/** clippy for the compiler that compiles for wasm32, if that is another one. */
 export async function ensureWasmClippy({ way, clippy }) {
   if (way !== "debian" || existsSync(clippy[0])) return;
   if (canApt()) await aptInstall(["rust-web-clippy"], "checks: clippy for Debian's compiler");
   if (!existsSync(clippy[0])) {
-    throw new Missing("clippy of Debian's compiler is missing. Bring it with: apt-get install rust-web-clippy");
+    throw new Missing("clippy of Debian's compiler is missing. Install it with: apt-get install rust-web-clippy");
   }
 }
 

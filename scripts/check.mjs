@@ -1,5 +1,5 @@
-// `npm run check`: what is asked of a change besides its tests. Every check runs, whatever
-// the others found; one that could not run has failed.
+// `npm run check`: the checks for a change besides its tests. Every check runs, even if others have
+// failed. A check that cannot run counts as failed.
 //
 //   npm run check -- simulated defences    only the checks whose name contains one of these words
 
@@ -21,7 +21,7 @@ import { wasmTarget } from "./wasm-target.mjs";
 const WASM = ["--target", "wasm32-unknown-unknown"];
 const DENY_WARNINGS = ["--", "-D", "warnings"];
 const RUN_NOTHING = `target.wasm32-unknown-unknown.runner=${JSON.stringify([process.execPath, "-e", ""])}`;
-// Workers as users write them: for wasm32 only.
+// Workers like those of users, only for wasm32.
 const EXAMPLES = ["example-axum", "example-objects-rust", "example-rust-worker", "example-shop-worker", "bench-rust-bare", "bench-rust-worker", "test-session-object"];
 const native = { env: { CARGO_TARGET_DIR: inRoot("target") } };
 
@@ -67,7 +67,7 @@ const checks = {
     cargoWasm("cargo doc", ["doc", "--no-deps", "--features", "axum,durable-object", ...WASM], {
       env: { RUSTDOCFLAGS: `-D warnings ${(await wasmTarget()).flags}` },
     }),
-  // Those of the documentation: what only a Worker can run is at least compiled.
+  // The tests in the documentation. Those that only a Worker can run are compiled.
   "examples, wasm32": async () =>
     cargoWasm("cargo test --doc", ["test", "--doc", "--features", "axum,durable-object", ...WASM, "--config", RUN_NOTHING], {
       env: { RUSTDOCFLAGS: (await wasmTarget()).flags },
@@ -75,12 +75,12 @@ const checks = {
   "cargo deny": async () =>
     run("cargo deny", await ensureCargoDeny(), ["check", "bans", "licenses", "sources"]),
   "size budget": sizeBudget,
-  // bench/budget.json: counts, because the time of a busy machine says nothing.
+  // bench/budget.json has counts, because times on a busy machine mean nothing.
   "operation counts": async () => {
     await buildPackage();
     await (await import("../bench/budget.mjs")).checkOperations();
   },
-  // Calls between JavaScript and wasm, in a process of their own: its wasm is instantiated for counting.
+  // Calls between JavaScript and wasm, in a separate process whose wasm is instrumented for counting.
   crossings: () => run("crossings", process.execPath, [inRoot("bench", "crossings.mjs")]),
   "instruction counts": async () => (await import("../bench/budget.mjs")).checkInstructions(),
 };
@@ -97,10 +97,10 @@ async function wasmClippy(...what) {
   );
 }
 
-/** Not in every registry, and what wants it does without. */
+/** Packages that not every registry has, and that are not needed to run. */
 const HARD_TO_GET = ["napi-windows-process-start-time"];
 
-/** The lock files are those of the manifests, serve every platform, and name no registry host. */
+/** The lock files fit the manifests, serve every platform, and name no registry host. */
 async function lockFiles() {
   await run("Cargo.lock", "cargo", ["metadata", "--locked", "--format-version", "1"], { capture: true });
   for (const file of some("Cargo.lock", /(^|\/)Cargo\.lock$/)) {
@@ -120,14 +120,14 @@ async function lockFiles() {
       for (const name of Object.keys(entry.optionalDependencies ?? {})) {
         if (HARD_TO_GET.includes(name)) continue;
         if (!packages[`node_modules/${name}`] && !packages[`${path}/node_modules/${name}`]) {
-          throw new Stop(`${file} lacks ${name}, which ${path} wants on some platforms`);
+          throw new Stop(`${file} lacks ${name}, which ${path} needs on some platforms`);
         }
       }
     }
   }
 }
 
-/** Nothing tracked by git tells where or by what it was made. */
+/** No file in git names a machine or its paths. */
 async function noTraces() {
   const words = [
     /\/home\/\w+\//,
@@ -140,12 +140,12 @@ async function noTraces() {
   ];
   const found = [];
   for (const file of tracked()) {
-    if (file === "scripts/check.mjs") continue; // it says the words
+    if (file === "scripts/check.mjs") continue; // it contains the words itself
     readFileSync(inRoot(file), "latin1")
       .split("\n")
       .forEach((line, i) => words.some((word) => word.test(line)) && found.push(`${file}:${i + 1}`));
   }
-  if (found.length) throw new Stop(`a path, a host or a key of some machine at ${found.join(", ")}`);
+  if (found.length) throw new Stop(`a machine's path, host or key in ${found.join(", ")}`);
 }
 
 async function javaScriptParses() {
@@ -155,14 +155,14 @@ async function javaScriptParses() {
   }
 }
 
-/** What the compiler of TypeScript says of a name that is used and not defined, or the other way round. */
+/** The TypeScript compiler's errors for names that are used but not defined, or defined but not used. */
 const NAME_ERRORS = /^(\S+?)\((\d+),\d+\): error TS(?:2304|2552|6133|6192|6198|18004): (.*)$/gm;
-/** Of Workers and of Node; the compiler's library is that of browsers. */
+/** Names of Workers and Node.js, which are not in the compiler's library for browsers. */
 const KNOWN_NAMES = ["IdentityTransformStream", "WebSocketPair", "setImmediate"];
 
 /**
- * A function that nothing calls is a check or a test that does not run, and one that uses a name
- * which is not there would fail if it did: neither is left standing.
+ * A function that nothing calls may be a check or a test that does not run. One that uses an undefined
+ * name would fail if it ran.
  */
 async function namesInJavaScript() {
   const files = some("JavaScript", /\.m?js$/);
@@ -178,19 +178,19 @@ async function namesInJavaScript() {
     writeFileSync(project, JSON.stringify({ compilerOptions, files: files.map((file) => inRoot(file)) }));
     const tsc = inRoot("node_modules", "typescript", "bin", "tsc");
     const { output } = await exec(process.execPath, [tsc, "--pretty", "false", "-p", project], { capture: true });
-    // Types of Node are not installed, so that there is always something to say.
-    if (!output.includes(": error TS")) throw new Stop(`tsc did not look at the files:\n${output}`);
+    // The types of Node.js are not installed, so there are always some errors.
+    if (!output.includes(": error TS")) throw new Stop(`tsc did not check the files:\n${output}`);
     for (const [, file, line, message] of output.matchAll(NAME_ERRORS)) {
       const name = /'([^']+)'/.exec(message)?.[1];
       if (KNOWN_NAMES.includes(name)) continue;
-      // The compiler loses sight of a private method that is called on a parameter.
+      // The compiler does not see the call of a private method on a parameter.
       if (name?.startsWith("#") && sources.get(file)?.split(name).length > 2) continue;
       found.push(`${file}:${line}: ${message}`);
     }
   } finally {
     rmSync(folder, { recursive: true });
   }
-  // What is exported is not looked at by the compiler.
+  // The compiler does not check exports.
   const words = new Map();
   for (const source of sources.values()) {
     for (const [word] of source.matchAll(/[\w$]+/g)) words.set(word, (words.get(word) ?? 0) + 1);
@@ -198,7 +198,7 @@ async function namesInJavaScript() {
   for (const file of files.filter((file) => /^(scripts|bench|tests)\//.test(file))) {
     const exported = sources.get(file).matchAll(/^export (?:async )?(?:function\*?|const|let|class) ([\w$]+)/gm);
     for (const [, name] of exported) {
-      if (words.get(name) === 1) found.push(`${file}: ${name} is exported and nothing uses it`);
+      if (words.get(name) === 1) found.push(`${file}: ${name} is exported but never used`);
     }
   }
   if (found.length) throw new Stop(found.join("\n"));
@@ -208,7 +208,7 @@ async function namesInJavaScript() {
   }
 }
 
-/** `npm test` runs the folders that it knows: a file elsewhere would never run. */
+/** `npm test` only runs the folders that it knows, so a test file elsewhere would never run. */
 function everyTestHasItsKind() {
   const runner = readFileSync(inRoot("scripts", "test.mjs"), "utf8");
   const files = some("*.test.mjs", /\.test\.mjs$/);
@@ -217,31 +217,31 @@ function everyTestHasItsKind() {
 }
 
 /**
- * How many histories of each kind of store that the simulator knows. Of the first it is enough that
- * everything which can happen has to.
+ * The number of histories for each kind of store. With this many of the first kind, the simulator
+ * requires that every possible event has happened.
  */
 const HISTORIES = { eventual: 100_000, strong: 30_000 };
 
-/** Other histories in every run; the simulator prints how many, and the seed that they come from. */
+/** Every run uses a new seed, which the simulator prints with the number of histories. */
 async function simulatedHistories() {
   for (const [store, histories] of Object.entries(HISTORIES)) {
     const status = await simulate(["--store", store, "--histories", String(histories)]);
-    if (status !== 0) throw new Stop(`${store}: a simulated history violates a rule, or something has never happened: see above`);
+    if (status !== 0) throw new Stop(`${store}: a simulated history violates a rule, or some event never happened; see above`);
   }
 }
 
 /**
- * All of them, each hunted twice. The one that is the hardest to catch takes 4,000 histories on
- * average: one that gets through 100,000 is no bad luck.
+ * Every mutant, with two seeds each. The hardest one takes 4,000 histories on average, so surviving
+ * 100,000 is not bad luck.
  */
 async function simulatedMutants() {
   for (const store of Object.keys(HISTORIES)) {
     const status = await simulate(["--store", store, "--mutants", "--seeds", "2", "--limit", "100000"]);
-    if (status !== 0) throw new Stop(`${store}: the simulator does not catch every mutant: see above`);
+    if (status !== 0) throw new Stop(`${store}: the simulator does not catch every mutant; see above`);
   }
 }
 
-/** scripts/size-budget.json: what may be uploaded, in bytes, as counted after gzip. */
+/** scripts/size-budget.json: the largest allowed uploads, in bytes after gzip. */
 async function sizeBudget() {
   await buildWorker();
   await buildPackage();
@@ -262,17 +262,17 @@ function tracked() {
   return files.split("\0").filter((file) => file && existsSync(inRoot(file)));
 }
 
-/** The files that a check looks at; one that looks at none would always pass. */
+/** The files for a check. Fails if there are none, because the check would then always pass. */
 function some(what, pattern) {
   const files = tracked().filter((file) => pattern.test(file));
-  if (files.length === 0) throw new Stop(`there is no ${what} to look at`);
+  if (files.length === 0) throw new Stop(`no files to check: ${what}`);
   return files;
 }
 
 await main(async () => {
   const words = process.argv.slice(2);
   const chosen = Object.entries(checks).filter(([name]) => words.length === 0 || words.some((word) => name.includes(word)));
-  if (chosen.length === 0) throw new Stop(`no check of that name; there are: ${Object.keys(checks).join("; ")}`);
+  if (chosen.length === 0) throw new Stop(`no such check. The checks are: ${Object.keys(checks).join("; ")}`);
   await setUp();
   await ensureComponents();
   const rows = [];
@@ -297,6 +297,6 @@ await main(async () => {
   }
   const failures = rows.filter(({ passed }) => !passed).map(({ name }) => name);
   const others = Object.keys(checks).length - chosen.length;
-  console.log(`\n${rows.length - failures.length} of ${rows.length} checks passed${others ? `, ${others} not asked for` : ""}`);
+  console.log(`\n${rows.length - failures.length} of ${rows.length} checks passed${others ? `, ${others} not selected` : ""}`);
   if (failures.length) throw new Stop(`failed: ${failures.join("; ")}`);
 });

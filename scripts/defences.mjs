@@ -1,10 +1,10 @@
-// `node scripts/defences.mjs`: takes each defence out, one at a time, in a copy of the source, and
-// demands that its test fails. `--list` prints the table of docs/security.md instead.
-// `node scripts/defences.mjs cookie` takes only those whose file or words contain "cookie".
+// `node scripts/defences.mjs`: removes each defence, one at a time, from a copy of the source, and requires
+// that its test fails. `--list` prints the table of docs/security.md instead.
+// `node scripts/defences.mjs cookie` removes only those whose file or description contains "cookie".
 //
-// A tool for whoever changes a defence, not part of `npm run check`: it compiles the crate once for
-// each of them, which takes about ten minutes on two idle cores. What is part of `npm run check` is
-// `checkDefences`, which compiles nothing: each pattern is where it was, each test is there.
+// Run this after changing a defence. It is not part of `npm run check`, because it compiles the crate once
+// for each defence, which takes about ten minutes on two idle cores. `npm run check` only runs
+// `checkDefences`, which compiles nothing and checks that every pattern and every test exists.
 
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,9 +12,9 @@ import { join } from "node:path";
 import { Stop, exec, inRoot, main, say } from "./run.mjs";
 
 /**
- * What is defended; the file; what stands there and what is put instead; where the test is, and its
- * name; how many places the pattern has, where it is not one. `lib` is a test of the library, a name
- * without a slash that of `tests/<name>.rs`, anything else a file of tests of the built Worker.
+ * For each defence: a description, the file, the pattern and its replacement, the place and name of the
+ * test, and the number of occurrences of the pattern if it is not one. The place is `lib` for a test of
+ * the library, `<name>` for `tests/<name>.rs`, or a test file of the built Worker.
  */
 const DEFENCES = [
   ["only space and tab are trimmed off a cookie's name", "src/protocol/cookie/parse.rs",
@@ -149,7 +149,7 @@ const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${f
 /** A test of cargo, by the arguments that choose its program; null where it is one of Node. */
 const cargoTest = (where) => (where === "lib" ? ["--lib"] : where.includes("/") ? null : ["--test", where]);
 
-/** Whether the test is written where the table says; a folder is read with all below it. */
+/** True if the test exists in the place that the table names. Folders are searched recursively. */
 function isTest(where, test) {
   const file = where === "lib" ? "src" : where.includes("/") ? where : `tests/${where}.rs`;
   if (!existsSync(inRoot(file))) return false;
@@ -158,28 +158,28 @@ function isTest(where, test) {
   return files.filter((name) => /\.(rs|mjs)$/.test(name)).some((name) => readFileSync(inRoot(name), "utf8").includes(written));
 }
 
-/** Without compiling: each pattern is where it was, each test is there, and the document tells of each. */
+/** Checks without compiling that every pattern, test and row of the document exists. */
 export function checkDefences() {
   const wrong = [];
   for (const [what, file, there, instead, where, test, places = 1] of DEFENCES) {
     const source = existsSync(inRoot(file)) ? readFileSync(inRoot(file), "utf8") : "";
     const found = there instanceof RegExp ? source.match(there)?.length ?? 0 : source.split(there).length - 1;
     if (found !== places) {
-      wrong.push(`"${what}": ${file} has ${found} places of ${there instanceof RegExp ? there : JSON.stringify(there)}, not ${places}`);
+      wrong.push(`"${what}": ${file} has ${found} occurrences of ${there instanceof RegExp ? there : JSON.stringify(there)}, not ${places}`);
     } else if (source.replaceAll(there, instead) === source) {
-      wrong.push(`"${what}": what is put instead changes nothing in ${file}`);
+      wrong.push(`"${what}": the replacement changes nothing in ${file}`);
     }
     if (!isTest(where, test)) wrong.push(`"${what}": there is no test ${test} in ${where}`);
   }
   const section = /\n## Defences, taken out\n(.*?)\n## /s.exec(readFileSync(inRoot("docs", "security.md"), "utf8"))?.[1] ?? "";
   const told = section.split("\n").filter((line) => line.startsWith("| ")).slice(1);
   for (const row of rows()) if (!told.includes(row)) wrong.push(`docs/security.md lacks the row ${row}`);
-  for (const row of told) if (!rows().includes(row)) wrong.push(`docs/security.md has a row that scripts/defences.mjs has not: ${row}`);
+  for (const row of told) if (!rows().includes(row)) wrong.push(`docs/security.md has a row that scripts/defences.mjs does not have: ${row}`);
   if (wrong.length) throw new Stop(`scripts/defences.mjs does not fit the source:\n${wrong.join("\n")}`);
-  console.log(`${DEFENCES.length} defences: each pattern is where it was, and each test is there`);
+  console.log(`${DEFENCES.length} defences: every pattern and every test exists`);
 }
 
-/** The program that fails without the defence, and what its output then says. */
+/** Runs the test of a defence. `failure` matches the output if that test has failed. */
 async function tested(copy, target, where, test) {
   const env = { CARGO_TARGET_DIR: target, RUST_BACKTRACE: "0", RUSTFLAGS: "--cap-lints warn", CARGO_TERM_COLOR: "never" };
   const cargo = cargoTest(where);
@@ -198,8 +198,8 @@ async function takeOut(copy, target, [, file, there, instead, where, test]) {
   writeFileSync(path, original.replaceAll(there, instead));
   try {
     const { status, output, failure } = await tested(copy, target, where, test);
-    if (status === 0) return "was not missed";
-    return failure.test(output) ? null : `gave another failure:\n${output.slice(-1500)}`;
+    if (status === 0) return "no test failed";
+    return failure.test(output) ? null : `failed in another way:\n${output.slice(-1500)}`;
   } finally {
     writeFileSync(path, original);
   }
@@ -213,7 +213,7 @@ async function takeOutEach() {
   checkDefences();
   const words = process.argv.slice(2);
   const chosen = DEFENCES.filter(([what, file]) => words.every((word) => `${what} ${file}`.includes(word)));
-  if (chosen.length === 0) throw new Stop(`no defence has ${words.join(" and ")} in its file or words`);
+  if (chosen.length === 0) throw new Stop(`no defence has ${words.join(" and ")} in its file or description`);
   const started = Date.now();
   const copy = mkdtempSync(join(tmpdir(), "edge-session-defences-"));
   const target = process.env.CARGO_TARGET_DIR ?? join(copy, "target");
@@ -224,15 +224,15 @@ async function takeOutEach() {
     symlinkSync(inRoot("node_modules"), join(copy, "node_modules"));
     for (const defence of chosen) {
       const trouble = await takeOut(copy, target, defence);
-      say(`${defence[0]}: ${trouble ?? "missed"}`);
+      say(`${defence[0]}: ${trouble ?? "its test failed, as it should"}`);
       if (trouble) left.push(defence[0]);
     }
   } finally {
     rmSync(copy, { recursive: true, force: true });
   }
   const minutes = ((Date.now() - started) / 60_000).toFixed(0);
-  console.log(`\n${chosen.length - left.length} of ${chosen.length} defences are missed when they are gone (${minutes} minutes)`);
-  if (left.length) throw new Stop(`not missed: ${left.join("; ")}`);
+  console.log(`\n${chosen.length - left.length} of ${chosen.length} defences have a test that fails without them (${minutes} minutes)`);
+  if (left.length) throw new Stop(`no test notices the removal of: ${left.join("; ")}`);
   return 0;
 }
 

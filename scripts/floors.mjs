@@ -1,20 +1,20 @@
-// `node scripts/floors.mjs`: reads which file of src/ imports which, and fails where an arrow points
-// to a higher floor or where files import each other in a circle. With `--lines` it tells the
-// lines of each floor. Part of `npm run check`.
+// `node scripts/floors.mjs`: reads the imports of the files in src/, and fails if one points to a higher
+// floor or if files import each other in a circle. With `--lines` it prints the lines of code of each
+// floor. Part of `npm run check`.
 //
-// An arrow is a path that begins with `crate::`, `super::`, `self::` or a module of the file's own, in
-// a `use` line or anywhere else in the code. A path through a name that a `mod.rs` gives on is an arrow to the file that has
-// it, and giving on is none. Comments and `#[cfg(test)]` modules are not read.
+// An import is a path that begins with `crate::`, `super::`, `self::` or one of the file's own modules, in a
+// `use` line or anywhere else in the code. A path to a name that a `mod.rs` re-exports is an import of the
+// file that defines it, and the re-export itself is not an import. Comments and `#[cfg(test)]` modules are not read.
 
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { Stop, inRoot, main } from "./run.mjs";
 
-/** The floors from the bottom up; what lies in src/ itself is above them all. */
+/** The floors from the bottom up. The files in src/ itself are above all of them. */
 const FLOORS = ["port", "protocol", "session", "flow", "face"];
 const TOP = FLOORS.length;
 
-/** The source without comments and texts, of the same shape. */
+/** The source without comments and strings, with the same structure. */
 function code(source) {
   return source.replace(
     /\/\/[^\n]*|\/\*[\s\S]*?\*\/|b?r(#*)"[\s\S]*?"\1|b?"(?:\\[\s\S]|[^"\\])*"|b?'(?:\\[^']+|[^'\\])'/g,
@@ -22,7 +22,7 @@ function code(source) {
   );
 }
 
-/** The place after the brace that closes the one at `open`. */
+/** The position after the brace that closes the one at `open`. */
 function closed(text, open) {
   let depth = 0;
   for (let at = open; at < text.length; at++) {
@@ -32,7 +32,7 @@ function closed(text, open) {
   return text.length;
 }
 
-/** The code without its modules of tests. */
+/** The code without its test modules. */
 function withoutTests(text) {
   for (;;) {
     const test = /#\[cfg\((?:test|all\(test\b[^\]]*)\)?\)?\]\s*(?:#\[[^\]]*\]\s*)*(?:pub(?:\([^)]*\))?\s+)?mod\s+\w+\s*\{/.exec(text);
@@ -42,7 +42,7 @@ function withoutTests(text) {
   }
 }
 
-/** The paths of a tree of imports: `a::{b, c::{d, self}}` is `a::b`, `a::c::d` and `a::c`. */
+/** The paths in a nested import: `a::{b, c::{d, self}}` is `a::b`, `a::c::d` and `a::c`. */
 function expand(tree, before = "") {
   const open = tree.indexOf("{");
   if (open < 0) {
@@ -65,7 +65,7 @@ function expand(tree, before = "") {
   return [...parts, part].flatMap((it) => expand(it, head));
 }
 
-/** What a file is made of: its module, its floor, what it imports, what a `mod.rs` gives on. */
+/** A file: its module, its floor, its imports, and what a `mod.rs` re-exports. */
 function read(folder, file) {
   const steps = file.replace(/\.rs$/, "").split("/");
   if (steps.at(-1) === "mod" || file === "lib.rs") steps.pop();
@@ -85,14 +85,14 @@ function read(folder, file) {
   return { file, module: steps, floor: file === "mutant.rs" ? -1 : floor < 0 ? TOP : floor, paths, passedOn };
 }
 
-/** The files of `folder`, and which of them each imports. */
+/** The files of `folder` and their imports. */
 export function readFloors(folder = inRoot("src")) {
   const names = readdirSync(folder, { recursive: true }).map((name) => name.replaceAll("\\", "/"));
   const tests = /(^|\/)tests\.rs$/;
   const files = names.filter((name) => name.endsWith(".rs") && !tests.test(name)).map((name) => read(folder, name));
   const byModule = new Map(files.map((file) => [file.module.join("::"), file]));
 
-  /** The file that has what `path` names, as seen from `from`. */
+  /** The file that defines the item at `path`, as seen from `from`. */
   function resolve(from, path, depth = 0) {
     let steps = path.split("::");
     let base = from.module;
@@ -118,13 +118,13 @@ export function readFloors(folder = inRoot("src")) {
   return files;
 }
 
-/** A shortest way from a file back to itself, or null. */
+/** A shortest path from a file back to itself, or null. */
 function circle(start) {
   const from = new Map();
   const queue = [start];
   for (const at of queue) {
     for (const to of at.imports) {
-      // Told by itself: one arrow that points up closes many circles.
+      // Reported separately, because one import that points up closes many circles.
       if (to.floor > at.floor) continue;
       if (to === start) {
         const way = [at];
@@ -140,7 +140,7 @@ function circle(start) {
   return null;
 }
 
-/** One line for each arrow that points up and for each circle. */
+/** One line for each import that points up and for each circle. */
 export function wrongArrows(files) {
   const wrong = [];
   const told = new Set();
@@ -159,16 +159,16 @@ export function wrongArrows(files) {
   return wrong;
 }
 
-/** Fails, naming the files, where the house is not in order. */
+/** Fails with the files if an import is not allowed. */
 export function checkFloors(folder) {
   const files = readFloors(folder);
   for (const name of FLOORS) {
     if (!files.some(({ file }) => dirname(file).split("/")[0] === name)) throw new Stop(`src/${name} has no files`);
   }
   const arrows = files.reduce((sum, { imports }) => sum + imports.length, 0);
-  if (arrows === 0) throw new Stop("no file of src/ imports another: the paths are not read");
+  if (arrows === 0) throw new Stop("found no imports in src/: the script does not read them correctly");
   const wrong = wrongArrows(files);
-  if (wrong.length) throw new Stop(`${wrong.length} imports are out of order:\n${wrong.join("\n")}`);
+  if (wrong.length) throw new Stop(`${wrong.length} imports are not allowed:\n${wrong.join("\n")}`);
   console.log(`${files.length} files with ${arrows} imports: all point downwards, and none in a circle`);
 }
 

@@ -1,6 +1,6 @@
 // `npm run lab`: records the histories that the console's consistency lab plays, www/lab/*.json,
 // with the simulator (sim/src/lab.rs). The same source gives the same bytes.
-// `npm run lab -- --check` only says whether those that are there are of this source.
+// `npm run lab -- --check` only checks that the files are up to date.
 
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -14,13 +14,13 @@ async function record(folder) {
   await run(
     "recording the lab's histories",
     "cargo",
-    // The profile of the tests: dependencies are then compiled for both, and sealing is quick.
+    // The profile of the tests, which shares their compiled dependencies and is optimized enough.
     ["run", "-q", "--profile", "test", "-p", "edge-session-sim", "--bin", "lab", "--no-default-features", "--", folder],
     { env: { CARGO_TARGET_DIR: inRoot("target") } },
   );
 }
 
-/** Records once more, elsewhere, and compares. */
+/** Records into another folder, and compares. */
 export async function checkLab() {
   const fresh = mkdtempSync(join(tmpdir(), "edge-session-lab-"));
   try {
@@ -28,7 +28,7 @@ export async function checkLab() {
     const names = [...new Set([...readdirSync(fresh), ...readdirSync(HOME)])];
     const text = (folder, name) => (readdirSync(folder).includes(name) ? readFileSync(join(folder, name), "utf8") : null);
     const stale = names.filter((name) => text(fresh, name) !== text(HOME, name));
-    if (stale.length) throw new Stop(`not what the simulator records: www/lab/${stale.join(", www/lab/")}; \`npm run lab\` writes them`);
+    if (stale.length) throw new Stop(`out of date: www/lab/${stale.join(", www/lab/")}. Run \`npm run lab\`, which writes them`);
   } finally {
     rmSync(fresh, { recursive: true });
   }
@@ -38,7 +38,7 @@ if (process.argv[1] === inRoot("scripts", "lab.mjs")) {
   await main(async () => {
     if (process.argv.includes("--check")) {
       await checkLab();
-      say("www/lab is what the simulator records");
+      say("www/lab is up to date");
     } else {
       rmSync(HOME, { recursive: true, force: true });
       await record(HOME);

@@ -1,5 +1,4 @@
-// What every script here needs: where things are, how to say a line, how to run a
-// program, how to stop with one clear line. Node built-ins only, of Node 20 and later:
+// Helpers for all scripts: paths, printing a line, running a program, and stopping with one clear line. Node built-ins only, of Node 20 and later:
 // this runs before anything is installed.
 
 import { spawn, spawnSync } from "node:child_process";
@@ -11,7 +10,7 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
 export const inRoot = (...parts) => join(root, ...parts);
 
-/** What is built once per machine and shared by all clones. */
+/** The folder for things that are built once per machine and shared by all clones. */
 export const cacheDir = join(
   process.env.XDG_CACHE_HOME || join(homedir(), ".cache"),
   "edge-session",
@@ -27,7 +26,7 @@ export class Stop extends Error {
   }
 }
 
-/** Something this machine lacks and we could not bring; the line says what would. */
+/** Something is missing on this machine and could not be installed. The message says how to install it. */
 export class Missing extends Stop {
   constructor(message) {
     super(message, 3);
@@ -39,7 +38,7 @@ const children = new Set();
 function stopChildren(signal) {
   for (const child of children) {
     try {
-      // Each child leads a process group, so that its own children end with it.
+      // Each child leads a process group, so that its children end with it.
       process.kill(-child.pid, signal);
     } catch {
       // It has ended by itself.
@@ -47,7 +46,7 @@ function stopChildren(signal) {
   }
 }
 
-/** Runs a script's main function; turns what it throws into a line and an exit status. */
+/** Runs a script's main function. Turns an exception into a line and an exit status. */
 export async function main(body) {
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
     // Not `once`: a terminal's Ctrl-C may reach us twice, and the second must not kill us
@@ -60,7 +59,7 @@ export async function main(body) {
     });
   }
   if (process.env.npm_lifecycle_event) {
-    // npm ends the shell it started us in, and the shell does not tell us.
+    // npm ends the shell that it started us in, and the shell does not pass that on.
     const shell = process.ppid;
     const watch = () => process.ppid !== shell && process.kill(process.pid, "SIGTERM");
     setInterval(watch, 300).unref();
@@ -77,13 +76,13 @@ export async function main(body) {
 }
 
 let stopping = false;
-/** True once the user asked us to end: a child's failure is then no news. */
+/** True once the user asked us to stop. A child's failure is then expected. */
 export const isStopping = () => stopping;
 
 /**
  * Runs a program to its end and resolves to `{ status, output }`.
- * `capture` keeps its output instead of showing it; `onLine` sees each line of it, and `tee`
- * shows it all the same. `endsGroup` ends what the program has started and left running.
+ * `capture` keeps its output instead of showing it, `onLine` gets each line, and `tee` shows it as
+ * well. `endsGroup` also ends child processes that the program has left running.
  */
 export function exec(command, args, options = {}) {
   const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine, endsGroup = false } = options;
@@ -137,18 +136,18 @@ export function exec(command, args, options = {}) {
   });
 }
 
-/** As `exec`, but a failure ends the script: `what` names the step for the reader. */
+/** Like `exec`, but a failure ends the script. `what` names the step in the message. */
 export async function run(what, command, args, options = {}) {
   const { status, output, timedOut } = await exec(command, args, options);
   if (status === 0) return output;
   if (options.capture && output) console.error(output.trimEnd());
-  if (status === 127) throw new Stop(`${what}: there is no program \`${command}\``);
+  if (status === 127) throw new Stop(`${what}: the program \`${command}\` is not installed`);
   throw new Stop(
     `${what} ${timedOut ? `took more than ${options.timeoutSeconds} s` : `failed (exit status ${status})`}: ${[command, ...args].join(" ")}`,
   );
 }
 
-/** The trimmed standard output of a quick question to a program, or null. */
+/** The trimmed standard output of a short command, or null if it fails. */
 export function ask(command, args, options = {}) {
   const { status, stdout } = spawnSync(command, args, {
     cwd: root,
@@ -163,7 +162,7 @@ function endGroup(child) {
   try {
     process.kill(-child.pid, "SIGKILL");
   } catch {
-    // Nothing was left.
+    // No process was left.
   }
 }
 
@@ -173,7 +172,7 @@ function withEnv(changes) {
   return env;
 }
 
-/** The path of an executable, by name on PATH or by absolute path; null when there is none. */
+/** The path of an executable, by name on PATH or by absolute path; null if there is none. */
 export function which(...names) {
   for (const name of names) {
     const places = name.startsWith("/")

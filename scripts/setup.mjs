@@ -1,5 +1,5 @@
-// Brings what a fresh machine lacks. Each part acts only when its thing is missing, says so
-// in one line, and costs milliseconds when it is there.
+// Installs what is missing on this machine. Each step prints one line if it installs something, and takes
+// milliseconds if not.
 
 import { createHash } from "node:crypto";
 import { spawn } from "node:child_process";
@@ -8,7 +8,7 @@ import { aptInstall, canApt } from "./apt.mjs";
 import { Missing, inRoot, run, say, which } from "./run.mjs";
 import { wasmTarget } from "./wasm-target.mjs";
 
-const NODE = 22; // what wrangler and miniflare want
+const NODE = 22; // required by wrangler and miniflare
 
 /** npm packages, Node, Rust and its wasm32 target. */
 export async function setUp({ wasm = true } = {}) {
@@ -18,7 +18,7 @@ export async function setUp({ wasm = true } = {}) {
   if (wasm) await wasmTarget();
 }
 
-/** `npm ci` in `folder` when the packages there are not those of its lock file. */
+/** Runs `npm ci` in `folder` if its packages differ from its lock file. */
 export async function npmPackages(folder = "") {
   const lock = readFileSync(inRoot(folder, "package-lock.json"));
   const wanted = createHash("sha256").update(lock).digest("hex");
@@ -35,8 +35,8 @@ export async function npmPackages(folder = "") {
 }
 
 /**
- * Goes on in Node 22: the one that runs this script, or else the one that npm brought as a
- * package (for Linux on x64). In that case this process only waits for the other.
+ * Continues in Node 22: the one that runs this script, or the one that npm has installed as a package
+ * (for Linux on x64). In the latter case this process only waits for the other.
  */
 async function onRecentNode() {
   if (Number(process.versions.node.split(".")[0]) >= NODE) return;
@@ -44,7 +44,7 @@ async function onRecentNode() {
   if (!existsSync(own)) {
     throw new Missing(
       `Node ${NODE} or later is needed, this is ${process.versions.node}. ` +
-        `Bring it with: nvm install ${NODE} (or from https://nodejs.org)`,
+        `Install it with: nvm install ${NODE} (or from https://nodejs.org)`,
     );
   }
   const child = spawn(own, process.argv.slice(1), { stdio: "inherit" });
@@ -64,5 +64,5 @@ async function rust() {
   if (canApt() && (await aptInstall(["rustc-web", "cargo-web"], "Rust: Debian's compiler"))) {
     if (which("cargo")) return;
   }
-  throw new Missing("Rust is missing. Bring it with: curl https://sh.rustup.rs -sSf | sh");
+  throw new Missing("Rust is missing. Install it with: curl https://sh.rustup.rs -sSf | sh");
 }

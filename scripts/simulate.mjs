@@ -1,11 +1,11 @@
-// `npm run simulate`: seeded histories of faults against the code that ships (sim/). Options and
-// exit status are those of sim/src/main.rs; without any it says what they are.
+// `npm run simulate`: seeded histories of faults against the code that ships (sim/). sim/src/main.rs has the
+// options and exit statuses, which are printed if there are no options.
 
 import { Stop, exec, inRoot, main, run } from "./run.mjs";
 
 const env = { CARGO_TARGET_DIR: inRoot("target") };
 
-/** Builds the simulator and runs it; what breaks rules on purpose is built in only where asked for. */
+/** Builds and runs the simulator. The mutants are compiled in only if an option needs them. */
 export async function simulate(args) {
   const mutants = args.some((arg) => /^--(list-mutants|mutants?)(=|$)/.test(arg));
   const features = mutants ? ["--features", "mutants"] : [];

@@ -1,6 +1,6 @@
 // `npm run sizes`: bytes of the package and of the Worker, and lines of code by folder.
 //
-//   npm run sizes -- --built    of what is in pkg/ and build/, without building anything
+//   npm run sizes -- --built    measures pkg/ and build/ as they are, without building
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { gzipSync } from "node:zlib";
@@ -19,14 +19,14 @@ function files(folder, wanted) {
   }
 }
 
-/** Lines of the tracked files of a folder and of those in it, without tests that stand in them. */
+/** The lines of the tracked files below a folder, without the test modules in them. */
 function lines() {
   const counts = new Map();
   const counted = /^(src|js|sim\/src|tests|bench|scripts|www|fuzz|examples)\/.*\.(rs|m?js|ts)$/;
   for (const file of ask("git", ["ls-files"]).split("\n").filter((file) => counted.test(file))) {
     const all = readFileSync(inRoot(file), "utf8").split("\n");
     const at = file.endsWith(".rs") ? all.findIndex((text) => text === "#[cfg(test)]") : -1;
-    // A test module that stands in a file is its end.
+    // A test module is always at the end of its file.
     const text = at >= 0 && /^mod \w+ \{$/.test(all[at + 1] ?? "") ? all.slice(0, at) : all;
     const code = text.filter((text) => text.trim() && !/^\s*(\/\/|\/?\*)/.test(text)).length;
     const folder = file.slice(0, file.lastIndexOf("/"));
@@ -39,7 +39,7 @@ function lines() {
 await main(async () => {
   const args = process.argv.slice(2);
   const unknown = args.find((arg) => arg !== "--built");
-  if (unknown) throw new Stop(`unknown option ${unknown}: there is --built`);
+  if (unknown) throw new Stop(`unknown option ${unknown}. The only option is --built`);
   if (args.length === 0) {
     await setUp();
     await buildPackage();

@@ -7,18 +7,18 @@ import { Stop, exec, inRoot, isStopping, main, say } from "./run.mjs";
 import { ensureSecret } from "./secret.mjs";
 import { setUp } from "./setup.mjs";
 
-/** Environment that keeps wrangler to itself: no telemetry, prompts, update check, log files. */
+/** Turns off wrangler's telemetry, prompts, update check and log files. */
 export const quietWrangler = {
   CI: "true",
-  CLOUDFLARE_CF_FETCH_ENABLED: "false", // the made-up `request.cf` will do
-  WRANGLER_HIDE_BANNER: "true", // and with it the look for a newer version
+  CLOUDFLARE_CF_FETCH_ENABLED: "false", // the default `request.cf` is sufficient
+  WRANGLER_HIDE_BANNER: "true", // and the check for a newer version
   WRANGLER_NO_SKILLS_UPDATE_PROMPTS: "true",
   WRANGLER_SEND_ERROR_REPORTS: "false",
   WRANGLER_SEND_METRICS: "false",
   WRANGLER_WRITE_LOGS: "false",
 };
 
-/** Where sessions are to be kept, and the arguments that are for wrangler. */
+/** The kind of store, and the arguments for wrangler. */
 function storeOf(args) {
   const at = args.findIndex((arg) => arg === "--store" || arg.startsWith("--store="));
   if (at < 0) return { given: args };
@@ -54,7 +54,7 @@ await main(async () => {
     tee: true,
     onLine(line) {
       const url = line.match(/\bReady on (http\S+)/i)?.[1];
-      if (url) say(`edge-session runs at ${url} (Ctrl-C ends it; sessions stay in .wrangler/state)`);
+      if (url) say(`edge-session runs at ${url} (Ctrl-C stops it; sessions stay in .wrangler/state)`);
     },
   });
   if (status !== 0 && !isStopping()) throw new Stop(`wrangler dev ended with exit status ${status}`);

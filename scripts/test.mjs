@@ -1,10 +1,10 @@
-// `npm test`: every test there is, kind after kind, and a table of what ran.
+// `npm test`: runs all tests, kind by kind, and prints a table.
 //
 //   npm test -- native http     only these kinds
-//   npm test -- --no-browser    without what needs a browser, which is then no failure
+//   npm test -- --no-browser    without the tests that need a browser
 //
-// Exit status: 0 all passed; 1 some failed, or a kind did not run; 3 all that ran passed, but
-// some were left out for want of a browser.
+// Exit status: 0 all passed; 1 some failed, or a kind did not run; 3 all that ran passed, but some were left
+// out because there is no browser.
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { pathToFileURL } from "node:url";
@@ -26,7 +26,7 @@ const kinds = {
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
 const KIND_SECONDS = 30 * 60;
-// The Worker that was built for a kind is the one that all its files test.
+// All files of a kind test the same build of the Worker.
 const BUILT = { EDGE_SESSION_BUILT: "1" };
 const options = { tee: true, timeoutSeconds: KIND_SECONDS };
 
@@ -39,7 +39,7 @@ function report(rows, browserless) {
   for (const row of rows) console.log(line(columns.map((name) => row[name])));
   const leftOut = sum("leftOut");
   if (leftOut) {
-    console.log(`\nat least ${leftOut} tests left out ${browserless ? "by --no-browser" : "for want of a browser"}`);
+    console.log(`\nat least ${leftOut} tests left out ${browserless ? "by --no-browser" : "because there is no browser"}`);
   }
   const skipped = sum("skipped") ? `, ${sum("skipped")} skipped` : "";
   console.log(`\n${sum("passed")} passed, ${sum("failed")} failed${skipped}`);
@@ -47,7 +47,7 @@ function report(rows, browserless) {
   return leftOut && !browserless ? 3 : 0;
 }
 
-/** Adds up cargo's closing lines, one for each test binary, even of a run that failed; `ran` gets the names. */
+/** Adds up cargo's summaries, one for each test binary, even if the run failed. `ran` gets the names. */
 function cargoCounts(counts, ran) {
   return (line) => {
     const [, name] = line.match(/^test (?:\S*::)?(\w+)(?: - should panic)? \.\.\. /) ?? [];
@@ -64,8 +64,8 @@ function cargoCounts(counts, ran) {
 }
 
 /**
- * What is written as a test and did not run is no test: it stands in a target of `test = false`, in a
- * file that no target has, or behind a feature that no command turns on.
+ * Fails if a test in the source did not run: because its target has `test = false`, its file belongs to no
+ * target, or it needs a feature that no command enables.
  */
 function allRan(attribute, ran) {
   const files = ask("git", ["ls-files", "-z", "*.rs"])?.split("\0").filter((file) => file && existsSync(inRoot(file))) ?? [];
@@ -74,9 +74,9 @@ function allRan(attribute, ran) {
     const found = source.matchAll(new RegExp(`^ *#\\[${attribute}\\]\\n(?: *#\\[.*\\]\\n)* *(?:pub )?(?:async )?fn (\\w+)`, "gm"));
     return [...found].map(([, name]) => ({ file, name }));
   });
-  if (written.length === 0) throw new Stop(`there is no #[${attribute}]`);
+  if (written.length === 0) throw new Stop(`found no #[${attribute}] in the source`);
   const missing = written.filter(({ name }) => (ran.get(name) ?? 0) < written.filter((other) => other.name === name).length);
-  if (missing.length) throw new Stop(`written and not run: ${missing.map(({ file, name }) => `${name} (${file})`).join(", ")}`);
+  if (missing.length) throw new Stop(`these tests did not run: ${missing.map(({ file, name }) => `${name} (${file})`).join(", ")}`);
 }
 
 async function native(counts) {
@@ -87,14 +87,14 @@ async function native(counts) {
       env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
       onLine: cargoCounts(counts, ran),
     });
-  // The one is run even where the other has failed.
+  // The second runs even if the first has failed.
   const core = await settled(cargo("--package", "edge-session"));
-  // With the features of a Worker's crate, whose own tests may be native.
+  // With the features of a Worker's crate, which may have native tests.
   const features = ["--features", "worker,anyhow,axum"];
   const host = await settled(cargo("--package", "edge-session", ...features, "--test", "host", "--test", "axum"));
-  // The shops: what an application's own native tests are.
+  // The shops have native tests like those of an application.
   const shops = await settled(cargo("--package", "example-axum", "--package", "example-shop-worker"));
-  // Some hundred thousand schedules: unoptimized they take many times as long.
+  // Several hundred thousand schedules, which take many times as long unoptimized.
   const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
   core();
   host();
@@ -103,7 +103,7 @@ async function native(counts) {
   allRan("test", ran);
 }
 
-/** What gives the promise's value when called, or throws what it was rejected with. */
+/** A function that returns the promise's value, or throws its error. */
 const settled = (promise) =>
   promise.then(
     (value) => () => value,
@@ -179,7 +179,7 @@ const testFiles = (dir) =>
     .filter((name) => name.endsWith(".test.mjs"))
     .map((name) => `${dir}/${name}`);
 
-/** How many tests the files of `dir` hold at least, by their text: running them takes a browser. */
+/** A lower bound for the number of tests in `dir`, from their text, because running them needs a browser. */
 const countTests = (dir) =>
   testFiles(dir).reduce(
     (sum, file) => sum + (readFileSync(inRoot(file), "utf8").match(/^\s*(\w*Test|test|it)\(\s*["'`]/gm)?.length ?? 0),
@@ -188,7 +188,7 @@ const countTests = (dir) =>
 
 function nodeTest(dir, counts, env, more = []) {
   const files = testFiles(dir);
-  if (files.length === 0) throw new Stop(`there is no ${dir}/*.test.mjs`);
+  if (files.length === 0) throw new Stop(`found no ${dir}/*.test.mjs`);
   const assertions = pathToFileURL(inRoot("scripts", "assertions.mjs")).href;
   const args = ["--test", "--test-reporter=spec", ...more, "--import", assertions, ...files];
   return run(`node --test ${dir}`, process.execPath, args, {
@@ -207,7 +207,7 @@ function nodeTest(dir, counts, env, more = []) {
 await main(async () => {
   const args = process.argv.slice(2);
   const unknown = args.find((arg) => arg !== "--no-browser" && !Object.hasOwn(kinds, arg));
-  if (unknown) throw new Stop(`no kind of tests \`${unknown}\`: there are ${Object.keys(kinds).join(", ")}`);
+  if (unknown) throw new Stop(`\`${unknown}\` is not a kind of tests: use ${Object.keys(kinds).join(", ")}`);
   const chosen = Object.keys(kinds).filter((kind) => args.every((arg) => arg.startsWith("--")) || args.includes(kind));
   const browserless = args.includes("--no-browser");
 
@@ -217,7 +217,7 @@ await main(async () => {
   // The tests and their children find the browser by this variable.
   if (chrome) process.env.CHROME = chrome;
   else delete process.env.CHROME;
-  // The tests are of what is built here, not of a Worker that happens to run.
+  // The tests are for the Worker that is built here, not for one that happens to be running.
   delete process.env.EDGE_SESSION_URL;
 
   const rows = [];
@@ -232,7 +232,7 @@ await main(async () => {
     } catch (error) {
       if (isStopping()) throw error;
       if (!(error instanceof Stop)) trouble = error.stack;
-      // A run in which tests failed says so by them.
+      // Failed tests have been reported already.
       else if (counts.failed === 0) trouble = error.message;
     }
     if (trouble) {

@@ -1,5 +1,4 @@
-// Runs the tests of a wasm-bindgen test binary, inside workerd or inside a page: what both
-// have in common. The Rust side is crate `wasm-bindgen-test`, which calls the globals below.
+// Runs the tests of a wasm-bindgen test binary, in workerd or in a page. The Rust side is crate `wasm-bindgen-test`, which calls the globals below.
 
 /**
  * @param glue     the module that wasm-bindgen made of the binary

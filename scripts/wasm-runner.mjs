@@ -44,7 +44,7 @@ await main(async () => {
     for (const place of places) {
       console.log(`\n${basename(file)} in ${place}`);
       if (place === "chromium" && !process.env.CHROME) {
-        console.log(`left out: ${tests.length} tests, for want of a browser`);
+        console.log(`left out: ${tests.length} tests, because there is no browser`);
         continue;
       }
       const run = { workerd: inWorkerd, chromium: inChromium }[place];
@@ -61,7 +61,7 @@ await main(async () => {
   return passed ? 0 : 1;
 });
 
-/** One request to a Worker that is the test binary; the report streams back as its answer. */
+/** One request to a Worker that contains the test binary. The response is a stream of the report. */
 async function inWorkerd(dir, report) {
   const { Log, LogLevel, Miniflare, convertV4MiniflareOptions } = await import("miniflare");
   const entry = `
@@ -119,14 +119,14 @@ async function inWorkerd(dir, report) {
         last = line;
       }
     }
-    if (last !== "PASSED" && last !== "FAILED") console.log(`${last}\nthe Worker ended early`);
+    if (last !== "PASSED" && last !== "FAILED") console.log(`${last}\nthe Worker ended before the report was complete`);
     return last === "PASSED";
   } finally {
     await worker.dispose();
   }
 }
 
-/** A page that is the test binary. Its files are answered by us: there is no server. */
+/** A page that contains the test binary. We answer the requests for its files, so it needs no server. */
 async function inChromium(dir, report) {
   const browser = await launchBrowser();
   try {
@@ -162,7 +162,7 @@ async function inChromium(dir, report) {
   }
 }
 
-/** Files that Rust code brought along for its imports. */
+/** JavaScript files that Rust code imports. */
 function listSnippets(dir) {
   const glue = readFileSync(join(dir, `${NAME}.js`), "utf8");
   return [...glue.matchAll(/from ['"]\.\/(snippets\/[^'"]+)['"]/g)].map((match) => match[1]);

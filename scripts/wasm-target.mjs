@@ -1,5 +1,4 @@
-// A Rust compiler for wasm32-unknown-unknown, found or brought by the first of three ways
-// that works. EDGE_SESSION_WASM=installed|rustup|debian allows only that one.
+// Finds or installs a Rust compiler for wasm32-unknown-unknown, in the first of three ways that works. EDGE_SESSION_WASM=installed|rustup|debian allows only that one.
 
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
@@ -16,8 +15,8 @@ const ways = { installed, rustup, debian };
 let found;
 
 /**
- * How to call cargo for wasm32: `{ way, why, cargo, clippy, flags, env }`. `flags` are those of
- * the compiler, which `env` has already; they are for who must set such a variable anew.
+ * How to call cargo for wasm32: `{ way, why, cargo, clippy, flags, env }`. `flags` are for
+ * the compiler. `env` contains them already; they are returned for callers that must set the variable again.
  */
 export function wasmTarget() {
   return (found ??= choose());
@@ -27,29 +26,29 @@ async function choose() {
   const forced = process.env.EDGE_SESSION_WASM;
   if (forced && !Object.hasOwn(ways, forced)) {
     throw new Missing(
-      `EDGE_SESSION_WASM=${forced} is none of ${Object.keys(ways).join(", ")}`,
+      `EDGE_SESSION_WASM=${forced}: use one of ${Object.keys(ways).join(", ")}`,
     );
   }
   const reasons = [];
-  // What an earlier run built counts as installed: rustup is not asked again each time.
+  // The result of an earlier run counts as installed, so that rustup does not run each time.
   const order = forced
     ? [ways[forced]]
     : [installed, () => debian({ onlyCached: true }), rustup, debian];
   for (const way of order) {
     const result = await way();
     if (result.cargo) {
-      say(`wasm32 target: ${result.way}, ${forced ? "as EDGE_SESSION_WASM asks" : result.why}`);
+      say(`wasm32 target: ${result.way}, ${forced ? "as EDGE_SESSION_WASM requires" : result.why}`);
       return result;
     }
     if (result.not) reasons.push(result.not);
   }
   throw new Missing(
     `no Rust compiler for ${TARGET} (${reasons.join("; ")}). ` +
-      `Bring it with: rustup target add ${TARGET}`,
+      `Install it with: rustup target add ${TARGET}`,
   );
 }
 
-/** Whether the compiler on PATH has a standard library for wasm32. */
+/** True if the compiler on PATH has a standard library for wasm32. */
 function pathHasTarget() {
   const sysroot = ask("rustc", ["--print", "sysroot"]);
   const lib = sysroot && join(sysroot, "lib", "rustlib", TARGET, "lib");
@@ -72,7 +71,7 @@ function installed() {
 }
 
 async function rustup() {
-  if (!which("rustup")) return { not: "there is no rustup" };
+  if (!which("rustup")) return { not: "rustup is not installed" };
   if (pathHasTarget()) return onPath("rustup", "rustup has it");
   say(`wasm32 target: rustup target add ${TARGET} (at most ${RUSTUP_SECONDS} s)`);
   const { status, timedOut } = await exec("rustup", ["target", "add", TARGET], {
@@ -88,7 +87,7 @@ async function rustup() {
 }
 
 // Debian has a current compiler in rustc-web, with the standard library as source only.
-// It is built once, into a sysroot of our own that cargo then uses like any other.
+// We build it once, into our own sysroot, which cargo then uses like any other.
 async function debian({ onlyCached = false } = {}) {
   const bin = "/usr/bin";
   const source = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
@@ -111,7 +110,7 @@ async function debian({ onlyCached = false } = {}) {
   }
   const flags = `--sysroot=${sysroot}`;
   const linker = (await findLinker()) ?? undefined;
-  if (!linker) return { not: "there is no rust-lld and no wasm-ld (apt-get install lld)" };
+  if (!linker) return { not: "neither rust-lld nor wasm-ld is installed (apt-get install lld)" };
   return {
     way: "debian",
     why: `Debian's Rust ${release} with a standard library built once (${onlyCached ? "earlier" : "now"})`,
@@ -124,14 +123,14 @@ async function debian({ onlyCached = false } = {}) {
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker,
       // Cargo gives these to the code for wasm32 only; build scripts keep the system's own.
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `${flags} ${process.env.RUSTFLAGS ?? ""}`,
-      // It would replace the line above.
+      // It would override the line above.
       RUSTFLAGS: undefined,
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTDOCFLAGS: flags,
     },
   };
 }
 
-/** Keeps a rustup on PATH out of the way of the compiler in `bin`. */
+/** Prevents a rustup on PATH from overriding the compiler in `bin`. */
 const debianEnv = (bin) => ({
   PATH: `${bin}:${process.env.PATH}`,
   RUSTC: `${bin}/rustc`,
@@ -161,7 +160,7 @@ async function buildSysroot(bin, sysroot, release) {
         env: {
           ...debianEnv(bin),
           CARGO_TARGET_DIR: join(work, "target"),
-          // -Zbuild-std is unstable; the variable lets a stable compiler take it.
+          // -Zbuild-std is unstable; the variable lets a stable compiler accept it.
           RUSTC_BOOTSTRAP: "1",
           // Release builds of the Worker use LTO, which needs the bitcode.
           RUSTFLAGS: "-Cembed-bitcode=yes",
@@ -179,7 +178,7 @@ async function buildSysroot(bin, sysroot, release) {
     try {
       renameSync(join(work, "sysroot"), sysroot);
     } catch (error) {
-      // Another run was faster, with the same result.
+      // Another run finished first, with the same result.
       if (!existsSync(sysroot)) throw error;
     }
   } finally {

@@ -1,25 +1,24 @@
-// The Worker's entry module: hands each request to the wasm, and survives a panic in it.
+// The Worker's entry module: passes each request to the wasm, and survives a panic in it.
 //
-// Rust for wasm aborts at a panic: the future that panicked never settles, and the memory
-// it shared may be left half changed. So every instance that panicked is replaced: requests
-// that come later get a new one. Those that were in flight go on in the old one, all but the
-// one that panicked, which is answered 500.
+// Rust for wasm aborts at a panic: the future that panicked never settles, and the shared memory may be
+// inconsistent. So an instance that panicked is replaced for later requests. Requests in progress continue
+// in the old one, except for the one that panicked, which gets a 500.
 
 import { instantiate } from "./edge_session.js";
 import wasm from "./edge_session_bg.wasm";
 
-// Which of the requests in flight panicked is not known. Those that are sound have this long to
-// end; once no more are left than have panicked, these are the ones.
+// It is unknown which of the requests in progress panicked. The others have this long to finish. When only
+// as many are left as have panicked, those are the ones.
 const GRACE_MS = 5000;
 
-// The Rust state, its memory and the requests that use them.
+// A wasm instance and the requests that use it.
 class Instance {
   exports = instantiate(wasm);
   panics = 0;
-  abandon = new Set(); // one function for each request in flight
+  abandon = new Set(); // one function for each request in progress
 
   constructor() {
-    // The crate `worker` sets this property in its panic hook, within the failing request.
+    // The crate `worker` sets this property in its panic hook, during the failing request.
     Object.defineProperty(this.exports.__worker_init_state(), "criticalError", {
       set: () => {
         announced = true;
@@ -39,7 +38,7 @@ class Instance {
     } catch (error) {
       if (isTrap(error)) {
         this.retire();
-        // This request is answered here: it is none of those to be found.
+        // This request is answered here, so it is not one of those in question.
         if (announced) this.panics -= 1;
         announced = false;
       }
@@ -74,8 +73,7 @@ class Instance {
 let announced = false;
 let current = new Instance();
 
-// Every panic ends here too; of interest are the traps that no panic hook has announced:
-// memory exhausted, stack overflow.
+// Panics end here too. This handles the traps without a panic hook: exhausted memory and stack overflow.
 addEventListener("error", ({ error }) => {
   if (isTrap(error) && !announced) current?.onPanic();
   announced = false;

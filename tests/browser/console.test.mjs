@@ -1,5 +1,5 @@
-// The console in a real browser against a real Worker: every control, and what
-// it says when something goes wrong.
+// The console in a real browser with a real Worker: every control, and its
+// messages when something goes wrong.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -21,7 +21,7 @@ after(async () => {
 const consoleTest = (name, steps, options = {}) =>
   test(name, () => inConsole({ browser, origin: worker.origin, ...options }, steps));
 
-// The parts of the page, by what a person sees.
+// The parts of the page, by their visible names.
 const region = (page, name) => page.getByRole("region", { name, exact: true });
 const button = (page, name) => page.getByRole("button", { name, exact: true });
 const row = (page, key) => page.locator("#value-rows > li").filter({ has: page.getByLabel(key, { exact: true }) });
@@ -306,7 +306,7 @@ consoleTest("where the session was ended elsewhere the page says why", async (pa
 consoleTest("the end is set in each of its ways", async (page) => {
   await add(page, "theme", '"dark"');
   const expiry = region(page, "Expiry");
-  // While it is busy a press of it is none.
+  // While it is busy, pressing it has no effect.
   const press = () => expiry.locator("#expiry-submit:not([aria-busy])").click();
   const apply = async (body) => {
     const sent = page.waitForRequest((request) => request.method() === "PUT" && request.url().endsWith("/api/session/expiry"));
@@ -445,7 +445,7 @@ consoleTest("time and operations of the last request are shown", async (page) =>
   await add(page, "theme", '"dark"');
   await shows(page, "#fact-request", /^\d+ ms$/);
   await shows(page, "#fact-request-sub", "GET /api/session · 200");
-  // Read lately: this isolate remembers it.
+  // Read recently, so this isolate remembers it.
   await shows(page, "#fact-operations", /^(none|1 read of 2 keys)$/);
 
   const told = (timing) => page.route("**/api/session", async (route) => {
@@ -473,7 +473,7 @@ const PHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKi
 const FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0";
 const devices = (page) => page.locator("#device-rows > li");
 
-/** An owner of this test's own: other tests share the storage. */
+/** A separate owner for this test, because other tests share the storage. */
 const someOwner = () => `owner-${crypto.randomUUID()}`;
 
 async function logIn(page, owner) {
@@ -505,7 +505,7 @@ consoleTest("devices are listed when somebody is logged in, and only then", asyn
     await shows(other, "#devices-count", "2 sessions");
     await button(page, "Look again").click();
     await shows(page, "#devices-count", "2 sessions");
-    // The one written last comes first; its own words are there too.
+    // The one written last comes first, with its user agent.
     await devices(page).first().filter({ hasText: "Firefox on Linux" }).filter({ hasText: FIREFOX }).waitFor();
   });
 
@@ -531,7 +531,7 @@ consoleTest("one device is logged out from another", async (page) => {
     await notice(phone, "The session was ended, here or elsewhere. (revoked)");
     await shows(phone, "#owner-chip", "anonymous");
     await shows(page, "#owner-chip", owner);
-    // A login makes a session of its own where the old one was ended.
+    // After the old session was ended, a login creates a new one.
     await logIn(phone, owner);
     await shows(phone, "#devices-count", "2 sessions");
   });
@@ -568,7 +568,7 @@ consoleTest("everywhere is here too", async (page) => {
     await page.getByText("Log in to see where the owner is logged in.").waitFor();
     await button(phone, "Refresh").click();
     await notice(phone, "(revoked)");
-    // A login right after it is a login.
+    // A login right after it works.
     await logIn(page, owner);
     await shows(page, "#devices-count", "1 session");
     await page.reload();
@@ -728,7 +728,7 @@ consoleTest(
         observer.observe({ type: "layout-shift", buffered: true });
         globalThis.movedNodes = () => {
           shifts.push(...observer.takeRecords());
-          // A browser that is slow paints a page before it has read it all: that is no answer's doing.
+          // A slow browser paints a page before it has read all of it, which no response causes.
           const [{ domContentLoadedEventStart: read }] = performance.getEntriesByType("navigation");
           const late = shifts.filter(({ startTime }) => startTime >= read);
           return late.flatMap(({ sources }) => sources.map(({ node }) => node?.id || node?.nodeName));

@@ -1,5 +1,4 @@
-// The consistency lab: every control of it, with the mouse, with the keyboard, and with nothing
-// answering any more.
+// The consistency lab: every control, with the mouse, with the keyboard, and without a server.
 
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -36,7 +35,7 @@ const text = (page, id) => page.locator(`#lab-${id}`).innerText();
 const choose = (page, name) => page.locator("#lab").getByRole("radio", { name, exact: true }).check();
 const current = (page) => page.locator("#lab-track [aria-current=step]");
 
-/** What the page shows is what was recorded. */
+/** Checks that the page shows the recording. */
 async function plays(page, recorded, n) {
   const step = recorded.steps[n];
   await counts(page, `${n + 1} of ${recorded.steps.length}`);

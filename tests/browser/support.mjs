@@ -1,4 +1,4 @@
-// A Worker to talk to, and a browser to do it with.
+// A Worker and a browser for the tests.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ const BROWSERS = [
   "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
 ];
 
-/** Another name of the Worker's host, over plain http: no `Secure` cookie is kept there. */
+/** Another name of the Worker's host, over plain http, where browsers keep no `Secure` cookie. */
 export const PLAIN_HOST = "edge-session.test";
 
 /** The Worker at `EDGE_SESSION_URL`, or one of our own from `npm start`: with a `store`, always that. */
@@ -72,7 +72,7 @@ export async function withCookiesBlocked(steps) {
   try {
     await steps(context);
   } finally {
-    // An answer that is on its way is nobody's any more.
+    // Ignore responses that are still in progress.
     for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
     rmSync(profile, { recursive: true, force: true });
@@ -88,9 +88,9 @@ function launchOptions() {
 }
 
 /**
- * Runs `steps` in a browser profile of its own, then checks what holds for every
- * page of the console: no request left its origin, nothing broke its
- * Content-Security-Policy, no script failed.
+ * Runs `steps` in a new browser profile, then checks the rules for every page of
+ * the console: no request to another origin, no violation of its
+ * Content-Security-Policy, no failed script.
  */
 export async function inConsole({ browser, origin, prepare, ...options }, steps) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", ...options });
@@ -113,7 +113,7 @@ export async function inConsole({ browser, origin, prepare, ...options }, steps)
     assert.deepEqual(requests.filter((url) => new URL(url).origin !== origin), []);
     assert.deepEqual(faults, []);
   } finally {
-    // An answer that is on its way is nobody's any more.
+    // Ignore responses that are still in progress.
     for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
@@ -127,14 +127,14 @@ async function freePort() {
   return port;
 }
 
-// Accessibility, as far as axe-core (https://github.com/dequelabs/axe-core) can judge it
+// Accessibility, with the rules of axe-core (https://github.com/dequelabs/axe-core)
 
 const AXE = readFileSync(fileURLToPath(import.meta.resolve("axe-core/axe.min.js")), "utf8");
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
 
-/** Fails on what axe finds serious or critical in what the page shows now. */
+/** Fails if axe finds a serious or critical problem in the current page. */
 export async function accessible(page, state) {
-  // Colours on their way from one to another have the contrast of neither.
+  // During a transition, colours have neither contrast.
   await page.evaluate(() => Promise.allSettled(document.getAnimations().map(({ finished }) => finished)));
   if (!(await page.evaluate(() => "axe" in globalThis))) await page.evaluate(AXE);
   const { violations, passes } = await page.evaluate((tags) => globalThis.axe.run({ runOnly: tags }), TAGS);

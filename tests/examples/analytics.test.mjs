@@ -1,5 +1,5 @@
-// examples/analytics in workerd, with the runtime's own Analytics Engine binding: what it writes
-// goes to a Worker beside it, as JSON whose texts are arrays of bytes.
+// examples/analytics in workerd, with the runtime's own Analytics Engine binding. It sends the data points to
+// another Worker, as JSON with strings as arrays of bytes.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -38,7 +38,7 @@ after(() => {
   return world?.stop();
 });
 
-/** What was written, when it is so much: the runtime sends it after the answer. */
+/** Waits for this many data points, which the runtime sends after the response. */
 async function written(count) {
   for (;;) {
     const points = (await world.fetch("/", { isolate: "recorder" })).json;
@@ -65,6 +65,6 @@ test("each event is a data point: what happened, and to which session by its key
     ["loaded", "loaded", "", name],
   ]);
   assert.ok(points.every(({ double1 }) => double1 === 1));
-  // Neither is it a part of the cookie.
+  // It is not a part of the cookie either.
   assert.ok(!cookie.includes(name));
 });

@@ -1,5 +1,5 @@
-// Every code block of the READMEs and of docs/: Rust is compiled for wasm32, or run where it is a
-// test; JavaScript is bundled as for a Worker and run; commands exist; links lead somewhere.
+// Every code block of the READMEs and of docs/: Rust is compiled for wasm32, or run if it is a test;
+// JavaScript is bundled as for a Worker and run; commands exist; links have a target.
 
 import assert from "node:assert/strict";
 import { copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -14,7 +14,7 @@ const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"))
 const documents = ["README.md", "CONTRIBUTING.md", "js/README.md", ...pages.map((name) => `docs/${name}`)];
 const textOf = new Map(documents.map((name) => [name, readFileSync(inRoot(name), "utf8")]));
 
-/** Fenced blocks, those in a list too: `{ where, language, code }`. */
+/** Fenced blocks, also those in a list: `{ where, language, code }`. */
 const blocks = documents.flatMap((name) => {
   const found = [];
   let open = null;
@@ -56,7 +56,7 @@ suite("Rust", () => {
       places.set(name, block.where);
       writeFileSync(join(crate, kind === "test" ? "tests" : "src", `${name}.rs`), block.code);
     }
-    // What only a Worker can do is not there natively, so that the tests need none of it.
+    // Features of a Worker are not available natively, so the tests must not need them.
     const modules = names.library.map((name) => `#[cfg(target_arch = "wasm32")]\nmod ${name};\n`);
     writeFileSync(join(crate, "src", "lib.rs"), `#![allow(dead_code)]\n${modules.join("")}`);
     writeFileSync(
@@ -85,7 +85,7 @@ futures-executor = "0.3"
 [workspace]
 `,
     );
-    // The versions that everything else here is built with.
+    // With the versions of the rest of the repository.
     copyFileSync(inRoot("Cargo.lock"), join(crate, "Cargo.lock"));
   });
   after(() => rmSync(crate, { recursive: true, force: true }));
@@ -112,7 +112,7 @@ futures-executor = "0.3"
 });
 
 suite("JavaScript", () => {
-  // Inside the repository, so that what is external is found.
+  // Inside the repository, so that external modules are found.
   const out = inRoot("target", "docs-examples-js");
   const SUBPATHS = ["hono", "testing", "durable-object"];
   const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
@@ -121,7 +121,7 @@ suite("JavaScript", () => {
     const { buildPackage } = await import("../../scripts/build-package.mjs");
     if (!process.env.EDGE_SESSION_BUILT || !existsSync(inRoot("pkg", "package.json"))) await buildPackage();
     mkdirSync(out, { recursive: true });
-    // Of the platform's module only that it is there: objects themselves are tested in workerd.
+    // A stub of the platform's module. Objects are tested in workerd.
     writeFileSync(join(out, "platform.mjs"), "export class DurableObject {}\n");
   });
   after(() => rmSync(out, { recursive: true, force: true }));
@@ -154,14 +154,14 @@ suite("JavaScript", () => {
       await bundle(block, "node.js", `${i}.mjs`);
       const file = join(out, `${i}.mjs`);
       if (block.code.includes('from "node:test"')) {
-        const env = { NODE_TEST_CONTEXT: undefined }; // it is a run of its own
+        const env = { NODE_TEST_CONTEXT: undefined }; // a separate test run
         const { status, output } = await exec(process.execPath, ["--test", file], { capture: true, env });
         assert.equal(status, 0, output);
         return;
       }
       const { MemoryConnector } = await import(pathToFileURL(inRoot("pkg", "node.js")));
       const { default: worker } = await import(pathToFileURL(file));
-      // A session Worker that has nothing yet; the real one is in service-binding.test.mjs.
+      // A stub of the session Worker; service-binding.test.mjs uses the real one.
       const SESSION = { fetch: async (_url, { method }) => new Response(null, { status: method === "GET" ? 404 : 200 }) };
       const [SESSIONS, OLD_SESSIONS] = [asKv(new MemoryConnector()), asKv(new MemoryConnector())];
       const env = { SESSIONS, OLD_SESSIONS, SESSION, SESSION_SECRET: SECRET };
@@ -171,7 +171,7 @@ suite("JavaScript", () => {
         const work = [];
         const ctx = { waitUntil: (promise) => work.push(promise), passThroughOnException() {} };
         const answer = worker.fetch(new Request(`https://example.com${path}`, { method, body }), env, ctx);
-        // Who is not logged in yet is told so by `requireRecentAuth`.
+        // `requireRecentAuth` fails, because nobody is logged in.
         const response = await Promise.resolve(answer).catch((error) => error.toResponse());
         await Promise.all(work);
         assert.ok(response.status < 500, `${method} ${path}: ${response.status} ${await response.text()}`);
@@ -179,14 +179,14 @@ suite("JavaScript", () => {
     });
   }
 
-  /** What tsc says against blocks of a language, with the package's types. */
+  /** The errors of tsc for the blocks of a language, with the package's types. */
   async function typeErrors(language, options, blocks) {
     const names = blocks.map(({ where, code }, i) => {
       const name = `${language}-${i}.${language === "ts" ? "ts" : "mjs"}`;
       writeFileSync(join(out, name), `// ${where}\n${code}`);
       return name;
     });
-    // Of Node.js only that it is there: its types are no part of the package.
+    // Stubs of Node.js's modules, whose types the package does not contain.
     writeFileSync(join(out, "node.d.ts"), 'declare module "node:*" { const any: any; export default any; export const test: any; }\n');
     const compilerOptions = {
       target: "es2024",
@@ -197,7 +197,7 @@ suite("JavaScript", () => {
       paths: Object.fromEntries(
         ["index", ...SUBPATHS].map((name) => [name === "index" ? "edge-session" : `edge-session/${name}`, [inRoot("pkg", `${name}.d.ts`)]]),
       ),
-      // A block that imports a file of this repository stands in the root of it.
+      // A block that imports a file of this repository runs in its root.
       rootDirs: [inRoot(), out],
       ...options,
     };
@@ -211,19 +211,19 @@ suite("JavaScript", () => {
     const blocks = written("ts");
     assert.ok(blocks.length > 0);
     assert.equal(await typeErrors("ts", { strict: true }, blocks), "");
-    // What looks is not blind.
+    // The check must find errors.
     const wrong = { where: "nowhere", code: 'import { Sessions } from "edge-session";\nSessions.fromEnvironment({});\n' };
     assert.match(await typeErrors("ts", { strict: true }, [wrong]), /fromEnvironment/);
   });
 
   test("JavaScript is, as far as it says types", async () => {
-    // What Hono's context holds is told to a type parameter, which JavaScript cannot write.
+    // JavaScript cannot pass the type parameter for the variables of Hono's context.
     const blocks = written("js").filter(({ code }) => !code.includes('from "hono"'));
     assert.ok(blocks.length > 8);
     assert.equal(await typeErrors("js", { strict: false, allowJs: true, checkJs: true }, blocks), "");
   });
 
-  /** Workers KV as far as the package and the examples use it. */
+  /** The parts of Workers KV that the package and the examples use. */
   function asKv(memory) {
     return {
       async get(keys, options) {
@@ -244,7 +244,7 @@ suite("JavaScript", () => {
 
 suite("commands", () => {
   const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
-  // Node 22 is what wrangler asks for; the tests run on the one that set-up chose.
+  // wrangler requires Node 22, which the set-up has chosen for the tests.
   const helps = new Map();
   const helpOf = (words) => {
     const command = words.join(" ");
@@ -270,10 +270,10 @@ suite("commands", () => {
       .map((line) => ({ where, line })),
   );
 
-  // Where each command runs as it stands, or why none can.
+  // Where each command is checked, or why it cannot be.
   const RUNS = [
     [/^npm start$/, "tests/scripts/start.test.mjs", "npmStart"],
-    [/^npm test$/, "scripts/test.mjs", "kinds"], // it runs this
+    [/^npm test$/, "scripts/test.mjs", "kinds"], // it runs this file
     [/^npm run -s secret$/, "tests/examples/newcomer.test.mjs", "-s secret"],
     [/^npm install \.\.\/edge-session\/pkg$/, "tests/examples/newcomer.test.mjs", "npm install"],
     [/^(?:echo "SESSION_SECRET=\$\()?openssl rand -base64 32/, "tests/examples/newcomer.test.mjs", "openssl rand -base64 32"],
@@ -305,10 +305,10 @@ suite("commands", () => {
         assert.ok(Object.hasOwn(scripts, script), `there is no script ${script}`);
       }
       if (words[0] !== "npx") return;
-      // Wrangler itself says that there is such a command, with such options.
+      // Wrangler itself must know the command and its options.
       const from = words.findIndex((word) => word.startsWith("-"));
       const flags = words.filter((word) => word.startsWith("--"));
-      // Up to the flags, without what the command is given: SESSIONS, SESSION_SECRET.
+      // The words before the flags, without arguments such as SESSIONS or SESSION_SECRET.
       const subcommand = words.slice(2, from < 0 ? undefined : from).filter((word) => /^[a-z]/.test(word));
       const help = await helpOf(subcommand);
       assert.ok(help.includes(`wrangler ${subcommand.join(" ")}`), help);
@@ -336,14 +336,14 @@ test("the tests that docs/consistency.md names are there", () => {
   for (const [, file, names] of named) {
     const text = readFileSync(inRoot("tests", file.endsWith(".rs") ? file : `workerd/${file}`), "utf8");
     const isThere = (name) => [`fn ${name}()`, `test("${name}"`, `story("${name}"`].some((said) => text.includes(said));
-    // Functions stand in a row; a title may have commas of its own.
+    // Several functions may be listed; a title may contain commas.
     const found = isThere(names) || names.split(", ").every(isThere);
     assert.ok(found, `${file}: ${names}`);
   }
 });
 
 test("links lead somewhere", () => {
-  /** As GitHub makes them of headings. */
+  /** The anchors that GitHub makes from headings. */
   const anchors = (text) =>
     new Set(
       [...text.replaceAll(/^```[^]*?^```/gm, "").matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>

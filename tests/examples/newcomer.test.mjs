@@ -1,5 +1,5 @@
-// docs/getting-started-javascript.md to the letter: a directory beside this one, its commands, its
-// files, and a Worker that answers.
+// Follows docs/getting-started-javascript.md literally: a directory beside this one, the commands and files,
+// and a Worker that responds.
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";

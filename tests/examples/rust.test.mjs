@@ -1,5 +1,5 @@
-// The example of getting started in Rust, built as a crate of its own and spoken to over HTTP. The
-// shops are in shop.test.mjs.
+// The example of getting started in Rust, built as a separate crate and tested over HTTP. The shops are in
+// shop.test.mjs.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -41,7 +41,7 @@ suite("examples/rust-worker", () => {
 
   test("is the code of getting started", () => {
     const page = readFileSync(inRoot("docs", "getting-started-rust.md"), "utf8");
-    // A page is narrower than what rustfmt makes of it.
+    // Lines in the document are shorter than those of rustfmt.
     const tokens = (code) => code.replaceAll(/\s+/g, "").replaceAll(/,(?=[)}])/g, "");
     const blocks = [...page.matchAll(/^```rust\n(.*?)^```$/gms)].map(([, code]) => tokens(code));
     const source = (name) => readFileSync(inRoot("examples", "rust-worker", "src", name), "utf8");

@@ -69,7 +69,7 @@ test("a form of another site changes nothing", async () => {
   const refused = await post(visitor, "/cart", { body: "worm", ...foreign });
   assert.deepEqual([refused.status, refused.json.code, refused.setCookies], [403, "forbidden", []]);
   assert.equal((await post(visitor, "/cart", { body: "pear" })).status, 303);
-  // A link from there shows the page, and counts.
+  // A link from another site shows the page, and the visit counts.
   assert.equal((await visitor.fetch("/", { from: "cross-site" })).text, "2");
 });
 

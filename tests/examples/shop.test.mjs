@@ -17,7 +17,7 @@ for (const name of ["shop-worker", "axum"]) {
     });
     after(() => world?.stop());
 
-    /** One who visits the shop: pages are read, forms are sent with the token of the last page. */
+    /** A visitor of the shop, who loads pages and sends forms with the token of the last page. */
     function visitor() {
       const browser = world.browser();
       const headers = { "User-Agent": "Firefox", "X-Test-Cf": JSON.stringify({ country: "NL" }) };

@@ -1,4 +1,4 @@
-// The connector for Durable Objects, in JavaScript, over real objects.
+// The JavaScript connector for Durable Objects, with real objects.
 
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
@@ -25,7 +25,7 @@ suite("the connector in JavaScript", () => {
     assert.deepEqual(await ask("list", "one", "", "a"), { keys: [] });
   });
 
-  test("a list of several pages goes on where the last one ended", async () => {
+  test("a list of several pages continues where the last one ended", async () => {
     await ask("transact", "many", [], [put("a", END)]);
     await world.object({ name: "many" }).look(`fill?from=0&to=1500&expiresAt=${END}`);
     const first = await ask("list", "many", "fill.");
@@ -49,7 +49,7 @@ suite("the connector in JavaScript", () => {
     await world.control("/meter/reset", 0);
     assert.deepEqual(thrown.error, { message: "told to fail" });
     assert.equal((await object.at("/test/abort")).status, 599);
-    // The next call has a stub of its own.
+    // The next call creates its own stub.
     assert.deepEqual(await ask("transact", "reset", [], [put("a", END)]), { done: true });
   });
 });

@@ -1,11 +1,11 @@
-// The Durable Object, in each language it is written in: one suite, in workerd, on disk.
+// One suite for both implementations of the Durable Object, in workerd, on disk.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, suite, test } from "node:test";
 
 import { AT_THE_END, DAY, HOUR, languages, put, row, startObjects } from "./support/world.mjs";
 
-// Alarms are the runtime's, by the machine's clock: none goes off before its test says so.
+// Alarms use the machine's clock. None may fire before its test triggers it.
 const START = Date.UTC(2100, 0, 1);
 const END = START + 7 * DAY;
 
@@ -24,7 +24,7 @@ for (const language of languages) {
       assert.deepEqual(await object.transact([], [put("a", END), put("b", END, { metadata, value: "", revision: "é" })]), { done: true });
       assert.deepEqual(await object.read("b", "a", "none"), [row("b", END, { metadata, value: "", revision: "é" }), row("a", END), null]);
       assert.deepEqual(await object.read(), []);
-      // A reader in another language may tell 1.0 from 1.
+      // A reader in another language may distinguish 1.0 from 1.
       assert.match((await object.ask("read", { keys: ["a"] })).text, new RegExp(`"expiresAt":${END}[,}]`));
     });
 
@@ -188,7 +188,7 @@ for (const language of languages) {
       assert.equal(alarm, START + HOUR);
     });
 
-    test("after an exception in the very first write the object is as if nobody had asked it", async () => {
+    test("after an exception in the very first write the object is like a new one", async () => {
       const object = world.object();
       for (const failAt of [1, 2, 3, 4, AT_THE_END]) {
         const { result } = await world.metered(() => object.ask("transact", { checks: [], writes: [put("a", END)] }), failAt);
@@ -197,7 +197,7 @@ for (const language of languages) {
         const { tables, alarm } = await object.state();
         assert.deepEqual([tables, alarm], [[], null]);
       }
-      // What was undone is not remembered either: the alarm is set this time.
+      // The object must not remember undone work either: the alarm is set this time.
       await object.transact([], [put("a", END)]);
       const { rows, alarm } = await object.state();
       assert.deepEqual([rows.length, alarm], [1, END]);
@@ -211,7 +211,7 @@ for (const language of languages) {
       };
       const save = (revision) => () => object.transact([{ revision: ["a", revision] }], [put("a", END, { revision: `${revision}1` })]);
       assert.deepEqual(await cost(() => object.read("a")), { read: 0, written: 0, alarmsSet: 0 }, "a load that finds no object");
-      // Two of them are the table, once in an object's life.
+      // Two of them are for creating the table, once per object.
       assert.deepEqual(await cost(() => object.transact([{ absent: "a" }], [put("a", END)])), { read: 3, written: 3, alarmsSet: 1 }, "the first save");
       assert.deepEqual(await cost(() => object.read("a")), { read: 1, written: 0, alarmsSet: 0 }, "a load");
       assert.deepEqual(await cost(() => object.read("none")), { read: 0, written: 0, alarmsSet: 0 }, "a load that finds no row");
@@ -232,7 +232,7 @@ for (const language of languages) {
       await object.transact([{ revision: ["a", "1"] }], [put("a", END)]);
       const { id, tables, alarm } = await object.state();
       assert.deepEqual([tables, alarm], [[], null]);
-      // Of an object that it runs, workerd makes an empty database, whatever that object does.
+      // workerd creates an empty database for every object that it runs.
       const untouched = (await world.object().state()).id;
       assert.deepEqual(world.files(id), world.files(untouched));
       assert.equal(world.files(id).log, 0);
@@ -252,7 +252,7 @@ for (const language of languages) {
       assert.deepEqual(await object.state(), { id, tables: [], rows: [], alarm: null, alarms: 2 });
       const untouched = (await world.object().state()).id;
       assert.deepEqual(world.files(id), world.files(untouched));
-      // The instance that cleaned up knows that it has to begin anew.
+      // The instance that cleaned up must know that it has to create the table again.
       assert.deepEqual(await object.read("a", "b"), [null, null]);
       await object.transact([{ absent: "a" }], [put("a", END)]);
       assert.deepEqual([await object.read("a"), (await object.state()).alarm], [[row("a", END)], END]);
@@ -279,7 +279,7 @@ for (const language of languages) {
       assert.deepEqual([tables, alarm, alarms], [[], null, 2]);
     });
 
-    test("one alarm: set where there is none, where it has passed, and where it is an hour late", async () => {
+    test("one alarm: set if there is none, if it has passed, and if it is an hour late", async () => {
       const object = world.object();
       const alarmAfter = async (expiresAt) => {
         const { alarmsSet } = await world.metered(() => object.transact([], [put(`k${expiresAt}`, expiresAt)]));
@@ -291,7 +291,7 @@ for (const language of languages) {
       assert.deepEqual(await alarmAfter(far - HOUR), [0, far]);
       assert.deepEqual(await alarmAfter(far - HOUR - 1), [1, far - HOUR - 1]);
       await world.freeze(far);
-      // It has not gone off, and rows that it should have deleted are there: it is due at once.
+      // The alarm did not fire, and expired rows are still there, so it is set to now.
       assert.deepEqual((await alarmAfter(far + 9 * DAY))[0], 1);
     });
 
@@ -305,7 +305,7 @@ for (const language of languages) {
     test("an alarm that went off early, with nothing left to keep, is set anew by the next put", async () => {
       const object = world.object();
       await object.transact([], [put("a", START + 2 * HOUR)]);
-      // An hour late is good enough, so the alarm stays behind the end of the only row.
+      // An hour late is acceptable, so the alarm stays after the end of the only row.
       await object.transact([], [put("a", START + HOUR)]);
       await world.advance(HOUR);
       await object.look("alarm/run");
@@ -349,7 +349,7 @@ for (const language of languages) {
       assert.equal(rows.filter(({ dead_since }) => dead_since === START - 2 * HOUR).length, 1999);
     });
 
-    test("an object that is full of live rows ends them all the same", async () => {
+    test("an object that is full of live rows can still end them", async () => {
       const end = (prefix) => ({ replace: { prefix, except: [], value: "2 x", revision: "9", dead: true } });
       const moved = put("m", END);
       for (const [what, checks, writes] of [
@@ -377,7 +377,7 @@ for (const language of languages) {
       assert.match(refused.json.message, /10000 rows/);
       assert.deepEqual(await object.state(), before);
       assert.deepEqual(await object.transact([{ revision: ["first", "1"] }], [put("first", END)]), { done: true });
-      // What has expired makes room at once.
+      // Expired rows make room immediately.
       await world.freeze(END);
       assert.deepEqual(await object.transact([], [put("login", END + DAY)]), { done: true });
     });
@@ -461,7 +461,7 @@ for (const language of languages) {
             acknowledged.push({ object, names });
           }
         } catch {
-          // Killed; whether the last one is there is not known.
+          // After the kill, it is unknown whether the last one was stored.
         }
       });
       while (acknowledged.length < 200) await objects[0].read("a.0");

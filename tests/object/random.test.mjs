@@ -1,5 +1,5 @@
-// Random requests to the Durable Object in each language: against a model of what it promises, and
-// against one another where what is asked makes no sense.
+// Random requests to both implementations of the Durable Object: valid ones are compared with a model,
+// invalid ones with each other.
 
 import assert from "node:assert/strict";
 import { after, before, suite, test } from "node:test";
@@ -37,7 +37,7 @@ class Dice {
   }
 }
 
-/** What an object promises, without a word about how. */
+/** A model of the object. */
 class Model {
   rows = new Map();
   now = START;
@@ -75,7 +75,7 @@ class Model {
   }
 }
 
-// Neighbours in the order of bytes, prefixes of one another, and signs that SQL knows.
+// Neighbours in byte order, prefixes of one another, and characters with a meaning in SQL.
 const KEYS = ["a", "a ", "a!", "a%", "a_", "aa", "a.b", "a.b.c", "a~", "a~~", "b", "A", "~", " ", "'", "a\"b", "%"];
 const PREFIXES = ["", ...KEYS];
 
@@ -116,7 +116,7 @@ function json(dice, depth = 3) {
   return Object.fromEntries(dice.some(3, () => [dice.of(names), json(dice, depth - 1)]));
 }
 
-/** A copy with one thing in it replaced, left out or added. */
+/** A copy with one part replaced, removed or added. */
 function mutated(dice, value) {
   if (value === null || typeof value !== "object" || !dice.below(4)) return json(dice);
   const copy = Array.isArray(value) ? [...value] : { ...value };
@@ -167,7 +167,7 @@ suite("random requests", () => {
     assert.ok(conflicts > 20, `${conflicts} conflicts`);
   });
 
-  test("what is not a request is 400 in every language, and writes nothing", async () => {
+  test("an invalid request is 400 in every language, and writes nothing", async () => {
     const dice = new Dice(seed);
     const model = new Model();
     const objects = worlds.map((world) => world.object());
@@ -181,7 +181,7 @@ suite("random requests", () => {
       const where = `EDGE_SESSION_SEED=${seed}, step ${step}: ${operation} ${random}`;
       const statuses = answers.map(({ status }) => status);
       assert.ok(statuses.every((status) => [200, 400].includes(status) && status === statuses[0]), `${statuses}: ${where}`);
-      // What makes sense all the same is carried out.
+      // A request that is still valid is carried out.
       const wanted = statuses[0] === 200 && model[operation](JSON.parse(random));
       if (!wanted) refused += 1;
       for (const { json } of answers) {

@@ -21,14 +21,14 @@ function down() {
   );
 }
 
-/** Astro's own: what `next` gives, for the page itself and for the one of errors that is asked for by a request. */
+/** Astro's part: the results of `next`, for the page itself and for the error page, which is requested. */
 const astroNext = (handler, locals, errors) => async (payload) => {
   if (payload === undefined) return handler(locals.session);
   if (errors === undefined) throw new Error("there is no such page");
   return errors(payload);
 };
 
-/** What each adapter is as one function: a request and a handler of a session that answers. */
+/** Each adapter as one function of a request and a handler that gets a session and responds. */
 const ADAPTERS = {
   "react-router": (options) => {
     const key = {};
@@ -143,7 +143,7 @@ for (const name of OF_PAGES) {
     const { sessions, browser } = world();
     const visit = make({ sessions });
     assert.equal((await visit(new Request("https://example.com/"), page(500))).status, 500);
-    // An error of the session that was dealt with, and one that is a mistake of the application's.
+    // A session's error that the application has handled, and a mistake of the application.
     const caught = await visit(new Request("https://example.com/"), (session) => {
       assert.throws(() => session.requireRecentAuth(60), { code: "reauth_required" });
       return page(403)();
@@ -218,7 +218,7 @@ test("sveltekit: parallel requests of the application share nothing", async () =
   assert.notEqual(seen[0], seen[1]);
 });
 
-test("sveltekit: while it prerenders there is no session, and the route is named", async () => {
+test("sveltekit: during prerendering there is no session, and the error names the route", async () => {
   const handle = sveltekit();
   const prerender = (platform, use) => {
     const request = new Request("https://example.com/about");
@@ -247,7 +247,7 @@ test("astro: an error of the session is the application's page for errors, and c
   const answer = await visit(form(), use, { errors });
   assert.deepEqual([answer.status, await answer.text(), answer.headers.getSetCookie()], [401, "<h1>Sorry</h1>", []]);
   assert.deepEqual([asked.method, asked.url, asked.headers.get("accept-language")], ["GET", "https://example.com/500", "de"]);
-  // There is none, it is not found, or it fails itself.
+  // There is no error page, it is not found, or it fails.
   for (const errors of [undefined, page(404), () => Promise.reject(new Error("it fails too"))]) {
     const bare = await visit(form(), use, { errors });
     assert.deepEqual([bare.status, (await bare.json()).code], [401, "reauth_required"]);
@@ -274,7 +274,7 @@ test("astro: a rewrite runs the middleware again, with the same session and one 
     browser.request(),
     (session) => {
       session.set("a", 2);
-      // Astro makes another request for the page that takes its place.
+      // Astro makes another request for the page that replaces it.
       return visit(browser.request(), (inner) => new Response(inner === session ? inner.get("a") : "another"), { locals });
     },
     { locals },
@@ -284,7 +284,7 @@ test("astro: a rewrite runs the middleware again, with the same session and one 
   assert.equal(await browser.ask((session) => session.get("a")), 2);
 });
 
-test("astro: while it prerenders there is no session, and the route is named", async () => {
+test("astro: during prerendering there is no session, and the error names the route", async () => {
   const visit = (handler) => ADAPTERS.astro()(new Request("https://example.com/about"), handler, { isPrerendered: true, locals });
   const locals = {};
   const answer = await visit(page(200)).catch((error) => error);
@@ -292,7 +292,7 @@ test("astro: while it prerenders there is no session, and the route is named", a
   assert.throws(() => locals.session, { code: "not_ready", message: /^\/about uses a session/ });
 });
 
-test("h3: the cookies of what is not a Response go into event.res", async () => {
+test("h3: without a Response, the cookies go into event.res", async () => {
   const { sessions } = world();
   for (const value of ["text", undefined]) {
     const answer = await ADAPTERS.h3({ sessions })(new Request("https://example.com/"), (session, event) => {
@@ -333,7 +333,7 @@ test("h3: an error of the session is an HTTPError with its status, and others ar
   await browser.ask((session) => session.set("a", 1));
   const visit = ADAPTERS.h3({ sessions: down() });
   await assert.rejects(visit(browser.request(), (session) => session.get("a")), (error) => {
-    // As HTTPError.isError of h3 looks at it.
+    // Like HTTPError.isError of h3.
     assert.ok(error instanceof Error && error.name === "HTTPError" && error.status > 99);
     assert.deepEqual([error.status, error.cause.code, error.unhandled], [503, "unavailable", undefined]);
     assert.deepEqual([error.headers.get("retry-after"), error.headers.get("content-type")], ["5", null]);

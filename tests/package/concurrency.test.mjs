@@ -1,4 +1,4 @@
-// Many calls at once on one session: they follow each other, and none fails for that.
+// Parallel calls on one session run one after the other, and none fails because of that.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { MemoryConnector, Sessions } from "../../pkg/node.js";
 import { SECRET, code, world } from "./support/world.mjs";
 
-/** A connector whose operations end when they are let. */
+/** A connector whose operations end when the test lets them. */
 function gated() {
   const memory = new MemoryConnector();
   let waiting = [];
@@ -52,7 +52,7 @@ test("while a save is under way, everything else works", async () => {
   gate.close();
   const saving = session.save();
   await Promise.resolve();
-  // Reading, changing, and deciding meanwhile.
+  // Reads, changes and decisions meanwhile.
   assert.equal(session.get("a"), 1);
   assert.equal(session.version, 0);
   assert.equal(session.owner, null);
@@ -127,7 +127,7 @@ test("a step that fails does not stop the next", async () => {
   assert.equal(session.version, 1);
 });
 
-test("an intent that fails while a step is under way is told by the next step", async () => {
+test("an intent that fails during a step is reported by the next step", async () => {
   const gate = gated();
   const sessions = new Sessions(gate.connector, { secret: SECRET });
   const session = await sessions.load();
@@ -181,7 +181,7 @@ test("the order of calls is the order of effects, awaited or not", async () => {
       await browser.ask((session) => session.set("a", 1));
       const before = await browser.load();
       const session = await browser.load();
-      // What is written after an `await` runs when the step has ended.
+      // Code after an `await` runs when the step has ended.
       const steps = [];
       if (waits) {
         const calls = [];
@@ -262,7 +262,7 @@ test("a logout is carried out though what was decided before it is refused", asy
     gate.close();
     session.set("b", 1);
     const saving = session.save();
-    session.bind(""); // refused, when the save has ended
+    session.bind(""); // refused once the save has ended
     const ending = logout(session);
     gate.release();
     await saving;

@@ -1,4 +1,4 @@
-// Configuration is taken, or is the error `config`: nothing of it is ignored in silence.
+// Configuration is either applied or fails with `config`. Nothing is ignored silently.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -28,7 +28,7 @@ async function firstCookies(sessions) {
   return (await sessions.commitHeaders(session)).getSetCookie();
 }
 
-/** A namespace of KV, as far as its class goes. */
+/** An object of the class of KV namespaces. */
 class Binding {}
 
 test("variables that are numbers and booleans are taken", async () => {
@@ -87,7 +87,7 @@ test("variables and bindings of the application are left to it", () => {
     SESSION_QUEUE: {},
     SESSION_LIMITS: [1],
     SESSIONS_API: null,
-    // Near to SESSION_SEAL, but nothing that could be meant as its value.
+    // Similar to SESSION_SEAL, but not a possible value of it.
     SESSION_SEALS: new Binding(),
     OTHER: 5,
   });
@@ -137,7 +137,7 @@ test("a weak secret is named as it was given, and the command that makes one wor
       return code("missing_binding")(error);
     });
   }
-  ofOptions({ secret: "Lv+8s1Dcyl/rSqYz0u4yUnmvk2nWAVoC3PSDgMu1D7o=" }); // as that command prints them
+  ofOptions({ secret: "Lv+8s1Dcyl/rSqYz0u4yUnmvk2nWAVoC3PSDgMu1D7o=" }); // as the command prints it
 });
 
 test("options that fromEnv and the middleware would ignore are refused", () => {
@@ -200,7 +200,7 @@ test("a stricter Cache-Control stays, a weaker one needs allowPrivateCache", asy
     for (const own of [undefined, "", "no-cache", "max-age=60", "public, max-age=60", 'private="a"', "no-store, must-understand"]) {
       assert.equal(await answer(own), "no-store");
     }
-    // Headers that cannot be changed.
+    // Immutable headers.
     const redirect = await sessions.handle(browser.request(), null, (session) => {
       session.get("a");
       return Response.redirect("https://example.com/next", 303);

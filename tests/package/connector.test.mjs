@@ -1,4 +1,4 @@
-// A connector of one's own: what it is called with, and how its values and errors come through.
+// A custom connector: its arguments, and how its values and errors are passed on.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ManualClock, MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
 import { SECRET, START, code, world } from "./support/world.mjs";
 
-/** A connector over memory that writes down its calls; `answers` replaces methods. */
+/** A connector over memory that logs its calls. `answers` replaces methods. */
 function recording(answers = {}) {
   const memory = new MemoryConnector();
   const calls = [];
@@ -104,7 +104,7 @@ test("whatever is thrown, at once or later, is a typed error", async () => {
   }
 });
 
-test("an answer of the wrong form is no absence", async () => {
+test("an answer of the wrong form does not count as absence", async () => {
   const good = world();
   await good.browser.ask((session) => session.set("a", 1));
   for (const answer of [undefined, null, {}, [], [null], ["x", null, null, null, null], [1, 2], "text"]) {
@@ -114,7 +114,7 @@ test("an answer of the wrong form is no absence", async () => {
   }
 });
 
-test("without list there is no list", async () => {
+test("without list, sessions cannot be listed", async () => {
   const memory = new MemoryConnector();
   const { read, put, delete: remove } = memory;
   const connector = { read: read.bind(memory), put: put.bind(memory), delete: remove.bind(memory) };
@@ -156,7 +156,7 @@ test("a KV namespace is one by its methods, and is called as its documentation s
   assert.equal(calls.at(-1)[2].cacheTtl, 30);
   assert.deepEqual(await sessions.list("ada"), []);
 
-  // Its failures carry no code: their words tell of what kind they are.
+  // Its errors have no code. Their message says what kind of error it is.
   for (const [message, expected] of [
     ["KV PUT failed: 413 Value length of 26214401 exceeds limit of 26214400.", "too_large"],
     ["KV put() limit exceeded for the day.", "quota"],
@@ -172,7 +172,7 @@ test("a KV namespace is one by its methods, and is called as its documentation s
     session.set("a", 1);
     await assert.rejects(session.save(), (error) => code(expected)(error) && error.cause.message === message);
   }
-  // A reply that leaves a key out is no absence.
+  // A key that is missing in the reply does not count as absent.
   const lossy = { ...kv, get: async () => new Map() };
   assert.equal((await new Sessions(lossy, { secret: SECRET, clock }).load(browser.request())).outcome, "unavailable");
 });

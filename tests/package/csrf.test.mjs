@@ -1,5 +1,5 @@
-// csrfToken and verifyCsrf: under every outcome, for nothing, and for the browser and the user that
-// a token was made for. The same of Rust is tests/security_forms.rs.
+// csrfToken and verifyCsrf: under every outcome, without storage operations, and only for the browser and
+// user that a token was made for. The same tests in Rust: tests/security_forms.rs.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -19,7 +19,7 @@ const valueOf = (cookie, name) =>
     .find((pair) => pair.startsWith(`${name}=`))
     ?.slice(name.length + 1);
 
-/** Memory that counts, and can fail and lag, as a location sees it that knows of nothing else. */
+/** A store in memory that counts operations, and can fail or lag like a location that sees no other writes. */
 class Store extends MemoryConnector {
   fails = false;
   lags = false;
@@ -55,7 +55,7 @@ class Scene {
     this.browser = new Browser(this.sessions, clock);
   }
 
-  /** From here on in another isolate. */
+  /** Continues in another isolate. */
   move() {
     this.connector = elsewhere(this.store);
     this.sessions = new Sessions(this.connector, { secret: SECRET, clock: this.clock, disableWarnings: true, ...this.settings });
@@ -69,7 +69,7 @@ class Scene {
     return this.before + (this.browser.cookie ?? "");
   }
 
-  /** What `page` gives of a loaded session, and the answer. Storage is asked for the load alone. */
+  /** The result of `page` for a loaded session, and the response. Only the load may use the store. */
   async ask(page) {
     const headers = this.cookie ? { cookie: this.cookie } : {};
     let result;
@@ -93,7 +93,7 @@ class Scene {
     });
   }
 
-  /** The code of what is wrong with a token; undefined where it is good. */
+  /** The error code for a token; undefined if it is accepted. */
   verify(token) {
     return this.ask((session) => {
       try {
@@ -111,7 +111,7 @@ const member = (session) => {
   session.set("a", 1);
 };
 
-/** The browser has the cookies of before `change`. */
+/** The browser has the cookies from before `change`. */
 async function leftBehind(scene, begin, change) {
   await scene.visit(begin);
   const old = scene.browser.clone();
@@ -126,7 +126,7 @@ const damaged = (record) => async (scene) => {
   scene.browser.keep(new Response(null, { headers: { "set-cookie": `${KEY}-fresh=; Max-Age=0; Path=/; Secure` } }));
 };
 
-/** Every outcome: settings, and what is done before. */
+/** Every outcome: the settings, and the preparation. */
 const SCENES = {
   new: ["new", () => {}],
   loaded: ["loaded", (scene) => scene.visit(visitor)],
@@ -221,14 +221,14 @@ test("js_a_form_before_a_login_is_void_after_it", async () => {
     assert.throws(() => session.verifyCsrf(before), code("invalid_value"));
   });
   assert.equal(valueOf(browser.cookie, FORM), undefined, "the login took it away");
-  // Where the browser has it all the same.
+  // The browser may still have it.
   browser.keep(new Response(null, { headers: { "set-cookie": `${FORM}=${valueOf(old.cookie, FORM)}; Path=/; Secure` } }));
   const own = await browser.ask((session) => {
     assert.throws(() => session.verifyCsrf(before), code("invalid_value"));
     return session.csrfToken();
   });
   await browser.ask((session) => session.verifyCsrf(own));
-  // Logging out shows the next login's form.
+  // The response to the logout shows the next login form.
   const next = await browser.ask(async (session) => {
     await session.destroy();
     assert.throws(() => session.verifyCsrf(own), code("invalid_value"));
@@ -240,7 +240,7 @@ test("js_a_form_before_a_login_is_void_after_it", async () => {
   });
 });
 
-// A host beside ours has set its form cookie in the browser of a user.
+// A sibling host has set its form cookie in a user's browser.
 test("js_a_form_cookie_never_stands_for_a_user", async () => {
   const attacker = new Scene();
   const token = await attacker.show();
@@ -330,7 +330,7 @@ test("js_a_form_needs_a_load_before_and_no_commit", async () => {
     assert.throws(() => session.csrfToken(), code("committed"));
     assert.throws(() => session.verifyCsrf(token), code("committed"));
   }
-  // Nobody's request, nobody's load.
+  // A session without a request has no cookies.
   const session = new SessionStore(memory, { secret: SECRET }, null);
   await session.load();
   session.verifyCsrf(session.csrfToken());
@@ -359,7 +359,7 @@ test("js_a_form_cookie_is_what_the_wire_format_says", async () => {
   const token = await scene.show();
   const nonce = format.openFormCookie(secret, FORM, valueOf(scene.browser.cookie, FORM));
   assert.equal(token, secret.formToken(nonce, Buffer.from(token, "base64url").subarray(0, 16)));
-  // And one that is made elsewhere is taken, under its own name.
+  // A cookie of the second implementation is accepted, if it was made for this name.
   for (const [name, wanted] of [[FORM, undefined], [KEY, "invalid_value"]]) {
     const cookie = format.formCookie(secret, name, Buffer.alloc(32, 7));
     scene.browser = new Browser(scene.sessions, scene.clock);

@@ -1,5 +1,5 @@
-// How the package asks the store: what it waits for and for how long, how many writes at a time, and
-// what is left behind when a request has ended.
+// How the package calls the store: what it waits for and how long, how many writes at a time, and what
+// remains when a request has ended.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -17,7 +17,7 @@ function over(memory, replaced) {
   return Object.assign(connector, replaced);
 }
 
-/** Lets everything go on that can. */
+/** Lets everything continue that can. */
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a read that does not answer is unavailable in time, and is not asked again", async (t) => {
@@ -36,7 +36,7 @@ test("a read that does not answer is unavailable in time, and is not asked again
   assert.equal((await response.json()).code, "unavailable");
   assert.equal(reads, 1);
 
-  // A page that does not look at its session gets its answer.
+  // A page that does not use its session gets its response.
   const page = browser.visit(() => "page", { sessions });
   await turn();
   t.mock.timers.tick(2_000);
@@ -55,7 +55,7 @@ test("a write that does not answer has an unknown fate, and fails the save", asy
   t.mock.timers.enable({ apis: ["setTimeout"] });
   const { browser, memory, clock } = world();
   let puts = 0;
-  // It arrives, and is never told so.
+  // The write arrives, but its answer does not.
   const connector = over(memory, {
     put(...args) {
       puts += 1;

@@ -1,5 +1,5 @@
-// Asking has no effect, and the order of calls is the order of effects: random calls, with getters
-// between them and without, awaited and not, come to the same.
+// Reading has no effect, and calls take effect in order: random calls have the same result with and without
+// getters in between, awaited or not.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -27,7 +27,7 @@ const KEYS = ["a", "b", "c", "new"];
 const VALUES = [1, 2, "x", null, { n: 1 }, { n: 2 }, [1]];
 const copy = (value) => structuredClone(value);
 
-/** A connector that writes down what it is asked; every other one gets other names, since keys are random. */
+/** A connector that logs its calls, with random keys replaced by names. */
 function recorded() {
   const memory = new MemoryConnector();
   const log = [];
@@ -41,7 +41,7 @@ function recorded() {
   return { connector, memory, log };
 }
 
-/** Changes that are made at once: each is given the keys and values that the dice chose. */
+/** Changes that are made immediately, with random keys and values. */
 const CHANGES = {
   set: (it, key, value) => it.set(key, copy(value)),
   remove: (it, key) => it.remove(key),
@@ -111,7 +111,7 @@ test(`${ROUNDS} random stories come to the same with getters between the calls a
         });
       if (!isNew) await browser.ask((session) => session.update({ a: 1, b: { n: 1 }, c: [1] }).flash("a", 1));
       await visit(first);
-      // Another request of the browser writes in between.
+      // Another request of the browser saves in between.
       await browser.ask((session) => session.set("other", 1).set("b", 5));
       await visit(second);
       const left = await browser.load();
@@ -164,7 +164,7 @@ test(`${ROUNDS} random stories come to the same awaited and not`, async () => {
       const name = random.below(2) ? random.pick(Object.keys(STEPS)) : random.pick(Object.keys(CHANGES));
       return [name, random.pick(KEYS), random.pick(VALUES)];
     });
-    // After a logout only a login is not refused.
+    // After a logout everything except a login is refused.
     const logout = calls.findIndex(([name]) => name === "destroy");
     if (logout >= 0) calls.splice(logout + 1, calls.length, ["bind"], ...calls.slice(logout + 1).filter(([name]) => name !== "destroy"));
     const results = [];

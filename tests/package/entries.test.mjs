@@ -1,5 +1,5 @@
-// The package as it is installed: entries by condition, types, sizes, and the tarball in a project
-// of its own under wrangler.
+// The package as installed: entries by condition, types, sizes, and the tarball in a separate project with
+// wrangler.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
@@ -60,12 +60,12 @@ test("every member of a type says what it is", () => {
     const member = line.match(/^ {2}(?:readonly |static |get |set )*(\[?[\w.]+\]?)[<(:?]/);
     if (head) type = head[1];
     const name = head?.[1] ?? (member && `${type}.${member[1]}`);
-    // Overloads share what the first one says.
+    // Overloads share the comment of the first one.
     if (name && !documented && name !== before && member?.[1] !== "constructor") silent.push(name);
     if (name) before = name;
     documented = line.endsWith("*/");
   }
-  // Their names and the comment of their type say all there is.
+  // Their names and the comment of their type are sufficient.
   const plain = /^(SessionError\.code|SessionExpired\.code|ResponseLike\.|RequestLike\.|KvNamespace\.|SessionEvent\.event|OwnedSession\.(created|lastWritten)|ConnectorPage(\.keys)?|MemoryConnector\.|ContextLike\.)/;
   assert.deepEqual(silent.filter((name) => !plain.test(name)), []);
 });
@@ -90,7 +90,7 @@ test("cookieAge says first that it ends the session", () => {
 });
 
 test("the default entry is not ready before init", () => {
-  // In a process of its own: the entries share the core's modules.
+  // In a separate process, because the entries share the core's modules.
   const script = `
     import { readFileSync } from "node:fs";
     import { MemoryConnector, SessionStore, Sessions, init } from ${JSON.stringify(join(pkg, "default.js"))};
@@ -114,7 +114,7 @@ test("the default entry is not ready before init", () => {
   assert.deepEqual(JSON.parse(output), [...Array(6).fill("not_ready 500"), 43, 102]);
 });
 
-test("a runtime without FinalizationRegistry is told so at import", () => {
+test("a runtime without FinalizationRegistry fails at import, with the reason", () => {
   const script = `
     delete globalThis.FinalizationRegistry;
     import(${JSON.stringify(join(pkg, "node.js"))}).then(() => process.exit(1), (error) => console.log(error.message));
@@ -141,7 +141,7 @@ test("the entry for Node.js holds the bytes of session.wasm", async () => {
   assert.deepEqual(brotliDecompressSync(Buffer.from(text, "base64")), readFileSync(join(pkg, "session.wasm")));
 });
 
-test("what is not released by handle is released by the collector", () => {
+test("sessions that handle does not release are released by the garbage collector", () => {
   const script = `
     import { MemoryConnector, Sessions } from ${JSON.stringify(join(pkg, "node.js"))};
     import { initSync } from ${JSON.stringify(join(pkg, "glue.js"))};
@@ -166,8 +166,8 @@ test("what is not released by handle is released by the collector", () => {
   `;
   const output = execFileSync(process.execPath, ["--expose-gc", "--input-type=module", "-e", script], { encoding: "utf8" });
   const sizes = JSON.parse(output);
-  // It grows while the isolate's tables fill, and then stands still but for a page or two: the
-  // collector comes when it likes. One session kept of each request would be 20 MB by then.
+  // Memory grows while the isolate's tables fill, and then stays the same except for a page or two, because
+  // garbage collection is unpredictable. Keeping one session per request would take 20 MB.
   assert.ok(sizes.at(-1) - sizes.at(-8) < 1_000_000, output);
 });
 
@@ -223,7 +223,7 @@ describe("the tarball", () => {
     assert.equal(node("node.cjs", project), "Ada\n");
   });
 
-  /** A bundle of `source`, written with a package that is installed in `project`, alone in a folder. */
+  /** A bundle of `source`, made with the package installed in `project`, alone in a folder. */
   async function bundle(source, file, options) {
     const alone = join(project, "bundled");
     rmSync(alone, { recursive: true, force: true });
@@ -242,7 +242,7 @@ describe("the tarball", () => {
   ]) {
     test(`works in Node.js, bundled as ${name}`, async () => {
       const out = await bundle(source + ROUND_TRIP, file, { platform: "node", ...options });
-      // Where no package is, and no file but this one.
+      // In a folder without packages and other files.
       const elsewhere = mkdtempSync(join(tmpdir(), "edge-session-bundle-"));
       try {
         cpSync(out, join(elsewhere, file));
@@ -357,7 +357,7 @@ storage = "sqlite"
   });
 });
 
-/** `wrangler dev` in a project; settles when it answers. */
+/** Starts `wrangler dev` in a project. Resolves when it responds. */
 function start(cwd) {
   const program = join(root, "node_modules/wrangler/bin/wrangler.js");
   const args = [program, "dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];

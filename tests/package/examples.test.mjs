@@ -1,5 +1,5 @@
-// The examples in the comments of the types, each compiled by `tsc --strict` as it stands, for a
-// session of a shape and for one of any.
+// The examples in the comments of the types, each compiled unchanged by `tsc --strict`, for a session with a
+// shape and for one without.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -13,7 +13,7 @@ const pkg = join(root, "pkg");
 // Inside the repository, so that Hono is found.
 const out = join(root, "target", "types-examples");
 
-/** What the examples take as given. */
+/** Names that the examples use without declaring them. */
 const PRELUDE = `
 import { ManualClock, MemoryConnector, SessionStore, Sessions } from "edge-session";
 import type { KvNamespace, OwnedSession } from "edge-session";
@@ -61,10 +61,9 @@ function examples(file) {
   return found;
 }
 
-/** What tsc says against examples; nothing where all is well. */
+/** The errors of tsc for the examples. */
 function errorsOf(blocks) {
-  // One with imports is a module as it stands; any other is the body of a function, which can await
-  // and return.
+  // An example with imports is a module. Any other is the body of a function, which can await and return.
   const isModule = ({ code }) => /^import /m.test(code);
   const bodies = blocks.filter((block) => !isModule(block));
   const text = bodies.map(({ where, code }) => `// ${where}\nvoid async function () {\n${code}};\n`).join("");

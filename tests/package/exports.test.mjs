@@ -1,4 +1,4 @@
-// What the npm package's wasm exports, and that it is the protocol unbroken.
+// The exports of the npm package's wasm, and that it contains no mutants.
 
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";

@@ -1,4 +1,4 @@
-// handle, handleLazy, commit: what happens around the handler, and to its response.
+// handle, handleLazy and commit: what they do around the handler, and with its response.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { ManualClock, MemoryConnector, SessionError, Sessions } from "../../pkg/node.js";
 import { Browser, SECRET, START, code, world } from "./support/world.mjs";
 
-/** Memory that fails, as the sessions see it. */
+/** A store in memory that fails. */
 const broken = (error) => {
   const fail = async () => {
     throw error;
@@ -297,7 +297,7 @@ test("an error of an HTTP client, which looks like a response, is none", async (
 });
 
 test("within one request there is one session, however often it is asked for", async () => {
-  /** What the store is asked by one handler that does all of it. */
+  /** The store operations of one handler that does all of it. */
   const alone = async () => {
     const { browser, memory } = world();
     await browser.ask((session) => session.set("a", 1));
@@ -312,7 +312,7 @@ test("within one request there is one session, however often it is asked for", a
     const { browser, sessions, memory, clock } = world();
     await browser.ask((session) => session.set("a", 1));
     memory.resetOperations();
-    // As `Sessions.fromEnv` makes one for each call.
+    // `Sessions.fromEnv` creates one for each call.
     const same = new Sessions(memory, { secret: SECRET, clock });
     const request = browser.request();
     const requests = sessions.stats.requests;
@@ -334,7 +334,7 @@ test("within one request there is one session, however often it is asked for", a
     browser.keep(response);
     const session = await browser.load();
     assert.deepEqual([session.outcome, session.owner, session.get("b")], ["loaded", "ada", 2]);
-    // When it is over, the same request is one of its own again.
+    // After it has ended, the same request opens a new session.
     const again = await sessions.handle(request, null, (it) => new Response(`${it !== session} ${it.outcome}`));
     assert.match(await again.text(), /^true /);
   }
@@ -435,7 +435,7 @@ test("a store that fails leaves a line on the console: at once, then one a minut
   await ask();
   assert.equal(warned.mock.calls[1].arguments[0], "edge-session: unavailable: KV GET failed: 500 and more");
   warned.mock.resetCalls();
-  // One that works at the second try is no failure, and whoever wants no lines gets none.
+  // An operation that succeeds at the second try is not logged, and disableWarnings silences the lines.
   let tries = 0;
   const flaky = { ...connector, read: (...args) => (tries++ ? memory.read(...args) : fail()) };
   message = "once";
@@ -445,7 +445,7 @@ test("a store that fails leaves a line on the console: at once, then one a minut
   assert.equal(warned.mock.callCount(), 0);
 });
 
-test("a new cause is told though many were seen, and those that differ in an id are one", async (t) => {
+test("a new cause is logged even after many, and causes that differ in an id are one", async (t) => {
   const warned = t.mock.method(console, "warn", () => {});
   const { browser, clock } = world();
   await browser.ask((session) => session.set("a", 1));
@@ -467,7 +467,7 @@ test("a new cause is told though many were seen, and those that differ in an id 
   assert.deepEqual(await told("internal error; reference = b7d233e1"), []);
 });
 
-test("an answer that only the application is to blame for is told the console", async (t) => {
+test("a 500 that the application has caused is logged", async (t) => {
   const logged = t.mock.method(console, "error", () => {});
   const { browser, sessions } = world();
   await browser.ask((session) => session.set("a", 1));
@@ -547,7 +547,7 @@ test("waitUntil gets what has to outlive the answer", async () => {
   session.set("a", 1);
   await sessions.commit(session, new Response(), ctx);
   assert.ok(waited.length >= 1);
-  // A context that refuses, as after the end of a request, does no harm.
+  // A context that throws, as after the end of a request, does no harm.
   const refusing = {
     waitUntil() {
       throw new Error("over");
@@ -560,7 +560,7 @@ test("waitUntil gets what has to outlive the answer", async () => {
   assert.equal(response.status, 200);
 });
 
-test("what waitUntil gets comes to an end, whatever the step came to", async () => {
+test("the promise passed to waitUntil settles, whatever the result of the step", async () => {
   const steps = {
     save: (session) => void session.set("a", 1),
     "save, at once": (session) => session.set("a", 2).save(),
@@ -604,7 +604,7 @@ test("what waitUntil gets comes to an end, whatever the step came to", async () 
           return new Response();
         });
         assert.ok(answer.status < 500 || !works, name);
-        // It would keep a request of workerd open; rejected, it would be a failure of its own.
+        // A pending one would keep a request of workerd open; a rejected one would be another failure.
         assert.deepEqual(await Promise.all(waited), waited.map(() => undefined), `${name}, ${known}, ${works}`);
       }
     }
@@ -614,7 +614,7 @@ test("what waitUntil gets comes to an end, whatever the step came to", async () 
 test("a configuration is that of its own options, whatever the last one was", async () => {
   const clock = new ManualClock(START);
   const memory = new MemoryConnector({ clock });
-  // One of the application's, as the isolate keeps it from request to request.
+  // A response of the application that the isolate reuses.
   const connector = { read: (...args) => memory.read(...args), put: (...args) => memory.put(...args), delete: (key) => memory.delete(key) };
   const browser = new Browser(new Sessions(connector, { secret: SECRET, clock }), clock);
   await browser.ask((session) => session.set("a", 1));
@@ -636,7 +636,7 @@ test("a configuration is that of its own options, whatever the last one was", as
     [{ secret: [other, SECRET], clock }, "loaded"],
     [{ secret: [other], clock }, "rejected"],
   ]) {
-    // A second time it is the last one itself.
+    // The second time, the last one is itself the response.
     assert.deepEqual([await outcomeUnder(options), await outcomeUnder(options)], [outcome, outcome]);
   }
   assert.throws(() => new Sessions(connector, { secret: SECRET, clock, cookieAge: {} }), code("config"));
@@ -733,7 +733,7 @@ test("a session is committed once", async () => {
   await assert.rejects(sessions.commit(untouched, new Response()), code("committed"));
 });
 
-test("a handler that answers nothing is told so", async () => {
+test("a handler that returns nothing fails, with the reason", async () => {
   const { browser, sessions } = world();
   await assert.rejects(sessions.handle(browser.request(), null, () => {}), /the handler returned no Response/);
   assert.throws(() => sessions.open({}), code("invalid_value"));

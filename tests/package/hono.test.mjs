@@ -1,4 +1,4 @@
-// The middleware for Hono, through Hono: one session in one request, and errors that `onError` sees.
+// The Hono middleware in Hono: one session per request, and errors in `onError`.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -16,7 +16,7 @@ import { SECRET, world } from "./support/world.mjs";
 
 const ORIGIN = "https://app.example";
 
-/** An app over sessions in memory, and a browser that visits it. */
+/** An app with sessions in memory, and a browser that visits it. */
 function start(build, { settings, wrap = (sessions) => sessions } = {}) {
   const it = world({ settings });
   const sessions = wrap(it.sessions);
@@ -156,7 +156,7 @@ test("a commit that is refused is an error for onError too", async () => {
   const sessions = new Sessions(wrapped(it), { secret: SECRET, clock: it.clock, disableWarnings: true });
   const app = new Hono();
   app.use(sessionMiddleware({ sessions }));
-  // Inside of it, and still on the error's answer.
+  // In the middleware, and also on the response to the error.
   app.use(cors({ origin: ORIGIN }));
   app.get("/", (c) => {
     c.get("session").set("a", c.req.query("a"));
@@ -317,7 +317,7 @@ test("after an error that was thrown nothing is saved, whatever is answered", as
   };
   const sorry = (_error, c) => c.text("sorry", 200);
   const table = [
-    // What is thrown, what answers it, the status, and the owner afterwards.
+    // The thrown value, its response, the status, and the owner afterwards.
     [throwing(() => new HTTPException(403)), undefined, 403, null],
     [throwing(() => new HTTPException(500)), undefined, 500, null],
     [throwing(() => new Error("boom")), undefined, 500, null],
@@ -372,7 +372,7 @@ test("an error of a mounted app, which is an answer to the outer one, drops chan
   assert.equal((await browser.load()).owner, null);
 });
 
-test("the answer to an error keeps nothing of how long the page may be kept", async () => {
+test("the response to an error has none of the page's cache settings", async () => {
   let isDown = false;
   const it = world();
   const put = (...args) => (isDown ? Promise.reject(new Error("down, and private")) : it.memory.put(...args));

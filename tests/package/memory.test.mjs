@@ -1,4 +1,4 @@
-// How much of the wasm's memory is taken, whatever connectors and configurations an application makes.
+// The memory that the wasm uses, whatever connectors and configurations an application creates.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { MemoryConnector, Sessions } from "../../pkg/node.js";
 import { SECRET } from "./support/world.mjs";
 
-/** What `act` writes with `console.warn`. */
+/** The `console.warn` messages of `act`. */
 async function warnings(act) {
   const { warn } = console;
   const lines = [];
@@ -19,7 +19,7 @@ async function warnings(act) {
   return lines;
 }
 
-/** A request that saves, or reads what `cookie` names; gives the cookie. */
+/** A request that saves, or reads the session of `cookie`. Returns the cookie. */
 async function visit(sessions, cookie) {
   const request = new Request("https://example.com/", { headers: cookie ? { cookie } : {} });
   const response = await sessions.handle(request, null, (session) => {
@@ -30,7 +30,7 @@ async function visit(sessions, cookie) {
   return response.headers.getSetCookie().map((line) => line.split(";")[0]).join("; ");
 }
 
-test("a prefix for each of many tenants takes bounded memory, and is no reason to warn", async () => {
+test("a prefix for each of many tenants takes bounded memory and causes no warning", async () => {
   const memory = new MemoryConnector();
   const tenant = (n) => new Sessions(memory, { secret: SECRET, keyPrefix: `tenant-${n}.` });
   const said = await warnings(async () => {
@@ -56,7 +56,7 @@ test("a connector that is wrapped anew for each request takes bounded memory, an
     put: (...args) => memory.put(...args),
     delete: (...args) => memory.delete(...args),
   });
-  // The test holds on to them, so that collecting garbage is of no help.
+  // The test keeps them, so that garbage collection cannot free them.
   const held = [];
   const wrapped = (options) => {
     const sessions = new Sessions(wrap(), { secret: SECRET, ...options });
@@ -76,11 +76,11 @@ test("a connector that is wrapped anew for each request takes bounded memory, an
     for (let n = 0; n < 2_000; n += 1) await visit(wrapped());
     const { wasmBytes } = first.stats;
     assert.ok(wasmBytes - before < 1024 * 1024, `${before} bytes became ${wasmBytes}`);
-    // What was open goes on, and what was kept can be used again.
+    // Open sessions still work, and kept Sessions can be used again.
     open.set("b", 1);
     await first.commitHeaders(open);
     await visit(first, cookie);
-    // Its table was dropped with those of the other connectors; it holds what was read since then.
+    // Its table was dropped, like those of the other connectors, and contains what was read since then.
     assert.equal(first.stats.tableEntries, 1);
     assert.deepEqual(await wrapped().stats.tableEntries, 0);
   });

@@ -1,4 +1,4 @@
-// What docs/migrating.md says of the calls that mean something else in a framework's session engine.
+// The statements of docs/migrating.md about calls with another meaning in a framework's session engine.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -8,7 +8,7 @@ import { code, world } from "./support/world.mjs";
 const SECOND = 1000;
 const DAY = 86_400;
 
-/** A browser whose session was given an end, by `act`, with one value in it. */
+/** A browser with one value in its session, whose expiry `act` has set. */
 async function visitor(act = () => {}, settings = { idleTimeout: 3600 }) {
   const all = world({ settings });
   await all.browser.ask((session) => {
@@ -17,7 +17,7 @@ async function visitor(act = () => {}, settings = { idleTimeout: 3600 }) {
   });
   return all;
 }
-/** What a request finds so many seconds later. */
+/** What a request finds this many seconds later. */
 async function after({ clock, browser }, seconds) {
   clock.advance(seconds * SECOND);
   return browser.ask((session) => session.outcome);
@@ -42,7 +42,7 @@ test("an end that is set again in each request moves, with a write each, and nev
     assert.equal(memory.operations.puts, 1);
   }
   assert.equal(await after(all, 200), "new", "the cookies have ended with it");
-  // An idle time slides without a write.
+  // An idle time is extended without a write.
   const idle = await visitor((session) => session.setExpiry({ idle: 300 }));
   idle.memory.resetOperations();
   assert.equal(await after(idle, 200), "loaded");

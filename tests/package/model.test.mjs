@@ -34,12 +34,12 @@ const equal = (one, other) => {
   }
 };
 
-/** What a session should be: keys in order, an end, and what a save would find. */
+/** The model of a session: keys in order, an expiry, and what a save would store. */
 class Model {
   values = new Map();
   flash = new Map();
-  stored = null; // { values, flash } as they were saved last
-  cleared = false; // something that is stored, as a whole: a change whatever was set again
+  stored = null; // the last saved { values, flash }
+  cleared = false; // stored data was cleared, which is a change even if the same values were set again
   expiry = null; // an end in milliseconds
   setExpiry = false;
 
@@ -52,9 +52,9 @@ class Model {
     return this.values.delete(key);
   }
 
-  /** Whether a save has something to store: what was changed and changed back is nothing. */
+  /** True if a save has something to store. A value that was changed back is not a change. */
   get changed() {
-    // A session that holds nothing and was never stored is not made.
+    // An empty session that was never stored is not created.
     if (!this.stored && !this.values.size && !this.flash.size) return false;
     const before = this.stored ?? { values: [], flash: [] };
     if (this.cleared || this.setExpiry) return true;
@@ -70,7 +70,7 @@ class Model {
   }
 
   saved({ made = false } = {}) {
-    // One that holds nothing and was never stored is not made: what was decided of it stays.
+    // An empty session that was never stored is not created, and decisions about it stay pending.
     if (!made && !this.stored && !this.values.size && !this.flash.size) return;
     this.stored = { values: copyPairs(this.values), flash: copyPairs(this.flash), expiry: this.expiry };
     this.cleared = this.setExpiry = false;
@@ -81,7 +81,7 @@ const copyPairs = (map) => [...map].map(([key, value]) => [key, fresh(value)]);
 const counts = {};
 const count = (name) => (counts[name] = (counts[name] ?? 0) + 1);
 
-/** One operation on both; throws where they differ. */
+/** Runs an operation on both. Throws if the results differ. */
 const operations = {
   get(session, model, { pick }) {
     const key = pick(KEYS);
@@ -163,7 +163,7 @@ const operations = {
     const key = pick(KEYS);
     delete session.data[key];
     model.remove(key);
-    // An object has its own order of such keys: noticed before it is set again, which would else keep its place.
+    // An object has its own order for such keys. Detect the removal before the key is set again, so that it moves.
     if (/^\d/.test(key)) void session.size;
   },
   data_nested(session, model, { pick }) {
@@ -235,7 +235,7 @@ const steps = {
     await it.begin();
   },
   async clock(it, { below }) {
-    it.clock.advance(below(100_000)); // under the shortest end there is
+    it.clock.advance(below(100_000)); // less than the shortest expiry
   },
   async load_fresh(it) {
     await it.session.load({ fresh: true });
@@ -260,7 +260,7 @@ const steps = {
     it.session.bind("ada");
     assert.equal(it.session.owner, "ada");
     await it.session.save();
-    // A new lineage begins with the settings' own end.
+    // A new lineage starts with the expiry of the settings.
     it.model.expiry = it.model.setExpiry ? it.model.expiry : null;
     it.model.saved({ made: true });
   },
@@ -291,7 +291,7 @@ async function run(seed) {
       const name = random.pick(random.below(4) ? Object.keys(operations) : Object.keys(steps));
       history.push(name);
       count(name);
-      // Ends that come near are moved away: expiry has tests of its own.
+      // Expiry has its own tests, so move ends that come close.
       if (it.model.expiry !== null && it.model.expiry - it.clock.now() < 200_000) {
         operations.expiry(it.session, it.model, random, it);
       }
@@ -308,7 +308,7 @@ async function run(seed) {
 test(`${SEQUENCES} random sequences agree with a plain map`, { timeout: 300_000 }, async (t) => {
   const warn = t.mock.method(console, "warn", () => {});
   for (let i = 0; i < SEQUENCES; i++) await run(SEED * 1_000_003 + i);
-  // So many connectors are warned of, and that is all: nobody changed anything after a commit.
+  // The only warning is about the number of connectors: nothing was changed after a commit.
   const warned = warn.mock.calls.map(({ arguments: [text] }) => text).filter((text) => !text.includes("KV namespaces or connectors, and drops"));
   assert.deepEqual(warned, []);
   const never = [...Object.keys(operations), ...Object.keys(steps)].filter((name) => !counts[name]);

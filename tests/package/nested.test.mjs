@@ -1,4 +1,4 @@
-// One session in one request: handlers inside of others, beside them and after them.
+// One session per request: handlers inside others, in parallel, and after them.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -240,7 +240,7 @@ test("inside a handler, load and open give the handler's session, which that com
   browser.keep(response);
   const session = await browser.load();
   assert.deepEqual([session.owner, session.get("b"), session.get("c")], ["ada", 2, 3]);
-  // Of another request, or by its header, it is another session.
+  // For another request, or for a Cookie header, it is another session.
   await sessions.handle(request, null, async (session) => {
     assert.notEqual(await sessions.load(browser.request()), session);
     assert.notEqual(sessions.open(request.headers.get("cookie")), session);
@@ -248,7 +248,7 @@ test("inside a handler, load and open give the handler's session, which that com
   });
 });
 
-test("an inner handler that comes while a step is under way is no look at the session", async () => {
+test("an inner handler during a step does not count as access to the session", async () => {
   const { browser, sessions } = world();
   await browser.ask((session) => session.set("a", 1));
   const lazy = browser.request();
@@ -260,7 +260,7 @@ test("an inner handler that comes while a step is under way is no look at the se
     return one;
   });
   assert.deepEqual(caching(both), [null, null], "nobody has looked");
-  // What failed before it is told to the commit, not to it.
+  // An earlier failure is reported to the commit, not to this call.
   const request = browser.request();
   let inner;
   const response = await sessions.handle(request, null, async (session) => {
@@ -274,7 +274,7 @@ test("an inner handler that comes while a step is under way is no look at the se
   assert.deepEqual([response.status, (await response.json()).code], [422, "invalid_value"]);
 });
 
-test("what is not a response is refused before the commit", async () => {
+test("a value that is not a response is refused before the commit", async () => {
   const { browser, sessions, memory } = world();
   const refused = [
     [undefined, /^the handler returned no Response$/],
@@ -372,7 +372,7 @@ test("an application that wraps errors gets a line for each kind of them, and th
   assert.ok(warned.mock.calls[0].arguments[1] instanceof RangeError);
 });
 
-test("a token that is no text is a wrong token", async () => {
+test("a CSRF token that is not a string is a wrong token", async () => {
   const { browser } = world();
   await browser.ask((session) => {
     const token = session.csrfToken();

@@ -1,12 +1,12 @@
-// The connector for Durable Objects, over a stand-in for their namespace: what a runtime on one
-// machine cannot show.
+// The connector for Durable Objects, with a fake namespace, for cases that a runtime on one machine cannot
+// produce.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ObjectConnector, isObjectNamespace } from "../../pkg/object-connector.js";
 
-/** A namespace whose objects answer as `answer` does; `calls` has what was asked of it. */
+/** A namespace whose objects respond with `answer`. `calls` is the log. */
 function standIn(answer, calls = []) {
   return {
     calls,
@@ -24,7 +24,7 @@ function standIn(answer, calls = []) {
 
 const rows = (url, { keys }) => Response.json({ rows: keys.map(() => null) });
 
-test("a namespace of objects is told from one of KV", () => {
+test("a namespace of objects is distinguished from one of KV", () => {
   assert.equal(isObjectNamespace(standIn(rows)), true);
   assert.equal(isObjectNamespace({ get() {}, put() {}, delete() {}, list() {} }), false);
   for (const nothing of [undefined, null, "SESSION_OBJECTS", { idFromName: "no" }]) assert.equal(isObjectNamespace(nothing), false);
@@ -97,7 +97,7 @@ test("any other exception is passed on as it is: the fate of the call is not kno
   }
 });
 
-test("what is no answer of a SessionObject has no code either", async () => {
+test("an answer that is not from a SessionObject gives an error without a code", async () => {
   const odd = [
     () => Response.json({}),
     () => Response.json({ rows: [] }),

@@ -1,4 +1,4 @@
-// What can be watched: Server-Timing, the counters of an isolate, events.
+// Server-Timing, the counters of an isolate, and events.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -34,25 +34,25 @@ test("js_server_timing_counts_what_is_asked_beside_the_session", async () => {
   const { browser, sessions } = world({ ...timed, connector });
   const { response: login } = await browser.visit((session) => session.bind("ada"));
   const loginCost = timing(login);
-  // A list reads a page of keys and the markers of what is on it.
+  // A list reads a page of keys and the markers of these sessions.
   const { response } = await browser.visit(async (session) => assert.equal((await sessions.list(session.owner)).length, 1));
   assert.equal(timing(response), 'session;dur=0;desc="get 2 keys 6 put 0 delete 0 list 1"');
   assert.match(loginCost, /list 0"$/);
 
-  // A visitor without a cookie, who looks at nothing but that there is no session.
+  // A visitor without a cookie, whose page only sees that there is no session.
   const visitor = await sessions.handle(new Request("https://shop.example/"), null, async (session) => {
     await sessions.list("ada");
     return new Response(String(session.owner));
   });
   assert.match(timing(visitor), /^session;dur=0;desc="get 1 keys \d put 0 delete 0 list 1"$/);
-  // One that is not loaded.
+  // A session that is not loaded.
   const lazy = await sessions.handleLazy(browser.request(), null, async (session) => {
     await sessions.list("ada");
     await session.load();
     return new Response("page");
   });
   assert.match(timing(lazy), /get 2 keys \d put 0 delete 0 list 1"$/);
-  // By its session key; and where the answer is an error.
+  // With a session key, and with an error response.
   const { response: other } = await browser.visit((session) => session.delete(`-.${"A".repeat(22)}.${"A".repeat(22)}.${"A".repeat(22)}`).catch(() => {}));
   assert.match(timing(other), /list 0"$/);
   const failed = await sessions.handle(browser.request(), null, async (session) => {
@@ -81,7 +81,7 @@ test("js_server_timing_of_two_handlers_at_once_counts_by_ctx", async () => {
     const answers = await Promise.all([one, two].map((ctx) => page(ctx, options(ctx))));
     assert.deepEqual(answers.map((it) => Number(timing(it).match(/list (\d+)/)[1])), lists);
   }
-  // Of which of the two it is, cannot be told without it.
+  // Without it, one cannot tell to which of the two it belongs.
   const answers = [page(one, { ctx: one }), page(two)];
   assert.deepEqual((await Promise.all(answers)).map((it) => Number(timing(it).match(/list (\d+)/)[1])), [1, 0]);
 });

@@ -1,4 +1,4 @@
-// The README in the package: it is read where the rest of the repository is not.
+// The package's README, which must be complete without the rest of the repository.
 
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -9,7 +9,7 @@ const file = (name) => fileURLToPath(new URL(`../../${name}`, import.meta.url));
 const read = (name) => readFileSync(file(name), "utf8");
 const readme = read("js/README.md");
 
-/** The rows of the tables of settings in a document, as they read without its links. */
+/** The rows of the settings tables in a document, without links. */
 const settings = (text) =>
   [...text.matchAll(/^\| `SESSION_\w+` \| `\w+` \|.*$/gm)].map(([row]) => row.replaceAll(/\[([^\]]+)\]\([^)]*\)/g, "$1"));
 

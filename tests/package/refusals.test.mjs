@@ -1,6 +1,6 @@
-// What every method of a session answers in every state that a session can be in, through
-// JavaScript: tests/golden/refusals-js.txt. The states and methods are those of tests/refusals.rs,
-// under the same names; where the two languages differ is tests/golden/refusals-differences.txt.
+// The result of every method in every state of a session in JavaScript: tests/golden/refusals-js.txt. The
+// states and methods are those of tests/refusals.rs, with the same names. The differences between the two
+// languages are in tests/golden/refusals-differences.txt.
 // `EDGE_SESSION_UPDATE=1 node --test tests/package/refusals.test.mjs` writes both.
 
 import assert from "node:assert/strict";
@@ -14,7 +14,7 @@ const START = 1_800_000_000_000;
 const WINDOW = 102_000;
 const KEY = "__Host-session";
 
-/** One location's view of a namespace that fails and lags behind as told. */
+/** One location's view of a namespace that fails and lags on demand. */
 class Store {
   constructor(clock, shared = { entries: new Map(), picture: undefined, spent: new Set() }) {
     this.clock = clock;
@@ -59,7 +59,7 @@ class Stage {
     this.browser = this.newBrowser();
   }
 
-  /** From here on in another isolate. */
+  /** Continues in another isolate. */
   elsewhere() {
     this.store = new Store(this.clock, this.store.shared);
     this.sessions = new Sessions(this.store, { secret: SECRET, clock: this.clock, disableWarnings: true, ...this.settings });
@@ -117,7 +117,7 @@ const member = async (stage) => {
   stage.elsewhere();
 };
 
-/** The browser goes on with the cookies of before, elsewhere. */
+/** The browser continues elsewhere with its earlier cookies. */
 const before = (page) => async (stage) => {
   await visitor(stage);
   const old = stage.browser.clone();
@@ -140,7 +140,7 @@ const damaged = (record) => async (stage) => {
 const noOverlay = { overlay: false };
 const failing = (step) => step.then(assert.fail, () => {});
 
-/** By name: what comes before the request (`first`), and what it does until the method (`then`). */
+/** By name: the preparation (`first`), and what the request does before the method (`then`). */
 const STATES = {
   "unloaded, no cookie": { lazy: true },
   unloaded: { first: visitor, lazy: true },
@@ -191,7 +191,7 @@ const STATES = {
     first: visitor,
     then(it) {
       it.set("b", 2);
-      it.save().catch(() => {}); // nobody waits for it
+      it.save().catch(() => {}); // not awaited
     },
   },
   committed: {
@@ -393,7 +393,7 @@ const STATES = {
 };
 
 const since = (date) => (date === null ? "none" : `${date >= START ? "+" : ""}${date - START}`);
-/** The session's key, where one is known. */
+/** The session's key, if it has one. */
 function keyOf(session) {
   try {
     return session.sessionKey;
@@ -406,7 +406,7 @@ const optional = (value) => (value === undefined || value === null ? "none" : va
 const pairs = (session) => [...session.entries()].map(([key, value]) => `${key}=${JSON.stringify(value)}`);
 const text = (items) => [...items].join(" ");
 
-/** By the name in Rust. Those of one language only are in neither list. */
+/** Methods by their Rust name. Those of only one language are in neither list. */
 const METHODS = {
   get: (it) => optional(it.get("a")),
   "get of an absent key": (it) => optional(it.get("none")),
@@ -495,7 +495,7 @@ async function answerOf(step) {
   }
 }
 
-/** A cookie that an answer sets or removes. */
+/** A cookie that a response sets or removes. */
 function cookieOf(field) {
   const [pair] = field.split(";");
   const at = pair.indexOf("=");
@@ -505,7 +505,7 @@ function cookieOf(field) {
   return ` ${value ? "+" : "-"}${kind}`;
 }
 
-/** What a method answers in a state, and what comes after it. */
+/** The result of a method in a state, and the state after it. */
 async function row({ settings, first, then, lazy, head = {} }, method, status = 200) {
   const stage = new Stage(settings);
   await stage.begin();
@@ -563,7 +563,7 @@ function cells(text) {
   return found;
 }
 
-/** Where the tables of the two languages differ. */
+/** The differences between the tables of the two languages. */
 function differences(rust, js) {
   const [one, other] = [cells(rust), cells(js)];
   const lines = [];

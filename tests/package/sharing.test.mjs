@@ -1,12 +1,12 @@
-// An object of the application's that comes to stand in the data of several sessions: told of once in
-// an isolate, so each test has a process of its own.
+// The warning about an object that is part of the data of several sessions. It appears once per isolate, so
+// each test has its own process.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
-/** The warnings of a process that runs `body`, where `visit` is a request of a visitor who is new. */
+/** The warnings of a process that runs `body`, in which `visit` is a request of a new visitor. */
 function warnings(body, settings = {}) {
   const support = JSON.stringify(fileURLToPath(new URL("support/world.mjs", import.meta.url)));
   const script = `
@@ -25,14 +25,14 @@ const ASSIGNED = `
   for (const item of ["a", "b", "c"]) await visit((session) => void (session.data.cart ??= EMPTY).items.push(item));
 `;
 
-test("an object that is assigned in the data of several sessions is told of once, with its path", () => {
+test("an object that is assigned in the data of several sessions causes one warning, with its path", () => {
   const told = warnings(ASSIGNED);
   assert.equal(told.length, 1);
   assert.match(told[0], /^edge-session: cart in a session's data is an object that was already in another session's data/);
   assert.match(told[0], /session\.setDefault/);
 });
 
-test("it is found within other values, and where it comes from another session", () => {
+test("it is found inside other values, and if it comes from another session", () => {
   const within = warnings(`
     const TAGS = ["x"];
     for (let i = 0; i < 2; i++) await visit((session) => void (session.data.prefs = { lists: [TAGS] }));
@@ -65,7 +65,7 @@ test("what is copied, frozen throughout or of one session is not told of", () =>
   assert.deepEqual(told, []);
 });
 
-test("one that is frozen at the top alone is told of; not with disableWarnings", () => {
+test("one that is frozen only at the top causes a warning, but not with disableWarnings", () => {
   const shallow = ASSIGNED.replace("{ items: [] }", "Object.freeze({ items: [] })");
   assert.equal(warnings(shallow).length, 1);
   assert.deepEqual(warnings(ASSIGNED, { disableWarnings: true }), []);

@@ -69,7 +69,7 @@ test("js_construct_from_a_connector_and_a_cookie_header", async () => {
   const nobody = new SessionStore(memory, { secret: SECRET, clock });
   assert.equal(await nobody.load(), "new");
   assert.throws(() => new SessionStore(memory, { secret: SECRET }, { key: "x" }), code("invalid_value"));
-  // A public key opens nothing.
+  // A session key does not open a session.
   const byKey = new SessionStore(memory, { secret: SECRET, clock }, `__Host-session=${session.sessionKey}`);
   assert.equal(await byKey.load(), "rejected");
   assert.equal(byKey.size, 0);
@@ -88,7 +88,7 @@ test("js_disable_warnings", async (t) => {
     });
     kept.list.push(2);
     session.get("list");
-    session.get("list"); // one warning, not one a look
+    session.get("list"); // one warning, not one per read
     assert.equal(warn.mock.callCount(), disableWarnings ? 0 : 1);
   }
 });
@@ -330,7 +330,7 @@ test("js_values_are_copies", async () => {
     });
     assert.deepEqual(await browser.ask((session) => session.get("v")), { n: 1, list: [1, "stored"] }, name);
   }
-  // The session's own object stays live when it is set again.
+  // The session's own object is still live after it is set again.
   await browser.ask((session) => {
     const own = session.get("v");
     session.set("v", own);
@@ -342,7 +342,7 @@ test("js_values_are_copies", async () => {
 test("js_an_object_that_is_set_stays_live_after_a_save", async () => {
   const { browser, sessions } = await filled({ cart: { a: 1, b: 2 } });
   const session = await browser.load();
-  // Equal to what is stored, in another order.
+  // Equal to the stored value, in another order.
   session.set("cart", { b: 2, a: 1 });
   const cart = session.get("cart");
   session.set("other", 1);
@@ -398,12 +398,12 @@ test("js_has_no_hidden_state", async () => {
     session.bind("ada");
     session.setExpiry(3600);
     session.csrfToken();
-    // A property of the object is no value of the session.
+    // A property of the session object is not a value of the session.
     session.lost = true;
     assert.equal(session.has("lost"), false);
     delete session.lost;
   });
-  // Whatever it was asked for, and after its commit: what it knows is in private fields.
+  // Even after all these calls and a commit, everything is in private fields.
   assert.deepEqual(Reflect.ownKeys(session), []);
   assert.deepEqual([...(await browser.load()).keys()], ["a", "b", "c"]);
 });
@@ -645,7 +645,7 @@ test("js_needs_update", async () => {
     session.set("a", 2);
     assert.equal(session.needsUpdate(), true);
   });
-  clock.advance(2 * 3600_000); // a twentieth of the idle time has passed: the cookie slides
+  clock.advance(2 * 3600_000); // a twentieth of the idle time has passed, so the cookie is renewed
   await browser.ask((session) => {
     assert.equal(session.modified, false);
     assert.equal(session.needsUpdate(), true);
@@ -969,7 +969,7 @@ test("js_flush_and_destroy_leave_nothing_of_what_was_not_saved", async () => {
     assert.deepEqual(Object.keys(data), []);
   });
   assert.equal(browser.cookie, null);
-  // Ending another session touches nothing of this one.
+  // Ending another session does not affect this one.
   const one = await filled({ a: 1 });
   const session = await one.browser.load();
   session.set("b", 2);
@@ -1095,14 +1095,14 @@ test("js_what_is_known", async () => {
 });
 
 test("js_every_look_marks_the_answer", async () => {
-  // `accessed` is the question itself; `modified` tells what this request has changed by other calls.
+  // `accessed` itself does not count, and `modified` only reports what other calls have changed.
   const silent = ["constructor", "accessed", "modified"];
   const calls = {
     toString: (session) => `${session}`,
     [Symbol.iterator]: (session) => [...session],
     [inspect.custom]: (session) => inspect(session),
   };
-  // What every method is called with, so that none is refused for what it is given.
+  // Arguments for every method, so that none is refused because of them.
   const parameters = {
     update: [{ b: 1 }],
     set: ["b", 1],
@@ -1166,7 +1166,7 @@ test("js_csrf", async () => {
     session.verifyCsrf(token);
     session.verifyCsrf(session.csrfToken());
     assert.throws(() => session.verifyCsrf("forged"), code("invalid_value"));
-    // What a form gives that lacks the field, or that holds a file in it.
+    // The value of a form without the field, or with a file in it.
     for (const field of [new FormData().get("csrf"), undefined, "", new File([token], token)]) {
       assert.throws(() => session.verifyCsrf(field), code("invalid_value"));
     }

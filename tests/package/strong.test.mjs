@@ -1,5 +1,5 @@
-// Sessions on a store that has transactions: in memory, and in Durable Objects, whose namespace is a
-// stand-in over the same memory.
+// Sessions on a store with transactions: in memory, and in Durable Objects, with a fake namespace over the
+// same memory.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -47,7 +47,7 @@ class Namespace {
   }
 }
 
-/** A world over one of the two, and its memory. */
+/** A world with one of the two, and its memory. */
 function strong(kind = "memory", settings) {
   const clock = new ManualClock(START);
   const memory = MemoryConnector.strong({ clock });

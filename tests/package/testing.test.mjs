@@ -20,7 +20,7 @@ const count = (session) => {
 };
 const outcome = (session) => session.outcome;
 
-/** A Worker as users write them. */
+/** A typical Worker. */
 const worker = {
   async fetch(request, env, ctx) {
     return Sessions.fromEnv(env).handle(request, ctx, async (session) => {
@@ -39,14 +39,14 @@ test("sessions, store and cookies live by one clock", async () => {
   await browser.handle(count);
   assert.deepEqual(Object.keys(browser.cookies), [KEY, FRESH]);
 
-  // The fresh cookie goes first, by its Max-Age.
+  // The fresh cookie expires first, by its Max-Age.
   world.advance({ minutes: 3, seconds: 20 });
   assert.deepEqual(Object.keys(browser.cookies), [KEY]);
   assert.equal(await browser.handle(views), 1);
-  // Then the session, by its idle time: the browser still has its cookie.
+  // Then the session expires, by its idle time. The browser still has its cookie.
   world.advance({ hours: 1 });
   assert.equal(await browser.handle(outcome), "expired");
-  // Then the store forgets the record, and the browser the cookie.
+  // Then the store drops the record, and the browser the cookie.
   world.advance({ days: 1 });
   assert.deepEqual([world.store.keys, world.store.size, browser.cookies], [[], 0, {}]);
   assert.equal(await browser.handle(outcome), "new");
@@ -151,7 +151,7 @@ test("handle gives what the handler returned, and throws what it threw", async (
 test("every fault is one that the session meets", async () => {
   const world = testWorld({ disableWarnings: true });
   const { store } = world;
-  /** A browser whose session is in the store alone. */
+  /** A browser whose session is only in the store. */
   const visitor = async () => {
     const browser = world.browser();
     await browser.handle(count);
@@ -172,7 +172,7 @@ test("every fault is one that the session meets", async () => {
   assert.equal(await browser.handle(outcome), "unavailable");
   assert.equal(await browser.handle(outcome), "loaded");
 
-  // Tried again after a second that nobody waits for.
+  // Retried after a second, without a real wait.
   const before = world.clock.now();
   store.resetOperations();
   store.rateLimitPuts(1);
@@ -208,7 +208,7 @@ test("a location that lags shows what it saw last", async () => {
     return copy;
   };
   assert.equal(await at(other).handle(views), 2, "from the fresh cookie");
-  world.advance({ minutes: 2 }); // which is over by now
+  world.advance({ minutes: 2 }); // the session has expired by now
   const late = at(lagging);
   assert.equal(await late.handle(views), 1);
   world.advance({ seconds: 30 });
@@ -223,7 +223,7 @@ test("a location that lags shows what it saw last", async () => {
   assert.equal((await other.sessions.list("ada")).length, 1);
 });
 
-test("another isolate has the same bindings, and other settings where it is told", async () => {
+test("another isolate has the same bindings, and other settings if they are passed", async () => {
   const world = testWorld({ idleTimeout: 3600 });
   world.env.GREETING = "hello";
   const same = world.elsewhere();
@@ -257,7 +257,7 @@ test("a browser keeps cookies by the rules", async () => {
   assert.doesNotMatch(browser.request("http://example.com/").headers.get("cookie"), /safe=1/);
 });
 
-test("a request says where it comes from", async () => {
+test("a request has the headers of its origin", async () => {
   const world = testWorld();
   await world.browser().handle((session) => session.bind("ada"), "/login", {
     method: "POST",

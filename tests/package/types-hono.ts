@@ -13,14 +13,14 @@ interface Shop {
 const read = (session: SessionStore) => session.get("anything");
 const total = (session: SessionStore<Shop>): number => session.get("cart", []).length;
 declare const session: SessionStore<Shop>;
-// A helper for sessions of any shape takes one of a certain shape, of a type or an interface.
+// A helper for sessions of any shape accepts one with a shape, given by a type or an interface.
 read(session);
 declare const typed: SessionStore<{ user: { name: string } | null }>;
 read(typed);
 // @ts-expect-error another shape
 total(typed);
 
-// --- an app that says nothing of its sessions
+// --- an app that does not declare a shape
 
 const plain = new Hono();
 plain.use(sessionMiddleware());
@@ -37,7 +37,7 @@ plain.get("/", (c) => {
   read(c.var.session);
   // @ts-expect-error no such method
   c.var.session.sett("a", 1);
-  // @ts-expect-error a user id is text
+  // @ts-expect-error a user id is a string
   c.get("session").bind(1);
   return c.text(`${text}${popped}${keys}${owner}`);
 });
@@ -53,7 +53,7 @@ any.get("/", (c) => {
   return c.text(`${has} ${a} ${c.var.session.popItem()}`);
 });
 
-// --- an app that says the shape
+// --- an app that declares the shape
 
 const shop = new Hono<{ Bindings: { SESSIONS: object }; Variables: SessionVariables<Shop> & { user: string } }>();
 shop.use(sessionMiddleware());
@@ -75,7 +75,7 @@ shop.get("/", async (c) => {
   c.var.session.set("vews", 1);
   // @ts-expect-error it may be absent
   c.var.session.get("views").toFixed();
-  // @ts-expect-error the type of a value that was got
+  // @ts-expect-error the type of a returned value
   c.var.session.get("note", "") satisfies number;
   // @ts-expect-error a part of another type
   c.var.session.data.views = "1";
@@ -85,7 +85,7 @@ shop.get("/", async (c) => {
   c.var.session.data = { vews: 1 };
   // @ts-expect-error a misspelt key of what is written out
   void c.var.session.toJSON().vews;
-  // @ts-expect-error what set gives is of the same shape
+  // @ts-expect-error the result of set has the same shape
   c.var.session.set("views", 1).set("views", "1");
   // @ts-expect-error a misspelt key
   await c.var.session.flush({ keep: ["crt"] });

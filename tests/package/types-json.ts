@@ -1,9 +1,9 @@
-// Recursive JSON types as people bring them, as the shape of a session and as members of one:
-// checked by `tsc --strict --noEmit`, never run. Each is written as its library declares it.
+// Recursive JSON types of other libraries, as the shape of a session and as members of one: checked by
+// `tsc --strict --noEmit`, never run. Each is copied from its library.
 
 import { Sessions, SessionStore, type Shape } from "edge-session";
 import { sessionMiddleware, type SessionVariables } from "edge-session/hono";
-// @ts-expect-error what the types are made of is not exported
+// @ts-expect-error the helper types are not exported
 import type { Dictionary } from "edge-session";
 import { Hono } from "hono";
 import type { JSONArray, JSONObject, JSONValue } from "hono/utils/types";
@@ -34,7 +34,7 @@ type PrismaInputObject = { readonly [Key in string]?: PrismaInputValue | null };
 interface PrismaInputArray extends ReadonlyArray<PrismaInputValue | null> {}
 type PrismaInputValue = string | number | boolean | PrismaInputObject | PrismaInputArray;
 
-// --- interfaces all the way, as hand-written ones are
+// --- only interfaces, as in hand-written types
 interface HandObject {
   [key: string]: HandValue;
 }
@@ -111,7 +111,7 @@ members.handle(new Request("https://example.com/"), null, (session) => {
   return Response.json([json, row, deep]);
 });
 
-// --- as the shape: objects, and unions of which the objects are meant
+// --- as the shape: objects, and unions that contain objects
 
 const objects = [
   new Sessions<FestObject>(kv, { secret }),
@@ -146,9 +146,9 @@ supabase.get("a") satisfies SupabaseJson | undefined;
 supabase.get("a", 0) satisfies SupabaseJson;
 supabase.data.a satisfies SupabaseJson | undefined;
 for (const [key, value] of supabase) [key satisfies string, value satisfies SupabaseJson | undefined];
-// @ts-expect-error no JSON
+// @ts-expect-error not JSON
 supabase.set("a", new Date());
-// @ts-expect-error no JSON
+// @ts-expect-error not JSON
 fest.set("a", () => 1);
 
 // --- through Hono, and through helpers of any shape
@@ -157,11 +157,11 @@ const app = new Hono<{ Variables: SessionVariables<FestObject> }>();
 app.use(sessionMiddleware<FestObject>({ sessions: new Sessions<FestObject>(kv, { secret }) }));
 app.get("/", (c) => c.json([c.var.session.get("a") ?? null, label(c.var.session), viewsOf(members.open())]));
 
-/** A helper of the shape that it is given. */
+/** A helper that is generic over the shape. */
 function viewsOf<T extends Shape<T>>(session: SessionStore<T>): number {
   return session.size;
 }
-/** One that takes whatever session there is. */
+/** A helper that accepts any session. */
 function label(session: SessionStore): string {
   const value: string = session.get("label", "none");
   session.set("label", value).flash("seen", value);
@@ -180,42 +180,42 @@ void [stores, byPage];
 // @ts-expect-error one shape is not another
 const wrong: SessionStore<Comment> = members.open();
 
-// --- what JSON does not carry stays an error, however deep, and beside recursive types
+// --- values that JSON cannot represent are still errors, at any depth and beside recursive types
 
 interface WithJson<T> {
   json: SupabaseJson;
   fest: FestValue;
   value: T;
 }
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<Date>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<Date | string>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<Date[]>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<readonly [string, { at: Date }]>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<Date | undefined>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<{ when?: Date }>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<{ [key: string]: Date }>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<Record<string, { at?: Date }>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<() => void>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<SupabaseJson | (() => void)>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<{ f(): void }>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<new () => object>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<symbol>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<symbol | string>>(kv, { secret });
-// @ts-expect-error is no JSON
+// @ts-expect-error is not JSON
 new Sessions<WithJson<bigint[]>>(kv, { secret });
 // @ts-expect-error comes back empty
 new Sessions<WithJson<Map<string, number>>>(kv, { secret });
@@ -229,17 +229,17 @@ new Sessions<WithJson<RegExp>>(kv, { secret });
 new Sessions<WithJson<Uint8Array>>(kv, { secret });
 // @ts-expect-error comes back empty
 new Sessions<WithJson<Promise<string>>>(kv, { secret });
-// @ts-expect-error comes back as text
+// @ts-expect-error comes back as a string
 new Sessions<WithJson<URL>>(kv, { secret });
-// @ts-expect-error JSON leaves out what a symbol names
+// @ts-expect-error JSON omits members named by symbols
 new Sessions<WithJson<{ [Symbol.iterator]: string }>>(kv, { secret });
 interface Thread {
   replies: Thread[];
   at: Date;
 }
-// @ts-expect-error comes back as text, in a recursive type too
+// @ts-expect-error comes back as a string, also in a recursive type
 new Sessions<Thread>(kv, { secret });
-// @ts-expect-error comes back as text, in a recursive type too
+// @ts-expect-error comes back as a string, also in a recursive type
 new SessionStore<{ threads: Record<string, Thread | null> }>(kv, { secret });
 type DateJson = string | null | Date | { [key: string]: DateJson } | DateJson[];
 // @ts-expect-error a recursive type with a Date in it

@@ -33,17 +33,17 @@ export async function tests() {
   const cookie: string = browser.cookies["__Host-session"];
   world.env.DB = {};
   new Sessions(store, { secret: "", clock: { now: () => 0, sleep: (_milliseconds: number) => undefined } });
-  // @ts-expect-error seconds of what?
+  // @ts-expect-error a unit is missing
   world.advance(60);
   // @ts-expect-error no such unit
   world.advance({ weeks: 1 });
   // @ts-expect-error another shape
   await browser.handle((session) => session.set("view", 1));
-  // @ts-expect-error a world has a clock of its own
+  // @ts-expect-error a world has its own clock
   testWorld({ clock: Date });
   // @ts-expect-error no such setting
   testWorld({ idleTimeOut: 900 });
-  // @ts-expect-error it is no Worker
+  // @ts-expect-error not a Worker
   await browser.fetch("worker");
   return [views, outcome, same, request, key, puts, cookie];
 }

@@ -47,7 +47,7 @@ new Sessions<MySession>(memory, { secret, onEvent: listener, serverTiming: true 
 Sessions.fromEnv<MySession>({}, { onEvent: listener });
 const stats: Stats = sessions.stats;
 const rejected: number = stats.outcomes.rejected + stats.wasmBytes;
-// @ts-expect-error: what was counted is read only
+// @ts-expect-error: the counters are read-only
 stats.requests = 0;
 // @ts-expect-error: no such outcome
 stats.outcomes.lost;
@@ -148,13 +148,13 @@ app.get("/", (c) => {
 session.get("vews");
 // @ts-expect-error a value of another type
 session.set("views", "3");
-// @ts-expect-error undefined is no value
+// @ts-expect-error undefined is not a value
 session.set("note", undefined);
 // @ts-expect-error a part of another type
 session.data.cart?.push({ id: "2" });
 // @ts-expect-error a misspelt key
 session.data.vews = 1;
-// @ts-expect-error the type of a value that was got
+// @ts-expect-error the type of a returned value
 session.get("views")?.length;
 // @ts-expect-error it may be absent
 session.get("views").toFixed();
@@ -164,13 +164,13 @@ session.update({ vews: 1 });
 session.remove("vews");
 // @ts-expect-error a misspelt key
 session.flush({ keep: ["vews"] });
-// @ts-expect-error known after the load, not to be set
+// @ts-expect-error read-only
 session.outcome = "loaded";
-// @ts-expect-error the session key names a session, it opens none
+// @ts-expect-error a session key does not open a session
 session.sessionKey = "x";
-// @ts-expect-error no form of an expiry
+// @ts-expect-error not an expiry
 session.setExpiry("tomorrow");
-// @ts-expect-error no part of an expiry
+// @ts-expect-error not a part of an expiry
 session.setExpiry({ seconds: 60 });
 // @ts-expect-error a secret is needed
 new Sessions(memory, {});
@@ -180,20 +180,20 @@ new Sessions(memory, { secret, cookieAges: 1 });
 new Sessions(memory, { secret, cookieSameSite: "lax" });
 // @ts-expect-error a connector has a method delete
 new Sessions({ read: async () => [], put: async () => {} }, { secret });
-// @ts-expect-error a handler answers
+// @ts-expect-error a handler must return a response
 sessions.handle(request, ctx, async () => {});
-// @ts-expect-error a Date comes back as text
+// @ts-expect-error a Date comes back as a string
 new Sessions<{ when: Date }>(memory, { secret });
 // @ts-expect-error a Map comes back empty
 new Sessions<{ seen: Map<string, number> }>(memory, { secret });
-// @ts-expect-error a function is no data
+// @ts-expect-error a function is not data
 new Sessions<{ nested: { f: () => void } }>(memory, { secret });
-// @ts-expect-error a BigInt is no JSON
+// @ts-expect-error a BigInt is not JSON
 new Sessions<{ big: bigint }>(memory, { secret });
 // @ts-expect-error codes are a closed list
 new SessionError("oops", "");
 
-// A Worker makes one by exporting it; a subclass may have more.
+// A Worker exports the class; a subclass may add members.
 class Mine extends SessionObject {
   override fetch(request: Request): Promise<Response> {
     return super.fetch(request);
@@ -201,5 +201,5 @@ class Mine extends SessionObject {
 }
 const mine: SessionObject = new Mine({}, {});
 mine.alarm() satisfies Promise<void>;
-// @ts-expect-error: it is asked by requests
+// @ts-expect-error: it is called by requests, not by methods
 mine.read(["key"]);

@@ -1,4 +1,4 @@
-// What becomes of each kind of value: stored and read back as stated, or refused with the path.
+// Each kind of value is either stored and read back as listed, or refused with its path.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -21,7 +21,7 @@ class Money {
   }
 }
 
-/** Values that are carried: what is given, and what the next request reads (by default the same). */
+/** Accepted values: what is set, and what the next request reads (by default the same). */
 const carried = {
   null: [null],
   true: [true],
@@ -57,7 +57,7 @@ const carried = {
   other_realm: [runInNewContext("({ a: [1, { b: 2 }] })"), { a: [1, { b: 2 }] }],
 };
 
-/** Values that are refused, and the path that the error tells. */
+/** Refused values, and the path in the error. */
 const refused = {
   undefined: [undefined, "v"],
   undefined_in_array: [{ a: [1, undefined] }, "v.a[1]"],
@@ -114,12 +114,12 @@ for (const [name, [value, expected = value]] of Object.entries(carried)) {
       const read = session.get("v");
       assert.deepStrictEqual(read, expected);
       if (Object.is(value, -0)) assert.ok(Object.is(read, -0));
-      // What was read is what is there: neither reading nor setting it again is a change.
+      // Neither reading a value nor setting it again is a change.
       assert.equal(session.modified, false);
       session.set("v", read);
       assert.equal(session.modified, false, "an equal value");
     });
-    // The same by way of `data`.
+    // The same through `data`.
     const other = world({ settings: { maxRecordBytes: 2_000_000 } });
     await other.browser.ask((session) => {
       session.data.v = value;
@@ -170,8 +170,8 @@ test("a value of data that is undefined counts as absent", async () => {
   assert.deepEqual(await browser.ask((session) => [...session]), [["b", 2]]);
 });
 
-test("keys nobody changed keep their stored text, whoever wrote it", async () => {
-  // Plain records show what is stored. 1.0 and the largest u64 are written as Rust writes them.
+test("unchanged keys keep their stored text, whoever wrote it", async () => {
+  // Plain records show the stored text. Rust writes 1.0 and the largest u64 like this.
   const { browser, memory } = world({ settings: { seal: false } });
   await browser.ask((session) => session.update({ float: 1, big: 2, other: 3 }));
   const record = async () => {
@@ -182,7 +182,7 @@ test("keys nobody changed keep their stored text, whoever wrote it", async () =>
   };
   const { name, text } = await record();
   await memory.put(name, text.replace('"float":1', '"float":1.0').replace('"big":2', '"big":18446744073709551615'));
-  // Another isolate, which remembers nothing of the first.
+  // Another isolate, which remembers nothing.
   const elsewhere = world({
     connector: { kind: "memory", read: (...a) => memory.read(...a), put: (...a) => memory.put(...a), delete: () => {} },
     settings: { seal: false },

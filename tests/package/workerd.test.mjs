@@ -1,4 +1,4 @@
-// The package in workerd, over a real KV binding: the examples, and responses as Workers make them.
+// The package in workerd, with a real KV binding: the examples, and the kinds of responses in Workers.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -1,5 +1,5 @@
-// The Worker's entry module, around an instance that fails when it is told to: the shim and its
-// runtime are real, the wasm is not.
+// The Worker's entry module with an instance that fails on demand. The shim and the runtime are real, the wasm
+// is not.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ const glue = `
         const { pathname, searchParams } = new URL(request.url);
         await sleep(Number(searchParams.get("after") ?? 0));
         if (pathname === "/panic") {
-          state.criticalError = true; // what the panic hook does, before the trap
+          state.criticalError = true; // set by the panic hook, before the trap
           queueMicrotask(() => { throw new WebAssembly.RuntimeError("unreachable"); });
           return never();
         }

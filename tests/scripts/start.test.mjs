@@ -1,4 +1,4 @@
-// `npm start` as a person uses it: wrangler's own KV, on disk.
+// `npm start` like a user runs it, with wrangler's own KV on disk.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
 const state = mkdtempSync(join(tmpdir(), "edge-session-state-"));
 after(() => rmSync(state, { recursive: true, force: true }));
 
-/** Runs `npm start` until it says where it is; `stop` ends it as a terminal's end would. */
+/** Runs `npm start` until it prints its address. `stop` ends it like a closed terminal. */
 async function npmStart(...args) {
   const child = spawn("npm", ["start", "--", "--port", "0", "--persist-to", state, ...args], {
     cwd: root,
@@ -34,7 +34,7 @@ async function npmStart(...args) {
   const stop = async () => {
     const ended = new Promise((resolve) => child.once("close", resolve));
     child.kill("SIGTERM");
-    await ended; // of everything that holds its output, not only of npm
+    await ended; // the end of every process that has its output open, not only of npm
   };
   return { url, stop };
 }

@@ -1,5 +1,5 @@
-// The wire format a second time, written from docs/wire-format.md alone: what Rust writes, this
-// reads, and the other way round. Nothing here is shared with the product.
+// A second implementation of the wire format, written from docs/wire-format.md only. It reads what Rust
+// writes, and the other way round. It shares no code with the product.
 
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 
@@ -81,14 +81,14 @@ class Reader {
 
 const hkdf = (input, salt, info, size) => Buffer.from(hkdfSync("sha256", input, salt, info, size));
 
-/** HMAC-SHA256 over the fields, each behind its length in four bytes; the first 16 bytes. */
+/** The first 16 bytes of HMAC-SHA256 over the fields, each preceded by its length in four bytes. */
 function mac(key, fields) {
   const hmac = createHmac("sha256", key);
   for (const field of fields) hmac.update(u32(field.length)).update(field);
   return hmac.digest().subarray(0, 16);
 }
 
-/** Everything that is made of a secret for one kind of store and key prefix, and of a token under it. */
+/** Everything derived from a secret for one kind of store and key prefix, and from a token with it. */
 export class Secret {
   constructor(secret, { kind = "kv", prefix = "" } = {}) {
     this.secret = utf8(secret);
@@ -112,13 +112,13 @@ export class Secret {
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
   }
 
-  /** The same of several sessions' tokens, where none is chosen; the keys are the first one's. */
+  /** The same for the tokens of several sessions, if none is chosen, with the keys of the first one. */
   csrfTokenOfSeveral(tokens, mask) {
     const tag = this.tag("csrf-of-several", ...tokens.toSorted(Buffer.compare));
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
   }
 
-  /** The same of a form cookie's number, for a page without a session. */
+  /** The same for a form cookie's number, for a page without a session. */
   formToken(nonce, mask) {
     const tag = this.tag("form-csrf", nonce);
     return b64(Buffer.concat([mask, tag.map((byte, i) => byte ^ mask[i])]));
@@ -149,7 +149,7 @@ export function parseRecordName(name, prefix = "") {
 const sealValue = (secret, purpose, body, ...context) =>
   b64(Buffer.concat([body, secret.tag(purpose, body, ...context)]));
 
-/** The body of a value that `secret` vouches for. */
+/** The body of a value that is authentic under `secret`. */
 function openValue(secret, purpose, value, ...context) {
   const bytes = unb64(value);
   const body = bytes.subarray(0, -16);
@@ -213,7 +213,7 @@ export function openSeenCookie(secret, name, token, value) {
   return at;
 }
 
-/** The characters in which an overlay's own tag stands, whatever the length. */
+/** The number of characters that contain an overlay's tag, whatever its length. */
 const endOf = (overlay = "") => utf8(overlay.slice(-22));
 
 export function freshCookie(secret, name, token, { version: saved, savedAt, unstored, overlay }) {
@@ -384,7 +384,7 @@ export function openRecord(key, name, stored) {
   return record;
 }
 
-/** The same record with `SESSION_SEAL=false`. The values' JSON stands in it as it was written. */
+/** The same record with `SESSION_SEAL=false`. It contains the JSON of the values unchanged. */
 export function plainRecord(record) {
   const object = (entries) => `{${entries.map(([key, json]) => `${JSON.stringify(key)}:${json}`).join(",")}}`;
   const table = (entries, name) => {

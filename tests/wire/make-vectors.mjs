@@ -1,5 +1,5 @@
-// Prints the known answers, as the second implementation gives them: those of docs/wire-format.md are
-// its output, frozen. A change of it is a change of the format.
+// Prints the known answers of the second implementation. docs/wire-format.md contains its output, which is
+// frozen: if it changes, the format has changed.
 
 import * as format from "./format.mjs";
 
@@ -9,7 +9,7 @@ const HARD_END = MINTED + 604_800_000;
 const NAME = "__Host-session";
 const PREFIX = "app:";
 
-/** What goes in, and what has to come out, as text. */
+/** The inputs and the expected outputs, as text. */
 export function vectors() {
   const text = "0123456789 is the secret of the vectors";
   const secret = new format.Secret(text, { kind: "kv", prefix: PREFIX });

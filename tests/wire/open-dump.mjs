@@ -1,5 +1,5 @@
-// What a dump of the namespace and the secret give away: everything that docs/wire-format.md lets
-// anybody derive of them is tried.
+// What a dump of the namespace and the secret reveal: tries everything that can be derived from them according
+// to docs/wire-format.md.
 //
 //   node tests/wire/open-dump.mjs dump.json secret [token, in base64url]
 //
@@ -18,7 +18,7 @@ const attempt = (open) => {
   }
 };
 
-/** Names of what opened: `{ metadata: Map, records: Map }`, of all `names`. */
+/** The entries of `names` that could be opened: `{ metadata: Map, records: Map }`. */
 export function openDump(dump, secretText, { tokens = [], prefix = "" } = {}) {
   const secret = new Secret(secretText, { prefix });
   const names = Object.keys(dump).filter((name) => name.startsWith(`${prefix}s.`));
@@ -32,7 +32,7 @@ export function openDump(dump, secretText, { tokens = [], prefix = "" } = {}) {
     Buffer.alloc(32),
     ...tokens.map(secret.recordKey),
   ];
-  // What stands where a token would: ids, alone and in pairs.
+  // Ids and pairs of ids, tried as tokens.
   for (const id of new Set(ids.map((id) => id.toString("hex")))) {
     const bytes = Buffer.from(id, "hex");
     keys.push(Buffer.concat([bytes, bytes]), secret.recordKey(bytes), secret.recordKey(Buffer.concat([bytes, bytes])));

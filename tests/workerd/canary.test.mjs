@@ -1,5 +1,5 @@
-// One token is followed through everything that the Worker gives out: it is in the key cookie's
-// Set-Cookie and nowhere else.
+// Searches everything that the Worker outputs for one token: it must be in the key cookie's Set-Cookie and
+// nowhere else.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -19,13 +19,13 @@ before(async () => {
 });
 after(() => world.stop());
 
-/** Whether `text` holds the bytes, in any of the forms that one would write them in. */
+/** True if `text` contains the bytes, in any usual encoding. */
 function holds(text, bytes) {
   const lower = text.toLowerCase();
   if (text.includes(bytes.toString("latin1"))) return true;
   if (lower.includes(bytes.toString("hex"))) return true;
   if (text.includes([...bytes].join(","))) return true;
-  // In base64 bytes stand at one of three places: the characters in between are the same.
+  // In base64 the bytes can have one of three alignments. The characters in between are the same.
   for (let shift = 0; shift < 3; shift += 1) {
     const form = Buffer.concat([Buffer.alloc(shift), bytes]).toString("base64url").slice(shift + 1, -2);
     if (text.replaceAll("+", "-").replaceAll("/", "_").includes(form)) return true;
@@ -47,10 +47,10 @@ test("canary_is_found_where_it_is", () => {
 test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   const browser = world.browser();
   const tokens = new Map();
-  /** [where, text] of everything that came out. */
+  /** [where, text] for all output. */
   const seen = [];
 
-  /** A request with this browser; its answer is taken apart. */
+  /** A request of this browser. Records its response. */
   async function request(method, path, body, { as = browser, headers } = {}) {
     const answer = await as.fetch(path, { method, body: body === undefined ? undefined : JSON.stringify(body), headers });
     seen.push([`${method} ${path}: body`, answer.text]);
@@ -92,7 +92,7 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   await request("GET", "/api/session");
   assert.ok(browser.get(SEEN) && browser.received.some((line) => line.startsWith(FRESH)));
 
-  // Errors, with a cookie that is right, wrong, or twice there.
+  // Errors, with a cookie that is right, wrong, or sent twice.
   await request("PUT", "/api/session/data/x", "y".repeat(70_000));
   await request("POST", "/api/session");
   await request("GET", `/api/nothing`);
@@ -132,7 +132,7 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   seen.push(["operations", JSON.stringify(await world.storage.log())]);
   seen.push(["console", world.output]);
 
-  // The log did say what happened.
+  // The log must contain the events.
   const events = new Set([...world.output.matchAll(/"event":"(\w+)"/g)].map(([, event]) => event));
   for (const event of ["created", "bound", "cycled", "loaded", "rotated", "destroyed", "rejected", "ambiguous", "corrupt", "store_error"]) {
     assert.ok(events.has(event), `${event} is among ${[...events]}`);
@@ -141,11 +141,11 @@ test("canary_token_is_in_the_key_cookie_and_nowhere_else", async () => {
   for (const token of tokens.values()) {
     for (const [where, text] of seen) assert.ok(!holds(text, token), where);
   }
-  // Nor is the secret, or what is derived of it and kept.
+  // Neither the secret nor the keys derived from it.
   for (const key of [Buffer.from(SECRET), secret.macKey, secret.ownerKey, secret.metadataKey]) {
     for (const [where, text] of seen) assert.ok(!holds(text, key), where);
   }
-  // Nor a value in what is logged.
+  // No value in the logs.
   const lines = world.output.split("\n").filter((line) => line.includes('"event"'));
   assert.ok(lines.length > 0, "events are logged");
   for (const line of lines) {

@@ -1,11 +1,11 @@
-// A Worker that is not set up right says what is missing, and never runs half.
+// A misconfigured Worker says what is missing, and does not run with a part of its configuration.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { expectProblem, expectSession, startSessions } from "./support/sessions.mjs";
 
-/** Starts a Worker, does something with it and ends it. */
+/** Starts a Worker, runs an action and stops it. */
 async function withWorld(options, action) {
   const world = await startSessions(options);
   try {
@@ -23,7 +23,7 @@ for (const [what, options, code, word] of [
   ["no KV namespace", { binding: "OTHER" }, "missing_binding", "SESSIONS"],
   ["text in the namespace's place", { binding: "OTHER", vars: { SESSIONS: "kv" } }, "missing_binding", "SESSIONS"],
   ["a misspelt setting", { vars: { SESSION_COKIE_AGE: "60" } }, "config", "SESSION_COOKIE_AGE"],
-  ["a setting that is no number", { vars: { SESSION_COOKIE_AGE: "a week" } }, "config", "SESSION_COOKIE_AGE"],
+  ["a setting that is not a number", { vars: { SESSION_COOKIE_AGE: "a week" } }, "config", "SESSION_COOKIE_AGE"],
   ["a misspelt setting that is a number", { vars: { SESSION_IDLE_TIMEOUTT: 900 } }, "config", "SESSION_IDLE_TIMEOUT?"],
   ["a number that is not allowed", { vars: { SESSION_IDLE_TIMEOUT: 900.5 } }, "config", "SESSION_IDLE_TIMEOUT"],
   ["an object", { vars: { SESSION_SEAL: { a: 1 } } }, "config", "SESSION_SEAL: an object is not allowed"],
@@ -115,7 +115,7 @@ test("a session outlives a new secret that goes behind or before the old, and en
   }
 });
 
-test("without DEMO there is no login, and no outcome is told", () =>
+test("without DEMO there is no login, and no outcome in responses", () =>
   withWorld({ vars: { DEMO: "false" } }, async (world) => {
     const login = { method: "POST", body: '{"owner":"ada"}' };
     await expectProblem(world.fetch("/api/login", login), 404, "not_found");

@@ -1,4 +1,4 @@
-// Who copies the namespace: alone, with the secret, and with one browser's token besides.
+// Somebody who copies the namespace: without the secret, with it, and with one browser's token too.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -43,7 +43,7 @@ after(() => world.stop());
 test("dump_alone_shows_no_token_and_no_plaintext", () => {
   assert.ok(sessions.every(({ name }) => name in dump));
   const text = JSON.stringify(dump);
-  // Everything in it that could be bytes, as bytes.
+  // Everything that could be encoded bytes, decoded.
   const bytes = Buffer.concat(
     [...text.matchAll(/[\w-]{16,}/g)].flatMap(([run]) => [Buffer.from(run, "base64url"), Buffer.of(0)]),
   );

@@ -1,4 +1,4 @@
-// What the deployable Worker's wasm exports, and what no wasm can be built with.
+// The exports of the deployable Worker's wasm, and features that cannot be built into wasm.
 
 import assert from "node:assert/strict";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-// Cookies that we did not write, or not so: never adopted, and free.
+// Cookies that we did not write, or that were changed: never adopted, and without storage operations.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -33,7 +33,7 @@ const changed = (text, index, character) => text.slice(0, index) + character + t
 
 /**
  * Every position of a base64url text with the next character of the alphabet, and the last
- * position with each of them: some change nothing but bits that decoding throws away.
+ * position with each of them: some only change bits that decoding drops.
  */
 function* everyChange(text) {
   for (let i = 0; i < text.length; i += 1) {
@@ -49,7 +49,7 @@ const withCookies = (cookies) => ({
   headers: { Cookie: Object.entries(cookies).map(([name, value]) => `${name}=${value}`).join("; ") },
 });
 
-test("a key cookie with one character changed is nobody's, and costs no storage operation", async () => {
+test("a key cookie with one character changed is rejected, and costs no storage operation", async () => {
   const browser = await browserWith(world, { secret: "mine" });
   const { value } = browser.get(COOKIE);
   const companions = { [FRESH]: browser.get(FRESH).value };
@@ -65,7 +65,7 @@ test("a key cookie with one character changed is nobody's, and costs no storage 
   await expectSession(browser.fetch("/api/session"), { data: { secret: "mine" } });
 });
 
-test("what is no key cookie at all is nobody's, and costs no storage operation", async () => {
+test("a value that is not a key cookie is rejected, and costs no storage operation", async () => {
   const { value } = (await browserWith(world, { secret: "mine" })).get(COOKIE);
   const { counts } = await world.storage.counted(async () => {
     for (const cookie of [
@@ -92,7 +92,7 @@ test("what is no key cookie at all is nobody's, and costs no storage operation",
   assert.deepEqual(counts, NO_OPERATIONS);
 });
 
-test("the cookie under another name is nobody's", async () => {
+test("a key cookie under another name is rejected", async () => {
   const { value } = (await browserWith(world, { secret: "mine" })).get(COOKIE);
   const { counts } = await world.storage.counted(async () => {
     for (const name of ["session", SEEN, FRESH, "__host-session", "__Host-Session"]) {
@@ -102,7 +102,7 @@ test("the cookie under another name is nobody's", async () => {
   assert.deepEqual(counts, NO_OPERATIONS);
 });
 
-test("a key cookie of another secret is nobody's", async () => {
+test("a key cookie of another secret is rejected", async () => {
   const other = await startSessions();
   try {
     const { value } = (await browserWith(other, { secret: "mine" })).get(COOKIE);
@@ -115,7 +115,7 @@ test("a key cookie of another secret is nobody's", async () => {
   }
 });
 
-test("a key cookie of a deployment with the same secret and another prefix is nobody's", async () => {
+test("a key cookie of a deployment with the same secret and another prefix is rejected", async () => {
   const SESSION_SECRET = randomBytes(32).toString("base64url");
   const staging = await startSessions({ vars: { SESSION_SECRET, SESSION_KEY_PREFIX: "staging:" } });
   const live = await startSessions({ vars: { SESSION_SECRET } });
@@ -150,7 +150,7 @@ test("a fresh cookie with one character changed is ignored, and the session load
   const { value: key } = browser.get(COOKIE);
   for (const fresh of everyChange(browser.get(FRESH).value)) {
     const cookies = withCookies({ [COOKIE]: key, [FRESH]: fresh });
-    // Not `stale` either: a forged version would say that newer data is somewhere.
+    // Not `stale` either, as a forged version would claim that newer data exists.
     await expectSession(world.fetch("/api/session", cookies), { outcome: "loaded", data: { a: 1 } });
   }
 });
@@ -164,7 +164,7 @@ test("a seen cookie with one character changed is ignored, and the session loads
   const load = (seen) => world.fetch("/api/session", withCookies({ [COOKIE]: key, [SEEN]: seen }));
   for (const seen of everyChange(value)) await expectSession(load(seen), { data: { a: 1 } });
 
-  // Ignored indeed: once only the seen cookie keeps the session, none but the real one does.
+  // They are ignored: once only the seen cookie keeps the session alive, only the real one does.
   await world.advance(IDLE_TIMEOUT - 1);
   await expectSession(load(value), { data: { a: 1 } });
   for (const seen of everyChange(value)) await expectAnonymous(load(seen));

@@ -1,4 +1,4 @@
-// The edges of the HTTP interface: what is refused, and how.
+// Refused requests of the HTTP interface.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => world.stop());
 
-/** Nothing here may reach the storage, or change a cookie. */
+/** None of these requests may reach the storage or change a cookie. */
 async function refused(action) {
   const { counts } = await world.storage.counted(action);
   assert.deepEqual(counts, NO_OPERATIONS);
@@ -108,14 +108,14 @@ test("the routes are those of docs/http-api.md, each with its methods", async ()
   for (const [, method, path] of page.matchAll(/^\| `([A-Z]+) (\/\S*)` \|/gm)) documented.set(path, [...(documented.get(path) ?? []), method]);
   assert.ok(documented.size > 10);
   for (const [path, methods] of documented) {
-    // None of the routes takes all five.
+    // No route accepts all five.
     const wrong = ["POST", "PUT", "PATCH", "DELETE", "GET"].find((method) => !methods.includes(method));
     const answer = await world.fetch(path.replaceAll("{key}", "a"), { method: wrong });
     assert.deepEqual([answer.status, answer.json.code], [405, "method_not_allowed"], `${wrong} ${path}`);
     const allowed = answer.headers.allow.split(", ").filter((method) => method !== "HEAD");
     assert.deepEqual(allowed.sort(), methods.sort(), path);
   }
-  // And no route of the source is left out.
+  // Every route in the source is tested.
   const source = readFileSync(new URL("../../src/face/worker/api.rs", import.meta.url), "utf8");
   const routes = [...source.matchAll(/^ {8}\[("api", .*)\](?: if demo)? => /gm)].map(([, segments]) =>
     `/${segments.split(", ").map((segment) => (segment === "key" ? "{key}" : JSON.parse(segment))).join("/")}`,
@@ -150,7 +150,7 @@ test("a body over 64 KiB is 413, one of 64 KiB is not", async () => {
   await refused(async () => {
     await expectProblem(put(text(65_537)), 413, "too_large");
     await expectProblem(put(text(1_000_000)), 413, "too_large");
-    // Without a Content-Length that would tell beforehand.
+    // Without a Content-Length, so that the size is not known in advance.
     await expectProblem(put(text(65_537), { "Transfer-Encoding": "chunked" }), 413, "too_large");
   });
   const browser = world.browser();
@@ -171,7 +171,7 @@ test("what a session cannot hold is refused, and nothing is stored", () =>
     await expectProblem(answer, 413, "too_large");
   }));
 
-test("a key that is no percent-encoded text is refused", () =>
+test("a key with invalid percent-encoding is refused", () =>
   refused(async () => {
     for (const key of ["%", "%zz", "%ff"]) {
       const { status, text } = await world.fetch(`/api/session/data/${key}`);

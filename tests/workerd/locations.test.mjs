@@ -1,4 +1,4 @@
-// One browser, two locations of an eventually consistent store: Paris and Tokyo, an isolate each.
+// One browser and two locations of an eventually consistent store: Paris and Tokyo, with one isolate each.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
@@ -13,9 +13,9 @@ import {
   startSessions,
 } from "./support/sessions.mjs";
 
-/** How long a write takes to be seen elsewhere here; the settings assume 60 s. */
+/** How long a write takes to become visible elsewhere; the settings assume 60 s. */
 const PROPAGATION = 45;
-/** Too large for the fresh cookie, so that only storage has it. */
+/** Too large for the fresh cookie, so only storage has it. */
 const LARGE = "x".repeat(6000);
 
 let world;
@@ -65,7 +65,7 @@ test("where the cookie cannot carry it: pending, never an empty session, then as
   assert.deepEqual(values(await world.storage.dump()), values(stored));
   assert.equal(browser.cookieHeader("/"), cookies);
 
-  // What Tokyo cached is an absence, for as long as the cache time allows.
+  // Tokyo has cached the absence, and uses that for the cache time.
   await world.advance(PROPAGATION + 30);
   await expectSession(browser.fetch("/api/session"), { data: { a: LARGE } });
 });

@@ -1,8 +1,7 @@
-// What stays in the linear memory of the wasm: no token when its request has ended, and no key of a
-// record when the isolate has let go of it.
+// The linear memory of the wasm must not contain a token after its request, or the key of a record after the
+// isolate has dropped it.
 //
-// The built Worker's wasm runs here in Node, where its memory can be looked at; its KV namespace is
-// an object.
+// The built Worker's wasm runs in Node, where its memory can be read. Its KV namespace is an object.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -17,10 +16,10 @@ import { COOKIE, workerDirectory } from "./support/sessions.mjs";
 /** How many keys an isolate keeps (`src/flow/isolate.rs`). */
 const DERIVED_KEYS = 2_048;
 
-/** The Worker's functions and its memory. */
+/** The Worker's functions and memory. */
 async function instantiate() {
   const directory = await workerDirectory();
-  // The glue is an ES module of no package: read as data, it is one.
+  // The glue is an ES module outside a package, so import it from a data URL.
   const source = readFileSync(join(directory, "edge_session.js"), "utf8");
   const glue = await import(
     source.includes("import ") ? pathToFileURL(join(directory, "edge_session.js")) : `data:text/javascript,${encodeURIComponent(source)}`
@@ -102,8 +101,8 @@ test("memory_holds_no_token_and_no_record_key_that_is_done_with", async () => {
     assert.ok(!holds(value.slice(8, 51)), "the text of a token");
   }
 
-  // The isolate keeps the keys that it has derived last of tokens in cookies. One is overwritten by
-  // the next in its place even where nobody wipes it: each of many is looked for.
+  // The isolate keeps the keys that it has derived most recently from tokens. Even without wiping, some would
+  // be overwritten by later ones, so search for many of them.
   async function visitor() {
     const cookies = await request("PUT", "/api/session/data/a", {}, "1");
     await request("GET", "/api/session", cookies);

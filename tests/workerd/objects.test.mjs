@@ -1,5 +1,5 @@
-// The Worker over Durable Objects in workerd, from two isolates: what a logout, a save and a list
-// promise there.
+// The Worker with Durable Objects in workerd, from two isolates: the promises about a logout, a save and a
+// list.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
@@ -49,7 +49,7 @@ test("a login, saves and a logout, without a fresh cookie and without KV", async
   );
   await expectSession(answer, { owner: user, data: { cart: 3 } });
   await expectSession(put(browser, "cart", 4), { data: { cart: 4 } });
-  // At once, wherever the next request goes.
+  // Immediately, wherever the next request goes.
   await expectSession(show(elsewhere(browser)), { owner: user, data: { cart: 4 } });
 
   const copied = elsewhere(browser);
@@ -67,7 +67,7 @@ async function inParallel(items, most, action) {
   await Promise.all(Array.from({ length: most }, worker));
 }
 
-test("more writers at once than a save replays: some are told to try again, and nothing of theirs is saved", async () => {
+test("more parallel writers than a save retries: some get a 503, and nothing of theirs is saved", async () => {
   const browser = await browserOf(world, somebody(), { start: true });
   const other = elsewhere(browser);
   const names = Array.from({ length: 64 }, (_, i) => `key${i}`);

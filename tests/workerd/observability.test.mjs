@@ -1,4 +1,4 @@
-// Server-Timing on the answers of the deployed Worker, against what the storage has seen.
+// Compares the deployed Worker's Server-Timing with the operations that the storage has counted.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -13,7 +13,7 @@ before(async () => {
 });
 after(() => world.stop());
 
-/** What an answer says of its session, as the storage counts. */
+/** The operations in a response's Server-Timing. */
 function told({ headers }) {
   const [, dur, ...counts] = headers["server-timing"].match(
     /^session;dur=(\d+);desc="get (\d+) keys (\d+) put (\d+) delete (\d+) list (\d+)"$/,

@@ -1,7 +1,7 @@
-// What each kind of request costs: KV operations, counted in workerd over HTTP.
+// The KV operations of each kind of request, counted in workerd over HTTP.
 //
-// `docs/consistency.md` ("What each request costs") has the table; where a row here has a row
-// there, the two say the same. A read is one round trip, of one or more keys.
+// `docs/consistency.md` ("What each request costs") has the table. Rows that both
+// have must be equal. A read is one round trip, for one or more keys.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -32,7 +32,7 @@ let world;
 let purging;
 let people = 0;
 
-/** Isolates remember owners from one test to the next: each has one of its own. */
+/** Isolates remember owners across tests, so each test has its own. */
 const somebody = () => `somebody-${(people += 1)}`;
 
 before(async () => {
@@ -47,7 +47,7 @@ beforeEach(async () => {
 });
 after(() => Promise.all([world, purging].map((each) => each.stop())));
 
-/** Until no isolate remembers anything of what was done. */
+/** Waits until no isolate remembers anything. */
 const forgotten = (where = world) => where.advance(W + 1);
 
 async function anonymous(where = world) {
@@ -89,7 +89,7 @@ const documented = new Map(
 
 /**
  * One row. `prepare` gives the request to count; `documentedAs` is its name in the docs.
- * `cost`: what is left out is 0.
+ * Counts that `cost` omits are 0.
  */
 function costs(name, cost, prepare, { documentedAs, where = () => world } = {}) {
   const { reads = 0, keysRead = 0, puts = 0, deletes = 0, lists = 0 } = cost;

@@ -1,4 +1,4 @@
-// KV fails: what needs the session says so, what does not goes on, nothing is lost.
+// KV fails: pages that need the session say so, others still work, and nothing is lost.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
@@ -107,7 +107,7 @@ test("tries are few", async () => {
   assert.ok(counts.reads >= 1 && counts.reads <= 5, JSON.stringify(counts));
 });
 
-test("a spent quota is told, and not tried again", async () => {
+test("a spent quota is reported, and not retried", async () => {
   const browser = await browserWith(world, { a: 1 });
   await world.advance(W);
   await world.storage.addFault({ op: "put", throws: "KV put() limit exceeded for the day." });
@@ -148,7 +148,7 @@ test("a logout that cannot be stored is a logout, and is finished by the next re
   await world.storage.addFault({ op: "put", status: 500 });
   const answer = await browser.fetch("/api/session", { method: "DELETE" });
   assert.deepEqual([answer.status, answer.json.code], [503, "revocation_pending"]);
-  // The one cookie that is written in an outage: it says what is dead, and opens nothing.
+  // The only cookie written in an outage. It names the ended session and does not open one.
   assert.deepEqual(browser.names, [COOKIE]);
   const token = Buffer.from(old, "base64url").subarray(6, 38);
   assert.ok(!Buffer.from(browser.get(COOKIE).value, "base64url").includes(token));
@@ -158,7 +158,7 @@ test("a logout that cannot be stored is a logout, and is finished by the next re
     assert.deepEqual([key, data], [null, {}]);
   };
   await anonymous();
-  // The isolate that took the logout knows of it, whatever the store did.
+  // The isolate that handled the logout knows of it, whatever the store did.
   await expectSession(thief.fetch("/api/session"), { data: {} });
 
   await world.storage.clearFaults();

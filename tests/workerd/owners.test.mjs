@@ -25,7 +25,7 @@ import {
 let world;
 let people = 0;
 
-/** Isolates remember owners from one test to the next: each has one of its own. */
+/** Isolates remember owners across tests, so each test has its own. */
 const somebody = () => `somebody-${(people += 1)}`;
 
 before(async () => {
@@ -52,7 +52,7 @@ async function remove(browser, path) {
 const iso = (milliseconds) => new Date(milliseconds).toISOString();
 const keyOf = async (browser) => (await expectSession(show(browser))).key;
 
-/** Whoever shows these cookies reads nothing. */
+/** Checks that these cookies open no session. */
 async function expectOut(browser) {
   const { data, owner } = await expectSession(show(browser), { outcome: "revoked" });
   assert.deepEqual([data, owner], [{}, null]);
@@ -70,7 +70,7 @@ describe("login", () => {
     assert.deepEqual(browser.refused, []);
   });
 
-  test("an anonymous session goes on as the owner's, under a new lineage", async () => {
+  test("an anonymous session becomes the owner's, under a new lineage", async () => {
     const owner = somebody();
     const browser = await browserWith(world, { cart: [1], n: 0 });
     const before = await expectSession(show(browser));
@@ -80,11 +80,11 @@ describe("login", () => {
     assert.notEqual(keyParts(session.key).lineage, keyParts(before.key).lineage);
     assert.equal(browser.get(COOKIE).attributes["max-age"], String(COOKIE_AGE));
 
-    // Who knew the token from before reads what was there then, and nothing of what comes.
+    // The token from before the login reads the old data, but no later data.
     await expectSession(put(browser, "secret", 1));
     await expectSession(show(copy), { owner: null, data: { cart: [1], n: 0 }, outcome: "rotated" });
     await expectProblem(put(copy, "n", 1), 503, "rotated");
-    // A login with it goes on with as much, and no more.
+    // A login with it keeps that data, and no more.
     const other = copy.clone();
     await expectSession(login(other, somebody()), { data: { cart: [1], n: 0 } });
     await world.advance(W);
@@ -103,7 +103,7 @@ describe("login", () => {
     await expectOut(copy);
   });
 
-  test("as another owner: nothing of the first is there", async () => {
+  test("as another owner: without data of the first", async () => {
     const [one, other] = [somebody(), somebody()];
     const browser = await browserOf(world, one, { private: 1 });
     const copy = browser.clone();
@@ -165,7 +165,7 @@ describe("reauthentication", () => {
     await expectSession(show(browser), { owner, data: { a: 1 }, expiresAt });
   });
 
-  test("of nobody's session: 401 reauth_required", async () => {
+  test("without a login: 401 reauth_required", async () => {
     const visitor = await browserWith(world, { a: 1 });
     for (const browser of [visitor, world.browser()]) {
       const cookies = browser.cookieHeader("/");
@@ -176,7 +176,7 @@ describe("reauthentication", () => {
 });
 
 describe("logout", () => {
-  test("ends the session, empties the jar, and leaves nobody", async () => {
+  test("ends the session and empties the jar", async () => {
     const browser = await browserOf(world, somebody(), { a: 1 });
     const copy = browser.clone();
     await expectSession(logout(browser), { key: null, isNew: true, owner: null, data: {} });
@@ -214,7 +214,7 @@ describe("the list of devices", () => {
     await login(phone, owner, at("JP", "Phone/2"));
     await world.advance(60);
     await laptop.send("PUT", "/api/session/data/a", 1, at("IT", "Laptop/2"));
-    await browserOf(world, somebody(), { a: 1 }); // somebody else's
+    await browserOf(world, somebody(), { a: 1 }); // another user's
 
     const shown = [
       {
@@ -360,7 +360,7 @@ describe("ending sessions", () => {
       ];
       const stored = await world.storage.dump();
       for (const parts of spliced) {
-        // The session is remembered: nothing but the key could make it ask the store.
+        // The isolate remembers the session, so only the key could cause a store operation.
         await mallory.fetch("/api/session");
         const { result, log } = await world.storage.counted(() =>
           mallory.fetch(`/api/sessions/${parts.join(".")}`, { method: "DELETE" }),
@@ -384,7 +384,7 @@ describe("ending sessions", () => {
     await expectSession(put(laptop, "n", 1), { owner });
     await expectSession(show(stranger), { data: { c: 3 } });
     assert.deepEqual((await devicesOf(laptop)).map(({ current }) => current), [true]);
-    // What was out before stays out, whoever is spared by the next one.
+    // Ended sessions stay ended, whichever the next call spares.
     const tablet = await browserOf(world, owner, { d: 4 });
     await remove(tablet, "/api/sessions?except=current");
     await expectOut(phone);
@@ -398,14 +398,14 @@ describe("ending sessions", () => {
     await remove(laptop, "/api/sessions");
     await expectOut(laptop);
     await expectOut(phone);
-    // At once: a change of password ends all sessions and goes on.
+    // In one request: a password change ends all sessions and continues.
     await expectSession(login(laptop, owner), { owner, data: {} });
     await expectSession(show(laptop), { owner });
     assert.equal((await devicesOf(laptop)).length, 1);
     await expectOut(phone);
   });
 
-  test("with a query that is not understood: 422, and nobody is out", async () => {
+  test("with an unknown query: 422, and nobody is logged out", async () => {
     const owner = somebody();
     const [laptop, phone] = [await browserOf(world, owner, { a: 1 }), await browserOf(world, owner, { b: 2 })];
     for (const query of ["?except=", "?except=me", "?expect=current", "?except=current&x", "?except=current&except=current"]) {
@@ -507,7 +507,7 @@ describe("settings", () => {
       for (let n = 0; n < 4; n += 1) {
         await limited.storage.clearLog();
         browsers.push(await browserOf(limited, "ada", { n }));
-        // After the answer: two markers for the one that has to go.
+        // After the response: two markers for the session that is ended.
         if (n >= 2) await limited.storage.logged({ op: "put", prefix: "l.", status: 200 });
         await limited.advance(60);
       }

@@ -1,5 +1,5 @@
-// Bytes that no HTTP client would send, on a bare socket to the built Worker. Each has a stated
-// outcome; none costs a storage operation that an honest request would not, and none sets a cookie.
+// Bytes that no HTTP client would send, over a bare socket to the built Worker. Each has a specified outcome,
+// costs no more storage operations than a normal request, and sets no cookie.
 
 import assert from "node:assert/strict";
 import { connect } from "node:net";
@@ -8,12 +8,12 @@ import { after, before, test } from "node:test";
 import { COOKIE, NO_OPERATIONS, browserWith, startSessions } from "./support/sessions.mjs";
 
 let world;
-/** The value of a key cookie of this session, and of another's. */
+/** The values of this session's key cookie and of another's. */
 let mine;
 let theirs;
 
 before(async () => {
-  // The isolate's memory off: every load asks the storage, and is seen to.
+  // The isolate's memory is off, so every load uses the storage, where it is counted.
   world = await startSessions({ vars: { SESSION_ISOLATE_CACHE_TTL: "0" } });
   await world.freeze();
   [mine, theirs] = await Promise.all(
@@ -22,7 +22,7 @@ before(async () => {
 });
 after(() => world.stop());
 
-/** One request of these header lines (text or bytes), as it is: status, raw head, JSON if any. */
+/** Sends these header lines (text or bytes) unchanged. Returns the status, the raw head, and JSON if any. */
 function send(lines, { method = "GET", path = "/api/session", body = "" } = {}) {
   const head = [`${method} ${path} HTTP/1.1`, "Host: x", "Connection: close", `Content-Length: ${body.length}`];
   const bytes = [...head, ...lines].map((line) => Buffer.concat([Buffer.from(line), Buffer.from("\r\n")]));
@@ -30,7 +30,7 @@ function send(lines, { method = "GET", path = "/api/session", body = "" } = {}) 
   return new Promise((resolve, reject) => {
     const received = [];
     socket.on("data", (data) => received.push(data));
-    // A server that refuses the head may close before it has read all of it.
+    // A server that refuses the head may close the connection before it has read all of it.
     socket.on("error", (error) => (received.length ? undefined : reject(error)));
     socket.on("close", () => {
       const text = Buffer.concat(received).toString();
@@ -42,13 +42,13 @@ function send(lines, { method = "GET", path = "/api/session", body = "" } = {}) 
   });
 }
 
-/** A Cookie line of texts and bytes. */
+/** A Cookie line from texts and bytes. */
 const cookie = (...parts) =>
   Buffer.concat([Buffer.from("Cookie: "), ...parts.map((part) => Buffer.from(part))]);
 const key = (value = mine) => `${COOKIE}=${value}`;
 const forged = () => mine.slice(0, 40) + (mine[40] === "A" ? "B" : "A") + mine.slice(41);
 
-/** What the request is taken for: no session at all, by default without an operation, and no cookie. */
+/** Checks that the request counts as one without a session, by default without operations, and sets no cookie. */
 async function expectNobody(lines, outcome, operations = NO_OPERATIONS) {
   const { result, counts } = await world.storage.counted(() => send(lines));
   assert.equal(result.status, 200, result.head);
@@ -65,7 +65,7 @@ async function expectMine(lines) {
   assert.deepEqual(counts, { ...NO_OPERATIONS, reads: 1, keysRead: 2 });
 }
 
-/** What the runtime answers before the Worker is asked. */
+/** Checks a response that the runtime gives before the Worker runs. */
 async function expectRefused(lines, status) {
   const { result, counts } = await world.storage.counted(() => send(lines));
   assert.equal(result.status, status, result.head);
@@ -79,7 +79,7 @@ test("raw_two_cookie_headers_are_joined_by_a_comma_and_never_split_there", async
   await expectNobody(["Cookie: b=2", cookie(key())], "new");
   await expectNobody([cookie(key()), "Cookie: b=2"], "rejected");
   await expectNobody([cookie(key()), cookie(key())], "rejected");
-  // One field with a comma in a value is what a browser may send.
+  // A browser may send one field with a comma in a value.
   await expectMine([cookie(`a=x,y; ${key()}; b=z`)]);
 });
 
@@ -142,7 +142,7 @@ test("raw_only_space_and_tab_are_trimmed_off_a_name", async () => {
     await expectNobody([cookie(white, key())], "new");
     await expectNobody([cookie("a=1; ", white, key())], "new");
     await expectNobody([cookie(COOKIE, white, `=${mine}`)], "new");
-    // The real one beside it is the session all the same.
+    // A real cookie beside it still identifies the session.
     await expectMine([cookie("a=1; ", white, `${key(theirs)}; ${key()}`)]);
   }
 });
@@ -157,7 +157,7 @@ test("raw_NUL_CR_and_folded_lines_are_refused_by_the_runtime", async () => {
 test("raw_a_quoted_value_is_no_cookie_of_ours", async () => {
   await expectNobody([cookie(`${COOKIE}="${mine}"`)], "rejected");
   await expectNobody([cookie(`$Version=1; ${COOKIE}="${mine}"; $Path="/"`)], "rejected");
-  // A quote spans no semicolon: what stands in it is a cookie like any other.
+  // Quotes do not hide a semicolon: the text in them contains an ordinary cookie.
   await expectMine([cookie(`a="x; ${key()}; b=y"`)]);
   await expectNobody([cookie(`a="x; ${key()}"`)], "rejected");
 });

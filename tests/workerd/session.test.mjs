@@ -1,4 +1,4 @@
-// A session from first write to its end, over HTTP, with what it costs.
+// A session from the first write to its end, over HTTP, with its costs.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -31,7 +31,7 @@ beforeEach(async () => {
 });
 after(() => world.stop());
 
-/** A marker outlives what it names by five minutes; a part of a second is rounded up. */
+/** A marker outlives its session by five minutes; a fraction of a second is rounded up. */
 function expectMarkerTtl({ ttl }, left) {
   assert.ok(ttl >= left + 300 && ttl <= left + 301, `${ttl} for ${left}`);
 }
@@ -85,7 +85,7 @@ describe("data", () => {
       await expectSession(browser.send("PUT", path, `value of ${key}`));
       assert.equal((await browser.fetch(path)).json, `value of ${key}`);
     }
-    // As text: a parsed object would hide what became of `__proto__`.
+    // As text, because a parsed object would hide `__proto__`.
     const { text } = await browser.fetch("/api/session");
     for (const key of keys) assert.ok(text.includes(`${JSON.stringify(key)}:`), `${key} in ${text}`);
   });
@@ -111,7 +111,7 @@ describe("data", () => {
     await expectSession(browser.fetch("/api/session"), { data: { a: 1 } });
   });
 
-  test("a removed key is gone, and removing an absent one is no error", async () => {
+  test("a removed key is gone, and removing an absent one succeeds", async () => {
     const browser = await browserWith(world, { a: 1, b: 2 });
     for (let i = 0; i < 2; i += 1) {
       const answer = await browser.fetch("/api/session/data/a", { method: "DELETE" });
@@ -175,7 +175,7 @@ describe("cookies", () => {
     for (const line of browser.received) {
       const { name, value, attributes } = parseSetCookie(line);
       const { "max-age": maxAge, expires, ...rest } = attributes;
-      // For what does not know Max-Age; it must not say otherwise.
+      // For clients without Max-Age. It must agree with it.
       const removal = maxAge === "0";
       assert.equal(expires, removal ? "Thu, 01 Jan 1970 00:00:00 GMT" : undefined, line);
       assert.equal(value === "", removal, line);
@@ -374,7 +374,7 @@ describe("expiry", () => {
     await expectAnonymous(browser.fetch("/api/session"));
   });
 
-  test("an idle time ends a session that nobody asks for", async () => {
+  test("an idle time ends an unused session", async () => {
     const browser = await browserWith(world, { a: 1 });
     await expectSession(setExpiry(browser, { idle: 3600 }), { idleExpiresAt: iso(3600) });
     for (let i = 0; i < 4; i += 1) {
@@ -417,7 +417,7 @@ describe("expiry", () => {
     const { ttl } = (await world.storage.dump())[keyParts(key).record];
     assert.equal(ttl * 1000, Date.parse(end) - world.now());
 
-    // The cookie itself, whatever its Max-Age told the browser.
+    // The cookie itself has expired, whatever its Max-Age was.
     const header = browser.cookieHeader("/");
     const load = () => world.fetch("/api/session", { headers: { Cookie: header } });
     const left = (Date.parse(end) - world.now()) / 1000;
@@ -482,7 +482,7 @@ describe("expiry", () => {
     await expectSession(setExpiry(browser, { idle: null }), { idleExpiresAt: null });
   });
 
-  test("what is no expiry is refused", async () => {
+  test("an illegal expiry is refused", async () => {
     const browser = await browserWith(world, { a: 1 });
     const before = await world.storage.dump();
     for (const value of [
@@ -529,7 +529,7 @@ describe("cycle", () => {
     await expectSession(browser.fetch("/api/session"), { key: session.key, data: { a: 1 } });
   });
 
-  test("the old cookie reads for a while, writes nothing, then is no cookie", async () => {
+  test("the old cookie reads for a while, cannot write, then counts as none", async () => {
     const browser = await browserWith(world, { a: 1 });
     const old = browser.clone();
     await world.advance(1000);
@@ -622,7 +622,7 @@ describe("destroy", () => {
     await expectAnonymous(second.fetch("/api/session"));
   });
 
-  test("the next write makes a session that knows nothing of the old", async () => {
+  test("the next write makes a session without the old data", async () => {
     const browser = await browserWith(world, { a: 1 });
     const { json: old } = await browser.fetch("/api/session");
     await destroy(browser);

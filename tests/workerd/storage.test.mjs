@@ -1,4 +1,4 @@
-// The tests' own storage, through the runtime's real KV binding: what the other tests stand on.
+// The tests' own storage, through the runtime's real KV binding.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";

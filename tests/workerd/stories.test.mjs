@@ -1,9 +1,9 @@
-// What goes wrong between a browser, its requests in parallel, two locations and a store that
-// tells each of them something else: each story as it happens, in the runtime of production.
+// Failures that involve a browser, parallel requests, two locations and a store that shows each of them
+// something else, in the runtime of production.
 //
 // Paris and Lyon are two isolates of one location, Tokyo is another. The storage caches values and
-// absences in each location, takes its time to show a write elsewhere, and takes one write a second
-// for each key. Time stands still but where a story moves it, or lets it run.
+// absences in each location, shows writes elsewhere with a delay, and accepts one write per second and key.
+// Time stands still unless a story moves it or lets it run.
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, describe, test } from "node:test";
@@ -29,20 +29,20 @@ import {
   startSessions,
 } from "./support/sessions.mjs";
 
-/** Seconds until a write is seen in the other location; the settings assume 60. */
+/** Seconds until a write is visible in the other location; the settings assume 60. */
 const PROPAGATION = 45;
-/** Seconds that a location keeps what it has read. */
+/** Seconds that a location caches what it has read. */
 const KV_CACHE = 30;
 const LIKE_KV = { caching: true, propagation: PROPAGATION * 1000, limitWrites: true };
-/** Too large for the fresh cookie, so that only storage has it. */
+/** Too large for the fresh cookie, so only storage has it. */
 const LARGE = "x".repeat(6_000);
-/** Seconds after which the store takes the next write to a key. */
+/** Seconds after which the store accepts the next write to a key. */
 const NEXT_WRITE = 2;
 
 let world;
 let people = 0;
 
-/** Isolates remember owners from one test to the next: each has one of its own. */
+/** Isolates remember owners across tests, so each test has its own. */
 const somebody = () => `somebody-${(people += 1)}`;
 
 before(async () => {
@@ -55,13 +55,13 @@ beforeEach(async () => {
 });
 after(() => world.stop());
 
-/** For stories about a second: that of the store and that of the isolates' timers are the same. */
+/** For stories about one second, so that the store's clock agrees with the isolates' timers. */
 async function timeRuns() {
   await world.reset();
   await world.storage.set(LIKE_KV);
 }
 
-/** A story that hangs is one that fails. */
+/** A story that hangs must fail. */
 const story = (name, tell) => test(name, { timeout: 60_000 }, tell);
 
 /** The same jar, routed to another isolate from now on. */
@@ -75,14 +75,14 @@ const stolenFrom = (browser, isolate) => browser.clone(world.origin(isolate));
 
 const cookieNames = ({ setCookies }) => setCookies.map((line) => parseSetCookie(line).name);
 
-/** What storage alone tells, to an isolate that knows nothing and without the fresh cookie. */
+/** The session as storage alone has it: read by an isolate without memory, without the fresh cookie. */
 async function storedData(browser, isolate = "tokyo") {
   await world.advance(W);
   const { data } = await expectSession(show(stolenFrom(browser, isolate)), { outcome: "loaded" });
   return data;
 }
 
-/** Where these cookies are shown, nothing is read by them, and no answer changes them. */
+/** Checks that these cookies read nothing, and that no response changes them. */
 async function expectDead(browser, isolates = world.isolates) {
   for (const isolate of isolates) {
     const { status, json, setCookies } = await show(stolenFrom(browser, isolate));
@@ -92,7 +92,7 @@ async function expectDead(browser, isolates = world.isolates) {
   }
 }
 
-/** From the bound on, and ever after. */
+/** At the bound and later. */
 async function expectDeadFromTheBoundOn(...copies) {
   for (const seconds of [D, KV_CACHE, W, IDLE_TIMEOUT / 2]) {
     await world.advance(seconds);
@@ -118,7 +118,7 @@ describe("two parallel requests set different keys", () => {
       await world.storage.holding(1);
       const newer = await expectSession(put(browser, "b", 2), { data: { base: 0, a: 1, b: 2 } });
       await world.storage.clearFaults();
-      // It is answered when the store holds the newest, which the isolate puts once more.
+      // The response comes when the store has the newest version, which the isolate puts again.
       assert.ok((await expectSession(older)).version < newer.version);
       assert.deepEqual(await storedData(browser), { base: 0, a: 1, b: 2 });
     });
@@ -131,7 +131,7 @@ describe("two parallel requests set different keys", () => {
     const slow = put(travels(browser, "lyon"), "b", 2);
     await world.storage.holding(1);
     await expectSession(put(travels(browser, "paris"), "a", 1), { data: { base: 0, a: 1 } });
-    // What the slow request was told is older than a second by the time it is told.
+    // When the slow request gets the record, its read is more than a second old.
     await world.advance(NEXT_WRITE);
     await world.storage.clearFaults();
     await expectSession(slow, { data: { base: 0, a: 1, b: 2 } });
@@ -162,7 +162,7 @@ describe("a logout while a slow write runs", () => {
       assert.ok(!cookieNames(late).includes(COOKIE), "the late answer brings no key cookie");
       for (const isolate of world.isolates) await expectAnonymous(show(travels(browser, isolate)));
 
-      // The record did land after the marker, and opens nothing.
+      // The record arrived after the marker, and is dead.
       assert.notDeepEqual(await world.storage.dump(), stored);
       await expectDead(copy, [where]);
       await expectDeadFromTheBoundOn(copy, browser);
@@ -196,7 +196,7 @@ describe("a logout while a slow read runs", () => {
     story(`${what}: logged out, and no key cookie is set again`, async () => {
       const browser = await browserOf(world, somebody(), { a: 1 }, { isolate: "paris" });
       const copy = stolenFrom(browser, "paris");
-      // Long enough for the answer to have a cookie to set: that the browser was here.
+      // Long enough for the response to set a seen cookie.
       await world.advance(IDLE_TIMEOUT / 2);
       await holdOne("read", "after");
       const slow = show(browser);
@@ -396,7 +396,7 @@ describe("a burst of writes to one session within a second", () => {
 
     const statuses = (await world.storage.log()).filter(({ op }) => op === "put").map((it) => it.status);
     assert.equal(statuses.slice(0, 20).filter((status) => status === 429).length, 19, `${statuses}`);
-    // One put of the newest for all of them, when the second has passed.
+    // After the second, one put of the newest version for all of them.
     assert.equal(statuses.filter((status) => status === 200).length, 2, `${statuses}`);
     const sorted = (data) => Object.entries(data).sort();
     const all = sorted({ base: 0, ...burst });
@@ -456,7 +456,7 @@ describe("a burst of writes to one session within a second", () => {
 
 describe("log out everywhere", () => {
   story("every other device is out within the stated bound, this one stays", async () => {
-    // As slow as the settings assume, and each cache filled at the worst moment.
+    // As slow as the settings assume, with each cache filled at the worst moment.
     await world.storage.set({ propagation: 60_000 });
     const owner = somebody();
     const laptop = await browserOf(world, owner, { on: "laptop" }, { isolate: "paris" });
@@ -480,7 +480,7 @@ describe("log out everywhere", () => {
     };
     await world.advance(59); // not there yet; Tokyo caches that for 30 s
     await alive();
-    await world.advance(29); // from that cache; the isolate takes it as asked for 10 s
+    await world.advance(29); // from that cache; the isolate then uses it for 10 s
     await alive();
     await world.advance(9);
     await alive();
@@ -500,7 +500,7 @@ describe("log out everywhere", () => {
     const laptop = await browserOf(world, owner, { a: 1 }, { isolate: "paris" });
     await world.advance(PROPAGATION);
     await laptop.fetch("/api/sessions?except=current", { method: "DELETE" });
-    await world.advance(3); // server clocks are taken to differ by up to 2 s
+    await world.advance(3); // server clocks may differ by up to 2 s
     const phone = await browserOf(world, owner, { b: 2 }, { isolate: "tokyo" });
     for (let seconds = 0; seconds <= D; seconds += 17) {
       await expectSession(show(phone), { owner, data: { b: 2 } });

@@ -1,5 +1,5 @@
-// docs/wire-format.md, held against a second implementation of it (tests/wire/format.mjs): the
-// known answers, and then a running Worker in both directions.
+// docs/wire-format.md, compared with a second implementation of it (tests/wire/format.mjs): the known
+// answers, and a running Worker in both directions.
 
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
@@ -104,7 +104,7 @@ test("wire_a_running_worker_writes_what_the_page_says", async () => {
   });
 });
 
-/** A session as this implementation makes it: the Cookie header, and the record to store. */
+/** A session made by this implementation: the Cookie header, and the record to store. */
 function session({ savedAt = world.now() - 1e6, bound, values, version = [7, 9] }) {
   const token = randomBytes(32);
   const lineage = secret.derivedKey(token);
@@ -130,7 +130,7 @@ function session({ savedAt = world.now() - 1e6, bound, values, version = [7, 9] 
 }
 
 test("wire_records_of_any_length_are_sealed_as_the_page_says", async () => {
-  // The cipher makes four blocks of 64 bytes at a time, and what is left of them.
+  // Around the block size of 64 bytes, and multiples of four blocks.
   for (const length of [0, 33, 64, 97, 130, 160, 190, 250, 320, 700, 2_000, 60_000]) {
     const browser = world.browser();
     const text = randomBytes(length).toString("hex").slice(0, length);

@@ -1,4 +1,4 @@
-// Sends what a test asks to an object, whatever language that is written in, and looks into it.
+// Passes a test's requests to an object of either implementation, and inspects it.
 
 import { DurableObject } from "cloudflare:workers";
 import { SessionObject as Implementation } from "./implementation.js";
@@ -8,12 +8,12 @@ const realNow = Date.now;
 let clock = { offset: 0 };
 Date.now = () => clock.at ?? realNow() + clock.offset;
 
-// What the object asks of its storage, in the order of its calls. The objects of a Worker share an
-// isolate, and so this; a test has one of them work at a time.
+// The object's storage calls, in order. All objects of a Worker share an isolate and this log, so a test uses
+// one object at a time.
 const meter = { cursors: [], statements: 0, failAt: 0, alarmsSet: 0 };
-/** For `failAt`: when every statement of a transaction has been executed. */
+/** A value for `failAt`: after every statement of a transaction. */
 const AT_THE_END = -1;
-/** While it is there, deleting an alarm takes until it settles. */
+/** If set, deleting an alarm waits for it. */
 let hold = null;
 
 function watch(storage) {
@@ -56,7 +56,7 @@ function reset(failAt = 0) {
 
 const sum = (name) => meter.cursors.reduce((total, cursor) => total + cursor[name], 0);
 
-/** The implementation under test, unchanged, beside a way to look into its storage. */
+/** The implementation under test, unchanged, with methods to inspect its storage. */
 export class Watched extends DurableObject {
   #inner;
   #alarms = 0;
@@ -82,7 +82,7 @@ export class Watched extends DurableObject {
   }
 
   #looks = {
-    /** What is on disk, by statements that are not counted. */
+    /** The contents of the disk, read with statements that are not counted. */
     "/test/state": async () => {
       const { storage } = this.ctx;
       const rows = (statement) => storage.sql.exec(statement).toArray();
@@ -103,7 +103,7 @@ export class Watched extends DurableObject {
       );
     },
     "/test/alarm/run": () => this.alarm(),
-    /** Cleans up, and has a put take place before that has ended. */
+    /** Runs the cleanup, with a put before it has ended. */
     "/test/alarm/interrupted": async (query) => {
       const { promise, resolve } = Promise.withResolvers();
       hold = promise;
@@ -115,7 +115,7 @@ export class Watched extends DurableObject {
       return response.json();
     },
     "/test/alarm/drop": () => this.ctx.storage.deleteAlarm(),
-    /** Answers when the runtime has let this many alarms go off. */
+    /** Responds when this many alarms have fired. */
     "/test/alarm/wait": async (query) => {
       while (this.#alarms < Number(query.get("count"))) await new Promise((resolve) => this.#waiting.push(resolve));
     },
@@ -123,7 +123,7 @@ export class Watched extends DurableObject {
   };
 }
 
-/** As a Worker exports it. */
+/** The class as a Worker exports it. */
 export { Implementation as SessionObject };
 
 const controls = {

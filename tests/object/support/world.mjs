@@ -15,7 +15,7 @@ import wasm from "./edge_session_bg.wasm";
 export const { SessionObject } = instantiate(wasm);
 `;
 
-/** Each puts its modules into a folder, among them `implementation.js`, and names them. */
+/** Each writes its modules into a folder, including `implementation.js`, and returns their names. */
 const implementations = {
   async JavaScript(folder) {
     copyFileSync(join(root, "js/durable-object.js"), join(folder, "implementation.js"));
@@ -31,7 +31,7 @@ const implementations = {
   },
 };
 
-/** Both, or the one that EDGE_SESSION_OBJECT names. */
+/** Both implementations, or the one that EDGE_SESSION_OBJECT names. */
 export const languages = Object.keys(implementations).filter((one) => !process.env.EDGE_SESSION_OBJECT || one === process.env.EDGE_SESSION_OBJECT);
 
 const config = (modules, { date, flags }) => `using Workerd = import "/workerd/workerd.capnp";
@@ -84,7 +84,7 @@ class Objects {
     process.once("exit", () => this.#child?.kill("SIGKILL"));
   }
 
-  /** Also after `kill`, on the same disk. */
+  /** Starts it, also after `kill`, on the same disk. */
   async start() {
     const child = spawn(workerdBinary(), ["serve", "config.capnp", "--control-fd=3"], {
       cwd: this.#folder,
@@ -111,12 +111,12 @@ class Objects {
     return ended;
   }
 
-  /** As a machine that loses its power does to a process: nothing is said, nothing is finished. */
+  /** Ends the process like a power failure: it finishes nothing. */
   kill() {
     return this.#end("SIGKILL");
   }
 
-  /** A Worker in another language is deployed over this one: its objects are the same. */
+  /** Deploys the other implementation over this one. The objects stay the same. */
   async deploy(language) {
     await this.#end("SIGTERM");
     await install(language, this.#folder);
@@ -143,12 +143,12 @@ class Objects {
     return answer.json;
   }
 
-  /** An object that nobody has asked anything yet; `bare` is the class as a Worker exports it. */
+  /** A new object. With `bare`, its class is the one that a Worker exports. */
   object({ name = `object-${(this.#names += 1)}`, bare = false } = {}) {
     return new RemoteObject(this, `/${bare ? "BARE" : "WATCHED"}/${name}`, name);
   }
 
-  /** What one call of the connector gives: `{ result }` or `{ error }`. */
+  /** The outcome of one call of the connector: `{ result }` or `{ error }`. */
   connector(method, ...args) {
     return this.control("/connector", { method, args });
   }
@@ -174,7 +174,7 @@ class Objects {
     await this.control("/clock", clock);
   }
 
-  /** What `action` asks of the storage; its statement number `failAt` throws. */
+  /** The storage calls of `action`. Statement number `failAt` throws. */
   async metered(action, failAt = 0) {
     await this.control("/meter/reset", failAt);
     const result = await action();
@@ -225,7 +225,7 @@ class RemoteObject {
   state = () => this.look("state");
 }
 
-/** For `metered`: when every statement of a transaction has been executed. */
+/** A value for `failAt` of `metered`: after every statement of a transaction. */
 export const AT_THE_END = -1;
 
 export const HOUR = 3_600_000;

@@ -1,4 +1,4 @@
-// A Worker that uses the package, bundled as wrangler would, for the workerd of the tests.
+// A Worker that uses the package, bundled like wrangler does, for the tests in workerd.
 
 import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";

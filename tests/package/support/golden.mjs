@@ -1,4 +1,4 @@
-// Files that say what the package does today. `EDGE_SESSION_UPDATE=1` writes them instead of
+// Files that record the current behaviour of the package. `EDGE_SESSION_UPDATE=1` writes them instead of
 // comparing.
 
 import assert from "node:assert/strict";
@@ -10,7 +10,7 @@ const fileOf = (name) => fileURLToPath(new URL(`../../golden/${name}`, import.me
 
 export const golden = (name) => (existsSync(fileOf(name)) ? readFileSync(fileOf(name), "utf8") : "");
 
-/** Fails with the lines that differ where `found` is not what `tests/golden/<name>` holds. */
+/** Fails with the lines in which `found` differs from `tests/golden/<name>`. */
 export function compare(name, found) {
   if (isUpdate) return writeFileSync(fileOf(name), found);
   const wanted = golden(name);

@@ -1,9 +1,9 @@
-// Responses as Workers make them, each with a session to commit.
+// The kinds of responses in Workers, each with a session to commit.
 
 import { env } from "cloudflare:workers";
 import { SessionStore, Sessions } from "edge-session";
 
-// At module scope, as in a request; randomness is for requests.
+// Sessions can be created at module scope, but randomness is only available in requests.
 const sessions = Sessions.fromEnv(env);
 let atModuleScope;
 try {

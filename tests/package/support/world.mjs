@@ -1,4 +1,4 @@
-// A browser with one jar, over sessions in memory.
+// A browser with one jar, and sessions in memory.
 
 import { CookieJar } from "../../../pkg/cookie-jar.js";
 import { ManualClock, MemoryConnector, Sessions } from "../../../pkg/node.js";
@@ -6,7 +6,7 @@ import { ManualClock, MemoryConnector, Sessions } from "../../../pkg/node.js";
 export const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 export const START = Date.UTC(2026, 10, 1);
 
-/** A world of its own: clock, storage, sessions, and a browser that keeps what they set. */
+/** An isolated world: clock, storage, sessions, and a browser that stores cookies. */
 export function world(options = {}) {
   const clock = new ManualClock(START);
   const memory = new MemoryConnector({ clock });
@@ -53,7 +53,7 @@ export class Browser {
     return { response, result };
   }
 
-  /** What `handler` gives back, over a response that must be a success. */
+  /** The return value of `handler`. The response must be a success. */
   async ask(handler, init) {
     const { response, result } = await this.visit(handler, init);
     if (response.status !== 200) throw new Error(`answered ${response.status}: ${await response.text()}`);

@@ -1,4 +1,4 @@
-// Replaces the clock of this isolate by one that a test moves, and may stop.
+// Replaces this isolate's clock by one that a test can move and stop.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 

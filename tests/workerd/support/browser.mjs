@@ -1,10 +1,10 @@
-// A browser as far as cookies go (RFC 6265bis), and the HTTP client below it.
+// A browser's cookies (RFC 6265bis), and the HTTP client below it.
 
 import { Agent, request as httpRequest } from "node:http";
 
 import { CookieJar } from "../../../js/cookie-jar.js";
 
-// Bytes, not text: what `fetch` would normalise or refuse must reach the Worker as it is.
+// Bytes, not text, because the Worker must get them unchanged, without the checks of `fetch`.
 export const agent = new Agent({ keepAlive: true });
 
 /**
@@ -34,7 +34,7 @@ export function exchange(origin, path, { method = "GET", headers = {}, body } = 
 export class Answer {
   constructor({ statusCode, headers }, text) {
     this.status = statusCode;
-    /** Lower-case names; what came more than once is joined, but for Set-Cookie. */
+    /** Lower-case names. Repeated fields are joined, except for Set-Cookie. */
     this.headers = headers;
     /** The raw Set-Cookie lines, in order. */
     this.setCookies = headers["set-cookie"] ?? [];

@@ -1,8 +1,8 @@
-// Runs a built Worker in workerd, the runtime of production, over the storage of the tests.
+// Runs a built Worker in workerd, the runtime of production, with the storage of the tests.
 //
-// One workerd process holds: one service for each isolate of the Worker under test, the storage
-// Worker behind their KV binding, and a socket for each plus one for each clock. Nothing is
-// waited for by time: workerd itself reports the ports it listens on.
+// One workerd process has one service for each isolate of the Worker under test, the storage Worker behind
+// their KV binding, and a socket for each of them and for each clock. There are no timed waits: workerd
+// reports the ports that it listens on.
 
 import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
@@ -21,7 +21,7 @@ export { Answer, Browser, exchange } from "./browser.mjs";
 const support = fileURLToPath(new URL(".", import.meta.url));
 export const root = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** Where everything runs that no test places elsewhere. */
+/** The location of an isolate if a test does not name one. */
 const ONE_ISOLATE = { main: "here" };
 
 /**
@@ -30,8 +30,8 @@ const ONE_ISOLATE = { main: "here" };
  * @param {object} options
  * @param {string} options.directory  the build: `index.js` and what it imports, all in one folder
  * @param {object} [options.vars]     variables besides a random SESSION_SECRET, as text, or as JSON
- *                                    where they are something else; undefined takes one away
- * @param {object} [options.isolates] name of an isolate to the location it stands in
+ *                                    if they are not strings; undefined removes one
+ * @param {object} [options.isolates] the location of each isolate, by its name
  * @param {string} [options.binding]  the name of the KV binding
  * @param {boolean | string} [options.objects] whether SESSION_OBJECTS is bound, to one namespace for
  *                                    all isolates, on disk; a text names the Worker beside this one
@@ -69,7 +69,7 @@ export async function startWorker({
 
   // A control message for each socket, `{"event":"listen","socket":…,"port":…}`, on descriptor 3.
   const arguments_ = ["serve", "config.capnp", "--control-fd=3"];
-  // The binding of Analytics Engine is no settled part of workerd's configuration.
+  // The binding of Analytics Engine is an experimental part of workerd's configuration.
   if (Object.keys(analytics).length) arguments_.push("--experimental");
   const spawned = () => spawn(workerdBinary(), arguments_, { cwd: folder, stdio: ["ignore", "pipe", "pipe", "pipe"] });
   const world = new World(spawned, folder, { isolates: Object.keys(isolates), beside: Object.keys(beside), calls });
@@ -111,7 +111,7 @@ function config({ app, bindings, isolates, binding, objects, calls, analytics, o
       return `(name = ${text(name)}, ${given})`;
     });
 
-  // The objects live in one Worker, the first isolate if no other is named; the rest reach them there.
+  // The objects are in one Worker, by default in the first isolate. The others call them there.
   const home = objects === true ? Object.keys(isolates)[0] : objects;
   const namespace = `(name = "SESSION_OBJECTS", durableObjectNamespace = (className = "SessionObject", serviceName = ${text(home)}))`;
   const stored = `, durableObjectNamespaces = [(className = "SessionObject", uniqueKey = "sessions", enableSql = true)], durableObjectStorage = (localDisk = "disk")`;
@@ -155,11 +155,11 @@ function socket(name, service) {
 }
 
 export function workerdBinary() {
-  // The package of the runtime knows which of its platform packages is installed.
+  // The runtime's package knows which of its platform packages is installed.
   return createRequire(import.meta.url)("workerd").default;
 }
 
-/** A running Worker with its storage and its time. */
+/** A running Worker with its storage and its clock. */
 class World {
   #spawned;
   #child;
@@ -177,7 +177,7 @@ class World {
     this.isolates = isolates;
     this.beside = beside;
     this.storage = new Storage(() => this.#origin("storage"));
-    // A test file that dies must not leave a server behind.
+    // A test file that crashes must not leave a server running.
     process.once("exit", () => this.#child?.kill("SIGKILL"));
   }
 
@@ -226,7 +226,7 @@ class World {
     return `http://127.0.0.1:${this.#ports.get(socket)}`;
   }
 
-  /** Where this isolate, or Worker beside them, answers. */
+  /** The address of this isolate, or of another Worker. */
   origin(isolate = this.isolates[0]) {
     if (!this.isolates.includes(isolate) && !this.beside.includes(isolate)) throw new Error(`no isolate ${isolate}`);
     return this.#origin(isolate);
@@ -254,12 +254,12 @@ class World {
     return this.#clock.at ?? Date.now() + this.#clock.offset;
   }
 
-  /** Stops the time of everything, until it is moved by hand: a slow machine changes nothing. */
+  /** Stops all clocks until a test moves them, so that a slow machine makes no difference. */
   freeze() {
     return this.#setClock({ at: this.now() });
   }
 
-  /** Moves the time of everything on. */
+  /** Moves all clocks forward. */
   advance(seconds) {
     const by = seconds * 1000;
     const { at, offset } = this.#clock;
@@ -275,7 +275,7 @@ class World {
     }
   }
 
-  /** An empty storage without faults, and the machine's time. Isolates keep what they remember. */
+  /** Resets storage, faults and clocks. Isolates keep their memory. */
   async reset() {
     await this.storage.reset();
     await this.#setClock({ offset: 0 });
@@ -288,7 +288,7 @@ class World {
   }
 }
 
-/** The tests' side of the storage Worker; each method is told there. */
+/** The tests' side of the storage Worker, which documents the methods. */
 class Storage {
   #origin;
 
@@ -322,7 +322,7 @@ class Storage {
   /** Settles when the log holds `count` operations of a kind: `{ op, prefix, status, count }`. */
   logged = (kind) => this.#call("logged", kind);
 
-  /** What `action` asks of the storage: its result, and the operations it took. */
+  /** The result of `action`, and its storage operations. */
   async counted(action) {
     await this.clearLog();
     const result = await action();

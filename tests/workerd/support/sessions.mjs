@@ -1,4 +1,4 @@
-// The deployable Worker in a world of its own, and what its tests say often.
+// The deployable Worker in its own world, and common checks of its tests.
 
 import assert from "node:assert/strict";
 
@@ -10,21 +10,21 @@ export const FRESH = "__Host-session-fresh";
 
 export const NO_OPERATIONS = { reads: 0, keysRead: 0, puts: 0, deletes: 0, lists: 0 };
 
-/** The seconds of the settings' defaults. */
+/** Default settings, in seconds. */
 export const COOKIE_AGE = 604_800;
 export const IDLE_TIMEOUT = 86_400;
-/** How long a save may stay unseen elsewhere: cache TTL 30, propagation 60, isolate 10, 2. */
+/** W, how long a save may be invisible elsewhere: cache TTL 30, propagation 60, isolate 10, clocks 2. */
 export const W = 102;
-/** How long until what was ended is dead everywhere: the same sum. */
+/** D, after which an ended session is dead everywhere: the same sum. */
 export const D = 102;
 
-/** Builds the Worker where it is not up to date, and starts it. */
+/** Builds the Worker if it is not up to date, and starts it. */
 export async function startSessions(options = {}) {
   const directory = await workerDirectory();
   return startWorker({ directory, ...options, vars: { DEMO: "true", ...options.vars } });
 }
 
-/** Where the Worker's build is. */
+/** The folder of the Worker's build. */
 export async function workerDirectory() {
   if (process.env.EDGE_SESSION_WORKER) return process.env.EDGE_SESSION_WORKER;
   const { buildWorker } = await import("../../../scripts/build.mjs");
@@ -68,7 +68,7 @@ export async function expectSession(answer, expected = {}) {
   return json;
 }
 
-/** An answer as for nobody: an empty new session, and nothing for the browser to keep. */
+/** Checks a response without a session: it is empty and new, and sets no cookies. */
 export async function expectAnonymous(answer) {
   const session = await expectSession(answer, {
     key: null,
@@ -83,7 +83,7 @@ export async function expectAnonymous(answer) {
   return session;
 }
 
-/** An RFC 9457 problem with this code, and nothing for the browser to keep. */
+/** Checks an RFC 9457 problem with this code, which sets no cookies. */
 export async function expectProblem(answer, status, code) {
   const { status: given, headers, setCookies, text, json } = await answer;
   assert.equal(given, status, text);

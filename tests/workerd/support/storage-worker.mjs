@@ -8,19 +8,19 @@
 //   DELETE /<key>?urlencoded=true
 //   GET    /?prefix=P[&cursor=C][&key_count_limit=N]           {"keys":[…],"list_complete":…}
 //
-// This Worker answers those. It keeps everything in memory, counts every operation, and behaves
-// as badly as a test tells it to: `Control`, on a socket of its own, is the other side.
+// This Worker answers those. It keeps everything in memory, counts every operation, and has faults on
+// demand. `Control`, on its own socket, is for tests.
 //
-// What is documented of Workers KV and modelled here: a location caches what it has read, values
-// and absences alike, for the reader's cacheTtl; its own writes it sees at once; writes of others
-// when the cached copy is too old and the write has propagated; one write to one key a second.
+// It models the documented behaviour of Workers KV: a location caches what it has read, values and absences,
+// for the reader's cacheTtl. It sees its own writes immediately, and writes of other locations once the
+// cached copy is too old and the write has propagated. A key accepts one write per second.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 
 const PAGE_SIZE = 1000;
 const DEFAULT_CACHE_TTL = 60;
 
-/** What a test starts from: a strongly consistent store without limits or faults. */
+/** The initial state of a test: a strongly consistent store without limits or faults. */
 const DEFAULTS = {
   /** Locations answer from their caches, within the reader's cacheTtl. */
   caching: false,
@@ -41,7 +41,7 @@ const holds = new Set();
 let log = [];
 /** Ahead of the machine's clock by `offset`, or standing still `at` an instant; milliseconds. */
 let clock = { offset: 0 };
-/** How many requests stand at a `hold` fault now. */
+/** How many requests are currently waiting at a `hold` fault. */
 let held = 0;
 
 const now = () => clock.at ?? Date.now() + clock.offset;
@@ -85,7 +85,7 @@ function readKey(key, cacheTtl, location) {
     entry = { version: central(key, location), at: now() };
     cache.set(key, entry);
   }
-  // An expiry beats every cache.
+  // An expired value is not returned, even from a cache.
   return isLive(entry.version) ? entry.version : null;
 }
 
@@ -138,7 +138,7 @@ function listKeys(params, location) {
 // ---------------------------------------------------------------------------------------------
 // The protocol
 
-/** An operation in plain words: { op, keys, location, … }, and `run`, which carries it out. */
+/** A parsed operation: { op, keys, location, … }, and `run`, which carries it out. */
 async function parse(request, location) {
   const url = new URL(request.url);
   const key = decodeURIComponent(url.pathname.slice(1));
@@ -170,7 +170,7 @@ async function parse(request, location) {
     return { op: "list", keys: [], prefix: params.get("prefix") ?? "", run };
   }
   if (request.method === "PUT") {
-    // Read even where the put will be refused: with its body unread it would never settle.
+    // Read the body even if the put will be refused: otherwise the put would never settle.
     const value = await request.text();
     const metadata = request.headers.get("CF-KV-Metadata") ?? undefined;
     const ttl = params.get("expiration_ttl");
@@ -198,7 +198,7 @@ async function parse(request, location) {
   throw new Error(`the binding sent ${request.method} ${request.url}, which this store does not know`);
 }
 
-/** The first fault in line for this operation, used up by one. */
+/** The first matching fault for this operation, with its count reduced by one. */
 function takeFault({ op, keys, location }) {
   const index = faults.findIndex(
     (fault) =>
@@ -246,8 +246,8 @@ function carryOut(run, fault) {
 
 async function released(fault) {
   held += 1;
-  // A request must have something of its own to wait for: the runtime cancels one that only
-  // waits for another's promise. So it asks again and again until the fault is lifted.
+  // The runtime cancels a request that only waits for another request's promise. So it polls until the fault is
+  // lifted.
   while (holds.has(fault)) await scheduler.wait(2);
   held -= 1;
 }
@@ -256,7 +256,7 @@ async function released(fault) {
 // The tests' side
 
 const control = {
-  /** Everything as at the start: no data, no faults, strong, the machine's clock. */
+  /** Resets everything: no data, no faults, strong consistency, the machine's clock. */
   reset() {
     settings = { ...DEFAULTS };
     versions = new Map();
@@ -280,9 +280,9 @@ const control = {
   /**
    * Which operations: `op` (read, put, delete, list), `location`, `prefix` (of a key), and how
    * many `times` (default: until lifted). What happens to them, one of:
-   * - `status`: reported as failed with it; with `applied` it was carried out all the same;
-   * - `lost`: reported as done, and not carried out;
-   * - `throws`: fails with this text, as where the platform throws before the store is asked;
+   * - `status`: reported as failed with it; with `applied` it is carried out anyway;
+   * - `lost`: reported as done, but not carried out;
+   * - `throws`: fails with this text, as if the platform threw before asking the store;
    * - `hold`: "before" or "after" it is carried out, waits until the faults are lifted.
    */
   addFault(fault) {
@@ -295,7 +295,7 @@ const control = {
     if (added.hold) holds.add(added);
   },
 
-  /** Lifts every fault and lets go what was held. */
+  /** Lifts every fault and releases held operations. */
   clearFaults() {
     holds.clear();
     faults = [];
@@ -306,8 +306,8 @@ const control = {
   log: () => log,
 
   /**
-   * Settles when the log holds `count` operations of a kind: what a Worker does after its answer
-   * is waited for, not slept for. `op`, `prefix` (of a key) and `status` (of the answer) as given.
+   * Resolves when the log has `count` operations of a kind, to wait for work after the response without
+   * sleeping. `op`, `prefix` (of a key) and `status` (of the answer) select the kind.
    */
   async logged({ count = 1, op, prefix, status }) {
     const matches = (entry) =>
@@ -317,7 +317,7 @@ const control = {
     while (log.filter(matches).length < count) await scheduler.wait(5);
   },
 
-  /** Operations asked for, whatever their answer. */
+  /** The operations that were called, whatever their result. */
   counts() {
     const of = (op) => log.filter((entry) => entry.op === op);
     return {
@@ -333,7 +333,7 @@ const control = {
     log = [];
   },
 
-  /** What is stored, as an all-knowing reader would see it: key to { value, metadata, ttl }. */
+  /** Everything stored, without caches and delays: key to { value, metadata, ttl }. */
   dump() {
     const live = [...versions]
       .map(([key, all]) => [key, all.at(-1)])
@@ -345,7 +345,7 @@ const control = {
     return Object.fromEntries(live);
   },
 
-  /** Puts text under a key as if a writer elsewhere had done so. */
+  /** Puts text under a key, like a writer in another location. */
   write(key, value) {
     writeKey(key, { value }, "elsewhere");
   },
