@@ -439,6 +439,23 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   toString(): string;
 }
 
+/** A cookie for a framework that sets cookies by name, value and options. */
+export interface ResponseCookie {
+  name: string;
+  /** ASCII letters, digits, `-`, `_` and `.`: encoding changes nothing. Empty if the cookie is removed. */
+  value: string;
+  options: {
+    path: string;
+    domain?: string;
+    /** In seconds. 0 removes the cookie; without it, the cookie ends with the browser. */
+    maxAge?: number;
+    secure?: boolean;
+    httpOnly: boolean;
+    sameSite: "lax" | "strict" | "none";
+    partitioned?: boolean;
+  };
+}
+
 /** One session of a user, as `Sessions.list` returns it. */
 export interface OwnedSession {
   /** The session key, for `Sessions.revoke`. */
@@ -735,6 +752,19 @@ export class Sessions<T extends Shape<T> = AnyData> {
     session: SessionStore<T>,
     options?: { status?: number; ctx?: ContextLike | null },
   ): Promise<Headers>;
+  /**
+   * As `commitHeaders`, for a framework that sets cookies by name, value and options. `headers` has no
+   * Set-Cookie. Set the cookies in this order: where two have one name, the last one counts.
+   * ```js
+   * const { cookies, headers } = await sessions.commitCookies(session, { status: 200, ctx });
+   * for (const { name, value, options } of cookies) jar.set(name, value, options);
+   * for (const [name, value] of headers) reply.headers.append(name, value);
+   * ```
+   */
+  commitCookies(
+    session: SessionStore<T>,
+    options?: { status?: number; ctx?: ContextLike | null },
+  ): Promise<{ cookies: ResponseCookie[]; headers: Headers }>;
 
   /**
    * The live sessions of a user, most recently written first.

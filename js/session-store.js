@@ -841,6 +841,22 @@ export class SessionStore {
         return all.length === 1 ? all[0].#counter() : undefined;
       },
 
+      /**
+       * The session whose handler asks something beside it: the one of this context, or the only one
+       * whose handler is running. Several requests without a context cannot be told apart.
+       */
+      askedBeside({ handled }, context) {
+        const all = [...handled];
+        const own = context ? all.filter((session) => session.#context === context) : [];
+        const [session, ...others] = own.length > 0 ? own : all;
+        return others.length === 0 ? session : undefined;
+      },
+
+      /** Adapters find out by it why a framework has answered with 500. */
+      noteBeside(session, error) {
+        session.#lastError = error;
+      },
+
       /** An inner handler of the same request may add its context. */
       join(session, context) {
         session.#context ??= context;
@@ -849,7 +865,7 @@ export class SessionStore {
       /** From here on its handlers are running, and the outermost commits. */
       enter(session) {
         session.#isHandled = true;
-        if (session.#config.serverTiming) session.#config.handled.add(session);
+        session.#config.handled.add(session);
       },
       leave(session) {
         session.#isHandled = false;

@@ -1,5 +1,6 @@
 // Sessions: opens, loads and commits the sessions of a Worker.
 
+import { cookieOf } from "./cookies.js";
 import { keepsCacheControl, vary } from "./core.js";
 import { SessionError, checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
 import { checkOptions, configOf, configOfEnv, sinkOf } from "./config.js";
@@ -100,6 +101,14 @@ export class Sessions {
     return headers;
   }
 
+  /** As `commitHeaders`, with the cookies as structures, for frameworks that set cookies by name. */
+  async commitCookies(session, options) {
+    const headers = await this.commitHeaders(session, options);
+    const cookies = headers.getSetCookie().map(cookieOf);
+    headers.delete("set-cookie");
+    return { cookies, headers };
+  }
+
   /** The live sessions of a user, most recently written first. */
   async list(owner, { ctx } = {}) {
     const listed = await this.#ask({ op: "list", owner: checkOwner(owner) }, ctx);
@@ -124,8 +133,16 @@ export class Sessions {
   }
 
   /** Runs an operation outside a session. It counts for the request of `ctx`, or of the only running handler. */
-  #ask(operation, ctx) {
-    return this.#config.ask(operation, ctx, internals.counterOf(this.#config, ctx));
+  async #ask(operation, ctx) {
+    const config = this.#config;
+    const session = internals.askedBeside(config, ctx);
+    try {
+      return await config.ask(operation, ctx, internals.counterOf(config, ctx));
+    } catch (error) {
+      // If other requests came or went meanwhile, it may be none of this session's.
+      if (session && session === internals.askedBeside(config, ctx)) internals.noteBeside(session, error);
+      throw error;
+    }
   }
 
   #attach(request, context) {

@@ -139,6 +139,31 @@ for (const name of OF_PAGES) {
     assert.deepEqual([answer.status, answer.headers.get("retry-after"), answer.headers.get("cache-control")], [503, "5", "no-store"]);
   });
 
+  test(`${name}: an outage of the list of devices is 503 too, where it is clear whose it is`, async () => {
+    const { sessions, browser, memory } = world();
+    await browser.ask((session) => session.bind("ada"));
+    memory.list = () => Promise.reject(new Error("down"));
+    const ask = swallow(async (session) => new Response(String((await sessions.list(session.owner)).length)));
+    const visit = make({ sessions });
+    assert.deepEqual([(await visit(browser.request(), ask)).status, await browser.ask((session) => session.refusal)], [503, undefined]);
+
+    // Of two requests at once without a context, neither gets the error of the other.
+    let go;
+    const waiting = new Promise((resolve) => (go = resolve));
+    const other = visit(browser.request(), async () => {
+      await waiting;
+      return page(500)();
+    });
+    assert.equal((await visit(browser.request(), ask)).status, 500);
+    go();
+    assert.equal((await other).status, 500);
+
+    // An error of an earlier request is none of a later one's.
+    await assert.rejects(sessions.list("ada"), { code: "unavailable" });
+    assert.equal((await visit(browser.request(), page(500))).status, 500);
+    await assert.rejects(sessions.revokeAll(7), { code: "invalid_value" });
+  });
+
   test(`${name}: the application's own errors stay what they are`, async () => {
     const { sessions, browser } = world();
     const visit = make({ sessions });

@@ -40,6 +40,7 @@ declare const env: {
 };
 declare const devices: OwnedSession[];
 declare const reply: { headers: Headers };
+declare const jar: { set(name: string, value: string, options: object): void };
 declare function about(): Response;
 declare function page(session: SessionStore<SHAPE>): Response;
 declare function greet(name: string | undefined): void;

@@ -103,6 +103,69 @@ test("commitHeaders is for frameworks that build their own response", async () =
   assert.equal((await sessions.commitHeaders(failed, { status: 500 })).getSetCookie().length, 0);
 });
 
+test("commitCookies gives the same cookies as structures, for frameworks that set them by name", async () => {
+  const settings = { cookieName: "__Secure-session", cookieDomain: "example.com", cookieSameSite: "None", cookiePartitioned: true };
+  for (const options of [{}, { settings }, { settings: { cookieName: "session", cookieSecure: false } }]) {
+    const { browser, sessions, clock } = world(options);
+    /** Serializes a cookie as the usual libraries do. */
+    const text = ({ name, value, options: { path, domain, maxAge, secure, httpOnly, sameSite, partitioned } }) =>
+      [
+        `${name}=${encodeURIComponent(value)}`,
+        ...(maxAge === undefined ? [] : [`Max-Age=${maxAge}`]),
+        ...(maxAge === 0 ? ["Expires=Thu, 01 Jan 1970 00:00:00 GMT"] : []),
+        `Path=${path}`,
+        ...(domain === undefined ? [] : [`Domain=${domain}`]),
+        ...(secure ? ["Secure"] : []),
+        ...(httpOnly ? ["HttpOnly"] : []),
+        `SameSite=${sameSite[0].toUpperCase()}${sameSite.slice(1)}`,
+        ...(partitioned ? ["Partitioned"] : []),
+      ].join("; ");
+    /** The cookies of a commit, after the browser got them. */
+    const commit = async (change) => {
+      const session = await browser.load();
+      await change(session);
+      const { cookies, headers } = await sessions.commitCookies(session, { status: 303 });
+      const marks = cookies.length > 0 ? ["Cookie", "no-store"] : [null, null];
+      assert.deepEqual([headers.getSetCookie(), headers.get("vary"), headers.get("cache-control")], [[], ...marks]);
+      const answer = new Response();
+      for (const cookie of cookies) answer.headers.append("set-cookie", text(cookie));
+      browser.keep(answer);
+      return cookies;
+    };
+    const set = await commit((session) => session.set("a", 1));
+    assert.deepEqual(set.map(({ name }) => name), [cookieNameOf(options), `${cookieNameOf(options)}-fresh`]);
+    assert.equal(await browser.ask((session) => session.get("a")), 1);
+    await commit((session) => session.bind("ada", { keep: true }));
+    assert.deepEqual(await browser.ask((session) => [session.owner, session.get("a")]), ["ada", 1]);
+    clock.advance(60);
+    const removed = await commit((session) => session.destroy());
+    assert.ok(removed.length >= 2);
+    assert.deepEqual(removed.map(({ value, options: { maxAge } }) => [value, maxAge]), removed.map(() => ["", 0]));
+    assert.equal(await browser.ask((session) => session.owner), null);
+    assert.deepEqual(await commit(() => {}), []);
+    // A failure saves nothing, as with commitHeaders.
+    const failed = await browser.load();
+    failed.set("a", 1);
+    assert.deepEqual((await sessions.commitCookies(failed, { status: 500 })).cookies, []);
+  }
+});
+
+const cookieNameOf = ({ settings }) => settings?.cookieName ?? "__Host-session";
+
+test("a cookie as a structure says what its Set-Cookie field says", async () => {
+  const settings = { cookieName: "__Secure-s", cookieDomain: "example.com", cookiePath: "/shop", cookieSameSite: "Strict", cookiePartitioned: true };
+  const { sessions } = world({ settings });
+  const session = await sessions.load();
+  session.set("a", 1);
+  const { cookies } = await sessions.commitCookies(session);
+  const [{ name, value, options }] = cookies.filter(({ name }) => name === "__Secure-s").slice(-1);
+  assert.deepEqual([name, /^[\w.-]+$/.test(value)], ["__Secure-s", true]);
+  assert.deepEqual(options, {
+    ...{ maxAge: 604800, path: "/shop", domain: "example.com" },
+    ...{ secure: true, httpOnly: true, sameSite: "strict", partitioned: true },
+  });
+});
+
 test("a throw passes through as the same object, and saves nothing", async () => {
   const { browser, memory } = world();
   await browser.ask((session) => session.set("a", 1));

@@ -101,6 +101,13 @@ async function byHand() {
   const session = await sessions.load(request, { fresh: true });
   const response: Response = await sessions.commit(session, new Response(), ctx);
   const headers: Headers = await sessions.commitHeaders(session, { status: 200 });
+  const { cookies, headers: rest } = await sessions.commitCookies(session, { status: 200, ctx });
+  rest satisfies Headers;
+  for (const { name, value, options } of cookies) {
+    [name, value, options.path] satisfies string[];
+    options.maxAge satisfies number | undefined;
+    options.sameSite satisfies "lax" | "strict" | "none";
+  }
   for (const { key, lastWritten } of await sessions.list("ada")) {
     if (lastWritten < new Date()) await sessions.revoke("ada", key);
   }
