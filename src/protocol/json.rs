@@ -113,22 +113,37 @@ fn decimal(text: &str) -> Option<(bool, String, i64)> {
 /// Appends `text` as a JSON string.
 pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => out.extend(['\\', c]),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{0}'..='\u{1f}' => {
+    let mut rest = text;
+    // Most texts are long runs without an escape: they are copied as a whole.
+    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
+        let (run, from) = rest.split_at(at);
+        out.push_str(run);
+        // All bytes that are escaped are ASCII.
+        let (escaped, after) = from.split_at(1);
+        match escaped {
+            "\n" => out.push_str("\\n"),
+            "\r" => out.push_str("\\r"),
+            "\t" => out.push_str("\\t"),
+            "\"" | "\\" => out.extend(["\\", escaped]),
+            control => {
                 out.push_str("\\u00");
-                for digit in [u32::from(c) >> 4, u32::from(c) & 15] {
-                    out.extend(char::from_digit(digit, 16));
+                for byte in control.bytes() {
+                    out.extend(
+                        [byte >> 4, byte & 15]
+                            .map(|it| char::from(b"0123456789abcdef"[usize::from(it)])),
+                    );
                 }
             }
-            c => out.push(c),
         }
+        rest = after;
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+/// True for a byte that stands for itself in a JSON string.
+fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\'
 }
 
 /// The content of the JSON string `text`.
@@ -138,6 +153,9 @@ pub(crate) fn unquote(text: &str) -> Option<String> {
     let inner = text.get(1..scan.at.checked_sub(1)?)?;
     if scan.at != text.len() {
         return None;
+    }
+    if !inner.contains('\\') {
+        return Some(inner.to_owned());
     }
     let mut out = String::with_capacity(inner.len());
     let mut rest = inner.chars();
@@ -280,7 +298,7 @@ impl<'a> Scan<'a> {
         }
         self.at += 1;
         loop {
-            self.skip(|byte| byte >= b' ' && byte != b'"' && byte != b'\\');
+            self.skip(is_plain);
             match self.peek()? {
                 b'"' => break,
                 b'\\' => {
