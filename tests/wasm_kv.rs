@@ -173,6 +173,27 @@ async fn a_plain_record_is_json_that_an_operator_can_read() {
 }
 
 #[wasm_bindgen_test]
+async fn requests_leave_no_javascript_values_behind() {
+    let settings = Settings::default().with_isolate_cache_ttl(Duration::ZERO);
+    let sessions = sessions_with(settings);
+    let mut session = sessions.load(CookieHeader::none()).await;
+    session.set("views", 0).unwrap();
+    let headers = sessions.commit(&mut session, 200).await.unwrap();
+    let mut counts = [0; 3];
+    for count in &mut counts {
+        for views in 0..20 {
+            let cookie = cookies(&headers.set_cookie()[..1]);
+            let mut session = sessions.load(cookie).await;
+            session.set("views", views).unwrap();
+            drop(sessions.commit(&mut session, 200).await.unwrap());
+        }
+        *count = wasm_bindgen::externref_heap_live_count();
+    }
+    // The first requests fill caches.
+    assert_eq!(counts[1], counts[2], "{counts:?}");
+}
+
+#[wasm_bindgen_test]
 async fn the_platform_has_a_clock_randomness_and_a_timer() {
     let runtime = Rc::new(PlatformRuntime);
     let before = runtime.now();

@@ -122,14 +122,21 @@ impl Runtime for PlatformRuntime {
 
 #[cfg(target_arch = "wasm32")]
 mod platform {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::rc::Rc;
+    use std::task::{Context, Poll, Waker};
+
     use futures_util::future::{FutureExt, LocalBoxFuture};
-    use js_sys::{Function, Promise};
     use wasm_bindgen::prelude::*;
 
     #[wasm_bindgen]
     extern "C" {
         #[wasm_bindgen(catch, js_name = setTimeout)]
-        fn set_timeout(callback: &Function, milliseconds: u32) -> Result<JsValue, JsValue>;
+        fn set_timeout(
+            callback: &Closure<dyn FnMut()>,
+            milliseconds: u32,
+        ) -> Result<JsValue, JsValue>;
 
         #[wasm_bindgen(catch, js_name = clearTimeout)]
         fn clear_timeout(timer: &JsValue) -> Result<(), JsValue>;
@@ -149,30 +156,65 @@ mod platform {
     }
 
     pub fn sleep(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
-        let mut timer = JsValue::UNDEFINED;
-        let promise = Promise::new(&mut |resolve, _| {
-            match set_timeout(&resolve, milliseconds) {
-                Ok(set) => timer = set,
-                // No timers here: resolve immediately.
-                Err(_) => drop(resolve.call0(&JsValue::NULL)),
-            }
-        });
-        let timer = Timer(timer);
-        wasm_bindgen_futures::JsFuture::from(promise)
-            .map(move |_| drop(timer))
-            .boxed_local()
+        let timer = Timer::start(milliseconds);
+        poll_fn(move |context| timer.poll(context)).boxed_local()
     }
 
     pub fn deadline(milliseconds: u32) -> LocalBoxFuture<'static, ()> {
         sleep(milliseconds)
     }
 
-    /// A pending timer, which would keep the invocation alive.
-    struct Timer(JsValue);
+    /// A timer of the platform. Dropping it cancels it: a pending one would keep the invocation alive.
+    ///
+    /// It is no promise, because a promise that never settles is never released by
+    /// `wasm-bindgen-futures`, and most timers are cancelled.
+    struct Timer {
+        state: Rc<State>,
+        id: Result<JsValue, JsValue>,
+        _callback: Closure<dyn FnMut()>,
+    }
+
+    #[derive(Default)]
+    struct State {
+        has_fired: Cell<bool>,
+        waker: Cell<Option<Waker>>,
+    }
+
+    impl Timer {
+        fn start(milliseconds: u32) -> Self {
+            let state = Rc::new(State::default());
+            let fired = Rc::clone(&state);
+            let callback = Closure::new(move || {
+                fired.has_fired.set(true);
+                if let Some(waker) = fired.waker.take() {
+                    waker.wake();
+                }
+            });
+            let id = set_timeout(&callback, milliseconds);
+            Self {
+                state,
+                id,
+                _callback: callback,
+            }
+        }
+
+        fn poll(&self, context: &Context<'_>) -> Poll<()> {
+            // If there are no timers here, it has elapsed immediately.
+            if self.state.has_fired.get() || self.id.is_err() {
+                return Poll::Ready(());
+            }
+            self.state.waker.set(Some(context.waker().clone()));
+            Poll::Pending
+        }
+    }
 
     impl Drop for Timer {
         fn drop(&mut self) {
-            let _ = clear_timeout(&self.0);
+            if let Ok(id) = &self.id
+                && !self.state.has_fired.get()
+            {
+                let _ = clear_timeout(id);
+            }
         }
     }
 }
