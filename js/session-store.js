@@ -578,7 +578,10 @@ export class SessionStore {
 
   /** Applies the core's answer to the step `number`. */
   #take({ session, data, lines = [], error, done, isOver }, number, isAnother) {
-    if (session) this.#known = session;
+    if (session) {
+      if (session.cookies) session.cookies = lines.splice(0, session.cookies);
+      this.#known = session;
+    }
     if (isOver) {
       unwatch(this);
       this.#handle = undefined;

@@ -114,12 +114,14 @@ fn decimal(text: &str) -> Option<(bool, String, i64)> {
 pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
     let mut rest = text;
-    // Most texts are long runs without an escape: they are copied as a whole.
-    while let Some(at) = rest.bytes().position(|byte| !is_plain(byte)) {
-        let (run, from) = rest.split_at(at);
+    loop {
+        // Most texts are long runs without an escape: they are copied as a whole.
+        let (run, from) = rest.split_at(plain(rest.as_bytes()));
         out.push_str(run);
         // All bytes that are escaped are ASCII.
-        let (escaped, after) = from.split_at(1);
+        let Some((escaped, after)) = from.split_at_checked(1) else {
+            break;
+        };
         match escaped {
             "\n" => out.push_str("\\n"),
             "\r" => out.push_str("\\r"),
@@ -137,8 +139,22 @@ pub(crate) fn quote(out: &mut String, text: &str) {
         }
         rest = after;
     }
-    out.push_str(rest);
     out.push('"');
+}
+
+/// The number of bytes up to the first that does not stand for itself in a JSON string.
+fn plain(bytes: &[u8]) -> usize {
+    // Checks every byte of a block, because that compiles to one vector; stopping early would not.
+    let is_plain_block =
+        |block: &[u8; 16]| block.iter().fold(true, |all, byte| all & is_plain(*byte));
+    let (blocks, _) = bytes.as_chunks();
+    let at = 16
+        * blocks
+            .iter()
+            .take_while(|block| is_plain_block(block))
+            .count();
+    let rest = bytes[at..].iter().take_while(|byte| is_plain(**byte));
+    at + rest.count()
 }
 
 /// True for a byte that stands for itself in a JSON string.
@@ -195,7 +211,11 @@ pub(crate) fn unquote(text: &str) -> Option<String> {
 }
 
 fn trim(text: &str) -> &str {
-    text.trim_matches([' ', '\t', '\n', '\r'])
+    // Texts of our own have no white space around them.
+    match text.as_bytes() {
+        [first, .., last] if *first > b' ' && *last > b' ' => text,
+        _ => text.trim_matches([' ', '\t', '\n', '\r']),
+    }
 }
 
 struct Scan<'a> {
@@ -298,7 +318,7 @@ impl<'a> Scan<'a> {
         }
         self.at += 1;
         loop {
-            self.skip(is_plain);
+            self.at += plain(&self.text.as_bytes()[self.at..]);
             match self.peek()? {
                 b'"' => break,
                 b'\\' => {

@@ -430,7 +430,7 @@ impl Handle {
                     Err(error) => head.raw("error", &wire::error(&error)),
                 }
                 if let Some(session) = &self.session {
-                    head.raw("session", &wire::session(&session.store));
+                    head.raw("session", &wire::session(&session.store, &mut lines));
                     if has_data {
                         wire::data(head, &mut lines, &session.store);
                     }
@@ -623,7 +623,8 @@ pub(super) fn nobody(sessions: &Sessions, is_loaded: bool) -> String {
     if is_loaded {
         drop(session.store.begin_load(Freshness::Memory));
     }
-    wire::session(&session.store)
+    // Without a cookie it sets none.
+    wire::session(&session.store, &mut String::new())
 }
 
 impl Session {

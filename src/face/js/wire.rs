@@ -25,7 +25,10 @@ pub(super) struct Object(String);
 
 impl Object {
     pub(super) fn new() -> Self {
-        Self(String::from("{"))
+        // Room for most objects: growing step by step costs more than filling.
+        let mut out = String::with_capacity(256);
+        out.push('{');
+        Self(out)
     }
 
     fn name(&mut self, name: &str) -> &mut String {
@@ -116,10 +119,10 @@ impl<'a> Named<'a> {
     }
 
     fn value(&self, name: &str) -> Option<&'a str> {
-        let is_it = |quoted: &str| quoted.trim_matches('"') == name;
+        let bare = |quoted: &'a str| quoted.strip_prefix('"')?.strip_suffix('"');
         self.0
             .iter()
-            .find(|(known, _)| is_it(known))
+            .find(|(known, _)| bare(known) == Some(name))
             .map(|(_, value)| *value)
     }
 
@@ -301,8 +304,8 @@ fn of_shard(shard: &str, operation: &str, body: &str) -> String {
     out.end()
 }
 
-/// The facts about a session, without its data.
-pub(super) fn session(store: &SessionStore) -> String {
+/// The facts about a session, without its data. Its Set-Cookie values, which may be long, are lines.
+pub(super) fn session(store: &SessionStore, lines: &mut String) -> String {
     store.peek(|store| {
         let mut out = Object::new();
         // Before a load there is no outcome.
@@ -337,7 +340,12 @@ pub(super) fn session(store: &SessionStore) -> String {
         out.flag("isStored", store.is_stored());
         out.flag("isLeftUnsaved", store.is_left_unsaved());
         if !cookies.is_empty() {
-            out.texts("cookies", cookies);
+            out.number("cookies", cookies.len() as i64);
+            for cookie in cookies {
+                // A header value has no line breaks.
+                lines.push('\n');
+                lines.push_str(cookie);
+            }
         }
         out.optional_text("timing", headers.server_timing.as_deref());
         out.end()
