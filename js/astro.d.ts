@@ -3,7 +3,7 @@ import type { AdapterOptions } from "./adapter.js";
 import type { AnyData, SessionStore, Shape } from "./index.js";
 
 /**
- * What `sessionMiddleware` puts into `Astro.locals`, with the shape of the sessions.
+ * The members that `sessionMiddleware` adds to `Astro.locals`, with the shape of the sessions.
  * ```ts
  * import type { SessionLocals } from "edge-session/astro";
  *
@@ -27,8 +27,8 @@ export interface SessionLocals<T extends Shape<T> = AnyData> {
  *
  * export const onRequest = sessionMiddleware();
  * ```
- * If the session throws an error, the answer is the application's page `src/pages/500.astro` with the
- * status of that error, or the error as JSON where there is no such page.
+ * If the session throws an error, the response is the application's page `src/pages/500.astro` with the
+ * status of that error, or the error as JSON if there is no such page.
  */
 export function sessionMiddleware<T extends Shape<T> = AnyData>(
   options?: AdapterOptions<T, APIContext>,

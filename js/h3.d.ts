@@ -3,7 +3,7 @@ import type { AdapterOptions } from "./adapter.js";
 import type { AnyData, SessionStore, Shape } from "./index.js";
 
 /**
- * What `sessionMiddleware` puts into `event.context`, with the shape of the sessions.
+ * The members that `sessionMiddleware` adds to `event.context`, with the shape of the sessions.
  * ```ts
  * import type { SessionContext } from "edge-session/h3";
  *
@@ -26,7 +26,7 @@ export interface SessionContext<T extends Shape<T> = AnyData> {
  *
  * const app = new H3().use(sessionMiddleware());
  * ```
- * An error that the session throws is answered by h3 with the status of that error.
+ * If the session throws an error, h3 responds with the status of that error.
  */
 export function sessionMiddleware<T extends Shape<T> = AnyData>(options?: AdapterOptions<T, H3Event>): Middleware;
 

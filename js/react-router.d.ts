@@ -2,7 +2,7 @@ import type { MiddlewareFunction, RouterContext } from "react-router";
 import type { AdapterOptions } from "./adapter.js";
 import type { AnyData, SessionStore, Shape } from "./index.js";
 
-/** What React Router hands to middleware. */
+/** The argument of middleware in React Router. */
 type Event = Parameters<MiddlewareFunction<Response>>[0];
 
 /**

@@ -3,7 +3,7 @@ import type { AdapterOptions } from "./adapter.js";
 import type { AnyData, SessionStore, Shape } from "./index.js";
 
 /**
- * What `sessionHandle` puts into `event.locals`, with the shape of the sessions.
+ * The members that `sessionHandle` adds to `event.locals`, with the shape of the sessions.
  * ```ts
  * import type { SessionLocals } from "edge-session/sveltekit";
  *

@@ -3,8 +3,9 @@ import type { AdapterOptions } from "./adapter.js";
 import type { AnyData, SessionStore, Shape } from "./index.js";
 
 /**
- * For a request middleware of `src/start.ts`: it puts the session of each request at `context.session` of
- * server functions and server routes, and commits it with a response below 500.
+ * An argument for `.server()` of a request middleware in `src/start.ts`. It puts the session of each
+ * request at `context.session` of server functions and server routes, and commits it with a response
+ * below 500.
  * ```ts
  * import { createCsrfMiddleware, createMiddleware, createStart } from "@tanstack/react-start";
  * import { sessionServer } from "edge-session/tanstack-start";
