@@ -577,7 +577,7 @@ consoleTest("everywhere is here too", async (page) => {
 });
 
 consoleTest(
-  "a list that cannot be had is said to be so, where it was asked for",
+  "a list that cannot be loaded is reported beside its button",
   async (page) => {
     await page.getByLabel("Log in as").fill(someOwner());
     await button(page, "Log in").click();

@@ -433,7 +433,7 @@ describe("nobody", () => {
     ["DELETE", "/api/sessions?except=current"],
     ["DELETE", "/api/sessions/-.AAAAAAAAAAAAAAAAAAAAAA.AAAAAAAAAAAAAAAAAAAAAA"],
   ]) {
-    test(`${method} ${path}: 401, with a session that is nobody's too`, async () => {
+    test(`${method} ${path}: 401, also with an anonymous session`, async () => {
       const anonymous = await browserWith(world, { a: 1 });
       for (const browser of [world.browser(), anonymous]) {
         await expectProblem(browser.fetch(path, { method }), 401, "unauthenticated");

@@ -495,7 +495,7 @@ describe("log out everywhere", () => {
     await expectSession(show(laptop), { owner, data: { on: "laptop" } });
   });
 
-  story("who logs in after it is in, where nothing has been heard of it too", async () => {
+  story("a login after it works, also where it is not visible yet", async () => {
     const owner = somebody();
     const laptop = await browserOf(world, owner, { a: 1 }, { isolate: "paris" });
     await world.advance(PROPAGATION);
@@ -536,7 +536,7 @@ describe("a stolen old cookie after a rotation", () => {
     await expectSession(show(browser), { data: { a: 1 } });
   });
 
-  story("rotated where the logout is not heard of yet: the new one dies with the session", async () => {
+  story("rotated where the logout is not visible yet: the new key dies with the session", async () => {
     const browser = await browserOf(world, somebody(), { a: 1 }, { isolate: "paris" });
     const copy = stolenFrom(browser, "tokyo");
     await world.advance(PROPAGATION);
@@ -549,7 +549,7 @@ describe("a stolen old cookie after a rotation", () => {
     await expectDeadFromTheBoundOn(copy);
   });
 
-  story("rotated where the rotation is not heard of yet: a logout ends both", async () => {
+  story("rotated where the rotation is not visible yet: a logout ends both", async () => {
     const browser = await browserOf(world, somebody(), { a: 1 }, { isolate: "paris" });
     const copy = stolenFrom(browser, "tokyo");
     await world.advance(PROPAGATION);
