@@ -5,9 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
-import { inRoot } from "../../scripts/run.mjs";
 import { testShop } from "./support/shop.mjs";
-import { files } from "./support/world.mjs";
+import { EXAMPLES, files } from "./support/world.mjs";
 
 testShop("tanstack-start", {
   build: {
@@ -20,7 +19,7 @@ testShop("tanstack-start", {
   more(shop) {
     test("server functions that the browser calls have the session; the framework answers their errors with 200", async () => {
       const { world, login } = shop;
-      const server = inRoot("examples", "tanstack-start", "dist", "server");
+      const server = join(EXAMPLES, "tanstack-start", "dist", "server");
       const code = files(server).filter((file) => file.endsWith(".js")).map((file) => readFileSync(join(server, file), "utf8"));
       const ids = [...new Set(code.join("\n").match(/\b[0-9a-f]{64}\b/g))];
       assert.equal(ids.length, 5);

@@ -6,9 +6,10 @@ import { join } from "node:path";
 
 import { inRoot } from "../../../scripts/run.mjs";
 
+const EXAMPLES = process.env.EDGE_SESSION_EXAMPLES ?? inRoot("examples");
 const [name] = process.argv.slice(2);
-const ts = createRequire(inRoot("examples", "package.json"))("typescript");
-const file = inRoot("examples", "node_modules", "edge-session", `${name}.d.ts`);
+const ts = createRequire(join(EXAMPLES, "package.json"))("typescript");
+const file = join(EXAMPLES, "node_modules", "edge-session", `${name}.d.ts`);
 const program = ts.createProgram([file], {
   target: ts.ScriptTarget.ESNext,
   module: ts.ModuleKind.ESNext,

@@ -27,11 +27,14 @@ const QUIET = {
 /** Longer than any build takes on a slow machine: one that hangs is to say so. */
 const BUILD_SECONDS = 300;
 
-const wrangler = inRoot("examples", "node_modules", "wrangler", "bin", "wrangler.js");
+/** Other than examples/, where other versions of the frameworks are tried. */
+export const EXAMPLES = process.env.EDGE_SESSION_EXAMPLES ?? inRoot("examples");
+
+const wrangler = join(EXAMPLES, "node_modules", "wrangler", "bin", "wrangler.js");
 
 /** The package, as a copy: what a registry would give. */
 function installPackage() {
-  const installed = inRoot("examples", "node_modules", "edge-session");
+  const installed = join(EXAMPLES, "node_modules", "edge-session");
   rmSync(installed, { recursive: true, force: true });
   cpSync(inRoot("pkg"), installed, { recursive: true });
 }
@@ -50,8 +53,8 @@ async function must(what, command, args, cwd) {
 
 /** Builds the example `name` by its own script, if what it is made of has changed. */
 async function build(name, outputs) {
-  const home = inRoot("examples", name);
-  const digest = createHash("sha256").update(readFileSync(inRoot("examples", "package-lock.json")));
+  const home = join(EXAMPLES, name);
+  const digest = createHash("sha256").update(EXAMPLES).update(readFileSync(join(EXAMPLES, "package-lock.json")));
   for (const folder of [inRoot("pkg"), home]) {
     for (const file of files(folder)) {
       if (folder === home && outputs.some((output) => file.startsWith(output))) continue;

@@ -1,0 +1,74 @@
+// `npm run frameworks -- newest [EXAMPLE...]`: the shops of examples/ with the newest versions of their
+// frameworks, in a copy under target/. Prints what was tried; exit status 1 if a test failed. CI does not
+// run it: what others publish must not break it.
+
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { buildPackage } from "./build-package.mjs";
+import { Stop, ask, exec, inRoot, main, run, say } from "./run.mjs";
+import { setUp } from "./setup.mjs";
+
+const json = (file) => JSON.parse(readFileSync(file, "utf8"));
+
+/** The version of a package to try. */
+async function newest(name, isPrerelease) {
+  const { status, output } = await exec("npm", ["view", name, isPrerelease ? "versions" : "version", "--json"], { capture: true });
+  if (status !== 0) throw new Stop(`npm view ${name}:\n${output}`);
+  return [JSON.parse(output)].flat().at(-1);
+}
+
+/** A copy of the examples `names`, as far as they are in the repository, with these versions. */
+function copy(folder, names, versions) {
+  rmSync(folder, { recursive: true, force: true });
+  const wanted = [".npmrc", ...names].map((name) => `examples/${name}`);
+  for (const file of ask("git", ["ls-files", "-z", "--", ...wanted]).split("\0")) {
+    if (file) cpSync(inRoot(file), join(folder, "..", file));
+  }
+  // They name the package as their neighbour.
+  cpSync(inRoot("pkg"), join(folder, "..", "pkg"), { recursive: true });
+  const write = (place, manifest) => {
+    for (const field of ["dependencies", "devDependencies"]) {
+      for (const name in manifest[field]) manifest[field][name] = versions[name] ?? manifest[field][name];
+    }
+    writeFileSync(join(folder, place, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
+  };
+  write("", { ...json(inRoot("examples", "package.json")), workspaces: names });
+  for (const name of names) write(name, json(inRoot("examples", name, "package.json")));
+}
+
+await main(async () => {
+  const [what, ...chosen] = process.argv.slice(2);
+  if (what !== "newest") throw new Stop("say what to try: npm run frameworks -- newest [EXAMPLE...]");
+  const all = Object.values(json(inRoot("examples", "versions.json")).frameworks).filter(({ lock }) => lock === "examples");
+  const unknown = chosen.find((name) => !all.some(({ example }) => example === name));
+  if (unknown) throw new Stop(`no example \`${unknown}\`: there are ${all.map(({ example }) => example).join(", ")}`);
+  const tried = all.filter(({ example }) => chosen.length === 0 || chosen.includes(example));
+  const names = tried.map(({ example }) => example);
+
+  await setUp();
+  await buildPackage();
+  const versions = {};
+  for (const { tested, prereleases = [] } of tried) {
+    for (const name of Object.keys(tested)) versions[name] ??= await newest(name, prereleases.includes(name));
+  }
+  const folder = inRoot("target", "newest", "examples");
+  mkdirSync(folder, { recursive: true });
+  copy(folder, names, versions);
+  say(`npm install of ${names.join(", ")} in ${folder}`);
+  await run("npm install", "npm", ["install"], { capture: true, cwd: folder });
+
+  const results = {};
+  for (const name of names) {
+    const args = ["--test", "--test-reporter=spec", "--test-timeout=600000", inRoot("tests", "frameworks", `${name}.test.mjs`)];
+    const { status } = await exec(process.execPath, args, { tee: true, env: { EDGE_SESSION_EXAMPLES: folder } });
+    results[name] = status === 0 ? "passed" : "failed";
+  }
+  console.log();
+  for (const { example, tested } of tried) {
+    for (const [name, version] of Object.entries(tested)) {
+      const change = versions[name] === version ? version : `${version} -> ${versions[name]}`;
+      console.log(`${example.padEnd(16)}${name.padEnd(32)}${change.padEnd(34)}${results[example]}`);
+    }
+  }
+  return Object.values(results).includes("failed") ? 1 : 0;
+});
