@@ -4,8 +4,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { MemoryConnector, Sessions } from "../../pkg/node.js";
-import { Browser, SECRET, world } from "./support/world.mjs";
+import { ManualClock, MemoryConnector, Sessions } from "../../pkg/node.js";
+import { Browser, SECRET, START, world } from "./support/world.mjs";
 
 const ROUNDS = Number(process.env.MODEL_SEQUENCES ?? 150);
 const SEED = Number(process.env.MODEL_SEED ?? 1);
@@ -29,7 +29,8 @@ const copy = (value) => structuredClone(value);
 
 /** A connector that logs its calls, with random keys replaced by names. */
 function recorded() {
-  const memory = new MemoryConnector();
+  const clock = new ManualClock(START);
+  const memory = new MemoryConnector({ clock });
   const log = [];
   const connector = { kind: "memory" };
   for (const name of ["read", "put", "delete", "list"]) {
@@ -38,7 +39,7 @@ function recorded() {
       return memory[name](...args);
     };
   }
-  return { connector, memory, log };
+  return { clock, connector, memory, log };
 }
 
 /** Changes that are made immediately, with random keys and values. */
@@ -96,9 +97,9 @@ test(`${ROUNDS} random stories come to the same with getters between the calls a
     const results = [];
     for (const looks of [false, true]) {
       const asked = dice(round);
-      const { connector, log } = recorded();
-      const sessions = new Sessions(connector, { secret: SECRET, isolateCacheTtl: 0 });
-      const browser = new Browser(sessions, Date);
+      const { clock, connector, log } = recorded();
+      const sessions = new Sessions(connector, { secret: SECRET, isolateCacheTtl: 0, clock });
+      const browser = new Browser(sessions, clock);
       const look = (session) => looks && asked.pick(GETTERS)(session);
       const visit = (calls) =>
         browser.ask(async (session) => {
@@ -111,6 +112,7 @@ test(`${ROUNDS} random stories come to the same with getters between the calls a
         });
       if (!isNew) await browser.ask((session) => session.update({ a: 1, b: { n: 1 }, c: [1] }).flash("a", 1));
       await visit(first);
+      clock.advance(1);
       // Another request of the browser saves in between.
       await browser.ask((session) => session.set("other", 1).set("b", 5));
       await visit(second);
@@ -169,9 +171,9 @@ test(`${ROUNDS} random stories come to the same awaited and not`, async () => {
     if (logout >= 0) calls.splice(logout + 1, calls.length, ["bind"], ...calls.slice(logout + 1).filter(([name]) => name !== "destroy"));
     const results = [];
     for (const waits of [true, false]) {
-      const { connector, memory } = recorded();
-      const sessions = new Sessions(connector, { secret: SECRET, isolateCacheTtl: 0 });
-      const browser = new Browser(sessions, Date);
+      const { clock, connector, memory } = recorded();
+      const sessions = new Sessions(connector, { secret: SECRET, isolateCacheTtl: 0, clock });
+      const browser = new Browser(sessions, clock);
       if (!isNew) await browser.ask((session) => session.update({ a: 1, b: { n: 1 }, c: [1] }).flash("a", 1));
       const before = await browser.load();
       const session = await browser.load();
