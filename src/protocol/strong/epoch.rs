@@ -5,6 +5,8 @@
 //! `2 e <instant> [<lineage> <instant> …]` for a day, which is longer than any request. Each lineage in
 //! it was spared by the last call; the instant after it is that of the last call that did not spare it.
 
+use std::collections::BinaryHeap;
+
 use crate::protocol::keys::Id;
 use crate::protocol::revocation::CLOCK_SKEW;
 
@@ -53,7 +55,7 @@ impl Epoch {
         let latest = known.at.max(at);
         let mut lineages: Vec<Id> = known.spared.iter().map(|(lineage, _)| *lineage).collect();
         lineages.extend(spared);
-        lineages.sort_unstable();
+        let mut lineages = BinaryHeap::from(lineages).into_sorted_vec();
         lineages.dedup();
         let ends = lineages.into_iter().map(|lineage| {
             let before = known.of(lineage);
