@@ -441,17 +441,25 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
 
 /** A cookie for a framework that sets cookies by name, value and options. */
 export interface ResponseCookie {
+  /** The cookie's name. Several cookies of an answer may have one name. */
   name: string;
   /** ASCII letters, digits, `-`, `_` and `.`: encoding changes nothing. Empty if the cookie is removed. */
   value: string;
+  /** Its attributes, under the names that most frameworks use. */
   options: {
+    /** The path for which browsers send it. */
     path: string;
+    /** The domain; without it, the host that sets the cookie. */
     domain?: string;
     /** In seconds. 0 removes the cookie; without it, the cookie ends with the browser. */
     maxAge?: number;
+    /** Over https only. */
     secure?: boolean;
+    /** Hidden from scripts: always true. */
     httpOnly: boolean;
+    /** Whether requests of other sites carry it. */
     sameSite: "lax" | "strict" | "none";
+    /** One for each site that embeds this one. */
     partitioned?: boolean;
   };
 }
