@@ -5,6 +5,7 @@
 //! contents of the store, each location's cache and each browser. A script also says what it
 //! demonstrates, and fails if that does not happen.
 
+mod pair;
 mod reader;
 mod scribe;
 mod stage;
@@ -15,7 +16,7 @@ use crate::Ms;
 use crate::random::START;
 use crate::request::Op;
 use crate::world::Kind;
-use stage::{Lab, Moment, Words};
+use stage::{Lab, Moment, Store, Words};
 
 const PLACES: [&str; 2] = ["Amsterdam", "Singapore"];
 const AMSTERDAM: usize = 0;
@@ -47,6 +48,7 @@ pub fn files() -> Vec<File> {
         ("logout-race.json", logout_race()),
         ("stale-read.json", stale_read()),
         ("stolen-cookie.json", stolen_cookie()),
+        ("two-stores.json", two_stores()),
     ]
 }
 
@@ -234,4 +236,72 @@ fn stolen_cookie() -> String {
         begin: "Ada logged in five minutes ago: version 1. The thief has just copied her cookies.",
         end: "A revocation names the lineage, so no rotation escapes it. D, 102 seconds with these settings, is how long a thief can go on at a location that has not heard of it.",
     })
+}
+
+/// The same script in both worlds.
+fn two_stores() -> String {
+    let words = Words {
+        title: "One race, two stores",
+        about: "Two tabs save different things at the same moment, at two locations. Then Ada logs out, while somebody holds a copy of her cookies. The same requests are sent at the same times to Workers KV and to Durable Objects.",
+        begin: "Ada logged in five minutes ago, in Amsterdam: version 1. Her Durable Object is therefore in Amsterdam. Somebody has just copied her cookies.",
+        end: "On Workers KV the book is lost, and the copy can still be used until D has passed, 102 seconds with these settings. In Durable Objects both saves survived, and the copy was dead after the logout. The price is latency: each request from Singapore goes to Amsterdam and back.",
+    };
+    let on = |store| {
+        let lab = Lab::on(store);
+        let browser = lab.browser("Ada’s browser");
+        let elsewhere = lab.browser("A copy of its cookies");
+        lab.before(browser, AMSTERDAM, LOGIN);
+        lab.steal(browser, elsewhere);
+
+        let (tab_a, tab_b) = (lab.who("Tab A", browser), lab.who("Tab B", browser));
+        let ops = [Op::Work(300), Op::Set(CART)];
+        tab_a.asks(0, AMSTERDAM, "put a book in the cart", &ops);
+        let ops = [Op::Work(1_500), Op::Set(THEME)];
+        let second = tab_b.asks(10, SINGAPORE, "switch to the dark theme", &ops);
+        let next = lab.who("The next page", browser);
+        let next = next.asks(5_000, SINGAPORE, "show what is there", &[Op::Read]);
+        // It remembers what it saved, and would join it.
+        lab.evict(AMSTERDAM);
+        let logout = lab.who("Ada", browser);
+        let logout = logout.asks(52_000, AMSTERDAM, "log out", &[Op::Destroy]);
+        let copy = lab.who("The copy", elsewhere);
+        let copy = copy.asks(54_000, SINGAPORE, "show what is there", &[Op::Read]);
+        lab.run(55_000);
+
+        match store {
+            Store::Kv => {
+                lab.found(next, Outcome::Loaded, &[THEME, SIGN_IN]);
+                lab.found(logout, Outcome::Loaded, &[THEME, SIGN_IN]);
+                lab.found(copy, Outcome::Loaded, &[THEME, SIGN_IN]);
+                lab.why(logout, Moment::Found, "Now the book is lost for good: Amsterdam’s cache has expired, and another isolate runs there.");
+                lab.why(second, Moment::Put, "The store has no compare-and-set: the last writer wins, and nobody is told. Singapore read again before this put, but its cache still said version 1.");
+                lab.why(
+                    next,
+                    Moment::Found,
+                    "The book is missing: the store and the browser’s cookie do not have it. Only Amsterdam still does, until its cache and its isolate forget it.",
+                );
+                lab.why(
+                    copy,
+                    Moment::Found,
+                    "Singapore does not know of the logout yet. It will within D.",
+                );
+            }
+            Store::Objects => {
+                lab.found(next, Outcome::Loaded, &[CART, THEME, SIGN_IN]);
+                lab.found(logout, Outcome::Loaded, &[CART, THEME, SIGN_IN]);
+                lab.found(copy, Outcome::Revoked, &[]);
+                lab.why(second, Moment::Conflict, "Each save names the revision of the row that it read. Tab A’s save came in between, so nothing is written.");
+                lab.why(second, Moment::Put, "The theme is set again, on the row that came back, which has the book in it. The application does nothing for this.");
+                lab.why(next, Moment::Found, "Both are there.");
+                lab.why(logout, Moment::Put, "The tombstone stays until the session’s hard end, so no late save can bring the session back.");
+                lab.why(
+                    copy,
+                    Moment::Found,
+                    "Every location asks the same object, so the logout holds here too.",
+                );
+            }
+        }
+        lab.record(&words)
+    };
+    pair::file(&words, &[on(Store::Kv), on(Store::Objects)])
 }

@@ -31,6 +31,11 @@ pub enum Observation<'a> {
         request: RequestId,
         name: Rc<str>,
     },
+    /// A transaction was not applied, because the checked rows have changed.
+    Conflict {
+        request: RequestId,
+        found: &'a [Found],
+    },
     /// An accepted write is visible at a location from now on.
     Arrived {
         location: usize,

@@ -301,6 +301,10 @@ impl World {
         *self.watcher.borrow_mut() = Some(watcher);
     }
 
+    pub fn is_watched(&self) -> bool {
+        self.watcher.borrow().is_some()
+    }
+
     /// Notifies the watcher.
     pub fn tell(&self, sight: &Observation<'_>) {
         let watcher = self.watcher.borrow().clone();

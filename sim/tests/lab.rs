@@ -6,7 +6,7 @@ use edge_session_sim::lab;
 #[test]
 fn every_story_happens_as_told() {
     let files = lab::files();
-    assert_eq!(files.len(), 4);
+    assert_eq!(files.len(), 5);
     assert!(files.iter().all(|(_, text)| !text.is_empty()));
     assert_eq!(files, lab::files());
 }

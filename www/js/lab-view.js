@@ -68,8 +68,9 @@ function unfolded(history) {
     return last;
   });
   const names = [...new Set(steps.flatMap(({ rows }) => rows.map(({ name }) => name)))];
-  // Records first, then the markers against them.
-  names.sort((one, other) => other.startsWith("record") - one.startsWith("record"));
+  // Records first, then the markers against them, then the rows of an object.
+  const rank = (name) => ["record", "marker", "row"].findIndex((kind) => name.startsWith(kind));
+  names.sort((one, other) => rank(one) - rank(other));
   const people = [...new Set(steps.map(({ who }) => who).filter((who) => who !== undefined))];
   return { ...history, steps, names, people };
 }
@@ -79,7 +80,7 @@ function layOut(history, go) {
   setText(byId("lab-about"), history.about);
   for (const side of SIDES) {
     setText(byId(`lab-place-${side}`), history.places[side]);
-    setText(byId(`lab-lane-${side}`), history.places[side]);
+    setText(byId(`lab-lane-${side}`), lanesOf(history)[side]);
   }
   byId("lab-step").max = history.steps.length - 1;
   byId("lab-track").replaceChildren(
@@ -117,7 +118,10 @@ function show(history, n) {
   mark(n);
 }
 
-const placeOf = ({ places }, { place }) => places[place];
+/** The columns of the time line: two places, or two stores. */
+const lanesOf = ({ places, lanes }) => lanes ?? places;
+
+const placeOf = (history, { place }) => lanesOf(history)[place];
 
 /** Seconds since the history began. */
 const seconds = (ms) => (ms / 1000).toFixed(2);
@@ -140,13 +144,18 @@ function rowOf({ places }, name, step, before) {
     );
   };
   const belief = (is) => (is.until === undefined ? "not cached" : `cached, ${left(is.until, step)} left`);
+  // Locations have no copy of a row in an object.
+  const at = (side) =>
+    row && !row.places
+      ? el("td", { role: "cell", "data-label": places[side] }, el("span", { class: "sub" }, "asks the object"))
+      : cell(places[side], (it) => it.places[side], belief);
   return el(
     "tr",
     { role: "row" },
     el("th", { role: "rowheader", scope: "row" }, name[0].toUpperCase() + name.slice(1)),
-    cell(places[0], (it) => it.places[0], belief),
+    at(0),
     cell("The store", (it) => it.store, () => ""),
-    cell(places[1], (it) => it.places[1], belief),
+    at(1),
   );
 }
 

@@ -4,27 +4,40 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use edge_session::connector::{
-    ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
+    Check, ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, Row,
+    SessionConnector, StrongConnector, Transacted, Write,
 };
 use edge_session::runtime::Runtime;
-use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions};
+use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions, Settings};
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 
+use super::stage::Store;
 use crate::Ms;
 use crate::dice::Dice;
 use crate::history::{KEY_COOKIE, ring};
 use crate::request::View;
 
-/// Version and keys of the record `text` under `name`, which the key cookie `token` opens.
-pub fn read(name: &Rc<str>, text: &Rc<str>, token: &str, now: Ms) -> (u32, BTreeSet<String>) {
-    let store = Only {
+/// Version and keys of the record `text` under `name` in `store`, which the key cookie `token` opens.
+pub fn read(
+    store: Store,
+    name: &Rc<str>,
+    text: &Rc<str>,
+    token: &str,
+    now: Ms,
+) -> (u32, BTreeSet<String>) {
+    let only = Only {
         name: Rc::clone(name),
         text: Rc::clone(text),
     };
     let runtime = Rc::new(Still(now));
-    let sessions = Sessions::builder(store, ring())
-        .runtime(runtime)
-        .build()
+    let sessions = match store {
+        Store::Kv => Sessions::builder(only, ring()).runtime(runtime).build(),
+        Store::Objects => {
+            let (only, settings) = (Rc::new(only), Settings::default());
+            Sessions::strong_with_runtime(only, ring(), settings, runtime)
+        }
+    };
+    let sessions = sessions
         .unwrap_or_else(|error| panic!("{error}"))
         .with_isolate(&Isolate::new(), "a reader");
     let mut session = sessions.open(CookieHeader::new(format!("{KEY_COOKIE}={token}")));
@@ -71,12 +84,52 @@ impl SessionConnector for Only {
         _: &'a str,
         _: Option<&'a str>,
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
-        ready(Err(ConnectorError::new(
-            ConnectorErrorKind::Unsupported,
-            "one record",
-        )))
-        .boxed_local()
+        ready(Err(only_one())).boxed_local()
     }
+}
+
+impl StrongConnector for Only {
+    fn kind(&self) -> &str {
+        "simulated"
+    }
+
+    fn read<'a>(
+        &'a self,
+        _: &'a str,
+        keys: &'a [&'a str],
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<Row>>, ConnectorError>> {
+        let row = |key: &&str| {
+            (**key == *self.name).then(|| Row {
+                value: self.text.to_string(),
+                metadata: None,
+                revision: "1".to_owned(),
+                expires_at: Ms::MAX,
+            })
+        };
+        ready(Ok(keys.iter().map(row).collect())).boxed_local()
+    }
+
+    fn transact<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [Check<'a>],
+        _: &'a [Write<'a>],
+    ) -> LocalBoxFuture<'a, Result<Transacted, ConnectorError>> {
+        ready(Err(only_one())).boxed_local()
+    }
+
+    fn list<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a str,
+        _: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        ready(Err(only_one())).boxed_local()
+    }
+}
+
+fn only_one() -> ConnectorError {
+    ConnectorError::new(ConnectorErrorKind::Unsupported, "one record")
 }
 
 /// A clock that stands still.

@@ -7,7 +7,7 @@ use edge_session::Outcome;
 use serde_json::{Map, Value, json};
 
 use super::reader;
-use super::stage::{Ask, Book, JarCookie, Moment, Row, Step, Text, What, Whys, Words};
+use super::stage::{Ask, Book, JarCookie, Moment, Row, Step, Store, Text, What, Whys, Words};
 use super::{AMSTERDAM, NAMES, PLACES, SINGAPORE, SPREADS, ZERO};
 use crate::Ms;
 use crate::history::KEY_COOKIE;
@@ -52,7 +52,7 @@ impl<'a> Scribe<'a> {
                     name,
                     value: Some(value),
                     ..
-                } if name.starts_with("s.") => {
+                } if is_record(name, value) => {
                     it.puts.push((Rc::clone(value), Rc::clone(name), *request));
                     let key = last_part(name).to_owned();
                     if !it.keys.contains(&key) {
@@ -77,6 +77,10 @@ impl<'a> Scribe<'a> {
         it
     }
 
+    fn is_object(&self) -> bool {
+        self.book.store() == Store::Objects
+    }
+
     fn who(&self, request: RequestId) -> &'static str {
         self.book.asks.borrow()[request].who
     }
@@ -97,6 +101,7 @@ impl<'a> Scribe<'a> {
     /// The meaning of a name of the namespace.
     fn name(&self, name: &str) -> String {
         match name.split_once('.').map_or(name, |(kind, _)| kind) {
+            "s" if self.is_object() => format!("row of {}", self.key(name)),
             "s" => format!("record under {}", self.key(name)),
             "k" => format!("marker on {}", self.key(name)),
             "l" => "marker on the lineage".to_owned(),
@@ -109,7 +114,7 @@ impl<'a> Scribe<'a> {
         let (text, name, request) = put.unwrap_or_else(|| panic!("nobody has put {text}"));
         let now = self.steps.last().map_or(ZERO, |step| step.at);
         let token = &self.tokens[last_part(name)];
-        let (version, keys) = reader::read(name, text, token, now);
+        let (version, keys) = reader::read(self.book.store(), name, text, token, now);
         Record {
             version,
             keys,
@@ -122,7 +127,7 @@ impl<'a> Scribe<'a> {
         let Some(value) = value else {
             return "nothing".to_owned();
         };
-        if !name.starts_with("s.") {
+        if !is_record(name, value) {
             return if value.starts_with("2 r") {
                 "rotated"
             } else {
@@ -140,12 +145,12 @@ impl<'a> Scribe<'a> {
     }
 
     fn holds(&self, name: &str, value: &Text) -> Option<String> {
-        let value = value.as_ref().filter(|_| name.starts_with("s."))?;
+        let value = value.as_ref().filter(|value| is_record(name, value))?;
         Some(names(&self.open(value).keys))
     }
 
-    /// Every step of the story, without what has not changed since the previous step.
-    pub fn steps(&self, words: &Words, whys: &mut Whys) -> Vec<Value> {
+    /// Every step of the story.
+    pub fn steps(&self, words: &Words, whys: &mut Whys) -> Vec<Map<String, Value>> {
         let first = |step: &Step| matches!(step.what, What::Begin);
         let first = self.steps.iter().rposition(first).unwrap_or_default();
         let mut story: Vec<Map<String, Value>> = Vec::new();
@@ -197,7 +202,7 @@ impl<'a> Scribe<'a> {
             end.insert(name.to_owned(), value);
         }
         story.push(end);
-        without_repeats(story)
+        story
     }
 
     /// The request and moment of the nth step.
@@ -212,6 +217,7 @@ impl<'a> Scribe<'a> {
             (What::Found { .. }, _) => Moment::Found,
             (What::Took { .. }, 0) => Moment::Put,
             (What::Took { .. }, 1) => Moment::SecondPut,
+            (What::Conflict { .. }, _) => Moment::Conflict,
             (What::Answered(..), _) => Moment::Answered,
             _ => return None,
         };
@@ -239,6 +245,12 @@ impl<'a> Scribe<'a> {
                 Some((value, until)) => cell(value, Some(*until)),
                 None => cell(&row.seen[place], None),
             };
+            if self.is_object() {
+                return json!({
+                    "name": self.name(&row.name),
+                    "store": cell(&row.stored, None),
+                });
+            }
             json!({
                 "name": self.name(&row.name),
                 "store": cell(&row.stored, None),
@@ -296,6 +308,7 @@ impl<'a> Scribe<'a> {
         match what {
             What::Begin => Default::default(),
             What::Sent(request) => self.sent(*request, step),
+            What::Read(request, found) if self.is_object() => self.ask_object(*request, found),
             What::Read(request, found) => self.read(*request, found),
             What::Found {
                 request,
@@ -309,13 +322,20 @@ impl<'a> Scribe<'a> {
                 name,
                 value,
                 conflict,
-            } if name.starts_with("s.") => self.put(*request, name, value, *conflict, before),
+            } if value.as_ref().is_some_and(|it| is_record(name, it)) => {
+                self.put(*request, name, value, *conflict, before)
+            }
             What::Took {
                 request,
                 name,
                 value,
                 ..
             } => self.put_marker(*request, name, value),
+            What::Conflict {
+                request,
+                name,
+                value,
+            } => self.conflict(*request, name, value),
             What::Answered(request, answer) => self.answered(*request, answer),
             What::Arrived { place, name, value } => self.arrived(*place, name, value, step),
         }
@@ -379,6 +399,31 @@ impl<'a> Scribe<'a> {
         (short.join(", "), text.join(" "))
     }
 
+    /// A read of a row of an object.
+    fn ask_object(&self, request: RequestId, found: &[(Rc<str>, Text, Shown)]) -> (String, String) {
+        let (who, place) = self.asked(request);
+        let (name, value, _) = &found[0];
+        let (is, thing) = (self.label(name, value), self.name(name));
+        (
+            format!("reads {is}"),
+            format!("{place} reads the {thing} in the object for {who}: {is}."),
+        )
+    }
+
+    fn conflict(&self, request: RequestId, name: &str, value: &Text) -> (String, String) {
+        let (who, place) = self.asked(request);
+        let (is, thing) = (self.label(name, value), self.name(name));
+        let holds = self.holds(name, value);
+        let holds = holds.map_or_else(String::new, |holds| format!(", with {holds}"));
+        (
+            format!("conflict: the row is {is}"),
+            format!(
+                "{place} wants to put a new version for {who}, but the {thing} has changed since \
+                 it was read. The object writes nothing and returns the row: {is}{holds}."
+            ),
+        )
+    }
+
     fn found(
         &self,
         request: RequestId,
@@ -428,11 +473,18 @@ impl<'a> Scribe<'a> {
         let Record { version, keys, .. } = self.open(value);
         let (thing, holds) = (self.name(name), names(&keys));
         let elsewhere = PLACES[1 - self.place(request)];
-        let mut text = format!(
-            "{place} puts version {version} of the {thing} for {who}: {holds}. {elsewhere} will \
-             see it in {} s.",
-            SPREADS / 1_000
-        );
+        let mut text = if self.is_object() {
+            format!(
+                "{place} puts version {version} of the {thing} for {who}: {holds}. The next read \
+                 sees it, wherever it comes from."
+            )
+        } else {
+            format!(
+                "{place} puts version {version} of the {thing} for {who}: {holds}. {elsewhere} \
+                 will see it in {} s.",
+                SPREADS / 1_000
+            )
+        };
         if conflict {
             text.push_str(JOINED);
         }
@@ -454,6 +506,15 @@ impl<'a> Scribe<'a> {
     fn put_marker(&self, request: RequestId, name: &str, value: &Text) -> (String, String) {
         let (who, place) = self.asked(request);
         let (is, thing) = (self.label(name, value), self.name(name));
+        if self.is_object() {
+            return (
+                format!("{thing}: {is}"),
+                format!(
+                    "{place} replaces the record in the {thing} by a tombstone for {who}: the \
+                     session is {is}."
+                ),
+            );
+        }
         let means = match &*is {
             "rotated" => "the session went on under another key",
             _ => "it has ended",
@@ -529,7 +590,7 @@ fn compact(value: Value) -> Value {
 }
 
 /// Removes what a step has in common with the previous one.
-fn without_repeats(story: Vec<Map<String, Value>>) -> Vec<Value> {
+pub fn without_repeats(story: Vec<Map<String, Value>>) -> Vec<Value> {
     let mut before = Map::new();
     let shorter = story.into_iter().map(|step| {
         let mut short = step.clone();
@@ -549,7 +610,9 @@ impl What {
             Self::Sent(request) | Self::Read(request, _) | Self::Answered(request, _) => {
                 Some(*request)
             }
-            Self::Found { request, .. } | Self::Took { request, .. } => Some(*request),
+            Self::Found { request, .. }
+            | Self::Took { request, .. }
+            | Self::Conflict { request, .. } => Some(*request),
             Self::Begin | Self::Arrived { .. } => None,
         }
     }
@@ -561,10 +624,16 @@ impl What {
             Self::Read(..) => "read",
             Self::Found { .. } => "found",
             Self::Took { .. } => "put",
+            Self::Conflict { .. } => "conflict",
             Self::Answered(..) => "answered",
             Self::Arrived { .. } => "arrived",
         }
     }
+}
+
+/// True if the value stored under `name` is a record. The row of an ended session is a tombstone.
+fn is_record(name: &str, value: &str) -> bool {
+    name.starts_with("s.") && !value.starts_with("2 r") && !value.starts_with("2 x")
 }
 
 fn last_part(name: &str) -> &str {

@@ -16,6 +16,7 @@ use crate::Ms;
 use crate::history::{Network, ring};
 use crate::jar::Jar;
 use crate::request::{Answer, Host, Op, Spec, View, key_of, serve};
+use crate::watch::Observation;
 use crate::world::{Machine, RequestId, World, short};
 
 const OLD: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
@@ -164,9 +165,11 @@ impl Sim {
         self.servers.borrow()[server].ring
     }
 
-    pub fn add_client(&self, thief: bool) {
+    pub fn add_client(&self, thief: bool) -> usize {
         let jar = Jar::default();
-        self.clients.borrow_mut().push(Client { jar, thief });
+        let mut clients = self.clients.borrow_mut();
+        clients.push(Client { jar, thief });
+        clients.len() - 1
     }
 
     /// Sends a request. Without its own Cookie header it has the cookies of its client's jar, and
@@ -216,10 +219,13 @@ impl Sim {
             return;
         };
         let client = self.truth.spec(id).client;
-        let jar = &mut self.clients.borrow_mut()[client].jar;
         for cookie in &answer.cookies {
-            jar.take(cookie, now);
+            self.clients.borrow_mut()[client].jar.take(cookie, now);
         }
+        self.world.tell(&Observation::Answered {
+            request: id,
+            answer: &answer,
+        });
     }
 
     /// Breaks the reference cycle between servers and the world.
@@ -244,6 +250,11 @@ impl Host for Sim {
         let outcome = view.outcome.as_str();
         self.world
             .note(|| format!("  #{id} finds {outcome}: {:?}", view.content));
+        self.world.tell(&Observation::Loaded {
+            request: id,
+            view: &view,
+            version: session.version().unwrap_or_default(),
+        });
         self.truth.loaded(id, &view, self.world.now());
         self.views.borrow_mut().push((id, view));
     }

@@ -14,7 +14,9 @@ use futures_util::future::LocalBoxFuture;
 use super::truth::{Change, Truth};
 use super::weather::{Failure, Verdict, Weather};
 use crate::Ms;
-use crate::world::{Kind, World, short};
+use crate::kv::Shown;
+use crate::watch::{Found, Observation};
+use crate::world::{Kind, RequestId, World, short};
 
 /// Keys of one page of a listing.
 const PAGE: usize = 2;
@@ -219,10 +221,10 @@ impl Connector {
         act: impl Fn(&World) -> Result<T, ConnectorError> + 'static,
     ) -> Result<T, ConnectorError> {
         let request = self.world.current();
-        let verdict = {
+        let verdict = self.weather.scripted(request).unwrap_or_else(|| {
             let mut dice = self.world.dice.borrow_mut();
             self.weather.decide(&mut dice, shard, self.world.now())
-        };
+        });
         let Verdict {
             latency: (there, back),
             failure,
@@ -274,6 +276,38 @@ impl Connector {
     }
 }
 
+/// Tells the watcher which rows were found under `keys`.
+fn tell_found<'a>(
+    world: &World,
+    keys: impl Iterator<Item = &'a String>,
+    rows: &[Option<Row>],
+    sight: impl FnOnce(&[Found]) -> Observation<'_>,
+) {
+    if !world.is_watched() {
+        return;
+    }
+    let found = keys.zip(rows).map(|(key, row)| Found {
+        name: key.as_str().into(),
+        value: row.as_ref().map(|row| row.value.as_str().into()),
+        shown: Shown::Current,
+    });
+    world.tell(&sight(&found.collect::<Vec<_>>()));
+}
+
+/// Tells the watcher the changes of a transaction.
+fn tell_changed(world: &World, request: RequestId, changes: &[Change]) {
+    if !world.is_watched() {
+        return;
+    }
+    for Change { key, after, .. } in changes {
+        world.tell(&Observation::Took {
+            request,
+            name: key.as_str().into(),
+            value: Some(after.value.as_str().into()),
+        });
+    }
+}
+
 /// The changes of a transaction in an object.
 fn differences(before: &BTreeMap<String, Row>, after: &BTreeMap<String, Row>) -> Vec<Change> {
     let changed = after
@@ -312,6 +346,10 @@ impl StrongConnector for Connector {
                 for (key, row) in owned.iter().zip(&found) {
                     truth.read(request, key, row.as_ref());
                 }
+                tell_found(world, owned.iter(), &found, |found| Observation::Read {
+                    request,
+                    found,
+                });
                 Ok(found)
             })
             .await
@@ -349,10 +387,16 @@ impl StrongConnector for Connector {
                             let after = objects.rows(&call.shard, now);
                             let changes = differences(&before, &after);
                             truth.changed(world, request, &call.shard, &changes, &after);
+                            tell_changed(world, request, &changes);
                         }
                         Transacted::Conflict(rows) => {
                             let own = |row: &Row| call.puts(&row.revision);
                             truth.conflict(request, rows.iter().flatten().any(own));
+                            let keys = call.checks.iter().map(|(key, _)| key);
+                            tell_found(world, keys, rows, |found| Observation::Conflict {
+                                request,
+                                found,
+                            });
                         }
                     }
                     Ok(transacted)

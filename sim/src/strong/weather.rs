@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use crate::Ms;
 use crate::dice::Dice;
+use crate::world::RequestId;
 
 macro_rules! troubles {
     ($($name:ident $text:literal;)*) => {
@@ -83,6 +84,9 @@ impl Rates {
     }
 }
 
+/// The latency of the calls of a request: to the object, and back.
+pub type Script = Box<dyn Fn(RequestId) -> (Ms, Ms)>;
+
 /// The faults of one history.
 #[derive(Default)]
 pub struct Weather {
@@ -90,6 +94,8 @@ pub struct Weather {
     /// Until when each object fails.
     pub restarts: RefCell<Vec<(String, Ms)>>,
     pub counts: RefCell<[u64; Trouble::ALL.len()]>,
+    /// If set, there are no faults, and latencies are not random.
+    pub script: RefCell<Option<Script>>,
 }
 
 impl Weather {
@@ -126,6 +132,15 @@ pub enum Failure {
 }
 
 impl Weather {
+    pub fn scripted(&self, request: RequestId) -> Option<Verdict> {
+        let script = self.script.borrow();
+        script.as_ref().map(|latency| Verdict {
+            latency: latency(request),
+            failure: Failure::None,
+            again: None,
+        })
+    }
+
     pub fn decide(&self, dice: &mut Dice, shard: &str, now: Ms) -> Verdict {
         let it = self.rates.get();
         let mut verdict = Verdict {
