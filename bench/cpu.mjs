@@ -5,7 +5,7 @@
 // from outside. Beside each sample, the same requests with the same cookies go to a handler without
 // sessions in the same isolate: the difference is the figure. Samples of all contenders alternate.
 
-import { CONTENDERS, KV_PEERS, OURS, install, startAll, titleOf } from "./host/contenders.mjs";
+import { CONTENDERS, IN_OBJECTS, IN_ROWS, KV_PEERS, OURS, install, startAll, titleOf } from "./host/contenders.mjs";
 import { summary } from "./host/stats.mjs";
 
 /** More sessions than the isolate's table holds (4 MiB of records; 2,048 derived keys). */
@@ -43,7 +43,7 @@ function cells(quick) {
   return list;
 }
 
-export async function cpu({ quick = false, only, log }) {
+export async function cpu({ quick = false, only, cells: wantedCells, log }) {
   const names = only ?? CONTENDERS;
   const wanted = (cell, name, inCookie) =>
     (cell.only?.includes(name) ?? true) && !(inCookie && cell.size === "64 kB");
@@ -58,6 +58,7 @@ export async function cpu({ quick = false, only, log }) {
   /** The pools that each contender has. */
   const pools = {};
   for (const cell of cells(quick)) {
+    if (wantedCells && !wantedCells.includes(cell.id)) continue;
     const { size, method, over: without, forged, few = 0, once } = cell;
     const taking = names.filter((name) => wanted(cell, name, inCookie(name)));
     if (taking.length === 0) continue;
@@ -70,7 +71,7 @@ export async function cpu({ quick = false, only, log }) {
       const pool = size && (once ? `once ${size}` : size);
       if (size && !pools[name]?.has(pool)) {
         // Where nothing is remembered, fewer sessions say the same.
-        const count = OURS.includes(name) ? sessions : Math.min(sessions, 300);
+        const count = [...OURS, IN_OBJECTS, IN_ROWS].includes(name) ? sessions : Math.min(sessions, 300);
         await isolate.fill({ name: pool, size: SIZES[size].size, count, wait: ROUND });
         (pools[name] ??= new Set()).add(pool);
       }

@@ -1,4 +1,5 @@
-// `npm run bench -- document`: the tables and plots of docs/performance.md, from bench/results/.
+// `npm run bench -- document`: the tables and plots of docs/performance.md, from bench/results/; with the
+// name of a part, only its own section.
 // Between two marks of the page stands what is written here; all else is written by hand.
 
 import { mkdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
@@ -9,6 +10,7 @@ import * as growth from "./growth.mjs";
 import * as instructions from "./instructions.mjs";
 import { KV_PEERS } from "./host/contenders.mjs";
 import { plot } from "./host/plot.mjs";
+import * as objects from "./objects.mjs";
 import * as size from "./size.mjs";
 import * as soak from "./soak.mjs";
 import * as where from "./where.mjs";
@@ -134,9 +136,15 @@ function plots({ about, ...found }) {
   });
 }
 
+/** Sections that need nothing but their own part. */
+const REPORTS = {
+  wire: (measured) => text((print) => wire.report(measured, print)),
+  objects: (measured) => text((print) => objects.report(measured, print)),
+};
+
 /** The sections of the page by the names of their marks. */
 function sections() {
-  const measured = Object.fromEntries(["cpu", "wire", "size", "growth", "profile", "where", "soak"].map((part) => [part, result(part)]));
+  const measured = Object.fromEntries(["cpu", "wire", "objects", "size", "growth", "profile", "where", "soak"].map((part) => [part, result(part)]));
   const { about } = measured.cpu;
   const [data, ...rest] = plots(measured.growth);
   return {
@@ -150,7 +158,8 @@ function sections() {
     reach: reach(measured),
     cpu: text((print) => cpu.report(measured.cpu, print)),
     crossings: crossings(measured.cpu),
-    wire: text((print) => wire.report(measured.wire, print)),
+    wire: REPORTS.wire(measured.wire),
+    objects: REPORTS.objects(measured.objects),
     size: text((print) => size.report(measured.size, print)),
     growth: `${[data, ...rest].join("\n\n")}\n\n${text((print) => growth.report(measured.growth, print))}`,
     profile: text((print) => instructions.report(measured.profile, print)),
@@ -159,9 +168,15 @@ function sections() {
   };
 }
 
-export function document() {
+function only(part) {
+  if (!REPORTS[part]) throw new Stop(`${part} is not written by itself: ${Object.keys(REPORTS).join(" or ")}`);
+  return [part, REPORTS[part](result(part))];
+}
+
+export function document(parts = []) {
   let page = readFileSync(PAGE, "utf8");
-  for (const [name, section] of Object.entries(sections())) {
+  const written = parts.length ? parts.map(only) : Object.entries(sections());
+  for (const [name, section] of written) {
     const [start, end] = [`<!-- bench: ${name} -->`, `<!-- /bench: ${name} -->`];
     const from = page.indexOf(start);
     const to = page.indexOf(end);

@@ -9,6 +9,7 @@ import { document } from "./document.mjs";
 import { about } from "./host/about.mjs";
 import * as growthBench from "./growth.mjs";
 import * as instructions from "./instructions.mjs";
+import * as objectsBench from "./objects.mjs";
 import * as sizeBench from "./size.mjs";
 import * as soakBench from "./soak.mjs";
 import * as whereBench from "./where.mjs";
@@ -16,9 +17,10 @@ import * as wireBench from "./wire.mjs";
 
 const HELP = `npm run bench                    everything, into bench/results/
 npm run bench -- quick           everything, briefly: under three minutes
-npm run bench -- cpu             one part: cpu, wire, size, growth, profile, where, soak
+npm run bench -- cpu             one part: cpu, wire, objects, size, growth, profile, where, soak
 npm run bench -- cpu quick --only ours-js,floor
 npm run bench -- document        writes the tables of bench/results/ into docs/performance.md
+npm run bench -- document wire   only those of one part
 npm run bench -- budget          counts anew what \`npm run check\` compares with (bench/budget.json)`;
 
 const PARTS = {
@@ -31,6 +33,11 @@ const PARTS = {
   async wire(options) {
     const measured = await wireBench.wire(options);
     wireBench.report(measured, print);
+    return measured;
+  },
+  async objects(options) {
+    const measured = await objectsBench.objects(options);
+    objectsBench.report(measured, print);
     return measured;
   },
   async size(options) {
@@ -71,7 +78,7 @@ export async function bench(args) {
     const arg = args[i];
     if (arg === "help") return print(HELP);
     else if (arg === "quick") options.quick = true;
-    else if (arg === "document") return document();
+    else if (arg === "document") return document(args.slice(i + 1));
     else if (arg === "budget") return writeBudget();
     else if (arg === "--only") options.only = args[(i += 1)]?.split(",");
     else if (PARTS[arg]) parts.push(arg);

@@ -35,12 +35,12 @@ export function dollarsPerMillion(sum) {
 }
 
 /** One contender through one trace, in an isolate of its own. */
-export async function replay(name, events, vars = {}) {
-  const isolate = await (await install(name)).start();
+export async function replay(name, events, { vars = {}, start = START, objects = false } = {}) {
+  const isolate = await (await install(name, { objects })).start();
   await isolate.tell("settings", { vars });
-  const { sums, keys } = await isolate.tell("trace", { events, start: START });
+  const { sums, keys, objectHours } = await isolate.tell("trace", { events, start });
   await isolate.stop();
-  return { sums, keys, total: total(sums) };
+  return { sums, keys, objectHours, total: total(sums) };
 }
 
 export async function wire({ quick = false, only, log }) {
@@ -55,7 +55,7 @@ export async function wire({ quick = false, only, log }) {
       log(`${trace} trace: ${name}`);
       rows.push({ name, title: titles[name], ...(await replay(name, events)) });
       for (const [variant, vars] of Object.entries(VARIANTS[name] ?? {})) {
-        rows.push({ name, variant, title: `${titles[name]}, ${variant}`, ...(await replay(name, events, vars)) });
+        rows.push({ name, variant, title: `${titles[name]}, ${variant}`, ...(await replay(name, events, { vars })) });
       }
     }
   }

@@ -24,6 +24,7 @@ export async function bundle(source, { minify = false } = {}) {
         return { path: `./${basename(file)}`, external: true };
       });
       build.onResolve({ filter: /^edge-session$/ }, () => ({ path: inRoot("pkg", "workerd.js") }));
+      build.onResolve({ filter: /^edge-session\/durable-object$/ }, () => ({ path: inRoot("pkg", "durable-object.js") }));
       build.onResolve({ filter: /^rust-(bare|worker)$/ }, ({ path }) => ({ path: inRoot("build", "bench", path, "index.js") }));
       build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, external: true }));
       build.onResolve({ filter: /^[a-z_:/]+$/ }, ({ path, kind }) => {

@@ -17,20 +17,30 @@ export const CONTENDERS = [
   "h3",
 ];
 export const OURS = ["ours-js", "ours-rust"];
+/** Ours in Durable Objects: measured beside the others, which all use KV or a cookie. */
+export const IN_OBJECTS = "ours-objects";
+/** The same, without the requests to objects. */
+export const IN_ROWS = "ours-rows";
 /** Keep their sessions in KV: what ours are compared with. */
 export const KV_PEERS = ["react-router", "hono-session", "hono-sessions", "better-auth"];
 
-/** A contender in its driver, installed. `counting`: with its crossings into wasm counted. */
-export async function install(name, { counting = false, minify = false } = {}) {
+/**
+ * A contender in its driver, installed. `counting`: with its crossings into wasm counted. `objects`:
+ * with the runtime's own Durable Objects instead of those in memory.
+ */
+export async function install(name, { counting = false, minify = false, objects = false } = {}) {
+  const inObjects = name === IN_OBJECTS || name === IN_ROWS;
   const source = `
     import "./isolate/clock.mjs";
     ${counting ? 'import "./isolate/counting.mjs";' : ""}
     import "./isolate/census.mjs";
     import contender from "./contenders/${name}.mjs";
     import { drive } from "./isolate/driver.mjs";
-    export default drive(contender);
+    ${objects ? 'import * as objects from "./isolate/objects.mjs"; export const { SessionObject } = objects;' : ""}
+    ${inObjects && !objects ? 'import { MemoryObjects } from "./isolate/memory-objects.mjs";' : ""}
+    export default drive(contender, ${objects ? "{ objects }" : inObjects ? "{ memory: new MemoryObjects() }" : "{}"});
   `;
-  return new Installed(await bundle(source, { minify }));
+  return new Installed(await bundle(source, { minify }), { objects });
 }
 
 /** Started isolates of the contenders, by name. */

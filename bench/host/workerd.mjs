@@ -1,7 +1,7 @@
 // A workerd process of our own: started, told what to do over HTTP, and looked at from outside.
 
 import { spawn } from "node:child_process";
-import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { request as httpRequest, Agent } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
@@ -24,7 +24,7 @@ process.on("exit", () => {
 
 /** A folder with what a Worker consists of, ready to be started many times. */
 export class Installed {
-  constructor({ script, wasm }) {
+  constructor({ script, wasm }, { objects = false } = {}) {
     this.folder = mkdtempSync(join(tmpdir(), "edge-session-bench-"));
     folders.push(this.folder);
     this.script = script;
@@ -34,14 +34,19 @@ export class Installed {
       '(name = "worker.js", esModule = embed "worker.js")',
       ...wasm.map(({ name }) => `(name = "${name}", wasm = embed "${name}")`),
     ];
+    const stored = `
+    durableObjectNamespaces = [(className = "SessionObject", uniqueKey = "sessions", enableSql = true)],
+    durableObjectStorage = (localDisk = "disk"),
+    bindings = [(name = "SESSION_OBJECTS", durableObjectNamespace = "SessionObject")],`;
+    if (objects) mkdirSync(join(this.folder, "disk"));
     writeFileSync(
       join(this.folder, "config.capnp"),
       `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [(name = "main", worker = (
     modules = [${modules.join(", ")}],
-    compatibilityDate = "${date}",
-  ))],
+    compatibilityDate = "${date}",${objects ? stored : ""}
+  ))${objects ? ', (name = "disk", disk = (path = "disk", writable = true))' : ""}],
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
 `,

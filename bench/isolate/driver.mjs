@@ -17,13 +17,24 @@ const none = {
   },
 };
 
-export function drive(contender) {
+/**
+ * Sessions in Durable Objects are kept in `memory`, or in the runtime's, of which `objects` knows what
+ * they are asked.
+ */
+export function drive(contender, { memory, objects } = {}) {
   const kv = new MemoryKv();
   const env = {
     SESSIONS: kv,
+    SESSION_OBJECTS: memory,
     SESSION_SECRET: "Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9",
     DATA: dataOf(100),
   };
+  const reset = () => {
+    kv.reset();
+    objects?.reset();
+    if (memory) memory.calls = 0;
+  };
+  const counted = () => ({ ...kv.counts, ...(memory && { calls: memory.calls }), ...objects?.counts });
   /** Cookie headers of sessions that were made, by the name of the pool. */
   const pools = new Map();
 
@@ -87,7 +98,7 @@ export function drive(contender) {
       const length = few || cookies?.length;
       let next = forged || few ? 0 : (pool?.next ?? 0);
       if (once && next + n > length) throw new Error("the pool is used up");
-      kv.reset();
+      reset();
       let failed = 0;
       for (let i = 0; i < n; i += 1) {
         clock.now += tick;
@@ -102,18 +113,18 @@ export function drive(contender) {
       }
       // The requests without a session go round the same cookies, and leave the pool as it was.
       if (pool && !forged && !few && !bare) pool.next = next;
-      return { ...kv.counts, failed };
+      return { ...counted(), failed };
     },
 
     /** One request and its answer's cookies. */
     async one({ method, cookie }, ctx) {
-      kv.reset();
+      reset();
       const response = await send(contender, method, cookie, ctx);
       return {
         status: response.status,
         text: await response.text(),
         setCookie: response.headers.getSetCookie(),
-        ...kv.counts,
+        ...counted(),
       };
     },
 
@@ -175,9 +186,17 @@ export function drive(contender) {
         sum.requests += 1;
         for (const [name, value] of Object.entries(cost)) sum[name] = (sum[name] ?? 0) + value;
       };
+      /** What objects do by themselves, which no request of a visitor asks for. */
+      const alarms = async (until) => {
+        reset();
+        await objects.runAlarms(env.SESSION_OBJECTS, until);
+        add("alarm", objects.counts);
+        sums.alarm.requests = 0;
+      };
       for (const { at, who, kind, method } of events) {
+        if (objects) await alarms(start + at);
         clock.now = start + at;
-        kv.reset();
+        reset();
         let jar = jars.get(who);
         if (!jar) jars.set(who, (jar = new Jar()));
         env.OWNER = method === "POST" ? `user-${who}` : undefined;
@@ -191,7 +210,7 @@ export function drive(contender) {
         // Whoever sends what he made up keeps no cookies of ours.
         if (kind !== "forged" && kind !== "bot") jar.take(response);
         add(kind, {
-          ...kv.counts,
+          ...counted(),
           setCookies: lines.length,
           setCookieBytes: lines.reduce((sum, line) => sum + "Set-Cookie: \r\n".length + line.length, 0),
           cookieBytes: cookie ? "Cookie: \r\n".length + cookie.length : 0,
@@ -200,7 +219,8 @@ export function drive(contender) {
         });
       }
       kv.measureBytes = false;
-      return { sums, keys: kv.kinds };
+      if (objects) await alarms(Infinity);
+      return { sums, keys: kv.kinds, objectHours: objects?.objectHours() };
     },
 
     census: () => census(),
@@ -208,17 +228,18 @@ export function drive(contender) {
     /** What a contender can do beside its fetch handler, such as `list`. */
     async call({ name, args = [], n = 1, tick = 0 }, ctx) {
       let result;
-      kv.reset();
+      reset();
       for (let i = 0; i < n; i += 1) {
         clock.now += tick;
         result = await contender[name](env, ctx, ...args);
       }
-      return { result, ...kv.counts };
+      return { result, ...counted() };
     },
   };
 
   return {
-    async fetch(request, _env, ctx) {
+    async fetch(request, bound, ctx) {
+      if (objects) env.SESSION_OBJECTS = bound.SESSION_OBJECTS;
       // The very first answer of a Worker, for the time that a start takes.
       if (request.headers.has("x-start")) return contender.fetch(request, env, ctx);
       const { action, ...rest } = await request.json();
