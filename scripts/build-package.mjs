@@ -121,6 +121,7 @@ const FRAMEWORKS = {
   astro: ["astro", ">=7.0.0"],
   h3: ["h3", ">=2.0.0"],
   "tanstack-start": ["@tanstack/react-start", ">=1.169.0"],
+  "better-auth": ["better-auth", ">=1.7.0"],
 };
 
 function manifest() {

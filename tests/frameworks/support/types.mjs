@@ -1,27 +1,36 @@
-// `node types.mjs NAME`: the types of the adapter NAME with those of its framework, by the compiler. Types
-// of other packages may have faults of their own, which are not looked at.
+// `node types.mjs NAME`: the types of the adapter NAME with those of its framework, by the compiler, and
+// types-NAME.ts of this folder if there is one. Types of other packages may have faults of their own,
+// which are not looked at.
 
+import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 import { inRoot } from "../../../scripts/run.mjs";
 
 const EXAMPLES = process.env.EDGE_SESSION_EXAMPLES ?? inRoot("examples");
 const [name] = process.argv.slice(2);
 const ts = createRequire(join(EXAMPLES, "package.json"))("typescript");
-const file = join(EXAMPLES, "node_modules", "edge-session", `${name}.d.ts`);
-const program = ts.createProgram([file], {
+const packages = join(EXAMPLES, "node_modules");
+const types = join(packages, "edge-session");
+const usage = inRoot("tests", "frameworks", "support", `types-${name}.ts`);
+const own = ["index.d.ts", "adapter.d.ts", `${name}.d.ts`].map((file) => join(types, file));
+const hasUsage = existsSync(usage);
+if (hasUsage) own.push(usage);
+const program = ts.createProgram(own, {
   target: ts.ScriptTarget.ESNext,
   module: ts.ModuleKind.ESNext,
   moduleResolution: ts.ModuleResolutionKind.Bundler,
   strict: true,
   noEmit: true,
   types: [],
+  // Outside of examples/, the packages are not found by themselves.
+  paths: hasUsage ? { "*": [join(packages, "*")] } : {},
 });
-for (const own of ["index.d.ts", "adapter.d.ts", `${name}.d.ts`]) {
-  const source = program.getSourceFile(join(file, "..", own));
+for (const file of own) {
+  const source = program.getSourceFile(file);
   for (const { messageText } of [...program.getSyntacticDiagnostics(source), ...program.getSemanticDiagnostics(source)]) {
-    console.log(`${own}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
+    console.log(`${basename(file)}: ${ts.flattenDiagnosticMessageText(messageText, " ")}`);
     process.exitCode = 1;
   }
 }

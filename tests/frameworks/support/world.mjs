@@ -32,6 +32,12 @@ export const EXAMPLES = process.env.EDGE_SESSION_EXAMPLES ?? inRoot("examples");
 
 const wrangler = join(EXAMPLES, "node_modules", "wrangler", "bin", "wrangler.js");
 
+/** What the shops are bound to. */
+const ofShop = () => ({
+  kv_namespaces: [{ binding: "SESSIONS", id: "test" }],
+  vars: { SESSION_SECRET: randomBytes(32).toString("base64url") },
+});
+
 /** The package, as a copy: what a registry would give. */
 function installPackage() {
   const installed = join(EXAMPLES, "node_modules", "edge-session");
@@ -106,8 +112,10 @@ export function files(folder, under = "") {
  * @param {string[]} options.outputs  what its build writes, as beginnings of paths
  * @param {string} options.config     the configuration that wrangler deploys it with
  * @param {string} options.assets     the folder of what is served without the Worker
+ * @param {string} [options.entry]    the file of this folder that stands in front of the application
+ * @param {object} [options.bindings] what its configuration binds, where that is not a shop's
  */
-export async function start(name, { outputs, config, assets }) {
+export async function start(name, { outputs, config, assets, entry: front = "entry.mjs", bindings = ofShop() }) {
   const place = inRoot("target", "frameworks", name);
   rmSync(place, { recursive: true, force: true });
   // Apart from what wrangler keeps: it starts the Worker anew when something changes beside it.
@@ -125,8 +133,8 @@ export async function start(name, { outputs, config, assets }) {
   );
   const modules = readdirSync(join(worker, "app"));
   const main = ["index.js", "_worker.js", "entry.mjs", "index.mjs"].find((file) => modules.includes(file));
-  const entry = readFileSync(inRoot("tests", "frameworks", "support", "entry.mjs"), "utf8");
-  writeFileSync(join(worker, "entry.mjs"), entry.replace("MAIN", main));
+  const entry = readFileSync(inRoot("tests", "frameworks", "support", front), "utf8");
+  writeFileSync(join(worker, "entry.mjs"), entry.replaceAll("MAIN", main));
   const given = JSON.parse(read(join(home, config)).replace(/^\s*\/\/.*$/gm, ""));
   writeFileSync(
     join(worker, "wrangler.json"),
@@ -142,8 +150,7 @@ export async function start(name, { outputs, config, assets }) {
         { type: "CompiledWasm", globs: ["app/**/*.wasm", "app/**/*.wasm?module"] },
       ],
       assets: { ...given.assets, directory: join(home, assets) },
-      kv_namespaces: [{ binding: "SESSIONS", id: "test" }],
-      vars: { SESSION_SECRET: randomBytes(32).toString("base64url") },
+      ...bindings,
     }),
   );
   const world = new World(place, join(home, assets), said);
@@ -196,25 +203,25 @@ class World {
   }
 
   /** Tells the application, and gets what it has counted since it was told last. */
-  async #tell(what) {
+  async tell(what) {
     const body = JSON.stringify(what);
     const answer = await exchange(this.origin, "/__test", { method: "POST", body });
     return answer.json;
   }
 
   advance(seconds) {
-    return this.#tell({ ahead: (this.#ahead += seconds) });
+    return this.tell({ ahead: (this.#ahead += seconds) });
   }
 
   setDown(isDown) {
-    return this.#tell({ isDown });
+    return this.tell({ isDown });
   }
 
   /** What `action` gives, and what it made the application do. */
   async counted(action) {
-    await this.#tell({});
+    await this.tell({});
     const result = await action();
-    return { result, counts: await this.#tell({}) };
+    return { result, counts: await this.tell({}) };
   }
 
   #kill(signal) {
