@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 import { secondaryStorage } from "../../pkg/better-auth.js";
+import { agent } from "../workerd/support/browser.mjs";
 import { startWith } from "./support/bundle.mjs";
 
 const PARALLEL = 200;
@@ -23,7 +24,11 @@ describe("over real objects, from two isolates", () => {
       vars: { SESSION_STORAGE: "durable_object" },
     });
   });
-  beforeEach(() => world.reset());
+  beforeEach(() => {
+    // workerd closes a connection that was idle during a long test.
+    agent.destroy();
+    return world.reset();
+  });
   after(() => world?.stop());
 
   const post = async (path, body, isolate) =>
@@ -42,7 +47,9 @@ describe("over real objects, from two isolates", () => {
   /** The results of this call, made by as many requests at the same time, to both isolates. */
   async function inParallel(...args) {
     const requests = Array.from({ length: PARALLEL }, (_, i) => calls([args], { isolate: world.isolates[i % 2] }));
-    return (await Promise.all(requests)).flat();
+    const results = await Promise.all(requests);
+    agent.destroy();
+    return results.flat();
   }
 
   const numbers = Array.from({ length: PARALLEL }, (_, i) => i + 1);
