@@ -134,7 +134,7 @@ test("of 20 parallel sign-ins the rate limit lets exactly 3 through, and 3 more 
   assert.deepEqual(await statuses(), expected);
 });
 
-test("a request of a signed-in user costs three requests to objects at most", async () => {
+test("a request of a signed-in user makes two requests to objects, and one of a visitor none", async () => {
   const browser = await signedIn(newUser(), signUp);
   const { counts } = await world.counted(() => browser.fetch("/account"));
   // The session, and the instant of the last revocation. The rate limit is for /api/auth alone.
