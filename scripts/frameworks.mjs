@@ -5,26 +5,29 @@
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildPackage } from "./build-package.mjs";
-import { Stop, ask, exec, inRoot, main, run, say } from "./run.mjs";
+import { Stop, ask, exec, inRoot, main, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 const json = (file) => JSON.parse(readFileSync(file, "utf8"));
 
-/** The version of a package to try. */
-async function newest(name, isPrerelease) {
-  const { status, output } = await exec("npm", ["view", name, isPrerelease ? "versions" : "version", "--json"], { capture: true });
+/** The version of a package to try: the newest, a prerelease if it has to be, or within a range. */
+async function newest(name, { prereleases = [], within = {} }) {
+  const what = within[name] ? `${name}@${within[name]}` : name;
+  const field = prereleases.includes(name) ? "versions" : "version";
+  const { status, output } = await exec("npm", ["view", what, field, "--json"], { capture: true });
   if (status !== 0) throw new Stop(`npm view ${name}:\n${output}`);
   return [JSON.parse(output)].flat().at(-1);
 }
 
-/** A copy of the examples `names`, as far as they are in the repository, with these versions. */
-function copy(folder, names, versions) {
+/** A copy of the example `name`, as far as it is in the repository, with these versions. */
+function copy(folder, name, versions) {
   rmSync(folder, { recursive: true, force: true });
-  const wanted = [".npmrc", ...names].map((name) => `examples/${name}`);
+  mkdirSync(folder, { recursive: true });
+  const wanted = ["examples/.npmrc", `examples/${name}`];
   for (const file of ask("git", ["ls-files", "-z", "--", ...wanted]).split("\0")) {
     if (file) cpSync(inRoot(file), join(folder, "..", file));
   }
-  // They name the package as their neighbour.
+  // It names the package as a neighbour of its folder.
   cpSync(inRoot("pkg"), join(folder, "..", "pkg"), { recursive: true });
   const write = (place, manifest) => {
     for (const field of ["dependencies", "devDependencies"]) {
@@ -32,8 +35,8 @@ function copy(folder, names, versions) {
     }
     writeFileSync(join(folder, place, "package.json"), `${JSON.stringify(manifest, null, 2)}\n`);
   };
-  write("", { ...json(inRoot("examples", "package.json")), workspaces: names });
-  for (const name of names) write(name, json(inRoot("examples", name, "package.json")));
+  write("", { ...json(inRoot("examples", "package.json")), workspaces: [name] });
+  write(name, json(inRoot("examples", name, "package.json")));
 }
 
 await main(async () => {
@@ -48,17 +51,20 @@ await main(async () => {
   await setUp();
   await buildPackage();
   const versions = {};
-  for (const { tested, prereleases = [] } of tried) {
-    for (const name of Object.keys(tested)) versions[name] ??= await newest(name, prereleases.includes(name));
+  for (const framework of tried) {
+    for (const name of Object.keys(framework.tested)) versions[name] ??= await newest(name, framework);
   }
   const folder = inRoot("target", "newest", "examples");
-  mkdirSync(folder, { recursive: true });
-  copy(folder, names, versions);
-  say(`npm install of ${names.join(", ")} in ${folder}`);
-  await run("npm install", "npm", ["install"], { capture: true, cwd: folder });
-
   const results = {};
+  // One by one: versions that do not go together are a matter of one framework.
   for (const name of names) {
+    copy(folder, name, versions);
+    say(`npm install of ${name} in ${folder}`);
+    const installed = await exec("npm", ["install"], { tee: true, cwd: folder });
+    if (installed.status !== 0) {
+      results[name] = "cannot be installed";
+      continue;
+    }
     const args = ["--test", "--test-reporter=spec", "--test-timeout=600000", inRoot("tests", "frameworks", `${name}.test.mjs`)];
     const { status } = await exec(process.execPath, args, { tee: true, env: { EDGE_SESSION_EXAMPLES: folder } });
     results[name] = status === 0 ? "passed" : "failed";
@@ -70,5 +76,5 @@ await main(async () => {
       console.log(`${example.padEnd(16)}${name.padEnd(32)}${change.padEnd(34)}${results[example]}`);
     }
   }
-  return Object.values(results).includes("failed") ? 1 : 0;
+  return Object.values(results).every((result) => result === "passed") ? 0 : 1;
 });
