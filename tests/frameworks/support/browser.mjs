@@ -81,8 +81,8 @@ export function testInBrowser(shop) {
     await logOut(page);
     await shows(page, { user: "nobody" });
     await backTo(page, "/payment");
+    // SvelteKit may load the document anew when a navigation ends in an error.
     await title(page, "This did not work");
-    assert.ok(await isSameDocument(page));
     assert.doesNotMatch(await page.locator("body").innerText(), /ada/);
   });
 
