@@ -26,11 +26,9 @@ let browser;
 const workers = {};
 
 before(async () => {
-  const start = async (store) => {
-    workers[store] = await startWorker({ store });
-  };
-  const started = await Promise.allSettled([...Object.keys(STORES).map(start), startBrowser().then((it) => (browser = it))]);
-  for (const { reason } of started) if (reason) throw reason;
+  browser = await startBrowser();
+  // One after the other: two that look for free ports at the same time may find the same one.
+  for (const store of Object.keys(STORES)) workers[store] = await startWorker({ store });
 });
 after(async () => {
   await browser?.close();
