@@ -155,7 +155,7 @@ describe("over real objects, from two isolates", () => {
     assert.equal((await browser.fetch("/")).text, "3");
   });
 
-  test("a key that is deleted leaves nothing in its object, and one that is only read creates nothing", async () => {
+  test("a key that is deleted leaves nothing in its object, and one that is only read creates nothing", { timeout: 60_000 }, async () => {
     const tables = async (...all) => {
       const { text } = await post("/look", { calls: all, path: "/test/tables" });
       return JSON.parse(text).filter(({ name }) => !name.startsWith("_cf_")); // the runtime's own
