@@ -3,7 +3,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,29 +26,37 @@ export async function startWorker({ store } = {}) {
   const given = process.env.EDGE_SESSION_URL;
   if (given && !store) return { origin: new URL(given).origin, stop() {} };
 
-  const port = await freePort();
-  const stored = store ? ["--store", store] : [];
-  const worker = spawn("npm", ["start", "--", "--port", String(port), ...stored], { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  // Several test files run at the same time: each Worker has ports and a disk of its own.
+  const state = mkdtempSync(join(tmpdir(), "edge-session-state-"));
+  const own = ["--port", "0", "--inspector-port", "0", "--persist-to", state];
+  const args = ["start", "--", ...own, ...(store ? ["--store", store] : [])];
+  const worker = spawn("npm", args, { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   const stop = () => {
     try {
       process.kill(-worker.pid);
     } catch {
       // It has ended by itself.
     }
+    try {
+      rmSync(state, { recursive: true, force: true, maxRetries: 5 });
+    } catch {
+      // workerd is still writing. The system cleans its temporary files.
+    }
   };
   let said = "";
   try {
-    await new Promise((resolve, reject) => {
+    const url = await new Promise((resolve, reject) => {
       const listen = (chunk) => {
         said += chunk;
-        if (/ready on .*http/i.test(said)) resolve();
+        const [, url] = said.match(/^> edge-session runs at (\S+)/m) ?? [];
+        if (url) resolve(url);
       };
       worker.stdout.on("data", listen);
       worker.stderr.on("data", listen);
       worker.on("error", reject);
       worker.on("exit", (code) => reject(new Error(`npm start ended with ${code}:\n${said}`)));
     });
-    const origin = `http://127.0.0.1:${port}`;
+    const { origin } = new URL(url);
     assert.equal((await fetch(`${origin}/healthz`)).status, 200);
     return { origin, stop };
   } catch (error) {
@@ -117,14 +124,6 @@ export async function inConsole({ browser, origin, prepare, ...options }, steps)
     for (const page of context.pages()) await page.unrouteAll({ behavior: "ignoreErrors" });
     await context.close();
   }
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 // Accessibility, with the rules of axe-core (https://github.com/dequelabs/axe-core)

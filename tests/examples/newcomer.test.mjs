@@ -38,7 +38,7 @@ test("the steps of getting started in JavaScript make a Worker that counts", { t
     writeFileSync(join(home, "src", "index.js"), blocks("js")[0]);
 
     const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
-    worker = spawn(process.execPath, [wrangler, "dev", "--port", "0", "--ip", "127.0.0.1"], {
+    worker = spawn(process.execPath, [wrangler, "dev", "--port", "0", "--inspector-port", "0", "--ip", "127.0.0.1"], {
       cwd: home,
       detached: true,
       env: { ...process.env, ...quiet },

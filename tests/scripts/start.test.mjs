@@ -16,7 +16,7 @@ after(() => rmSync(state, { recursive: true, force: true }));
 
 /** Runs `npm start` until it prints its address. `stop` ends it like a closed terminal. */
 async function npmStart(...args) {
-  const child = spawn("npm", ["start", "--", "--port", "0", "--persist-to", state, ...args], {
+  const child = spawn("npm", ["start", "--", "--port", "0", "--inspector-port", "0", "--persist-to", state, ...args], {
     cwd: root,
     stdio: ["ignore", "pipe", "pipe"],
   });
