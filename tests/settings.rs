@@ -320,6 +320,21 @@ fn one_setting_is_enough_for_plain_http() {
 }
 
 #[test]
+fn a_record_in_a_durable_object_is_limited_to_what_one_request_takes() {
+    let stored = ("SESSION_STORAGE", "durable_object");
+    let limit = |bytes| Settings::from_vars([stored, ("SESSION_MAX_RECORD_BYTES", bytes)]);
+    assert!(limit("262144").is_ok());
+    let refused = message(limit("262145"));
+    assert!(
+        refused
+            .starts_with("SESSION_MAX_RECORD_BYTES: \"262145\" is not allowed in Durable Objects")
+            && refused.contains("use at most 262144"),
+        "{refused}"
+    );
+    assert!(Settings::from_vars([("SESSION_MAX_RECORD_BYTES", "262145")]).is_ok());
+}
+
+#[test]
 fn a_builder_takes_each_part_and_refuses_illegal_settings() {
     struct Counting(Rc<Cell<u32>>);
     impl EventSink for Counting {

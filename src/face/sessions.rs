@@ -24,7 +24,7 @@ use crate::port::wait_until::WaitUntil;
 use crate::protocol::config::Config;
 use crate::protocol::keys::SecretRing;
 use crate::protocol::outcome::REMOVED_ENTRY_WINDOWS;
-use crate::protocol::settings::Settings;
+use crate::protocol::settings::{Naming, Settings};
 
 /// The sessions of a Worker: settings, secrets and a connector.
 ///
@@ -155,6 +155,9 @@ impl Sessions {
         settings: Settings,
         runtime: Rc<dyn Runtime>,
     ) -> Result<Self, SessionError> {
+        if port.kind() == "durable_object" {
+            settings.check_for_objects(Naming::Builder)?;
+        }
         let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
         let config = Config::new(settings, secrets, port.kind())?;
         let protocol = port.protocol();

@@ -513,6 +513,10 @@ const JURISDICTIONS: &[&str] = &["eu", "fedramp"];
 /// The longest key after its prefix: `s.`, and three parts of 16 bytes in base64url between dots.
 const LONGEST_KEY: usize = 2 + 3 * 22 + 2;
 
+/// The most bytes of a session's data in a Durable Object: sealed and in base64url, two such records
+/// fit the 1 MiB of one request.
+const OBJECT_RECORD_BYTES: u32 = 262_144;
+
 /// The longest key that Workers KV accepts.
 const KV_KEY_BYTES: usize = 512;
 
@@ -655,7 +659,24 @@ impl Settings {
                 excerpt(&self.key_prefix),
             )));
         }
+        if self.storage == Storage::DurableObject {
+            self.check_for_objects(naming)?;
+        }
         self.check_place(naming)
+    }
+
+    /// Checks what fits the requests to a Durable Object.
+    pub(crate) fn check_for_objects(&self, naming: Naming) -> Result<(), SessionError> {
+        if self.max_record_bytes <= OBJECT_RECORD_BYTES {
+            return Ok(());
+        }
+        Err(SessionError::config(format!(
+            "{}: \"{}\" is not allowed in Durable Objects, whose requests have at most 1 MiB: a new \
+             session key takes two records in one request; use at most {OBJECT_RECORD_BYTES}, or \
+             Workers KV",
+            naming.translate("SESSION_MAX_RECORD_BYTES", &all_names()),
+            self.max_record_bytes,
+        )))
     }
 
     /// Checks where Durable Objects are to be.

@@ -188,6 +188,7 @@ test("the store and its settings have to fit, and the error says what to do", ()
     [() => new Sessions(undefined, { secret, storage: "durable_object" }), "missing_binding", /bind the Durable Object class SessionObject/],
     [() => new Sessions(kv, { secret, storage: "durable_object" }), "config", /^storage: durable_object needs a namespace of Durable Objects/],
     [() => new Sessions(objects(), { secret, storage: "kv" }), "config", /leave storage out, or use durable_object/],
+    [() => new Sessions(objects(), { secret, maxRecordBytes: 262_145 }), "config", /^maxRecordBytes: "262145" is not allowed in Durable Objects.*use at most 262144/],
     [() => new Sessions(kv, { secret, locationHint: "weur" }), "config", /^locationHint: "weur" is not allowed; .*set storage to durable_object/],
     [() => new Sessions(objects(), { secret, locationHint: "mars" }), "config", /^locationHint: "mars" is not allowed; use one of wnam/],
     [() => new Sessions(objects(), { secret, jurisdiction: "fedramp" }), "config", /the runtime refuses the jurisdiction "fedramp": not available here/],

@@ -119,6 +119,9 @@ fn make_config(input: &Named<'_>) -> Result<Object, SessionError> {
         _ => Isolate::current().apart(),
     };
     let kind = input.text("kind");
+    if kind == "durable_object" {
+        settings.check_for_objects(naming)?;
+    }
     let port = if input.flag("isStrong") {
         Port::Strong(Rc::new(JsStrongStore(kind)))
     } else {
