@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use edge_session::Outcome;
+use edge_session::{ErrorCode, Outcome};
 
 use crate::Ms;
 use crate::history::Sim;
@@ -39,6 +39,14 @@ pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn 
             };
             sim.send(Spec::new(client, anywhere(), vec![login]));
             wait(sim.rules.window + SKEW);
+            id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
+            wait(10_000);
+        }
+        // A session may end between its load and its save. The next request starts anew.
+        if sim
+            .answer(id)
+            .is_some_and(|answer| matches!(answer.result, Err(ErrorCode::Expired)))
+        {
             id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
             wait(10_000);
         }

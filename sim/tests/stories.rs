@@ -359,6 +359,41 @@ fn a_put_that_is_made_again_and_lands_on_a_later_save_is_not_the_last_one() {
 }
 
 #[test]
+fn each_save_that_overlaps_a_put_that_is_made_again_survives() {
+    // The pauses between the puts have a random part, so the saves are tried at several times.
+    for (seed, shift) in (0..12).flat_map(|shift| [(0, shift), (1, shift)]) {
+        let stage = Stage::with_dice(Settings::default(), seed);
+        let browser = stage.visitor(Op::Set(2));
+        stage.store(|it| it.late = 4_000);
+        let overtaken = stage.begin_large(browser, PARIS, &[Op::Set(0)]);
+        stage.store(|it| it.late = 3);
+        let mut saves = vec![overtaken, stage.begin_large(browser, PARIS, &[Op::Set(1)])];
+        stage.wait(4_100 + 100 * shift);
+        // It puts again about a second after each of its puts arrives, and a save overlaps each.
+        for key in [2, 3, 1] {
+            stage.store(|it| it.late = 3_000);
+            stage.wait(1_500);
+            stage.store(|it| it.late = 3);
+            saves.push(stage.begin_large(browser, PARIS, &[Op::Set(key)]));
+            stage.wait(2_600);
+        }
+        stage.wait(30_000);
+        for id in saves {
+            assert_eq!(stage.found(id).error(), None);
+        }
+        stage.wait(stage.sim.rules.window);
+        let next = stage.ask(browser, TOKYO, &[Op::Read]);
+        let kept = [("a", 1), ("b", 5), ("c", 3), ("d", 4)];
+        let kept = kept.map(|(key, number)| (key.to_owned(), number));
+        assert_eq!(
+            next.keys,
+            BTreeMap::from(kept),
+            "dice {seed}, shift {shift}"
+        );
+    }
+}
+
+#[test]
 fn a_put_that_is_stuck_does_not_keep_another_from_being_made_again() {
     for seed in 0..8 {
         let stage = Stage::with_dice(Settings::default(), seed);

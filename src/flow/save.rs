@@ -166,6 +166,8 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
 const CHECK_EVERY: u32 = 200;
 /// The number of checks: about three seconds, besides the puts.
 const CHECKS: u32 = 16;
+/// The most puts for other requests, whose saves may overlap each of them.
+const PUTS_AGAIN: u32 = 6;
 
 /// Waits until the store has the whole settled record of `identity`'s key, and puts it if no other
 /// request does. Returns false if that does not happen in time.
@@ -176,9 +178,12 @@ const CHECKS: u32 = 16;
 async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
     ctx.wait_for_next_write().await;
-    let (mut checks, mut puts) = (0, 0);
+    let (mut checks, mut puts, mut failures) = (0, 0, 0);
+    let mut has_failed = false;
     while !ctx.memory().is_sure(key) {
-        if puts >= PUTS || !ctx.may_try_after(0) {
+        // Another request may rely on this one: the last put of this request may have replaced its
+        // save, which has been acknowledged since. So time runs out only after a failed put.
+        if puts >= PUTS_AGAIN || (has_failed && !ctx.may_try_after(0)) {
             return false;
         }
         let now = ctx.now();
@@ -221,6 +226,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
         ctx.memory().release_put_again(key, now);
         match put {
             Ok(()) => {
+                has_failed = false;
                 ctx.memory().put_acknowledged_alone(key, &newest, now);
                 if waited {
                     return true;
@@ -237,12 +243,14 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             }
             Err(error) => {
                 ctx.memory().put_failed(key, newest.version, now);
-                if puts >= PUTS {
+                has_failed = true;
+                failures += 1;
+                if failures >= PUTS {
                     return false;
                 }
                 match error.kind() {
                     ConnectorErrorKind::RateLimited => ctx.wait_for_next_write().await,
-                    ConnectorErrorKind::Unavailable => ctx.back_off(puts).await,
+                    ConnectorErrorKind::Unavailable => ctx.back_off(failures).await,
                     _ => return false,
                 }
             }
