@@ -12,15 +12,19 @@ import { inRoot } from "../../scripts/run.mjs";
 
 export const here = fileURLToPath(new URL("..", import.meta.url));
 
-/** What `source` bundles to: `{ script, wasm: [{ name, bytes }] }`. */
-export async function bundle(source, { minify = false } = {}) {
+/**
+ * What `source` bundles to: `{ script, wasm: [{ name, bytes }] }`. `sessionWasm` is the file of another
+ * build of the package's wasm.
+ */
+export async function bundle(source, { minify = false, sessionWasm } = {}) {
   const wasm = new Map();
   const plugin = {
     name: "workers",
     setup(build) {
       build.onResolve({ filter: /\.wasm$/ }, ({ path, resolveDir }) => {
         const file = resolve(resolveDir, path);
-        wasm.set(basename(file), file);
+        const isSession = basename(file) === "session.wasm";
+        wasm.set(basename(file), (isSession && sessionWasm) || file);
         return { path: `./${basename(file)}`, external: true };
       });
       build.onResolve({ filter: /^edge-session$/ }, () => ({ path: inRoot("pkg", "workerd.js") }));
