@@ -1,6 +1,7 @@
 // `npm test`: runs all tests, kind by kind, and prints a table.
 //
 //   npm test -- native http     only these kinds
+//   npm test -- quick           the core alone, without documentation tests: for a change of src/
 //   npm test -- --no-browser    without the tests that need a browser
 //
 // Exit status: 0 all passed; 1 some failed, or a kind did not run; 3 all that ran passed, but some were left
@@ -24,6 +25,10 @@ const kinds = {
   package: { what: "the npm package and its types", run: packageTests },
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
+};
+/** Not a kind of its own: a part of `native`, with a shorter model test. */
+const parts = {
+  quick: { what: "the core alone, by cargo test", run: quick },
 };
 const KIND_SECONDS = 30 * 60;
 // All files of a kind test the same build of the Worker.
@@ -77,6 +82,12 @@ function allRan(attribute, ran) {
   if (written.length === 0) throw new Stop(`found no #[${attribute}] in the source`);
   const missing = written.filter(({ name }) => (ran.get(name) ?? 0) < written.filter((other) => other.name === name).length);
   if (missing.length) throw new Stop(`these tests did not run: ${missing.map(({ file, name }) => `${name} (${file})`).join(", ")}`);
+}
+
+function quick(counts) {
+  const args = ["test", "--no-default-features", "--package", "edge-session", "--lib", "--tests", "--no-fail-fast"];
+  const env = { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never", MODEL_CASES: "500" };
+  return run("cargo test", "cargo", args, { ...options, env, onLine: cargoCounts(counts, new Map()) });
 }
 
 async function native(counts) {
@@ -210,12 +221,14 @@ function nodeTest(dir, counts, env, more = []) {
 
 await main(async () => {
   const args = process.argv.slice(2);
-  const unknown = args.find((arg) => arg !== "--no-browser" && !Object.hasOwn(kinds, arg));
-  if (unknown) throw new Stop(`\`${unknown}\` is not a kind of tests: use ${Object.keys(kinds).join(", ")}`);
-  const chosen = Object.keys(kinds).filter((kind) => args.every((arg) => arg.startsWith("--")) || args.includes(kind));
+  const all = { ...kinds, ...parts };
+  const unknown = args.find((arg) => arg !== "--no-browser" && !Object.hasOwn(all, arg));
+  if (unknown) throw new Stop(`\`${unknown}\` is not a kind of tests: use ${Object.keys(all).join(", ")}`);
+  const named = args.filter((arg) => !arg.startsWith("--"));
+  const chosen = named.length ? Object.keys(all).filter((kind) => named.includes(kind)) : Object.keys(kinds);
   const browserless = args.includes("--no-browser");
 
-  await setUp({ wasm: chosen.some((kind) => kind !== "native") });
+  await setUp({ wasm: chosen.some((kind) => kind !== "native" && kind !== "quick") });
   const wantsBrowser = !browserless && ["wasm", "browser", "frameworks"].some((kind) => chosen.includes(kind));
   const chrome = wantsBrowser ? await ensureBrowser() : null;
   // The tests and their children find the browser by this variable.
@@ -226,12 +239,12 @@ await main(async () => {
 
   const rows = [];
   for (const kind of chosen) {
-    console.log(`\n=== ${kind}: ${kinds[kind].what}`);
+    console.log(`\n=== ${kind}: ${all[kind].what}`);
     const started = Date.now();
     const counts = { passed: 0, failed: 0, skipped: 0, leftOut: 0 };
     let trouble;
     try {
-      await kinds[kind].run(counts);
+      await all[kind].run(counts);
       if (counts.passed + counts.failed + counts.leftOut === 0) trouble = "no test ran";
     } catch (error) {
       if (isStopping()) throw error;
