@@ -493,6 +493,13 @@ fn aftermath(dice: &mut Dice, sim: &Rc<Sim>) {
             visit(dice, sim, client, vec![login]);
             id = visit(dice, sim, client, vec![Op::Read, Op::Set(0), Op::List]);
         }
+        // A session may end between its load and its save. The next request starts anew.
+        if sim
+            .answer(id)
+            .is_some_and(|answer| matches!(answer.result, Err(ErrorCode::Expired)))
+        {
+            id = visit(dice, sim, client, vec![Op::Read, Op::Set(0), Op::List]);
+        }
         let found = sim.view(id).map(|view| view.outcome);
         let said = sim.answer(id).map(|answer| answer.result);
         let usable = !matches!(

@@ -992,16 +992,16 @@ impl Truth {
                 format!("#{id} answers {code:?}")
             });
         }
-        // A login must be refused if all sessions were ended since it was called, and only then.
+        // A login must be refused if all sessions were ended since it was called. If a call that was in
+        // progress then ends it before it is told, it may be.
         if let (Some((called, owner)), ErrorCode::Revoked) = (request.login, code) {
             let mut reasons = state.revokes.iter();
             let limited = self.rules.most_per_owner > 0;
             let reason = reasons.any(|it| {
                 let spared = it.spared.is_some() && it.spared == request.login_to;
-                !spared
-                    && it.owner == owner
-                    && it.began + SKEW >= called
-                    && (it.by != id || it.began > called)
+                let is_later = it.began + SKEW >= called && (it.by != id || it.began > called);
+                let is_in_progress = it.by != id && it.told.is_none_or(|told| told >= called);
+                !spared && it.owner == owner && (is_later || is_in_progress)
             });
             if !reason && !limited && !request.ended_something {
                 self.fail("a login works", || format!("#{id} is refused"));
