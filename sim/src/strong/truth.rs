@@ -939,9 +939,9 @@ impl Truth {
             (of == KEY_COOKIE && !value.is_empty()).then(|| value.to_owned())
         });
         if let (Some(value), true) = (&set, state.requests[id].left_stone) {
-            let ending = state.requests[id].ending.first().cloned();
-            if let Some(name) = ending {
-                state.stones.insert(value.clone(), name);
+            // Of several tombstones it is unknown which belongs to which session.
+            if let [name] = state.requests[id].ending.as_slice() {
+                state.stones.insert(value.clone(), name.clone());
             }
             return;
         }
