@@ -166,8 +166,8 @@ mod platform {
 
     /// A timer of the platform. Dropping it cancels it: a pending one would keep the invocation alive.
     ///
-    /// It is no promise, because a promise that never settles is never released by
-    /// `wasm-bindgen-futures`, and most timers are cancelled.
+    /// It is not a promise: `wasm-bindgen-futures` never releases one that does not settle, and most
+    /// timers are cancelled.
     struct Timer {
         state: Rc<State>,
         id: Result<JsValue, JsValue>,

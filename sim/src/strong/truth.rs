@@ -1103,7 +1103,7 @@ impl Truth {
         let Some(name) = request.stone.clone() else {
             return;
         };
-        // A store that does not answer in time is as good as one that fails.
+        // A store that does not answer in time counts as one that fails.
         let has_answers = request.failed == 0 && !request.slow;
         if has_answers && request.outcome == Some(Outcome::Revoked) {
             self.meets(state, Met::LogoutFinished);
