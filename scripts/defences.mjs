@@ -14,7 +14,7 @@ import { Stop, exec, inRoot, main, say } from "./run.mjs";
 /**
  * For each defence: a description, the file, the pattern and its replacement, the place and name of the
  * test, and the number of occurrences of the pattern if it is not one. The place is `lib` for a test of
- * the library, `<name>` for `tests/<name>.rs`, or a test file of the built Worker.
+ * the library, `<name>` for `tests/<name>.rs` in the program `native`, or a test file of the built Worker.
  */
 const DEFENCES = [
   ["only space and tab are trimmed off a cookie's name", "src/protocol/cookie/parse.rs",
@@ -146,8 +146,9 @@ const DEFENCES = [
 
 const rows = () => DEFENCES.map(([what, file, , , , test]) => `| ${what} | \`${file}\` | \`${test}\` |`);
 
-/** A test of cargo, by the arguments that choose its program; null where it is one of Node. */
-const cargoTest = (where) => (where === "lib" ? ["--lib"] : where.includes("/") ? null : ["--test", where]);
+/** A test of cargo, by the arguments that choose it; null where it is one of Node. */
+const cargoTest = (where, test) =>
+  where === "lib" ? ["--lib", test] : where.includes("/") ? null : ["--test", "native", `${where}::${test}`];
 
 /** True if the test exists in the place that the table names. Folders are searched recursively. */
 function isTest(where, test) {
@@ -182,9 +183,9 @@ export function checkDefences() {
 /** Runs the test of a defence. `failure` matches the output if that test has failed. */
 async function tested(copy, target, where, test) {
   const env = { CARGO_TARGET_DIR: target, RUST_BACKTRACE: "0", RUSTFLAGS: "--cap-lints warn", CARGO_TERM_COLOR: "never" };
-  const cargo = cargoTest(where);
+  const cargo = cargoTest(where, test);
   if (cargo) {
-    const args = ["test", "-q", "--no-default-features", ...cargo, test];
+    const args = ["test", "-q", "--no-default-features", ...cargo];
     return { ...(await exec("cargo", args, { cwd: copy, capture: true, env })), failure: new RegExp(`^ {4}\\S*${test}$`, "m") };
   }
   // It builds the Worker by itself.

@@ -21,13 +21,6 @@ use proptest::prelude::*;
 #[path = "../src/protocol/cookie/mod.rs"]
 mod cookie;
 
-/// Items that the module under test imports from its crate.
-mod port {
-    pub(crate) mod error {
-        pub(crate) use edge_session::{ErrorCode, SessionError};
-    }
-}
-
 mod browser {
     /// The origin of a response, or the target of a request.
     #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,6 @@
     clippy::panic,
     reason = "tests"
 )]
-#![cfg(not(target_arch = "wasm32"))]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -8,13 +8,11 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, Outcome, Settings};
 
 const CONSISTENCY: &str = include_str!("../docs/consistency.md");

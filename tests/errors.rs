@@ -5,7 +5,7 @@
     clippy::panic,
     clippy::unwrap_used,
     missing_docs,
-    reason = "a test program"
+    reason = "tests"
 )]
 
 use std::error::Error;

@@ -13,14 +13,12 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use common::*;
+use crate::common::{self, *};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Expiry, Outcome, SessionStore, Settings};
 use proptest::prelude::*;

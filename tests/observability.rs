@@ -2,12 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-mod common;
-
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use common::*;
+use crate::common::*;
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{
     CommitHeaders, Event, EventSink, Isolate, Outcome, SessionStore, Settings, Stats,

@@ -1,6 +1,6 @@
 //! The result of every method in every state of a session: a value or the code of an error, and the
 //! result of a commit after it. Compared with `tests/golden/refusals-rust.txt`, which
-//! `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test refusals` writes.
+//! `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test native refusals::` writes.
 //! `tests/package/refusals.test.mjs` does the same in JavaScript, with the same names of states and
 //! methods, and lists the differences. The header of a state has the error that the session
 //! returned so far, the result of a commit, and what can be read after it. The line of a method
@@ -12,10 +12,6 @@
     clippy::panic,
     reason = "tests"
 )]
-#![cfg(not(target_arch = "wasm32"))]
-
-mod common;
-mod golden;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,7 +22,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::{Duration, SystemTime};
 
-use common::*;
+use crate::common::{self, *};
+use crate::golden;
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };

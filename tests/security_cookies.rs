@@ -3,11 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::collections::BTreeSet;
 
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, Keep, Outcome, SessionStore, Settings};
 use proptest::prelude::*;
 

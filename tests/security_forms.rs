@@ -8,9 +8,7 @@
     reason = "tests"
 )]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
 

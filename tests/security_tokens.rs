@@ -7,12 +7,10 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use common::*;
+use crate::common::*;
 use edge_session::connector::{
     ConnectorError, ManualClock, Page, PutOptions, ReadOptions, SessionConnector,
 };

@@ -4,9 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
 
 fn without_overlay() -> World {

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::collections::BTreeMap;
 
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, SessionStore};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::{self, *};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Keep, Outcome, SessionKey, SessionStore, Settings};
 

@@ -2,11 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::time::{Duration, SystemTime};
 
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, Expiry, Keep, Outcome, SessionStore, Settings};
 
 /// Settings without an idle time.

@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use edge_session::Outcome;
 
 /// An owner marker from another location that ends everything bound until `at`.

@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use edge_session::{ErrorCode, Keep, Outcome, Settings};
 
 const PARTITIONED: &str = "Partitioned";

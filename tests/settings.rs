@@ -8,12 +8,10 @@
     reason = "tests"
 )]
 
-mod common;
-
 use std::cell::Cell;
 use std::rc::Rc;
 
-use common::*;
+use crate::common::*;
 use edge_session::connector::{ManualClock, MemoryConnector};
 use edge_session::{
     CookieHeader, ErrorCode, Event, EventSink, Isolate, SameSite, SecretRing, SessionError,

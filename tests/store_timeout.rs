@@ -3,9 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Outcome, SessionStore, Settings};
 use futures_util::future::join;

@@ -3,10 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::strong::{StrongWorld, run, shard};
-use common::{Jar, KEY, KeyParts, OTHER_SECRET, SECOND, SECRET, code, cookie_names, shown};
+use crate::common::strong::{StrongWorld, run, shard};
+use crate::common::{Jar, KEY, KeyParts, OTHER_SECRET, SECOND, SECRET, code, cookie_names, shown};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Outcome, Settings};
 

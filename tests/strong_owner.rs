@@ -2,10 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
-use common::strong::{StrongWorld, run, shard};
-use common::{HOUR, Jar, KEY, OTHER_SECRET, SECOND, SECRET, START, code, shown, sorted};
+use crate::common::strong::{StrongWorld, run, shard};
+use crate::common::{HOUR, Jar, KEY, OTHER_SECRET, SECOND, SECRET, START, code, shown, sorted};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Keep, Outcome, SessionKey, Settings};
 

@@ -3,12 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
-mod common;
-
 use std::time::Duration;
 
-use common::strong::{StrongWorld, run};
-use common::{DAY, FRESH, Jar, KEY, MINUTE, SECOND, SEEN, code, cookie_names, shown, sorted};
+use crate::common::strong::{StrongWorld, run};
+use crate::common::{
+    DAY, FRESH, Jar, KEY, MINUTE, SECOND, SEEN, code, cookie_names, shown, sorted,
+};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{ErrorCode, Outcome, Settings};
 

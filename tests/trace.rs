@@ -1,7 +1,7 @@
 //! The calls to the connector, in order, and the header fields of every response, compared with a
 //! file for each story in `tests/golden/trace/`. Time, randomness and storage are simulated, and
 //! ids are numbered in order of appearance, so the files change only if the code behaves
-//! differently. `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test trace` writes them.
+//! differently. `EDGE_SESSION_UPDATE=1 cargo test --no-default-features --test native trace::` writes them.
 
 #![allow(
     clippy::unwrap_used,
@@ -9,17 +9,14 @@
     clippy::panic,
     reason = "tests"
 )]
-#![cfg(not(target_arch = "wasm32"))]
-
-mod common;
-mod golden;
 
 use std::cell::RefCell;
 use std::fmt::Debug;
 use std::rc::Rc;
 use std::time::Duration;
 
-use common::*;
+use crate::common::{self, *};
+use crate::golden::{self, ALPHABET, decode};
 use edge_session::connector::{
     ConnectorError, ConnectorErrorKind, Page, PutOptions, ReadOptions, SessionConnector,
 };
@@ -29,7 +26,6 @@ use edge_session::{
     Sessions, Settings,
 };
 use futures_util::future::LocalBoxFuture;
-use golden::{ALPHABET, decode};
 
 // --- the tape ------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "shared by several test programs, none of which uses all of it"
+    reason = "shared by several files of tests, none of which uses all of it"
 )]
 
 pub mod strong;

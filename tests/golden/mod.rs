@@ -7,7 +7,7 @@
     clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
-    reason = "shared by several test programs"
+    reason = "shared by several files of tests"
 )]
 
 use std::fs;
