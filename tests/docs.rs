@@ -123,6 +123,48 @@ fn every_test_that_a_document_names_exists() {
     assert!(missing.is_empty(), "{}", missing.join("\n"));
 }
 
+/// Pages of `docs/`, by their path in it, without the index.
+fn pages() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs");
+    let mut paths = Vec::new();
+    files(&root, &[".md"], &mut paths);
+    let name = |path: &Path| path.strip_prefix(&root).unwrap().display().to_string();
+    let mut pages: Vec<_> = paths
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).unwrap()))
+        .filter(|(name, _)| name != "README.md")
+        .collect();
+    pages.sort();
+    pages
+}
+
+#[test]
+fn every_page_says_for_whom_it_is_and_so_does_the_index() {
+    let index = document("README.md").unwrap();
+    let mut wrong = Vec::new();
+    for (page, text) in pages() {
+        // A heading, and then a paragraph of one sentence.
+        let paragraph = text.split("\n\n").nth(1).unwrap_or_default();
+        let sentence = paragraph.split_whitespace().collect::<Vec<_>>().join(" ");
+        let parts = sentence
+            .strip_prefix("For ")
+            .and_then(|rest| rest.strip_suffix('.'))
+            .and_then(|rest| rest.split_once(": after this page you know "));
+        let Some((who, what)) = parts else {
+            wrong.push(format!(
+                "docs/{page}: the first paragraph must be \"For …: after this page you know ….\""
+            ));
+            continue;
+        };
+        let row = format!("]({page}) | {who} | {what} |");
+        if !index.contains(&row) {
+            wrong.push(format!("docs/README.md lacks the row | [title{row}"));
+        }
+    }
+    assert!(pages().len() > 20, "{} pages", pages().len());
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 /// Everybody knows a secret that a document shows.
 #[test]
 fn no_secret_that_a_document_shows_is_accepted() {
@@ -195,7 +237,7 @@ fn every_rule_that_can_be_broken_has_a_row() {
     let source = fs::read_to_string(root.join("src/mutant.rs")).unwrap();
     let (_, list) = source.split_once("    list! {\n").unwrap();
     let (list, _) = list.split_once('}').unwrap();
-    let document = fs::read_to_string(root.join("docs/consistency.md")).unwrap();
+    let document = fs::read_to_string(root.join("docs/simulator.md")).unwrap();
     let rows = document.lines().filter_map(|line| {
         let cell = line.strip_prefix("| `")?.split_once("` |")?.0;
         (cell.contains('_') && !cell.contains([' ', '('])).then_some(cell)

@@ -1,4 +1,4 @@
-//! `npm run simulate`. The help text is below; `docs/consistency.md` says what it checks.
+//! `npm run simulate`. The help text is below; `docs/simulator.md` says what it checks.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

@@ -3,7 +3,7 @@
 //! It knows the whole history: when each session was created, who ended it, and what was written.
 //! For each fact it keeps two instants: from when it *may* be visible (the call) and from when it
 //! *must* be visible (the acknowledgement and D). Between the two, either answer is right.
-//! `docs/consistency.md` explains names such as `INV-4` and the promises.
+//! `docs/simulator.md` explains names such as `INV-4`, `docs/consistency.md` the promises.
 
 use std::collections::{BTreeMap, HashMap};
 

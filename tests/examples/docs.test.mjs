@@ -352,7 +352,9 @@ test("links lead somewhere", () => {
     );
   const broken = [];
   let seen = 0;
-  for (const [name, text] of textOf) {
+  const read = (name) => [name, readFileSync(inRoot(name), "utf8")];
+  const others = readdirSync(inRoot("docs", "frameworks")).map((name) => read(`docs/frameworks/${name}`));
+  for (const [name, text] of [...textOf, ...others, read("CHANGELOG.md"), read("scripts/README.md")]) {
     for (const [, target] of text.replaceAll(/^```[^]*?^```/gm, "").matchAll(/\]\(([^)\s]+)\)/g)) {
       if (/^https?:/.test(target)) continue;
       seen += 1;
