@@ -237,7 +237,7 @@ fn every_rule_that_can_be_broken_has_a_row() {
     let source = fs::read_to_string(root.join("src/mutant.rs")).unwrap();
     let (_, list) = source.split_once("    list! {\n").unwrap();
     let (list, _) = list.split_once('}').unwrap();
-    let document = fs::read_to_string(root.join("docs/simulator.md")).unwrap();
+    let document = fs::read_to_string(root.join("sim/mutants.md")).unwrap();
     let rows = document.lines().filter_map(|line| {
         let cell = line.strip_prefix("| `")?.split_once("` |")?.0;
         (cell.contains('_') && !cell.contains([' ', '('])).then_some(cell)
