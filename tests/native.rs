@@ -15,6 +15,7 @@ mod docs_tables;
 mod errors;
 mod model;
 mod observability;
+mod recipes;
 mod refusals;
 mod security_caching;
 mod security_cookies;

@@ -164,7 +164,8 @@ suite("JavaScript", () => {
       // A stub of the session Worker; service-binding.test.mjs uses the real one.
       const SESSION = { fetch: async (_url, { method }) => new Response(null, { status: method === "GET" ? 404 : 200 }) };
       const [SESSIONS, OLD_SESSIONS] = [asKv(new MemoryConnector()), asKv(new MemoryConnector())];
-      const env = { SESSIONS, OLD_SESSIONS, SESSION, SESSION_SECRET: SECRET };
+      const SESSION_OBJECTS = MemoryConnector.strong();
+      const env = { SESSIONS, OLD_SESSIONS, SESSION, SESSION_OBJECTS, SESSION_SECRET: SECRET };
       const routes = [...block.code.matchAll(/"(GET|POST) (\/\w*)"/g)].map(([, ...route]) => route);
       for (const [method, path] of [...routes, ["GET", "/"]]) {
         const body = method === "POST" ? "ada" : undefined;
