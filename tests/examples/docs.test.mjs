@@ -276,12 +276,15 @@ suite("commands", () => {
     [/^npm start$/, "tests/scripts/start.test.mjs", "npmStart"],
     [/^npm test$/, "scripts/test.mjs", "kinds"], // it runs this file
     [/^npm run -s secret$/, "tests/examples/newcomer.test.mjs", "-s secret"],
+    [/^npm run build:package$/, "tests/examples/newcomer.test.mjs", "buildPackage()"],
     [/^npm install \.\.\/edge-session\/pkg$/, "tests/examples/newcomer.test.mjs", "npm install"],
     [/^(?:echo "SESSION_SECRET=\$\()?openssl rand -base64 32/, "tests/examples/newcomer.test.mjs", "openssl rand -base64 32"],
     [/^echo 'SESSION_COOKIE_SECURE=false' >> \.dev\.vars$/, "tests/workerd/config.test.mjs", "SESSION_COOKIE_SECURE: false"],
   ];
   const ACCOUNT = "needs a Cloudflare account";
   const STAYS_OUT = [
+    [/^cp -r examples\/sveltekit \.\.\/my-shop && cd \.\.\/my-shop$/, "tests/frameworks builds and runs the example"],
+    [/^npm install --save-dev wrangler$/, "the tests use the wrangler of this repository"],
     [/^npm run deploy$/, ACCOUNT],
     [/^npx wrangler (kv|secret|deploy|tail|delete)\b/, ACCOUNT],
     [/^curl https:\/\/edge-session\.example\./, ACCOUNT],

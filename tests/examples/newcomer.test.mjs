@@ -25,8 +25,11 @@ test("the steps of getting started in JavaScript make a Worker that counts", { t
   symlinkSync(inRoot(), join(parent, "edge-session"), "dir");
   let worker;
   try {
-    const [install, secret] = blocks("sh").map((code) => code.trim());
+    const [build, installs, secret] = blocks("sh").map((code) => code.trim());
+    assert.equal(build, "npm run build:package");
+    const [install, ...others] = installs.split("\n");
     assert.equal(install, "npm install ../edge-session/pkg");
+    assert.deepEqual(others, ["npm install --save-dev wrangler"], "this test has one already");
     const installed = await exec("sh", ["-c", `${install} --no-audit --no-fund`], { cwd: home, capture: true });
     assert.equal(installed.status, 0, installed.output);
 

@@ -25,7 +25,7 @@ function blocks(text) {
       open = undefined;
     } else if (fence) open = { file, language: fence[2], indent: fence[1].length, lines: [] };
     else if (open) open.lines.push(line.slice(open.indent));
-    else file = line.match(/`([\w/+.-]+\.(?:tsx?|mjs|astro))`/)?.[1] ?? file;
+    else file = line.match(/`([\w/+.-]+\.(?:tsx?|mjs|astro|jsonc))`/)?.[1] ?? file;
   }
   return found;
 }
