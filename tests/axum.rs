@@ -246,7 +246,9 @@ fn extractors_of_one_request_share_a_session_and_none_waits_for_ever() {
         // One inside another.
         one.with(async |session| {
             let inner = two.with(async |_| Ok::<_, SessionError>(())).await;
-            let code = inner.unwrap_err().code();
+            let inner = inner.unwrap_err();
+            assert!(inner.message().contains("; use the session"), "{inner}");
+            let code = inner.code();
             let lazy = lazy.with(async |_| Ok::<_, SessionError>(())).await;
             let sum = session.require::<u32>("sum")?;
             Ok(format!("{sum} {code} {}", lazy.unwrap_err().code()))
@@ -461,7 +463,11 @@ fn on_another_thread_the_answer_says_what_to_do() {
     });
     let answer = answered.join().unwrap();
     assert_eq!((answer.status.as_u16(), answer.code()), (500, "config"));
-    assert!(answer.text.contains("current_thread"), "{}", answer.text);
+    assert!(
+        answer.text.contains("with one thread, for example #["),
+        "{}",
+        answer.text
+    );
 }
 
 /// A service that knows nothing of axum: its error is `Failure`, its body text.

@@ -360,7 +360,8 @@ async fn answered<R: From<String>, E: AsSessionError>(
 fn other_thread() -> SessionError {
     SessionError::new(
         ErrorCode::Config,
-        "the sessions belong to another thread; run the server on a runtime with one thread,          for example #[tokio::main(flavor = \"current_thread\")]",
+        "the sessions belong to another thread; run the server on a runtime with one thread, for \
+         example #[tokio::main(flavor = \"current_thread\")]",
     )
 }
 
@@ -438,7 +439,8 @@ impl Drop for Inside<'_> {
 fn nested() -> SessionError {
     SessionError::new(
         ErrorCode::Unsupported,
-        "`with` was called inside of a `with` of the same session, and would wait for itself; use          the session that the outer closure was given",
+        "`with` was called inside of a `with` of the same session, and would wait for itself; use \
+         the session that the outer closure was given",
     )
 }
 
