@@ -2,8 +2,10 @@
 //!
 //! 1. `kv`: Workers KV.
 //! 2. `memory`: a map, with a clock that a test can move. `strong_memory`: the same with transactions.
-//! 3. `objects`: Durable Objects.
+//! 3. `objects`: Durable Objects. `calls`: calls of a binding in JavaScript, for `kv` and `objects`.
 
+#[cfg(any(target_arch = "wasm32", feature = "worker"))]
+mod calls;
 // The rules are pure and tested natively; the calls exist only in wasm.
 #[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod kv;

@@ -4,11 +4,11 @@ use std::cell::RefCell;
 use std::fmt;
 
 use futures_util::future::LocalBoxFuture;
-use js_sys::{Array, Function, Map, Object, Promise, Reflect};
+use js_sys::{Array, Function, Map, Object};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use super::rules::{MAX_BULK_KEYS, cache_ttl, classify, expiration_ttl};
+use crate::face::connector::calls::{JsCause, object, property, settle};
 use crate::port::connector::{
     ConnectorError, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
 };
@@ -234,73 +234,17 @@ impl SessionConnector for KvConnector {
     }
 }
 
-/// The thrown value behind a [`ConnectorError`].
-pub(crate) struct JsCause(JsValue);
-
-impl JsCause {
-    #[cfg(feature = "worker")]
-    pub(crate) fn new(thrown: JsValue) -> Self {
-        Self(thrown)
-    }
-
-    /// The thrown value, for JavaScript.
-    #[allow(dead_code)] // for the JavaScript face
-    pub(crate) fn value(&self) -> &JsValue {
-        &self.0
-    }
-}
-
-impl fmt::Display for JsCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&message(&self.0))
-    }
-}
-
-impl fmt::Debug for JsCause {
-    /// Shows only the message, because JavaScript's stack does not belong in our logs.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "JsCause({self})")
-    }
-}
-
-impl std::error::Error for JsCause {}
-
 #[cold]
 fn failure(thrown: JsValue) -> ConnectorError {
-    let message = message(&thrown);
-    ConnectorError::new(classify(&message), message).with_source(JsCause(thrown))
-}
-
-/// The text of a thrown value. Getters of unusual errors may throw.
-fn message(thrown: &JsValue) -> String {
-    let message = property(thrown, "message").unwrap_or(JsValue::UNDEFINED);
-    message
-        .as_string()
-        .or_else(|| thrown.as_string())
-        .unwrap_or_else(|| "KV threw something that is not an Error".to_owned())
+    let cause = JsCause::new(thrown);
+    let message = cause.to_string();
+    ConnectorError::new(classify(&message), message).with_source(cause)
 }
 
 /// The error for a reply that does not have the documented form.
 #[cold]
 fn unexpected(operation: &str, what: &str) -> JsValue {
     js_sys::Error::new(&format!("KV {operation} returned {what}")).into()
-}
-
-/// Waits for a reply. An exception and a rejected promise give the same error.
-async fn settle(reply: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
-    JsFuture::from(Promise::resolve(&reply?)).await
-}
-
-fn property(value: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    Reflect::get(value, &JsValue::from_str(name))
-}
-
-fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
-    let object = Object::new();
-    for (name, value) in pairs {
-        Reflect::set(&object, &JsValue::from_str(name), value)?;
-    }
-    Ok(object)
 }
 
 /// `Some(Some(text))` for a string, `Some(None)` for null, `None` for anything else.
@@ -368,6 +312,7 @@ mod tests {
     use std::error::Error;
     use std::rc::Rc;
 
+    use js_sys::{Promise, Reflect};
     use wasm_bindgen_test::wasm_bindgen_test;
 
     use super::*;
@@ -527,7 +472,7 @@ mod tests {
             assert_eq!(failure.kind(), ConnectorErrorKind::Unavailable);
             assert_eq!(
                 failure.to_string(),
-                "unavailable: KV threw something that is not an Error"
+                "unavailable: it threw something that is not an Error"
             );
         }
     }

@@ -7,7 +7,5 @@
 mod binding;
 pub(crate) mod rules;
 
-#[cfg(feature = "worker")]
-pub(crate) use binding::JsCause;
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
 pub use binding::KvConnector;

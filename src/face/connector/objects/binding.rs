@@ -3,12 +3,11 @@
 use std::fmt;
 
 use futures_util::future::LocalBoxFuture;
-use js_sys::{Function, Object, Promise, Reflect};
+use js_sys::{Function, Object};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 
 use super::wire;
-use crate::face::connector::kv::JsCause;
+use crate::face::connector::calls::{JsCause, object, property, settle};
 use crate::port::connector::{ConnectorError, ConnectorErrorKind, Page};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::strong::{Check, Row, StrongConnector, Transacted, Write};
@@ -268,21 +267,4 @@ fn unexpected(operation: &str) -> ConnectorError {
              SessionObject"
         ),
     )
-}
-
-/// Waits for a reply. An exception and a rejected promise give the same error.
-async fn settle(reply: Result<JsValue, JsValue>) -> Result<JsValue, JsValue> {
-    JsFuture::from(Promise::resolve(&reply?)).await
-}
-
-fn property(value: &JsValue, name: &str) -> Result<JsValue, JsValue> {
-    Reflect::get(value, &JsValue::from_str(name))
-}
-
-fn object(pairs: &[(&str, JsValue)]) -> Result<Object, JsValue> {
-    let object = Object::new();
-    for (name, value) in pairs {
-        Reflect::set(&object, &JsValue::from_str(name), value)?;
-    }
-    Ok(object)
 }
