@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::common::*;
-use edge_session::connector::{ManualClock, MemoryConnector};
+use edge_session::connector::{ManualClock, MemoryConnector, StrongMemory};
 use edge_session::{
     CookieHeader, ErrorCode, Event, EventSink, Isolate, SameSite, SecretRing, SessionError,
     Sessions, Settings,
@@ -332,14 +332,17 @@ fn a_record_in_a_durable_object_is_limited_to_what_one_request_takes() {
     assert!(Settings::from_vars([("SESSION_MAX_RECORD_BYTES", "262145")]).is_ok());
 }
 
+/// Counts events.
+struct Counting(Rc<Cell<u32>>);
+
+impl EventSink for Counting {
+    fn event(&self, _: &Event) {
+        self.0.set(self.0.get() + 1);
+    }
+}
+
 #[test]
 fn a_builder_takes_each_part_and_refuses_illegal_settings() {
-    struct Counting(Rc<Cell<u32>>);
-    impl EventSink for Counting {
-        fn event(&self, _: &Event) {
-            self.0.set(self.0.get() + 1);
-        }
-    }
     let ring = || SecretRing::parse(SECRET).unwrap();
     let clock = ManualClock::new(1_800_000_000_000);
     let (isolate, events) = (Isolate::new(), Rc::new(Cell::new(0)));
@@ -374,4 +377,41 @@ fn a_builder_takes_each_part_and_refuses_illegal_settings() {
     let error = built.build().unwrap_err();
     assert_eq!(error.code(), ErrorCode::Config);
     assert!(error.message().contains("with_cookie_name"), "{error}");
+}
+
+#[test]
+fn a_builder_for_a_store_with_transactions_takes_each_part() {
+    let ring = || SecretRing::parse(SECRET).unwrap();
+    let clock = ManualClock::new(1_800_000_000_000);
+    let store = Rc::new(StrongMemory::with_clock(clock.clone()));
+    let (isolate, events) = (Isolate::new(), Rc::new(Cell::new(0)));
+    let build = || {
+        Sessions::strong_builder(store.clone(), ring())
+            .settings(Settings::default().with_key_prefix("shop:"))
+            .clock(clock.clone())
+            .isolate(&isolate, "SESSIONS")
+            .events(Counting(events.clone()))
+            .build()
+            .unwrap()
+    };
+    let (sessions, again) = (build(), build());
+    assert_eq!(sessions.settings().key_prefix(), "shop:");
+    let mut session = futures_executor::block_on(sessions.load(CookieHeader::none()));
+    session.set("a", 1).unwrap();
+    session.set_expiry(60).unwrap();
+    futures_executor::block_on(session.save()).unwrap();
+    assert_eq!(
+        store.operations().transactions,
+        1,
+        "the store is the shared one"
+    );
+    clock.advance(61_000);
+    session.set("a", 2).unwrap();
+    let late = futures_executor::block_on(session.save()).unwrap_err();
+    assert_eq!(late.code(), ErrorCode::Expired, "{late}");
+    let before = events.get();
+    let forged = CookieHeader::new("__Host-session=forged");
+    let _rejected = futures_executor::block_on(again.load(forged));
+    assert_eq!(events.get(), before + 1, "a sink is told");
+    assert_eq!(sessions.stats().requests, 2, "both are of one isolate");
 }

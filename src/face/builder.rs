@@ -6,16 +6,19 @@ use std::rc::Rc;
 use futures_util::future::{FutureExt as _, LocalBoxFuture, pending, ready};
 
 use crate::face::connector::memory::ManualClock;
+use crate::face::driver::Port;
 use crate::face::sessions::Sessions;
 use crate::flow::isolate::Isolate;
 use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
 use crate::port::events::EventSink;
 use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::strong::StrongConnector;
 use crate::protocol::keys::SecretRing;
 use crate::protocol::settings::Settings;
 
-/// Builds [`Sessions`]. Start with [`Sessions::builder`].
+/// Builds [`Sessions`]. Start with [`Sessions::builder`], or for a store that has transactions with
+/// [`Sessions::strong_builder`].
 ///
 /// It has no `waitUntil`, because that belongs to one request, and these sessions may serve many.
 /// Add it in each request with [`Sessions::with_wait_until`].
@@ -36,7 +39,7 @@ use crate::protocol::settings::Settings;
 /// ```
 #[must_use = "`build` makes the sessions"]
 pub struct SessionsBuilder {
-    connector: Rc<dyn SessionConnector>,
+    port: Port,
     secrets: SecretRing,
     settings: Settings,
     runtime: Rc<dyn Runtime>,
@@ -62,14 +65,34 @@ impl Sessions {
         connector: impl SessionConnector + 'static,
         secrets: SecretRing,
     ) -> SessionsBuilder {
-        SessionsBuilder::new(Rc::new(connector), secrets)
+        SessionsBuilder::new(Port::Eventual(Rc::new(connector)), secrets)
+    }
+
+    /// As [`builder`](Self::builder), for a store that has transactions. [`strong`](Self::strong)
+    /// is the short form.
+    ///
+    /// ```
+    /// use edge_session::connector::{ManualClock, StrongMemory};
+    /// use edge_session::{SecretRing, Sessions};
+    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
+    /// let clock = ManualClock::new(1_800_000_000_000);
+    /// let store = StrongMemory::with_clock(clock.clone());
+    /// let sessions = Sessions::strong_builder(store, ring).clock(clock).build()?;
+    /// # let _ = sessions;
+    /// # Ok::<(), edge_session::SessionError>(())
+    /// ```
+    pub fn strong_builder(
+        connector: impl StrongConnector + 'static,
+        secrets: SecretRing,
+    ) -> SessionsBuilder {
+        SessionsBuilder::new(Port::Strong(Rc::new(connector)), secrets)
     }
 }
 
 impl SessionsBuilder {
-    fn new(connector: Rc<dyn SessionConnector>, secrets: SecretRing) -> Self {
+    fn new(port: Port, secrets: SecretRing) -> Self {
         Self {
-            connector,
+            port,
             secrets,
             settings: Settings::default(),
             runtime: Rc::new(PlatformRuntime),
@@ -190,8 +213,7 @@ impl SessionsBuilder {
     /// `config` if a setting or a combination of settings is illegal. The message names the
     /// setting.
     pub fn build(self) -> Result<Sessions, SessionError> {
-        let mut sessions =
-            Sessions::assemble(self.connector, &self.secrets, self.settings, self.runtime)?;
+        let mut sessions = Sessions::of(self.port, &self.secrets, self.settings, self.runtime)?;
         if let Some((isolate, namespace)) = &self.isolate {
             sessions = sessions.with_isolate(isolate, namespace);
         }
@@ -206,7 +228,7 @@ impl SessionsBuilder {
 impl fmt::Debug for SessionsBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SessionsBuilder")
-            .field("kind", &self.connector.kind())
+            .field("kind", &self.port.kind())
             .field("settings", &self.settings)
             .finish_non_exhaustive()
     }

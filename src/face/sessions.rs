@@ -17,7 +17,7 @@ use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
 use crate::port::events::EventSink;
 use crate::port::request::RequestHead;
-use crate::port::runtime::{PlatformRuntime, Runtime};
+use crate::port::runtime::Runtime;
 use crate::port::strong::StrongConnector;
 use crate::port::time::whole_milliseconds;
 use crate::port::wait_until::WaitUntil;
@@ -80,16 +80,6 @@ impl Sessions {
         Self::builder(connector, secrets).settings(settings).build()
     }
 
-    /// Sessions of these parts, which the platform's adapters share.
-    pub(crate) fn assemble(
-        connector: Rc<dyn SessionConnector>,
-        secrets: &SecretRing,
-        settings: Settings,
-        runtime: Rc<dyn Runtime>,
-    ) -> Result<Self, SessionError> {
-        Self::of(Port::Eventual(connector), secrets, settings, runtime)
-    }
-
     /// Sessions kept by a store that has transactions: a logout holds everywhere when it returns, no
     /// update is lost, and lists and limits are exact. `docs/consistency.md` compares the two.
     ///
@@ -116,39 +106,12 @@ impl Sessions {
         secrets: SecretRing,
         settings: Settings,
     ) -> Result<Self, SessionError> {
-        let runtime = Rc::new(PlatformRuntime);
-        Self::strong_with_runtime(Rc::new(connector), secrets, settings, runtime)
+        Self::strong_builder(connector, secrets)
+            .settings(settings)
+            .build()
     }
 
-    /// The same with a clock and randomness of one's own, for tests.
-    ///
-    /// ```
-    /// use std::rc::Rc;
-    ///
-    /// use edge_session::connector::StrongMemory;
-    /// use edge_session::runtime::PlatformRuntime;
-    /// use edge_session::{SecretRing, Sessions, Settings};
-    /// # let ring = SecretRing::parse(&edge_session::doc::secret())?;
-    /// let connector = Rc::new(StrongMemory::new());
-    /// let runtime = Rc::new(PlatformRuntime); // or one whose clock a test moves
-    /// let settings = Settings::default();
-    /// let sessions = Sessions::strong_with_runtime(connector, ring, settings, runtime)?;
-    /// # let _ = sessions;
-    /// # Ok::<(), edge_session::SessionError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// As [`new`](Self::new).
-    pub fn strong_with_runtime(
-        connector: Rc<dyn StrongConnector>,
-        secrets: SecretRing,
-        settings: Settings,
-        runtime: Rc<dyn Runtime>,
-    ) -> Result<Self, SessionError> {
-        Self::of(Port::Strong(connector), &secrets, settings, runtime)
-    }
-
-    /// Sessions on a store of either kind.
+    /// Sessions of these parts, on a store of either kind.
     pub(crate) fn of(
         port: Port,
         secrets: &SecretRing,

@@ -246,3 +246,36 @@ pub trait StrongConnector {
         cursor: Option<&'a str>,
     ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>>;
 }
+
+/// A connector that several share.
+impl<C: StrongConnector + ?Sized> StrongConnector for std::rc::Rc<C> {
+    fn kind(&self) -> &str {
+        (**self).kind()
+    }
+
+    fn read<'a>(
+        &'a self,
+        shard: &'a str,
+        keys: &'a [&'a str],
+    ) -> LocalBoxFuture<'a, Result<Vec<Option<Row>>, ConnectorError>> {
+        (**self).read(shard, keys)
+    }
+
+    fn transact<'a>(
+        &'a self,
+        shard: &'a str,
+        checks: &'a [Check<'a>],
+        writes: &'a [Write<'a>],
+    ) -> LocalBoxFuture<'a, Result<Transacted, ConnectorError>> {
+        (**self).transact(shard, checks, writes)
+    }
+
+    fn list<'a>(
+        &'a self,
+        shard: &'a str,
+        prefix: &'a str,
+        cursor: Option<&'a str>,
+    ) -> LocalBoxFuture<'a, Result<Page, ConnectorError>> {
+        (**self).list(shard, prefix, cursor)
+    }
+}

@@ -346,6 +346,9 @@ fn sessions(
     runtime: &Rc<TestRuntime>,
 ) -> Sessions {
     let ring = SecretRing::parse(secrets).unwrap();
-    let (objects, runtime) = (Rc::new(objects.clone()), Rc::clone(runtime));
-    Sessions::strong_with_runtime(objects, ring, settings, runtime).unwrap()
+    Sessions::strong_builder(objects.clone(), ring)
+        .settings(settings)
+        .runtime(Rc::clone(runtime))
+        .build()
+        .unwrap()
 }

@@ -8,7 +8,7 @@ use edge_session::connector::{
     SessionConnector, StrongConnector, Transacted, Write,
 };
 use edge_session::runtime::Runtime;
-use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions, Settings};
+use edge_session::{CookieHeader, Isolate, Outcome, SessionError, Sessions};
 use futures_util::future::{FutureExt, LocalBoxFuture, ready};
 
 use super::stage::Store;
@@ -29,15 +29,13 @@ pub fn read(
         name: Rc::clone(name),
         text: Rc::clone(text),
     };
-    let runtime = Rc::new(Still(now));
-    let sessions = match store {
-        Store::Kv => Sessions::builder(only, ring()).runtime(runtime).build(),
-        Store::Objects => {
-            let (only, settings) = (Rc::new(only), Settings::default());
-            Sessions::strong_with_runtime(only, ring(), settings, runtime)
-        }
+    let builder = match store {
+        Store::Kv => Sessions::builder(only, ring()),
+        Store::Objects => Sessions::strong_builder(only, ring()),
     };
-    let sessions = sessions
+    let sessions = builder
+        .runtime(Still(now))
+        .build()
         .unwrap_or_else(|error| panic!("{error}"))
         .with_isolate(&Isolate::new(), "a reader");
     let mut session = sessions.open(CookieHeader::new(format!("{KEY_COOKIE}={token}")));

@@ -120,11 +120,11 @@ impl Sim {
             world: Rc::clone(&self.world),
             offset: Rc::clone(clock),
         };
-        let settings = self.settings.clone();
-        let (connector, machine) = (Rc::new(connector), Rc::new(machine));
-        let sessions = Sessions::strong_with_runtime(connector, ring.secrets(), settings, machine);
-        let sessions = sessions.unwrap_or_else(|error| panic!("{error}"));
-        sessions
+        Sessions::strong_builder(connector, ring.secrets())
+            .settings(self.settings.clone())
+            .runtime(machine)
+            .build()
+            .unwrap_or_else(|error| panic!("{error}"))
             .with_isolate(&Isolate::new(), "simulated")
             .with_events(Events(Rc::clone(&self.world)))
     }
