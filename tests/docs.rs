@@ -387,3 +387,54 @@ fn a_dependent_links_no_wasm_of_ours_and_gets_one_feature_of_serde_json() {
     let expected = r#"serde_json = { version = "1", features = ["float_roundtrip"] }"#;
     assert_eq!(serde_json, Some(expected), "docs/dependencies.md says why");
 }
+
+/// Lists that a later release may continue. The variants of the others are complete.
+const GROWING: &[(&str, &str)] = &[
+    ("src/face/store/login.rs", "enum Keep"),
+    ("src/port/connector.rs", "enum ConnectorErrorKind"),
+    ("src/port/connector.rs", "struct PutOptions"),
+    ("src/port/connector.rs", "struct ReadOptions"),
+    ("src/port/error.rs", "enum ErrorCode"),
+    ("src/port/events.rs", "enum EventKind"),
+    ("src/port/events.rs", "struct Event"),
+    ("src/protocol/outcome.rs", "enum Outcome"),
+    ("src/protocol/settings.rs", "enum Storage"),
+];
+
+/// The attributes right before `item`.
+fn attributes<'a>(source: &'a str, item: &str) -> Vec<&'a str> {
+    let at = source.find(item).unwrap_or_else(|| panic!("no {item}"));
+    let before = source[..at].trim_end().lines().rev();
+    before.take_while(|line| line.starts_with("#[")).collect()
+}
+
+#[test]
+fn what_a_later_release_may_continue_is_non_exhaustive() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for (file, item) in GROWING {
+        let source = fs::read_to_string(root.join(file)).unwrap();
+        let found = attributes(&source, &format!("pub {item} {{"));
+        assert!(found.contains(&"#[non_exhaustive]"), "{item}: {found:?}");
+    }
+}
+
+#[test]
+fn the_documentation_is_that_of_a_worker_and_hides_what_is_internal() {
+    let manifest = include_str!("../Cargo.toml");
+    let (_, built) = manifest.split_once("[package.metadata.docs.rs]").unwrap();
+    let built = built.split("\n[").next().unwrap();
+    for expected in ["wasm32-unknown-unknown", "\"worker\"", "\"axum\""] {
+        assert!(built.contains(expected), "{built}");
+    }
+    assert!(manifest.contains("\nmissing_debug_implementations = \"deny\"\n"));
+    let library = include_str!("../src/lib.rs");
+    for item in [
+        "pub mod fuzzing;",
+        "pub mod doc;",
+        "pub mod object {",
+        "pub use mutant::mutants;",
+    ] {
+        let found = attributes(library, item);
+        assert!(found.contains(&"#[doc(hidden)]"), "{item}: {found:?}");
+    }
+}
