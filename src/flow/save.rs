@@ -32,7 +32,7 @@ fn fails_login(error: &SessionError) -> bool {
         || (mutant!(login_refused_at_commit) && error.code() != ErrorCode::Revoked)
 }
 
-/// How often a record is put before the request gives up.
+/// After this many puts of a record, an answer that the store limits the rate is final.
 const PUTS: u32 = 3;
 
 /// Carries out `work`.

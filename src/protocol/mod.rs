@@ -1,8 +1,8 @@
 //! Values and rules: no I/O, no clock, no storage, no JavaScript. What is written here, other
 //! releases have to read.
 //!
-//! 1. `cookie`: how cookies are found in a header and written. `ticket` and `form`: what they
-//!    carry.
+//! 1. `cookie`: how cookies are found in a header and written. `ticket` and `form`: what they carry,
+//!    and the check of their MACs.
 //! 2. `keys`: the secrets, and what is derived from them.
 //! 3. `record`: what is stored of a session. `data`: its values, and how two copies are joined.
 //!    `version` orders copies. `list_metadata`: what a list shows of it.
