@@ -81,6 +81,14 @@ test("the versions that are tested are those of the lock file and of the example
   }
 });
 
+test("the example's wrangler reads its .dev.vars, which it finds beside wrangler.jsonc and not beside a build", () => {
+  for (const { example } of Object.values(frameworks)) {
+    for (const script of Object.values(json("examples", example, "package.json").scripts ?? {})) {
+      assert.doesNotMatch(script, /wrangler (dev|deploy) .*--config/, `examples/${example}`);
+    }
+  }
+});
+
 test("the versions that are promised are those that the package asks for, and include the tested ones", () => {
   const { peerDependencies } = json("pkg", "package.json");
   const promised = Object.values(frameworks).flatMap(({ promised }) => Object.entries(promised));
