@@ -5,6 +5,7 @@ import { drive, hear } from "./driver.js";
 import { fromCore, sessionError } from "./errors.js";
 import { MemoryConnector, StrongMemory, portTo } from "./connector.js";
 import { isObjectNamespace } from "./object-connector.js";
+import { TimeLimit } from "./time-limit.js";
 
 // By connector and by environment, without keeping either alive.
 const known = new WeakMap();
@@ -159,18 +160,21 @@ class Config {
    */
   ask(operation, context, of) {
     operation.of = of;
-    const world = { config: this, context, causes: [], mints: true };
+    const limit = new TimeLimit(this.storeTimeout);
+    const world = { config: this, limit, context, causes: [], mints: true };
     const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
     const end = ({ error, done }) => {
       if (error) throw fromCore(error, world.causes);
       return done;
     };
-    return told.ask ? drive(told, told.handle, world).then(end) : end(told);
+    if (!told.ask) return end(told);
+    return drive(told, told.handle, world).then(end).finally(() => limit.stop());
   }
 
-  /** The current facts of a session without a cookie. */
+  /** The current details of a session without a cookie. */
   nobody() {
-    return begin(this.core, 0, { op: "look", loaded: true }, undefined, undefined, this.now()).session;
+    const { session } = begin(this.core, 0, { op: "look", loaded: true }, undefined, undefined, this.now());
+    return JSON.parse(session.details);
   }
 }
 

@@ -69,12 +69,16 @@ export function dice() {
   }
 }
 
-/** An answer of the core: the JSON of its first line, and the following lines as `lines`. */
+/**
+ * An answer of the core: the JSON of its first line, and the following lines as `lines`. The first of
+ * these has the details of a session, which are parsed when the application asks for them.
+ */
 function read(text) {
   const at = text.indexOf("\n");
   if (at < 0) return JSON.parse(text);
   const told = JSON.parse(text.slice(0, at));
   told.lines = text.slice(at + 1).split("\n");
+  if (told.session) told.session.details = told.lines.shift();
   return told;
 }
 

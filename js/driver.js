@@ -1,6 +1,7 @@
 // Drives the core: sends its requests to the store and passes the answers back, until it is done.
 
 import { dice, reply } from "./core.js";
+import { Timeout, TimeLimit, pause } from "./time-limit.js";
 
 /**
  * Parallel writes: an invocation of a Worker may wait for six responses at a time
@@ -11,38 +12,54 @@ const WRITES = 6;
 const nothing = () => {};
 
 /**
- * Runs a step to its end. `told` is its last answer. `world` has its `config`, the handler's
- * `context`, a `sink` for events, `causes` for errors that the store throws, and `mints`, which is
- * true if the step needs random bytes.
+ * Runs a step to its end. `told` is its last answer. `world` has its `config`, the time `limit` on the
+ * store, the handler's `context`, a `sink` for events, `causes` for errors that the store throws, and
+ * `mints`, which is true if the step needs random bytes.
  *
- * From the first write on, the rest is also passed to the context's `waitUntil`, so that it finishes
- * if the browser disconnects.
+ * From the first write on, the step is also registered with the context's `waitUntil`, so that it
+ * finishes if the browser disconnects.
  */
 export async function drive(told, handle, world, context = world.context) {
-  while (told.ask) {
-    if (context && (told.ask.write || told.ask.rows?.operation === "transact")) {
-      const rest = drive(told, handle, world, null);
-      hold(context, rest);
-      return rest;
+  let release;
+  try {
+    while (told.ask) {
+      if (context && !release && isWrite(told.ask)) release = hold(context);
+      told = await answer(told, handle, world);
     }
-    told = await answer(told, handle, world);
+  } finally {
+    release?.();
   }
   if (told.later) {
     // After a login, older sessions of the user may have to end. The response does not wait for that.
-    const later = drive(hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), world), told.later, world, null);
-    if (world.context) hold(world.context, later);
-    else await later;
+    const limit = new TimeLimit(world.config.storeTimeout);
+    const apart = { ...world, limit };
+    const begun = hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), apart);
+    const later = drive(begun, told.later, apart, null).finally(() => limit.stop());
+    if (world.context) {
+      const done = hold(world.context);
+      later.then(done, done);
+    } else {
+      await later;
+    }
   }
   return told;
 }
 
-/** Registers running work with a handler's context. Errors go to the caller of the step, not here. */
-function hold(context, promise) {
+const isWrite = (ask) => ask.write !== undefined || ask.rows?.operation === "transact";
+
+/** Keeps the handler's context alive until the returned function is called. */
+function hold(context) {
+  let release = nothing;
   try {
-    context.waitUntil(promise.then(nothing, nothing));
+    context.waitUntil(
+      new Promise((resolve) => {
+        release = resolve;
+      }),
+    );
   } catch {
     // The request has ended already: the work runs as long as the platform allows.
   }
+  return release;
 }
 
 /** Passes on the events and warnings of an answer. */
@@ -54,15 +71,14 @@ export function hear(told, { sink }) {
 
 /** Sends a request to the store and passes the answer to the core. */
 async function answer({ ask, lines }, handle, world) {
-  const { config } = world;
+  const { config, limit } = world;
   const { port } = config;
-  const inTime = (operation) => within(config.storeTimeout, operation);
   let record;
   let rest;
   try {
     if (ask.read) {
       const { keys, cacheTtl } = ask.read;
-      const values = await inTime(() => port.read(keys, cacheTtl));
+      const values = await limit.within(port.read(keys, cacheTtl));
       if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
       record = values[0] ?? undefined;
       // A load reads a record and markers. Markers are usually absent.
@@ -70,7 +86,7 @@ async function answer({ ask, lines }, handle, world) {
     } else if (ask.write) {
       const failures = await writeAll(ask.write, async (write) => {
         try {
-          await inTime(() =>
+          await limit.within(
             write.delete === undefined
               ? port.put(write.put, lines[write.line - 1], write.ttl, write.metadata)
               : port.delete(write.delete),
@@ -82,15 +98,16 @@ async function answer({ ask, lines }, handle, world) {
       });
       if (failures.some((failure) => failure !== null)) rest = failures;
     } else if (ask.list) {
-      rest = await inTime(() => port.list(ask.list.prefix, ask.list.cursor));
+      rest = await limit.within(port.list(ask.list.prefix, ask.list.cursor));
     } else if (ask.rows) {
-      rest = await inTime(() => port.rows(ask.rows));
+      rest = await limit.within(port.rows(ask.rows));
     } else {
       await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
     }
   } catch (thrown) {
     rest = { error: failure(thrown, world) };
   }
+  limit.answered();
   const text = rest && JSON.stringify(rest);
   // After a failure the step may retry after a random pause.
   const random = world.mints || rest ? dice() : undefined;
@@ -110,42 +127,6 @@ async function writeAll(writes, write) {
   };
   await Promise.all(Array.from({ length: WRITES }, lane));
   return results;
-}
-
-/** The store did not answer in time. A write may or may not have happened. */
-class Timeout extends Error {}
-
-/** The result of `operation`. Throws a Timeout after this many seconds. */
-function within(seconds, operation) {
-  return new Promise((resolve, reject) => {
-    const answer = operation();
-    if (typeof answer?.then !== "function") {
-      resolve(answer);
-      return;
-    }
-    const end = () =>
-      reject(new Timeout(`the store did not answer within ${seconds} seconds (SESSION_STORE_TIMEOUT)`));
-    const timer = later(end, seconds * 1000);
-    const settled = (settle) => (value) => {
-      clearTimeout(timer);
-      settle(value);
-    };
-    Promise.resolve(answer).then(settled(resolve), settled(reject));
-  });
-}
-
-const pause = (milliseconds) =>
-  new Promise((resolve) => {
-    // No timers here: resolve immediately.
-    if (later(resolve, milliseconds) === undefined) resolve();
-  });
-
-function later(act, milliseconds) {
-  try {
-    return setTimeout(act, milliseconds);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Describes a thrown value to the core. The value itself stays here, in `causes`. */

@@ -7,6 +7,7 @@
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { checkOwner, fromCore, isRefusal, sessionError, warnOf } from "./errors.js";
+import { TimeLimit } from "./time-limit.js";
 import { Table, entriesOf } from "./values.js";
 import { configOf, sinkOf, toConsole } from "./config.js";
 
@@ -29,8 +30,10 @@ export class SessionStore {
   #sink;
   /** The core's number for this session. Assigned when needed: a visitor without a cookie needs none. */
   #handle;
-  /** The latest facts from the core: `session` in src/face/js/wire.rs. */
+  /** The latest state from the core: `session` in src/face/js/wire.rs. */
   #known;
+  /** The time limit on the store. */
+  #limit;
   /** Errors that the store has thrown. */
   #causes = [];
   /** True after the commit. Reading still works. */
@@ -253,12 +256,12 @@ export class SessionStore {
 
   get owner() {
     this.#read();
-    return this.#known.owner ?? null;
+    return this.#details.owner ?? null;
   }
 
   get authTime() {
     this.#read();
-    return date(this.#known.authTime);
+    return date(this.#details.authTime);
   }
 
   get idleExpiresAt() {
@@ -424,7 +427,7 @@ export class SessionStore {
     const number = this.#nextStep();
     return this.#queue(async () => {
       if (this.#handle) return void (await this.#step({ op: "delete", key: text }, number));
-      if (text !== "" && text === this.#known.sessionKey) throw committedError();
+      if (text !== "" && text === this.#details.sessionKey) throw committedError();
       await this.#aside({ op: "deleteOther", key: text });
     });
   }
@@ -438,7 +441,7 @@ export class SessionStore {
 
   toString() {
     this.#accessed = true;
-    const { sessionKey = "no key", outcome = "not loaded" } = this.#known;
+    const { sessionKey = "no key", outcome = "not loaded" } = this.#details;
     return `SessionStore(${sessionKey}, ${outcome})`;
   }
 
@@ -486,6 +489,13 @@ export class SessionStore {
     return this.#values;
   }
 
+  /** What the application may ask about the session. Most requests ask for little of it. */
+  get #details() {
+    const known = this.#known;
+    if (typeof known.details === "string") known.details = JSON.parse(known.details);
+    return known.details;
+  }
+
   /** An error from the core's description. */
   #refused(told) {
     return this.#noted(told.code === "not_loaded" ? notLoaded() : fromCore(told, this.#causes));
@@ -500,15 +510,16 @@ export class SessionStore {
   /** The facts since the load, for the application. A response that uses them is for this browser only. */
   #facts() {
     this.#accessed = true;
-    if (this.#known.outcome === undefined) throw notLoaded();
-    return this.#known;
+    const details = this.#details;
+    if (details.outcome === undefined) throw notLoaded();
+    return details;
   }
 
   /** The current limits of the session. */
   #ends() {
     if (this.#handle && !this.#isCommitted) this.#take(this.#begin({ op: "look" }));
     const { nothing, unopened } = this.#config;
-    return this.#known === nothing || this.#known === unopened ? this.#config.nobody() : this.#known;
+    return this.#known === nothing || this.#known === unopened ? this.#config.nobody() : this.#details;
   }
 
   // --- the core --------------------------------------------------------------------------------
@@ -530,12 +541,13 @@ export class SessionStore {
         config.counts.new -= 1; // the core counts it now
       }
     }
-    // A save needs data of the request, a load does not.
-    if (!isLoad && this.#request) operation.request = headOf(this.#request);
+    // A load reads the cookies only. Later steps may read more, once.
+    const readsRequest = !isLoad && Boolean(this.#request) && (isFirst || this.#known.readsRequest === true);
+    if (readsRequest) operation.request = headOf(this.#request);
     const changes = this.#due(number);
     const random = isLoad ? undefined : dice();
     const told = begin(config.core, this.#handle ?? 0, operation, cookie, changes, now, random);
-    if (!isLoad) this.#request = undefined;
+    if (readsRequest) this.#request = undefined;
     if (told.handle !== undefined) watch(this, (this.#handle = told.handle));
     return hear(told, { sink: this.#listener });
   }
@@ -549,14 +561,20 @@ export class SessionStore {
     const isAnother = BEGINS_ANEW.has(operation.op);
     const told = this.#begin(operation, number);
     if (!told.ask) return this.#take(told, number, isAnother);
+    const limit = (this.#limit ??= new TimeLimit(this.#config.storeTimeout));
     const world = {
       config: this.#config,
+      limit,
       context,
       sink: this.#listener,
       causes: this.#causes,
       mints: operation.op !== "load",
     };
-    return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told, number, isAnother));
+    return drive(told, this.#handle ?? told.handle, world).then((told) => {
+      // In a handler another step may follow, which uses the same timer.
+      if (!this.#isHandled) limit.stop();
+      return this.#take(told, number, isAnother);
+    });
   }
 
   /** An operation on another session, without access to this one. */
@@ -685,7 +703,7 @@ export class SessionStore {
   /** Anticipates the effect of a waiting operation, so that later calls see the session as if it had ended. */
   #foresee({ op, owner, keep }) {
     const { owner: bound, isNew } = this.#expected;
-    const isOthers = (bound !== null && bound !== owner) || this.#known.outcome === "revoked";
+    const isOthers = (bound !== null && bound !== owner) || this.#details.outcome === "revoked";
     if (op === "bind" ? !keep || isOthers : op === "create" && !isNew) {
       this.#leave();
       this.#expect({ isNew: true });
@@ -695,7 +713,7 @@ export class SessionStore {
   }
 
   get #expected() {
-    const { owner = null, isNew = false } = this.#known;
+    const { owner = null, isNew = false } = this.#details;
     return this.#ahead ?? { owner, isNew };
   }
 
@@ -945,6 +963,8 @@ export class SessionStore {
     // A running step that was not awaited still needs it. It is then released with the session.
     if (this.#order.steps > 0) return;
     this.#isReleased = true;
+    this.#request = undefined;
+    this.#limit?.stop();
     if (this.#handle !== undefined) {
       unwatch(this);
       release(this.#handle);
@@ -987,21 +1007,23 @@ const BEGINS_ANEW = new Set(["create", "bind", "destroy", "flush", "delete"]);
 /** The changes of both tables that were collected together, as text for the core. */
 function writtenChanges({ values, flash }) {
   const head = {};
-  const texts = [];
-  // A nested change in a value of an ended session does not belong to the next session.
-  const sets = (changes) => (changes?.sets ?? []).filter(({ row, isSet }) => isSet || !row.isOver);
+  const lines = [];
   const put = (name, keys) => {
     if (keys?.length > 0) head[name] = keys;
+  };
+  const set = (name, changes) => {
+    if (!changes) return;
+    // A nested change in a value of an ended session does not belong to the next session.
+    const sets = changes.sets.filter(({ row, isSet }) => isSet || !row.isOver);
+    put(name, sets.map(({ key }) => key));
+    for (const { text } of sets) lines.push(text);
   };
   if (values?.isCleared || flash?.isCleared) head.clear = true;
   put("remove", values?.removed);
   put("take", flash?.removed);
-  for (const [name, changes] of [["set", values], ["flash", flash]]) {
-    const all = sets(changes);
-    put(name, all.map(({ key }) => key));
-    texts.push(...all.map(({ text }) => text));
-  }
-  return [JSON.stringify(head), ...texts].join("\n");
+  set("set", values);
+  set("flash", flash);
+  return [JSON.stringify(head), ...lines].join("\n");
 }
 
 /** Keys, values and their texts, as `Table.put` takes them. Throws if one of the values is refused. */

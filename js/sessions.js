@@ -353,7 +353,8 @@ function isResponse(value) {
       if (typeof value?.headers?.append !== "function") return false;
     }
     // `Response.error()` has the status 0.
-    return Number.isInteger(value.status) && value.status >= 100 && value.status <= 999;
+    const { status } = value; // the platform computes it each time
+    return Number.isInteger(status) && status >= 100 && status <= 999;
   } catch {
     // Getters of unusual objects may throw, and so does every access to a revoked proxy.
     return false;

@@ -177,6 +177,38 @@ fn user_agent_and_place_are_shown_and_decide_nothing() {
 }
 
 #[test]
+fn the_browser_is_stored_with_its_users_sessions_only() {
+    let world = World::with(Settings::default().with_seal(false));
+    let mut jar = Jar::new();
+    let mut visit = |use_it: fn(&mut SessionStore)| {
+        let mut session = world.load(Head {
+            cookie: jar.header(world.now()),
+            user_agent: Some("Browser/1".into()),
+            place: Some("CH".into()),
+            ..Head::default()
+        });
+        use_it(&mut session);
+        let headers = world.commit(&mut session);
+        jar.receive(world.now(), headers.set_cookie());
+        world.store.get(&world.session_key(&jar).record()).unwrap()
+    };
+    let anonymous = visit(|session| session.set("a", 1).unwrap());
+    assert!(
+        !anonymous.contains("Browser/1") && !anonymous.contains("CH"),
+        "{anonymous}"
+    );
+    for owned in [
+        visit(|session| session.bind("ada").unwrap()),
+        visit(|session| session.set("a", 2).unwrap()),
+    ] {
+        assert!(
+            owned.contains("Browser/1") && owned.contains("CH"),
+            "{owned}"
+        );
+    }
+}
+
+#[test]
 fn over_the_limit_the_oldest_session_ends() {
     let world = World::with(Settings::default().with_max_per_owner(2));
     let mut jars = Vec::new();

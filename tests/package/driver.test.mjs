@@ -21,7 +21,7 @@ function over(memory, replaced) {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test("a read that does not answer is unavailable in time, and is not asked again", async (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const { browser, memory, clock } = world();
   await browser.ask((session) => session.set("a", 1));
   let reads = 0;
@@ -52,7 +52,7 @@ test("a read that does not answer is unavailable in time, and is not asked again
 });
 
 test("a write that does not answer has an unknown fate, and fails the save", async (t) => {
-  t.mock.timers.enable({ apis: ["setTimeout"] });
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const { browser, memory, clock } = world();
   let puts = 0;
   // The write arrives, but its answer does not.

@@ -623,8 +623,7 @@ pub(super) fn nobody(sessions: &Sessions, is_loaded: bool) -> String {
     if is_loaded {
         drop(session.store.begin_load(Freshness::Memory));
     }
-    // Without a cookie it sets none.
-    wire::session(&session.store, &mut String::new())
+    wire::whole_session(&session.store)
 }
 
 impl Session {

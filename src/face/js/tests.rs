@@ -9,7 +9,8 @@ use wasm_bindgen_test::wasm_bindgen_test;
 const SECRET: &str = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 const NOW: f64 = 1_800_000_000_000.0;
 
-/// An answer: its first line, and the lines after it, which begin with the session's cookies.
+/// An answer: its first line, and the lines after it. With a session they begin with its details, which
+/// are here in the head, and its cookies.
 struct Told {
     head: Value,
     cookies: Vec<String>,
@@ -19,7 +20,11 @@ struct Told {
 impl Told {
     fn read(text: &str) -> Self {
         let mut lines = text.split('\n').map(str::to_owned);
-        let head: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        let mut head: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+        if let Some(Value::Object(session)) = head.get_mut("session") {
+            let details: Value = serde_json::from_str(&lines.next().unwrap()).unwrap();
+            session.extend(details.as_object().unwrap().clone());
+        }
         let count = head["session"]["cookies"].as_u64().unwrap_or_default();
         Self {
             head,

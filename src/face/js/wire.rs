@@ -304,52 +304,75 @@ fn of_shard(shard: &str, operation: &str, body: &str) -> String {
     out.end()
 }
 
-/// The facts about a session, without its data. Its Set-Cookie values, which may be long, are lines.
+/// The state of a session that its own methods in JavaScript need, without its data. The first line has
+/// the details that an application may ask for; the Set-Cookie values, which may be long, follow.
 pub(super) fn session(store: &SessionStore, lines: &mut String) -> String {
     store.peek(|store| {
-        let mut out = Object::new();
-        // Before a load there is no outcome.
-        if let Ok(outcome) = store.outcome() {
-            out.text("outcome", outcome.as_str());
-        }
-        // Why it cannot be read, and why it cannot be changed.
-        if let Err(error) = store.is_empty() {
-            out.raw("hides", &self::error(&error));
-        }
-        if let Err(error) = store.check_open() {
-            out.raw("edits", &self::error(&error));
-        }
-        out.optional_text("sessionKey", store.public_key().as_deref());
-        out.flag("isNew", store.is_new().unwrap_or_default());
-        out.number("version", store.version().unwrap_or_default().into());
-        out.optional_number("createdAt", store.created_ms().unwrap_or_default());
-        out.optional_text("owner", store.owner().ok().flatten());
-        out.optional_number("authTime", store.auth_ms().ok().flatten());
-        out.optional_number("end", store.expiry_ms().ok());
-        out.optional_number("idleEnd", store.idle_expiry_ms().ok().flatten());
-        let closes = store.get_expire_at_browser_close();
-        out.flag("browserClose", closes.unwrap_or_default());
-        out.flag("modified", store.modified());
-        let needs_update = store.needs_update();
-        out.flag("needsUpdate", needs_update);
-        let headers = store.done_headers();
-        let cookies = headers.set_cookie();
-        // Cookies that exist already need no further step.
-        let has_work = store.would_save() || store.is_behind() || store.seen_is_due();
-        out.flag("hasWork", needs_update && (cookies.is_empty() || has_work));
-        out.flag("isStored", store.is_stored());
-        out.flag("isLeftUnsaved", store.is_left_unsaved());
-        if !cookies.is_empty() {
-            out.number("cookies", cookies.len() as i64);
-            for cookie in cookies {
-                // A header value has no line breaks.
-                lines.push('\n');
-                lines.push_str(cookie);
-            }
-        }
-        out.optional_text("timing", headers.server_timing.as_deref());
+        lines.push('\n');
+        lines.push_str(&details(store));
+        state(store, lines).end()
+    })
+}
+
+/// The same, with the details in it.
+pub(super) fn whole_session(store: &SessionStore) -> String {
+    store.peek(|store| {
+        // Without a cookie it sets none.
+        let mut out = state(store, &mut String::new());
+        out.raw("details", &details(store));
         out.end()
     })
+}
+
+fn state(store: &SessionStore, lines: &mut String) -> Object {
+    let mut out = Object::new();
+    // Why it cannot be read, and why it cannot be changed.
+    if let Err(error) = store.is_empty() {
+        out.raw("hides", &self::error(&error));
+    }
+    if let Err(error) = store.check_open() {
+        out.raw("edits", &self::error(&error));
+    }
+    out.flag("modified", store.modified());
+    let needs_update = store.needs_update();
+    out.flag("needsUpdate", needs_update);
+    let headers = store.done_headers();
+    let cookies = headers.set_cookie();
+    // Cookies that exist already need no further step.
+    let has_work = store.would_save() || store.is_behind() || store.seen_is_due();
+    out.flag("hasWork", needs_update && (cookies.is_empty() || has_work));
+    out.flag("isLeftUnsaved", store.is_left_unsaved());
+    out.flag("readsRequest", store.reads_request());
+    if !cookies.is_empty() {
+        out.number("cookies", cookies.len() as i64);
+        for cookie in cookies {
+            // A header value has no line breaks.
+            lines.push('\n');
+            lines.push_str(cookie);
+        }
+    }
+    out.optional_text("timing", headers.server_timing.as_deref());
+    out
+}
+
+fn details(store: &SessionStore) -> String {
+    let mut out = Object::new();
+    // Before a load there is no outcome.
+    if let Ok(outcome) = store.outcome() {
+        out.text("outcome", outcome.as_str());
+    }
+    out.optional_text("sessionKey", store.public_key().as_deref());
+    out.flag("isNew", store.is_new().unwrap_or_default());
+    out.flag("isStored", store.is_stored());
+    out.number("version", store.version().unwrap_or_default().into());
+    out.optional_number("createdAt", store.created_ms().unwrap_or_default());
+    out.optional_text("owner", store.owner().ok().flatten());
+    out.optional_number("authTime", store.auth_ms().ok().flatten());
+    out.optional_number("end", store.expiry_ms().ok());
+    out.optional_number("idleEnd", store.idle_expiry_ms().ok().flatten());
+    let closes = store.get_expire_at_browser_close();
+    out.flag("browserClose", closes.unwrap_or_default());
+    out.end()
 }
 
 /// The keys, and a line for each value; flash values come last.

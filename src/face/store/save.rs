@@ -7,6 +7,7 @@ use crate::flow::work::{Saved, Source, Told, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
+use crate::protocol::record::Device;
 use crate::protocol::ticket::Fresh;
 use crate::session::life::{Base, Life, Open, SaveKind};
 use crate::session::presented::{Identity, Presented, PresentedSession};
@@ -138,7 +139,7 @@ impl SessionStore {
             kind: SaveKind::Save,
             expiry: None,
             kept: OwnLimits::default(),
-            device: device(&*self.request),
+            device: self.device(),
             retire: Vec::new(),
             failed: Vec::new(),
         };
@@ -251,7 +252,7 @@ impl SessionStore {
             data: open.changes(),
             expiry: open.draft.limits,
             kept: next.map(|next| next.kept).unwrap_or_default(),
-            device: device(&*self.request),
+            device: self.device(),
             retire,
             failed: next.map_or_else(Vec::new, |next| next.tries.failed.clone()),
         }))
@@ -322,6 +323,20 @@ impl SessionStore {
                 cookies.forget_rivals();
             }
         });
+    }
+
+    /// The browser, for the list of the owner's sessions. Nothing is kept of an anonymous visitor.
+    fn device(&self) -> Device {
+        match self.life.open().and_then(Open::owner) {
+            Some(_) => device(&*self.request),
+            None => Device::default(),
+        }
+    }
+
+    /// True if a save or a CSRF token may depend on more of the request than its cookies.
+    #[cfg(feature = "js")]
+    pub(crate) fn reads_request(&self) -> bool {
+        !self.received().key || self.life.open().and_then(Open::owner).is_some()
     }
 
     pub(super) fn cookie_was_withheld(&self) -> bool {

@@ -1,0 +1,68 @@
+// The time limit on the store (SESSION_STORE_TIMEOUT).
+
+/** The store did not answer in time. A write may or may not have happened. */
+export class Timeout extends Error {}
+
+/**
+ * The time limit for the operations of one session. They share a timer: one for each operation would
+ * cost more than the operation's own work.
+ */
+export class TimeLimit {
+  #milliseconds;
+  /** The operations since `answered`, in the order of their ends. */
+  #waiting = [];
+  #timer;
+
+  constructor(seconds) {
+    this.#milliseconds = seconds * 1000;
+  }
+
+  /** The result of an operation. Throws a Timeout if there is none in time. */
+  within(answer) {
+    if (typeof answer?.then !== "function") return answer;
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ end: Date.now() + this.#milliseconds, reject });
+      this.#timer ??= later(() => this.#look(), this.#milliseconds);
+      answer.then(resolve, reject);
+    });
+  }
+
+  /** All operations have been answered. */
+  answered() {
+    this.#waiting.length = 0;
+  }
+
+  /** Stops the timer. */
+  stop() {
+    if (this.#timer === undefined) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Operations that were answered meanwhile ignore the rejection. */
+  #look() {
+    this.#timer = undefined;
+    const now = Date.now();
+    while (this.#waiting[0]?.end <= now) {
+      const seconds = this.#milliseconds / 1000;
+      this.#waiting.shift().reject(new Timeout(`the store did not answer within ${seconds} seconds (SESSION_STORE_TIMEOUT)`));
+    }
+    const [next] = this.#waiting;
+    if (next) this.#timer = later(() => this.#look(), next.end - now);
+  }
+}
+
+/** Resolves after this many milliseconds, or immediately where there are no timers. */
+export const pause = (milliseconds) =>
+  new Promise((resolve) => {
+    if (later(resolve, milliseconds) === undefined) resolve();
+  });
+
+/** Starts a timer; undefined where there are none, as at module scope. */
+function later(act, milliseconds) {
+  try {
+    return setTimeout(act, milliseconds);
+  } catch {
+    return undefined;
+  }
+}
