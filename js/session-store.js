@@ -1,7 +1,7 @@
 // SessionStore: a dictionary with a life cycle.
 //
 // The dictionary is here. The rules are in the core (`src/`), which is called once for each step and
-// returns the facts about the session with each answer. Steps run in the order of their calls, so
+// returns the session's state with each answer. Steps run in the order of their calls, so
 // concurrent calls on one session are safe.
 
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";

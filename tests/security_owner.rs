@@ -12,7 +12,7 @@ use edge_session::connector::{
 };
 use edge_session::{
     ErrorCode, Event, EventSink, Isolate, Keep, Outcome, SecretRing, SessionError, SessionKey,
-    Sessions, Settings,
+    SessionStore, Sessions, Settings,
 };
 use futures_util::future::{FutureExt as _, LocalBoxFuture};
 
