@@ -54,6 +54,8 @@ struct Ticket {
 struct Lineage {
     made: (Ms, Ms),
     owner: Option<String>,
+    /// The name under which its owner's marker is stored.
+    owner_marker: String,
     /// The sessions that its data may come from.
     parents: Vec<usize>,
     revoked_maybe: Option<Ms>,
@@ -69,14 +71,6 @@ struct Lineage {
     closes: bool,
     /// Ends that were set: the request, the time of the call, and the end.
     ends: Vec<(RequestId, Ms, Option<Ms>)>,
-}
-
-impl Lineage {
-    /// The time of an acknowledged end of the session that satisfies `heard`.
-    fn heard_of(&self, heard: impl Fn(&(Ms, Isolate)) -> bool) -> Option<Ms> {
-        let mut all = self.revoked.iter().chain(&self.ended_as_owned);
-        all.find(|it| heard(it)).map(|(at, _)| *at)
-    }
 }
 
 /// How long a put that timed out counts as in flight.
@@ -382,7 +376,7 @@ impl Truth {
             let over = |it: &&usize| {
                 let lineage = &self.lineages[self.tickets[**it].lineage];
                 let heard = |(at, _): &(Ms, Isolate)| now >= at + self.rules.bound;
-                lineage.heard_of(heard).is_some()
+                self.heard_of(world, lineage, heard).is_some()
             };
             let over = tickets.iter().filter(over).count();
             if alive == 1 && over + 1 == tickets.len() && outcome == Outcome::Ambiguous && !far {
@@ -441,6 +435,29 @@ impl Truth {
         }
     }
 
+    /// The time of an acknowledged end of the session that satisfies `heard`.
+    fn heard_of(
+        &self,
+        world: &World,
+        lineage: &Lineage,
+        heard: impl Fn(&(Ms, Isolate)) -> bool,
+    ) -> Option<Ms> {
+        // The put of an earlier `revoke_all` that was given up may reach the store after this one's.
+        let replaced = |at: Ms| {
+            (0..self.requests.len()).any(|it| {
+                let operations = world.operations(it);
+                let mut late = operations.late.iter();
+                late.any(|(name, landed)| **name == *lineage.owner_marker && *landed >= at)
+            })
+        };
+        let mut own = lineage.revoked.iter();
+        let mut as_owned = lineage.ended_as_owned.iter();
+        let found = own
+            .find(|it| heard(it))
+            .or_else(|| as_owned.find(|it| heard(it) && !replaced(it.0)));
+        found.map(|(at, _)| *at)
+    }
+
     fn is_live(view: &View) -> bool {
         matches!(view.outcome, Outcome::Loaded | Outcome::Stale) || view.shows_something()
     }
@@ -474,7 +491,7 @@ impl Truth {
         let rotated = rotated.max().unwrap_or(0);
         let ticket = &self.tickets[ticket];
         let lineage = &self.lineages[ticket.lineage];
-        if let Some(at) = lineage.heard_of(heard)
+        if let Some(at) = self.heard_of(world, lineage, heard)
             && Self::is_live(view)
         {
             let since = looked - at;
@@ -1032,7 +1049,9 @@ impl Truth {
         let lineage = &self.lineages[ticket.lineage];
         let heard = |(at, _): &(Ms, Isolate)| now >= at + self.rules.bound;
         let retired = ticket.retired.iter().find(|it| heard(it));
-        let dead = lineage.heard_of(heard).or(retired.map(|(at, _)| *at));
+        let dead = self
+            .heard_of(world, lineage, heard)
+            .or(retired.map(|(at, _)| *at));
         let request = &mut self.requests[id];
         request.tries_to_save.get_or_insert(now);
         request.last = now;
@@ -1385,6 +1404,7 @@ impl Truth {
                 self.lineages.push(Lineage {
                     made: (began, now),
                     owner,
+                    owner_marker: format!("o.{}", name.split('.').next().unwrap_or_default()),
                     parents,
                     revoked_maybe,
                     revoked: Vec::new(),
@@ -1533,7 +1553,7 @@ impl Truth {
             shown.push(number);
             let heard =
                 |(at, by): &(Ms, Isolate)| began >= at + bound || (*by == isolate && began >= *at);
-            if lineage.heard_of(heard).is_some() {
+            if self.heard_of(world, lineage, heard).is_some() {
                 self.fail("INV-14", || format!("#{id} lists a session that has ended"));
                 return;
             }

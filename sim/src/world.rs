@@ -786,14 +786,14 @@ impl Connector {
                 }
                 failure => {
                     world.kv.borrow_mut().write(&name, write, now);
-                    if is_record {
-                        world.count(request, |it| {
+                    world.count(request, |it| {
+                        if is_record {
                             it.taken.push((Rc::clone(&name), now));
-                            if now - asked >= TIMEOUT {
-                                it.late.push((Rc::clone(&name), now));
-                            }
-                        });
-                    }
+                        }
+                        if now - asked >= TIMEOUT {
+                            it.late.push((Rc::clone(&name), now));
+                        }
+                    });
                     if failure == Failure::After {
                         Err(failed(ConnectorErrorKind::Unavailable))
                     } else {

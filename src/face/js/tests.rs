@@ -526,7 +526,7 @@ fn settings_stats_codes_and_vary() {
     assert_eq!(told.at("done.stalenessBound"), 102);
     assert_eq!(told.at("done.storeTimeout"), 10);
     assert_eq!(told.at("done.cacheControl.cache-control"), "no-store");
-    assert_eq!(told.at("done.nothing.outcome"), "new");
+    assert_eq!(told.at("done.nothing.details.outcome"), "new");
     assert_eq!(told.at("done.unopened.hides.code"), "not_loaded");
     assert_eq!(
         configured(json!({"secret": "short", "settings": {}})).code(),
