@@ -77,7 +77,7 @@ export async function cpu({ quick = false, only, cells: wantedCells, log }) {
       }
       const request = { pool, method, tick, forged, once, few };
       // Warm first, until the runtime has compiled what is hot, as in an isolate that has served
-      // for a while; the last of it tells how many requests a sample takes.
+      // for a while; the last round says how many requests a sample needs.
       const large = size === "64 kB";
       const warm = once ? 50 : large ? 40 : quick ? 500 : 1000;
       let nanoseconds;
@@ -96,7 +96,7 @@ export async function cpu({ quick = false, only, cells: wantedCells, log }) {
       await isolate.timed("run", { ...request, n: Math.min(n, 2000), ...base });
     }
     for (let round = 0; round < rounds; round += 1) {
-      // Another order each time, so that nobody always follows the same one.
+      // Another order each time, so that no contender always follows the same one.
       for (let i = 0; i < taking.length; i += 1) {
         const name = taking[(i * (round % 2 ? taking.length - 1 : 1) + round) % taking.length];
         const isolate = isolates[name];

@@ -1,6 +1,6 @@
 // `npm run bench -- document`: the tables and plots of docs/performance.md, from bench/results/; with the
 // name of a part, only its own section.
-// Between two marks of the page stands what is written here; all else is written by hand.
+// This file writes what is between two marks of the page; the rest is written by hand.
 
 import { mkdirSync, readFileSync, writeFileSync, existsSync } from "node:fs";
 
@@ -151,7 +151,7 @@ function sections() {
     about: text((print) => {
       print("| | |", "|---|---|");
       for (const [name, value] of Object.entries(about)) print(`| ${name} | ${value} |`);
-      // Parts may be measured anew by themselves.
+      // Parts may be measured again, each by itself.
       const later = Object.entries(measured).filter(([, part]) => part.about?.["edge-session"] !== about["edge-session"]);
       for (const [name, part] of later) print(`| measured by itself: ${name} | ${part.about?.["edge-session"] ?? "another commit"} |`);
     }),

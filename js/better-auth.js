@@ -1,5 +1,5 @@
 // The SecondaryStorage of better-auth (https://better-auth.com) in Durable Objects of the class
-// SessionObject. What is particular:
+// SessionObject. How it works:
 // - Each key has its own object, named `<keyPrefix>b.<SHA-256 of the key>`. So a key may be any text of
 //   any length, the number of keys is not limited, and contention for one key delays no other. Sessions
 //   are in objects named `<prefix>o.…` and `<prefix>a.…`: the same namespace can hold both.
@@ -12,7 +12,7 @@
 // - A request that fails is not repeated, because it may have taken effect: an increment could count
 //   twice, and the winner of getAndDelete could be told that it has lost.
 //
-// It imports nothing of better-auth, and none of the wasm.
+// It imports neither better-auth nor the wasm.
 
 import { ObjectConnector, isObjectNamespace } from "./object-connector.js";
 
@@ -94,7 +94,7 @@ export function secondaryStorage(namespace, options = {}) {
       // A counter that ends at once is one that nobody else sees.
       if (expiresAt === LONG_AGO) throw new TypeError("secondaryStorage: the ttl of increment must be more than 0 seconds");
       let count;
-      // A new counter takes one request: whether there is one, the check finds out.
+      // A new counter takes one request: the check finds out whether the row exists.
       await exchange("increment", await objectOf(key), null, (row) => {
         count = countOf(row) + 1;
         // A later increment does not extend the window.

@@ -39,6 +39,6 @@ export default {
     if (session && Date.now() - session.seen > DAY * 1000) await save(env, id, session);
     return new Response(String(session?.data.views ?? "none"));
   },
-  // There is no signature: an id that nobody was given.
+  // There is no signature: this is an id that was never given to a browser.
   forge: () => `sid=${newId()}`,
 };

@@ -1,5 +1,5 @@
-// The clock of the isolate, put in place before anything else is evaluated: it stands where the
-// bench puts it, so that a week passes without waiting for it.
+// The clock of the isolate, put in place before anything else is evaluated: only the bench
+// moves it, so that a week passes without waiting.
 
 const Real = Date;
 

@@ -207,7 +207,7 @@ consoleTest("a key that a URL would drop is refused before it is sent", async (p
     await page.getByLabel("Key", { exact: true }).fill(key);
     await page.getByLabel("Value", { exact: true }).fill("1");
     await page.locator("#add-submit").click();
-    await page.locator("#add-key-slot").getByRole("alert").filter({ hasText: "cannot be written in a URL" }).waitFor();
+    await page.locator("#add-key-slot").getByRole("alert").filter({ hasText: "cannot be part of a URL" }).waitFor();
   }
   assert.equal(await requests(page).count(), 1);
 });
@@ -349,7 +349,7 @@ consoleTest("the end is set in each of its ways", async (page) => {
 consoleTest("without a session there is no end to set, and the page says so", async (page) => {
   await notice(page, "No session yet");
   await button(page, "Apply").click();
-  await region(page, "Expiry").getByRole("alert").filter({ hasText: "no session to set it for" }).waitFor();
+  await region(page, "Expiry").getByRole("alert").filter({ hasText: "There is no session yet" }).waitFor();
 });
 
 consoleTest(
@@ -376,7 +376,7 @@ consoleTest("login binds to an owner under a new lineage, logout ends it", async
   const owner = region(page, "Owner");
   assert.equal(await button(page, "Log out").getAttribute("aria-disabled"), "true");
   await owner.getByRole("button", { name: "Log in" }).click();
-  await owner.getByRole("alert").filter({ hasText: "missing" }).waitFor();
+  await owner.getByRole("alert").filter({ hasText: "Enter a name" }).waitFor();
   await owner.getByLabel("Log in as").fill("alice");
   await page.keyboard.press("Enter");
   await shows(page, "#owner-chip", "alice");
@@ -406,7 +406,7 @@ consoleTest(
   async (page) => {
     await region(page, "Owner").getByText("runs without the variable DEMO").waitFor();
     assert.equal(await page.getByLabel("Log in as").isVisible(), false);
-    await shows(page, "#fact-outcome", "not told");
+    await shows(page, "#fact-outcome", "not shown");
   },
   {
     prepare: (page) =>
@@ -423,20 +423,20 @@ consoleTest(
 consoleTest("a message is left once and taken once", async (page, context) => {
   const flash = region(page, "Flash");
   await flash.getByRole("button", { name: "Take it" }).click();
-  await shows(page, "#flash-slot", "There is none, or it was taken already.");
+  await shows(page, "#flash-slot", "There is no message, or it was already taken.");
 
   await flash.getByLabel("Message for the next page").fill("Saved: <b>1</b>");
   await page.keyboard.press("Enter");
-  await shows(page, "#flash-slot", "Left, for whoever takes it first");
+  await shows(page, "#flash-slot", "Stored. The first tab");
   await notice(page, "A live session");
   assert.equal(await page.locator("#value-rows > li").count(), 0);
 
   const other = await context.newPage();
   await other.goto(`${worker.origin}/`);
   await button(other, "Take it").click();
-  await shows(other, "#flash-slot", 'Taken: "Saved: <b>1</b>". It is gone with that.');
+  await shows(other, "#flash-slot", 'Taken: "Saved: <b>1</b>". It can be taken only once.');
   await button(page, "Take it").click();
-  await shows(page, "#flash-slot", "There is none, or it was taken already.");
+  await shows(page, "#flash-slot", "There is no message, or it was already taken.");
 });
 
 // What a request costs
@@ -456,8 +456,8 @@ consoleTest("time and operations of the last request are shown", async (page) =>
     ['session;dur=1.2;desc="get 1 keys 2 put 0 delete 0 list 0"', "1 read of 2 keys", "1.2 ms of it waiting for the store"],
     ['cache;desc="a, b", session;dur=7;desc="get 0 keys 0 put 1 delete 2 list 1"', "1 put, 2 deletes, 1 list", "7 ms of it waiting for the store"],
     ['session;desc="get 0 keys 0 put 0 delete 0 list 0"', "none", "as its Server-Timing says"],
-    ["session", "not told", "SESSION_SERVER_TIMING"],
-    ['sessions;desc="get 1 keys 1"', "not told", "SESSION_SERVER_TIMING"],
+    ["session", "not shown", "SESSION_SERVER_TIMING"],
+    ['sessions;desc="get 1 keys 1"', "not shown", "SESSION_SERVER_TIMING"],
   ]) {
     await told(timing);
     await button(page, "Refresh").click();
@@ -630,7 +630,7 @@ consoleTest(
 consoleTest(
   "with the API unreachable the page says so, explains, and recovers",
   async (page) => {
-    await notice(page, "The API cannot be reached. The explanations on this page still hold.");
+    await notice(page, "The API cannot be reached. The explanations on this page still apply.");
     await shows(page, "#session-state", "unreachable");
     await region(page, "Three cookies").getByRole("heading", { name: "Who __Host-session" }).waitFor();
     await page.getByLabel("Key", { exact: true }).fill("theme");
@@ -646,7 +646,7 @@ consoleTest(
 
     await page.route(api, (route) => route.abort());
     await button(page, "Refresh").click();
-    await notice(page, "What is shown is the last answer.");
+    await notice(page, "The page shows the last answer.");
     assert.equal(await field(page, "theme").inputValue(), '"dark"');
   },
   { prepare: (page) => page.route(api, (route) => route.abort()) },
@@ -655,7 +655,7 @@ consoleTest(
 consoleTest(
   "what answers in place of the API is not taken for it",
   async (page) => {
-    await notice(page, "What answers here is not the session API");
+    await notice(page, "The answer is not from the session API");
   },
   { prepare: (page) => page.route(api, (route) => route.fulfill({ contentType: "text/html", body: "<!doctype html>" })) },
 );

@@ -147,7 +147,7 @@ async function bodyOf(response) {
 // name another resource, and a DELETE of it would take more than the value.
 function valuePath(key) {
   if (key === "" || key === "." || key === ".." || !key.isWellFormed()) {
-    throw new Problem({ code: "not_addressable", title: "This key cannot be written in a URL", detail: "Use another, or the session from code" });
+    throw new Problem({ code: "not_addressable", title: "This key cannot be part of a URL", detail: "Use another key, or set it from code" });
   }
   return `/api/session/data/${encodeURIComponent(key)}`;
 }

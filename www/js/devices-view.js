@@ -83,7 +83,7 @@ export function devicesView(live) {
   return () => {
     const session = live.value;
     if (session === null) return;
-    slot.hint(`Every session of the owner, the one written last first. ${wordsOf(live.store).listed}`);
+    slot.hint(`Every session of the owner, most recently written first. ${wordsOf(live.store).listed}`);
     const now = session.owner === null ? null : `${session.owner} ${session.key.split(".")[1]}`;
     if (now === listed) return;
     listed = now;

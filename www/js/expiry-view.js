@@ -29,7 +29,7 @@ export function expiryView(live) {
     }
     const passed = await slot.guard(() => live.change((api) => api.setExpiry(expiry)));
     if (!passed) return;
-    if (live.value?.key === null) slot.fail("There is no session to set it for: add a value first.");
+    if (live.value?.key === null) slot.fail("There is no session yet: add a value first.");
     else say("The expiry was set");
   });
 

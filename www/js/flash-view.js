@@ -13,7 +13,7 @@ export function flashView(live) {
   onPress(byId("flash-leave"), async () => {
     const left = await slot.guard(() => live.change((api) => api.leaveFlash(KEY, text.value)));
     if (!left) return;
-    slot.hint("Left, for whoever takes it first: another tab of this browser, for one.");
+    slot.hint("Stored. The first tab of this browser that takes it gets it.");
     say("The message was left");
   });
 
@@ -21,11 +21,11 @@ export function flashView(live) {
     slot.guard(async () => {
       try {
         const taken = await live.ask((api) => api.takeFlash(KEY));
-        slot.hint(`Taken: ${JSON.stringify(taken)}. It is gone with that.`);
+        slot.hint(`Taken: ${JSON.stringify(taken)}. It can be taken only once.`);
         say(`Taken: ${taken}`);
       } catch (problem) {
         if (problem.code !== "not_found") throw problem;
-        slot.hint("There is none, or it was taken already.");
+        slot.hint("There is no message, or it was already taken.");
         say("There is no message");
       }
       await live.refresh();

@@ -9,8 +9,8 @@ export function lastRequestView() {
     setText(byId("fact-request"), `${Math.round(ms)} ms`);
     setText(byId("fact-request-sub"), `${method} ${path} · ${status === 0 ? "no answer" : (code ?? status)}`);
     const told = toldBy(timing);
-    setText(byId("fact-operations"), told?.text ?? "not told");
-    setText(byId("fact-operations-sub"), told ? share(told.ms) : "The Worker tells them with SESSION_SERVER_TIMING");
+    setText(byId("fact-operations"), told?.text ?? "not shown");
+    setText(byId("fact-operations-sub"), told ? share(told.ms) : "Shown only with SESSION_SERVER_TIMING");
   };
 }
 

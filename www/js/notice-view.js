@@ -17,14 +17,14 @@ export function noticeView(live) {
 
 function standing({ value, problem, cookiesKept }) {
   if (problem?.unreachable) {
-    const rest = value ? "What is shown is the last answer." : "The explanations on this page still hold.";
+    const rest = value ? "The page shows the last answer." : "The explanations on this page still apply.";
     return { kind: "bad", sentence: `${problem.text} ${rest}` };
   }
   if (problem) return { kind: "bad", sentence: `${problem.text} (${problem.code})` };
   if (cookiesKept === false) return { kind: "bad", sentence: cookiesLost() };
   if (isRemarkable(value.outcome)) return { kind: "odd", sentence: `${meaningOf(value.outcome)} (${value.outcome})` };
   if (value.key === null) return { kind: "quiet", sentence: "No session yet. Nothing is stored until the first value is set." };
-  if (cookiesKept === null) return { kind: "wait", sentence: "Saved. Looking whether the cookie comes back…" };
+  if (cookiesKept === null) return { kind: "wait", sentence: "Saved. Checking whether the cookie comes back…" };
   return { kind: "good", sentence: "A live session. The browser sends its cookies back." };
 }
 

@@ -30,7 +30,7 @@ export function ownerView(live) {
   onPress(byId("login-submit"), async () => {
     const name = owner.value.trim();
     if (name === "") {
-      slot.fail("Whom to log in as is missing.");
+      slot.fail("Enter a name to log in as.");
       owner.focus();
       return;
     }

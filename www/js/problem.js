@@ -28,7 +28,7 @@ export function noAnswer(error) {
   return new Problem({
     code: "unreachable",
     title: "The API cannot be reached",
-    detail: error.name === "TimeoutError" ? "No answer within 20 seconds. What was asked may have been done" : "",
+    detail: error.name === "TimeoutError" ? "No answer within 20 seconds. The request may still have taken effect" : "",
   });
 }
 
@@ -38,8 +38,8 @@ export function problemOf(response, body) {
     return new Problem({
       status: response.status,
       code: "not_the_api",
-      title: "What answers here is not the session API",
-      detail: `Status ${response.status} without a problem of its own`,
+      title: "The answer is not from the session API",
+      detail: `Status ${response.status} without problem+json`,
     });
   }
   return new Problem({

@@ -93,8 +93,8 @@ function showKey(nodes, key) {
 
 function showOutcome({ outcome }) {
   const told = outcome !== undefined;
-  setText(byId("fact-outcome"), told ? outcome : "not told");
-  setText(byId("fact-outcome-sub"), told ? meaningOf(outcome) : "The Worker tells it only with the variable DEMO");
+  setText(byId("fact-outcome"), told ? outcome : "not shown");
+  setText(byId("fact-outcome-sub"), told ? meaningOf(outcome) : "Shown only if the Worker has the variable DEMO");
 }
 
 // Keeps the three times current, and asks again once when an end has passed.

@@ -20,8 +20,8 @@ export const STORES = {
     name: "Memory",
     logout: () => "for tests: sessions last as long as this isolate, and no other one knows them",
     ended: () => "dead in this isolate",
-    listed: "The list is that of this isolate.",
-    missing: "None is listed: this isolate holds none.",
+    listed: "The list is from this isolate only.",
+    missing: "None is listed: this isolate has none.",
   },
 };
 

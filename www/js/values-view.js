@@ -43,7 +43,7 @@ export function valuesView(live) {
     }
     const empty = rows.size === 0;
     byId("value-empty").hidden = !empty;
-    setText(byId("value-empty"), "No values. A session is stored when its first value is.");
+    setText(byId("value-empty"), "No values. A session is stored with its first value.");
     setEnabled(clear, !empty);
     setText(byId("values-size"), empty ? "" : `${count(rows.size, "key")}, ${bytes(JSON.stringify(data))}`);
   };

@@ -1,6 +1,6 @@
 import { env, waitUntil } from "cloudflare:workers";
 import { Sessions } from "edge-session";
 
-/** For what is not about the session of the request: the devices of a user. */
+/** For the list of a user's devices, which is not part of the request's session. */
 export const sessions = () => Sessions.fromEnv(env);
 export const ctx = { waitUntil };

@@ -17,6 +17,6 @@ export const authOf = (env: Env, request: Request) =>
     secondaryStorage: secondaryStorage(env.SESSION_OBJECTS),
     emailAndPassword: { enabled: true },
     rateLimit: { enabled: true },
-    // The only header that tells a Worker its client, and that the client cannot choose.
+    // The only header with the client's address that the client cannot set.
     advanced: { ipAddress: { ipAddressHeaders: ["cf-connecting-ip"] } },
   });

@@ -6,7 +6,7 @@ export interface Shop {
   cart: string[];
 }
 
-/** For route handlers, which call `sessions.handle`, and for the devices of a user. */
+/** For route handlers, which call `sessions.handle`, and for the list of a user's devices. */
 export function getSessions() {
   const { env, ctx } = getCloudflareContext();
   return { sessions: Sessions.fromEnv<Shop>(env), ctx };

@@ -9,6 +9,6 @@ export interface Shop {
 /** In a loader or an action: `const session = context.get(sessionContext)`. */
 export const sessionContext = createContext<SessionStore<Shop>>();
 
-/** For what is not about the session of the request: the devices of a user. */
+/** For the list of a user's devices, which is not part of the request's session. */
 export const sessions = () => Sessions.fromEnv<Shop>(env);
 export const ctx = { waitUntil };

@@ -4,7 +4,7 @@ import { changeSession } from "../../lib/session";
 async function logIn(form: FormData) {
   "use server";
   const user = String(form.get("user") ?? "");
-  // Check a password or a passkey before this line. What is in the cart stays there.
+  // Check a password or a passkey before this line. The cart keeps its items.
   await changeSession((session) => session.bind(user));
   redirect("/");
 }

@@ -5,10 +5,10 @@ import type { Route } from "./+types/login";
 export async function action({ request, context }: Route.ActionArgs) {
   const session = context.get(sessionContext);
   const user = String((await request.formData()).get("user") ?? "");
-  // Check a password or a passkey before this line. What is in the cart stays there.
+  // Check a password or a passkey before this line. The cart keeps its items.
   session.bind(user);
   session.flash("notice", `Welcome, ${user}`);
-  // What is thrown is committed, as what is returned is.
+  // A thrown redirect is committed like a returned one.
   throw redirect("/", 303);
 }
 
