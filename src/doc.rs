@@ -1,4 +1,4 @@
-//! What the examples in the documentation stand on.
+//! Helpers for the examples in the documentation.
 
 use futures_util::FutureExt as _;
 

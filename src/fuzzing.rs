@@ -65,7 +65,8 @@ fn sealed(secret: &Secret, purpose: Purpose, body: &[u8], context: &[&[u8]]) -> 
     encode_text(&bytes)
 }
 
-/// Any header is read without panic; what is found stands in it, sorted and once.
+/// Any header is read without a panic. Each cookie that is found is in the header, and they are sorted
+/// without duplicates.
 pub fn cookie_header(data: &[u8]) {
     let header = String::from_utf8_lossy(data);
     let spec = spec();

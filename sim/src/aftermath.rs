@@ -42,7 +42,7 @@ pub fn aftermath(sim: &Rc<Sim>, anywhere: &mut dyn FnMut() -> usize, live: &dyn 
             id = sim.send(Spec::new(client, anywhere(), vec![Op::Read, Op::Set(0)]));
             wait(10_000);
         }
-        // A session may end between its load and its save. The next request starts anew.
+        // A session may end between its load and its save. The next request starts again.
         if sim
             .answer(id)
             .is_some_and(|answer| matches!(answer.result, Err(ErrorCode::Expired)))

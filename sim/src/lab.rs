@@ -71,21 +71,21 @@ fn lost_update() -> String {
 
     lab.found(joins, Outcome::Loaded, &[NOTE, CART, THEME]);
     lab.found(later, Outcome::Loaded, &[NOTE, CART, THEME]);
-    lab.why(b, Moment::Read, "Both tabs begin from version 1. From here on, whoever saves last knows nothing of the other.");
-    lab.why(b, Moment::Put, "The store has no compare-and-set: the last writer wins, and nobody is told. What Tab A saved stands nowhere in the store any more. Reading again before the put did not help, since the cache still said version 1.");
+    lab.why(b, Moment::Read, "Both tabs begin from version 1. From here on, neither request sees what the other one does.");
+    lab.why(b, Moment::Put, "The store has no compare-and-set: the last writer wins, and nobody is told. The store no longer has what Tab A saved. Reading again before the put did not help, because the cache still said version 1.");
     lab.why(a, Moment::Answered, "Tab A’s answer comes last, with its version in the cookie. The browser now holds the copy that the store has lost.");
-    lab.why(joins, Moment::Found, "Each key in a record carries the version of its last write. So two copies that do not know of each other can be joined key by key, instead of one replacing the other.");
-    lab.why(joins, Moment::Put, "Whoever finds the conflict puts the joined copy, even a request that only wanted to read. The application does nothing for this.");
+    lab.why(joins, Moment::Found, "Each key in a record carries the version of its last write. So two copies of which neither includes the other can be joined key by key; neither replaces the other.");
+    lab.why(joins, Moment::Put, "The request that finds the conflict puts the joined copy, even if it only wanted to read. The application does not have to do anything.");
     lab.why(
         later,
         Moment::Found,
-        "Two minutes later, at the other location, with no cookie to help: both are there.",
+        "Two minutes later, at the other location and without a cookie to help: both are there.",
     );
     lab.tell(&Words {
         title: "Two saves at once",
         about: "Two tabs of one browser save different things at the same moment, at two locations. A store where the last writer wins keeps only one of them.",
         begin: "A session from five minutes ago: version 1, with a note in it. No cache holds it any more.",
-        end: "Both saves have survived. That is promised where the later save’s read, or the browser’s cookie, holds the earlier one, and between requests of one isolate. Where neither does, one of two parallel saves may be lost.",
+        end: "Both saves have survived. That is promised if the later save has seen the earlier one, in the store or in the browser’s cookie, and between requests of one isolate. Otherwise one of two parallel saves may be lost.",
     })
 }
 
@@ -112,26 +112,26 @@ fn logout_race() -> String {
     lab.found(far, Outcome::Loaded, &[SIGN_IN, CART]);
     lab.found(near, Outcome::Revoked, &[]);
     lab.found(late, Outcome::Revoked, &[]);
-    lab.why(slow, Moment::Read, "Singapore remembers absences too: for 30 seconds it will say that no marker stands against this session.");
-    lab.why(logout, Moment::Put, "A logout is a key of its own, a marker. Session writers never write one, so no save can undo it.");
+    lab.why(slow, Moment::Read, "Singapore also caches what does not exist: for 30 seconds it will say that this session has no marker.");
+    lab.why(logout, Moment::Put, "A logout writes a key of its own, a marker. Saves never write markers, so no save can undo a logout.");
     lab.why(
         logout,
         Moment::Answered,
-        "The browser has given up its only way to open the record.",
+        "The browser no longer has the cookie that opens the record.",
     );
-    lab.why(slow, Moment::Put, "This is the race: Singapore could not know of the logout, and its save writes the record once more. Where logging out means deleting the record, the session would be back now.");
-    lab.why(slow, Moment::Answered, "A save never writes the key cookie. What the late answer sets belongs to a key that the browser no longer has.");
+    lab.why(slow, Moment::Put, "This is the race: Singapore could not know about the logout, and its save writes the record again. If logging out meant deleting the record, the session would be back now.");
+    lab.why(slow, Moment::Answered, "A save never writes the key cookie. The cookie that the late answer sets belongs to a key that the browser no longer has.");
     lab.why(
         next,
         Moment::Found,
         "Without a key cookie nothing is read at all. Ada is logged out, even here.",
     );
-    lab.why(far, Moment::Found, "Somebody else still has the old cookies, and Singapore goes by its cache. No eventually consistent store can do without this delay. It is stated as a number, D, which is 102 seconds with these settings.");
-    lab.why(near, Moment::Found, "The record that was saved too late has arrived here too. It makes no difference: the marker stands.");
-    lab.why(late, Moment::Found, "After D no location lets the copy in. The record stays dead, and its time to live removes it.");
+    lab.why(far, Moment::Found, "Somebody else still has the old cookies, and Singapore answers from its cache. Every eventually consistent store has this delay. Its limit here is D, 102 seconds with these settings.");
+    lab.why(near, Moment::Found, "The record that was saved too late has arrived here too. It makes no difference, because the marker is there.");
+    lab.why(late, Moment::Found, "After D no location accepts the copy. The record stays dead until its time to live removes it.");
     lab.tell(&Words {
         title: "A logout against a save",
-        about: "Ada logs out while a slow request of another tab is about to save the same session, at a location that has not heard of the logout.",
+        about: "Ada logs out while a slow request of another tab is about to save the same session, at a location where the logout is not visible yet.",
         begin: "Ada logged in five minutes ago: version 1. Somebody else holds a copy of her cookies.",
         end: "No late save, late rotation or old copy brings an ended session back. The browser that logged out is out at once; copies of its cookies are dead everywhere within D.",
     })
@@ -158,26 +158,26 @@ fn stale_read() -> String {
     lab.found(stale, Outcome::Stale, &[NOTE, CART]);
     lab.refused(stale, "stale");
     lab.found(well, Outcome::Loaded, &[NOTE, CART, THEME]);
-    lab.why(first, Moment::Read, "Singapore keeps what it has read for 30 seconds, which is the least that Workers KV can be asked for.");
+    lab.why(first, Moment::Read, "Singapore keeps what it has read for 30 seconds, the shortest time that Workers KV allows.");
     lab.why(
         bridged,
         Moment::Read,
-        "The store answers with an old copy, and gives no hint that it is one.",
+        "The store answers with an old copy, and does not say so.",
     );
-    lab.why(bridged, Moment::Found, "The cookie brings along what this browser has saved, sealed like the record itself. A load joins the two: a browser reads its own writes, wherever its request ends up.");
+    lab.why(bridged, Moment::Found, "The cookie carries what this browser has saved, sealed like the record itself. A load joins the two, so a browser reads its own writes at every location.");
     lab.why(
         large,
         Moment::Answered,
-        "This record is too large for a cookie. The browser takes along only its version.",
+        "This record is too large for a cookie. The browser carries only its version.",
     );
-    lab.why(stale, Moment::Found, "The cookie knows of a version that Singapore cannot see. The application may read the older copy, and is told that it is one.");
-    lab.why(stale, Moment::Answered, "A save on top of an old copy could undo the newer one. So it is refused, with Retry-After, and nothing is lost.");
-    lab.why(well, Moment::Found, "The write has arrived, and the cache has let go of the old copy. The same request now passes.");
+    lab.why(stale, Moment::Found, "The cookie names a version that Singapore cannot see. The application may read the older copy, and is told that it is old.");
+    lab.why(stale, Moment::Answered, "A save on top of an old copy could undo the newer one. So it is refused with Retry-After, and nothing is lost.");
+    lab.why(well, Moment::Found, "The write has arrived, and the cache has dropped the old copy. The same request now succeeds.");
     lab.tell(&Words {
         title: "A stale read",
-        about: "A browser saves at one location, and its next request is answered by another, whose cache is older than that.",
+        about: "A browser saves at one location, and its next request is answered by another, whose cache is older than the save.",
         begin: "A session from five minutes ago: version 1, with a note in it. No cache holds it any more.",
-        end: "A browser sees what it saved, or is told that it cannot be seen here yet. It is never served an older copy as if it were the newest.",
+        end: "A browser sees what it saved, or is told that it is not visible here yet. It is never served an older copy as if it were the newest.",
     })
 }
 
@@ -205,36 +205,36 @@ fn stolen_cookie() -> String {
     lab.why(
         enters,
         Moment::Read,
-        "Singapore now remembers for 30 seconds that no marker stands against key 1.",
+        "Singapore now caches for 30 seconds that key 1 has no marker.",
     );
-    lab.why(logout, Moment::SecondPut, "Two markers: one on the key, and one on the lineage, the name that a session keeps through every change of its key.");
+    lab.why(logout, Moment::SecondPut, "Two markers: one for the key, and one for the lineage, which stays the same whenever the session gets a new key.");
     lab.why(
         cycles,
         Moment::Found,
-        "Ada’s logout has not been heard of here.",
+        "Ada’s logout is not visible here yet.",
     );
     lab.why(
         cycles,
         Moment::Put,
-        "The attack: no marker on a key names the session under its new one.",
+        "The attack: the session gets a new key, and no marker names that one.",
     );
-    lab.why(cycles, Moment::SecondPut, "The thief’s rotation even writes over Ada’s marker on key 1. It cannot touch the one on the lineage: only an ending writes that.");
-    lab.why(inside, Moment::Read, "A key that is not the session’s first asks for the lineage’s marker too. It has not arrived here yet.");
+    lab.why(cycles, Moment::SecondPut, "The thief’s rotation even overwrites Ada’s marker for key 1. It cannot overwrite the one for the lineage: only the end of a session writes that.");
+    lab.why(inside, Moment::Read, "With a key that is not the session’s first, a load also reads the lineage’s marker. It has not arrived here yet.");
     lab.why(
         home,
         Moment::Found,
-        "Where the logout was made, the new key is dead at once.",
+        "At the location of the logout, the new key is dead at once.",
     );
     lab.why(
         out,
         Moment::Found,
-        "And within D it is dead everywhere. The rotation has gained the thief nothing.",
+        "And within D it is dead everywhere. The rotation did not help the thief.",
     );
     lab.tell(&Words {
         title: "A thief renews the key",
-        about: "A thief holds a copy of Ada’s cookies. She logs out; the thief, at a location that has not heard of it, swaps the stolen key for a new one.",
+        about: "A thief holds a copy of Ada’s cookies. She logs out; the thief, at a location where that is not visible yet, exchanges the stolen key for a new one.",
         begin: "Ada logged in five minutes ago: version 1. The thief has just copied her cookies.",
-        end: "A revocation names the lineage, so no rotation escapes it. D, 102 seconds with these settings, is how long a thief can go on at a location that has not heard of it.",
+        end: "A logout names the lineage, so no rotation escapes it. A thief can go on for at most D, 102 seconds with these settings, at a location where the logout is not visible yet.",
     })
 }
 
@@ -278,12 +278,12 @@ fn two_stores() -> String {
                 lab.why(
                     next,
                     Moment::Found,
-                    "The book is missing: the store and the browser’s cookie do not have it. Only Amsterdam still does, until its cache and its isolate forget it.",
+                    "The book is missing: the store and the browser’s cookie do not have it. Only Amsterdam still has it, until its cache and its isolate forget it.",
                 );
                 lab.why(
                     copy,
                     Moment::Found,
-                    "Singapore does not know of the logout yet. It will within D.",
+                    "The logout is not visible in Singapore yet. It will be within D.",
                 );
             }
             Store::Objects => {
@@ -291,7 +291,7 @@ fn two_stores() -> String {
                 lab.found(logout, Outcome::Loaded, &[CART, THEME, SIGN_IN]);
                 lab.found(copy, Outcome::Revoked, &[]);
                 lab.why(second, Moment::Conflict, "Each save names the revision of the row that it read. Tab A’s save came in between, so nothing is written.");
-                lab.why(second, Moment::Put, "The theme is set again, on the row that came back, which has the book in it. The application does nothing for this.");
+                lab.why(second, Moment::Put, "The theme is set again, in the row that came back, which contains the book. The application does not have to do anything.");
                 lab.why(next, Moment::Found, "Both are there.");
                 lab.why(logout, Moment::Put, "The tombstone stays until the session’s hard end, so no late save can bring the session back.");
                 lab.why(

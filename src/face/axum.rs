@@ -1,8 +1,8 @@
 //! Sessions in an axum application: a layer that opens and commits, and extractors.
 //!
-//! A session is not `Send`, because Workers have one thread, and axum asks for `Send`. So whatever
-//! axum keeps of a session is in a [`SendWrapper`] here, at this edge and nowhere else. It runs in
-//! wasm, and natively on a runtime with one thread.
+//! A session is not `Send`, because Workers have one thread, but axum requires `Send`. So this file, and
+//! no other, puts what axum keeps of a session into a [`SendWrapper`]. It runs in wasm, and natively on
+//! a runtime with one thread.
 //!
 //! The layer is not tied to axum: it takes any `tower` service of `http` requests and responses.
 
@@ -469,8 +469,8 @@ fn nested() -> SessionError {
 pub struct Session(Handle);
 
 impl Session {
-    /// Runs `work` with the session, and nobody else has it meanwhile. The future is `Send`, as axum
-    /// asks of handlers; that of `work` need not be.
+    /// Runs `work` with the session, which no other `with` can use meanwhile. The future is `Send`, as axum
+    /// requires of handlers; that of `work` need not be.
     ///
     /// ```
     /// use edge_session::SessionError;
@@ -741,7 +741,7 @@ impl RequestHead for Head {
 }
 
 /// The text of a header. Fields of one name are one list to a cookie parser (RFC 9113 section
-/// 8.2.3); what is not UTF-8 is not ours.
+/// 8.2.3); a field that is not UTF-8 is not one of ours.
 fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
     let fields = headers
         .get_all(name)

@@ -94,7 +94,7 @@ impl Sessions {
     /// let mut session = sessions.load(CookieHeader::none()).await;
     /// session.set("views", 1)?;
     /// let headers = sessions.commit(&mut session, 200).await?;
-    /// assert_eq!(headers.set_cookie().len(), 1, "the key cookie, and nothing of what was saved");
+    /// assert_eq!(headers.set_cookie().len(), 1, "the key cookie, and no copy of the data");
     /// # Ok::<(), edge_session::SessionError>(())
     /// # }).unwrap();
     /// ```

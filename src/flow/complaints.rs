@@ -178,7 +178,8 @@ mod tests {
         let again = complaints.line("quota", now + PAUSE);
         let more = "edge-session: quota (1 more since the last line about this)";
         assert_eq!(again.as_deref(), Some(more));
-        // What the one that left had not told yet, and "quota" at first, are in the others' count.
+        // The failures that were not logged yet for the replaced cause, and the first of "quota", are in the
+        // count of the others.
         assert_eq!(complaints.others.left_out, 2);
     }
 

@@ -91,7 +91,7 @@ struct State {
     rings: Vec<(String, crate::protocol::keys::SecretRing)>,
 }
 
-/// Shows nothing of its memory, which belongs to sessions.
+/// Does not show its memory, which belongs to sessions.
 impl fmt::Debug for Isolate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Isolate").finish_non_exhaustive()

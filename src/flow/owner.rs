@@ -449,7 +449,7 @@ impl Ctx {
 
     /// Resets the progress, so that the next call starts at the beginning. This is a put and not a
     /// delete, so that the isolate remembers it immediately. A store that accepts one write a
-    /// second for each key has often just accepted the last progress, hence the retry.
+    /// second for each key has often just accepted the last progress, so this is retried.
     async fn close_progress(&self, tag: Id) {
         let begin = Progress::default();
         self.remember_progress(tag, &begin);

@@ -142,7 +142,7 @@ pub(crate) fn quote(out: &mut String, text: &str) {
     out.push('"');
 }
 
-/// The number of bytes up to the first that does not stand for itself in a JSON string.
+/// The number of bytes up to the first that must be escaped in a JSON string.
 fn plain(bytes: &[u8]) -> usize {
     // Checks every byte of a block, because that compiles to one vector; stopping early would not.
     let is_plain_block =
@@ -157,7 +157,7 @@ fn plain(bytes: &[u8]) -> usize {
     at + rest.count()
 }
 
-/// True for a byte that stands for itself in a JSON string.
+/// True for a byte that need not be escaped in a JSON string.
 fn is_plain(byte: u8) -> bool {
     byte >= b' ' && byte != b'"' && byte != b'\\'
 }

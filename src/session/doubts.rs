@@ -1,5 +1,5 @@
-//! Saves of a request that failed, and may have been stored all the same. In a store that has
-//! transactions a later load can tell, mostly.
+//! Saves of a request that failed, but may have been stored. In a store that has transactions, a later
+//! load usually shows which.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,24 +16,23 @@ pub(crate) struct Try {
     pub(crate) version: Version,
 }
 
-/// The tries of a request whose fate is not known. A save that runs notes its own; a clone is
-/// another handle.
+/// The tries of a request whose fate is unknown. A running save adds its own; clones share the list.
 #[derive(Clone, Default)]
 pub(crate) struct Doubts(Rc<RefCell<Vec<Try>>>);
 
-/// What a row says of them.
+/// What a row shows about them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     /// There are none.
     Settled,
-    /// None has been stored, and one may still be.
+    /// None has been stored yet, but one may still arrive.
     Open,
     /// The last has been stored, and nobody has saved since.
     Stored,
     /// The last has been stored, and others have saved since: making its changes again could undo
     /// what they did on purpose.
     StoredBefore,
-    /// Others have saved, and nobody can tell whether that was on top of one of them.
+    /// Others have saved, and it is unknown whether they had read one of them.
     Unknown,
 }
 

@@ -348,8 +348,8 @@ impl Open {
         let record = known.map(|known| &known.envelope);
         let fate = self.doubts.fate(row.map(|row| &*row.revision), record);
         let found = record.map(|record| record.data.clone()).unwrap_or_default();
-        // What was changed since the try is not in it. Otherwise nothing of it is made again: others may
-        // save between this load and the next save.
+        // The try does not contain later changes. If there are none, the draft is done: making its changes
+        // again could undo what others save between this load and the next save.
         let is_done = self.draft.is_tried && matches!(fate, Fate::Stored | Fate::StoredBefore);
         if is_done {
             self.draft = Draft::default();

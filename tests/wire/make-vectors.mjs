@@ -1,4 +1,4 @@
-// Prints the known answers of the second implementation. docs/wire-format.md contains its output, which is
+// Prints the known answers of the second implementation. tests/wire/known-answers.json contains its output, which is
 // frozen: if it changes, the format has changed.
 
 import * as format from "./format.mjs";

@@ -1,7 +1,7 @@
 //! Kinds of requests to the core, natively, for callgrind to count the instructions of
 //! (`bench/instructions.mjs`): `bench-native <kind> <bytes of data>`.
 //!
-//! The clock stands where it is put and the dice are loaded: two runs do the same.
+//! The clock stands still and the random numbers are fixed, so two runs do the same.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -30,7 +30,7 @@ impl Runtime for Still {
 
     fn fill_random(&self, out: &mut [u8]) -> Result<(), SessionError> {
         for byte in out {
-            // Knuth's MMIX generator: nobody is to be kept from guessing here.
+            // Knuth's MMIX generator: these numbers need not be secret.
             let next = self
                 .state
                 .get()

@@ -1,7 +1,7 @@
 //! A small shop with the router of the crate `worker`. The cart of a visitor stays with them when
 //! they log in.
 //!
-//! What the shop does with a session is in `shop`, which knows nothing of the platform: its tests
+//! What the shop does with a session is in `shop`, which does not depend on the platform: its tests
 //! are native.
 
 mod pages;

@@ -496,7 +496,7 @@ impl<'a> Scribe<'a> {
                 let old = self.label(name, &Some(Rc::clone(old)));
                 let lost = names(lost);
                 text.push_str(&format!(
-                    " It replaces {old}, and knows nothing of its {lost}."
+                    " It replaces {old}, and does not contain its {lost}."
                 ));
             }
         }

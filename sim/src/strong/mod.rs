@@ -5,7 +5,7 @@
 //! * [`history`]: servers, clients and the way of each request between them; [`random`]: a history
 //!   from a seed;
 //! * [`truth`]: the checker. It sees every change of every row, and promises more than that of the
-//!   first world: no update is lost, what was ended is dead when its user is told so, lists and
+//!   first world: no update is lost, an ended session is dead when its user is told so, lists and
 //!   limits are exact, and nothing is ever `pending` or `stale`. [`row`] reads what is stored.
 
 pub mod history;

@@ -493,7 +493,7 @@ fn aftermath(dice: &mut Dice, sim: &Rc<Sim>) {
             visit(dice, sim, client, vec![login]);
             id = visit(dice, sim, client, vec![Op::Read, Op::Set(0), Op::List]);
         }
-        // A session may end between its load and its save. The next request starts anew.
+        // A session may end between its load and its save. The next request starts again.
         if sim
             .answer(id)
             .is_some_and(|answer| matches!(answer.result, Err(ErrorCode::Expired)))

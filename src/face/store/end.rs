@@ -107,7 +107,7 @@ impl SessionStore {
             self.answer = Answer::default();
             return Err(self.refuse(SessionError::new(
                 ErrorCode::TooLarge,
-                "the Cookie header is too large to look for the session that is to be ended, and \
+                "the Cookie header is too large to find the session that must be ended, so \
                  nothing was ended; send fewer cookies",
             )));
         }

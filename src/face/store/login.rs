@@ -319,7 +319,7 @@ impl SessionStore {
     /// assert!(session.contains_key("cart")?);
     ///
     /// session.bind("bob")?;
-    /// assert!(session.is_empty()?, "nothing of ada's is bob's");
+    /// assert!(session.is_empty()?, "bob gets none of ada's data");
     /// # Ok(()) });
     /// ```
     ///

@@ -218,7 +218,7 @@ fn prefixes_are_bounded_in_number_and_what_is_in_use_stays() {
     });
     assert_eq!((scopes, markers, owners), (sessions, sessions, sessions));
     assert_eq!(isolate.stats().table_bytes, bytes as u64);
-    // What goes and comes again begins anew.
+    // A record that is dropped and comes back starts again.
     assert!(memory(1).recall(&key(1), 0, 1_000).settled.is_none());
 }
 

@@ -124,8 +124,8 @@ impl Draft {
 }
 
 impl Source {
-    /// Whether nobody can tell if what was found has the changes of a try: they may neither be made
-    /// again nor left out.
+    /// True if it is unknown whether the row that was found has the changes of a try: they may neither be
+    /// made again nor left out.
     pub(crate) fn is_in_doubt(&self) -> bool {
         let row = self.in_store.row.as_ref();
         let fate = self

@@ -3,7 +3,7 @@
 //! * the record itself, sealed or plain: the session is alive under this key;
 //! * `2 r <instant> <record>`: it continues under another key; the old record can be read for a
 //!   while;
-//! * `2 x <instant> [<owner tag> …]`: it has ended, and nothing of it is kept. Its owner has other
+//! * `2 x <instant> [<owner tag> …]`: it has ended, and its record is gone. Its owner has other
 //!   shards under these tags, to which it may have been moved: it must be ended there too.
 //!
 //! A tombstone is kept as long as the key could be used, so that a late write always finds an
