@@ -94,6 +94,7 @@ class Config {
   #identity;
   #make;
   #listed;
+  #areVariables;
   clock;
 
   constructor(connector, name, known, secret, { settings, kinds }, variables, clock) {
@@ -103,6 +104,7 @@ class Config {
     this.port = portTo(connector, name, placeOf(settings, variables));
     this.clock = clock ?? Date;
     this.#listed = known.configs;
+    this.#areVariables = variables;
     const { isKv, isStrong, kind } = this.port;
     this.#make = (isolate) => {
       const told = hear(configure({ isolate, isKv, isStrong, kind, secret, settings, kinds, variables }), this);
@@ -133,6 +135,11 @@ class Config {
     if (place >= 0) this.#listed.splice(place, 1);
   }
 
+  /** What the caller calls a setting: a variable or an option. */
+  nameOf(variable, option) {
+    return this.#areVariables ? variable : option;
+  }
+
   /** The time of the clock. Throws if the clock does not return a number. */
   now() {
     return read(this.clock);
@@ -160,7 +167,7 @@ class Config {
    */
   ask(operation, context, of) {
     operation.of = of;
-    const limit = new TimeLimit(this.storeTimeout);
+    const limit = new TimeLimit(this);
     const world = { config: this, limit, context, causes: [], mints: true };
     const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
     const end = ({ error, done }) => {
@@ -267,14 +274,20 @@ class Given {
 }
 
 /** Refuses options other than `names`, which would be ignored. `advice` says where to put them. */
-export function checkOptions(options, names, what, advice) {
+export function checkOptions(options, names, what, advice, code = "config") {
   if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    throw sessionError("config", `${what}: the options must be an object, not ${typeof options === "string" ? "a string" : kindOf(options)}`);
+    throw sessionError(code, `${what}: the options must be an object, not ${typeof options === "string" ? "a string" : kindOf(options)}`);
   }
   const unknown = Object.keys(options).find((name) => !names.includes(name) && options[name] !== undefined);
   if (unknown !== undefined) {
-    throw sessionError("config", `${what} has no option ${unknown}; it takes ${names.join(" and ")}; ${advice}`);
+    throw sessionError(code, `${what} has no option ${unknown}; it takes ${names.join(" and ")}${advice}`);
   }
+}
+
+/** The same for the options of a method. Returns them. */
+export function checkCall(options, what, ...names) {
+  checkOptions(options, names, what, "", "invalid_value");
+  return options;
 }
 
 /** Options that are not settings. `onEvent` may differ between requests. */

@@ -31,7 +31,7 @@ export async function drive(told, handle, world, context = world.context) {
   }
   if (told.later) {
     // After a login, older sessions of the user may have to end. The response does not wait for that.
-    const limit = new TimeLimit(world.config.storeTimeout);
+    const limit = new TimeLimit(world.config);
     const apart = { ...world, limit };
     const begun = hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), apart);
     const later = drive(begun, told.later, apart, null).finally(() => limit.stop());

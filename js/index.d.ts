@@ -314,7 +314,8 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /**
    * True if a commit would save the session: its content differs from what was loaded, or it gets a
    * new key. False for a new session without data. Set it to `true` to save anyway, or to `false` to
-   * leave the changes unsaved. Reading it has no effect.
+   * leave the changes made so far unsaved; if the session is changed again after that, all its
+   * changes are saved. Reading it has no effect.
    */
   modified: boolean;
   /** True if a commit would write to the store or set a cookie. */

@@ -9,7 +9,7 @@ import { drive, hear } from "./driver.js";
 import { checkOwner, fromCore, isRefusal, sessionError, warnOf } from "./errors.js";
 import { TimeLimit } from "./time-limit.js";
 import { Table, entriesOf } from "./values.js";
-import { configOf, sinkOf, toConsole } from "./config.js";
+import { checkCall, configOf, sinkOf, toConsole } from "./config.js";
 
 /** Marks a call of the constructor by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
@@ -45,8 +45,6 @@ export class SessionStore {
   #accessed = false;
   #values;
   #flash;
-  /** True if a change was attempted since changes were last passed to the core. */
-  #edited = false;
   /** Changes to pass to the core with the next step, each with the number of the step at which they were noted. */
   #untold = [];
   /** The number of the latest step, and how many steps are running or waiting. */
@@ -149,9 +147,6 @@ export class SessionStore {
   }
 
   set data(values) {
-    if (typeof values !== "object" || values === null || Array.isArray(values)) {
-      throw sessionError("invalid_value", "data must be an object of keys and values");
-    }
     const table = this.#tables();
     const written = writeAll(table, entriesOf(values));
     const names = new Set(written.map(([key]) => key));
@@ -193,7 +188,7 @@ export class SessionStore {
 
   update(values) {
     const table = this.#tables();
-    const written = writeAll(table, typeof values?.[Symbol.iterator] === "function" ? [...values] : entriesOf(values));
+    const written = writeAll(table, entriesOf(values, true));
     this.#edit();
     for (const row of written) table.put(...row);
     return this;
@@ -364,14 +359,16 @@ export class SessionStore {
   }
 
   /** Login: binds the session to a user, under a new lineage. */
-  bind(owner, { keep = true } = {}) {
+  bind(owner, options = {}) {
+    const { keep = true } = checkCall(options, "bind", "keep");
     this.#intend({ op: "bind", owner: checkOwner(owner), keep: Boolean(keep) });
   }
 
   // --- steps -----------------------------------------------------------------------------------
 
   /** Loads the session and returns the outcome. */
-  load({ fresh = false } = {}) {
+  async load(options = {}) {
+    const { fresh = false } = checkCall(options, "load", "fresh");
     const number = this.#changesToKeep();
     return this.#queue(async () => {
       await this.#load(fresh, number);
@@ -404,9 +401,17 @@ export class SessionStore {
   }
 
   /** Logout that continues anonymously with the values of the keys in `keep`. */
-  flush({ keep = [] } = {}) {
-    const kept = [...keep].map(String);
-    return this.#end({ op: "flush", keep: kept }, new Set(kept));
+  flush(options = {}) {
+    let kept = [];
+    let problem;
+    try {
+      const { keep = kept } = checkCall(options, "flush", "keep");
+      if (typeof keep === "string") throw invalid(`flush: keep must be a list of keys, not a string: pass [${JSON.stringify(keep)}]`);
+      kept = [...keep].map(String);
+    } catch (error) {
+      problem = error; // the logout is more important, see below
+    }
+    return this.#end({ op: "flush", keep: kept }, new Set(kept), problem);
   }
 
   /** True if a session exists and is alive: this one, or the one with this session key. */
@@ -479,7 +484,6 @@ export class SessionStore {
     const table = this.#read();
     if (this.#isCommitted) throw committedError();
     if (this.#known.edits && this.#logins === 0) throw this.#refused(this.#known.edits);
-    this.#edited = true;
     return table;
   }
 
@@ -561,7 +565,7 @@ export class SessionStore {
     const isAnother = BEGINS_ANEW.has(operation.op);
     const told = this.#begin(operation, number);
     if (!told.ask) return this.#take(told, number, isAnother);
-    const limit = (this.#limit ??= new TimeLimit(this.#config.storeTimeout));
+    const limit = (this.#limit ??= new TimeLimit(this.#config));
     const world = {
       config: this.#config,
       limit,
@@ -639,10 +643,7 @@ export class SessionStore {
     const number = this.#nextStep();
     if (values) this.#values.confirm(values, number);
     if (flash) this.#flash.confirm(flash, number);
-    // An edit without a change matters only after `modified = false`, or while steps are running.
-    const counts = this.#edited && (this.#known.isLeftUnsaved || this.#order.steps > 0);
-    this.#edited = false;
-    if (values || flash || counts) this.#untold.push({ number, values, flash });
+    if (values || flash) this.#untold.push({ number, values, flash });
     return number;
   }
 
@@ -704,7 +705,7 @@ export class SessionStore {
   #foresee({ op, owner, keep }) {
     const { owner: bound, isNew } = this.#expected;
     const isOthers = (bound !== null && bound !== owner) || this.#details.outcome === "revoked";
-    if (op === "bind" ? !keep || isOthers : op === "create" && !isNew) {
+    if (op === "bind" ? !keep || isOthers : op === "create" && (!isNew || bound !== null)) {
       this.#leave();
       this.#expect({ isNew: true });
     }
@@ -771,14 +772,13 @@ export class SessionStore {
   }
 
   /** A step that ends the session, with all values except those of the keys in `kept`. */
-  #end(operation, kept = new Set()) {
+  #end(operation, kept = new Set(), problem = undefined) {
     this.#accessed = true;
     let number;
-    let problem;
     try {
       number = kept.size > 0 ? this.#changes(kept) : this.#nextStep();
     } catch (error) {
-      problem = error; // thrown after the session has ended, which is more important
+      problem ??= error; // thrown after the session has ended, which is more important
       number = this.#nextStep();
     }
     if (!this.#isCommitted) {

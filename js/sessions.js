@@ -3,7 +3,7 @@
 import { cookieOf } from "./cookies.js";
 import { keepsCacheControl, vary } from "./core.js";
 import { SessionError, checkOwner, isRefusal, sessionError, sessionErrorIn } from "./errors.js";
-import { checkOptions, configOf, configOfEnv, sinkOf } from "./config.js";
+import { checkCall, checkOptions, configOf, configOfEnv, sinkOf } from "./config.js";
 import { BY_SESSIONS, SessionStore, internals } from "./session-store.js";
 
 const BY_CONFIG = Symbol("config");
@@ -37,7 +37,7 @@ export class Sessions {
 
   /** Reads the configuration from the environment: KV binding SESSIONS, SESSION_SECRET, variables SESSION_…. */
   static fromEnv(env, options = {}) {
-    checkOptions(options, ["onEvent"], "Sessions.fromEnv", "set settings as variables, or pass them to new Sessions");
+    checkOptions(options, ["onEvent"], "Sessions.fromEnv", "; set settings as variables, or pass them to new Sessions");
     return new this(BY_CONFIG, configOfEnv(env), options.onEvent);
   }
 
@@ -75,7 +75,8 @@ export class Sessions {
   }
 
   /** As `open`, but loaded. Its `outcome` says what the load found. */
-  async load(request, { fresh = false } = {}) {
+  async load(request, options = {}) {
+    const { fresh = false } = checkCall(options, "load", "fresh");
     const session = this.open(request);
     await internals.load(session, fresh);
     return session;
@@ -92,7 +93,8 @@ export class Sessions {
   }
 
   /** As `commit`, but returns the header fields, for frameworks that build their own response. */
-  async commitHeaders(session, { status = 200, ctx } = {}) {
+  async commitHeaders(session, options = {}) {
+    const { status = 200, ctx } = checkCall(options, "commitHeaders", "status", "ctx");
     const headers = new Headers();
     if (!Number.isInteger(status) || status < 100 || status > 599) {
       throw sessionError("invalid_value", "status must be the response's status, a whole number from 100 to 599");
@@ -110,7 +112,8 @@ export class Sessions {
   }
 
   /** The live sessions of a user, most recently written first. */
-  async list(owner, { ctx } = {}) {
+  async list(owner, options = {}) {
+    const { ctx } = checkCall(options, "list", "ctx");
     const listed = await this.#ask({ op: "list", owner: checkOwner(owner) }, ctx);
     return listed.map(({ key, created, lastWritten, userAgent = null, place = null }) => ({
       key,
@@ -122,12 +125,14 @@ export class Sessions {
   }
 
   /** Ends one session of a user. */
-  async revoke(owner, key, { ctx } = {}) {
+  async revoke(owner, key, options = {}) {
+    const { ctx } = checkCall(options, "revoke", "ctx");
     await this.#ask({ op: "revoke", owner: checkOwner(owner), key: String(key) }, ctx);
   }
 
   /** Ends every session of a user, except the one with the session key `except`. */
-  async revokeAll(owner, { except, ctx } = {}) {
+  async revokeAll(owner, options = {}) {
+    const { except, ctx } = checkCall(options, "revokeAll", "except", "ctx");
     const spared = except === undefined || except === null ? undefined : String(except);
     await this.#ask({ op: "revokeAll", owner: checkOwner(owner), except: spared }, ctx);
   }

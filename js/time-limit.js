@@ -8,13 +8,15 @@ export class Timeout extends Error {}
  * cost more than the operation's own work.
  */
 export class TimeLimit {
+  #config;
   #milliseconds;
   /** The operations since `answered`, in the order of their ends. */
   #waiting = [];
   #timer;
 
-  constructor(seconds) {
-    this.#milliseconds = seconds * 1000;
+  constructor(config) {
+    this.#config = config;
+    this.#milliseconds = config.storeTimeout * 1000;
   }
 
   /** The result of an operation. Throws a Timeout if there is none in time. */
@@ -44,8 +46,9 @@ export class TimeLimit {
     this.#timer = undefined;
     const now = Date.now();
     while (this.#waiting[0]?.end <= now) {
+      const name = this.#config.nameOf("SESSION_STORE_TIMEOUT", "storeTimeout");
       const seconds = this.#milliseconds / 1000;
-      this.#waiting.shift().reject(new Timeout(`the store did not answer within ${seconds} seconds (SESSION_STORE_TIMEOUT)`));
+      this.#waiting.shift().reject(new Timeout(`the store did not answer within ${seconds} seconds (${name})`));
     }
     const [next] = this.#waiting;
     if (next) this.#timer = later(() => this.#look(), next.end - now);

@@ -15,34 +15,54 @@ class Problem {
  * The JSON text of `value`, the value of `key`, as written by `JSON.stringify`. Values that this would
  * silently lose or change fail with `invalid_value` and their path.
  */
-export function toJson(value, key, maxDepth) {
-  return located(key, () => {
-    const text = write(value, key, maxDepth);
-    if (text === undefined) throw new Problem("undefined, which JSON cannot represent");
-    return text;
-  });
+export function toJson(value, key, limits) {
+  return located(
+    key,
+    () => {
+      const text = write(value, key, limits.maxDepth);
+      if (text === undefined) throw new Problem("undefined, which JSON cannot represent");
+      return text;
+    },
+    limits,
+  );
 }
 
-/** The keys and values of an object. A key that would be lost fails with `invalid_value`. */
-export function entriesOf(values) {
-  if (typeof values !== "object" || values === null) {
-    throw sessionError("invalid_value", "pass an object of keys and values");
+/**
+ * The keys and values of an object, or of pairs as a Map has them. What would be lost fails with
+ * `invalid_value`.
+ */
+export function entriesOf(values, mayBePairs = false) {
+  const advice = `pass a plain object of keys and values${mayBePairs ? ", or pairs of a key and a value" : ""}`;
+  if (!isObject(values)) throw sessionError("invalid_value", advice);
+  if (mayBePairs && typeof values[Symbol.iterator] === "function") {
+    return Array.from(values, (pair) => {
+      if (isObject(pair)) return [pair[0], pair[1]];
+      throw sessionError("invalid_value", `${advice}; this has ${pair === null ? "null" : `a ${typeof pair}`} instead of a pair`);
+    });
+  }
+  // A Map, for example, has no members, so that all of it would be lost.
+  if (Array.isArray(values) || !isPlainPrototype(Object.getPrototypeOf(values))) {
+    throw sessionError("invalid_value", `${advice}, not ${nameOf(values)}`);
   }
   return located(undefined, () => namesOf(values).map((name) => [name, member(values, name, (value) => value)]));
 }
 
 /** The result of `run`. A problem becomes an error with its path, which starts at `key`. */
-function located(key, run) {
+function located(key, run, limits) {
   try {
     return run();
   } catch (thrown) {
     const problem = problemOf(thrown);
     const path = key === undefined ? problem.path.replace(/^\./, "") : step(key, true) + problem.path;
-    const error = sessionError("invalid_value", `${path} is ${problem.what}`, problem.cause);
+    const what =
+      problem.what === TOO_DEEP ? `${TOO_DEEP} (${limits.nameOf("SESSION_MAX_DEPTH", "maxDepth")}), or contains itself` : problem.what;
+    const error = sessionError("invalid_value", `${path} is ${what}`, problem.cause);
     error.path = path;
     throw error;
   }
 }
+
+const TOO_DEEP = "nested too deeply";
 
 /** The text of a value; undefined for undefined. */
 function write(value, key, depth, asked = false) {
@@ -66,7 +86,7 @@ function write(value, key, depth, asked = false) {
 }
 
 function writeObject(value, key, depth, asked) {
-  if (depth === 0) throw new Problem(`nested too deeply (SESSION_MAX_DEPTH), or contains itself`);
+  if (depth === 0) throw new Problem(TOO_DEEP);
   const prototype = Object.getPrototypeOf(value);
   const isArray = Array.isArray(value);
   const isPlain = isArray ? Array.isArray(prototype) : isPlainPrototype(prototype);
@@ -77,7 +97,7 @@ function writeObject(value, key, depth, asked) {
     );
   }
   if (!isPlain && ArrayBuffer.isView(value)) {
-    throw new Problem(`a ${nameOf(value)}, which JSON cannot represent: store its bytes as a string, in base64 for example`);
+    throw new Problem(`${nameOf(value)}, which JSON cannot represent: store its bytes as a string, in base64 for example`);
   }
   if (!asked && typeof value.toJSON === "function") {
     // Like JSON.stringify, use the result without calling its own toJSON.
@@ -87,7 +107,7 @@ function writeObject(value, key, depth, asked) {
   }
   if (!isPlain) {
     if (isBoxed(value)) return write(value.valueOf(), key, depth);
-    throw new Problem(`a ${nameOf(value)}, which JSON cannot fully represent: store plain data, or add a toJSON()`);
+    throw new Problem(`${nameOf(value)}, which JSON cannot fully represent: store plain data, or add a toJSON()`);
   }
   if (isArray) return writeArray(value, depth);
   let text = "";
@@ -161,7 +181,11 @@ function isBoxed(value) {
   return (value instanceof Number || value instanceof Boolean) && Reflect.ownKeys(value).length === 0;
 }
 
-const nameOf = (value) => value.constructor?.name || "class instance";
+/** The class of a value, with its article. */
+function nameOf(value) {
+  const name = value.constructor?.name || "class instance";
+  return `${/^[AEIO]/.test(name) ? "an" : "a"} ${name}`;
+}
 
 function step(name, first = false) {
   if (typeof name === "number") return `[${name}]`;
@@ -233,7 +257,7 @@ class Row {
   isSet = false;
   /** True if steps were running at that time, so that the core's future text is unknown. */
   isBlind = false;
-  /** True if the session that it belonged to has ended. */
+  /** True if a step's answer has shown that the session has no such value any more. */
   isOver = false;
 
   static told(text) {
@@ -313,7 +337,7 @@ export class Table {
   /** The text of `value` for `key`, checked against the limits. */
   write(key, value) {
     checkKey(key, this.#limits);
-    return toJson(value, key, this.#limits.maxDepth);
+    return toJson(value, key, this.#limits);
   }
 
   /** Stores a copy of `value`, given by its `text`. The table's own object is not copied. */
@@ -353,7 +377,6 @@ export class Table {
   #empty(kept) {
     for (const [key, row] of this.#rows) {
       if (kept?.has(key)) continue;
-      row.isOver = true;
       this.#rows.delete(key);
       if (this.#view) delete this.#view[key];
     }
@@ -451,7 +474,6 @@ export class Table {
   #drop(key) {
     if (this.#removed === NO_KEYS) this.#removed = new Map();
     this.#removed.set(key, { at: this.#order.step, isTold: false });
-    this.#rows.get(key).isOver = true;
     this.#rows.delete(key);
   }
 
@@ -590,7 +612,8 @@ const sorted = (text) =>
 /** True for an integer-like key, which comes before all others in an object. */
 const isIndex = (key) => /^(0|[1-9]\d{0,9})$/.test(key) && Number(key) < 2 ** 32 - 1;
 
-function checkKey(key, { maxKeyBytes }) {
+function checkKey(key, limits) {
+  const { maxKeyBytes } = limits;
   if (typeof key !== "string") {
     throw sessionError("invalid_value", `a key must be a string, not ${key === null ? "null" : typeof key}`);
   }
@@ -600,10 +623,8 @@ function checkKey(key, { maxKeyBytes }) {
   if (key.length * 3 > maxKeyBytes) {
     const bytes = new TextEncoder().encode(key).length;
     if (bytes > maxKeyBytes) {
-      throw sessionError(
-        "too_large",
-        `the key is ${bytes} bytes long; SESSION_MAX_KEY_BYTES allows ${maxKeyBytes}`,
-      );
+      const name = limits.nameOf("SESSION_MAX_KEY_BYTES", "maxKeyBytes");
+      throw sessionError("too_large", `the key is ${bytes} bytes long; ${name} allows ${maxKeyBytes}`);
     }
   }
 }

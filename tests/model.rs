@@ -536,6 +536,8 @@ struct Handle {
     tried: (Vec<String>, Vec<String>, bool),
     own: Option<Own>,
     forced: Option<bool>,
+    /// Values, flash values and limits that were left unsaved.
+    left: (Map, Map, Option<Own>),
     next: Option<Next>,
     destroyed: bool,
     last_seen: i64,
@@ -563,6 +565,7 @@ impl Handle {
             tried: Default::default(),
             own: None,
             forced: None,
+            left: Default::default(),
             next: None,
             destroyed: false,
             last_seen: now,
@@ -623,7 +626,13 @@ impl Handle {
             self.base = Some(stored.clone());
         }
         self.replay_onto(&self.log, &mut values, &mut flash);
+        let is_left = self.is_left_unsaved();
         (self.values, self.flash) = (values, flash);
+        if is_left {
+            self.leave_unsaved();
+        } else if self.forced == Some(false) {
+            self.forced = None;
+        }
     }
 
     /// Applies the changes of this handle to the stored data. Added keys come last, in the order in
@@ -647,9 +656,6 @@ impl Handle {
     }
 
     fn change(&mut self, change: Change) {
-        if self.forced == Some(false) {
-            self.forced = None;
-        }
         if let Change::Clear = change {
             self.tried.2 |= !(self.tried.0.is_empty() && self.tried.1.is_empty());
             self.tried.0.clear();
@@ -672,11 +678,7 @@ impl Handle {
 
     /// The start of every change, also of one that changes nothing.
     fn edit(&mut self) -> Refused<()> {
-        self.check_open()?;
-        if self.forced == Some(false) {
-            self.forced = None;
-        }
-        Ok(())
+        self.check_open()
     }
 
     fn set(&mut self, key: &str, value: Value) -> Refused<()> {
@@ -747,8 +749,22 @@ impl Handle {
 
     /// True if something was changed; for a new session, if there is something to store.
     fn modified(&self) -> bool {
-        self.forced
-            .unwrap_or(!self.changes().is_empty() || self.own.is_some())
+        match self.forced {
+            Some(true) => true,
+            _ if self.is_left_unsaved() => false,
+            _ => !self.changes().is_empty() || self.own.is_some(),
+        }
+    }
+
+    /// Leaves the changes so far unsaved, until it shows something else.
+    fn leave_unsaved(&mut self) {
+        self.forced = Some(false);
+        self.left = (self.values.clone(), self.flash.clone(), self.own);
+    }
+
+    fn is_left_unsaved(&self) -> bool {
+        let (values, flash, own) = &self.left;
+        self.forced == Some(false) && (values, flash, own) == (&self.values, &self.flash, &self.own)
     }
 
     fn would_save(&self) -> bool {
@@ -758,8 +774,12 @@ impl Handle {
         match self.access {
             Access::Live | Access::Dead(_) | Access::Closed => self.modified(),
             Access::Empty => {
-                let holds = !self.is_empty() && !self.changes().is_empty();
-                !self.destroyed && self.forced.unwrap_or(holds)
+                let holds = match self.forced {
+                    Some(true) => true,
+                    _ if self.is_left_unsaved() => false,
+                    _ => !self.is_empty() && !self.changes().is_empty(),
+                };
+                !self.destroyed && holds
             }
         }
     }
@@ -1528,7 +1548,13 @@ impl<'c> Pair<'c> {
                 )?;
             }
             Op::SetModified(modified) => {
-                let expected = handle.edit().map(|()| handle.forced = Some(*modified));
+                let expected = handle.edit().map(|()| {
+                    if *modified {
+                        handle.forced = Some(true);
+                    } else {
+                        handle.leave_unsaved();
+                    }
+                });
                 self.agree(session.set_modified(*modified), expected)?;
             }
             Op::GenerateId => prop_assert_eq!(session.generate_session_id().unwrap().len(), 43),

@@ -165,7 +165,7 @@ fn two_cookie_names_under_one_prefix_warn_once() {
     let [warning] = &warned[..] else {
         panic!("{warned:?}")
     };
-    assert!(warning.contains("__Host-staff") && warning.contains("SESSION_KEY_PREFIX"));
+    assert!(warning.contains("__Host-staff") && warning.contains("with_key_prefix"));
     assert_eq!(open("__Host-staff", "", false), none, "once");
     assert_eq!(open("__Host-third", "staff:", true), none, "silenced");
 }

@@ -289,7 +289,7 @@ fn the_whole_data_is_stored_as_it_is_written() {
         let deep = format!(r#"{{"a":{}{}}}"#, "[".repeat(levels), "]".repeat(levels));
         let error = session.set_data(&raw(&deep)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidValue);
-        assert!(error.message().contains("SESSION_MAX_DEPTH"), "{error}");
+        assert!(error.message().contains("with_max_depth"), "{error}");
     }
     let error = session.set_data(&raw("[1]")).unwrap_err();
     assert!(error.message().contains("must be an object"), "{error}");

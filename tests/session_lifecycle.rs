@@ -470,6 +470,51 @@ fn modified_can_be_said() {
 }
 
 #[test]
+fn after_changes_were_left_unsaved_only_a_difference_from_them_counts() {
+    type Change = fn(&mut SessionStore);
+    let cases: [(Change, &str); 9] = [
+        (|_| {}, ""),
+        // Equal to what was left unsaved, or undone.
+        (|it| it.set("a", 9).unwrap(), ""),
+        (|it| assert!(!it.remove("nowhere").unwrap()), ""),
+        (|it| it.set_expiry(600).unwrap(), ""),
+        (
+            |it| {
+                it.set("b", 1).unwrap();
+                it.set("b", 2).unwrap();
+                it.set("c", 3).unwrap();
+                it.remove("c").unwrap();
+            },
+            "",
+        ),
+        (
+            |it| {
+                it.set("b", 1).unwrap();
+                run(it.load_fresh()).unwrap();
+            },
+            "a=9 b=1",
+        ),
+        (|it| assert!(run(it.load_fresh()).is_ok()), ""),
+        (|it| it.set("c", 3).unwrap(), "a=9 b=2 c=3"),
+        (|it| it.set_expiry(700).unwrap(), "a=9 b=2"),
+    ];
+    for (index, (change, saved)) in cases.into_iter().enumerate() {
+        let world = World::new();
+        let mut jar = world.visitor();
+        world.visit(&mut jar, |session| session.set("b", 2).unwrap());
+        world.visit(&mut jar, |session| {
+            session.set("a", 9).unwrap();
+            session.set_expiry(600).unwrap();
+            session.set_modified(false).unwrap();
+            change(session);
+            assert_eq!(session.modified(), !saved.is_empty(), "{index}");
+        });
+        let expected = if saved.is_empty() { "a=1 b=2" } else { saved };
+        assert_eq!(shown(&world.open(&jar)), expected, "{index}");
+    }
+}
+
+#[test]
 fn an_empty_session_said_to_be_modified_is_made() {
     let world = World::new();
     let mut jar = Jar::new();
@@ -643,7 +688,7 @@ fn limits_are_told_with_what_is_and_what_may_be() {
 
     let mut session = world.load(Head::default());
     session.set("a", "x".repeat(1_021)).unwrap();
-    let words = ["1024", "SESSION_MAX_RECORD_BYTES", "1025"];
+    let words = ["1024", "with_max_record_bytes", "1025"];
     // A key of one byte, two quotes and the text.
     session.set("b", 1).unwrap();
     session.remove("b").unwrap();
@@ -662,7 +707,7 @@ fn limits_are_told_with_what_is_and_what_may_be() {
     refused(
         &mut session,
         ErrorCode::TooLarge,
-        &["4 keys", "3", "SESSION_MAX_KEYS"],
+        &["4 keys", "3", "with_max_keys"],
     );
 
     let mut session = world.load(Head::default());
@@ -681,14 +726,14 @@ fn limits_are_told_with_what_is_and_what_may_be() {
     ] {
         assert_eq!(error.code(), ErrorCode::TooLarge);
         assert!(
-            error.message().contains("SESSION_MAX_KEY_BYTES allows 8"),
+            error.message().contains("with_max_key_bytes allows 8"),
             "{error}"
         );
     }
     session.set("12345678", [[[[1]]]]).unwrap();
     let error = session.set("deep", [[[[[1]]]]]).unwrap_err();
     assert_eq!(error.code(), ErrorCode::InvalidValue);
-    assert!(error.message().contains("SESSION_MAX_DEPTH"), "{error}");
+    assert!(error.message().contains("with_max_depth"), "{error}");
     assert_eq!(session.len().unwrap(), 1);
 }
 

@@ -208,6 +208,64 @@ fn another_variable_for_a_secret_is_told_where_secrets_stand() {
 }
 
 #[test]
+fn a_limit_is_called_as_the_caller_did_when_it_is_exceeded() {
+    type Act = fn(&mut edge_session::SessionStore) -> Result<(), SessionError>;
+    let acts: [(Act, [&str; 3]); 4] = [
+        (
+            |it| it.set("123456789", 1),
+            ["SESSION_MAX_KEY_BYTES", "maxKeyBytes", "with_max_key_bytes"],
+        ),
+        (
+            |it| it.set("a", [[[1]]]),
+            ["SESSION_MAX_DEPTH", "maxDepth", "with_max_depth"],
+        ),
+        (
+            |it| {
+                it.set("a", "x".repeat(1_100))?;
+                run(it.save())
+            },
+            [
+                "SESSION_MAX_RECORD_BYTES",
+                "maxRecordBytes",
+                "with_max_record_bytes",
+            ],
+        ),
+        (
+            |it| {
+                it.update([("a", 1), ("b", 2)])?;
+                run(it.save())
+            },
+            ["SESSION_MAX_KEYS", "maxKeys", "with_max_keys"],
+        ),
+    ];
+    let limits = ["8", "2", "1024", "1"];
+    let built = Settings::default()
+        .with_max_key_bytes(8)
+        .with_max_depth(2)
+        .with_max_record_bytes(1_024)
+        .with_max_keys(1);
+    for (index, settings) in [
+        Settings::from_vars(acts.iter().map(|(_, names)| names[0]).zip(limits)).unwrap(),
+        Settings::from_options(acts.iter().map(|(_, names)| names[1]).zip(limits)).unwrap(),
+        built.clone(),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(settings, built, "the names are no part of the values");
+        let world = World::with(settings);
+        for (act, names) in acts {
+            let mut session = world.load(common::Head::default());
+            let error = act(&mut session).unwrap_err();
+            let text = error.message();
+            for (other, name) in names.into_iter().enumerate() {
+                assert_eq!(text.contains(name), other == index, "{text}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_error_calls_a_setting_as_the_caller_did() {
     let pairs = |secure, name| [(secure, "false"), (name, "__Secure-sid")];
     let variables = Settings::from_vars(pairs("SESSION_COOKIE_SECURE", "SESSION_COOKIE_NAME"));

@@ -27,7 +27,7 @@ fn a_read_that_is_not_answered_is_unavailable_after_the_timeout() {
         let error = session.get::<u32>("a").unwrap_err();
         assert_eq!(error.code(), ErrorCode::Unavailable);
         let cause = error.connector_error().unwrap().to_string();
-        assert!(cause.contains("SESSION_STORE_TIMEOUT"), "{cause}");
+        assert!(cause.contains("(with_store_timeout)"), "{cause}");
         // A retry would double the wait.
         assert_eq!(world.store.count(Kind::Read), 1);
     }

@@ -122,7 +122,8 @@ impl Driver {
         let _waiting = shared
             .timing()
             .map(|timing| Waiting::new(timing, &*self.runtime));
-        let late = || ConnectorError::timeout(limit / 1_000);
+        let setting = || shared.config().settings().name_of("SESSION_STORE_TIMEOUT");
+        let late = || ConnectorError::timeout(limit / 1_000, setting());
         match effect {
             Effect::Read { keys, options } => {
                 let keys: Vec<&str> = keys.iter().map(String::as_str).collect();

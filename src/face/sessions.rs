@@ -169,10 +169,10 @@ impl Sessions {
         let memory = isolate.memory(namespace, settings.key_prefix(), removed_for(settings));
         if memory.is_second_name(settings.cookie_name()) && !settings.disable_warnings() {
             self.driver.runtime().warn(&format!(
-                "edge-session: sessions with the cookie \"{}\" share a namespace and a \
-                 SESSION_KEY_PREFIX with sessions that use another cookie, so a user's list \
-                 shows both and \"log out everywhere\" ends both; give each its own prefix",
+                "edge-session: sessions with the cookie \"{}\" share a namespace and a {} with sessions \
+                 that use another cookie, so a user's list shows both and \"log out everywhere\" ends both; give each its own prefix",
                 settings.cookie_name(),
+                settings.name_of("SESSION_KEY_PREFIX"),
             ));
         }
         self.change(|shared| shared.set_memory(memory))

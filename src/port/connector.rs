@@ -343,11 +343,11 @@ impl ConnectorError {
         }
     }
 
-    /// The store did not answer within this many seconds. A write may still arrive.
+    /// The store did not answer within this many seconds, which `setting` limits. A write may still
+    /// arrive.
     #[cold]
-    pub(crate) fn timeout(seconds: u32) -> Self {
-        let message =
-            format!("the store did not answer within {seconds} seconds (SESSION_STORE_TIMEOUT)");
+    pub(crate) fn timeout(seconds: u32, setting: &str) -> Self {
+        let message = format!("the store did not answer within {seconds} seconds ({setting})");
         Self {
             timed_out: true,
             ..Self::new(ConnectorErrorKind::Unavailable, message)

@@ -99,6 +99,11 @@ impl Data {
             || tables.any(|table| table.settled().any(|(_, of, _)| of == version))
     }
 
+    /// True if both show the same values and flash values in the same order.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.values.is_same(&other.values) && self.flash.is_same(&other.flash)
+    }
+
     /// True if a save would write something of this dictionary.
     pub(crate) fn is_pending(&self) -> bool {
         self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()
@@ -267,6 +272,13 @@ impl Table {
         self.0
             .iter()
             .filter_map(|row| Some((&row.key, row.value()?)))
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        let mut pairs = self.iter().zip(other.iter());
+        Rc::ptr_eq(&self.0, &other.0)
+            || (self.len() == other.len()
+                && pairs.all(|((key, text), (name, old))| key == name && json::equal(text, old)))
     }
 
     /// Every entry with its version in order, including tombstones, without pending changes.

@@ -174,6 +174,25 @@ unruled!(Storage, Storage, "kv, memory or durable_object", text => {
     [Self::Kv, Self::Memory, Self::DurableObject].into_iter().find(|x| x.as_str() == text)
 });
 
+/// How settings were given, for the names in errors. It is none of their values.
+#[derive(Clone, Copy, Debug)]
+struct Given(Naming);
+
+impl PartialEq for Given {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Given {}
+
+/// The most levels that a value may nest, and what the caller calls this setting.
+#[derive(Clone, Copy)]
+pub(crate) struct Depth {
+    pub(crate) most: u32,
+    pub(crate) name: &'static str,
+}
+
 /// One row of the table, its types erased.
 struct Setting {
     names: Names,
@@ -281,11 +300,15 @@ macro_rules! settings {
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub struct Settings {
             $($get: $type,)*
+            given: Given,
         }
 
         impl Default for Settings {
             fn default() -> Self {
-                Self { $($get: <$type as Value>::from_literal($default),)* }
+                Self {
+                    $($get: <$type as Value>::from_literal($default),)*
+                    given: Given(Naming::Builder),
+                }
             }
         }
 
@@ -584,7 +607,10 @@ impl Settings {
         N: AsRef<str>,
         V: AsRef<str>,
     {
-        let mut settings = Self::default();
+        let mut settings = Self {
+            given: Given(naming),
+            ..Self::default()
+        };
         for (name, value) in values {
             let (name, value) = (name.as_ref(), value.as_ref());
             let Some(setting) = Setting::named(naming, name) else {
@@ -618,6 +644,21 @@ impl Settings {
             None => names::unknown(naming, name, &all_names()),
         };
         refused.map_or(Ok(()), Err)
+    }
+
+    /// What the caller calls the setting of this `variable`.
+    pub(crate) fn name_of(&self, variable: &'static str) -> &'static str {
+        let Given(naming) = self.given;
+        Setting::named(Naming::Variables, variable)
+            .map_or(variable, |setting| naming.of(&setting.names))
+    }
+
+    /// How deep a value may nest.
+    pub(crate) fn depth(&self) -> Depth {
+        Depth {
+            most: self.max_depth,
+            name: self.name_of("SESSION_MAX_DEPTH"),
+        }
     }
 
     /// Checks every value and every combination. Call it before using settings built by hand.

@@ -148,15 +148,16 @@ pub(crate) enum SaveKind {
 }
 
 /// What the application has said about saving.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Default)]
 pub(crate) enum Modified {
     /// Nothing: the changes decide.
     #[default]
     Changes,
     /// Save even if nothing changed.
     Yes,
-    /// Leave the changes so far unsaved.
-    No,
+    /// Leave the changes so far unsaved: these data and limits. Only a later difference from them
+    /// counts, so that it makes no difference when the changes are looked for.
+    No(Data, Option<OwnLimits>),
 }
 
 impl Life {
@@ -176,10 +177,6 @@ impl Life {
     pub(crate) fn edit(&mut self) -> Result<&mut Draft, SessionError> {
         self.data()?;
         let draft = &mut self.decide()?.draft;
-        // Changes after `set_modified(false)` count again.
-        if draft.save == Modified::No {
-            draft.save = Modified::Changes;
-        }
         if std::mem::take(&mut draft.is_tried) {
             draft.data.set_tried();
         }
@@ -254,6 +251,18 @@ impl Life {
     }
 }
 
+impl Draft {
+    /// Leaves the changes so far unsaved.
+    pub(crate) fn leave_unsaved(&mut self) {
+        self.save = Modified::No(self.data.clone(), self.limits);
+    }
+
+    /// True if there are no changes but those that were left unsaved.
+    fn is_left_unsaved(&self) -> bool {
+        matches!(&self.save, Modified::No(data, limits) if self.limits == *limits && self.data.is_same(data))
+    }
+}
+
 impl Open {
     /// The stored session that the draft continues; `None` if it starts a new one.
     pub(crate) fn continued(&self) -> Option<&Envelope> {
@@ -279,11 +288,10 @@ impl Open {
 
     /// True if the application has changed something, or has said so.
     pub(crate) fn is_modified(&self) -> bool {
-        let Draft { limits, save, .. } = &self.draft;
-        match save {
+        match self.draft.save {
             Modified::Yes => true,
-            Modified::No => false,
-            Modified::Changes => self.changes().is_pending() || limits.is_some(),
+            Modified::No(..) if self.draft.is_left_unsaved() => false,
+            _ => self.changes().is_pending() || self.draft.limits.is_some(),
         }
     }
 
@@ -316,8 +324,8 @@ impl Open {
                 // A session is created only with data.
                 let holds = match save {
                     Modified::Yes => true,
-                    Modified::No => false,
-                    Modified::Changes => !data.is_empty() && self.changes().is_pending(),
+                    Modified::No(..) if self.draft.is_left_unsaved() => false,
+                    _ => !data.is_empty() && self.changes().is_pending(),
                 };
                 holds && !is_withheld()
             }
@@ -355,7 +363,13 @@ impl Open {
             self.draft = Draft::default();
             self.draft.data = found;
         } else {
+            let is_left = self.draft.is_left_unsaved();
             self.draft.data = self.changes().replay_onto(found);
+            if is_left {
+                self.draft.leave_unsaved();
+            } else if let Modified::No(..) = self.draft.save {
+                self.draft.save = Modified::Changes;
+            }
         }
         if is_done || mutant!(strong_doubt_forgotten) {
             self.doubts = Doubts::default();

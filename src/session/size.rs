@@ -8,10 +8,10 @@ use crate::protocol::settings::Settings;
 pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionError> {
     let most = settings.max_key_bytes() as usize;
     if key.len() > most {
-        let actual = key.len();
+        let (actual, setting) = (key.len(), settings.name_of("SESSION_MAX_KEY_BYTES"));
         return Err(SessionError::new(
             ErrorCode::TooLarge,
-            format!("the key is {actual} bytes long; SESSION_MAX_KEY_BYTES allows {most}"),
+            format!("the key is {actual} bytes long; {setting} allows {most}"),
         ));
     }
     Ok(())
@@ -19,7 +19,8 @@ pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionErr
 
 /// Checks that a record may have this `data`.
 pub(crate) fn check_size(data: &Data, settings: &Settings) -> Result<(), SessionError> {
-    let refuse = |actual: usize, what: &str, allowed: u32, setting: &str| {
+    let refuse = |actual: usize, what: &str, allowed: u32, variable: &'static str| {
+        let setting = settings.name_of(variable);
         Err(SessionError::new(
             ErrorCode::TooLarge,
             format!("the session has {actual} {what}; {setting} allows {allowed}"),

@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 
 use crate::port::error::{ErrorCode, SessionError};
 use crate::protocol::json;
+use crate::protocol::settings::Depth;
 
 mod check;
 
@@ -14,25 +15,28 @@ mod check;
 pub(crate) fn to_json<T: Serialize + ?Sized>(
     key: &str,
     value: &T,
-    max_depth: u32,
+    depth: Depth,
 ) -> Result<String, SessionError> {
-    let text = check::to_json(value, max_depth).map_err(|flaw| {
+    let text = check::to_json(value, depth).map_err(|flaw| {
         let (path, why) = (flaw.path_from(key), flaw.why);
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
     })?;
     // Raw JSON is not parsed while it is written, so check its depth here.
-    check_depth(key, &text, max_depth)?;
+    check_depth(key, &text, depth)?;
     Ok(text)
 }
 
 /// The top-level keys of `value`, which must be an object, with their JSON texts.
 pub(crate) fn to_entries<T: Serialize + ?Sized>(
     value: &T,
-    max_depth: u32,
+    depth: Depth,
 ) -> Result<Vec<(String, String)>, SessionError> {
     // The data has one level more than its values.
-    let most = max_depth.saturating_add(1);
-    let text = check::to_json(value, most).map_err(|flaw| {
+    let whole = Depth {
+        most: depth.most.saturating_add(1),
+        ..depth
+    };
+    let text = check::to_json(value, whole).map_err(|flaw| {
         let (path, why) = (flaw.path_from(""), flaw.why);
         SessionError::invalid(format!("{path} cannot be stored: {why}"))
     })?;
@@ -43,13 +47,13 @@ pub(crate) fn to_entries<T: Serialize + ?Sized>(
     };
     let Some(entries) = members() else {
         // Raw JSON may be deeper than what is split here.
-        check_depth("data", &text, most)?;
+        check_depth("data", &text, whole)?;
         return Err(SessionError::invalid(
             "session data must be an object: pass a struct or a map",
         ));
     };
     for (key, text) in &entries {
-        check_depth(key, text, max_depth)?;
+        check_depth(key, text, depth)?;
     }
     Ok(entries)
 }
@@ -111,9 +115,9 @@ fn quoted(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-/// Refuses a JSON text that nests deeper than `max_depth`, because otherwise a reader with its own
+/// Refuses a JSON text that nests deeper than `allowed`, because otherwise a reader with its own
 /// limit would fail later.
-pub(crate) fn check_depth(key: &str, text: &str, max_depth: u32) -> Result<(), SessionError> {
+pub(crate) fn check_depth(key: &str, text: &str, allowed: Depth) -> Result<(), SessionError> {
     let (mut depth, mut quoted, mut escaped) = (0u32, false, false);
     for byte in text.bytes() {
         match byte {
@@ -122,9 +126,10 @@ pub(crate) fn check_depth(key: &str, text: &str, max_depth: u32) -> Result<(), S
             b'"' => quoted = !quoted,
             b'[' | b'{' if !quoted => {
                 depth += 1;
-                if depth > max_depth {
+                if depth > allowed.most {
+                    let Depth { most, name } = allowed;
                     return Err(SessionError::invalid(format!(
-                        "{key:?} nests more than {max_depth} levels deep (SESSION_MAX_DEPTH)"
+                        "{key:?} nests more than {most} levels deep ({name})"
                     )));
                 }
             }
@@ -145,12 +150,17 @@ mod tests {
 
     use super::*;
 
+    fn at_most(most: u32) -> Depth {
+        let name = "SESSION_MAX_DEPTH";
+        Depth { most, name }
+    }
+
     fn stored<T: Serialize>(value: T) -> String {
-        to_json("k", &value, 8).expect("JSON can carry it")
+        to_json("k", &value, at_most(8)).expect("JSON can carry it")
     }
 
     fn refused<T: Serialize>(value: T) -> String {
-        let error = to_json("cart", &value, 8).expect_err("JSON cannot carry it");
+        let error = to_json("cart", &value, at_most(8)).expect_err("JSON cannot carry it");
         assert_eq!(error.code(), ErrorCode::InvalidValue);
         error.message().to_owned()
     }
@@ -212,7 +222,7 @@ mod tests {
             at(refused(HashMap::from([(7, vec![f32::NAN])]))),
             "cart.7[0]"
         );
-        let error = to_json("a.b", &f64::NAN, 8).unwrap_err();
+        let error = to_json("a.b", &f64::NAN, at_most(8)).unwrap_err();
         assert!(error.message().starts_with("[\"a.b\"]"), "{error}");
     }
 
@@ -292,15 +302,15 @@ mod tests {
         while let Nest(Some(inner), _) = nest {
             nest = *inner;
         }
-        assert!(to_json("k", &json!([[[1], [1]], [[1]]]), 3).is_ok());
-        assert!(to_json("k", &json!([[[[]]]]), 3).is_err());
-        assert!(to_json("k", &Shape::Tuple(1.0, 1.0), 2).is_ok());
-        assert!(to_json("k", &Shape::Tuple(1.0, 1.0), 1).is_err());
+        assert!(to_json("k", &json!([[[1], [1]], [[1]]]), at_most(3)).is_ok());
+        assert!(to_json("k", &json!([[[[]]]]), at_most(3)).is_err());
+        assert!(to_json("k", &Shape::Tuple(1.0, 1.0), at_most(2)).is_ok());
+        assert!(to_json("k", &Shape::Tuple(1.0, 1.0), at_most(1)).is_err());
         let raw = serde_json::value::RawValue::from_string("[[[[]]]]".into()).unwrap();
-        assert!(to_json("k", &raw, 3).is_err());
-        assert!(to_json("k", &raw, 4).is_ok());
+        assert!(to_json("k", &raw, at_most(3)).is_err());
+        assert!(to_json("k", &raw, at_most(4)).is_ok());
         let raw = serde_json::value::RawValue::from_string("1".into()).unwrap();
-        assert!(to_json("k", &[[[raw]]], 3).is_ok());
+        assert!(to_json("k", &[[[raw]]], at_most(3)).is_ok());
     }
 
     #[test]

@@ -211,6 +211,43 @@ test("the order of calls is the order of effects, awaited or not", async () => {
   }
 });
 
+test("a change inside a value is stored by the save after it, whatever is decided before that runs", async () => {
+  const ways = {
+    create: (it) => it.create(),
+    remove: (it) => void it.remove("list"),
+    clear: (it) => it.clear(),
+    flush: (it) => it.flush(),
+  };
+  for (const [name, way] of Object.entries(ways)) {
+    const { browser, memory } = world();
+    await browser.ask((session) => session.update({ a: 1, list: [1] }));
+    const session = await browser.load();
+    memory.resetOperations();
+    session.remove("a");
+    const steps = [session.save()];
+    session.get("list").push(2);
+    steps.push(session.save(), way(session));
+    await Promise.all(steps);
+    assert.equal(memory.operations.puts, name === "flush" ? 4 : 2, `${name}: two saves, and two markers of a logout`);
+    if (name === "create") assert.deepEqual([...(await browser.load())], [["list", [1, 2]]]);
+  }
+});
+
+test("create after a login starts empty, awaited or not", async () => {
+  for (const waits of [true, false]) {
+    const { sessions } = world();
+    const session = await sessions.load();
+    session.set("a", 1);
+    const step = session.exists();
+    if (waits) await step;
+    session.bind("ada");
+    session.create();
+    assert.equal(session.setDefault("a", 2), 2);
+    await session.save();
+    assert.deepEqual([session.owner, ...session], [null, ["a", 2]]);
+  }
+});
+
 test("tokens of a form are given out while a save is under way", async () => {
   const gate = gated();
   const sessions = new Sessions(gate.connector, { secret: SECRET });

@@ -140,6 +140,26 @@ test("a weak secret is named as it was given, and the command that makes one wor
   ofOptions({ secret: "Lv+8s1Dcyl/rSqYz0u4yUnmvk2nWAVoC3PSDgMu1D7o=" }); // as the command prints it
 });
 
+test("a limit is named as it was given, also if it has its default", async () => {
+  const deep = JSON.parse("[".repeat(65) + "]".repeat(65));
+  const cases = [
+    [(it) => it.set("x".repeat(257), 1), "SESSION_MAX_KEY_BYTES", "maxKeyBytes"],
+    [(it) => it.set("a", deep), "SESSION_MAX_DEPTH", "maxDepth"],
+    [(it) => it.set("a", "x".repeat(131_073)).save(), "SESSION_MAX_RECORD_BYTES", "maxRecordBytes"],
+    [(it) => it.update(Array.from({ length: 1001 }, (_, i) => [`k${i}`, 1])).save(), "SESSION_MAX_KEYS", "maxKeys"],
+  ];
+  for (const [act, variable, option] of cases) {
+    for (const [sessions, name, other] of [[ofEnv({}), variable, option], [ofOptions({}), option, variable]]) {
+      const session = await sessions.load();
+      await assert.rejects(
+        async () => act(session),
+        ({ message }) => message.includes(name) && !message.includes(other),
+        name,
+      );
+    }
+  }
+});
+
 test("options that fromEnv and the middleware would ignore are refused", () => {
   const env = { SESSIONS: new MemoryConnector(), SESSION_SECRET };
   for (const options of [{ idleTimeout: 900 }, { secret: SECRET }, { onEvents() {} }]) {

@@ -45,7 +45,11 @@ test("a read that does not answer is unavailable in time, and is not asked again
   const session = sessions.open(browser.request());
   const loading = session.load();
   t.mock.timers.tick(2_000);
-  await assert.rejects(loading, (error) => code("unavailable")(error) && /within 2 seconds/.test(error.cause.message));
+  await assert.rejects(loading, (error) => code("unavailable")(error) && /within 2 seconds \(storeTimeout\)/.test(error.cause.message));
+  const variables = Sessions.fromEnv({ SESSIONS: over(memory, { read: never }), SESSION_SECRET: SECRET });
+  const slow = variables.open(browser.request()).load();
+  t.mock.timers.tick(10_000);
+  await assert.rejects(slow, ({ cause }) => /within 10 seconds \(SESSION_STORE_TIMEOUT\)/.test(cause.message));
   const listing = new Sessions(over(memory, { list: never }), { secret: SECRET, clock }).list("ada");
   t.mock.timers.tick(10_000);
   await assert.rejects(listing, code("unavailable"));

@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { inspect } from "node:util";
 
 import { ManualClock, MemoryConnector, Sessions } from "../../pkg/node.js";
 import { Browser, SECRET, START, world } from "./support/world.mjs";
@@ -82,6 +83,9 @@ const GETTERS = [
   (it) => it.getExpiryAge(),
   (it) => it.has("a") && it.get("b"),
   (it) => it.data,
+  (it) => it.csrfToken(),
+  (it) => inspect(it),
+  (it) => `${it.idleExpiresAt} ${it.authTime} ${it.expireAtBrowserClose} ${it.refusal} ${it.accessed}`,
 ];
 
 const story = (random, length, names = Object.keys(CHANGES)) =>

@@ -1,22 +1,32 @@
 // The examples in the comments of the types, each compiled unchanged by `tsc --strict`, for a session with a
-// shape and for one without.
+// shape and for one without. Those of the adapters need their frameworks: tests/frameworks/support/types.mjs.
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+
+import { examplesOf, isModule } from "./support/examples.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const pkg = join(root, "pkg");
 // Inside the repository, so that Hono is found.
 const out = join(root, "target", "types-examples");
 
+/** The files of types, and what is imported from them. */
+const FILES = {
+  "index.d.ts": "edge-session",
+  "hono.d.ts": "edge-session/hono",
+  "testing.d.ts": "edge-session/testing",
+};
+
 /** Names that the examples use without declaring them. */
 const PRELUDE = `
 import { ManualClock, MemoryConnector, SessionStore, Sessions } from "edge-session";
 import type { KvNamespace, OwnedSession } from "edge-session";
+import { testWorld, type TestBrowser, type TestWorld } from "edge-session/testing";
 interface Shop {
   views: number;
   cart: string[];
@@ -41,31 +51,16 @@ declare const env: {
 declare const devices: OwnedSession[];
 declare const reply: { headers: Headers };
 declare const jar: { set(name: string, value: string, options: object): void };
+declare const world: TestWorld<SHAPE>;
+declare const browser: TestBrowser<SHAPE>;
+declare const worker: { fetch(request: Request): Response };
 declare function about(): Response;
 declare function page(session: SessionStore<SHAPE>): Response;
 declare function greet(name: string | undefined): void;
 `;
 
-/** Every example of a file of types: `{ where, code }`. */
-function examples(file) {
-  const found = [];
-  let open = null;
-  for (const [i, line] of readFileSync(join(pkg, file), "utf8").split("\n").entries()) {
-    const text = line.replace(/^\s*\* ?/, "");
-    if (/^```(js|ts)$/.test(text) && !open) open = { where: `${file}:${i + 1}`, code: "" };
-    else if (text === "```" && open) {
-      found.push(open);
-      open = null;
-    } else if (open) open.code += `${text}\n`;
-  }
-  assert.equal(open, null, `${file}: an example has no end`);
-  return found;
-}
-
 /** The errors of tsc for the examples. */
 function errorsOf(blocks) {
-  // An example with imports is a module. Any other is the body of a function, which can await and return.
-  const isModule = ({ code }) => /^import /m.test(code);
   const bodies = blocks.filter((block) => !isModule(block));
   const text = bodies.map(({ where, code }) => `// ${where}\nvoid async function () {\n${code}};\n`).join("");
   const sources = [
@@ -79,7 +74,9 @@ function errorsOf(blocks) {
   const compilerOptions = {
     ...{ target: "es2024", module: "esnext", moduleResolution: "bundler", lib: ["es2024", "dom", "dom.iterable"] },
     ...{ strict: true, noEmit: true, types: [] },
-    paths: { "edge-session": [join(pkg, "index.d.ts")], "edge-session/hono": [join(pkg, "hono.d.ts")] },
+    paths: Object.fromEntries(
+      Object.entries(FILES).map(([file, name]) => [name, [join(pkg, file)]]),
+    ),
   };
   writeFileSync(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, files }));
   const tsc = join(root, "node_modules/typescript/bin/tsc");
@@ -91,8 +88,8 @@ before(() => mkdirSync(out, { recursive: true }));
 after(() => rmSync(out, { recursive: true, force: true }));
 
 test("the examples in the types compile under --strict", () => {
-  const blocks = ["index.d.ts", "hono.d.ts"].flatMap(examples);
-  assert.ok(blocks.length > 25, `${blocks.length} examples`);
+  const blocks = Object.keys(FILES).flatMap((file) => examplesOf(join(pkg, file)));
+  assert.ok(blocks.length > 30, `${blocks.length} examples`);
   assert.equal(errorsOf(blocks), "");
 });
 

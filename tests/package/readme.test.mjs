@@ -1,7 +1,7 @@
 // The package's README, which must be complete without the rest of the repository.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
@@ -28,7 +28,8 @@ test("the README leads nowhere that a reader of the package cannot go", () => {
   const text = readme.replaceAll(/^```[^]*?^```/gm, "");
   const links = [...text.matchAll(/\]\(([^)]+)\)|<(\w+:[^>]+)>|^\[[^\]]+\]: (\S+)/gm)].map((found) => found.slice(1).find(Boolean));
   assert.deepEqual(links.filter((link) => !/^https:\/\/(hono\.dev|developers\.cloudflare\.com)\//.test(link)), []);
-  for (const name of ["js/README.md", "js/index.d.ts", "js/hono.d.ts"]) {
+  const types = readdirSync(file("js")).filter((name) => name.endsWith(".d.ts"));
+  for (const name of ["js/README.md", ...types.map((name) => `js/${name}`)]) {
     assert.doesNotMatch(read(name), /\bdocs\/|\bnpm run\b|\bCHANGELOG\b|\bexamples\//, name);
   }
 });
@@ -40,4 +41,7 @@ test("the manifest says what the package is, and names no address that is not th
   for (const word of ["session", "cloudflare", "workers", "hono"]) assert.ok(manifest.keywords.includes(word), word);
   assert.doesNotMatch(JSON.stringify(manifest), /https?:|git[@+:]|\bgithub\b/);
   for (const field of ["repository", "homepage", "bugs", "funding", "author"]) assert.equal(manifest[field], undefined, field);
+  const [crate] = read("Cargo.toml").match(/^\[package\]\n(?:(?!\[).*\n)*/);
+  assert.match(crate, /^name = "edge-session"$/m);
+  assert.doesNotMatch(crate, /https?:/);
 });

@@ -361,8 +361,18 @@ test("js_what_data_and_update_would_lose_is_refused", async () => {
         assert.throws(act, (error) => code("invalid_value")(error) ?? error.path === path);
       }
     }
-    assert.throws(() => session.update(null), code("invalid_value"));
+    class Cart {
+      items = 1;
+    }
+    for (const values of [null, 5, "ab", new Date(0), new Cart(), ["ab"], [1], [null]]) {
+      assert.throws(() => session.update(values), code("invalid_value"));
+    }
+    for (const values of [null, "ab", new Date(0), new Cart(), [["b", 1]], new Map([["b", 1]])]) {
+      assert.throws(() => (session.data = values), code("invalid_value"));
+    }
+    assert.throws(() => (session.data = new Error()), /pass a plain object of keys and values, not an Error$/);
     assert.deepEqual([...session], [["a", 1]]);
+    session.update(new Map([["a", 1]])).update([["a", 1]].values());
   });
   const { response } = await browser.visit((session) => {
     session.data.b = 1;
@@ -629,6 +639,11 @@ test("js_modified", async () => {
     assert.equal(session.modified, true);
     session.modified = false;
     assert.equal(session.modified, false);
+    session.set("a", 2);
+    session.data.b = 1;
+    assert.equal(session.modified, true);
+    delete session.data.b;
+    assert.equal(session.modified, false, "the same as what was left unsaved");
   });
   assert.equal(memory.operations.puts, puts);
   await browser.ask((session) => {
@@ -728,7 +743,7 @@ test("js_two_cookie_names_under_one_prefix_warn_once", () => {
     make("__Host-staff");
     make("__Host-third");
     assert.equal(warned.length, 1);
-    assert.match(warned[0], /__Host-staff.*SESSION_KEY_PREFIX/);
+    assert.match(warned[0], /__Host-staff.* and a keyPrefix with/);
     const silent = new MemoryConnector();
     for (const cookieName of ["a", "b"]) new Sessions(silent, { secret: SECRET, cookieName, disableWarnings: true });
     assert.equal(warned.length, 1);
@@ -942,6 +957,35 @@ test("js_flush", async () => {
   assert.equal((await thief.load()).outcome, "revoked");
   await browser.ask((session) => session.flush());
   assert.equal(browser.cookie, null);
+});
+
+test("js_options_that_would_be_ignored_are_refused", async () => {
+  const { browser, sessions } = await filled({ theme: "dark" });
+  const key = browser.cookie;
+  const session = await browser.load();
+  const calls = {
+    "bind has no option keeep; it takes keep": () => session.bind("ada", { keeep: false }),
+    "bind: the options must be an object, not a boolean": () => session.bind("ada", false),
+    "load has no option fresch; it takes fresh": () => session.load({ fresch: true }),
+    "load: the options must be an object, not a boolean": () => sessions.load(key, true),
+    "list has no option limit; it takes ctx": () => sessions.list("ada", { limit: 5 }),
+    "revoke has no option context; it takes ctx": () => sessions.revoke("ada", session.sessionKey, { context: {} }),
+    "revokeAll has no option exept; it takes except and ctx": () => sessions.revokeAll("ada", { exept: session.sessionKey }),
+    "revokeAll: the options must be an object, not a string": () => sessions.revokeAll("ada", session.sessionKey),
+    "commitHeaders has no option stauts; it takes status and ctx": () => sessions.commitHeaders(session, { stauts: 500 }),
+  };
+  for (const [message, call] of Object.entries(calls)) {
+    await assert.rejects(async () => call(), (error) => code("invalid_value")(error) && error.message === message, message);
+  }
+  assert.equal(session.owner, null);
+  assert.equal(await session.load({ fresh: undefined, more: undefined }), "loaded");
+  // A logout is carried out all the same, and keeps nothing.
+  for (const options of [{ keep: "theme" }, { kep: ["theme"] }, { keep: 5 }, null, "theme"]) {
+    const { browser } = await filled({ theme: "dark" });
+    const session = await browser.load();
+    await assert.rejects(session.flush(options), (error) => options?.keep === 5 || code("invalid_value")(error));
+    assert.deepEqual([session.size, (await browser.load()).outcome], [0, "revoked"]);
+  }
 });
 
 test("js_flush_and_destroy_leave_nothing_of_what_was_not_saved", async () => {

@@ -509,7 +509,9 @@ impl Handle {
     fn failure(&self, error: &Named<'_>) -> ConnectorError {
         let message = error.text("message");
         let failure = if error.flag("timeout") {
-            ConnectorError::timeout(seconds(self.config.sessions.settings().store_timeout()))
+            let settings = self.config.sessions.settings();
+            let setting = settings.name_of("SESSION_STORE_TIMEOUT");
+            ConnectorError::timeout(seconds(settings.store_timeout()), setting)
         } else if self.config.is_kv {
             ConnectorError::new(kv_rules::classify(&message), message)
         } else {

@@ -341,7 +341,6 @@ fn state(store: &SessionStore, lines: &mut String) -> Object {
     // Cookies that exist already need no further step.
     let has_work = store.would_save() || store.is_behind() || store.seen_is_due();
     out.flag("hasWork", needs_update && (cookies.is_empty() || has_work));
-    out.flag("isLeftUnsaved", store.is_left_unsaved());
     out.flag("readsRequest", store.reads_request());
     if !cookies.is_empty() {
         out.number("cookies", cookies.len() as i64);

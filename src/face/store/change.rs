@@ -32,7 +32,7 @@ impl SessionStore {
     /// in this request; otherwise as [`get_json`](Self::get_json).
     #[doc(alias = "insert")]
     pub fn set<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
-        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
+        let text = to_json(key, &value, self.shared.config().settings().depth())?;
         self.put_json(key, text)
     }
 
@@ -138,7 +138,7 @@ impl SessionStore {
         &mut self,
         values: impl IntoIterator<Item = (K, V)>,
     ) -> Result<(), SessionError> {
-        let depth = self.shared.config().settings().max_depth();
+        let depth = self.shared.config().settings().depth();
         let texts = values
             .into_iter()
             .map(|(key, value)| {
@@ -173,7 +173,7 @@ impl SessionStore {
     /// then.
     #[doc(alias = "replace")]
     pub fn set_data<T: Serialize + ?Sized>(&mut self, data: &T) -> Result<(), SessionError> {
-        let entries = to_entries(data, self.shared.config().settings().max_depth())?;
+        let entries = to_entries(data, self.shared.config().settings().depth())?;
         for (key, _) in &entries {
             self.check_key(key)?;
         }
@@ -250,7 +250,7 @@ impl SessionStore {
     /// # Errors
     /// As [`set`](Self::set).
     pub fn flash<T: Serialize>(&mut self, key: &str, value: T) -> Result<(), SessionError> {
-        let text = to_json(key, &value, self.shared.config().settings().max_depth())?;
+        let text = to_json(key, &value, self.shared.config().settings().depth())?;
         self.flash_json(key, text)
     }
 
@@ -345,7 +345,8 @@ impl SessionStore {
         self.life.open().is_some_and(|open| self.has_to_save(open))
     }
 
-    /// `true`: save even if nothing changed. `false`: do not save the changes made so far.
+    /// `true`: save even if nothing changed. `false`: do not save the changes made so far. If the
+    /// session is changed again after that, all its changes are saved.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
@@ -361,11 +362,12 @@ impl SessionStore {
     /// As [`remove`](Self::remove).
     #[doc(alias = "mark_modified")]
     pub fn set_modified(&mut self, modified: bool) -> Result<(), SessionError> {
-        self.draft()?.save = if modified {
-            Modified::Yes
+        let draft = self.draft()?;
+        if modified {
+            draft.save = Modified::Yes;
         } else {
-            Modified::No
-        };
+            draft.leave_unsaved();
+        }
         Ok(())
     }
 
@@ -388,14 +390,6 @@ impl SessionStore {
                 || self.would_save()
                 || self.is_behind()
                 || self.seen_is_due())
-    }
-
-    /// True if the changes made so far must not be saved.
-    #[cfg(all(target_arch = "wasm32", feature = "js"))]
-    pub(crate) fn is_left_unsaved(&self) -> bool {
-        self.life
-            .open()
-            .is_some_and(|open| open.draft.save == Modified::No)
     }
 
     #[cfg(all(target_arch = "wasm32", feature = "js"))]

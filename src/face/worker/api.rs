@@ -449,7 +449,7 @@ fn login(body: &str) -> Result<String, Problem> {
 /// `text` as a JSON value for `key`.
 fn value(key: &str, text: &str, sessions: &Sessions) -> Result<String, Problem> {
     let text = parse(text)?;
-    check_depth(key, text, sessions.settings().max_depth())?;
+    check_depth(key, text, sessions.settings().depth())?;
     Ok(text.to_owned())
 }
 

@@ -9,6 +9,8 @@ use std::fmt::{Display, Write as _};
 
 use serde::ser::{self, Error as _, Serialize, Serializer};
 
+use crate::protocol::settings::Depth;
+
 /// A value that cannot be stored, and its path.
 pub(super) struct Flaw {
     pub(super) why: String,
@@ -53,11 +55,11 @@ fn name(out: &mut String, field: &str) {
     }
 }
 
-/// The JSON text of `value`, whose arrays and objects nest no deeper than `max_depth`.
-pub(super) fn to_json<T: Serialize + ?Sized>(value: &T, max_depth: u32) -> Result<String, Flaw> {
+/// The JSON text of `value`, whose arrays and objects nest no deeper than `allowed`.
+pub(super) fn to_json<T: Serialize + ?Sized>(value: &T, allowed: Depth) -> Result<String, Flaw> {
     let state = State {
         depth: Cell::new(0),
-        max_depth,
+        allowed,
         path: RefCell::default(),
     };
     let mut out = Vec::with_capacity(64);
@@ -76,7 +78,7 @@ pub(super) fn to_json<T: Serialize + ?Sized>(value: &T, max_depth: u32) -> Resul
 
 struct State {
     depth: Cell<u32>,
-    max_depth: u32,
+    allowed: Depth,
     path: RefCell<Vec<Step>>,
 }
 
@@ -89,10 +91,10 @@ impl State {
 
     fn enter<E: ser::Error>(&self) -> Result<(), E> {
         let depth = self.depth.get() + 1;
-        if depth > self.max_depth {
-            let most = self.max_depth;
+        let Depth { most, name } = self.allowed;
+        if depth > most {
             return Err(self.refuse(format_args!(
-                "it nests more than {most} levels deep (SESSION_MAX_DEPTH)"
+                "it nests more than {most} levels deep ({name})"
             )));
         }
         self.depth.set(depth);
