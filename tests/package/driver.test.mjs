@@ -46,8 +46,11 @@ test("a read that does not answer is unavailable in time, and is not asked again
   const loading = session.load();
   t.mock.timers.tick(2_000);
   await assert.rejects(loading, (error) => code("unavailable")(error) && /within 2 seconds \(storeTimeout\)/.test(error.cause.message));
-  const variables = Sessions.fromEnv({ SESSIONS: over(memory, { read: never }), SESSION_SECRET: SECRET });
-  const slow = variables.open(browser.request()).load();
+  const variables = Sessions.fromEnv({ SESSIONS: over(memory, { read: never }), SESSION_SECRET: SECRET, SESSION_ISOLATE_CACHE_TTL: 0 });
+  const first = await variables.load();
+  first.set("a", 1);
+  const cookies = (await variables.commitHeaders(first)).getSetCookie().map((line) => line.split(";")[0]);
+  const slow = variables.open(cookies.join("; ")).load();
   t.mock.timers.tick(10_000);
   await assert.rejects(slow, ({ cause }) => /within 10 seconds \(SESSION_STORE_TIMEOUT\)/.test(cause.message));
   const listing = new Sessions(over(memory, { list: never }), { secret: SECRET, clock }).list("ada");
