@@ -255,7 +255,7 @@ fn a_limit_is_called_as_the_caller_did_when_it_is_exceeded() {
         assert_eq!(settings, built, "the names are no part of the values");
         let world = World::with(settings);
         for (act, names) in acts {
-            let mut session = world.load(common::Head::default());
+            let mut session = world.load(Head::default());
             let error = act(&mut session).unwrap_err();
             let text = error.message();
             for (other, name) in names.into_iter().enumerate() {
