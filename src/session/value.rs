@@ -315,10 +315,10 @@ mod tests {
 
     #[test]
     fn depth_is_counted_outside_strings() {
-        assert!(check_depth("k", r#"["[[[[\"[[[", {"a":[]}]"#, 3).is_ok());
-        let error = check_depth("k", "[[[[]]]]", 3).unwrap_err();
+        assert!(check_depth("k", r#"["[[[[\"[[[", {"a":[]}]"#, at_most(3)).is_ok());
+        let error = check_depth("k", "[[[[]]]]", at_most(3)).unwrap_err();
         assert_eq!(error.code(), ErrorCode::InvalidValue);
-        assert!(check_depth("k", "[[],[],[],[]]", 2).is_ok());
+        assert!(check_depth("k", "[[],[],[],[]]", at_most(2)).is_ok());
     }
 
     #[test]
