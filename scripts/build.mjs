@@ -61,19 +61,38 @@ export async function cargoWasm(what, args, options = {}) {
 /** Arguments for cargo to link the library as a wasm file, which dependents never do. */
 export const AS_WASM = ["rustc", "--lib", "--crate-type", "cdylib", "--target", TARGET];
 
-/** Compiles a crate of the workspace for wasm32 and returns the path of the wasm. */
-export async function compileWasm({ crate = "edge-session", features = [], release = true } = {}) {
+/** Compiles a crate of the workspace for deployment, and returns the path of the wasm. */
+async function compileWasm(crate, features = []) {
   await cargoWasm(`compiling ${crate} for wasm32`, [
     ...AS_WASM,
     "--package",
     crate,
-    ...(release ? ["--release"] : []),
+    "--release",
     ...(crate === "edge-session" ? ["--no-default-features"] : []),
     ...(features.length ? ["--features", features.join(",")] : []),
   ]);
+  return wasmIn("release", crate);
+}
+
+async function wasmIn(profile, crate) {
   const { env } = await wasmTarget();
-  const name = `${crate.replaceAll("-", "_")}.wasm`;
-  return join(env.CARGO_TARGET_DIR, TARGET, release ? "release" : "debug", name);
+  return join(env.CARGO_TARGET_DIR, TARGET, profile, `${crate.replaceAll("-", "_")}.wasm`);
+}
+
+/** The Workers in Rust that only tests run. */
+const TESTED = ["example-axum", "example-objects-rust", "example-rust-worker", "example-shop-worker", "test-session-object"];
+let tested;
+
+/**
+ * Compiles the Workers that only tests run, and returns the path of one's wasm. Nothing in their tests depends
+ * on size or speed, so they are compiled like the tests. One command compiles all of them, because it
+ * compiles what they share once.
+ */
+async function compileTested(crate) {
+  const packages = TESTED.flatMap((name) => ["--package", name]);
+  tested ??= cargoWasm("compiling the Workers of the tests", ["build", "--lib", "--profile", "test", "--target", TARGET, ...packages]);
+  await tested;
+  return wasmIn("debug", crate);
 }
 
 /**
@@ -141,50 +160,50 @@ const OBJECT = ["durable-object.js", "object-requests.js"];
  * `edge_session_bg.wasm`. If nothing has changed, it only runs cargo.
  */
 export function buildWorker() {
-  return build(inRoot("build", "worker"), { features: ["deploy"] }, OBJECT);
+  return build(inRoot("build", "worker"), () => compileWasm("edge-session", ["deploy"]), { object: OBJECT });
 }
 
 /**
- * Builds a Worker of `examples/`, as its own crate, like a user's Worker. With `object`, its
+ * Builds a Worker of `examples/` for its tests, as its own crate, like a user's Worker. With `object`, its
  * entry exports the class that `session_object!` defines.
  */
 export function buildExample(name, { object = false } = {}) {
-  const exported = object ? "\nexport const { SessionObject } = instantiate(wasm);\n" : "";
-  return build(inRoot("build", "examples", name), { crate: `example-${name}` }, [], exported);
+  const more = object ? "\nexport const { SessionObject } = instantiate(wasm);\n" : "";
+  return build(inRoot("build", "examples", name), () => compileTested(`example-${name}`), { more, shrink: false });
 }
 
 /** Builds the Durable Object in Rust for the tests (tests/object/rust). */
 export function buildTestObject() {
-  return build(inRoot("build", "object"), { crate: "test-session-object" });
+  return build(inRoot("build", "object"), () => compileTested("test-session-object"), { shrink: false });
 }
 
 /** Builds the Workers in Rust that the bench measures: with sessions (bench/rust-worker), and without. */
 export async function buildBenchWorkers() {
-  for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), { crate: `bench-${name}` });
+  for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), () => compileWasm(`bench-${name}`));
 }
 
 /**
- * `object` are the modules of a Durable Object in `js/`, of which the first exports the class; `more` is
- * appended to the entry.
+ * `compile` returns the path of the wasm. `object` are the modules of a Durable Object in `js/`, of which the
+ * first exports the class; `more` is appended to the entry. With `shrink`, wasm-opt runs.
  */
-async function build(dir, crate, object = [], more = "") {
+async function build(dir, compile, { object = [], more = "", shrink = true } = {}) {
   const entry = join(dir, "index.js");
   // `npm test` builds once. Its child processes must not build again while it runs.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };
   const shim = inRoot("scripts", "worker-shim.mjs");
-  const wasm = await compileWasm(crate);
+  const wasm = await compile();
   const tool = await bindgenTool();
   const stamp = join(dir, ".built-from");
   const objects = object.map((name) => inRoot("js", name));
   const inputs = digest(wasm, tool, shim, ...objects, fileURLToPath(import.meta.url), inRoot("package-lock.json"));
   if (existsSync(entry) && readIfAny(stamp) === inputs) return { dir, entry };
 
-  say("building the Worker: wasm-bindgen, wasm-opt -Os, the shim");
+  say(`building the Worker: wasm-bindgen, ${shrink ? "wasm-opt -Os, " : ""}the shim`);
   // Built in a temporary folder and then moved, so that nobody reads an incomplete Worker.
   const work = `${dir}.${process.pid}`;
   try {
     await bindgen(wasm, work, "edge_session", "web");
-    await wasmOpt(join(work, "edge_session_bg.wasm"));
+    if (shrink) await wasmOpt(join(work, "edge_session_bg.wasm"));
     await makeGlueAFunction(join(work, "edge_session.js"));
     await mkdir(dir, { recursive: true });
     rmSync(stamp, { force: true });

@@ -12,7 +12,7 @@ import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
 import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
-import { Stop, ask, inRoot, isStopping, main, run, say } from "./run.mjs";
+import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { npmPackages, setUp } from "./setup.mjs";
 
 const kinds = {
@@ -26,6 +26,8 @@ const kinds = {
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
+/** The kinds that run while scripts/ahead.mjs builds for the others. */
+const FIRST = ["native", "wasm"];
 /** Not a kind of its own: a part of `native`, with a shorter model test. */
 const parts = {
   quick: { what: "the core alone, by cargo test", run: quick },
@@ -92,36 +94,28 @@ function quick(counts) {
 
 async function native(counts) {
   const ran = new Map();
-  const cargo = (...what) =>
-    run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast", ...what], {
+  // One command, because each one more would compile the crate with other features. These are those of a
+  // Worker's crate, which may have native tests; `npm run check` compiles the crate without them.
+  await run(
+    "cargo test",
+    "cargo",
+    [
+      "test",
+      "--no-fail-fast",
+      "--no-default-features",
+      "--features",
+      ["worker", "anyhow", "axum"].map((feature) => `edge-session/${feature}`).join(","),
+      // The shops have native tests like those of an application.
+      ...["edge-session", "edge-session-sim", "example-axum", "example-shop-worker"].flatMap((name) => ["--package", name]),
+    ],
+    {
       ...options,
       env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
       onLine: cargoCounts(counts, ran),
-    });
-  // The second runs even if the first has failed.
-  const core = await settled(cargo("--package", "edge-session"));
-  // With the features of a Worker's crate, which may have native tests.
-  const features = ["--features", "worker,anyhow,axum"];
-  const host = await settled(cargo("--package", "edge-session", ...features, "--test", "host", "--test", "axum"));
-  // The shops have native tests like those of an application.
-  const shops = await settled(cargo("--package", "example-axum", "--package", "example-shop-worker"));
-  // Several hundred thousand schedules, which take many times as long unoptimized.
-  const simulator = await settled(cargo("--package", "edge-session-sim", "--profile", "sim"));
-  core();
-  host();
-  shops();
-  simulator();
-  allRan("test", ran);
-}
-
-/** A function that returns the promise's value, or throws its error. */
-const settled = (promise) =>
-  promise.then(
-    (value) => () => value,
-    (error) => () => {
-      throw error;
     },
   );
+  allRan("test", ran);
+}
 
 async function wasm(counts) {
   const tool = await bindgenTool();
@@ -237,10 +231,16 @@ await main(async () => {
   // The tests are for the Worker that is built here, not for one that happens to be running.
   delete process.env.EDGE_SESSION_URL;
 
+  const later = chosen.filter((kind) => !FIRST.includes(kind));
+  const first = chosen.length > later.length && later.length > 0;
+  // If it fails, so does a kind that builds the same, which prints why.
+  const ahead = first && exec(process.execPath, [inRoot("scripts", "ahead.mjs"), ...later], { capture: true });
+
   const rows = [];
   for (const kind of chosen) {
     console.log(`\n=== ${kind}: ${all[kind].what}`);
     const started = Date.now();
+    if (later.includes(kind)) await ahead;
     const counts = { passed: 0, failed: 0, skipped: 0, leftOut: 0 };
     let trouble;
     try {

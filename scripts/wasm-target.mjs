@@ -9,7 +9,6 @@ import { Missing, ask, cacheDir, exec, inRoot, run, say, which } from "./run.mjs
 
 const TARGET = "wasm32-unknown-unknown";
 const RUSTUP_SECONDS = 30;
-const targetDir = inRoot("target", "wasm");
 
 const ways = { installed, rustup, debian };
 let found;
@@ -61,7 +60,8 @@ const onPath = (way, why) => ({
   cargo: "cargo",
   clippy: ["cargo", "clippy"],
   flags: "",
-  env: { CARGO_TARGET_DIR: targetDir },
+  // With the native builds, because they share what runs on this machine: macros and build scripts.
+  env: { CARGO_TARGET_DIR: inRoot("target") },
 });
 
 function installed() {
@@ -119,7 +119,7 @@ async function debian({ onlyCached = false } = {}) {
     flags,
     env: {
       ...debianEnv(bin),
-      CARGO_TARGET_DIR: targetDir,
+      CARGO_TARGET_DIR: inRoot("target", "wasm"),
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER: linker,
       // Cargo gives these to the code for wasm32 only; build scripts keep the system's own.
       CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS: `${flags} ${process.env.RUSTFLAGS ?? ""}`,

@@ -83,6 +83,13 @@ edge-session = { path = "../..", default-features = false, features = ["testing"
 futures-executor = "0.3"
 
 [workspace]
+
+# As in the repository, so that what it has compiled of the dependencies is used.
+[profile.test]
+opt-level = 1
+debug = false
+[profile.test.package.edge-session]
+opt-level = 0
 `,
     );
     // With the versions of the rest of the repository.

@@ -27,7 +27,7 @@ test("no_wasm_can_be_built_with_mutants", async () => {
         "--crate-type=rlib",
         "--emit=metadata",
         "--out-dir",
-        inRoot("target", "wasm"),
+        env.CARGO_TARGET_DIR,
         "--crate-name=mutant",
         "--target=wasm32-unknown-unknown",
         ...(flags ? [flags] : []),
