@@ -424,7 +424,12 @@ fn the_documentation_is_that_of_a_worker_and_hides_what_is_internal() {
     let manifest = include_str!("../Cargo.toml");
     let (_, built) = manifest.split_once("[package.metadata.docs.rs]").unwrap();
     let built = built.split("\n[").next().unwrap();
-    for expected in ["wasm32-unknown-unknown", "\"worker\"", "\"axum\""] {
+    for expected in [
+        "wasm32-unknown-unknown",
+        "\"worker\"",
+        "\"axum\"",
+        "\"testing\"",
+    ] {
         assert!(built.contains(expected), "{built}");
     }
     assert!(manifest.contains("\nmissing_debug_implementations = \"deny\"\n"));
