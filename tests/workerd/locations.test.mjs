@@ -125,7 +125,7 @@ test("a logout is one everywhere within the stated bound, for a thief who has be
   await expectSession(thief.send("PUT", "/api/session/data/b", 2), { data: { b: 2 } });
 });
 
-test("rotating a stolen key where the logout is not heard of yet does not save it", async () => {
+test("rotating a stolen key where the logout is not visible yet does not save it", async () => {
   const browser = await browserWith(world, { a: 1 }, { isolate: "paris" });
   const thief = browser.clone(world.origin("tokyo"));
   await world.advance(PROPAGATION);
