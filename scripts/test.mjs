@@ -10,7 +10,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
-import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
+import { OPTIMIZED, bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { npmPackages, setUp } from "./setup.mjs";
@@ -86,11 +86,8 @@ function allRan(attribute, ran) {
   if (missing.length) throw new Stop(`these tests did not run: ${missing.map(({ file, name }) => `${name} (${file})`).join(", ")}`);
 }
 
-/** The crate without optimization, which compiles in half the time. */
-const PLAIN = ["--config", "profile.test.package.edge-session.opt-level=0"];
-
 function quick(counts) {
-  const args = ["test", ...PLAIN, "--no-default-features", "--package", "edge-session", "--lib", "--tests", "--no-fail-fast"];
+  const args = ["test", "--no-default-features", "--package", "edge-session", "--lib", "--tests", "--no-fail-fast"];
   const env = { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never", MODEL_CASES: "500" };
   return run("cargo test", "cargo", args, { ...options, env, onLine: cargoCounts(counts, new Map()) });
 }
@@ -107,9 +104,9 @@ async function native(counts) {
   // crate, which may have native tests, as the shops have.
   const packages = ["edge-session", "edge-session-sim", "example-axum", "example-shop-worker"];
   const features = ["worker", "anyhow", "axum"].map((feature) => `edge-session/${feature}`);
-  const tests = await settled(cargo("--tests", ...packages.flatMap((name) => ["--package", name]), "--features", features.join(",")));
+  const tests = await settled(cargo("--tests", ...OPTIMIZED, ...packages.flatMap((name) => ["--package", name]), "--features", features.join(",")));
   // The tests in the documentation need none of these features.
-  const documentation = await settled(cargo("--doc", "--package", "edge-session", ...PLAIN));
+  const documentation = await settled(cargo("--doc", "--package", "edge-session"));
   tests();
   documentation();
   allRan("test", ran);
