@@ -8,6 +8,7 @@ import { writeBudget } from "./budget.mjs";
 import { document } from "./document.mjs";
 import { about } from "./host/about.mjs";
 import * as growthBench from "./growth.mjs";
+import * as httpBench from "./http.mjs";
 import * as instructions from "./instructions.mjs";
 import * as objectsBench from "./objects.mjs";
 import * as sizeBench from "./size.mjs";
@@ -17,7 +18,7 @@ import * as wireBench from "./wire.mjs";
 
 const HELP = `npm run bench                    everything, into bench/results/
 npm run bench -- quick           everything, briefly: under three minutes
-npm run bench -- cpu             one part: cpu, wire, objects, size, growth, profile, where, soak
+npm run bench -- cpu             one part: cpu, http, wire, objects, size, growth, profile, where, soak
 npm run bench -- cpu quick --only ours-js,floor
 npm run bench -- document        writes the tables of bench/results/ into docs/performance.md
 npm run bench -- document wire   only those of one part
@@ -33,6 +34,11 @@ const PARTS = {
   async wire(options) {
     const measured = await wireBench.wire(options);
     wireBench.report(measured, print);
+    return measured;
+  },
+  async http(options) {
+    const measured = await httpBench.http(options);
+    httpBench.report(measured, print);
     return measured;
   },
   async objects(options) {

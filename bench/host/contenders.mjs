@@ -26,9 +26,10 @@ export const KV_PEERS = ["react-router", "hono-session", "hono-sessions", "bette
 
 /**
  * A contender in its driver, installed. `counting`: with its crossings into wasm counted. `objects`:
- * with the runtime's own Durable Objects instead of those in memory.
+ * with the runtime's own Durable Objects instead of those in memory. `sessionWasm`: with another build
+ * of the package's wasm.
  */
-export async function install(name, { counting = false, minify = false, objects = false } = {}) {
+export async function install(name, { counting = false, minify = false, objects = false, sessionWasm } = {}) {
   const inObjects = name === IN_OBJECTS || name === IN_ROWS;
   const source = `
     import "./isolate/clock.mjs";
@@ -40,7 +41,7 @@ export async function install(name, { counting = false, minify = false, objects 
     ${inObjects && !objects ? 'import { MemoryObjects } from "./isolate/memory-objects.mjs";' : ""}
     export default drive(contender, ${objects ? "{ objects }" : inObjects ? "{ memory: new MemoryObjects() }" : "{}"});
   `;
-  return new Installed(await bundle(source, { minify }), { objects });
+  return new Installed(await bundle(source, { minify, sessionWasm }), { objects });
 }
 
 /** Started isolates of the contenders, by name. */
