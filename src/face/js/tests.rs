@@ -504,7 +504,7 @@ fn events_and_warnings_come_out_with_the_answer() {
         told.at("warnings")[0]
             .as_str()
             .unwrap()
-            .contains("SESSION_KEY_PREFIX")
+            .contains("keyPrefix")
     );
 }
 
