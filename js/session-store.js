@@ -367,10 +367,17 @@ export class SessionStore {
   // --- steps -----------------------------------------------------------------------------------
 
   /** Loads the session and returns the outcome. */
-  async load(options = {}) {
-    const { fresh = false } = checkCall(options, "load", "fresh");
+  load(options = {}) {
+    let fresh;
+    let problem;
+    try {
+      ({ fresh = false } = checkCall(options, "load", "fresh"));
+    } catch (error) {
+      problem = error;
+    }
     const number = this.#changesToKeep();
     return this.#queue(async () => {
+      if (problem) throw problem;
       await this.#load(fresh, number);
       this.#checkLoad();
       return this.#facts().outcome;
@@ -574,11 +581,7 @@ export class SessionStore {
       causes: this.#causes,
       mints: operation.op !== "load",
     };
-    return drive(told, this.#handle ?? told.handle, world).then((told) => {
-      // In a handler another step may follow, which uses the same timer.
-      if (!this.#isHandled) limit.stop();
-      return this.#take(told, number, isAnother);
-    });
+    return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told, number, isAnother));
   }
 
   /** An operation on another session, without access to this one. */
@@ -748,7 +751,10 @@ export class SessionStore {
 
   #ended() {
     this.#order.steps -= 1;
-    if (this.#order.steps === 0) this.#ahead = undefined;
+    if (this.#order.steps > 0) return;
+    this.#ahead = undefined;
+    // In a handler another step may follow, which uses the same timer.
+    if (!this.#isHandled) this.#limit?.stop();
   }
 
   #tellTrouble() {
@@ -960,10 +966,10 @@ export class SessionStore {
   /** Releases the core's part. Everything that can still be read is in JavaScript. */
   #release() {
     this.#isCommitted = true;
+    this.#request = undefined;
     // A running step that was not awaited still needs it. It is then released with the session.
     if (this.#order.steps > 0) return;
     this.#isReleased = true;
-    this.#request = undefined;
     this.#limit?.stop();
     if (this.#handle !== undefined) {
       unwatch(this);

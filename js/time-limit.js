@@ -13,6 +13,8 @@ export class TimeLimit {
   /** The operations since `answered`, in the order of their ends. */
   #waiting = [];
   #timer;
+  /** When the timer fires. */
+  #due;
 
   constructor(config) {
     this.#config = config;
@@ -23,9 +25,10 @@ export class TimeLimit {
   within(answer) {
     if (typeof answer?.then !== "function") return answer;
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ end: Date.now() + this.#milliseconds, reject });
-      this.#timer ??= later(() => this.#look(), this.#milliseconds);
-      answer.then(resolve, reject);
+      const end = Date.now() + this.#milliseconds;
+      this.#waiting.push({ end, reject });
+      if (this.#timer === undefined) this.#start(end, this.#milliseconds);
+      Promise.resolve(answer).then(resolve, reject);
     });
   }
 
@@ -41,17 +44,23 @@ export class TimeLimit {
     this.#timer = undefined;
   }
 
+  #start(end, milliseconds) {
+    this.#due = end;
+    this.#timer = later(() => this.#look(), milliseconds);
+  }
+
   /** Operations that were answered meanwhile ignore the rejection. */
   #look() {
     this.#timer = undefined;
-    const now = Date.now();
+    // A clock may stand still or be set back.
+    const now = Math.max(Date.now(), this.#due);
     while (this.#waiting[0]?.end <= now) {
       const name = this.#config.nameOf("SESSION_STORE_TIMEOUT", "storeTimeout");
       const seconds = this.#milliseconds / 1000;
       this.#waiting.shift().reject(new Timeout(`the store did not answer within ${seconds} seconds (${name})`));
     }
     const [next] = this.#waiting;
-    if (next) this.#timer = later(() => this.#look(), next.end - now);
+    if (next) this.#start(next.end, next.end - now);
   }
 }
 

@@ -291,6 +291,7 @@ const refuse = () => {
 };
 const NO_ROWS = Object.assign(new Map(), { set: refuse });
 const NO_KEYS = Object.assign(new Map(), { set: refuse });
+const NO_DROPPED = Object.freeze([]);
 
 /**
  * Keys in order of insertion, values that are parsed when read, and the changes.
@@ -306,6 +307,8 @@ export class Table {
   #removed = NO_KEYS;
   /** The same, if everything was cleared. */
   #cleared;
+  /** Rows that are gone, but may have changes that wait for a step. */
+  #dropped = NO_DROPPED;
   /** The step at which the session ended. */
   #leftAt = -1;
   /** The values as a live object, after the first use of `data`. */
@@ -377,7 +380,7 @@ export class Table {
   #empty(kept) {
     for (const [key, row] of this.#rows) {
       if (kept?.has(key)) continue;
-      this.#rows.delete(key);
+      this.#forget(key, row);
       if (this.#view) delete this.#view[key];
     }
   }
@@ -471,10 +474,16 @@ export class Table {
     }
   }
 
+  /** While steps are running, a change inside its value may still wait to be passed to the core. */
+  #forget(key, row) {
+    this.#rows.delete(key);
+    if (this.#order.steps > 0) this.#dropped = [...this.#dropped, row];
+  }
+
   #drop(key) {
     if (this.#removed === NO_KEYS) this.#removed = new Map();
     this.#removed.set(key, { at: this.#order.step, isTold: false });
-    this.#rows.delete(key);
+    this.#forget(key, this.#rows.get(key));
   }
 
   #insert(key, row) {
@@ -551,6 +560,7 @@ export class Table {
     const old = this.#rows;
     this.#rows = new Map();
     const isLater = (row) => row.setAt >= step;
+    if (isAnother) for (const row of this.#dropped) row.isOver ||= !isLater(row);
     const isCleared = this.#cleared?.at >= step;
     keys.forEach((key, i) => {
       if (isCleared || this.#removed.get(key)?.at >= step) return;

@@ -738,6 +738,10 @@ impl Handle {
 
     /// A save of the changes failed. They may be stored anyway.
     fn try_changes(&mut self) {
+        // What a failed save may have stored counts from now on.
+        if self.forced == Some(false) {
+            self.forced = None;
+        }
         for change in self.changes() {
             match change {
                 Change::Set(key, _) | Change::Remove(key) => self.tried.0.push(key),

@@ -470,6 +470,23 @@ fn modified_can_be_said() {
 }
 
 #[test]
+fn what_a_failed_save_may_have_stored_is_undone_although_changes_were_left_unsaved_before() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        session.set("a", 9).unwrap();
+        session.set_modified(false).unwrap();
+        session.set("b", 2).unwrap();
+        world.store.fail_though_applied(Kind::Put, usize::MAX);
+        assert!(run(session.save()).is_err());
+        world.store.mend();
+        session.remove("b").unwrap();
+        assert!(session.modified());
+    });
+    assert_eq!(shown(&world.elsewhere().open(&jar)), "a=9");
+}
+
+#[test]
 fn after_changes_were_left_unsaved_only_a_difference_from_them_counts() {
     type Change = fn(&mut SessionStore);
     let cases: [(Change, &str); 9] = [

@@ -442,13 +442,17 @@ impl Truth {
         lineage: &Lineage,
         heard: impl Fn(&(Ms, Isolate)) -> bool,
     ) -> Option<Ms> {
-        // The put of an earlier `revoke_all` that was given up may reach the store after this one's.
+        // The put of an earlier `revoke_all` that was given up may reach the store after this one's. For
+        // D the isolate that made this one remembers it.
         let replaced = |at: Ms| {
-            (0..self.requests.len()).any(|it| {
-                let operations = world.operations(it);
-                let mut late = operations.late.iter();
-                late.any(|(name, landed)| **name == *lineage.owner_marker && *landed >= at)
-            })
+            world.now() >= at + self.rules.bound
+                && self.requests.iter().enumerate().any(|(n, it)| {
+                    let operations = world.operations(n);
+                    let mut late = operations.late.iter();
+                    it.began < at
+                        && late
+                            .any(|(name, landed)| **name == *lineage.owner_marker && *landed >= at)
+                })
         };
         let mut own = lineage.revoked.iter();
         let mut as_owned = lineage.ended_as_owned.iter();

@@ -162,7 +162,7 @@ pub struct Operations {
     pub retired_too_soon: bool,
     /// The longest that one took, in milliseconds.
     pub slowest: Ms,
-    /// Puts of records that reached the store after their request had given up: name and time.
+    /// Puts that reached the store after their request had given up: name and time.
     pub late: Vec<(Rc<str>, Ms)>,
     pub in_flight: u32,
     /// It was shown a record that was not the store's newest.

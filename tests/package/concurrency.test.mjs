@@ -307,3 +307,40 @@ test("a logout is carried out though what was decided before it is refused", asy
     assert.equal((await sessions.load(cookie)).outcome, "revoked");
   }
 });
+
+test("a load that nobody awaits may fail", async (t) => {
+  const { browser, memory } = world({ settings: { isolateCacheTtl: 0 } });
+  await browser.ask((session) => session.set("a", 1));
+  const session = await browser.load();
+  memory.read = () => Promise.reject(new Error("down"));
+  const unhandled = [];
+  const note = (reason) => unhandled.push(reason);
+  process.on("unhandledRejection", note);
+  t.after(() => process.off("unhandledRejection", note));
+  session.load({ fresh: true });
+  await assert.rejects(session.load({ fresh: true }), code("unavailable"));
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(unhandled, []);
+});
+
+test("a change inside a value of a session that has ended goes into no other session", async () => {
+  const { browser, memory, sessions, clock } = world({ settings: { seal: false, isolateCacheTtl: 0 } });
+  await browser.ask((session) => {
+    session.bind("ada");
+    session.set("a", { of: "ada" });
+  });
+  const session = await browser.load();
+  const value = session.get("a");
+  clock.advance(60_000);
+  await sessions.revokeAll("ada");
+  const loading = session.load({ fresh: true });
+  session.bind("ada");
+  value.of = "nobody";
+  const saving = session.save();
+  session.remove("a");
+  assert.equal(await loading, "revoked");
+  await saving;
+  const { keys } = await memory.list();
+  const texts = await memory.read(keys.map(({ name }) => name));
+  assert.ok(texts.every((text) => !text.includes("nobody")));
+});

@@ -9,7 +9,7 @@ use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::record::Device;
 use crate::protocol::ticket::Fresh;
-use crate::session::life::{Base, Life, Open, SaveKind};
+use crate::session::life::{Base, Life, Modified, Open, SaveKind};
 use crate::session::presented::{Identity, Presented, PresentedSession};
 use crate::session::refusals::refusal;
 use crate::session::request::{cookie_was_withheld, device};
@@ -63,6 +63,10 @@ impl SessionStore {
         if let (Some(work), Life::Open(open)) = (&work, &mut self.life) {
             open.draft.data = work.data.clone();
             open.draft.is_tried = true;
+            // The save may be stored even if it fails. To undo it is then a change again.
+            if let Modified::No(..) = open.draft.save {
+                open.draft.save = Modified::Changes;
+            }
             if let Some(next) = &mut open.draft.key {
                 next.tries.is_begun = true;
             }
