@@ -3,8 +3,8 @@
 //! Cookies, markers and copies of the record may each be late, lost or old. The pure function
 //! [`judge`] decides what they mean together, for one session: one of nine outcomes. Of the other
 //! three, `new` and `rejected` follow from the cookies alone, `ambiguous` from too many sessions or
-//! from [`choose`]. `expired`, `revoked` and `unavailable` also arise without `judge`: from a cookie
-//! that has ended, from a logout that is not stored yet, and from a failed read.
+//! from [`choose`]. `expired`, `revoked` and `unavailable` also arise without `judge`: from an
+//! ended cookie, from a logout that is not stored yet, and from a failed read.
 
 use crate::port::error::ErrorCode;
 use crate::port::events::EventKind;
