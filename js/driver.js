@@ -12,9 +12,9 @@ const WRITES = 6;
 const nothing = () => {};
 
 /**
- * Runs a step to its end. `told` is its last answer. `world` has its `config`, the time `limit` on the
- * store, the handler's `context`, a `sink` for events, `causes` for errors that the store throws, and
- * `mints`, which is true if the step needs random bytes.
+ * Runs a step to its end. `told` is the core's latest answer. `world` has its `config`, the time
+ * `limit` on the store, the handler's `context`, a `sink` for events, `causes` for errors that the
+ * store throws, and `mints`, which is true if the step needs random bytes.
  *
  * From the first write on, the step is also registered with the context's `waitUntil`, so that it
  * finishes if the browser disconnects.

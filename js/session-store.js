@@ -40,7 +40,7 @@ export class SessionStore {
   #isCommitted = false;
   #isReleased = false;
   #refusal;
-  /** The last error that was thrown for what a request may do, not for how the application is written. */
+  /** The last error caused by the state of the session, not by a mistake in the application's code. */
   #lastError;
   #accessed = false;
   #values;
@@ -59,7 +59,7 @@ export class SessionStore {
   #logins = 0;
   /** The error of an intent that had to wait for a step. The next step throws it. */
   #trouble;
-  /** Detects changes after the commit; true if there is anything to check. */
+  /** Whether to look for changes after the commit; after the release, the function that looks. */
   #watching = false;
   /** True while handlers of its request are running. The outermost of them commits. */
   #isHandled = false;
@@ -879,7 +879,7 @@ export class SessionStore {
         return others.length === 0 ? session : undefined;
       },
 
-      /** Adapters find out by it why a framework has answered with 500. */
+      /** From this error adapters learn why a framework has answered with 500. */
       noteBeside(session, error) {
         session.#lastError = error;
       },

@@ -144,7 +144,7 @@ export class Sessions {
     try {
       return await config.ask(operation, ctx, internals.counterOf(config, ctx));
     } catch (error) {
-      // If other requests came or went meanwhile, it may be none of this session's.
+      // If another request began or ended meanwhile, the error may not belong to this session.
       if (session && session === internals.askedBeside(config, ctx)) internals.noteBeside(session, error);
       throw error;
     }

@@ -449,7 +449,7 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     w.visit(&mut jar, read);
     w.store.take_log();
     w.visit(&mut jar, read);
-    row("read, served by the isolate's table", counts(&w));
+    row("read, served by the isolate's memory", counts(&w));
     let mut jar = w.visitor();
     w.advance(2 * HOUR);
     let slid = request(&w, &mut jar, read);
@@ -472,7 +472,7 @@ fn measured() -> BTreeMap<&'static str, Counts> {
     w.visit(&mut jar, read);
     w.store.take_log();
     w.visit(&mut jar, write);
-    row("save, load served by the isolate's table", counts(&w));
+    row("save, load served by the isolate's memory", counts(&w));
     row(
         "save of an equal value",
         request(&w, &mut w.visitor(), |session| session.set("a", 1).unwrap()),

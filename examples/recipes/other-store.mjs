@@ -13,7 +13,8 @@ async function move(request, env, session) {
   session.update(old.data);
   if (old.owner !== null) {
     session.bind(old.owner);
-    session.set("moved", true); // `bind` says that the login is from now: see below
+    // `bind` sets the login time to now, so ask for the password again where it matters
+    session.set("moved", true);
   }
   await session.save();
   await old.destroy();

@@ -16,7 +16,8 @@ pub async fn move_into(
     session.update(old.data::<BTreeMap<String, Value>>()?)?;
     if let Some(owner) = owner {
         session.bind(&owner)?;
-        session.set("moved", true)?; // `bind` says that the login is from now: see below
+        // `bind` sets the login time to now, so ask for the password again where it matters
+        session.set("moved", true)?;
     }
     session.save().await?;
     old.destroy().await?;

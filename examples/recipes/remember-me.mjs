@@ -7,7 +7,7 @@ export default {
     const sessions = new Sessions(env.SESSIONS, {
       secret: env.SESSION_SECRET,
       cookieAge: 30 * DAY, // the hard end of every session
-      expireAtBrowserClose: true, // of those that have no end of their own
+      expireAtBrowserClose: true, // for sessions without a limit of their own
     });
     return sessions.handle(request, ctx, async (session) => {
       if (request.method === "POST") {

@@ -1,9 +1,10 @@
 //! The outcome of a load.
 //!
 //! Cookies, markers and copies of the record may each be late, lost or old. The pure function
-//! [`judge`] decides what they mean together: one of nine outcomes. The other three of the twelve
-//! (`new`, `rejected`, `ambiguous`) follow from the cookies alone, and `unavailable` also from a
-//! failed read.
+//! [`judge`] decides what they mean together, for one session: one of nine outcomes. Of the other
+//! three, `new` and `rejected` follow from the cookies alone, `ambiguous` from too many sessions or
+//! from [`choose`]. `expired`, `revoked` and `unavailable` also arise without `judge`: from an
+//! ended cookie, from a logout that is not stored yet, and from a failed read.
 
 use crate::port::error::ErrorCode;
 use crate::port::events::EventKind;
@@ -194,7 +195,7 @@ impl Verdict {
     }
 }
 
-/// Windows that a tombstone of a removed key is kept: longer than any copy may lag.
+/// How many windows W the trace of a removed key is kept: longer than any copy may lag.
 pub(crate) const REMOVED_ENTRY_WINDOWS: i64 = 10;
 
 struct Copies {

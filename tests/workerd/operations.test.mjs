@@ -179,12 +179,12 @@ describe("a read", () => {
     return () => expectAnonymous(show(old));
   }, { documentedAs: "read, with the first key after it was rotated" });
 
-  costs("served by the isolate's table", {}, async () => {
+  costs("served by the isolate's memory", {}, async () => {
     const browser = await anonymous();
     await read(browser);
     await world.advance(9);
     return () => read(browser);
-  }, { documentedAs: "read, served by the isolate's table" });
+  }, { documentedAs: "read, served by the isolate's memory" });
 
   costs("when that is ten seconds old", { reads: 1, keysRead: 2 }, async () => {
     const browser = await anonymous();
@@ -203,7 +203,7 @@ describe("a read", () => {
     return () => slides(browser);
   }, { documentedAs: "read that slides the idle time" });
 
-  costs("that slides the idle time, served by the isolate's table", {}, async () => {
+  costs("that slides the idle time, served by the isolate's memory", {}, async () => {
     const browser = await anonymous();
     await expectSession(browser.send("PUT", "/api/session/expiry", { idle: 100 }));
     await read(browser);
@@ -243,13 +243,13 @@ describe("a write", () => {
     return () => write(browser);
   });
 
-  costs("whose load the isolate's table served: the read that the join asks for", {
+  costs("whose load the isolate's memory served: the read that the join asks for", {
     reads: 1, keysRead: 2, puts: 1,
   }, async () => {
     const browser = await anonymous();
     await read(browser);
     return () => write(browser);
-  }, { documentedAs: "save, load served by the isolate's table" });
+  }, { documentedAs: "save, load served by the isolate's memory" });
 
   costs("a second or more after its load was asked for: a second read", {
     reads: 2, keysRead: 4, puts: 1,
@@ -376,7 +376,7 @@ describe("a logout", () => {
     }, { documentedAs: "logout, with `SESSION_PURGE`", where: () => purging });
   }
 
-  costs("whose load the isolate's table served", { puts: 2 }, async () => {
+  costs("whose load the isolate's memory served", { puts: 2 }, async () => {
     const browser = await anonymous();
     await read(browser);
     return () => destroy(browser);
