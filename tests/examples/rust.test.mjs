@@ -56,6 +56,7 @@ suite("examples/rust-worker", () => {
     await browser.fetch("/");
     const login = await browser.fetch("/login", { method: "POST", body: "ada" });
     assert.deepEqual([login.status, login.headers.location], [303, "/"]);
+    assert.equal((await browser.fetch("/hello")).text, "Welcome back, ada");
     assert.equal((await browser.fetch("/hello")).text, "hello ada");
     assert.equal((await browser.fetch("/")).text, "2", "a login keeps what the visitor had");
     assert.equal((await browser.fetch("/password", { method: "POST" })).status, 303);

@@ -35,10 +35,14 @@ pub async fn routes(request: Request, env: Env, ctx: Context) -> Result<Response
                         session.bind(&user)?;
                         see_home()
                     }
-                    _ => match session.owner()? {
-                        Some(owner) => Response::ok(format!("hello {owner}")),
-                        None => Response::ok("hello stranger"),
-                    },
+                    _ => {
+                        let notice: Option<String> = session.take_flash("notice")?;
+                        let user = session.owner()?.unwrap_or("stranger");
+                        Response::ok(match notice {
+                            Some(notice) => format!("{notice}, {user}"),
+                            None => format!("hello {user}"),
+                        })
+                    }
                 }
             },
         )
