@@ -291,7 +291,6 @@ const refuse = () => {
 };
 const NO_ROWS = Object.assign(new Map(), { set: refuse });
 const NO_KEYS = Object.assign(new Map(), { set: refuse });
-const NO_DROPPED = Object.freeze([]);
 
 /**
  * Keys in order of insertion, values that are parsed when read, and the changes.
@@ -308,7 +307,7 @@ export class Table {
   /** The same, if everything was cleared. */
   #cleared;
   /** Rows that are gone, but may have changes that wait for a step. */
-  #dropped = NO_DROPPED;
+  #dropped;
   /** The step at which the session ended. */
   #leftAt = -1;
   /** The values as a live object, after the first use of `data`. */
@@ -477,7 +476,7 @@ export class Table {
   /** While steps are running, a change inside its value may still wait to be passed to the core. */
   #forget(key, row) {
     this.#rows.delete(key);
-    if (this.#order.steps > 0) this.#dropped = [...this.#dropped, row];
+    if (this.#order.steps > 0) (this.#dropped ??= []).push(row);
   }
 
   #drop(key) {
@@ -560,7 +559,7 @@ export class Table {
     const old = this.#rows;
     this.#rows = new Map();
     const isLater = (row) => row.setAt >= step;
-    if (isAnother) for (const row of this.#dropped) row.isOver ||= !isLater(row);
+    if (isAnother) this.#dropped?.forEach((row) => (row.isOver ||= !isLater(row)));
     const isCleared = this.#cleared?.at >= step;
     keys.forEach((key, i) => {
       if (isCleared || this.#removed.get(key)?.at >= step) return;

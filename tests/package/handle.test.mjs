@@ -885,3 +885,23 @@ test("a request whose method is not known may be a form of another site", async 
     assert.equal(response.headers.getSetCookie().length, cookies, String(method));
   }
 });
+
+test("what a save needs of its request is there after a load", async () => {
+  const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
+  await browser.ask((session) => session.set("a", 1));
+  const agents = async () => (await sessions.list("ada")).map(({ userAgent }) => userAgent);
+  // The session has a key cookie, and becomes the user's in this request.
+  await browser.ask((session) => session.bind("ada"), { headers: { "user-agent": "Browser/1" } });
+  assert.deepEqual(await agents(), ["Browser/1"]);
+  await browser.ask((session) => session.set("a", 2), { headers: { "user-agent": "Browser/2" } });
+  assert.deepEqual(await agents(), ["Browser/2"]);
+
+  // There are cookies, so that a load asks the core, but the key cookie may have been withheld.
+  const headers = { cookie: "other=1; __Host-session-seen=x", "sec-fetch-site": "cross-site" };
+  const request = new Request("https://shop.example/", { method: "POST", headers });
+  const response = await sessions.handle(request, null, (session) => {
+    session.set("a", 3);
+    return new Response("ok");
+  });
+  assert.deepEqual(response.headers.getSetCookie(), []);
+});
