@@ -595,6 +595,8 @@ impl Handle {
                 Outcome::New
             };
             (self.base, self.access) = (None, Access::Empty);
+            let is_left = self.is_left_unsaved();
+            self.keep_left_unsaved(is_left);
             return;
         };
         self.log = self.changes();
@@ -628,6 +630,11 @@ impl Handle {
         self.replay_onto(&self.log, &mut values, &mut flash);
         let is_left = self.is_left_unsaved();
         (self.values, self.flash) = (values, flash);
+        self.keep_left_unsaved(is_left);
+    }
+
+    /// After a load, changes that were made since others were left unsaved count for good.
+    fn keep_left_unsaved(&mut self, is_left: bool) {
         if is_left {
             self.leave_unsaved();
         } else if self.forced == Some(false) {
