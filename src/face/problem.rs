@@ -1,7 +1,7 @@
 //! Errors as HTTP responses.
 
 use crate::port::error::SessionError;
-use crate::protocol::json;
+use crate::protocol::json_object::Object;
 
 impl SessionError {
     /// This error as a problem document (RFC 9457): the text of `application/problem+json`, with
@@ -22,13 +22,11 @@ impl SessionError {
 /// A problem document of type `about:blank` (RFC 9457 section 4.2.1).
 pub(crate) fn problem(code: &str, status: u16, detail: &str) -> String {
     let title = code.replace('_', " ");
-    let mut out = format!("{{\"type\":\"about:blank\",\"status\":{status}");
-    for (name, text) in [("title", &*title), ("detail", detail), ("code", code)] {
-        out.push_str(",\"");
-        out.push_str(name);
-        out.push_str("\":");
-        json::quote(&mut out, text);
-    }
-    out.push('}');
-    out
+    let mut out = Object::new();
+    out.text("type", "about:blank");
+    out.number("status", status.into());
+    out.text("title", &title);
+    out.text("detail", detail);
+    out.text("code", code);
+    out.end()
 }

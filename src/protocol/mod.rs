@@ -11,7 +11,7 @@
 //!    a store that has transactions.
 //! 6. `expiry`: when a session ends. `settings` and `config`: what a deployment decides.
 //! 7. `cache_control`: what an answer says to caches.
-//! 8. `wire`, `json` and `text`: bytes and texts.
+//! 8. `wire`, `json`, `json_object` and `text`: bytes and texts.
 
 pub(crate) mod cache_control;
 pub(crate) mod config;
@@ -20,6 +20,7 @@ pub(crate) mod data;
 pub(crate) mod expiry;
 pub(crate) mod form;
 pub(crate) mod json;
+pub(crate) mod json_object;
 pub(crate) mod keys;
 pub(crate) mod list_metadata;
 pub(crate) mod outcome;

@@ -26,8 +26,9 @@ use crate::port::runtime::Runtime as _;
 use crate::port::time::seconds;
 use crate::protocol::data::Data;
 use crate::protocol::expiry::Expiry;
+use crate::protocol::json_object::Object;
 
-use super::wire::{self, Named, Object};
+use super::wire::{self, Named};
 use super::world::{Cause, JsConfig, JsRuntime, garbled, gone};
 
 /// An object that JavaScript refers to by a number.
@@ -79,8 +80,7 @@ enum Asked {
 pub(super) enum Answer {
     Ask(Effect),
     End {
-        /// JSON.
-        result: Result<String, SessionError>,
+        result: Result<Done, SessionError>,
         /// True if the data may have changed.
         has_data: bool,
         /// A separate flow that the response does not wait for.
@@ -88,8 +88,16 @@ pub(super) enum Answer {
     },
 }
 
+/// The result of an operation.
+pub(super) enum Done {
+    Nothing,
+    Flag(bool),
+    Token(String),
+    Sessions(Vec<OwnedSession>),
+}
+
 impl Answer {
-    fn end(result: Result<String, SessionError>) -> Self {
+    fn end(result: Result<Done, SessionError>) -> Self {
         Self::End {
             result,
             has_data: false,
@@ -98,7 +106,7 @@ impl Answer {
     }
 
     /// The same, after a step that may have changed the data.
-    fn with_data(result: Result<String, SessionError>) -> Self {
+    fn with_data(result: Result<Done, SessionError>) -> Self {
         Self::End {
             result,
             has_data: true,
@@ -107,8 +115,8 @@ impl Answer {
     }
 }
 
-fn nothing<T>(_: T) -> String {
-    "true".to_owned()
+fn nothing<T>(_: T) -> Done {
+    Done::Nothing
 }
 
 impl Handle {
@@ -168,7 +176,7 @@ impl Handle {
             return match begin_apart(&shared, operation) {
                 Ok(Some(running)) => self.run(running, None),
                 // The text is not a session key.
-                Ok(None) => Answer::end(Ok(false.to_string())),
+                Ok(None) => Answer::end(Ok(Done::Flag(false))),
                 Err(error) => Answer::end(Err(error)),
             };
         };
@@ -182,7 +190,7 @@ impl Handle {
             "look" => return Answer::end(Ok(nothing(()))),
             "csrf" => {
                 let token = store.csrf_token();
-                return Answer::end(token.map(|token| wire::text(&token)));
+                return Answer::end(token.map(Done::Token));
             }
             "verify" => {
                 let verified = store.verify_csrf(&operation.text("token"));
@@ -312,11 +320,11 @@ impl Handle {
             },
             Running::Exists(mut flow) => match step(&mut flow, reply) {
                 Step::Ask(effect) => self.ask(Running::Exists(flow), effect),
-                Step::Done(found) => Answer::end(found.map(|found| found.to_string())),
+                Step::Done(found) => Answer::end(found.map(Done::Flag)),
             },
             Running::List(mut flow) => match step(&mut flow, reply) {
                 Step::Ask(effect) => self.ask(Running::List(flow), effect),
-                Step::Done(listed) => Answer::end(listed.map(|listed| wire::listed(&listed))),
+                Step::Done(listed) => Answer::end(listed.map(Done::Sessions)),
             },
             Running::Other(mut flow) => match step(&mut flow, reply) {
                 Step::Ask(effect) => self.ask(Running::Other(flow), effect),
@@ -426,11 +434,14 @@ impl Handle {
                 later,
             } => {
                 match result {
-                    Ok(done) => head.raw("done", &done),
-                    Err(error) => head.raw("error", &wire::error(&error)),
+                    Ok(Done::Nothing) => head.flag("done", true),
+                    Ok(Done::Flag(flag)) => head.boolean("done", flag),
+                    Ok(Done::Token(token)) => head.text("done", &token),
+                    Ok(Done::Sessions(listed)) => wire::listed(head, "done", &listed),
+                    Err(error) => wire::error(head, "error", &error),
                 }
                 if let Some(session) = &self.session {
-                    head.raw("session", &wire::session(&session.store, &mut lines));
+                    wire::session(head, &mut lines, &session.store);
                     if has_data {
                         wire::data(head, &mut lines, &session.store);
                     }
@@ -619,13 +630,13 @@ fn expiry(said: &Named<'_>) -> Option<Expiry> {
     })
 }
 
-/// The facts about a session without a cookie, as JSON.
-pub(super) fn nobody(sessions: &Sessions, is_loaded: bool) -> String {
+/// The facts about a session without a cookie.
+pub(super) fn tell_nobody(out: &mut Object, name: &str, sessions: &Sessions, is_loaded: bool) {
     let mut session = Session::open(sessions, None);
     if is_loaded {
         drop(session.store.begin_load(Freshness::Memory));
     }
-    wire::whole_session(&session.store)
+    wire::whole_session(out, name, &session.store);
 }
 
 impl Session {

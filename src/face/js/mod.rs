@@ -31,10 +31,11 @@ use crate::flow::isolate::Isolate;
 use crate::port::error::SessionError;
 use crate::port::runtime::Runtime as _;
 use crate::protocol::cache_control;
+use crate::protocol::json_object::Object;
 use crate::protocol::settings::{Naming, Settings};
 
 use handle::{Answer, Handle, KEPT, Kept};
-use wire::{Named, Object};
+use wire::Named;
 use world::{JsConfig, JsEvents, JsRuntime, JsStore, JsStrongStore, WORLD, garbled, gone};
 
 /// Stores the inputs of a call, and releases the objects in `ended`.
@@ -54,7 +55,7 @@ fn leave(head: &mut Object) {
         world.dice.take();
         let events = world.events.take();
         if !events.is_empty() {
-            head.raw("events", &wire::array(events.into_iter()));
+            head.raws("events", &events);
         }
         let warnings = world.warnings.take();
         if !warnings.is_empty() {
@@ -75,12 +76,12 @@ pub fn configure(input: String, ended: Option<Vec<u32>>) -> String {
     let input = Zeroizing::new(input);
     enter(0.0, None, ended);
     let mut head = Object::new();
-    match Named::read(&input)
+    let made = Named::read(&input)
         .ok_or_else(garbled)
-        .and_then(|input| make_config(&input))
-    {
-        Ok(done) => head.raw("done", &done.end()),
-        Err(error) => head.raw("error", &wire::error(&error)),
+        .and_then(|input| make_config(&input));
+    match made {
+        Ok(made) => head.object("done", |out| made.tell(out)),
+        Err(error) => wire::error(&mut head, "error", &error),
     }
     leave(&mut head);
     head.end()
@@ -91,7 +92,25 @@ thread_local! {
     static WARNED: Cell<bool> = const { Cell::new(false) };
 }
 
-fn make_config(input: &Named<'_>) -> Result<Object, SessionError> {
+/// A new configuration, by its numbers in [`KEPT`].
+struct Made {
+    config: u32,
+    isolate: u32,
+    kept: Rc<JsConfig>,
+}
+
+impl Made {
+    fn tell(&self, out: &mut Object) {
+        out.number("config", self.config.into());
+        out.number("isolate", self.isolate.into());
+        wire::settings(out, self.kept.sessions.settings());
+        for (name, is_loaded) in [("unopened", false), ("nothing", true)] {
+            handle::tell_nobody(out, name, &self.kept.blank, is_loaded);
+        }
+    }
+}
+
+fn make_config(input: &Named<'_>) -> Result<Made, SessionError> {
     let pairs = input.object("settings").ok_or_else(garbled)?.texts();
     let (naming, secret_name) = if input.flag("variables") {
         (Naming::Variables, "SESSION_SECRET")
@@ -131,27 +150,21 @@ fn make_config(input: &Named<'_>) -> Result<Object, SessionError> {
     let ring = isolate.ring(&secret, secret_name)?;
     let blank = Sessions::of(port, &ring, settings, Rc::new(JsRuntime))?;
     let sessions = blank.clone().with_isolate(&isolate, "");
-    let mut done = Object::new();
-    wire::settings(&mut done, sessions.settings());
-    for (name, is_loaded) in [("unopened", false), ("nothing", true)] {
-        done.raw(name, &handle::nobody(&blank, is_loaded));
-    }
-    let config = Kept::Config(Rc::new(JsConfig {
+    let kept = Rc::new(JsConfig {
         reported: sessions.clone().with_events(JsEvents),
         sessions,
         blank,
         is_kv: input.flag("isKv"),
-    }));
-    KEPT.with_borrow_mut(|kept| {
-        done.number("config", kept.insert(config).into());
-        let isolate = if number > 0 {
+    });
+    Ok(KEPT.with_borrow_mut(|all| Made {
+        config: all.insert(Kept::Config(Rc::clone(&kept))),
+        isolate: if number > 0 {
             number
         } else {
-            kept.insert(Kept::Isolate(isolate))
-        };
-        done.number("isolate", isolate.into());
-    });
-    Ok(done)
+            all.insert(Kept::Isolate(isolate))
+        },
+        kept,
+    }))
 }
 
 /// Starts `operation`, a JSON object whose `op` is its name. It runs on the session `handle`. If
@@ -254,7 +267,7 @@ fn tell(number: u32, it: Box<Handle>, answer: Answer, is_new: bool) -> String {
 
 fn refused(error: &SessionError) -> String {
     let mut head = Object::new();
-    head.raw("error", &wire::error(error));
+    wire::error(&mut head, "error", error);
     leave(&mut head);
     head.end()
 }

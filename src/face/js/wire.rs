@@ -1,8 +1,6 @@
 //! The texts that are passed between JavaScript and the core: a line of JSON, followed by lines of
 //! large texts. Neither JSON values nor records need line breaks.
 
-use std::fmt::Write as _;
-
 use futures_util::FutureExt as _;
 
 use crate::face::connector::kv::rules as kv_rules;
@@ -15,100 +13,11 @@ use crate::port::effect::{Effect, Write};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::time::{milliseconds, whole_milliseconds};
 use crate::protocol::json;
+use crate::protocol::json_object::Object;
 use crate::protocol::outcome::Outcome;
 use crate::protocol::settings::Settings;
 
 use super::world::{Cause, garbled};
-
-/// A JSON object, written member by member. Absent values and `false` are left out.
-pub(super) struct Object(String);
-
-impl Object {
-    pub(super) fn new() -> Self {
-        // Room for most objects: growing step by step costs more than filling.
-        let mut out = String::with_capacity(256);
-        out.push('{');
-        Self(out)
-    }
-
-    fn name(&mut self, name: &str) -> &mut String {
-        if self.0.len() > 1 {
-            self.0.push(',');
-        }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-        &mut self.0
-    }
-
-    /// A member whose value is the JSON `text`.
-    pub(super) fn raw(&mut self, name: &str, text: &str) {
-        self.name(name).push_str(text);
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        json::quote(self.name(name), text);
-    }
-
-    pub(super) fn number(&mut self, name: &str, number: i64) {
-        // Writing to a String cannot fail.
-        let _ = write!(self.name(name), "{number}");
-    }
-
-    pub(super) fn flag(&mut self, name: &str, flag: bool) {
-        if flag {
-            self.raw(name, "true");
-        }
-    }
-
-    fn optional_text(&mut self, name: &str, text: Option<&str>) {
-        if let Some(text) = text {
-            self.text(name, text);
-        }
-    }
-
-    fn optional_number(&mut self, name: &str, number: Option<i64>) {
-        if let Some(number) = number {
-            self.number(name, number);
-        }
-    }
-
-    pub(super) fn texts<T: AsRef<str>>(&mut self, name: &str, texts: impl IntoIterator<Item = T>) {
-        let out = self.name(name);
-        out.push('[');
-        for (place, text) in texts.into_iter().enumerate() {
-            if place > 0 {
-                out.push(',');
-            }
-            json::quote(out, text.as_ref());
-        }
-        out.push(']');
-    }
-
-    pub(super) fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
-
-/// `text` as JSON.
-pub(super) fn text(text: &str) -> String {
-    let mut out = String::new();
-    json::quote(&mut out, text);
-    out
-}
-
-pub(super) fn array(items: impl Iterator<Item = String>) -> String {
-    let mut out = String::from("[");
-    for item in items {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        out.push_str(&item);
-    }
-    out.push(']');
-    out
-}
 
 /// A received JSON object. Its values are not parsed.
 pub(super) struct Named<'a>(Vec<(&'a str, &'a str)>);
@@ -223,65 +132,54 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
 
 /// A request to the store. Values to put are separate lines, referred to by their numbers from 1.
 pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: bool) {
-    let mut ask = Object::new();
-    match effect {
-        Effect::Read { keys, options } => {
-            let mut read = Object::new();
+    head.object("ask", |ask| match effect {
+        Effect::Read { keys, options } => ask.object("read", |read| {
             read.texts("keys", &keys);
             let seconds = options.cache_ttl;
             let seconds = seconds.map(|it| if is_kv { kv_rules::cache_ttl(it) } else { it });
             read.optional_number("cacheTtl", seconds.map(i64::from));
-            ask.raw("read", &read.end());
-        }
+        }),
         Effect::Write(writes) => {
             let mut count = 0;
-            let writes = writes.into_iter().map(|write| {
-                let mut out = Object::new();
-                match write {
-                    Write::Delete { key } => out.text("delete", &key),
-                    Write::Put {
-                        key,
-                        value,
-                        options,
-                    } => {
-                        out.text("put", &key);
-                        let seconds = options.ttl;
-                        let seconds = seconds.map(|it| {
-                            if is_kv {
-                                kv_rules::expiration_ttl(it)
-                            } else {
-                                it
-                            }
-                        });
-                        out.optional_number("ttl", seconds.map(i64::from));
-                        out.optional_text("metadata", options.metadata.as_deref());
-                        count += 1;
-                        out.number("line", count);
-                        lines.push('\n');
-                        lines.push_str(&value);
-                    }
+            ask.objects("write", writes, |out, write| match write {
+                Write::Delete { key } => out.text("delete", &key),
+                Write::Put {
+                    key,
+                    value,
+                    options,
+                } => {
+                    out.text("put", &key);
+                    let seconds = options.ttl;
+                    let seconds = seconds.map(|it| {
+                        if is_kv {
+                            kv_rules::expiration_ttl(it)
+                        } else {
+                            it
+                        }
+                    });
+                    out.optional_number("ttl", seconds.map(i64::from));
+                    out.optional_text("metadata", options.metadata.as_deref());
+                    count += 1;
+                    out.number("line", count);
+                    lines.push('\n');
+                    lines.push_str(&value);
                 }
-                out.end()
             });
-            let writes = array(writes);
-            ask.raw("write", &writes);
         }
-        Effect::List { prefix, cursor } => {
-            let mut list = Object::new();
+        Effect::List { prefix, cursor } => ask.object("list", |list| {
             list.text("prefix", &prefix);
             list.optional_text("cursor", cursor.as_deref());
-            ask.raw("list", &list.end());
-        }
+        }),
         Effect::Sleep { milliseconds } => ask.number("sleep", milliseconds.into()),
         Effect::ReadRows { shard, keys } => {
             let body = objects::read(keys.iter().map(String::as_str));
-            ask.raw("rows", &of_shard(&shard, "read", &body));
+            of_shard(ask, &shard, "read", &body);
         }
         Effect::Transact(it) => {
             let body = it.lend(async |checks, writes| objects::transact(checks, writes));
             // Nothing in it waits.
             let body = body.now_or_never().unwrap_or_default();
-            ask.raw("rows", &of_shard(&it.shard, "transact", &body));
+            of_shard(ask, &it.shard, "transact", &body);
         }
         Effect::ListRows {
             shard,
@@ -289,49 +187,50 @@ pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: 
             cursor,
         } => {
             let body = objects::list(&prefix, cursor.as_deref());
-            ask.raw("rows", &of_shard(&shard, "list", &body));
+            of_shard(ask, &shard, "list", &body);
         }
-    }
-    head.raw("ask", &ask.end());
+    });
 }
 
 /// A request to one shard of a store that has transactions.
-fn of_shard(shard: &str, operation: &str, body: &str) -> String {
-    let mut out = Object::new();
-    out.text("shard", shard);
-    out.text("operation", operation);
-    out.raw("body", body);
-    out.end()
+fn of_shard(ask: &mut Object, shard: &str, operation: &str, body: &str) {
+    ask.object("rows", |out| {
+        out.text("shard", shard);
+        out.text("operation", operation);
+        out.raw("body", body);
+    });
 }
 
 /// The state of a session that its own methods in JavaScript need, without its data. The first line has
 /// the details that an application may ask for; the Set-Cookie values, which may be long, follow.
-pub(super) fn session(store: &SessionStore, lines: &mut String) -> String {
+pub(super) fn session(head: &mut Object, lines: &mut String, store: &SessionStore) {
     store.peek(|store| {
+        let mut shown = Object::new();
+        details(&mut shown, store);
         lines.push('\n');
-        lines.push_str(&details(store));
-        state(store, lines).end()
-    })
+        lines.push_str(&shown.end());
+        head.object("session", |out| state(out, lines, store));
+    });
 }
 
-/// The same, with the details in it.
-pub(super) fn whole_session(store: &SessionStore) -> String {
+/// The same under another name, with the details in it.
+pub(super) fn whole_session(head: &mut Object, name: &str, store: &SessionStore) {
     store.peek(|store| {
-        // Without a cookie it sets none.
-        let mut out = state(store, &mut String::new());
-        out.raw("details", &details(store));
-        out.end()
-    })
+        head.object(name, |out| {
+            // Without a cookie it sets none.
+            state(out, &mut String::new(), store);
+            out.object("details", |out| details(out, store));
+        });
+    });
 }
 
-fn state(store: &SessionStore, lines: &mut String) -> Object {
-    let mut out = Object::new();
+fn state(out: &mut Object, lines: &mut String, store: &SessionStore) {
     // Why it cannot be read, and why it cannot be changed.
     if let Err(error) = store.is_empty() {
-        out.raw("hides", &self::error(&error));
+        self::error(out, "hides", &error);
     }
     if let Err(error) = store.check_open() {
-        out.raw("edits", &self::error(&error));
+        self::error(out, "edits", &error);
     }
     out.flag("modified", store.modified());
     let needs_update = store.needs_update();
@@ -351,11 +250,9 @@ fn state(store: &SessionStore, lines: &mut String) -> Object {
         }
     }
     out.optional_text("timing", headers.server_timing.as_deref());
-    out
 }
 
-fn details(store: &SessionStore) -> String {
-    let mut out = Object::new();
+fn details(out: &mut Object, store: &SessionStore) {
     // Before a load there is no outcome.
     if let Ok(outcome) = store.outcome() {
         out.text("outcome", outcome.as_str());
@@ -371,7 +268,6 @@ fn details(store: &SessionStore) -> String {
     out.optional_number("idleEnd", store.idle_expiry_ms().ok().flatten());
     let closes = store.get_expire_at_browser_close();
     out.flag("browserClose", closes.unwrap_or_default());
-    out.end()
 }
 
 /// The keys, and a line for each value; flash values come last.
@@ -380,10 +276,10 @@ pub(super) fn data(head: &mut Object, lines: &mut String, store: &SessionStore) 
     let Some([values, flash]) = store.entries() else {
         return;
     };
-    let mut data = Object::new();
-    data.texts("values", values.iter().map(|(key, _)| key));
-    data.texts("flash", flash.iter().map(|(key, _)| key));
-    head.raw("data", &data.end());
+    head.object("data", |data| {
+        data.texts("values", values.iter().map(|(key, _)| key));
+        data.texts("flash", flash.iter().map(|(key, _)| key));
+    });
     let texts = || values.iter().chain(flash.iter()).map(|(_, text)| text);
     lines.reserve(texts().map(|text| text.len() + 1).sum());
     for text in texts() {
@@ -405,16 +301,16 @@ fn has_line_break(text: &str) -> bool {
 
 /// An error, for `js/errors.js`.
 #[cold]
-pub(super) fn error(error: &SessionError) -> String {
-    let mut out = Object::new();
-    out.text("code", error.code().as_str());
-    out.text("message", error.message());
-    let cause = error.connector_error().and_then(|cause| {
-        let source = std::error::Error::source(cause)?;
-        Some(source.downcast_ref::<Cause>()?.0)
+pub(super) fn error(head: &mut Object, name: &str, error: &SessionError) {
+    head.object(name, |out| {
+        out.text("code", error.code().as_str());
+        out.text("message", error.message());
+        let cause = error.connector_error().and_then(|cause| {
+            let source = std::error::Error::source(cause)?;
+            Some(source.downcast_ref::<Cause>()?.0)
+        });
+        out.optional_number("cause", cause.map(i64::from));
     });
-    out.optional_number("cause", cause.map(i64::from));
-    out.end()
 }
 
 /// The settings that JavaScript needs.
@@ -435,11 +331,11 @@ pub(super) fn settings(out: &mut Object, settings: &Settings) {
     out.flag("allowPrivateCache", settings.allow_private_cache());
     out.text("cookieName", settings.cookie_name());
     out.text("keyPrefix", settings.key_prefix());
-    let mut uncached = Object::new();
-    for (name, value) in CommitHeaders::of_session().cache_control(None) {
-        uncached.text(name, value);
-    }
-    out.raw("cacheControl", &uncached.end());
+    out.object("cacheControl", |out| {
+        for (name, value) in CommitHeaders::of_session().cache_control(None) {
+            out.text(name, value);
+        }
+    });
 }
 
 pub(super) fn stats(stats: &Stats) -> String {
@@ -462,34 +358,32 @@ pub(super) fn stats(stats: &Stats) -> String {
     ] {
         out.number(name, count as i64);
     }
-    let mut outcomes = Object::new();
-    for outcome in Outcome::ALL {
-        outcomes.number(outcome.as_str(), stats.outcome(*outcome) as i64);
-    }
-    out.raw("outcomes", &outcomes.end());
+    out.object("outcomes", |out| {
+        for outcome in Outcome::ALL {
+            out.number(outcome.as_str(), stats.outcome(*outcome) as i64);
+        }
+    });
     out.end()
 }
 
-pub(super) fn listed(sessions: &[OwnedSession]) -> String {
-    array(sessions.iter().map(|session| {
-        let mut out = Object::new();
+pub(super) fn listed(head: &mut Object, name: &str, sessions: &[OwnedSession]) {
+    head.objects(name, sessions, |out, session| {
         out.text("key", session.key.as_str());
         out.number("created", milliseconds(session.created));
         out.number("lastWritten", milliseconds(session.last_written));
         out.optional_text("userAgent", session.user_agent.as_deref());
         out.optional_text("place", session.place.as_deref());
-        out.end()
-    }))
+    });
 }
 
 pub(super) fn error_codes() -> String {
     let mut out = Object::new();
     for code in ErrorCode::ALL {
-        let mut about = Object::new();
-        about.number("status", code.status().into());
-        about.optional_number("retryAfter", code.retry_after().map(i64::from));
-        about.flag("refusal", code.is_refusal());
-        out.raw(code.as_str(), &about.end());
+        out.object(code.as_str(), |out| {
+            out.number("status", code.status().into());
+            out.optional_number("retryAfter", code.retry_after().map(i64::from));
+            out.flag("refusal", code.is_refusal());
+        });
     }
     out.end()
 }

@@ -17,6 +17,7 @@ use crate::port::error::SessionError;
 use crate::port::time::milliseconds;
 use crate::protocol::expiry::Expiry;
 use crate::protocol::json;
+use crate::protocol::json_object::Object;
 use crate::protocol::keys::SessionKey;
 use crate::session::value::check_depth;
 
@@ -99,15 +100,15 @@ pub(super) async fn route(
 fn store(env: &Env) -> Result<Response, Problem> {
     let sessions = Sessions::from_env(env)?;
     let settings = sessions.settings();
-    let mut store = Members::default();
-    store.text("storage", Some(settings.storage().as_str()));
+    let mut store = Object::new();
+    store.text("storage", settings.storage().as_str());
     for (name, span) in [
         ("stalenessBound", settings.staleness_bound()),
         ("window", settings.window()),
     ] {
-        store.json(name, &span.as_secs().to_string());
+        store.raw(name, &span.as_secs().to_string());
     }
-    let response = json_response(&store.object())?;
+    let response = json_response(&store.end())?;
     response.headers().set("cache-control", "no-store")?;
     Ok(response)
 }
@@ -258,10 +259,6 @@ async fn act(
 
 /// The object of `GET /api/session`.
 fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
-    let mut data = Members::default();
-    for (key, text) in session.iter()? {
-        data.json(key, text);
-    }
     let is_new = session.is_new()?;
     let exists = !is_new;
     let expires_at = exists.then(|| session.get_expiry_date()).transpose()?;
@@ -270,56 +267,29 @@ fn show(session: &SessionStore, demo: bool) -> Result<Response, Problem> {
     } else {
         None
     };
-    let mut shown = Members::default();
-    shown.text(
-        "key",
-        session.session_key()?.as_ref().map(SessionKey::as_str),
-    );
-    shown.json("isNew", if is_new { "true" } else { "false" });
-    shown.json("data", &data.object());
-    shown.json("version", &session.version()?.to_string());
-    shown.text("owner", session.owner()?);
+    let mut shown = Object::new();
+    let key = session.session_key()?;
+    shown.nullable_text("key", key.as_ref().map(SessionKey::as_str));
+    shown.boolean("isNew", is_new);
+    let data = session.iter()?;
+    shown.object("data", |out| {
+        for (key, text) in data {
+            out.entry(key, text);
+        }
+    });
+    shown.number("version", session.version()?.into());
+    shown.nullable_text("owner", session.owner()?);
     for (name, at) in [
         ("createdAt", session.created_at()?),
         ("expiresAt", expires_at),
         ("idleExpiresAt", idle_expires_at),
     ] {
-        shown.text(name, at.map(iso).as_deref());
+        shown.nullable_text(name, at.map(iso).as_deref());
     }
     if demo {
-        shown.text("outcome", Some(session.outcome()?.as_str()));
+        shown.text("outcome", session.outcome()?.as_str());
     }
-    json_response(&shown.object())
-}
-
-/// A JSON object, written member by member.
-#[derive(Default)]
-struct Members(String);
-
-impl Members {
-    /// A member whose value is already JSON.
-    fn json(&mut self, name: &str, value: &str) {
-        self.0.push(if self.0.is_empty() { '{' } else { ',' });
-        json::quote(&mut self.0, name);
-        self.0.push(':');
-        self.0.push_str(value);
-    }
-
-    fn text(&mut self, name: &str, value: Option<&str>) {
-        self.json(name, "");
-        match value {
-            Some(text) => json::quote(&mut self.0, text),
-            None => self.0.push_str("null"),
-        }
-    }
-
-    fn object(mut self) -> String {
-        if self.0.is_empty() {
-            self.0.push('{');
-        }
-        self.0.push('}');
-        self.0
-    }
+    json_response(&shown.end())
 }
 
 /// `DELETE /api/sessions`, with `?except=current` or without.
@@ -353,15 +323,15 @@ async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, P
     let mut devices = String::new();
     for listed in sessions.list(owner(session)?).await? {
         let current = lineage(&listed.key) == here;
-        let mut device = Members::default();
-        device.json("current", if current { "true" } else { "false" });
-        device.text("key", Some(listed.key.as_str()));
-        device.text("created", Some(&iso(listed.created)));
-        device.text("lastWritten", Some(&iso(listed.last_written)));
-        device.text("userAgent", listed.user_agent.as_deref());
-        device.text("place", listed.place.as_deref());
+        let mut device = Object::new();
+        device.boolean("current", current);
+        device.text("key", listed.key.as_str());
+        device.text("created", &iso(listed.created));
+        device.text("lastWritten", &iso(listed.last_written));
+        device.nullable_text("userAgent", listed.user_agent.as_deref());
+        device.nullable_text("place", listed.place.as_deref());
         devices.push(if devices.is_empty() { '[' } else { ',' });
-        devices.push_str(&device.object());
+        devices.push_str(&device.end());
     }
     if devices.is_empty() {
         devices.push('[');

@@ -1,12 +1,12 @@
 //! The record as plain JSON, for `SESSION_SEAL=false`.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use super::envelope::{Bound, Device, Envelope, Unreadable};
 use crate::protocol::data::{Data, Slot, Table};
 use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::json;
+use crate::protocol::json_object::Object;
 use crate::protocol::version::Version;
 
 const FORMAT: i64 = 2;
@@ -19,57 +19,39 @@ impl Envelope {
 }
 
 fn write(envelope: &Envelope) -> Option<String> {
-    let mut out = format!("{{\"format\":{FORMAT}");
-    field(&mut out, "version", &pair(envelope.version));
-    instant(&mut out, "createdAt", Some(envelope.created_at));
-    instant(&mut out, "savedAt", Some(envelope.saved_at));
-    instant(&mut out, "hardEnd", Some(envelope.hard_end));
+    let mut out = Object::new();
+    out.number("format", FORMAT);
+    out.raw("version", &pair(envelope.version));
+    out.number("createdAt", envelope.created_at);
+    out.number("savedAt", envelope.saved_at);
+    out.number("hardEnd", envelope.hard_end);
     let bound = envelope.bound.as_ref();
-    text(&mut out, "owner", bound.map(|bound| &*bound.owner));
-    instant(&mut out, "boundAt", bound.map(|bound| bound.at));
-    instant(&mut out, "authTime", envelope.auth_time);
-    text(&mut out, "userAgent", envelope.device.user_agent.as_deref());
-    text(&mut out, "place", envelope.device.place.as_deref());
-    field(&mut out, "expiry", &limits(envelope.expiry));
-    field(&mut out, "expiryVersion", &pair(envelope.expiry_version));
-    field(&mut out, "cleared", &pair(envelope.data.cleared()));
+    out.optional_text("owner", bound.map(|bound| &*bound.owner));
+    out.optional_number("boundAt", bound.map(|bound| bound.at));
+    out.optional_number("authTime", envelope.auth_time);
+    out.optional_text("userAgent", envelope.device.user_agent.as_deref());
+    out.optional_text("place", envelope.device.place.as_deref());
+    out.object("expiry", |out| limits(out, envelope.expiry));
+    out.raw("expiryVersion", &pair(envelope.expiry_version));
+    out.raw("cleared", &pair(envelope.data.cleared()));
     let names = ["data", "dataVersions", "dataRemoved"];
     table(&mut out, names, &envelope.data.values)?;
     let names = ["flash", "flashVersions", "flashRemoved"];
     table(&mut out, names, &envelope.data.flash)?;
-    out.push('}');
-    Some(out)
+    Some(out.end())
 }
 
-fn field(out: &mut String, name: &str, json: &str) {
-    out.push_str(",\"");
-    out.push_str(name);
-    out.push_str("\":");
-    out.push_str(json);
-}
-
-fn instant(out: &mut String, name: &str, at: Option<i64>) {
-    if let Some(at) = at {
-        field(out, name, &at.to_string());
+fn limits(out: &mut Object, own: OwnLimits) {
+    match own.end {
+        Some(at) => out.number("end", at),
+        None => out.raw("end", "null"),
     }
-}
-
-fn text(out: &mut String, name: &str, text: Option<&str>) {
-    if let Some(text) = text {
-        field(out, name, "");
-        json::quote(out, text);
+    match own.idle {
+        Idle::Default => out.text("idle", "default"),
+        Idle::None => out.text("idle", "none"),
+        Idle::Seconds(seconds) => out.number("idle", seconds.into()),
     }
-}
-
-fn limits(own: OwnLimits) -> String {
-    let end = own.end.map_or("null".to_owned(), |at| at.to_string());
-    let idle = match own.idle {
-        Idle::Default => "\"default\"".to_owned(),
-        Idle::None => "\"none\"".to_owned(),
-        Idle::Seconds(seconds) => seconds.to_string(),
-    };
-    let browser_close = own.browser_close;
-    format!("{{\"end\":{end},\"idle\":{idle},\"browserClose\":{browser_close}}}")
+    out.boolean("browserClose", own.browser_close);
 }
 
 fn pair(version: Version) -> String {
@@ -77,39 +59,22 @@ fn pair(version: Version) -> String {
 }
 
 /// Three objects: the values, their versions, and the removed keys.
-fn table(out: &mut String, names: [&str; 3], table: &Table) -> Option<()> {
-    let mut objects = [(); 3].map(|()| String::new());
-    let member = |object: &mut String, key: &str, json: &str| {
-        object.push(if object.is_empty() { '{' } else { ',' });
-        json::quote(object, key);
-        object.push(':');
-        object.push_str(json);
-    };
-    let [values, versions, removed] = &mut objects;
+fn table(out: &mut Object, names: [&str; 3], table: &Table) -> Option<()> {
+    let [mut values, mut versions, mut removed] = [(); 3].map(|()| Object::new());
     for (key, version, slot) in table.settled() {
         match slot {
             Slot::Value(text) => {
-                member(values, key, json::value(text)?);
-                member(versions, key, &pair(version));
+                values.entry(key, json::value(text)?);
+                versions.entry(key, &pair(version));
             }
             Slot::Removed(at) => {
                 let Version { counter, writer } = version;
-                let mut stone = String::new();
-                // Writing to a String cannot fail.
-                let _ = write!(stone, "[{counter},{writer},{at}]");
-                member(removed, key, &stone);
+                removed.entry(key, &format!("[{counter},{writer},{at}]"));
             }
         }
     }
-    for (name, object) in names.into_iter().zip(objects) {
-        let (open, close) = if object.is_empty() {
-            ("{", "}")
-        } else {
-            ("", "}")
-        };
-        field(out, name, open);
-        out.push_str(&object);
-        out.push_str(close);
+    for (name, object) in names.into_iter().zip([values, versions, removed]) {
+        out.raw(name, &object.end());
     }
     Some(())
 }

@@ -1,103 +1,33 @@
 //! Requests to a Durable Object and its answers. `docs/wire-format.md` describes them.
 
-use std::fmt::Write as _;
-
 use crate::port::connector::{ConnectorErrorKind, ListedKey, Page};
 use crate::port::strong::{Check, Row, Transacted, Write};
 use crate::protocol::json;
-
-/// An object or an array, written piece by piece.
-struct Out(String);
-
-impl Out {
-    fn open(mut self, bracket: char) -> Self {
-        self.0.push(bracket);
-        self
-    }
-
-    /// A comma, unless this is the first of its object or array.
-    fn next(&mut self) {
-        if !self.0.ends_with(['{', '[']) {
-            self.0.push(',');
-        }
-    }
-
-    fn name(&mut self, name: &str) {
-        self.next();
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
-    }
-
-    fn text(&mut self, name: &str, text: &str) {
-        self.name(name);
-        json::quote(&mut self.0, text);
-    }
-
-    fn texts<'a>(&mut self, name: &str, texts: impl Iterator<Item = &'a str>) {
-        self.name(name);
-        self.0.push('[');
-        for text in texts {
-            self.next();
-            json::quote(&mut self.0, text);
-        }
-        self.0.push(']');
-    }
-
-    fn end(mut self) -> String {
-        self.0.push('}');
-        self.0
-    }
-}
+use crate::protocol::json_object::Object;
 
 /// The body of `POST /v1/read`.
 pub(crate) fn read<'a>(keys: impl Iterator<Item = &'a str>) -> String {
-    let mut out = Out(String::new()).open('{');
+    let mut out = Object::new();
     out.texts("keys", keys);
     out.end()
 }
 
 /// The body of `POST /v1/list`.
 pub(crate) fn list(prefix: &str, cursor: Option<&str>) -> String {
-    let mut out = Out(String::new()).open('{');
+    let mut out = Object::new();
     out.text("prefix", prefix);
-    if let Some(cursor) = cursor {
-        out.text("cursor", cursor);
-    }
+    out.optional_text("cursor", cursor);
     out.end()
 }
 
 /// The body of `POST /v1/transact`.
 pub(crate) fn transact(checks: &[Check<'_>], writes: &[Write<'_>]) -> String {
-    let mut out = Out(String::new()).open('{');
-    out.name("checks");
-    out.0.push('[');
-    for check in checks {
-        out.next();
-        out.0.push('{');
-        match check {
-            Check::Absent(key) => out.text("absent", key),
-            Check::Revision(key, revision) => {
-                out.texts("revision", [*key, *revision].into_iter());
-            }
-        }
-        out.0.push('}');
-    }
-    out.0.push(']');
-    out.name("writes");
-    out.0.push('[');
-    for write in writes {
-        out.next();
-        out.0.push('{');
-        put_write(&mut out, write);
-        out.0.push_str("}}");
-    }
-    out.0.push(']');
-    out.end()
-}
-
-fn put_write(out: &mut Out, write: &Write<'_>) {
-    let is_dead = match *write {
+    let mut out = Object::new();
+    out.objects("checks", checks, |out, check| match check {
+        Check::Absent(key) => out.text("absent", key),
+        Check::Revision(key, revision) => out.texts("revision", [key, revision]),
+    });
+    out.objects("writes", writes, |out, write| match *write {
         Write::Put {
             key,
             value,
@@ -105,40 +35,29 @@ fn put_write(out: &mut Out, write: &Write<'_>) {
             revision,
             expires_at,
             dead,
-        } => {
-            out.name("put");
-            out.0.push('{');
+        } => out.object("put", |out| {
             out.text("key", key);
             out.text("value", value);
-            if let Some(metadata) = metadata {
-                out.text("metadata", metadata);
-            }
+            out.optional_text("metadata", metadata);
             out.text("revision", revision);
-            out.name("expiresAt");
-            // Writing to a String cannot fail.
-            let _ = write!(out.0, "{expires_at}");
-            dead
-        }
+            out.number("expiresAt", expires_at);
+            out.flag("dead", dead);
+        }),
         Write::Replace {
             prefix,
             except,
             value,
             revision,
             dead,
-        } => {
-            out.name("replace");
-            out.0.push('{');
+        } => out.object("replace", |out| {
             out.text("prefix", prefix);
-            out.texts("except", except.iter().copied());
+            out.texts("except", except);
             out.text("value", value);
             out.text("revision", revision);
-            dead
-        }
-    };
-    if is_dead {
-        out.name("dead");
-        out.0.push_str("true");
-    }
+            out.flag("dead", dead);
+        }),
+    });
+    out.end()
 }
 
 /// A member of the object `text`.
