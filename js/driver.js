@@ -19,15 +19,41 @@ const nothing = () => {};
  * From the first write on, the step is also registered with the context's `waitUntil`, so that it
  * finishes if the browser disconnects.
  */
-export async function drive(told, handle, world, context = world.context) {
-  let release;
-  try {
-    while (told.ask) {
-      if (context && !release && isWrite(told.ask)) release = hold(context);
-      told = await answer(told, handle, world);
+export function drive(told, handle, world, context = world.context) {
+  let isHeld = !context;
+  const holdFromWrite = ({ ask }) => {
+    if (isHeld || !ask || !isWrite(ask)) return;
+    isHeld = true;
+    hold(context, running);
+  };
+  const running = run(told, handle, world, holdFromWrite);
+  holdFromWrite(told);
+  return running;
+}
+
+async function run(told, handle, world, asked) {
+  const { config, limit } = world;
+  while (told.ask) {
+    let record;
+    let rest;
+    try {
+      const answer = await send(told, world);
+      if (told.ask.read) {
+        record = answer[0] ?? undefined;
+        // A load reads a record and markers. Markers are usually absent.
+        if (answer.some((value, i) => i > 0 && typeof value === "string")) rest = answer.slice(1);
+      } else {
+        rest = answer;
+      }
+    } catch (thrown) {
+      rest = { error: failure(thrown, world) };
     }
-  } finally {
-    release?.();
+    limit.answered();
+    const text = rest && JSON.stringify(rest);
+    // After a failure the step may retry after a random pause.
+    const random = world.mints || rest ? dice() : undefined;
+    told = hear(reply(handle, record, text, config.instant(), random), world);
+    asked(told);
   }
   if (told.later) {
     // After a login, older sessions of the user may have to end. The response does not wait for that.
@@ -35,31 +61,21 @@ export async function drive(told, handle, world, context = world.context) {
     const apart = { ...world, limit };
     const begun = hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), apart);
     const later = drive(begun, told.later, apart, null).finally(() => limit.stop());
-    if (world.context) {
-      const done = hold(world.context);
-      later.then(done, done);
-    } else {
-      await later;
-    }
+    if (world.context) hold(world.context, later);
+    else await later;
   }
   return told;
 }
 
 const isWrite = (ask) => ask.write !== undefined || ask.rows?.operation === "transact";
 
-/** Keeps the handler's context alive until the returned function is called. */
-function hold(context) {
-  let release = nothing;
+/** Keeps the handler's context alive until the promise is settled. */
+function hold(context, promise) {
   try {
-    context.waitUntil(
-      new Promise((resolve) => {
-        release = resolve;
-      }),
-    );
+    context.waitUntil(promise.then(nothing, nothing));
   } catch {
     // The request has ended already: the work runs as long as the platform allows.
   }
-  return release;
 }
 
 /** Passes on the events and warnings of an answer. */
@@ -69,64 +85,54 @@ export function hear(told, { sink }) {
   return told;
 }
 
-/** Sends a request to the store and passes the answer to the core. */
-async function answer({ ask, lines }, handle, world) {
+/** Sends a request to the store. Nothing is returned for writes that succeeded. */
+function send({ ask, lines }, world) {
   const { config, limit } = world;
   const { port } = config;
-  let record;
-  let rest;
-  try {
-    if (ask.read) {
-      const { keys, cacheTtl } = ask.read;
-      const values = await limit.within(port.read(keys, cacheTtl));
-      if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
-      record = values[0] ?? undefined;
-      // A load reads a record and markers. Markers are usually absent.
-      if (values.some((value, i) => i > 0 && typeof value === "string")) rest = values.slice(1);
-    } else if (ask.write) {
-      const failures = await writeAll(ask.write, async (write) => {
-        try {
-          await limit.within(
-            write.delete === undefined
-              ? port.put(write.put, lines[write.line - 1], write.ttl, write.metadata)
-              : port.delete(write.delete),
-          );
-          return null;
-        } catch (thrown) {
-          return failure(thrown, world);
-        }
-      });
-      if (failures.some((failure) => failure !== null)) rest = failures;
-    } else if (ask.list) {
-      rest = await limit.within(port.list(ask.list.prefix, ask.list.cursor));
-    } else if (ask.rows) {
-      rest = await limit.within(port.rows(ask.rows));
-    } else {
-      await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
-    }
-  } catch (thrown) {
-    rest = { error: failure(thrown, world) };
-  }
-  limit.answered();
-  const text = rest && JSON.stringify(rest);
-  // After a failure the step may retry after a random pause.
-  const random = world.mints || rest ? dice() : undefined;
-  return hear(reply(handle, record, text, config.instant(), random), world);
+  if (ask.read) return readAll(ask.read, world);
+  if (ask.write) return writeAll(ask.write, lines, world);
+  if (ask.list) return limit.within(port.list(ask.list.prefix, ask.list.cursor));
+  if (ask.rows) return limit.within(port.rows(ask.rows));
+  return sleep(ask.sleep, config.clock);
 }
 
-async function writeAll(writes, write) {
-  if (writes.length === 1) return [await write(writes[0])];
+async function sleep(milliseconds, clock) {
+  await (clock.sleep ? clock.sleep(milliseconds) : pause(milliseconds));
+}
+
+async function readAll({ keys, cacheTtl }, { config, limit }) {
+  const values = await limit.within(config.port.read(keys, cacheTtl));
+  if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
+  return values;
+}
+
+/** The results of the writes, null for one that succeeded; nothing if all did. */
+async function writeAll(writes, lines, world) {
+  if (writes.length === 1) {
+    const failed = await write(writes[0], lines, world);
+    return failed && [failed];
+  }
   const results = [];
   let next = 0;
   const lane = async () => {
     while (next < writes.length) {
       const place = next;
       next += 1;
-      results[place] = await write(writes[place]);
+      results[place] = await write(writes[place], lines, world);
     }
   };
   await Promise.all(Array.from({ length: WRITES }, lane));
-  return results;
+  return results.some((failed) => failed !== null) ? results : undefined;
+}
+
+async function write({ put, ttl, metadata, line, delete: key }, lines, world) {
+  const { config, limit } = world;
+  try {
+    await limit.within(key === undefined ? config.port.put(put, lines[line - 1], ttl, metadata) : config.port.delete(key));
+    return null;
+  } catch (thrown) {
+    return failure(thrown, world);
+  }
 }
 
 /** Describes a thrown value to the core. The value itself stays here, in `causes`. */
