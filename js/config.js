@@ -350,13 +350,14 @@ export function configOfEnv(env) {
   let found = byEnv.get(env);
   if (!found) {
     const given = new Given();
+    const [connector, binding] = storeOf(env);
     for (const [name, value] of Object.entries(env)) {
+      if (name === "SESSION_SECRET" || name === binding || value === undefined) continue;
       // The core knows which of these are settings, or misspelt settings such as `SESION_SEAL`.
-      if (/^ses/i.test(name) && name !== "SESSION_SECRET" && value !== undefined) given.add(name, value);
+      if (/^ses/i.test(name)) given.add(name, value);
     }
     const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
-    const [connector, name] = storeOf(env);
-    found = configFor(connector, name, secret, given, true, ownClock(connector));
+    found = configFor(connector, binding, secret, given, true, ownClock(connector));
     byEnv.set(env, found);
   }
   return found;

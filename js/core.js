@@ -27,7 +27,7 @@ export function init(module) {
     );
   }
   glue.initSync({ module });
-  learn(JSON.parse(glue.errorCodes()), glue.complain);
+  learn(() => JSON.parse(glue.errorCodes()), glue.complain);
   forgotten = new FinalizationRegistry(release);
   ready = true;
 }

@@ -1,21 +1,22 @@
 // The errors. Everything that fails in this package is a SessionError.
 
-// HTTP status, seconds to retry after, and whether it is a refusal, for each code. From the core.
-let codes = {};
+/** HTTP status, seconds to retry after, and whether it is a refusal, for each code. From the core. */
+let codes;
+let readCodes = () => undefined;
 
 /** The console line about a failure; undefined if the same line was written less than a minute ago. */
 let complain = (cause) => `edge-session: ${cause}`;
 
-/** Called with the data of the core after its initialisation. */
-export function learn(told, complaint) {
-  codes = told;
+/** Called with functions of the core after its initialisation. The codes are read for the first error. */
+export function learn(errorCodes, complaint) {
+  readCodes = errorCodes;
   complain = complaint;
 }
 
 /** Errors whose cause the core has already reported on the console. */
 const told = new WeakSet();
 
-const of = (code) => codes[code] ?? { status: 500 };
+const of = (code) => (codes ??= readCodes())?.[code] ?? { status: 500 };
 
 /** An error of this package. Match on its stable `code`; the message is for people and may change. */
 export class SessionError extends Error {

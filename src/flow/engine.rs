@@ -225,6 +225,11 @@ impl Future for Ask<'_> {
 /// Work of the core that requests one [`Effect`] after another.
 pub(crate) struct Flow<T> {
     work: Pin<Box<dyn Future<Output = Result<T, SessionError>>>>,
+    run: Run,
+}
+
+/// The part of a flow that does not depend on its result, so that it is compiled once.
+struct Run {
     shared: Rc<Shared>,
     slot: Rc<Slot>,
     /// The failure of the last request to the store, if any.
@@ -278,19 +283,50 @@ impl<T> Flow<T> {
         };
         Self {
             work: Box::pin(work(ctx)),
-            shared: Rc::clone(shared),
-            slot,
-            failure: None,
+            run: Run {
+                shared: Rc::clone(shared),
+                slot,
+                failure: None,
+            },
         }
     }
 
     /// The shared state that the flow was created with.
     pub(crate) fn shared(&self) -> &Rc<Shared> {
-        &self.shared
+        &self.run.shared
     }
 
     /// The time limit for the store, in milliseconds.
     pub(crate) fn limit(&self) -> u32 {
+        self.run.limit()
+    }
+
+    /// Runs the flow until it requests an effect or ends. `reply` is the answer to the last effect,
+    /// `now` the time in milliseconds since 1970-01-01 UTC.
+    pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {
+        self.run.enter(reply, now, random);
+        let polled = self
+            .work
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        match (polled, self.run.leave()) {
+            (Poll::Ready(result), _) => {
+                self.run.end(result.as_ref().err());
+                Step::Done(result)
+            }
+            (Poll::Pending, Some(effect)) => Step::Ask(effect),
+            (Poll::Pending, None) => Step::Done(Err(stuck())),
+        }
+    }
+
+    /// The console line about the failure that the flow ended with, unless it was written recently.
+    pub(crate) fn complaint(&mut self, now: i64) -> Option<String> {
+        complaint(self.run.failure.take()?, &self.run.shared, now)
+    }
+}
+
+impl Run {
+    fn limit(&self) -> u32 {
         let timeout = seconds(self.shared.config().settings().store_timeout()) * 1_000;
         match self.slot.trouble_since.get() {
             None => timeout,
@@ -301,9 +337,8 @@ impl<T> Flow<T> {
         }
     }
 
-    /// Runs the flow until it requests an effect or ends. `reply` is the answer to the last effect,
-    /// `now` the time in milliseconds since 1970-01-01 UTC.
-    pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {
+    #[inline(never)]
+    fn enter(&mut self, reply: Option<Reply>, now: i64, random: Random) {
         match &reply {
             // A pause is followed by a retry, so the failure stays.
             None | Some(Reply::Sleep) => {}
@@ -315,34 +350,31 @@ impl<T> Flow<T> {
         self.slot.reply.set(reply);
         self.slot.now.set(now);
         self.slot.random.replace(random);
-        let polled = self
-            .work
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
+    }
+
+    /// Ends a step, and returns the effect that it requested.
+    #[inline(never)]
+    fn leave(&self) -> Option<Effect> {
         self.slot.random.replace(Random::none());
         // Send events after the step, so that no code of the application runs inside a flow.
         for event in self.slot.events.take() {
             self.shared.send(&event);
         }
-        match (polled, self.slot.effect.take()) {
-            (Poll::Ready(result), _) => {
-                self.failure = failure_at_end(self.failure.take(), result.as_ref().err());
-                Step::Done(result)
-            }
-            (Poll::Pending, Some(effect)) => Step::Ask(effect),
-            // The flow awaits something other than an effect, which will never be woken.
-            (Poll::Pending, None) => {
-                debug_assert!(false, "a flow is pending without an effect");
-                Step::Done(Err(SessionError::new(
-                    ErrorCode::Unavailable,
-                    "the session operation is waiting for nothing and cannot continue",
-                )))
-            }
-        }
+        self.slot.effect.take()
     }
 
-    /// The console line about the failure that the flow ended with, unless it was written recently.
-    pub(crate) fn complaint(&mut self, now: i64) -> Option<String> {
-        complaint(self.failure.take()?, &self.shared, now)
+    #[inline(never)]
+    fn end(&mut self, error: Option<&SessionError>) {
+        self.failure = failure_at_end(self.failure.take(), error);
     }
+}
+
+/// The flow awaits something other than an effect, which will never be woken.
+#[cold]
+fn stuck() -> SessionError {
+    debug_assert!(false, "a flow is pending without an effect");
+    SessionError::new(
+        ErrorCode::Unavailable,
+        "the session operation is waiting for nothing and cannot continue",
+    )
 }

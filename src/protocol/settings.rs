@@ -612,17 +612,18 @@ impl Settings {
             ..Self::default()
         };
         for (name, value) in values {
-            let (name, value) = (name.as_ref(), value.as_ref());
-            let Some(setting) = Setting::named(naming, name) else {
-                names::unknown(naming, name, &all_names()).map_or(Ok(()), Err)?;
-                continue;
-            };
-            if !(setting.read)(&mut settings, value) {
-                return Err(setting.refuse(naming, value));
-            }
+            settings.read(naming, name.as_ref(), value.as_ref())?;
         }
         settings.check(naming)?;
         Ok(settings)
+    }
+
+    fn read(&mut self, naming: Naming, name: &str, value: &str) -> Result<(), SessionError> {
+        match Setting::named(naming, name) {
+            Some(setting) if (setting.read)(self, value) => Ok(()),
+            Some(setting) => Err(setting.refuse(naming, value)),
+            None => names::unknown(naming, name, &all_names()).map_or(Ok(()), Err),
+        }
     }
 
     /// Refuses a setting whose value is neither text nor a number nor a truth value, but `kind`: "an
