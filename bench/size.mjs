@@ -74,6 +74,19 @@ async function composition() {
   }
 }
 
+/** The package's share of a start, step by step: source for a Worker without sessions, added up. */
+const STEPS = [
+  ["parses the JavaScript", 'import * as all from "../pkg/default.js"; globalThis.kept = all;'],
+  ["validates the wasm", 'import module from "../pkg/session.wasm"; globalThis.kept = module;'],
+  ["does both, and initialises", 'import * as all from "edge-session"; globalThis.kept = all;'],
+  [
+    "does all this, and makes a configuration",
+    `import { Sessions } from "edge-session";
+    const none = { get() {}, put() {}, delete() {}, list() {} };
+    globalThis.kept = [none, new Sessions(none, { secret: "Wn4yq0JtRkS7vE2mHcZx8aLdUoPb5fTgQi1YsXe9" })];`,
+  ],
+];
+
 /** One start: milliseconds until the head of the first answer, and CPU until its end. */
 async function start(installed, method) {
   const isolate = await installed.start();
@@ -95,6 +108,11 @@ export async function sizes({ quick = false, only, log }) {
   const everybody = ["none", ...names];
   const installed = {};
   for (const name of everybody) installed[name] = await install(name, { minify: true });
+  const steps = {};
+  for (const [title, before] of STEPS) {
+    everybody.push(title);
+    installed[title] = await install("none", { minify: true, before });
+  }
   const base = {};
   for (const method of ["HEAD", "POST"]) {
     log(`starts, first request ${method}`);
@@ -107,19 +125,21 @@ export async function sizes({ quick = false, only, log }) {
     }
     const bare = { wall: summary(samples.none.map((s) => s.wall)), cpu: summary(samples.none.map((s) => s.cpu)) };
     base[method] = bare;
-    for (const name of names) {
+    for (const name of everybody.slice(1)) {
       const of = (what) => {
         const { median, low, high } = summary(samples[name].map((sample) => sample[what]));
         const zero = bare[what].median;
         return { median: median - zero, low: low - zero, high: high - zero };
       };
-      rows[name].starts[method] = { wall: of("wall"), cpu: of("cpu") };
+      const start = { wall: of("wall"), cpu: of("cpu") };
+      if (rows[name]) rows[name].starts[method] = start;
+      else if (method === "HEAD") steps[name] = start;
     }
   }
-  return { rows, base, starts, parts: await composition() };
+  return { rows, base, starts, steps, parts: await composition() };
 }
 
-export function report({ rows, base, starts, parts }, print) {
+export function report({ rows, base, starts, steps, parts }, print) {
   const kb = ({ raw, gzip }) => `${(raw / 1000).toFixed(1)} / ${(gzip / 1000).toFixed(1)}`;
   print("", "Bytes added to a Worker, in kB: minified / gzip -9.", "");
   print("| | together | JavaScript | wasm |", "|---|---|---|---|");
@@ -148,4 +168,6 @@ export function report({ rows, base, starts, parts }, print) {
     const cells = ["HEAD", "POST"].flatMap((method) => [ms(starts[method].wall), ms(starts[method].cpu)]);
     print(`| ${title} | ${cells.join(" | ")} |`);
   }
+  print("", "The package's share of a start, in the same way, of a Worker that only:", "", "| | milliseconds | of CPU |", "|---|---|---|");
+  for (const [title, { wall, cpu }] of Object.entries(steps)) print(`| ${title} | ${ms(wall)} | ${ms(cpu)} |`);
 }

@@ -27,14 +27,15 @@ export const KV_PEERS = ["react-router", "hono-session", "hono-sessions", "bette
 /**
  * A contender in its driver, installed. `counting`: with its crossings into wasm counted. `objects`:
  * with the runtime's own Durable Objects instead of those in memory. `sessionWasm`: with another build
- * of the package's wasm.
+ * of the package's wasm. `before`: source that the Worker runs first.
  */
-export async function install(name, { counting = false, minify = false, objects = false, sessionWasm } = {}) {
+export async function install(name, { counting = false, minify = false, objects = false, sessionWasm, before = "" } = {}) {
   const inObjects = name === IN_OBJECTS || name === IN_ROWS;
   const source = `
     import "./isolate/clock.mjs";
     ${counting ? 'import "./isolate/counting.mjs";' : ""}
     import "./isolate/census.mjs";
+    ${before}
     import contender from "./contenders/${name}.mjs";
     import { drive } from "./isolate/driver.mjs";
     ${objects ? 'import * as objects from "./isolate/objects.mjs"; export const { SessionObject } = objects;' : ""}

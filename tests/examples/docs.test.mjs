@@ -7,7 +7,7 @@ import { dirname, join, relative } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { cargoWasm } from "../../scripts/build.mjs";
+import { OPTIMIZED, cargoWasm } from "../../scripts/build.mjs";
 import { exec, inRoot, run } from "../../scripts/run.mjs";
 
 const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
@@ -48,17 +48,17 @@ suite("Rust", () => {
     rmSync(crate, { recursive: true, force: true });
     mkdirSync(join(crate, "src"), { recursive: true });
     mkdirSync(join(crate, "tests"));
-    const names = { library: [], test: [] };
+    mkdirSync(join(crate, "examples"));
+    const workers = [];
     for (const [i, block] of written("rust").entries()) {
-      const kind = isTest(block) ? "test" : "library";
       const name = `block_${i}`;
-      names[kind].push(name);
       places.set(name, block.where);
-      writeFileSync(join(crate, kind === "test" ? "tests" : "src", `${name}.rs`), block.code);
+      if (!isTest(block)) workers.push(name);
+      writeFileSync(join(crate, isTest(block) ? "tests" : "examples", `${name}.rs`), block.code);
     }
-    // Features of a Worker are not available natively, so the tests must not need them.
-    const modules = names.library.map((name) => `#[cfg(target_arch = "wasm32")]\nmod ${name};\n`);
-    writeFileSync(join(crate, "src", "lib.rs"), `#![allow(dead_code)]\n${modules.join("")}`);
+    writeFileSync(join(crate, "src", "lib.rs"), "");
+    // Each is a crate of its own, because a crate has one handler.
+    const examples = workers.map((name) => `[[example]]\nname = "${name}"\ncrate-type = ["lib"]\n`);
     writeFileSync(
       join(crate, "Cargo.toml"),
       `[package]
@@ -74,43 +74,47 @@ serde_json = "1"
 
 [target.'cfg(target_arch = "wasm32")'.dependencies]
 axum = { version = "0.8", default-features = false }
-edge-session = { path = "../..", features = ["worker", "axum"] }
+edge-session = { path = "../..", features = ["worker", "axum", "durable-object"] }
 tower-service = "0.3"
 worker = { version = "0.8.7", features = ["http"] }
 
-[dev-dependencies]
+[target.'cfg(not(target_arch = "wasm32"))'.dev-dependencies]
 edge-session = { path = "../..", default-features = false, features = ["testing"] }
 futures-executor = "0.3"
 
+${examples.join("\n")}
+[lints.rust]
+dead_code = "allow"
+
 [workspace]
 
-# As in the repository, so that what it has compiled of the dependencies is used.
-[profile.test]
-opt-level = 1
-debug = false
-[profile.test.package.edge-session]
-opt-level = 0
-`,
+${testProfile()}`,
     );
     // With the versions of the rest of the repository.
     copyFileSync(inRoot("Cargo.lock"), join(crate, "Cargo.lock"));
   });
   after(() => rmSync(crate, { recursive: true, force: true }));
 
+  /** The repository's own, so that what it has compiled of the dependencies is used. */
+  const testProfile = () => {
+    const [section] = readFileSync(inRoot("Cargo.toml"), "utf8").match(/^\[profile\.test\]$[^]*?(?=\n\n)/m);
+    return `${section}\n`;
+  };
   const manifest = () => ["--manifest-path", join(crate, "Cargo.toml")];
   const sources = () => [...places].map(([name, where]) => `${name} is ${where}`).join(", ");
 
   test("handlers compile for wasm32, without a warning", async () => {
     assert.ok(written("rust").length > 5);
-    const args = ["check", "--target", "wasm32-unknown-unknown", ...manifest()];
-    const output = await cargoWasm("cargo check of the Rust in docs/", args, { capture: true });
-    const ours = output.split("\n").filter((line) => /^\s*--> (src|tests)\/block_/.test(line));
+    // As the Workers of the tests, so that what was compiled for them is used.
+    const args = ["build", "--examples", "--profile", "test", ...OPTIMIZED, "--target", "wasm32-unknown-unknown", ...manifest()];
+    const output = await cargoWasm("compiling the Rust in docs/", args, { capture: true });
+    const ours = output.split("\n").filter((line) => /^\s*--> examples\/block_/.test(line));
     assert.deepEqual(ours, [], `${sources()}\n${output}`);
   });
 
   test("tests pass natively", async () => {
     assert.ok(written("rust").some(isTest));
-    const output = await run("cargo test of the Rust in docs/", "cargo", ["test", ...manifest()], {
+    const output = await run("cargo test of the Rust in docs/", "cargo", ["test", "--tests", ...OPTIMIZED, ...manifest()], {
       capture: true,
       env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
     });
