@@ -534,6 +534,8 @@ struct Handle {
     /// The keys of values and of flash values that a failed save has tried to store, and whether it
     /// has tried a clear.
     tried: (Vec<String>, Vec<String>, bool),
+    /// Whether it has tried limits.
+    has_tried_own: bool,
     own: Option<Own>,
     forced: Option<bool>,
     /// Values, flash values and limits that were left unsaved.
@@ -563,6 +565,7 @@ impl Handle {
             flash: Map::new(),
             log: Vec::new(),
             tried: Default::default(),
+            has_tried_own: false,
             own: None,
             forced: None,
             left: Default::default(),
@@ -749,6 +752,7 @@ impl Handle {
         if self.forced == Some(false) {
             self.forced = None;
         }
+        self.has_tried_own |= self.own.is_some();
         for change in self.changes() {
             match change {
                 Change::Set(key, _) | Change::Remove(key) => self.tried.0.push(key),
@@ -834,7 +838,8 @@ impl Handle {
             self.cycle_key(now, store)?;
         }
         let known = self.base.as_ref().map(|base| base.own);
-        self.own = (Some(own) != known || self.next.is_some()).then_some(own);
+        let changes = Some(own) != known || self.next.is_some() || self.has_tried_own;
+        self.own = changes.then_some(own);
         Ok(())
     }
 
@@ -843,6 +848,7 @@ impl Handle {
         self.flash.clear();
         self.log.clear();
         self.tried = Default::default();
+        self.has_tried_own = false;
         self.base = None;
         self.own = None;
     }
@@ -1154,6 +1160,7 @@ impl Handle {
         self.base = Some(stored);
         self.log.clear();
         self.tried = Default::default();
+        self.has_tried_own = false;
         self.own = None;
         self.forced = None;
         Ok(())

@@ -868,3 +868,21 @@ fn a_clock_that_goes_back_moves_no_end() {
     world.clock.set(START + DAY);
     assert_eq!(world.open(&jar).outcome().unwrap(), Outcome::Expired);
 }
+
+#[test]
+fn limits_that_a_failed_save_may_have_stored_are_undone() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        session
+            .set_expiry(Expiry::after(Duration::from_secs(600)))
+            .unwrap();
+        world.store.fail_though_applied(Kind::Put, usize::MAX);
+        assert!(run(session.save()).is_err());
+        world.store.mend();
+        session.set_expiry(Expiry::default_settings()).unwrap();
+        assert!(session.modified());
+    });
+    let session = world.elsewhere().open(&jar);
+    assert!(session.get_expiry_age().unwrap() > Duration::from_secs(600));
+}

@@ -487,6 +487,32 @@ fn what_a_failed_save_may_have_stored_is_undone_although_changes_were_left_unsav
 }
 
 #[test]
+fn changes_survive_a_fresh_load_that_failed() {
+    type Change = fn(&mut SessionStore);
+    let cases: [(Change, &str); 4] = [
+        (|it| assert!(it.remove("a").unwrap()), ""),
+        (|it| it.clear().unwrap(), ""),
+        (|it| it.set("b", 2).unwrap(), "a=1 b=2"),
+        (|it| it.set("a", 2).unwrap(), "a=2"),
+    ];
+    for (place, (change, expected)) in cases.into_iter().enumerate() {
+        let world = World::new();
+        let mut jar = world.visitor();
+        let world = world.elsewhere();
+        world.visit(&mut jar, |session| {
+            change(session);
+            let error = ConnectorErrorKind::Unavailable;
+            world.store.fail(Kind::Read, usize::MAX, error);
+            assert!(run(session.load_fresh()).is_err());
+            world.store.mend();
+            assert_eq!(run(session.load_fresh()).unwrap(), Outcome::Loaded);
+            assert!(session.modified(), "{place}");
+        });
+        assert_eq!(shown(&world.elsewhere().open(&jar)), expected, "{place}");
+    }
+}
+
+#[test]
 fn after_changes_were_left_unsaved_only_a_difference_from_them_counts() {
     type Change = fn(&mut SessionStore);
     let cases: [(Change, &str); 9] = [

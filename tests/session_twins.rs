@@ -350,6 +350,36 @@ fn a_header_full_of_sessions_costs_a_bounded_number_of_puts() {
     assert!(world.store.count(Kind::Put) <= 17);
 }
 
+#[test]
+fn a_login_ends_the_users_session_however_many_others_are_beside_it() {
+    let world = World::new();
+    let own = world.member("ada");
+    let planted: Vec<Jar> = (0..12).map(|_| world.visitor()).collect();
+    let mut jar = joined(&own, &planted);
+    world.visit(&mut jar, |session| {
+        session.bind_with("ada", Keep::Nothing).unwrap();
+    });
+    let seen = world.elsewhere().open(&own);
+    assert_eq!(seen.outcome().unwrap(), Outcome::Revoked);
+}
+
+#[test]
+fn each_of_many_sessions_in_a_header_is_ended_some_time() {
+    let world = World::new();
+    let browsers: Vec<Jar> = (0..60).map(|_| world.member("ada")).collect();
+    let jar = joined(&browsers[0], &browsers[1..]);
+    let tries = (1..100).find(|_| {
+        world.advance(SECOND);
+        let mut session = world.elsewhere().open(&jar);
+        destroy(&mut session).is_ok()
+    });
+    assert!(tries.is_some(), "it never ends");
+    for thief in &browsers {
+        let seen = world.elsewhere().open(thief);
+        assert_eq!(seen.outcome().unwrap(), Outcome::Revoked);
+    }
+}
+
 // --- a header over its limits --------------------------------------------------------------------
 
 #[test]

@@ -115,6 +115,62 @@ fn a_login_that_failed_can_be_made_again_in_the_same_request() {
     }
 }
 
+#[test]
+fn what_an_earlier_try_of_a_login_has_stored_does_not_count_against_the_limit() {
+    for others in 0..2 {
+        let settings = Settings::default().with_max_per_owner(1 + others);
+        let world = StrongWorld::with(settings);
+        let other = (others > 0).then(|| world.member("ada"));
+        let mut jar = world.visitor();
+        let mut session = world.open(&jar);
+        session.bind("ada").unwrap();
+        // The new session was put, the answers were lost, and it cannot be ended.
+        world.objects.lose_answers("o.", 2);
+        world.objects.fail_after("o.", 2, 2);
+        assert!(run(session.save()).is_err());
+        world.objects.mend();
+        let headers = world.commit(&mut session);
+        jar.receive(world.now(), headers.set_cookie());
+        assert_eq!(shown(&world.open(&jar)), "a=1", "{others}");
+        if let Some(other) = other {
+            assert_eq!(world.open(&other).outcome().unwrap(), Outcome::Loaded);
+        }
+    }
+}
+
+/// A header with more sessions than one request can end.
+#[test]
+fn a_logout_is_done_after_some_tries_whatever_is_in_the_header() {
+    for count in [12, 20] {
+        let world = StrongWorld::new();
+        let mut jar = world.member("ada");
+        let own = jar.clone();
+        let planted: Vec<Jar> = (0..count).map(|_| world.visitor()).collect();
+        for (place, other) in planted.iter().enumerate() {
+            jar.add_twins(other, &format!("Domain=d{place}.example"));
+        }
+        let tries = (1..).find(|_| {
+            let mut session = world.open(&jar);
+            match run(session.destroy()) {
+                Ok(()) => true,
+                Err(error) => {
+                    assert_eq!(error.code(), ErrorCode::RevocationPending);
+                    // The user's session is ended first.
+                    assert_eq!(world.open(&own).outcome().unwrap(), Outcome::Revoked);
+                    false
+                }
+            }
+        });
+        assert!(
+            tries.is_some_and(|tries| tries <= 1 + count / 8),
+            "{tries:?}"
+        );
+        for jar in &planted {
+            assert_ne!(world.open(jar).outcome().unwrap(), Outcome::Loaded);
+        }
+    }
+}
+
 /// A browser with two session cookies, one of which has expired.
 #[test]
 fn a_login_that_cannot_end_another_session_leaves_the_one_with_the_data() {

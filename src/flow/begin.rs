@@ -60,6 +60,9 @@ impl Shared {
         // If there are more than one request can end, an earlier request may have ended some of
         // them.
         let may_stand = ends.len() > ENDS_MAX;
+        let mut ends = ends;
+        // Users' sessions first: whoever planted the others cannot hide one behind them.
+        ends.sort_by_key(|it| it.stone.key().owner.is_none());
         Flow::new(self, async move |ctx: Ctx| {
             Ok(end_all(protocol, &ctx, ends, may_stand).await)
         })
@@ -81,7 +84,9 @@ impl Shared {
         let protocol = self.protocol();
         Flow::new(self, async move |ctx: Ctx| match protocol {
             Protocol::Eventual => end::delete(&ctx, key).await,
-            Protocol::Strong => strong::end::end_key(&ctx, &key, None, false).await,
+            Protocol::Strong => strong::end::end_key(&ctx, &key, None, false)
+                .await
+                .map(drop),
         })
     }
 

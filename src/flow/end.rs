@@ -11,9 +11,6 @@ use crate::session::marker_put::MarkerPut;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
 
-/// The most sessions of one request whose markers fit into one read of a hundred keys.
-const ASKED_MAX: usize = 24;
-
 /// The sessions that a logout could not end.
 pub(crate) struct Left {
     /// Tried, but not stored.
@@ -83,15 +80,16 @@ pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Le
         marker.note(ctx);
     }
     if may_stand {
-        let asked = owed.len().min(ASKED_MAX);
-        let names: Vec<Vec<String>> = owed.iter().take(asked).map(|it| it.names(ctx)).collect();
-        let flat: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
-        if let Ok(values) = ctx
-            .read(&flat, Freshness::Store.options(ctx.config()))
-            .await
-        {
+        // All of them: otherwise those at the end of a full header would never have their turn.
+        for some in owed.chunks_mut(ASKED_AT_ONCE) {
+            let names: Vec<Vec<String>> = some.iter().map(|it| it.names(ctx)).collect();
+            let flat: Vec<&str> = names.iter().flatten().map(String::as_str).collect();
+            let options = Freshness::Store.options(ctx.config());
+            let Ok(values) = ctx.read(&flat, options).await else {
+                break;
+            };
             let mut rest = &values[..];
-            for (owed, names) in owed.iter_mut().zip(&names) {
+            for (owed, names) in some.iter_mut().zip(&names) {
                 let (mine, others) = rest.split_at(names.len().min(rest.len()));
                 owed.leave_out(mine);
                 rest = others;
@@ -108,6 +106,9 @@ pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Le
     }
     left.unless_empty()
 }
+
+/// Sessions whose markers fit into one read of a hundred keys.
+const ASKED_AT_ONCE: usize = 24;
 
 /// The writes that end one session.
 struct Owed {

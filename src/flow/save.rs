@@ -53,7 +53,9 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                     ErrorCode::Rotated => work.retire.retain(Retired::is_ended),
                     // A rotation must not replace the revocation, which may not be stored yet.
                     ErrorCode::Revoked => {
-                        work.retire = vec![Retired::Ended(identity.to_end())];
+                        let lineage = identity.key.lineage;
+                        work.retire.retain(|it| matches!(it, Retired::Ended(other) if other.stone.lineage != lineage));
+                        work.retire.push(Retired::Ended(identity.to_end()));
                     }
                     _ => {}
                 }

@@ -75,7 +75,10 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
             let there = if same_place.0 == *name {
                 Some(same_place)
             } else if other.len() <= UNORDERED {
-                other.iter().find(|(theirs, _)| theirs == name)
+                // A name that occurs twice has no counterpart.
+                let named = |all: &[(&str, &str)]| all.iter().filter(|it| it.0 == *name).count();
+                let is_unique = named(&one) == 1 && named(&other) == 1;
+                other.iter().find(|(theirs, _)| is_unique && theirs == name)
             } else {
                 None
             };
@@ -464,6 +467,9 @@ mod tests {
             ("\"1.0\"", "\"1.00\""),
             ("10.0", "1.0"),
             ("0.1", "0.10000000000000002"),
+            // A name that occurs twice.
+            (r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2}"#),
+            (r#"{"b":2,"a":1}"#, r#"{"a":1,"a":1}"#),
         ] {
             assert!(!equal(one, other), "{one} {other}");
         }

@@ -108,6 +108,8 @@ pub(crate) struct Draft {
     pub(crate) is_tried: bool,
     /// Limits that this request has set.
     pub(crate) limits: Option<OwnLimits>,
+    /// True if a save that failed has tried to store limits.
+    pub(crate) has_tried_limits: bool,
     /// A new key that the session gets with the commit.
     pub(crate) key: Option<Next>,
     pub(crate) save: Modified,
@@ -179,6 +181,7 @@ impl Life {
         let draft = &mut self.decide()?.draft;
         if std::mem::take(&mut draft.is_tried) {
             draft.data.set_tried();
+            draft.has_tried_limits |= draft.limits.is_some();
         }
         Ok(draft)
     }
@@ -364,7 +367,12 @@ impl Open {
             self.draft.data = found;
         } else {
             let is_left = self.draft.is_left_unsaved();
-            self.draft.data = self.changes().replay_onto(found);
+            let changes = match &self.base {
+                // An earlier load has failed, so it is not known which of the changes are some.
+                Base::Closed(_) => self.draft.data.clone(),
+                _ => self.changes(),
+            };
+            self.draft.data = changes.replay_onto(found);
             if is_left {
                 self.draft.leave_unsaved();
             } else if let Modified::No(..) = self.draft.save {

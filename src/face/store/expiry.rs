@@ -133,8 +133,10 @@ impl SessionStore {
             self.cycle_key()?;
         }
         let known = self.continued().map(|base| base.expiry);
-        let changes = Some(expiry) != known || self.next().is_some();
-        self.draft()?.limits = changes.then_some(expiry);
+        let is_other = Some(expiry) != known || self.next().is_some();
+        let draft = self.draft()?;
+        let changes = is_other || draft.has_tried_limits;
+        draft.limits = changes.then_some(expiry);
         Ok(())
     }
 

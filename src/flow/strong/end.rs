@@ -19,24 +19,43 @@ use crate::session::to_end::ToEnd;
 /// Ends the sessions in `ends`. With `may_stand`, reads first which have ended already. Returns
 /// those that could not be ended.
 pub(crate) async fn end(ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
-    let mut ends = ends;
-    let untried = ends.split_off(ends.len().min(ENDS_MAX));
-    let mut left = Left::of_untried(untried.into_iter().map(|it| it.stone));
+    let (mut failed, mut untried) = (Vec::new(), Vec::new());
+    let mut ended = 0;
     for it in ends {
-        if let Err(error) = end_unless_ended(ctx, &it, may_stand).await {
-            left.add(it.stone, error);
+        if ended == ENDS_MAX {
+            untried.push(it.stone);
+            continue;
         }
+        match end_unless_ended(ctx, &it, may_stand).await {
+            // One that had ended already leaves room for another.
+            Ok(Before::Ended) => {}
+            Ok(Before::Unknown) => ended += 1,
+            Err(error) => {
+                ended += 1;
+                failed.push((it.stone, error));
+            }
+        }
+    }
+    let mut left = Left::of_untried(untried.into_iter());
+    for (stone, error) in failed {
+        left.add(stone, error);
     }
     left.unless_empty()
 }
 
 /// Ends a session in every shard that it may be in.
 pub(crate) async fn end_session(ctx: &Ctx, it: &ToEnd) -> Result<(), SessionError> {
-    end_unless_ended(ctx, it, false).await
+    end_unless_ended(ctx, it, false).await.map(drop)
 }
 
-async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<(), SessionError> {
+async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<Before, SessionError> {
     end_key(ctx, &it.stone.key(), it.record_key.as_ref(), may_stand).await
+}
+
+/// What a session was before it was ended.
+pub(crate) enum Before {
+    Ended,
+    Unknown,
 }
 
 /// Ends the session of `key`. `record_key` opens its record, if known.
@@ -45,11 +64,12 @@ pub(crate) async fn end_key(
     key: &KeyParts,
     record_key: Option<&RecordKey>,
     may_stand: bool,
-) -> Result<(), SessionError> {
+) -> Result<Before, SessionError> {
     let mut walk = walk_of(ctx, key);
     let may_move = walk.check().is_some();
     if !may_move && !may_stand {
-        return end_everywhere(ctx, key, Vec::new(), walk).await;
+        end_everywhere(ctx, key, Vec::new(), walk).await?;
+        return Ok(Before::Unknown);
     }
     let shard = shard(ctx.config().settings().key_prefix(), key);
     let row_key = row_key(key);
@@ -70,10 +90,16 @@ pub(crate) async fn end_key(
     // Putting it again would look like a logout at this moment. A row that is gone says nothing about
     // the others of the session: the tombstone of a rotated key may have made room for them.
     let stands = |value| matches!(RowValue::parse(value), RowValue::Ended { .. });
-    if may_stand && value.is_some_and(stands) {
+    let had_ended = may_stand && value.is_some_and(stands);
+    if had_ended {
         walk.advance();
     }
-    end_everywhere(ctx, key, elsewhere, walk).await
+    end_everywhere(ctx, key, elsewhere, walk).await?;
+    Ok(if had_ended {
+        Before::Ended
+    } else {
+        Before::Unknown
+    })
 }
 
 /// A walk that starts in the shard of `key`.

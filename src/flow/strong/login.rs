@@ -216,7 +216,8 @@ fn refuse_if_ended(ctx: &Ctx, row: Option<&Row>, target: &Identity) -> Result<()
     Ok(())
 }
 
-/// The sessions over the limit with the new one. Sessions that the login ends anyway do not count.
+/// The sessions over the limit with the new one. Sessions that the login ends anyway do not count, nor
+/// does what an earlier try of it has stored.
 async fn over(
     ctx: &Ctx,
     work: &Work,
@@ -225,7 +226,9 @@ async fn over(
 ) -> Result<Vec<KeyParts>, SessionError> {
     let ends_anyway = |lineage: Id| {
         let mut retired = work.retire.iter();
-        retired.any(|it| matches!(it, Retired::Ended(to_end) if to_end.stone.lineage == lineage))
+        lineage == work.target.key.lineage
+            || retired
+                .any(|it| matches!(it, Retired::Ended(to_end) if to_end.stone.lineage == lineage))
     };
     let living = living(ctx, owner).await?;
     let counted = living.iter().filter(|(key, _)| !ends_anyway(key.lineage));

@@ -64,7 +64,8 @@ fn table(out: &mut Object, names: [&str; 3], table: &Table) -> Option<()> {
     for (key, version, slot) in table.settled() {
         match slot {
             Slot::Value(text) => {
-                values.entry(key, json::value(text)?);
+                // A record is one line. In JSON, line breaks occur only between tokens.
+                values.entry(key, &json::value(text)?.replace(['\n', '\r'], " "));
                 versions.entry(key, &pair(version));
             }
             Slot::Removed(at) => {
