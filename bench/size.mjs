@@ -74,7 +74,7 @@ async function composition() {
   }
 }
 
-/** The package's share of a start, step by step: source for a Worker without sessions, added up. */
+/** What the package does at a start: source for a Worker that uses no sessions. */
 const STEPS = [
   ["parses the JavaScript", 'import * as all from "../pkg/default.js"; globalThis.kept = all;'],
   ["validates the wasm", 'import module from "../pkg/session.wasm"; globalThis.kept = module;'],
@@ -105,16 +105,13 @@ export async function sizes({ quick = false, only, log }) {
   if (rows[RUST]) rows[RUST].rust = await bytesOverRust(rows[RUST].bytes);
 
   const starts = quick ? 5 : 11;
-  const everybody = ["none", ...names];
   const installed = {};
-  for (const name of everybody) installed[name] = await install(name, { minify: true });
+  for (const name of ["none", ...names]) installed[name] = await install(name, { minify: true });
+  for (const [title, before] of STEPS) installed[title] = await install("none", { minify: true, before });
   const steps = {};
-  for (const [title, before] of STEPS) {
-    everybody.push(title);
-    installed[title] = await install("none", { minify: true, before });
-  }
   const base = {};
   for (const method of ["HEAD", "POST"]) {
+    const everybody = ["none", ...names, ...(method === "HEAD" ? STEPS.map(([title]) => title) : [])];
     log(`starts, first request ${method}`);
     const samples = Object.fromEntries(everybody.map((name) => [name, []]));
     for (let round = 0; round < starts; round += 1) {
@@ -133,13 +130,13 @@ export async function sizes({ quick = false, only, log }) {
       };
       const start = { wall: of("wall"), cpu: of("cpu") };
       if (rows[name]) rows[name].starts[method] = start;
-      else if (method === "HEAD") steps[name] = start;
+      else steps[name] = start;
     }
   }
   return { rows, base, starts, steps, parts: await composition() };
 }
 
-export function report({ rows, base, starts, steps, parts }, print) {
+export function report({ rows, base, starts, steps = {}, parts }, print) {
   const kb = ({ raw, gzip }) => `${(raw / 1000).toFixed(1)} / ${(gzip / 1000).toFixed(1)}`;
   print("", "Bytes added to a Worker, in kB: minified / gzip -9.", "");
   print("| | together | JavaScript | wasm |", "|---|---|---|---|");
@@ -168,6 +165,6 @@ export function report({ rows, base, starts, steps, parts }, print) {
     const cells = ["HEAD", "POST"].flatMap((method) => [ms(starts[method].wall), ms(starts[method].cpu)]);
     print(`| ${title} | ${cells.join(" | ")} |`);
   }
-  print("", "The package's share of a start, in the same way, of a Worker that only:", "", "| | milliseconds | of CPU |", "|---|---|---|");
+  print("", "The package's share of a start, in the same way: a Worker that uses no sessions and only", "", "| | milliseconds | of CPU |", "|---|---|---|");
   for (const [title, { wall, cpu }] of Object.entries(steps)) print(`| ${title} | ${ms(wall)} | ${ms(cpu)} |`);
 }

@@ -5,13 +5,16 @@
 //   responds with the application's own page for 500 and the status of the error.
 // - Astro.rewrite runs the middleware again, with another request and the same locals. Both runs share one
 //   session.
+// - An answer of 404 or 500 without a body makes Astro render the application's error page, with the same
+//   locals, after the middleware has ended. That run continues with the cookies of the first.
 // - The middleware runs for prerendered pages when the site is built. There is no session then.
 
 import { SessionError } from "edge-session";
 import { context as waiting, env } from "#platform";
 import { adapter, withStatusOf } from "./adapter.js";
+import { cookieOf } from "./cookies.js";
 
-/** For the locals of a request, the request that its middleware got first. */
+/** For the locals of a request, the request that its middleware got first, with the cookies of the answer so far. */
 const requests = new WeakMap();
 
 /** `onRequest` of `src/middleware.ts`: the session of each request, committed with a response below 500. */
@@ -30,8 +33,22 @@ export function sessionMiddleware(options) {
       return next();
     };
     const refuse = async (error, put) => put((await errorPage(error, context, next)) ?? error.toResponse());
-    return run(context, request, waiting, handler, { refuse });
+    const answer = await run(context, request, waiting, handler, { refuse });
+    requests.set(locals, after(request, answer));
+    return answer;
   };
+}
+
+/** The request that a browser would send next. */
+function after(request, answer) {
+  const cookies = answer.headers.getSetCookie().map(cookieOf);
+  if (cookies.length === 0) return request;
+  const isKept = (pair) => pair !== "" && !cookies.some(({ name }) => pair.startsWith(`${name}=`));
+  const kept = (request.headers.get("cookie") ?? "").split(/; */).filter(isKept);
+  const set = cookies.filter(({ options }) => options.maxAge !== 0).map(({ name, value }) => `${name}=${value}`);
+  const headers = new Headers(request.headers);
+  headers.set("cookie", [...kept, ...set].join("; "));
+  return new Request(request.url, { method: request.method, headers });
 }
 
 /** The application's error page; undefined if it has none, or if that fails too. */

@@ -87,7 +87,7 @@ class Core {
 
 /** One configuration of sessions on one connector. */
 class Config {
-  /** The sessions whose handlers are running. */
+  /** Weak references to the sessions whose handlers are running. */
   handled = new Set();
   #kept;
   /** Besides the connector, this decides which sessions are read and which cookies are set. */

@@ -26,12 +26,14 @@ export function drive(told, handle, world, context = world.context) {
     isHeld = true;
     hold(context, running);
   };
+  // It calls the function only after it has waited, when there is a promise to hold.
   const running = run(told, handle, world, holdFromWrite);
   holdFromWrite(told);
   return running;
 }
 
-async function run(told, handle, world, asked) {
+/** Calls `heard` with each further answer of the core. */
+async function run(told, handle, world, heard) {
   const { config, limit } = world;
   while (told.ask) {
     let record;
@@ -41,19 +43,18 @@ async function run(told, handle, world, asked) {
       if (told.ask.read) {
         record = answer[0] ?? undefined;
         // A load reads a record and markers. Markers are usually absent.
-        if (answer.some((value, i) => i > 0 && typeof value === "string")) rest = answer.slice(1);
+        if (answer.some((value, i) => i > 0 && typeof value === "string")) rest = JSON.stringify(answer.slice(1));
       } else {
-        rest = answer;
+        rest = JSON.stringify(answer);
       }
     } catch (thrown) {
-      rest = { error: failure(thrown, world) };
+      rest = JSON.stringify({ error: failure(thrown, world) });
     }
     limit.answered();
-    const text = rest && JSON.stringify(rest);
     // After a failure the step may retry after a random pause.
     const random = world.mints || rest ? dice() : undefined;
-    told = hear(reply(handle, record, text, config.instant(), random), world);
-    asked(told);
+    told = hear(reply(handle, record, rest, config.instant(), random), world);
+    heard(told);
   }
   if (told.later) {
     // After a login, older sessions of the user may have to end. The response does not wait for that.
@@ -71,8 +72,9 @@ const isWrite = (ask) => ask.write !== undefined || ask.rows?.operation === "tra
 
 /** Keeps the handler's context alive until the promise is settled. */
 function hold(context, promise) {
+  const settled = promise.then(nothing, nothing);
   try {
-    context.waitUntil(promise.then(nothing, nothing));
+    context.waitUntil(settled);
   } catch {
     // The request has ended already: the work runs as long as the platform allows.
   }
@@ -85,32 +87,31 @@ export function hear(told, { sink }) {
   return told;
 }
 
-/** Sends a request to the store. Nothing is returned for writes that succeeded. */
-function send({ ask, lines }, world) {
+/**
+ * Carries out what the core asks for. It is async, so that a store that throws at once fails like any
+ * other. Returns the values of a read, a list or rows, and the failures of writes, if there are any.
+ */
+async function send({ ask, lines }, world) {
   const { config, limit } = world;
   const { port } = config;
-  if (ask.read) return readAll(ask.read, world);
+  if (ask.read) {
+    const { keys, cacheTtl } = ask.read;
+    const values = await limit.within(port.read(keys, cacheTtl));
+    if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
+    return values;
+  }
   if (ask.write) return writeAll(ask.write, lines, world);
   if (ask.list) return limit.within(port.list(ask.list.prefix, ask.list.cursor));
   if (ask.rows) return limit.within(port.rows(ask.rows));
-  return sleep(ask.sleep, config.clock);
+  await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
+  return undefined;
 }
 
-async function sleep(milliseconds, clock) {
-  await (clock.sleep ? clock.sleep(milliseconds) : pause(milliseconds));
-}
-
-async function readAll({ keys, cacheTtl }, { config, limit }) {
-  const values = await limit.within(config.port.read(keys, cacheTtl));
-  if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
-  return values;
-}
-
-/** The results of the writes, null for one that succeeded; nothing if all did. */
+/** The failure of each write, null for one that succeeded; undefined if all did. */
 async function writeAll(writes, lines, world) {
   if (writes.length === 1) {
     const failed = await write(writes[0], lines, world);
-    return failed && [failed];
+    return failed === null ? undefined : [failed];
   }
   const results = [];
   let next = 0;
@@ -125,6 +126,7 @@ async function writeAll(writes, lines, world) {
   return results.some((failed) => failed !== null) ? results : undefined;
 }
 
+/** The failure of a write, or null. */
 async function write({ put, ttl, metadata, line, delete: key }, lines, world) {
   const { config, limit } = world;
   try {

@@ -7,7 +7,7 @@ let readCodes = () => undefined;
 /** The console line about a failure; undefined if the same line was written less than a minute ago. */
 let complain = (cause) => `edge-session: ${cause}`;
 
-/** Called with functions of the core after its initialisation. The codes are read for the first error. */
+/** Called with functions of the core after its initialisation. The codes are read when they are first needed. */
 export function learn(errorCodes, complaint) {
   readCodes = errorCodes;
   complain = complaint;
@@ -16,7 +16,14 @@ export function learn(errorCodes, complaint) {
 /** Errors whose cause the core has already reported on the console. */
 const told = new WeakSet();
 
-const of = (code) => (codes ??= readCodes())?.[code] ?? { status: 500 };
+function of(code) {
+  try {
+    codes ??= readCodes();
+  } catch {
+    // The core has failed. That must not hide the error that is asked about.
+  }
+  return codes?.[code] ?? { status: 500 };
+}
 
 /** An error of this package. Match on its stable `code`; the message is for people and may change. */
 export class SessionError extends Error {

@@ -8,7 +8,7 @@
 //   is used.
 
 import { context as waiting, env } from "#platform";
-import { adapter, isResponse } from "./adapter.js";
+import { adapter, isResponse, sessionErrorIn } from "./adapter.js";
 
 /** Middleware that loads the session of each request and commits it with a response below 500. */
 export function sessionMiddleware(options) {
@@ -16,24 +16,41 @@ export function sessionMiddleware(options) {
   return async (event, next) => {
     let value;
     let plain;
+    let failure;
     const handler = async (session) => {
       event.context.session = session;
-      value = await next();
+      try {
+        value = await next();
+      } catch (error) {
+        if (isResponse(error) || sessionErrorIn(error)) throw error;
+        failure = { error };
+        return (plain = ofError(event, error));
+      }
       return isResponse(value) ? value : (plain = prepared(event, value));
     };
     const refuse = (error, put) => {
       throw new HTTPError(error, put(error.toResponse()).headers);
     };
     const context = event.runtime?.cloudflare?.context ?? waiting;
-    const answer = await run(event, event.req, context, handler, { refuse, unready: handler });
+    const hasFailed = () => failure !== undefined;
+    const answer = await run(event, event.req, context, handler, { refuse, hasFailed, unready: handler });
+    if (failure) throw failure.error;
     return answer === plain ? value : answer;
   };
 }
 
 /** The status and headers of the response that h3 will make from a value, for the commit. */
-function prepared({ res }, value) {
+function prepared(event, value) {
+  if (value instanceof Error) return ofError(event, value);
+  const { res } = event;
   const isNotFound = typeof value === "symbol";
   return { status: isNotFound ? 404 : (res.status ?? 200), headers: isNotFound ? res.errHeaders : res.headers };
+}
+
+/** The same for an error. Headers that h3 takes over are those of event.res.errHeaders. */
+function ofError({ res }, error) {
+  const status = error?.name === "HTTPError" && Number.isInteger(error.status) ? error.status : 500;
+  return { status, headers: res.errHeaders };
 }
 
 /** An error of the session in the form that h3 expects, with the original as its `cause`. */

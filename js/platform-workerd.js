@@ -4,5 +4,8 @@ import { env, waitUntil } from "cloudflare:workers";
 
 export { env };
 
-/** The context of the current request. */
-export const context = { waitUntil: (promise) => waitUntil(promise) };
+/** The context of whatever request is current, so it cannot tell requests apart. */
+export const context = {
+  waitUntil: (promise) => waitUntil(promise),
+  [Symbol.for("edge-session.of-no-request")]: true,
+};

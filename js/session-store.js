@@ -11,6 +11,9 @@ import { TimeLimit } from "./time-limit.js";
 import { Table, entriesOf } from "./values.js";
 import { checkCall, configOf, sinkOf, toConsole } from "./config.js";
 
+/** Marks a context that is not the one of a single request. */
+export const OF_NO_REQUEST = Symbol.for("edge-session.of-no-request");
+
 /** Marks a call of the constructor by `Sessions`. */
 export const BY_SESSIONS = Symbol("sessions");
 
@@ -38,6 +41,8 @@ export class SessionStore {
   #causes = [];
   /** True after the commit. Reading still works. */
   #isCommitted = false;
+  /** True if the commit has failed: what was done before it still has headers. */
+  #hasFailedCommit = false;
   #isReleased = false;
   #refusal;
   /** The last error caused by the state of the session, not by a mistake in the application's code. */
@@ -55,12 +60,16 @@ export class SessionStore {
   #unsaved = false;
   /** While steps are running: the expected owner, and whether the session is new, after all of them. */
   #ahead;
+  /** While steps are running: true if one of them ends the session. */
+  #isEnding = false;
   /** Logins that wait for a step. Later calls concern the session that they start. */
   #logins = 0;
   /** The error of an intent that had to wait for a step. The next step throws it. */
   #trouble;
   /** Whether to look for changes after the commit; after the release, the function that looks. */
   #watching = false;
+  /** Its member of `handled`. */
+  #isHandledAs;
   /** True while handlers of its request are running. The outermost of them commits. */
   #isHandled = false;
   /** True if operations were counted for this request after its timing was read. */
@@ -337,7 +346,7 @@ export class SessionStore {
     this.#accessed = true;
     const { hides } = this.#known;
     if (!this.#isCommitted && hides?.code === "not_loaded") throw this.#refused(hides);
-    if (this.#order.steps > 1) throw busy(method);
+    if (this.#order.steps > 1 || this.#isEnding) throw busy(method);
     return this.#take(this.#begin(operation));
   }
 
@@ -491,6 +500,7 @@ export class SessionStore {
     const table = this.#read();
     if (this.#isCommitted) throw committedError();
     if (this.#known.edits && this.#logins === 0) throw this.#refused(this.#known.edits);
+    if (this.#ahead?.isDestroyed) throw this.#noted(destroyed());
     return table;
   }
 
@@ -712,7 +722,7 @@ export class SessionStore {
       this.#leave();
       this.#expect({ isNew: true });
     }
-    if (op === "bind") this.#expect({ owner });
+    if (op === "bind") this.#expect({ owner, isDestroyed: false });
     if (op === "create") this.#expect({ owner: null });
   }
 
@@ -753,6 +763,7 @@ export class SessionStore {
     this.#order.steps -= 1;
     if (this.#order.steps > 0) return;
     this.#ahead = undefined;
+    this.#isEnding = false;
     // In a handler another step may follow, which uses the same timer.
     if (!this.#isHandled) this.#limit?.stop();
   }
@@ -789,7 +800,8 @@ export class SessionStore {
     }
     if (!this.#isCommitted) {
       this.#leave(kept);
-      this.#expect({ owner: null, isNew: true });
+      this.#expect({ owner: null, isNew: true, isDestroyed: operation.op === "destroy" });
+      this.#isEnding = true;
     }
     return this.#after(async () => {
       if (this.#isCommitted) throw committedError();
@@ -842,9 +854,14 @@ export class SessionStore {
         return session.#soon(() => session.#commit(status, context ?? session.#context));
       },
 
+      /** Resolves after the steps that are running or waiting. */
+      async settled(session) {
+        if (session.#order.steps > 0) await session.#last.then(nothing, nothing);
+      },
+
       /** The headers for completed operations, if nothing is committed. */
       async done(session) {
-        if (session.#order.steps > 0) await session.#last.then(nothing, nothing);
+        await internals.settled(session);
         if (session.#hasOldTiming && session.#handle !== undefined && !session.#isCommitted) {
           session.#take(session.#begin({ op: "look" }));
         }
@@ -864,7 +881,7 @@ export class SessionStore {
 
       /** The core's number of the session whose handler starts another operation, if it can be determined. */
       counterOf(config, context) {
-        const all = [...config.handled].filter((session) => !context || session.#context === context);
+        const all = running(config).filter((session) => !context || session.#context === context);
         return all.length === 1 ? all[0].#counter() : undefined;
       },
 
@@ -872,10 +889,12 @@ export class SessionStore {
        * The session whose handler asks something beside it: the one of this context, or the only one
        * whose handler is running. Several requests without a context cannot be told apart.
        */
-      askedBeside({ handled }, context) {
-        const all = [...handled];
-        const own = context ? all.filter((session) => session.#context === context) : [];
-        const [session, ...others] = own.length > 0 ? own : all;
+      askedBeside(config, context) {
+        const all = running(config);
+        const own = context ? all.filter((session) => session.#context === context) : all;
+        // Some frameworks do not pass the context that their handlers have.
+        const unknown = all.filter((session) => !session.#context || session.#context[OF_NO_REQUEST]);
+        const [session, ...others] = own.length > 0 ? own : unknown;
         return others.length === 0 ? session : undefined;
       },
 
@@ -892,11 +911,11 @@ export class SessionStore {
       /** From here on its handlers are running, and the outermost commits. */
       enter(session) {
         session.#isHandled = true;
-        session.#config.handled.add(session);
+        session.#config.handled.add((session.#isHandledAs = new WeakRef(session)));
       },
       leave(session) {
         session.#isHandled = false;
-        session.#config.handled.delete(session);
+        session.#config.handled.delete(session.#isHandledAs);
       },
       isHandled: (session) => session.#isHandled,
 
@@ -935,6 +954,7 @@ export class SessionStore {
   }
 
   #commit(status, context) {
+    if (this.#isCommitted && this.#hasFailedCommit && status >= 500) return this.#headers();
     if (this.#isCommitted) throw committedError();
     let number;
     let problem;
@@ -948,11 +968,13 @@ export class SessionStore {
     const isTimed = this.#config.serverTiming && this.#accessed && (timing === undefined || this.#hasOldTiming);
     const isDone = this.#untold.length === 0 && !problem && !isTimed && !(hasWork && status < 500);
     let step;
+    this.#hasFailedCommit = true;
     if (!isDone) step = this.#step({ op: "commit", status: problem ? 500 : status }, number, context);
     // This was the last step, whatever its result.
     this.#isCommitted = true;
     const end = () => {
       if (problem) throw problem;
+      this.#hasFailedCommit = false;
       return this.#headers();
     };
     return step instanceof Promise ? step.then(end) : end();
@@ -995,6 +1017,17 @@ export class SessionStore {
     // For responses that are still being streamed. The timer ends with the request.
     setTimeout(look, LATE)?.unref?.();
   }
+}
+
+/** The sessions whose handlers are running. The runtime may stop a handler without telling it. */
+function running({ handled }) {
+  const all = [];
+  for (const ref of handled) {
+    const session = ref.deref();
+    if (session) all.push(session);
+    else handled.delete(ref);
+  }
+  return all;
 }
 
 /** Milliseconds after a commit when its data is checked again. */
@@ -1134,6 +1167,8 @@ const notLoaded = () =>
     "not_loaded",
     "the session was not loaded; call load() first, or use handle() instead of handleLazy()",
   );
+
+const destroyed = () => sessionError("destroyed", "the session was destroyed earlier in this request");
 
 const busy = (method) =>
   sessionError("unavailable", `${method}() cannot answer while a save or load of this session is under way`);

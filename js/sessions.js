@@ -205,7 +205,11 @@ export class Sessions {
           }
           if (!outer) leave(session, request);
           const error = sessionErrorIn(thrown);
-          if (!error) throw thrown;
+          if (!error) {
+            // A logout that waits for another step is carried out.
+            await internals.settled(session);
+            throw thrown;
+          }
           if (error !== thrown) internals.warnOf(session, behind(error, thrown), thrown);
           return await drop(error);
         }

@@ -219,9 +219,12 @@ function warnOfSharing(value, table, key) {
   );
 }
 
+/** True for an object that is stored as what its `toJSON()` returns, and may lead to anything itself. */
+const hasOwnForm = (value) => typeof value.toJSON === "function";
+
 /** Marks the objects in `value` as data of `table`. Returns the path to one that was in another table. */
 function claim(value, table, path) {
-  if (!isObject(value)) return undefined;
+  if (!isObject(value) || hasOwnForm(value)) return undefined;
   const owner = owners.get(value);
   if (owner === undefined) owners.set(value, table);
   else if (owner !== table) return isFrozen(value) ? undefined : path;
@@ -232,7 +235,7 @@ function claim(value, table, path) {
   return undefined;
 }
 
-const isFrozen = (value) => !isObject(value) || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
+const isFrozen = (value) => !isObject(value) || hasOwnForm(value) || (Object.isFrozen(value) && Object.values(value).every(isFrozen));
 
 // --- the table -----------------------------------------------------------------------------------
 
@@ -429,7 +432,7 @@ export class Table {
 
   #says(key, row, text) {
     try {
-      return (row.text ?? this.write(key, row.value)) === text;
+      return this.#textOf(key, row) === text;
     } catch {
       return false;
     }
@@ -497,7 +500,7 @@ export class Table {
    */
   #changed(key, row) {
     if (row.value === undefined && row.text === row.base && !row.isBlind) return undefined;
-    const text = row.text ?? this.write(key, row.value);
+    const text = this.#textOf(key, row);
     row.last = text;
     if (!row.isBlind) {
       if (text === row.base || (row.base !== undefined && text === this.#rewritten(key, row.base))) return undefined;
@@ -505,8 +508,24 @@ export class Table {
     return row.stored !== undefined && text === this.#rewritten(key, row.stored) ? row.stored : text;
   }
 
+  /** A value that was only read stays as it was stored, even if the limits do not allow it any more. */
+  #textOf(key, row) {
+    if (row.text !== undefined) return row.text;
+    try {
+      return this.write(key, row.value);
+    } catch (error) {
+      if (!row.isSet && row.base !== undefined && isUnchanged(row.value, row.base)) return row.base;
+      throw error;
+    }
+  }
+
+  /** `text` as this package writes it; undefined if the limits do not allow it. */
   #rewritten(key, text) {
-    return this.write(key, JSON.parse(text));
+    try {
+      return this.write(key, JSON.parse(text));
+    } catch {
+      return undefined;
+    }
   }
 
   /**
@@ -605,6 +624,14 @@ export class Table {
     } catch {
       return true;
     }
+  }
+}
+
+function isUnchanged(value, text) {
+  try {
+    return JSON.stringify(value) === JSON.stringify(JSON.parse(text));
+  } catch {
+    return false; // it cannot be JSON
   }
 }
 

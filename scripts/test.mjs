@@ -183,8 +183,9 @@ async function packageTests(counts) {
 async function frameworks(counts) {
   await buildPackage();
   await npmPackages("examples");
+  // One after the other: each installs the package, and builds with all cores.
   const env = process.env.CHROME ? {} : { EDGE_SESSION_BROWSER: "none" };
-  await nodeTest("tests/frameworks", counts, env, [...ALL_CORES, "--test-timeout=600000"]);
+  await nodeTest("tests/frameworks", counts, env, ["--test-concurrency=1", "--test-timeout=600000"]);
 }
 
 const testFiles = (dir) =>
@@ -199,7 +200,7 @@ const countTests = (dir) =>
     0,
   );
 
-/** Node's own default leaves a core free, but these tests often wait for a process that they started. */
+/** Node's own default leaves a core free, but these tests often wait for processes that they have started. */
 const ALL_CORES = [`--test-concurrency=${availableParallelism()}`];
 
 function nodeTest(dir, counts, env, more = ALL_CORES) {

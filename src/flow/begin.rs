@@ -60,9 +60,11 @@ impl Shared {
         // If there are more than one request can end, an earlier request may have ended some of
         // them.
         let may_stand = ends.len() > ENDS_MAX;
-        let mut ends = ends;
         // Users' sessions first: whoever planted the others cannot hide one behind them.
-        ends.sort_by_key(|it| it.stone.key().owner.is_none());
+        let (mut ends, others): (Vec<_>, Vec<_>) = ends
+            .into_iter()
+            .partition(|it| it.stone.key().owner.is_some());
+        ends.extend(others);
         Flow::new(self, async move |ctx: Ctx| {
             Ok(end_all(protocol, &ctx, ends, may_stand).await)
         })

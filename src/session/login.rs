@@ -29,10 +29,12 @@ pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Re
     }
     let chosen = matches!(cookies.presented(), Presented::Session(_));
     let rivals = cookies.rivals();
-    let mut rivals: Vec<_> = rivals.iter().enumerate().collect();
     // Users' sessions first: whoever planted the others cannot hide one behind them.
-    rivals.sort_by_key(|(_, session)| session.identity.key.owner.is_none());
-    for (place, session) in rivals.into_iter().take(ENDS_MAX) {
+    let (users, others): (Vec<_>, Vec<_>) = rivals
+        .iter()
+        .enumerate()
+        .partition(|(_, session)| session.identity.key.owner.is_some());
+    for (place, session) in users.into_iter().chain(others).take(ENDS_MAX) {
         let identity = &session.identity;
         if identity.key.owner.is_some() {
             retired.push(Retired::Ended(identity.to_end()));

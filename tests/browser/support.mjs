@@ -26,6 +26,17 @@ export async function startWorker({ store } = {}) {
   const given = process.env.EDGE_SESSION_URL;
   if (given && !store) return { origin: new URL(given).origin, stop() {} };
 
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await startOwn(store);
+    } catch (error) {
+      // Two that look for free ports at the same time may find the same one.
+      if (tries === 3 || !/EADDRINUSE|address already in use/i.test(error.message)) throw error;
+    }
+  }
+}
+
+async function startOwn(store) {
   // Several test files run at the same time: each Worker has ports and a disk of its own.
   const state = mkdtempSync(join(tmpdir(), "edge-session-state-"));
   const own = ["--port", "0", "--inspector-port", "0", "--persist-to", state];

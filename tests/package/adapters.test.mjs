@@ -317,6 +317,28 @@ test("astro: during prerendering there is no session, and the error names the ro
   assert.throws(() => locals.session, { code: "not_ready", message: /^\/about uses a session/ });
 });
 
+test("astro: an error page that Astro renders after the page continues its session", async () => {
+  for (const isNew of [true, false]) {
+    const { sessions, browser } = world();
+    if (!isNew) await browser.ask((session) => session.bind("ada"));
+    const visit = ADAPTERS.astro({ sessions });
+    const [request, locals] = [browser.request(), {}];
+    const first = await visit(request, (session) => {
+      session.set("missed", "/nowhere");
+      session.cycleKey();
+      return new Response(null, { status: 404 });
+    }, { locals });
+    const second = await visit(request, (session) => {
+      assert.equal(session.get("missed"), "/nowhere");
+      session.set("views", 1);
+      return new Response("not found", { status: 404 });
+    }, { locals });
+    browser.keep(first);
+    browser.keep(second);
+    assert.deepEqual({ ...(await browser.load()).data }, { missed: "/nowhere", views: 1 });
+  }
+});
+
 test("h3: without a Response, the cookies go into event.res", async () => {
   const { sessions } = world();
   for (const value of ["text", undefined]) {
@@ -366,4 +388,45 @@ test("h3: an error of the session is an HTTPError with its status, and others ar
   });
   const own = new Error("a bug");
   await assert.rejects(visit(new Request("https://example.com/"), () => Promise.reject(own)), own);
+});
+
+/** What an event's response has of the session after `next`, and what the middleware answers or throws. */
+async function h3Event(sessions, next) {
+  const res = { headers: new Headers(), errHeaders: new Headers() };
+  const event = { req: new Request("https://example.com/"), context: {}, res };
+  const answer = await h3({ sessions })(event, async () => next(event.context.session)).catch((thrown) => ({ thrown }));
+  return { answer, cookies: [res.headers.getSetCookie().length, res.errHeaders.getSetCookie().length] };
+}
+
+const httpError = (status) => Object.assign(new Error("own"), { name: "HTTPError", status });
+
+test("h3: what was saved before an error is thrown has its cookies, and later changes are dropped", async () => {
+  const { sessions, memory } = world();
+  const error = httpError(404);
+  const { answer, cookies } = await h3Event(sessions, async (session) => {
+    session.set("a", 1);
+    await session.save();
+    session.set("a", 2);
+    throw error;
+  });
+  assert.equal(answer.thrown, error);
+  assert.deepEqual(cookies, [0, 2]);
+  assert.equal(memory.operations.puts, 1);
+  const unsaved = await h3Event(sessions, (session) => {
+    session.set("a", 1);
+    throw error;
+  });
+  assert.deepEqual(unsaved.cookies, [0, 0]);
+});
+
+test("h3: an error that is returned is an answer with its status", async () => {
+  for (const [error, count] of [[httpError(401), 2], [httpError(503), 0], [new Error("a bug"), 0]]) {
+    const { sessions } = world();
+    const { answer, cookies } = await h3Event(sessions, (session) => {
+      session.set("a", 1);
+      return error;
+    });
+    assert.equal(answer, error);
+    assert.deepEqual(cookies, [0, count]);
+  }
 });

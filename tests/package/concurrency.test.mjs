@@ -344,3 +344,25 @@ test("a change inside a value of a session that has ended goes into no other ses
   const texts = await memory.read(keys.map(({ name }) => name));
   assert.ok(texts.every((text) => !text.includes("nobody")));
 });
+
+test("a change after a destroy that is not awaited is refused, as after one that is", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const { response } = await browser.visit((session) => {
+    const done = session.destroy();
+    assert.throws(() => session.set("b", 1), code("destroyed"));
+    assert.throws(() => session.remove("a"), code("destroyed"));
+    return done;
+  });
+  assert.equal(response.status, 200);
+});
+
+test("a CSRF token is not given while the session ends", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const session = await browser.load();
+  const flushed = session.flush();
+  assert.throws(() => session.csrfToken(), code("unavailable"));
+  await flushed;
+  assert.equal(typeof session.csrfToken(), "string");
+});

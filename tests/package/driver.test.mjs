@@ -107,6 +107,31 @@ test("no timer is left behind", async () => {
   assert.equal(timers(), before);
 });
 
+test("a store that throws at once, or answers with what is no JSON, is unavailable", async () => {
+  const { browser, memory, clock } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const thrown = new Error("broken");
+  const broken = () => {
+    throw thrown;
+  };
+  const failing = (replaced) => new Sessions(over(memory, replaced), { secret: SECRET, clock, isolateCacheTtl: 0 });
+  const failed = (error) => code("unavailable")(error) && error.cause === thrown;
+
+  await assert.rejects(failing({ read: broken }).open(browser.request()).load(), failed);
+  await assert.rejects(failing({ list: broken }).list("ada"), failed);
+  const { response } = await browser.visit((session) => void session.set("b", 1), { sessions: failing({ put: broken }) });
+  assert.equal(response.status, 503);
+
+  const rows = MemoryConnector.strong({ clock });
+  const odd = { read: async (_shard, keys) => keys.map(() => ({ value: "x", revision: 1n, expiresAt: 0 })) };
+  for (const method of ["transact", "list"]) odd[method] = (...args) => rows[method](...args);
+  const strong = new Sessions(odd, { secret: SECRET, clock });
+  const first = await strong.load();
+  first.set("a", 1);
+  const cookies = (await strong.commitHeaders(first)).getSetCookie().map((line) => line.split(";")[0]);
+  await assert.rejects(strong.load(cookies.join("; "), { fresh: true }).then((session) => session.get("a")), code("unavailable"));
+});
+
 test("only what writes is handed to waitUntil", async () => {
   const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
   await browser.ask((session) => session.set("a", 1));

@@ -785,6 +785,47 @@ test("a handler that fails while a step of its own is under way", async () => {
   );
 });
 
+test("a logout that waits for another step is carried out, whatever the handler throws", async () => {
+  for (const method of ["destroy", "flush"]) {
+    const { browser, sessions } = world({ settings: { isolateCacheTtl: 0 } });
+    await browser.ask((session) => session.set("a", 1));
+    const thrown = new Error("own");
+    const handler = (session) => {
+      session.load();
+      session[method](); // neither is awaited
+      throw thrown;
+    };
+    await assert.rejects(sessions.handleLazy(browser.request(), null, handler), (error) => error === thrown);
+    assert.equal((await browser.load()).outcome, "revoked", method);
+  }
+});
+
+test("if a commit fails, there are still the headers for what was done before", async () => {
+  const { sessions, browser } = world({ settings: { maxRecordBytes: 2_000 } });
+  await browser.ask((session) => session.set("a", 1));
+  const session = await browser.load();
+  await session.flush();
+  session.set("big", "x".repeat(3_000));
+  await assert.rejects(sessions.commit(session, new Response()), code("too_large"));
+  const headers = await sessions.commitHeaders(session, { status: 500 });
+  assert.ok(headers.getSetCookie().length > 0);
+  await assert.rejects(sessions.commitHeaders(session), code("committed"));
+});
+
+test("an error of what another request asks is not this one's", async () => {
+  const { lastError } = Sessions[Symbol.for("edge-session.adapter")];
+  const { browser, sessions, memory } = world();
+  memory.list = () => Promise.reject(new Error("down"));
+  const contexts = [0, 1].map(() => ({ waitUntil() {} }));
+  await sessions.handle(browser.request(), contexts[0], async (session) => {
+    await assert.rejects(sessions.list("ada", { ctx: contexts[1] }), code("unavailable"));
+    assert.equal(lastError(session), undefined);
+    await assert.rejects(sessions.list("ada", { ctx: contexts[0] }), code("unavailable"));
+    assert.equal(lastError(session).code, "unavailable");
+    return new Response();
+  });
+});
+
 test("a session is committed once", async () => {
   const { browser, sessions } = world();
   const session = await browser.load();

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 
-import { code, world } from "./support/world.mjs";
+import { Sessions } from "../../pkg/node.js";
+import { SECRET, code, world } from "./support/world.mjs";
 
 const cycle = { name: "x" };
 cycle.self = [cycle];
@@ -200,4 +201,46 @@ test("unchanged keys keep their stored text, whoever wrote it", async () => {
   );
   const after = (await record()).text;
   assert.ok(after.includes('"float":1.0') && after.includes('"big":18446744073709551615') && after.includes('"other":4'), after);
+});
+
+test("an object with a toJSON may lead anywhere, in circles too", async () => {
+  const { browser } = world();
+  const user = { id: 7, toJSON: () => ({ id: 7 }) };
+  user.self = user;
+  for (let i = 0; i < 2; i += 1) {
+    await browser.ask((session) => {
+      session.data.user = user;
+      session.data[`nested${i}`] = { user };
+    });
+  }
+  assert.deepEqual((await browser.load()).get("user"), { id: 7 });
+});
+
+test("reading what was stored under other limits changes nothing and fails nothing", async () => {
+  const { browser, memory, clock } = world();
+  const deep = JSON.parse("[".repeat(20) + "]".repeat(20));
+  await browser.ask((session) => session.update({ deep, [`long${"k".repeat(100)}`]: [1] }));
+  const sessions = new Sessions(memory, { secret: SECRET, clock, maxDepth: 10, maxKeyBytes: 20 });
+  memory.resetOperations();
+  const page = await browser.visit((session) => Object.keys(session.data).length + session.get("deep").length, { sessions });
+  assert.deepEqual([page.response.status, page.result], [200, 3]);
+  assert.equal(memory.operations.puts, 0);
+  // A change that the limits allow is saved, and one that they do not is refused.
+  const smaller = await browser.visit((session) => void (session.get("deep")[0] = 1), { sessions });
+  assert.equal(smaller.response.status, 200);
+  assert.deepEqual((await browser.load({ fresh: true })).get("deep"), [1]);
+  const larger = await browser.visit((session) => void session.get("deep").push(deep), { sessions });
+  assert.notEqual(larger.response.status, 200);
+});
+
+test("a plain record whose values have line breaks is stored whole", async () => {
+  const { browser, memory } = world({ settings: { seal: false, isolateCacheTtl: 0, overlay: false } });
+  await browser.ask((session) => session.set("a", { b: [1, 2] }));
+  const [key] = (await memory.list({ prefix: "" })).keys.map(({ name }) => name);
+  const [text] = await memory.read([key]);
+  await memory.put(key, text.replace('{"b":[1,2]}', '{\n "b": [1,\n 2]\r\n}'), {});
+  await browser.ask((session) => session.set("c", 3));
+  const [stored] = await memory.read([key]);
+  assert.doesNotMatch(stored, /[\r\n]/);
+  assert.deepEqual({ ...(await browser.load({ fresh: true })).data }, { a: { b: [1, 2] }, c: 3 });
 });
