@@ -16,6 +16,8 @@ import { cookieOf } from "./cookies.js";
 
 /** For the locals of a request, the request that its middleware got first, with the cookies of the answer so far. */
 const requests = new WeakMap();
+/** The locals whose middleware is running. */
+const running = new WeakSet();
 
 /** `onRequest` of `src/middleware.ts`: the session of each request, committed with a response below 500. */
 export function sessionMiddleware(options) {
@@ -28,14 +30,20 @@ export function sessionMiddleware(options) {
     }
     const request = requests.get(locals) ?? context.request;
     requests.set(locals, request);
+    const isOutermost = !running.has(locals);
+    running.add(locals);
     const handler = (session) => {
       locals.session = session;
       return next();
     };
     const refuse = async (error, put) => put((await errorPage(error, context, next)) ?? error.toResponse());
-    const answer = await run(context, request, waiting, handler, { refuse });
-    requests.set(locals, after(request, answer));
-    return answer;
+    try {
+      const answer = await run(context, request, waiting, handler, { refuse });
+      if (isOutermost) requests.set(locals, after(request, answer));
+      return answer;
+    } finally {
+      if (isOutermost) running.delete(locals);
+    }
   };
 }
 
@@ -48,7 +56,7 @@ function after(request, answer) {
   const set = cookies.filter(({ options }) => options.maxAge !== 0).map(({ name, value }) => `${name}=${value}`);
   const headers = new Headers(request.headers);
   headers.set("cookie", [...kept, ...set].join("; "));
-  return new Request(request.url, { method: request.method, headers });
+  return new Request(request.url, { method: request.method, headers, cf: request.cf });
 }
 
 /** The application's error page; undefined if it has none, or if that fails too. */

@@ -41,7 +41,7 @@ export class SessionStore {
   #causes = [];
   /** True after the commit. Reading still works. */
   #isCommitted = false;
-  /** True if the commit has failed: what was done before it still has headers. */
+  /** True from the start of the commit until it succeeds. After a failure, what was done before still has headers. */
   #hasFailedCommit = false;
   #isReleased = false;
   #refusal;
@@ -886,8 +886,8 @@ export class SessionStore {
       },
 
       /**
-       * The session whose handler asks something beside it: the one of this context, or the only one
-       * whose handler is running. Several requests without a context cannot be told apart.
+       * The session whose handler asks something beside it: the one of this context, or the only running
+       * one whose context is not known. Several of these cannot be told apart.
        */
       askedBeside(config, context) {
         const all = running(config);
@@ -1171,4 +1171,4 @@ const notLoaded = () =>
 const destroyed = () => sessionError("destroyed", "the session was destroyed earlier in this request");
 
 const busy = (method) =>
-  sessionError("unavailable", `${method}() cannot answer while a save or load of this session is under way`);
+  sessionError("unavailable", `${method}() cannot answer while another step of this session is under way`);

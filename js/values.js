@@ -508,13 +508,15 @@ export class Table {
     return row.stored !== undefined && text === this.#rewritten(key, row.stored) ? row.stored : text;
   }
 
-  /** A value that was only read stays as it was stored, even if the limits do not allow it any more. */
+  /** A value stays as it was stored if it was only read, and the limits do not allow it any more. */
   #textOf(key, row) {
     if (row.text !== undefined) return row.text;
     try {
       return this.write(key, row.value);
     } catch (error) {
-      if (!row.isSet && row.base !== undefined && isUnchanged(row.value, row.base)) return row.base;
+      if (!row.isSet && row.base !== undefined && this.#rewritten(key, row.base) === undefined && isUnchanged(row.value, row.base)) {
+        return row.base;
+      }
       throw error;
     }
   }

@@ -75,10 +75,15 @@ pub(crate) fn equal(one: &str, other: &str) -> bool {
             let there = if same_place.0 == *name {
                 Some(same_place)
             } else if other.len() <= UNORDERED {
-                // A name that occurs twice has no counterpart.
-                let named = |all: &[(&str, &str)]| all.iter().filter(|it| it.0 == *name).count();
-                let is_unique = named(&one) == 1 && named(&other) == 1;
-                other.iter().find(|(theirs, _)| is_unique && theirs == name)
+                // A name that may occur twice, also in another spelling, has no counterpart.
+                let is_unique = |all: &[(&str, &str)]| {
+                    !all.iter().any(|it| it.0.contains('\\'))
+                        && all.iter().filter(|it| it.0 == *name).count() == 1
+                };
+                let are_unique = is_unique(&one) && is_unique(&other);
+                other
+                    .iter()
+                    .find(|(theirs, _)| are_unique && theirs == name)
             } else {
                 None
             };
@@ -470,6 +475,7 @@ mod tests {
             // A name that occurs twice.
             (r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2}"#),
             (r#"{"b":2,"a":1}"#, r#"{"a":1,"a":1}"#),
+            (r#"{"a":1,"\u0061":2}"#, r#"{"\u0061":2,"a":1}"#),
         ] {
             assert!(!equal(one, other), "{one} {other}");
         }

@@ -368,7 +368,7 @@ impl Open {
         } else {
             let is_left = self.draft.is_left_unsaved();
             let changes = match &self.base {
-                // An earlier load has failed, so it is not known which of the changes are some.
+                // An earlier load has failed, so it is not known which of them differ from the stored data.
                 Base::Closed(_) => self.draft.data.clone(),
                 _ => self.changes(),
             };

@@ -233,6 +233,21 @@ test("reading what was stored under other limits changes nothing and fails nothi
   assert.notEqual(larger.response.status, 200);
 });
 
+test("what JSON would lose of a value that was read is refused", async () => {
+  const changes = [
+    ["list", [1, 2], (list) => (list.total = 5)],
+    ["o", { a: null }, (o) => (o.a = NaN)],
+    ["v", [null], (v) => (v[0] = () => {})],
+    ["m", { m: {} }, (m) => (m.m = new Map([[1, 2]]))],
+  ];
+  for (const [key, value, change] of changes) {
+    const { browser } = world();
+    await browser.ask((session) => session.set(key, value));
+    const { response } = await browser.visit((session) => void change(session.get(key)));
+    assert.deepEqual([response.status, (await response.json()).code], [422, "invalid_value"], key);
+  }
+});
+
 test("a plain record whose values have line breaks is stored whole", async () => {
   const { browser, memory } = world({ settings: { seal: false, isolateCacheTtl: 0, overlay: false } });
   await browser.ask((session) => session.set("a", { b: [1, 2] }));

@@ -62,6 +62,7 @@ impl SessionStore {
         let work = self.plan()?;
         if let (Some(work), Life::Open(open)) = (&work, &mut self.life) {
             open.draft.data = work.data.clone();
+            open.draft.has_tried_limits |= open.draft.is_tried && open.draft.limits.is_some();
             open.draft.is_tried = true;
             // The save may be stored even if it fails. To undo it is then a change again.
             if let Modified::No(..) = open.draft.save {

@@ -16,19 +16,28 @@ use crate::protocol::version::Version;
 use crate::session::presented::ENDS_MAX;
 use crate::session::to_end::ToEnd;
 
+/// The most sessions of one request that are looked at, of which [`ENDS_MAX`] may be alive.
+const ASKED_MAX: usize = 8 * ENDS_MAX;
+
 /// Ends the sessions in `ends`. With `may_stand`, reads first which have ended already. Returns
 /// those that could not be ended.
-pub(crate) async fn end(ctx: &Ctx, ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
+pub(crate) async fn end(ctx: &Ctx, mut ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
+    if ends.len() > ASKED_MAX {
+        // Each try starts elsewhere, so that none is always among those that are left.
+        let try_at = usize::try_from(ctx.now() / 1_000).unwrap_or_default();
+        let start = try_at % ends.len();
+        ends.rotate_left(start);
+    }
     let (mut failed, mut untried) = (Vec::new(), Vec::new());
     let mut ended = 0;
-    for it in ends {
-        if ended == ENDS_MAX {
+    for (place, it) in ends.into_iter().enumerate() {
+        if ended == ENDS_MAX || place == ASKED_MAX {
             untried.push(it.stone);
             continue;
         }
         match end_unless_ended(ctx, &it, may_stand).await {
-            // One that had ended already leaves room for another.
-            Ok(Before::Ended) => {}
+            // One that was dead already leaves room for another.
+            Ok(Before::Dead) => {}
             Ok(Before::Unknown) => ended += 1,
             Err(error) => {
                 ended += 1;
@@ -54,7 +63,8 @@ async fn end_unless_ended(ctx: &Ctx, it: &ToEnd, may_stand: bool) -> Result<Befo
 
 /// What a session was before it was ended.
 pub(crate) enum Before {
-    Ended,
+    /// It had ended, or was not there. If only its key was not there, others of its keys have ended now.
+    Dead,
     Unknown,
 }
 
@@ -95,8 +105,8 @@ pub(crate) async fn end_key(
         walk.advance();
     }
     end_everywhere(ctx, key, elsewhere, walk).await?;
-    Ok(if had_ended {
-        Before::Ended
+    Ok(if had_ended || (may_stand && row.is_none()) {
+        Before::Dead
     } else {
         Before::Unknown
     })
