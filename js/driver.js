@@ -122,7 +122,7 @@ async function writeAll(writes, lines, world) {
       results[place] = await write(writes[place], lines, world);
     }
   };
-  await Promise.all(Array.from({ length: WRITES }, lane));
+  await Promise.all(Array.from({ length: Math.min(WRITES, writes.length) }, lane));
   return results.some((failed) => failed !== null) ? results : undefined;
 }
 

@@ -81,6 +81,8 @@ struct Request {
     began: Ms,
     /// The sessions that its cookies name, and the logout that is not stored yet.
     presented: Vec<Name>,
+    /// False if it presents a session whose key nobody was told: it was saved, and a load after that failed.
+    knows_all: bool,
     stone: Option<Name>,
     /// The result of its last read of a row.
     read: Option<(String, Option<Holds>)>,
@@ -225,11 +227,15 @@ impl Truth {
             .iter()
             .filter_map(|it| state.cookies.get(*it))
             .cloned();
+        let is_known =
+            |it: &&str| state.cookies.contains_key(*it) || state.stones.contains_key(*it);
+        let knows_all = values.iter().all(is_known);
         let stone = values.iter().find_map(|it| state.stones.get(*it)).cloned();
         let request = Request {
             spec: spec.clone(),
             began: now,
             presented: presented.collect(),
+            knows_all,
             stone,
             read: None,
             outcome: None,
@@ -599,7 +605,8 @@ impl Truth {
                 format!("#{id} finds {:?}", view.outcome)
             });
         }
-        let ([name], None) = (&request.presented[..], &request.stone) else {
+        let ([name], None, true) = (&request.presented[..], &request.stone, request.knows_all)
+        else {
             return;
         };
         let key = name.row_key();
