@@ -380,10 +380,10 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
    * A token for the forms of this page, masked differently on every call. It neither creates nor
    * changes a session, does no storage operation, and is available under every outcome. A page
    * without a session also sets a cookie, which does not identify a session. If the request calls
-   * `bind`, `cycleKey`, `create`, `flush` or `destroy`, call this method afterwards. Throws
-   * `invalid_value` if the request came from another site and the browser may have withheld its
-   * cookies. In that case, redirect to the page that shows the form, or with `SameSite=Strict`, link
-   * to it. Throws `too_large` if the Cookie header has too many session cookies to check.
+   * `bind`, `cycleKey`, `create`, `flush` or `destroy`, call this method afterwards; before such a
+   * call is finished it may throw `unavailable`. Throws `invalid_value` if the request came from
+   * another site and the browser may have withheld its cookies. In that case, redirect to the page
+   * that shows the form, or with `SameSite=Strict`, link to it. Throws `too_large` if the Cookie header has too many session cookies to check.
    * ```js
    * const field = `<input type="hidden" name="csrf" value="${session.csrfToken()}">`;
    * ```
