@@ -60,7 +60,7 @@ impl Shared {
         // If there are more than one request can end, an earlier request may have ended some of
         // them.
         let may_stand = ends.len() > ENDS_MAX;
-        // Users' sessions first: whoever planted the others cannot hide one behind them.
+        // Users' sessions come first, so that planted cookies cannot keep one of them from its turn.
         let (mut ends, others): (Vec<_>, Vec<_>) = ends
             .into_iter()
             .partition(|it| it.stone.key().owner.is_some());

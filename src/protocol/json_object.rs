@@ -71,7 +71,7 @@ impl Object {
         }
     }
 
-    /// `null` if there is none.
+    /// Writes `null` if there is no text.
     pub(crate) fn nullable_text(&mut self, name: &str, text: Option<&str>) {
         match text {
             Some(text) => self.text(name, text),

@@ -29,7 +29,7 @@ pub(crate) fn retired_by_login(cookies: &Cookies, base: Option<&Base>) -> Vec<Re
     }
     let chosen = matches!(cookies.presented(), Presented::Session(_));
     let rivals = cookies.rivals();
-    // Users' sessions first: whoever planted the others cannot hide one behind them.
+    // Users' sessions come first, so that planted cookies cannot keep one of them from its turn.
     let (users, others): (Vec<_>, Vec<_>) = rivals
         .iter()
         .enumerate()

@@ -23,7 +23,7 @@ const ASKED_MAX: usize = 8 * ENDS_MAX;
 /// those that could not be ended.
 pub(crate) async fn end(ctx: &Ctx, mut ends: Vec<ToEnd>, may_stand: bool) -> Option<Left> {
     if ends.len() > ASKED_MAX {
-        // Each try starts elsewhere, so that none is always among those that are left.
+        // Each try starts at another one, so that each has its turn some time.
         let try_at = usize::try_from(ctx.now() / 1_000).unwrap_or_default();
         let start = try_at % ends.len();
         ends.rotate_left(start);
