@@ -37,6 +37,16 @@ const KIND_SECONDS = 30 * 60;
 // All files of a kind test the same build of the Worker.
 const BUILT = { EDGE_SESSION_BUILT: "1" };
 const options = { tee: true, timeoutSeconds: KIND_SECONDS };
+/**
+ * Property tests try the same values each time, so that a run says something about the change it tests.
+ * CONTRIBUTING.md has the commands that try new ones.
+ */
+const cargoEnv = (more) => ({
+  CARGO_TARGET_DIR: inRoot("target"),
+  CARGO_TERM_COLOR: "never",
+  PROPTEST_RNG_SEED: process.env.PROPTEST_RNG_SEED ?? "1",
+  ...more,
+});
 
 function report(rows, browserless) {
   const sum = (name) => rows.reduce((total, row) => total + row[name], 0);
@@ -89,8 +99,7 @@ function allRan(attribute, ran) {
 
 function quick(counts) {
   const args = ["test", "--no-default-features", "--package", "edge-session", "--lib", "--tests", "--no-fail-fast"];
-  const env = { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never", MODEL_CASES: "500" };
-  return run("cargo test", "cargo", args, { ...options, env, onLine: cargoCounts(counts, new Map()) });
+  return run("cargo test", "cargo", args, { ...options, env: cargoEnv({ MODEL_CASES: "500" }), onLine: cargoCounts(counts, new Map()) });
 }
 
 async function native(counts) {
@@ -98,7 +107,7 @@ async function native(counts) {
   const cargo = (...what) =>
     run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast", ...what], {
       ...options,
-      env: { CARGO_TARGET_DIR: inRoot("target"), CARGO_TERM_COLOR: "never" },
+      env: cargoEnv(),
       onLine: cargoCounts(counts, ran),
     });
   // One command, because each one more compiles the crate with other features. These are those of a Worker's

@@ -3,7 +3,7 @@
 //! changes of an open handle, and the rules of `docs/api.md`. Its store is consistent; the
 //! simulator tests weaker ones.
 //!
-//! `MODEL_SEED` (64 hexadecimal digits) repeats a run, `MODEL_CASES` changes its length.
+//! `MODEL_SEED` (a number, default 1) chooses the sequences, `MODEL_CASES` how many there are.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,7 +16,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::common::{self, *};
 use edge_session::connector::ConnectorErrorKind;
@@ -1794,24 +1794,12 @@ fn sequence(ops: &[Op], counts: &RefCell<Counts>) -> Check {
 
 // --- the run -------------------------------------------------------------------------------------
 
-fn seed() -> [u8; 32] {
-    if let Ok(text) = std::env::var("MODEL_SEED") {
-        let mut seed = [0; 32];
-        for (place, byte) in seed.iter_mut().enumerate() {
-            *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).expect("hexadecimal");
-        }
-        return seed;
-    }
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    let mut seed = [0; 32];
-    seed[..16].copy_from_slice(&since.as_nanos().to_le_bytes());
-    seed
-}
-
 #[test]
 fn sequences_agree_with_the_model() {
-    let seed = seed();
-    let hex: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
+    // The same as the package's model test (tests/package/model.test.mjs).
+    let seed: u64 = std::env::var("MODEL_SEED").map_or(1, |text| text.parse().unwrap());
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
     let cases = std::env::var("MODEL_CASES").map_or(CASES, |text| text.parse().unwrap());
     let config = Config {
         cases,
@@ -1821,16 +1809,16 @@ fn sequences_agree_with_the_model() {
     };
     let counts = RefCell::new(Counts::default());
     let mut runner =
-        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+        TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
     let sequences = proptest::collection::vec(op(), 5..=60);
     let result = runner.run(&sequences, |ops| sequence(&ops, &counts));
     // Not through the test harness, which hides the output of a passing test.
     let mut out = std::io::stderr();
-    let _unimportant = writeln!(out, "model: {cases} sequences, MODEL_SEED={hex}");
+    let _unimportant = writeln!(out, "model: {cases} sequences, MODEL_SEED={seed}");
     match result {
         Ok(()) => {}
-        Err(TestError::Fail(why, ops)) => panic!("MODEL_SEED={hex}\n{why}\n{ops:#?}"),
-        Err(other) => panic!("MODEL_SEED={hex}\n{other}"),
+        Err(TestError::Fail(why, ops)) => panic!("MODEL_SEED={seed}\n{why}\n{ops:#?}"),
+        Err(other) => panic!("MODEL_SEED={seed}\n{other}"),
     }
     let Counts {
         ops,
