@@ -79,9 +79,6 @@ async function wasmIn(profile, crate) {
   return join(env.CARGO_TARGET_DIR, TARGET, profile, `${crate.replaceAll("-", "_")}.wasm`);
 }
 
-/** For cargo: compiles the crate with optimization also for tests. */
-export const OPTIMIZED = ["--config", "profile.test.package.edge-session.opt-level=1"];
-
 /** The Workers in Rust that only tests run. */
 const TESTED = ["example-axum", "example-objects-rust", "example-rust-worker", "example-shop-worker", "test-session-object"];
 let tested;
@@ -93,7 +90,7 @@ let tested;
  */
 async function compileTested(crate) {
   const packages = TESTED.flatMap((name) => ["--package", name]);
-  tested ??= cargoWasm("compiling the Workers of the tests", ["build", "--lib", "--profile", "test", ...OPTIMIZED, "--target", TARGET, ...packages]);
+  tested ??= cargoWasm("compiling the Workers of the tests", ["build", "--lib", "--profile", "test", "--target", TARGET, ...packages]);
   await tested;
   return wasmIn("debug", crate);
 }

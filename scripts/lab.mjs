@@ -14,8 +14,7 @@ async function record(folder) {
   await run(
     "recording the lab's histories",
     "cargo",
-    // The profile of the tests, which shares their compiled dependencies and is optimized enough.
-    ["run", "-q", "--profile", "test", "-p", "edge-session-sim", "--bin", "lab", "--no-default-features", "--", folder],
+    ["run", "-q", "--profile", "sim", "-p", "edge-session-sim", "--bin", "lab", "--", folder],
     { env: { CARGO_TARGET_DIR: inRoot("target") } },
   );
 }

@@ -11,7 +11,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
-import { OPTIMIZED, bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
+import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { npmPackages, setUp } from "./setup.mjs";
@@ -105,20 +105,23 @@ function quick(counts) {
 async function native(counts) {
   const ran = new Map();
   const cargo = (...what) =>
-    run("cargo test", "cargo", ["test", "--no-default-features", "--no-fail-fast", ...what], {
+    run("cargo test", "cargo", ["test", "--no-fail-fast", ...what], {
       ...options,
       env: cargoEnv(),
       onLine: cargoCounts(counts, ran),
     });
-  // One command, because each one more compiles the crate with other features. These are those of a Worker's
-  // crate, which may have native tests, as the shops have.
-  const packages = ["edge-session", "edge-session-sim", "example-axum", "example-shop-worker"];
+  // The same packages and features for both commands, because others would compile the crate again. The
+  // features are those of a Worker's crate, which may have native tests, as the shops have.
+  const crates = ["edge-session", "example-axum", "example-shop-worker"].flatMap((name) => ["--package", name]);
   const features = ["worker", "anyhow", "axum"].map((feature) => `edge-session/${feature}`);
-  const tests = await settled(cargo("--tests", ...OPTIMIZED, ...packages.flatMap((name) => ["--package", name]), "--features", features.join(",")));
-  // The tests in the documentation need none of these features.
-  const documentation = await settled(cargo("--doc", "--package", "edge-session"));
-  tests();
-  documentation();
+  const these = ["--no-default-features", ...crates, "--features", features.join(",")];
+  const results = [
+    await settled(cargo("--tests", ...these)),
+    await settled(cargo("--doc", ...these)),
+    // As `npm run simulate` compiles it, because there are hundreds of thousands of schedules of two operations.
+    await settled(cargo("--tests", "--profile", "sim", "--package", "edge-session-sim")),
+  ];
+  for (const result of results) result();
   allRan("test", ran);
 }
 
