@@ -79,6 +79,12 @@ async function wasmIn(profile, crate) {
   return join(env.CARGO_TARGET_DIR, TARGET, profile, `${crate.replaceAll("-", "_")}.wasm`);
 }
 
+/**
+ * For cargo, wherever tests are compiled to wasm: no optimization. Native tests seal tens of thousands of
+ * records, which pays for optimized dependencies; these do not.
+ */
+export const UNOPTIMIZED = ["--config", "profile.test.opt-level=0"];
+
 /** The Workers in Rust that only tests run. */
 const TESTED = ["example-axum", "example-objects-rust", "example-rust-worker", "example-shop-worker", "test-session-object"];
 let tested;
@@ -90,7 +96,7 @@ let tested;
  */
 async function compileTested(crate) {
   const packages = TESTED.flatMap((name) => ["--package", name]);
-  tested ??= cargoWasm("compiling the Workers of the tests", ["build", "--lib", "--profile", "test", "--target", TARGET, ...packages]);
+  tested ??= cargoWasm("compiling the Workers of the tests", ["build", "--lib", "--profile", "test", ...UNOPTIMIZED, "--target", TARGET, ...packages]);
   await tested;
   return wasmIn("debug", crate);
 }

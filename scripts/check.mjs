@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { buildPackage } from "./build-package.mjs";
-import { buildWorker, cargoWasm } from "./build.mjs";
+import { UNOPTIMIZED, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureCargoDeny, ensureComponents, ensureWasmClippy } from "./cargo-tools.mjs";
 import { checkDefences } from "./defences.mjs";
 import { checkFloors } from "./floors.mjs";
@@ -69,7 +69,7 @@ const checks = {
     }),
   // The tests in the documentation. Those that only a Worker can run are compiled.
   "examples, wasm32": async () =>
-    cargoWasm("cargo test --doc", ["test", "--doc", "--features", "axum,durable-object", ...WASM, "--config", RUN_NOTHING], {
+    cargoWasm("cargo test --doc", ["test", "--doc", ...UNOPTIMIZED, "--features", "axum,durable-object", ...WASM, "--config", RUN_NOTHING], {
       env: { RUSTDOCFLAGS: (await wasmTarget()).flags },
     }),
   "cargo deny": async () =>

@@ -82,10 +82,10 @@ export const isStopping = () => stopping;
 /**
  * Runs a program to its end and resolves to `{ status, output }`.
  * `capture` keeps its output instead of showing it, `onLine` gets each line, and `tee` shows it as
- * well. `endsGroup` also ends child processes that the program has left running.
+ * well, each line after a `prefix` if there is one. `endsGroup` also ends child processes that the program has left running.
  */
 export function exec(command, args, options = {}) {
-  const { env, cwd = root, capture = false, tee = false, timeoutSeconds, onLine, endsGroup = false } = options;
+  const { env, cwd = root, capture = false, tee = false, prefix = "", timeoutSeconds, onLine, endsGroup = false } = options;
   return new Promise((resolve, reject) => {
     const pipe = capture || tee || onLine;
     const child = spawn(command, args, {
@@ -103,16 +103,18 @@ export function exec(command, args, options = {}) {
         ]
       : []) {
       let rest = "";
+      const whole = (line) => {
+        if (tee && prefix) out.write(`${prefix}${line}\n`);
+        onLine?.(line);
+      };
       stream.setEncoding("utf8").on("data", (text) => {
         if (capture) output += text;
-        if (tee) out.write(text);
-        if (onLine) {
-          const lines = (rest + text).split("\n");
-          rest = lines.pop();
-          lines.forEach(onLine);
-        }
+        if (tee && !prefix) out.write(text);
+        const lines = (rest + text).split("\n");
+        rest = lines.pop();
+        lines.forEach(whole);
       });
-      if (onLine) stream.on("end", () => rest && onLine(rest));
+      stream.on("end", () => rest && whole(rest));
     }
     let timedOut = false;
     const timer =

@@ -11,7 +11,7 @@ import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { pathToFileURL } from "node:url";
 import { buildPackage } from "./build-package.mjs";
-import { bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
+import { UNOPTIMIZED, bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
 import { Stop, ask, exec, inRoot, isStopping, main, run, say } from "./run.mjs";
 import { npmPackages, setUp } from "./setup.mjs";
@@ -27,8 +27,16 @@ const kinds = {
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
-/** The kinds that run while scripts/ahead.mjs builds for the others. */
+/** The kinds that run, one after the other, while scripts/ahead.mjs builds for the others. */
 const FIRST = ["native", "wasm"];
+/**
+ * The others. These two lists run beside each other, and share the cores: those that test the Worker, and
+ * those that test the package.
+ */
+const LANES = [
+  ["http", "object", "browser", "scripts"],
+  ["package", "examples", "frameworks"],
+];
 /** Not a kind of its own: a part of `native`, with a shorter model test. */
 const parts = {
   quick: { what: "the core alone, by cargo test", run: quick },
@@ -146,6 +154,7 @@ async function wasm(counts) {
     "cargo test for wasm32",
     [
       "test",
+      ...UNOPTIMIZED,
       "--target",
       "wasm32-unknown-unknown",
       "--lib",
@@ -212,10 +221,11 @@ const countTests = (dir) =>
     0,
   );
 
+let lanes = 1;
 /** Node's own default leaves a core free, but these tests often wait for processes that they have started. */
-const ALL_CORES = [`--test-concurrency=${availableParallelism()}`];
+const concurrency = () => [`--test-concurrency=${Math.max(1, Math.floor(availableParallelism() / lanes))}`];
 
-function nodeTest(dir, counts, env, more = ALL_CORES) {
+function nodeTest(dir, counts, env, more = concurrency()) {
   const files = testFiles(dir);
   if (files.length === 0) throw new Stop(`found no ${dir}/*.test.mjs`);
   const assertions = pathToFileURL(inRoot("scripts", "assertions.mjs")).href;
@@ -223,6 +233,7 @@ function nodeTest(dir, counts, env, more = ALL_CORES) {
   return run(`node --test ${dir}`, process.execPath, args, {
     ...options,
     env,
+    prefix: lanes > 1 ? `${dir.slice("tests/".length).padEnd(11)}` : "",
     onLine(line) {
       const [, name, number] = line.match(/^ℹ (pass|fail|cancelled|skipped|todo) (\d+)$/) ?? [];
       const column = { pass: "passed", fail: "failed", cancelled: "failed", skipped: "skipped", todo: "skipped" }[name];
@@ -251,16 +262,15 @@ await main(async () => {
   // The tests are for the Worker that is built here, not for one that happens to be running.
   delete process.env.EDGE_SESSION_URL;
 
-  const later = chosen.filter((kind) => !FIRST.includes(kind));
+  const later = LANES.flat().filter((kind) => chosen.includes(kind));
   const first = chosen.length > later.length && later.length > 0;
   // If it fails, so does a kind that builds the same, which prints why.
   const ahead = first && exec(process.execPath, [inRoot("scripts", "ahead.mjs"), ...later], { capture: true });
 
   const rows = [];
-  for (const kind of chosen) {
+  const runKind = async (kind) => {
     console.log(`\n=== ${kind}: ${all[kind].what}`);
     const started = Date.now();
-    if (later.includes(kind)) await ahead;
     const counts = { passed: 0, failed: 0, skipped: 0, leftOut: 0 };
     let trouble;
     try {
@@ -279,6 +289,15 @@ await main(async () => {
     const seconds = Math.round((Date.now() - started) / 1000);
     rows.push({ kind, ...counts, seconds });
     say(`${kind}: ${counts.passed + counts.failed} tests ran`);
-  }
+  };
+  const runKinds = async (list) => {
+    for (const kind of list) await runKind(kind);
+  };
+  await runKinds(chosen.filter((kind) => !later.includes(kind)));
+  await ahead;
+  const chosenLanes = LANES.map((lane) => lane.filter((kind) => chosen.includes(kind))).filter((lane) => lane.length);
+  lanes = chosenLanes.length;
+  await Promise.all(chosenLanes.map(runKinds));
+  rows.sort((a, b) => chosen.indexOf(a.kind) - chosen.indexOf(b.kind));
   return report(rows, browserless);
 });

@@ -7,7 +7,7 @@ import { dirname, join, relative } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
-import { cargoWasm } from "../../scripts/build.mjs";
+import { UNOPTIMIZED, cargoWasm } from "../../scripts/build.mjs";
 import { exec, inRoot, run } from "../../scripts/run.mjs";
 
 const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
@@ -106,7 +106,7 @@ ${testProfile()}`,
   test("handlers compile for wasm32, without a warning", async () => {
     assert.ok(written("rust").length > 5);
     // As the Workers of the tests, so that what was compiled for them is used.
-    const args = ["build", "--examples", "--profile", "test", "--target", "wasm32-unknown-unknown", ...manifest()];
+    const args = ["build", "--examples", "--profile", "test", ...UNOPTIMIZED, "--target", "wasm32-unknown-unknown", ...manifest()];
     const output = await cargoWasm("compiling the Rust in docs/", args, { capture: true });
     const ours = output.split("\n").filter((line) => /^\s*--> examples\/block_/.test(line));
     assert.deepEqual(ours, [], `${sources()}\n${output}`);
