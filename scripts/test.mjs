@@ -30,8 +30,8 @@ const kinds = {
 /** The kinds that run, one after the other, while scripts/ahead.mjs builds for the others. */
 const FIRST = ["native", "wasm"];
 /**
- * The others. These two lists run beside each other, and share the cores: those that test the Worker, and
- * those that test the package.
+ * The others. These two lists run beside each other, because either of them alone waits a third of the time:
+ * those that test the Worker, and those that test the package.
  */
 const LANES = [
   ["http", "object", "browser", "scripts"],
@@ -221,11 +221,12 @@ const countTests = (dir) =>
     0,
   );
 
-let lanes = 1;
 /** Node's own default leaves a core free, but these tests often wait for processes that they have started. */
-const concurrency = () => [`--test-concurrency=${Math.max(1, Math.floor(availableParallelism() / lanes))}`];
+const ALL_CORES = [`--test-concurrency=${availableParallelism()}`];
+/** True while two kinds run: each line then begins with its kind. */
+let isShared = false;
 
-function nodeTest(dir, counts, env, more = concurrency()) {
+function nodeTest(dir, counts, env, more = ALL_CORES) {
   const files = testFiles(dir);
   if (files.length === 0) throw new Stop(`found no ${dir}/*.test.mjs`);
   const assertions = pathToFileURL(inRoot("scripts", "assertions.mjs")).href;
@@ -233,7 +234,7 @@ function nodeTest(dir, counts, env, more = concurrency()) {
   return run(`node --test ${dir}`, process.execPath, args, {
     ...options,
     env,
-    prefix: lanes > 1 ? `${dir.slice("tests/".length).padEnd(11)}` : "",
+    prefix: isShared ? `${dir.slice("tests/".length).padEnd(11)}` : "",
     onLine(line) {
       const [, name, number] = line.match(/^ℹ (pass|fail|cancelled|skipped|todo) (\d+)$/) ?? [];
       const column = { pass: "passed", fail: "failed", cancelled: "failed", skipped: "skipped", todo: "skipped" }[name];
@@ -295,9 +296,9 @@ await main(async () => {
   };
   await runKinds(chosen.filter((kind) => !later.includes(kind)));
   await ahead;
-  const chosenLanes = LANES.map((lane) => lane.filter((kind) => chosen.includes(kind))).filter((lane) => lane.length);
-  lanes = chosenLanes.length;
-  await Promise.all(chosenLanes.map(runKinds));
+  const lanes = LANES.map((lane) => lane.filter((kind) => chosen.includes(kind))).filter((lane) => lane.length);
+  isShared = lanes.length > 1;
+  await Promise.all(lanes.map(runKinds));
   rows.sort((a, b) => chosen.indexOf(a.kind) - chosen.indexOf(b.kind));
   return report(rows, browserless);
 });
