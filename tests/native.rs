@@ -13,6 +13,7 @@ mod cookie_model;
 mod docs;
 mod docs_tables;
 mod errors;
+mod getting_started;
 mod model;
 mod observability;
 mod recipes;
