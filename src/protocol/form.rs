@@ -62,7 +62,7 @@ impl Form {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use crate::protocol::ticket::{KeyCookie, Seen};

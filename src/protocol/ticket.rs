@@ -383,7 +383,7 @@ pub(super) fn verify_tagged(
     Ok((bytes, tag))
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_arch = "wasm32")))]
 mod tests {
     use super::*;
     use proptest::prelude::*;
