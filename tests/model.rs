@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 
 const AGE: i64 = 7 * DAY;
 const IDLE: i64 = DAY;
-const CASES: u32 = 10_000;
+const CASES: u32 = 5_000;
 
 // --- what can be done ----------------------------------------------------------------------------
 
