@@ -30,12 +30,12 @@ const kinds = {
 /** The kinds that run, one after the other, while scripts/ahead.mjs builds for the others. */
 const FIRST = ["native", "wasm"];
 /**
- * The others. These two lists run beside each other, because either of them alone waits a third of the time:
- * those that test the Worker, and those that test the package.
+ * The others. These two lists run beside each other, because either of them alone waits a third of the time.
+ * The second has the kinds that install into examples/.
  */
 const LANES = [
-  ["http", "object", "browser", "scripts"],
-  ["package", "examples", "frameworks"],
+  ["http", "object", "browser", "scripts", "package"],
+  ["examples", "frameworks"],
 ];
 /** Not a kind of its own: a part of `native`, with a shorter model test. */
 const parts = {
@@ -68,7 +68,9 @@ function report(rows, browserless) {
     console.log(`\nat least ${leftOut} tests left out ${browserless ? "by --no-browser" : "because there is no browser"}`);
   }
   const skipped = sum("skipped") ? `, ${sum("skipped")} skipped` : "";
-  console.log(`\n${sum("passed")} passed, ${sum("failed")} failed${skipped}`);
+  // Less than the sum of the seconds, because some kinds run beside each other.
+  const seconds = Math.round(process.uptime());
+  console.log(`\n${sum("passed")} passed, ${sum("failed")} failed${skipped}, in ${seconds} s`);
   if (sum("failed")) return 1;
   return leftOut && !browserless ? 3 : 0;
 }
