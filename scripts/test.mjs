@@ -27,11 +27,10 @@ const kinds = {
   examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
-/** The kinds that run, one after the other, while scripts/ahead.mjs builds for the others. */
-const FIRST = ["native", "wasm"];
 /**
- * The others. These two lists run beside each other, because either of them alone waits a third of the time.
- * The second has the kinds that install into examples/.
+ * These run after `native` and `wasm`, which leave time for scripts/ahead.mjs to build what these need. The two
+ * lists run beside each other, because either of them alone waits a third of the time. The second has the
+ * kinds that install into examples/.
  */
 const LANES = [
   ["http", "object", "browser", "scripts", "package"],

@@ -62,7 +62,8 @@ impl Form {
     }
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use crate::protocol::ticket::{KeyCookie, Seen};

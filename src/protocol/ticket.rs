@@ -383,7 +383,8 @@ pub(super) fn verify_tagged(
     Ok((bytes, tag))
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

@@ -140,7 +140,8 @@ pub(crate) fn check_depth(key: &str, text: &str, allowed: Depth) -> Result<(), S
     Ok(())
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use std::collections::{BTreeMap, HashMap};
 

@@ -8,7 +8,7 @@ import { after, before, suite, test } from "node:test";
 import { pathToFileURL } from "node:url";
 
 import { UNOPTIMIZED, cargoWasm } from "../../scripts/build.mjs";
-import { exec, inRoot, run } from "../../scripts/run.mjs";
+import { exec, inRoot } from "../../scripts/run.mjs";
 
 const pages = readdirSync(inRoot("docs")).filter((name) => name.endsWith(".md"));
 const documents = ["README.md", "CONTRIBUTING.md", "js/README.md", ...pages.map((name) => `docs/${name}`)];

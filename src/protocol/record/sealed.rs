@@ -200,7 +200,8 @@ fn associated_data(storage_key: &str, version: Version) -> Vec<u8> {
     out
 }
 
-#[cfg(all(test, not(target_arch = "wasm32")))]
+#[cfg(test)]
+#[cfg(not(target_arch = "wasm32"))]
 mod tests {
     use super::*;
     use std::time::Duration;
