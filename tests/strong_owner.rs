@@ -75,6 +75,21 @@ fn a_login_that_cannot_end_what_there_was_leaves_nothing() {
     );
 }
 
+/// While a secret is being replaced, the session over the limit has to end in two objects.
+#[test]
+fn a_login_that_cannot_end_a_session_over_the_limit_everywhere_leaves_nothing() {
+    let world = StrongWorld::with(Settings::default().with_max_per_owner(1));
+    let early = world.reconfigured(&format!("{SECRET},{OTHER_SECRET}"));
+    early.member("ada");
+    let mut session = early.open(&early.visitor());
+    session.bind("ada").unwrap();
+    world.objects.conflict_after("o.", 1, 8);
+    let error = early.try_commit(&mut session).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::RateLimited);
+    assert!(error.connector_error().is_none());
+    assert!(keys(&early).is_empty());
+}
+
 /// The application may save again, or its commit does.
 #[test]
 fn a_login_that_failed_can_be_made_again_in_the_same_request() {

@@ -39,6 +39,8 @@ enum Plan {
     LoseAnswer,
     /// It is not applied.
     Fail(ConnectorErrorKind),
+    /// A row has changed, and has changed back when it is read.
+    Conflict,
 }
 
 struct Planned {
@@ -94,6 +96,11 @@ impl Objects {
         self.plan(shard, 0, times, Plan::Fail(kind));
     }
 
+    /// The next transactions after a number of others find that a row has changed.
+    pub fn conflict_after(&self, shard: &'static str, after: usize, times: usize) {
+        self.plan(shard, after, times, Plan::Conflict);
+    }
+
     /// The next reads fail.
     pub fn fail_reads(&self, times: usize) {
         self.failing_reads.set(times);
@@ -141,6 +148,7 @@ impl Objects {
             due.extend(match &planned.plan {
                 Some(Plan::LoseAnswer) => Some(Plan::LoseAnswer),
                 Some(Plan::Fail(kind)) => Some(Plan::Fail(*kind)),
+                Some(Plan::Conflict) => Some(Plan::Conflict),
                 Some(Plan::Before(_) | Plan::After(_)) | None => planned.plan.take(),
             });
         }
@@ -215,6 +223,10 @@ impl StrongConnector for Objects {
                     Plan::After(act) => afterwards.push(act),
                     Plan::LoseAnswer => is_lost = true,
                     Plan::Fail(kind) => return failed(kind),
+                    Plan::Conflict => {
+                        let keys: Vec<&str> = checks.iter().map(Check::key).collect();
+                        return Ok(Transacted::Conflict(self.memory.read(shard, &keys).await?));
+                    }
                 }
             }
             let answer = self.memory.transact(shard, checks, writes).await?;

@@ -43,14 +43,22 @@ pub(crate) async fn login(
     });
     let base = source.as_ref().map(|source| source.base.clone());
     let draft = Draft::of(ctx, &work, base, bound)?;
-    if let Err(error) = put(ctx, &work, &owner, &draft).await {
-        // After a refusal it does not exist; after any other error it may.
-        if error.connector_error().is_some() {
-            take_back(ctx, &work.target).await;
+    let ended_here = match put(ctx, &work, &owner, &draft).await {
+        Ok(ended_here) => ended_here,
+        Err(error) => {
+            // After a refusal it does not exist; after any other error it may.
+            if error.connector_error().is_some() {
+                take_back(ctx, &work.target).await;
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
-    match end_others(ctx, &work, source, draft).await {
+    };
+    // From here on it exists, so every error takes it back.
+    let others = match end_moved(ctx, &work.target, &owner, &ended_here).await {
+        Ok(()) => end_others(ctx, &work, source, draft).await,
+        Err(error) => Err(error),
+    };
+    match others {
         Ok(draft) => Ok(draft.saved(work)),
         Err(error) => {
             take_back(ctx, &work.target).await;
@@ -121,8 +129,14 @@ async fn go_on(
 }
 
 /// Puts the new session, unless all of the owner's sessions were ended since the login was decided.
-/// With `SESSION_MAX_PER_OWNER`, sessions over the limit end in the same transaction.
-async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), SessionError> {
+/// With `SESSION_MAX_PER_OWNER`, sessions over the limit end in the same transaction. Returns those that it
+/// ended so.
+async fn put(
+    ctx: &Ctx,
+    work: &Work,
+    owner: &str,
+    draft: &Draft,
+) -> Result<Vec<KeyParts>, SessionError> {
     let target = &work.target;
     let there = Place::of(ctx, target);
     let most = ctx.config().settings().max_per_owner();
@@ -197,13 +211,25 @@ async fn put(ctx: &Ctx, work: &Work, owner: &str, draft: &Draft) -> Result<(), S
         epoch = rows.next().flatten();
         ctx.pause_or_give_up(&mut replays).await?;
     }
-    if !elsewhere.is_empty() {
-        // One may have moved to another shard meanwhile.
-        for key in &ended_here {
-            let mut walk = walk_of(ctx, key);
-            walk.advance();
-            end_everywhere(ctx, key, elsewhere.clone(), walk).await?;
-        }
+    Ok(ended_here)
+}
+
+/// Ends the sessions that [`put`] ended in its own shard in the owner's other shards too: one may have
+/// moved there meanwhile.
+async fn end_moved(
+    ctx: &Ctx,
+    target: &Identity,
+    owner: &str,
+    ended_here: &[KeyParts],
+) -> Result<(), SessionError> {
+    let elsewhere = other_tags_of(ctx, owner, target.key.owner);
+    if elsewhere.is_empty() {
+        return Ok(());
+    }
+    for key in ended_here {
+        let mut walk = walk_of(ctx, key);
+        walk.advance();
+        end_everywhere(ctx, key, elsewhere.clone(), walk).await?;
     }
     Ok(())
 }
