@@ -500,7 +500,12 @@ impl Truth {
                 .as_deref()
                 .is_none_or(|before| before == OWNERS[owner])
         });
-        let is_its = request.presented == [left.clone()];
+        let is_its = request.knows_all && request.presented == [left.clone()];
+        // A session that reaches its own end while a login takes its data along may be saved by others
+        // until then.
+        if state.is_ended_early {
+            return;
+        }
         let (Some(content), Some(put)) = (content, &request.put) else {
             return;
         };
@@ -544,7 +549,7 @@ impl Truth {
     }
 
     /// An owner must not have more sessions than allowed, except for those that a login in progress
-    /// is about to end.
+    /// is about to end, and those whose new key is on a page that the login had already read.
     fn check_limit(&self, state: &State, shard: &str, rows: &BTreeMap<String, Row>, id: RequestId) {
         let most = self.rules.most_per_owner as usize;
         if most == 0 || self.rules.secrets > 1 || !shard.contains("o.") {
@@ -567,9 +572,11 @@ impl Truth {
             .iter()
             .filter(|(key, row)| key.starts_with("s.") && Holds::of(row).is_live());
         let living: Vec<Name> = living.filter_map(|(key, _)| Name::parse(key)).collect();
-        let counted = living
-            .iter()
-            .filter(|name| !leaves(&name.lineage) && !orphan(name));
+        let began = state.requests[id].began;
+        let counted = living.iter().filter(|name| {
+            let moved = self.changes_key(state, &name.lineage, began);
+            !leaves(&name.lineage) && !orphan(name) && !moved
+        });
         let count = counted.count();
         if count > most {
             self.fail("the limit is exact", || {
@@ -688,7 +695,10 @@ impl Truth {
         match op {
             Op::Destroy | Op::Flush { .. } => {
                 request.ending.clone_from(&request.presented);
-                request.ending.extend(key.and_then(Name::parse));
+                // A loaded session is one that was presented.
+                let loaded = key.and_then(Name::parse);
+                let is_new = |it: &Name| !request.presented.contains(it);
+                request.ending.extend(loaded.filter(is_new));
                 request.ended_something = true;
                 for name in request.ending.clone() {
                     state.ends_from(&name, now);
@@ -828,6 +838,10 @@ impl Truth {
         };
         it.told = Some(now);
         let (owner, began, spared) = (it.owner, it.began, it.spared.clone());
+        // With the object, what refuses logins that arrive late was deleted.
+        if state.wipes.values().any(|at| *at >= began) {
+            return;
+        }
         let alive = state.rows.values().find(|row| {
             let is_theirs = state.tags.get(&row.name.owner) == Some(&owner);
             let lineage = state.lineages.get(&row.name.lineage);
@@ -919,6 +933,13 @@ impl Truth {
             .values()
             .filter(|row| row.name.lineage == *lineage);
         rows.any(|row| row.made_at >= since)
+    }
+
+    /// The same, for a session that there was before.
+    fn changes_key(&self, state: &State, lineage: &str, since: Ms) -> bool {
+        let mut rows = state.rows.values();
+        let was_there = rows.any(|row| row.name.lineage == *lineage && row.made_at < since);
+        was_there && self.cycles(state, lineage, since)
     }
 
     // --- the end of a request ------------------------------------------------------------------
@@ -1061,8 +1082,9 @@ impl Truth {
                 .spec
                 .does(|op| matches!(op, Op::Cycle | Op::Reauthenticate | Op::Bind { .. }));
             let left = request.presented.contains(&row.name) && row.name != *name;
-            let was_live = request.outcome == Some(Outcome::Loaded);
-            if is_new && goes_on && left && lives && was_live && request.presented.len() == 1 {
+            let was_live = request.outcome == Some(Outcome::Loaded) && !state.is_ended_early;
+            let is_it = request.knows_all && request.presented.len() == 1;
+            if is_new && goes_on && left && lives && was_live && is_it {
                 self.fail("what a new key leaves is dead", || {
                     format!("#{id} leaves {} alive", short(&row.name.row_key()))
                 });
