@@ -735,6 +735,35 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     );
 }
 
+/// "Log out everywhere" in one tab, and "log out the others" in another tab a moment before.
+#[test]
+fn of_two_calls_at_the_same_time_each_ends_what_only_the_other_spares() {
+    for (apart, stays) in [(500, false), (MINUTE, true)] {
+        let world = World::new();
+        let key = world.session_key(&world.member("ada"));
+        run(world.elsewhere().sessions.revoke_all("grace")).unwrap();
+        let format = world.store.get(&world.store.names_of("o.")[0]).unwrap();
+        let format = format.split(' ').next().unwrap().to_owned();
+        let at = world.now() + 2 * SECOND + apart;
+        let other = format!("{format} o {at} {}", key.lineage);
+        let connector = Overtaken {
+            inner: world.store.clone(),
+            later: Rc::new(RefCell::new(Some(other.clone()))),
+        };
+        let ring = SecretRing::parse(SECRET).unwrap();
+        let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
+        let sessions = Sessions::builder(connector, ring).runtime(runtime).build();
+        run(sessions.unwrap().revoke_all("ada")).unwrap();
+        // A session that a much later call spares may have logged in since.
+        let wanted = if stays {
+            other
+        } else {
+            format!("{format} o {}", at + 1)
+        };
+        assert_eq!(world.store.get(&key.owner_marker()), Some(wanted));
+    }
+}
+
 #[test]
 fn an_owner_marker_that_lands_late_over_a_later_one_is_put_right() {
     let world = World::new();

@@ -316,8 +316,10 @@ impl Ctx {
                 called.get_or_insert_with(|| OwnerMarker::later_than(known.as_ref(), now, spared));
             // Another call may have happened while this one waited. A later marker is never
             // replaced by an earlier one.
-            let latest = OwnerMarker::latest(Some(called.clone()), known);
-            let marker = latest.unwrap_or_else(|| called.clone());
+            let marker = match known {
+                Some(known) if known.at > called.at => known.after_waiting(called),
+                _ => called.clone(),
+            };
             let until = now.saturating_add(self.config().staleness_bound());
             self.memory().note_owner(tag, marker.clone(), until);
             let options = PutOptions::ttl(MARKER_MAX_TTL);

@@ -151,6 +151,22 @@ impl OwnerMarker {
         }
     }
 
+    /// This marker, if a call with the earlier marker `other` waited while it was put: that call ends what
+    /// only this marker spares. Where this one is later by more than clocks differ, what it spares may
+    /// have been bound since, and stays.
+    pub(crate) fn after_waiting(self, other: &Self) -> Self {
+        let both = |lineage: &&Id| other.except.contains(*lineage);
+        let except: Vec<Id> = self.except.iter().filter(both).copied().collect();
+        let is_close = self.at.saturating_sub(other.at) <= CLOCK_SKEW;
+        if !is_close || except.len() == self.except.len() {
+            return self;
+        }
+        Self {
+            at: self.at.saturating_add(1),
+            except,
+        }
+    }
+
     /// True if the store, which shows `stored`, lacks this marker.
     pub(crate) fn is_later_than(&self, stored: Option<&Self>) -> bool {
         stored.is_none_or(|stored| stored.at < self.at)
