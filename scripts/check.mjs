@@ -295,9 +295,9 @@ await main(async () => {
   const width = Math.max(...rows.map(({ name }) => name.length)) + 2;
   console.log(`\n${"check".padEnd(width)}  seconds`);
   for (const { name, trouble, seconds } of rows) {
-    console.log(`${name.padEnd(width)}${String(seconds).padStart(9)}  ${trouble ? "FAILED" : "ok"}`);
+    console.log(`${name.padEnd(width)}${String(seconds).padStart(9)}  ${trouble === null ? "ok" : "FAILED"}`);
   }
-  const failures = rows.filter(({ trouble }) => trouble).map(({ name, trouble }) => `${name}: ${trouble}`);
+  const failures = rows.filter(({ trouble }) => trouble !== null).map(({ name, trouble }) => `${name}: ${trouble}`);
   const others = Object.keys(checks).length - chosen.length;
   console.log(`\n${rows.length - failures.length} of ${rows.length} checks passed${others ? `, ${others} not selected` : ""}`);
   if (failures.length) throw new Stop(`failed:\n${failures.join("\n")}`);

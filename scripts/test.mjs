@@ -224,7 +224,7 @@ const countTests = (dir) =>
 
 /** Node's own default leaves a core free, but these tests often wait for processes that they have started. */
 const ALL_CORES = [`--test-concurrency=${availableParallelism()}`];
-/** True while two kinds run: each line then begins with its kind. */
+/** True while two kinds run: each line then begins with the folder of its test. */
 let isShared = false;
 
 function nodeTest(dir, counts, env, more = ALL_CORES) {

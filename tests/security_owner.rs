@@ -707,6 +707,18 @@ impl SessionConnector for Overtaken {
     }
 }
 
+/// Sessions whose first put of an owner's marker finds that `later` was put just before.
+fn overtaken(world: &World, later: &str) -> Sessions {
+    let connector = Overtaken {
+        inner: world.store.clone(),
+        later: Rc::new(RefCell::new(Some(later.to_owned()))),
+    };
+    let ring = SecretRing::parse(SECRET).unwrap();
+    let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
+    let sessions = Sessions::builder(connector, ring).runtime(runtime).build();
+    sessions.unwrap()
+}
+
 #[test]
 fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     let world = World::new();
@@ -718,14 +730,7 @@ fn an_owner_marker_that_waits_its_turn_does_not_undo_a_later_one() {
     let format = format.split(' ').next().unwrap().to_owned();
     // It spares no session, and it is a minute later.
     let later = format!("{format} o {}", world.now() + MINUTE);
-    let connector = Overtaken {
-        inner: world.store.clone(),
-        later: Rc::new(RefCell::new(Some(later.clone()))),
-    };
-    let ring = SecretRing::parse(SECRET).unwrap();
-    let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
-    let sessions = Sessions::builder(connector, ring).runtime(runtime).build();
-    run(sessions.unwrap().revoke_all_except("ada", &kept)).unwrap();
+    run(overtaken(&world, &later).revoke_all_except("ada", &kept)).unwrap();
     assert_eq!(world.store.get(&marker), Some(later));
     assert_eq!(outcome(&world, &jar), Outcome::Revoked);
     assert_eq!(
@@ -746,14 +751,7 @@ fn of_two_calls_at_the_same_time_each_ends_what_only_the_other_spares() {
         let format = format.split(' ').next().unwrap().to_owned();
         let at = world.now() + 2 * SECOND + apart;
         let other = format!("{format} o {at} {}", key.lineage);
-        let connector = Overtaken {
-            inner: world.store.clone(),
-            later: Rc::new(RefCell::new(Some(other.clone()))),
-        };
-        let ring = SecretRing::parse(SECRET).unwrap();
-        let (connector, runtime) = (Rc::new(connector), world.runtime.clone());
-        let sessions = Sessions::builder(connector, ring).runtime(runtime).build();
-        run(sessions.unwrap().revoke_all("ada")).unwrap();
+        run(overtaken(&world, &other).revoke_all("ada")).unwrap();
         // A session that a much later call spares may have logged in since.
         let wanted = if stays {
             other
