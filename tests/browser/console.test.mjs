@@ -201,6 +201,31 @@ consoleTest("the next value can be typed while one is being saved", async (page)
   await row(page, "second").waitFor();
 });
 
+consoleTest("the focus stays where somebody has moved it while a value is being saved", async (page) => {
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  await add(page, "first", "1");
+  await page.route("**/api/session/data/*", async (route) => {
+    await released;
+    await route.continue();
+  });
+  await page.getByLabel("Key", { exact: true }).fill("second");
+  await page.getByLabel("Value", { exact: true }).fill("2");
+  await button(page, "Add").click();
+  await field(page, "first").fill("3");
+  await button(page, "Save first").click();
+  await page.getByLabel("Log in as").focus();
+  await page.keyboard.type("a");
+  release();
+  await shows(page, "#say", "first saved");
+  await page.keyboard.type("da");
+  assert.equal(await page.getByLabel("Log in as").inputValue(), "ada");
+  assert.equal(await page.getByLabel("Key", { exact: true }).inputValue(), "");
+  assert.equal(await field(page, "first").inputValue(), "3");
+});
+
 consoleTest("a key that a URL would drop is refused before it is sent", async (page) => {
   await notice(page, "No session yet");
   for (const key of [".", ".."]) {

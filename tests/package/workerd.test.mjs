@@ -25,7 +25,7 @@ describe("examples/js-worker", () => {
     const first = await world.storage.counted(() => browser.fetch("/"));
     assert.equal(first.counts.reads, 0);
     assert.equal(first.counts.puts, 1);
-    world.advance(60);
+    await world.advance(60);
     const later = await world.storage.counted(() => browser.fetch("/"));
     assert.equal(later.counts.reads, 1);
     assert.equal(later.counts.puts, 1);
@@ -54,7 +54,7 @@ describe("examples/hono", () => {
     await browser.fetch("/");
     const { counts } = await world.storage.counted(() => browser.fetch("/none"));
     assert.equal(counts.puts, 0);
-    world.advance(60);
+    await world.advance(60);
     await world.storage.addFault({ op: "read", status: 500, times: 20 });
     const answer = await browser.fetch("/");
     await world.storage.clearFaults();

@@ -1,7 +1,7 @@
 // The owner's sessions: where somebody is logged in, and logging out from here.
 
 import { confirmed } from "./confirm.js";
-import { byId, el, onPress, say, setEnabled, setText } from "./dom.js";
+import { byId, el, focusLater, onPress, say, setEnabled, setText } from "./dom.js";
 import { count } from "./json.js";
 import { Slot } from "./slot.js";
 import { wordsOf } from "./stores.js";
@@ -44,13 +44,14 @@ export function devicesView(live) {
     slot.clear();
   };
 
-  /** Ends sessions and says so; the focus goes to the list, whose row may be gone. */
+  /** Ends sessions and says so. The focus goes to the list, because the row may be gone. */
   const end = async ({ question, call, done }) => {
     if (!(await confirmed(question))) return;
+    const focus = focusLater();
     const passed = await slot.guard(() => live.change(call));
     if (!passed) return;
     if (listed) await list();
-    byId("devices").focus();
+    focus(byId("devices"));
     say(done);
   };
 

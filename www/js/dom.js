@@ -43,6 +43,19 @@ export function onPress(button, action, { overlap = false } = {}) {
   });
 }
 
+/**
+ * For an action that ends by moving the focus: called before it waits, returns the function to call after
+ * that. The focus stays where somebody has moved it meanwhile.
+ */
+export function focusLater() {
+  const before = document.activeElement;
+  return (node) => {
+    const now = document.activeElement;
+    // A control that was removed or hidden has left the focus to the body.
+    if (now === before || now === document.body) node.focus();
+  };
+}
+
 /** Tells a screen reader what has just happened. */
 export function say(text) {
   byId("say").textContent = text;

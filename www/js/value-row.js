@@ -1,6 +1,6 @@
 // One value: its key, its JSON to edit in place, save, revert, remove.
 
-import { el, onPress, say } from "./dom.js";
+import { el, focusLater, onPress, say } from "./dom.js";
 import { describeJson, formatJson, jsonFault } from "./json.js";
 import { Slot } from "./slot.js";
 
@@ -86,6 +86,7 @@ export class ValueRow {
       this.#field.focus();
       return;
     }
+    const focus = focusLater();
     const saved = await this.#slot.guard(async () => {
       await this.#live.change((api) => api.set(this.#key, text));
     });
@@ -93,7 +94,7 @@ export class ValueRow {
     // What came back is the same value, perhaps written another way.
     if (this.#field.value === text) this.#field.value = this.#stored;
     this.#edited();
-    this.#field.focus();
+    focus(this.#field);
     this.mark();
     say(`${this.#key} saved`);
   }

@@ -1,7 +1,7 @@
 // The values: the form that adds one, and a row for each.
 
 import { confirmed } from "./confirm.js";
-import { byId, onPress, say, setEnabled, setText } from "./dom.js";
+import { byId, focusLater, onPress, say, setEnabled, setText } from "./dom.js";
 import { bytes, count, jsonFault } from "./json.js";
 import { Slot } from "./slot.js";
 import { ValueRow } from "./value-row.js";
@@ -87,6 +87,7 @@ function addForm(live, rows) {
 
     // The next value may be in the form before this one is stored.
     const untouched = () => key.value === name && value.value === text;
+    const focus = focusLater();
     try {
       await live.change((api) => api.set(name, text));
     } catch (problem) {
@@ -101,7 +102,7 @@ function addForm(live, rows) {
     key.value = "";
     value.value = "";
     key.dispatchEvent(new Event("input"));
-    key.focus();
+    focus(key);
   };
   onPress(submit, save, { overlap: true });
 }

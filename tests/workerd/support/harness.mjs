@@ -169,6 +169,7 @@ class World {
   #output = "";
   /** Ahead of the machine's clock by `offset`, or standing still `at` an instant. */
   #clock = { offset: 0 };
+  #isMoving = false;
 
   constructor(spawned, folder, { isolates, beside, calls }) {
     this.#spawned = spawned;
@@ -251,6 +252,8 @@ class World {
 
   /** Milliseconds since the epoch, by the clock of isolates, storage and browsers. */
   now() {
+    // Some of the clocks would be at the old time.
+    if (this.#isMoving) throw new Error("the clocks are being moved: await advance(), freeze() or reset()");
     return this.#clock.at ?? Date.now() + this.#clock.offset;
   }
 
@@ -268,10 +271,15 @@ class World {
 
   async #setClock(to) {
     this.#clock = to;
-    await this.storage.setClock(to);
-    const body = JSON.stringify(to);
-    for (const isolate of this.isolates) {
-      await exchange(this.#origin(`${isolate} clock`), "/", { method: "POST", body });
+    this.#isMoving = true;
+    try {
+      await this.storage.setClock(to);
+      const body = JSON.stringify(to);
+      for (const isolate of this.isolates) {
+        await exchange(this.#origin(`${isolate} clock`), "/", { method: "POST", body });
+      }
+    } finally {
+      this.#isMoving = false;
     }
   }
 
