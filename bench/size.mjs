@@ -149,7 +149,7 @@ export function report({ rows, base, starts, steps = {}, parts }, print) {
     row(`${title}, over a Worker in Rust`, rust.over);
   }
   const code = Object.values(parts).reduce((sum, bytes) => sum + bytes, 0);
-  print("", "The code of the package's wasm, in kB before gzip, by what the function is for that it ended up in.", "", "| | kB | |", "|---|---|---|");
+  print("", "The code of the package's wasm, in kB before gzip, by the purpose of the function that contains it.", "", "| | kB | |", "|---|---|---|");
   for (const [part, bytes] of Object.entries(parts)) {
     print(`| ${part} | ${(bytes / 1000).toFixed(1)} | ${((bytes / code) * 100).toFixed(0)} % |`);
   }

@@ -38,7 +38,7 @@ export async function soak({ quick = false, only = OURS, log }) {
 export function report({ about, ...found }, print) {
   const count = (n) => n.toLocaleString("en");
   for (const { title, points, statuses, same } of Object.values(found)) {
-    const answers = Object.entries(statuses).map(([status, n]) => `${count(n)} of ${status}`);
+    const answers = Object.entries(statuses).map(([status, n]) => `${count(n)} with status ${status}`);
     print("", `${title}: ${same ? "the same" : "not the same"} early and late. Answers: ${answers.join(", ")}.`, "");
     print("| requests | bytes of wasm memory | JavaScript values held by wasm | objects of the package in wasm |", "|---|---|---|---|");
     for (const { requests, memory, held, objects } of points) {

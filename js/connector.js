@@ -51,8 +51,12 @@ class Port {
 
   /** The kind of store. It is part of every key derived from the secret. */
   get kind() {
+    return this.kindOr("custom");
+  }
+
+  kindOr(usual) {
     const connector = this.connector;
-    return connector instanceof MemoryConnector ? "memory" : (connector.kind ?? "custom");
+    return connector instanceof MemoryConnector ? "memory" : (connector.kind ?? usual);
   }
 
   get connector() {
@@ -145,6 +149,10 @@ class KvPort extends Port {
 /** A store that has transactions. */
 class StrongPort extends Port {
   isStrong = true;
+
+  get kind() {
+    return this.kindOr("strong");
+  }
 
   /** Sends a request of the core to one shard. The core checks the form of the answer. */
   async rows({ shard, operation, body }) {

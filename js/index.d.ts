@@ -559,7 +559,7 @@ export interface SessionOptions {
    */
   clock?: { now(): number; sleep?(milliseconds: number): unknown };
   /**
-   * The key cookie's name; the others add `-seen` and `-fresh`. By default `__Host-session`, or
+   * The key cookie's name; the others add `-seen`, `-fresh` and `-form`. By default `__Host-session`, or
    * `session` with `cookieSecure: false`. Two separate groups of users on one namespace need two
    * names and two values of `keyPrefix`.
    */
@@ -884,7 +884,7 @@ export type StrongWrite =
  * transaction happened: it is asked for once more, and its checks keep it from happening twice.
  */
 export interface StrongConnector {
-  /** As of a `SessionConnector`. */
+  /** As of a `SessionConnector`, but by default `strong`. */
   readonly kind?: string;
   /** The rows under `keys`, in the same order; `null` for a row that does not exist or has expired. */
   read(shard: string, keys: string[]): Promise<readonly (StrongRow | null | undefined)[]>;

@@ -234,7 +234,7 @@ async function simulatedHistories() {
 
 /**
  * Every mutant, with two seeds each. The hardest one takes 4,000 histories on average, so surviving
- * 100,000 is not bad luck.
+ * 400,000 is not bad luck.
  */
 async function simulatedMutants() {
   for (const store of Object.keys(HISTORIES)) {

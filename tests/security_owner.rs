@@ -105,6 +105,25 @@ fn a_session_key_of_parts_of_several_ends_nothing() {
     }
 }
 
+/// `revoke_all("")` would put a marker for a user who cannot exist.
+#[test]
+fn no_user_has_an_empty_or_overlong_id() {
+    let world = World::new();
+    let key = world.session_key(&world.member("ada")).key();
+    world.store.take_log();
+    let (longest, overlong) = ("x".repeat(1024), "x".repeat(1025));
+    for owner in ["", &overlong] {
+        let invalid = Some(ErrorCode::InvalidValue);
+        let sessions = &world.sessions;
+        assert_eq!(code(run(sessions.list(owner))), invalid);
+        assert_eq!(code(run(sessions.revoke(owner, &key))), invalid);
+        assert_eq!(code(run(sessions.revoke_all(owner))), invalid);
+        assert_eq!(code(run(sessions.revoke_all_except(owner, &key))), invalid);
+    }
+    assert_eq!(world.store.operations(), 0, "nothing is read or written");
+    run(world.sessions.revoke_all(&longest)).unwrap();
+}
+
 #[test]
 fn a_user_ends_one_session_by_its_public_key_and_only_his_own() {
     let world = World::new();

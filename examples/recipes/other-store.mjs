@@ -25,10 +25,11 @@ export default {
   async fetch(request, env, ctx) {
     return now(env).handle(request, ctx, async (session) => {
       const old = await move(request, env, session);
-      if (request.method === "POST" && new URL(request.url).pathname === "/logout-everywhere") {
+      const { pathname } = new URL(request.url);
+      if (request.method === "POST" && pathname === "/logout-everywhere" && session.owner !== null) {
         // In both stores, as long as there are sessions in both.
         const both = [now(env), before(env)];
-        await Promise.all(both.map((sessions) => sessions.revokeAll(session.owner ?? "", { ctx })));
+        await Promise.all(both.map((sessions) => sessions.revokeAll(session.owner, { ctx })));
       }
       const response = new Response(`hello ${session.owner ?? "stranger"}`);
       return old ? before(env).commit(old, response, ctx) : response; // removes the old cookies

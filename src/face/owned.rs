@@ -23,9 +23,10 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `unsupported` if the connector cannot list; a storage error.
+    /// `unsupported` if the connector cannot list; `invalid_value` for an empty or overlong user id;
+    /// a storage error.
     pub async fn list(&self, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-        self.drive(self.counted().begin_list(owner)).await
+        self.drive(self.counted().begin_list(owner)?).await
     }
 
     /// Ends one session of a user, for example on a lost device. It is dead everywhere within
@@ -47,7 +48,8 @@ impl Sessions {
     ///
     /// # Errors
     /// `not_found` for the session key of another user, or for one whose parts do not belong
-    /// together; nothing is read or written then. A storage error.
+    /// together, and `invalid_value` for an empty or overlong user id; nothing is read or written then.
+    /// A storage error.
     pub async fn revoke(&self, owner: &str, key: &SessionKey) -> Result<(), SessionError> {
         let flow = self.counted().begin_revoke(owner, key.as_str())?;
         self.drive(flow).await
@@ -76,7 +78,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// A storage error. Sessions that were already ended stay ended, and another call continues.
+    /// `invalid_value` for an empty or overlong user id. A storage error: sessions that were already
+    /// ended stay ended, and another call continues.
     pub async fn revoke_all(&self, owner: &str) -> Result<(), SessionError> {
         let flow = self.counted().begin_revoke_all(owner, None)?;
         self.drive(flow).await

@@ -13,6 +13,7 @@ use crate::flow::{end, load, owner, save, strong};
 use crate::port::error::SessionError;
 use crate::protocol::keys::{Id, KeyParts};
 use crate::protocol::ticket::Tombstone;
+use crate::session::login::check_owner;
 use crate::session::presented::{ENDS_MAX, PresentedSession};
 use crate::session::to_end::ToEnd;
 
@@ -93,13 +94,17 @@ impl Shared {
     }
 
     /// The flow that lists the live sessions of `owner`, newest first.
-    pub(crate) fn begin_list(self: &Rc<Self>, owner: &str) -> Flow<Vec<OwnedSession>> {
+    pub(crate) fn begin_list(
+        self: &Rc<Self>,
+        owner: &str,
+    ) -> Result<Flow<Vec<OwnedSession>>, SessionError> {
+        check_owner(owner)?;
         let protocol = self.protocol();
         let owner = owner.to_owned();
-        Flow::new(self, async move |ctx: Ctx| match protocol {
+        Ok(Flow::new(self, async move |ctx: Ctx| match protocol {
             Protocol::Eventual => owner::list(&ctx, &owner).await,
             Protocol::Strong => strong::owner::list(&ctx, &owner).await,
-        })
+        }))
     }
 
     /// The flow that ends the session of `key`, which must belong to `owner`.
@@ -108,6 +113,7 @@ impl Shared {
         owner: &str,
         key: &str,
     ) -> Result<Flow<()>, SessionError> {
+        check_owner(owner)?;
         let key = self.config().session_key_owned_by(owner, key)?;
         let protocol = self.protocol();
         let owner = owner.to_owned();
@@ -123,6 +129,7 @@ impl Shared {
         owner: &str,
         except: Option<&str>,
     ) -> Result<Flow<()>, SessionError> {
+        check_owner(owner)?;
         let except = except.map(|key| self.config().session_key_owned_by(owner, key));
         let except = except.transpose()?;
         let spared: Vec<Id> = except.map(|key| key.lineage).into_iter().collect();

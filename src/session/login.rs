@@ -1,10 +1,26 @@
 //! What a login does with the previous session: which data it keeps, and what it ends.
 
-use crate::port::error::ErrorCode;
+use crate::port::error::{ErrorCode, SessionError};
 use crate::session::life::{Base, Open};
 use crate::session::presented::{Cookies, ENDS_MAX, Presented};
 use crate::session::retired::Retired;
 use crate::session::to_end::ToEnd;
+
+/// The maximum number of bytes of a user id.
+const OWNER_MAX: usize = 1_024;
+
+/// # Errors
+/// `invalid_value` if no session can belong to this user id. An empty one usually stands for a visitor
+/// who is not logged in.
+pub(crate) fn check_owner(owner: &str) -> Result<(), SessionError> {
+    if owner.is_empty() || owner.len() > OWNER_MAX {
+        let actual = owner.len();
+        return Err(SessionError::invalid(format!(
+            "a user id must have 1 to {OWNER_MAX} bytes; this one has {actual}"
+        )));
+    }
+    Ok(())
+}
 
 /// True if the data of this request may become `owner`'s.
 pub(crate) fn may_go_to(open: &Open, owner: &str) -> bool {

@@ -116,6 +116,8 @@ debug = false
 suite("JavaScript", () => {
   // Inside the repository, so that external modules are found.
   const out = inRoot("target", "docs-examples-js");
+  // The folder of the file that docs/service-binding.md says to copy.
+  const beside = inRoot("examples", "service-binding", "src");
   const SUBPATHS = ["hono", "testing", "durable-object"];
   const SECRET = "lR0v9cFqWm3kXo2TzJ7yPb5sUe8hNd1GaQ4iCxKtMwY";
 
@@ -132,7 +134,7 @@ suite("JavaScript", () => {
     const { build } = await import("esbuild");
     const pkg = (name) => inRoot("pkg", name);
     await build({
-      stdin: { contents: code, loader: language, resolveDir: inRoot() },
+      stdin: { contents: code, loader: language, resolveDir: beside },
       outfile: join(out, file),
       bundle: true,
       format: "esm",
@@ -200,8 +202,7 @@ suite("JavaScript", () => {
       paths: Object.fromEntries(
         ["index", ...SUBPATHS].map((name) => [name === "index" ? "edge-session" : `edge-session/${name}`, [inRoot("pkg", `${name}.d.ts`)]]),
       ),
-      // A block that imports a file of this repository runs in its root.
-      rootDirs: [inRoot(), out],
+      rootDirs: [beside, out],
       ...options,
     };
     writeFileSync(join(out, "tsconfig.json"), JSON.stringify({ compilerOptions, files: ["node.d.ts", ...names] }));

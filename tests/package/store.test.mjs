@@ -1034,7 +1034,7 @@ test("js_flush_ends_the_session_whatever_the_data", async () => {
 });
 
 test("js_bind_owner_auth_time", async () => {
-  const { browser, clock } = await filled({ cart: [1] });
+  const { browser, clock, sessions } = await filled({ cart: [1] });
   const before = (await browser.load()).sessionKey;
   await browser.ask((session) => {
     assert.equal(session.owner, null);
@@ -1055,9 +1055,13 @@ test("js_bind_owner_auth_time", async () => {
   await browser.ask((session) => session.set("x", 1));
   await browser.ask((session) => session.bind("bob", { keep: false }));
   assert.equal((await browser.load()).size, 0);
-  for (const owner of ["", "x".repeat(1025), "\ud800", 7, undefined]) {
+  for (const owner of ["", "x".repeat(1025), "\ud800", 7, undefined, null]) {
     const session = await browser.load();
     assert.throws(() => session.bind(owner), code("invalid_value"));
+    // So a visitor who is not logged in has no sessions to list or to end.
+    await assert.rejects(sessions.list(owner), code("invalid_value"));
+    await assert.rejects(sessions.revoke(owner, session.sessionKey), code("invalid_value"));
+    await assert.rejects(sessions.revokeAll(owner), code("invalid_value"));
   }
 });
 

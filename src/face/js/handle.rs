@@ -569,7 +569,7 @@ fn begin_apart(
 ) -> Result<Option<Running>, SessionError> {
     let (user, key) = (operation.text("owner"), operation.text("key"));
     Ok(Some(match operation.word("op") {
-        "list" => Running::List(shared.begin_list(&user)),
+        "list" => Running::List(shared.begin_list(&user)?),
         "revoke" => Running::Other(shared.begin_revoke(&user, &key)?),
         "revokeAll" => {
             let except = operation.optional_text("except");

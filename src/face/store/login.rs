@@ -8,15 +8,12 @@ use crate::port::time::{instant, whole_milliseconds, whole_seconds};
 use crate::protocol::expiry::OwnLimits;
 use crate::protocol::wire::encode_text;
 use crate::session::life::{Base, KeyTries, Life, Next, Open, SaveKind};
-use crate::session::login::{may_go_to, retired_by_login};
+use crate::session::login::{check_owner, may_go_to, retired_by_login};
 use crate::session::presented::{Identity, Presented};
 use crate::session::refusals::refusal;
 use crate::session::retired::Retired;
 
 use super::SessionStore;
-
-/// The maximum number of bytes of a user id.
-const OWNER_MAX: usize = 1_024;
 
 /// What a login keeps from the previous session.
 ///
@@ -352,12 +349,7 @@ impl SessionStore {
         if !self.life.is_ended() {
             self.undecided()?;
         }
-        if owner.is_empty() || owner.len() > OWNER_MAX {
-            let actual = owner.len();
-            return Err(SessionError::invalid(format!(
-                "a user id must have 1 to {OWNER_MAX} bytes; this one has {actual}"
-            )));
-        }
+        check_owner(owner)?;
         // What an answer of the store says of the session before does not matter to a login; that
         // the store did not answer does.
         if let Some(Base::Closed(error)) = self.life.open().map(|open| &open.base)
