@@ -1,6 +1,6 @@
 // Configurations. Each one has one core object, however often `new Sessions` is called with it.
 
-import { begin, configure, dice, release, stats } from "./core.js";
+import { begin, configure, dice, release, stats, unwatch, watch } from "./core.js";
 import { drive, hear } from "./driver.js";
 import { fromCore, sessionError } from "./errors.js";
 import { MemoryConnector, StrongMemory, portTo } from "./connector.js";
@@ -175,7 +175,13 @@ class Config {
       return done;
     };
     if (!told.ask) return end(told);
-    return drive(told, told.handle, world).then(end).finally(() => limit.stop());
+    // A browser that goes away may end the request while this waits. Nothing runs then, not even `finally`.
+    watch(limit, told.handle);
+    const ended = () => {
+      unwatch(limit);
+      limit.stop();
+    };
+    return drive(told, told.handle, world).then(end).finally(ended);
   }
 
   /** The current details of a session without a cookie. */
@@ -212,9 +218,10 @@ function matchStorage(connector, name, given, areVariables) {
       throw sessionError("config", `${name} is a namespace of Durable Objects: ${advice}`);
     }
   } else if (wantsObjects && (connector === undefined || connector === null)) {
+    const binding = areVariables ? "under that name" : "as SESSION_OBJECTS, and pass env.SESSION_OBJECTS";
     throw sessionError(
       "missing_binding",
-      `${name} is not bound: ${setting} is durable_object, so bind the Durable Object class SessionObject under that name`,
+      `${areVariables ? name : "the store"} is not bound: ${setting} is durable_object, so bind the Durable Object class SessionObject ${binding}`,
     );
   } else if (wantsObjects) {
     throw sessionError("config", `${setting}: durable_object needs a namespace of Durable Objects, and ${name} is not one`);
@@ -225,6 +232,8 @@ function configFor(connector, name, secret, given, areVariables, clock) {
   matchStorage(connector, name, given, areVariables);
   let entry = known.get(connector);
   if (!entry) {
+    // A mistake in the settings may be the reason why the store is missing.
+    if (connector === undefined || connector === null) checkSettings(secret, given, areVariables);
     portTo(connector, name, {}); // throws before anything is stored
     known.set(connector, (entry = { memory: new CoreMemory(), configs: [], counts: { requests: 0, new: 0 } }));
   }
@@ -236,6 +245,14 @@ function configFor(connector, name, secret, given, areVariables, clock) {
     warnOfConnectors(made);
   }
   return found.config;
+}
+
+/** Throws if the core refuses the settings, whatever the store. */
+function checkSettings(secret, { settings, kinds }, variables) {
+  const told = configure({ isolate: 0, isKv: true, isStrong: false, kind: "kv", secret, settings, kinds, variables });
+  if (told.error) throw fromCore(told.error);
+  release(told.done.config);
+  release(told.done.isolate);
 }
 
 /** Warns once if most configurations have their own connector, which suggests a wrapper for each request. */
@@ -357,6 +374,13 @@ export function configOfEnv(env) {
       if (/^ses/i.test(name)) given.add(name, value);
     }
     const secret = ring(env.SESSION_SECRET, "SESSION_SECRET", "");
+    if (binding === "SESSIONS" && !connector && env.SESSION_OBJECTS) {
+      checkSettings(secret, given, true);
+      throw sessionError(
+        "missing_binding",
+        "SESSIONS is not bound, but SESSION_OBJECTS is: to keep sessions in Durable Objects, set SESSION_STORAGE to durable_object",
+      );
+    }
     found = configFor(connector, binding, secret, given, true, ownClock(connector));
     byEnv.set(env, found);
   }
@@ -374,12 +398,14 @@ function storeOf(env) {
 export function sinkOf(onEvent) {
   if (onEvent === undefined || onEvent === null) return undefined;
   if (typeof onEvent !== "function") throw sessionError("config", "onEvent: pass a function that takes an event");
+  // The request must not fail because of it.
+  const warn = (error) => console.warn(`edge-session: onEvent failed: ${error?.message ?? error}`);
   return (event) => {
     try {
-      onEvent(event);
+      const result = onEvent(event);
+      if (typeof result?.then === "function") result.then(undefined, warn);
     } catch (error) {
-      // The request must not fail because of it.
-      console.warn(`edge-session: onEvent failed: ${error?.message ?? error}`);
+      warn(error);
     }
   };
 }

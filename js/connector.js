@@ -98,14 +98,17 @@ function readValues(values) {
   return values;
 }
 
-/** A page in the form that the core expects. A cursor or metadata that is not a string counts as absent. */
+/**
+ * A page in the form that the core expects. A cursor or metadata that is not a string counts as absent, and so
+ * does an empty cursor, which would ask for the first page again.
+ */
 function texts(cursor, keys) {
   const text = (value) => (typeof value === "string" ? value : undefined);
   const named = keys.map(({ name, metadata }) => {
     if (typeof name !== "string") throw new Error("list must return the name of each key");
     return { name, metadata: text(metadata) };
   });
-  return { cursor: text(cursor), keys: named };
+  return { cursor: text(cursor) || undefined, keys: named };
 }
 
 /** The most keys of one bulk read (https://developers.cloudflare.com/kv/api/read-key-value-pairs/). */

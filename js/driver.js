@@ -1,6 +1,6 @@
 // Drives the core: sends its requests to the store and passes the answers back, until it is done.
 
-import { dice, reply } from "./core.js";
+import { dice, reply, unwatch, watch } from "./core.js";
 import { Timeout, TimeLimit, pause } from "./time-limit.js";
 
 /**
@@ -60,8 +60,12 @@ async function run(told, handle, world, heard) {
     // After a login, older sessions of the user may have to end. The response does not wait for that.
     const limit = new TimeLimit(world.config);
     const apart = { ...world, limit };
+    watch(limit, told.later); // for a request that ends meanwhile
     const begun = hear(reply(told.later, undefined, undefined, world.config.instant(), dice()), apart);
-    const later = drive(begun, told.later, apart, null).finally(() => limit.stop());
+    const later = drive(begun, told.later, apart, null).finally(() => {
+      unwatch(limit);
+      limit.stop();
+    });
     if (world.context) hold(world.context, later);
     else await later;
   }
@@ -91,26 +95,26 @@ export function hear(told, { sink }) {
  * Carries out what the core asks for. It is async, so that a store that throws at once fails like any
  * other. Returns the values of a read, a list or rows, and the failures of writes, if there are any.
  */
-async function send({ ask, lines }, world) {
+async function send({ ask, within, lines }, world) {
   const { config, limit } = world;
   const { port } = config;
   if (ask.read) {
     const { keys, cacheTtl } = ask.read;
-    const values = await limit.within(port.read(keys, cacheTtl));
+    const values = await limit.within(port.read(keys, cacheTtl), within);
     if (values.length !== keys.length) throw new Error(`asked for ${keys.length} keys, it answered ${values.length}`);
     return values;
   }
-  if (ask.write) return writeAll(ask.write, lines, world);
-  if (ask.list) return limit.within(port.list(ask.list.prefix, ask.list.cursor));
-  if (ask.rows) return limit.within(port.rows(ask.rows));
+  if (ask.write) return writeAll(ask.write, within, lines, world);
+  if (ask.list) return limit.within(port.list(ask.list.prefix, ask.list.cursor), within);
+  if (ask.rows) return limit.within(port.rows(ask.rows), within);
   await (config.clock.sleep ? config.clock.sleep(ask.sleep) : pause(ask.sleep));
   return undefined;
 }
 
 /** The failure of each write, null for one that succeeded; undefined if all did. */
-async function writeAll(writes, lines, world) {
+async function writeAll(writes, within, lines, world) {
   if (writes.length === 1) {
-    const failed = await write(writes[0], lines, world);
+    const failed = await write(writes[0], within, lines, world);
     return failed === null ? undefined : [failed];
   }
   const results = [];
@@ -119,7 +123,7 @@ async function writeAll(writes, lines, world) {
     while (next < writes.length) {
       const place = next;
       next += 1;
-      results[place] = await write(writes[place], lines, world);
+      results[place] = await write(writes[place], within, lines, world);
     }
   };
   await Promise.all(Array.from({ length: Math.min(WRITES, writes.length) }, lane));
@@ -127,10 +131,10 @@ async function writeAll(writes, lines, world) {
 }
 
 /** The failure of a write, or null. */
-async function write({ put, ttl, metadata, line, delete: key }, lines, world) {
+async function write({ put, ttl, metadata, line, delete: key }, within, lines, world) {
   const { config, limit } = world;
   try {
-    await limit.within(key === undefined ? config.port.put(put, lines[line - 1], ttl, metadata) : config.port.delete(key));
+    await limit.within(key === undefined ? config.port.put(put, lines[line - 1], ttl, metadata) : config.port.delete(key), within);
     return null;
   } catch (thrown) {
     return failure(thrown, world);

@@ -180,7 +180,12 @@ export class SessionStore<T extends Shape<T> = AnyData> implements Iterable<Pair
   /** The shape of the data. It exists only for the compiler; no session has this property. */
   readonly [shape]?: { [K in keyof T]: T[K] };
   /** A session on a connector. Pass the Cookie header, or nothing for a request without cookies. */
-  constructor(connector: KvNamespace | SessionConnector, options: SessionOptions, cookieHeader?: string | null);
+  constructor(
+    connector: KvNamespace | SessionConnector | ObjectNamespace | StrongConnector,
+    options: SessionOptions,
+    cookieHeader?: string | null,
+  );
+  constructor(connector: undefined, options: SessionOptions & { storage: "memory" }, cookieHeader?: string | null);
 
   /** A random id of 256 bits in base64url. It belongs to no session. */
   static generateSessionId(): string;
@@ -751,10 +756,14 @@ export class Sessions<T extends Shape<T> = AnyData> {
     ctx?: ContextLike | null,
   ): Promise<Res>;
   /**
-   * As `commit`, for a framework that builds its own response. Append each Set-Cookie.
+   * As `commit`, for a framework that builds its own response. Append each Set-Cookie, and take over
+   * `Cache-Control` and `Vary`.
    * ```js
    * const headers = await sessions.commitHeaders(session, { status: 200, ctx });
-   * for (const line of headers.getSetCookie()) reply.headers.append("set-cookie", line);
+   * for (const [name, value] of headers) {
+   *   if (name === "set-cookie" || name === "vary") reply.headers.append(name, value);
+   *   else reply.headers.set(name, value);
+   * }
    * ```
    */
   commitHeaders(

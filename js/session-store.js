@@ -20,6 +20,13 @@ export const BY_SESSIONS = Symbol("sessions");
 const committedError = () =>
   sessionError("committed", "the session was already committed with the response; make changes before the commit");
 
+const lateError = () =>
+  sessionError(
+    "committed",
+    "the session is used for the first time after its response was handed over, so that response lacks " +
+      "Cache-Control: no-store and may be shown to others; use the session before, for example by reading owner",
+  );
+
 /** The methods that only `Sessions` may use. */
 export let internals;
 
@@ -43,6 +50,8 @@ export class SessionStore {
   #isCommitted = false;
   /** True from the start of the commit until it succeeds. After a failure, what was done before still has headers. */
   #hasFailedCommit = false;
+  /** True after a commit with a response that may be cached, because nothing of the session was used. */
+  #isUnmarked = false;
   #isReleased = false;
   #refusal;
   /** The last error caused by the state of the session, not by a mistake in the application's code. */
@@ -260,7 +269,7 @@ export class SessionStore {
 
   get owner() {
     this.#read();
-    return this.#details.owner ?? null;
+    return this.#expected.owner;
   }
 
   get authTime() {
@@ -450,7 +459,7 @@ export class SessionStore {
       if (this.#handle) return void (await this.#step({ op: "delete", key: text }, number));
       if (text !== "" && text === this.#details.sessionKey) throw committedError();
       await this.#aside({ op: "deleteOther", key: text });
-    });
+    }, OTHER_END);
   }
 
   // --- conversion ------------------------------------------------------------------------------
@@ -479,8 +488,14 @@ export class SessionStore {
 
   #mayRead() {
     const { hides } = this.#known;
-    // A session that was committed without a load reads as empty, like a new one.
-    if (hides && this.#logins === 0 && !(this.#isCommitted && hides.code === "not_loaded")) throw this.#refused(hides);
+    if (hides && this.#logins === 0) throw this.#refused(hides);
+  }
+
+  /** From now on the response depends on the session. Without a cookie there is nothing of anybody in it. */
+  #use() {
+    const { hides } = this.#known;
+    if (this.#isUnmarked && this.#known !== this.#config.nothing && hides?.code !== "not_loaded") throw this.#noted(lateError());
+    this.#accessed = true;
   }
 
   /** Throws if the load cannot be trusted. */
@@ -490,7 +505,7 @@ export class SessionStore {
   }
 
   #read() {
-    this.#accessed = true;
+    this.#use();
     this.#mayRead();
     if (this.#watching && this.#isReleased) this.#watching();
     return this.#tables();
@@ -530,7 +545,7 @@ export class SessionStore {
 
   /** The facts since the load, for the application. A response that uses them is for this browser only. */
   #facts() {
-    this.#accessed = true;
+    this.#use();
     const details = this.#details;
     if (details.outcome === undefined) throw notLoaded();
     return details;
@@ -736,9 +751,9 @@ export class SessionStore {
   }
 
   /** Runs a step of the application after the previous ones. */
-  #queue(step) {
+  #queue(step, kind) {
     this.#accessed = true;
-    return this.#after(step);
+    return this.#after(step, kind);
   }
 
   #after(step, kind) {
@@ -750,10 +765,15 @@ export class SessionStore {
     try {
       if (this.#order.steps > 1) await before.then(nothing, nothing);
       // A logout is carried out even if something failed before.
-      if (kind === undefined) this.#tellTrouble();
+      if (kind === undefined || kind === OTHER_END) this.#tellTrouble();
       const result = await step();
       if (kind === END) this.#tellTrouble();
       return result;
+    } catch (error) {
+      // If the next step is waiting already, nobody has waited for this one: the commit must not answer as if
+      // the session had ended.
+      if (ENDS.has(kind) && this.#order.steps > 1) this.#trouble ??= error;
+      throw error;
     } finally {
       this.#ended();
     }
@@ -849,7 +869,7 @@ export class SessionStore {
         // The session was not used, so there is nothing to do.
         if (!session.#handle && session.#order.steps === 0 && !session.#accessed && !session.#isCommitted) {
           session.#isCommitted = session.#isReleased = true;
-          return session.#headers();
+          return session.#committed();
         }
         return session.#soon(() => session.#commit(status, context ?? session.#context));
       },
@@ -898,6 +918,11 @@ export class SessionStore {
         return others.length === 0 ? session : undefined;
       },
 
+      /** The response is made after the commit, and may use the session then. */
+      expectUse(session) {
+        session.#accessed ||= session.#readCookie() !== null;
+      },
+
       /** From this error adapters learn why a framework has answered with 500. */
       noteBeside(session, error) {
         session.#lastError = error;
@@ -911,7 +936,10 @@ export class SessionStore {
       /** From here on its handlers are running, and the outermost commits. */
       enter(session) {
         session.#isHandled = true;
-        session.#config.handled.add((session.#isHandledAs = new WeakRef(session)));
+        const { handled } = session.#config;
+        handled.add((session.#isHandledAs = new WeakRef(session)));
+        // A request whose browser goes away never leaves.
+        if (handled.size % SWEEP === 0) running(session.#config);
       },
       leave(session) {
         session.#isHandled = false;
@@ -975,7 +1003,7 @@ export class SessionStore {
     const end = () => {
       if (problem) throw problem;
       this.#hasFailedCommit = false;
-      return this.#headers();
+      return this.#committed();
     };
     return step instanceof Promise ? step.then(end) : end();
   }
@@ -983,6 +1011,12 @@ export class SessionStore {
   #headers() {
     const { cookies = [], timing } = this.#known;
     return { cookies, depends: this.#accessed || cookies.length > 0, timing };
+  }
+
+  #committed() {
+    const headers = this.#headers();
+    this.#isUnmarked = !headers.depends;
+    return headers;
   }
 
   /** Releases the core's part. Everything that can still be read is in JavaScript. */
@@ -1019,6 +1053,9 @@ export class SessionStore {
   }
 }
 
+/** At each multiple of this many running handlers, those that have been stopped are looked for. */
+const SWEEP = 256;
+
 /** The sessions whose handlers are running. The runtime may stop a handler without telling it. */
 function running({ handled }) {
   const all = [];
@@ -1035,10 +1072,12 @@ const LATE = 1000;
 
 const nothing = () => {};
 
-/** Special steps: an operation that needs no store, the end of the session, and a load for a handler. */
+/** Special steps: an operation that needs no store, the end of this session or of another, and a load for a handler. */
 const INTENT = Symbol("intent");
 const END = Symbol("end");
+const OTHER_END = Symbol("other end");
 const LOAD = Symbol("load");
+const ENDS = new Set([END, OTHER_END]);
 
 /** Operations after which the data may belong to another session. */
 const BEGINS_ANEW = new Set(["create", "bind", "destroy", "flush", "delete"]);

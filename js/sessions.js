@@ -88,6 +88,7 @@ export class Sessions {
    * cookies.
    */
   async commit(session, response, ctx) {
+    checkContext(ctx);
     checkResponse(response, "commit was given");
     return this.#withHeaders(response, await this.#commit(session, response.status, ctx));
   }
@@ -95,9 +96,10 @@ export class Sessions {
   /** As `commit`, but returns the header fields, for frameworks that build their own response. */
   async commitHeaders(session, options = {}) {
     const { status = 200, ctx } = checkCall(options, "commitHeaders", "status", "ctx");
+    checkContext(ctx);
     const headers = new Headers();
     if (!Number.isInteger(status) || status < 100 || status > 599) {
-      throw sessionError("invalid_value", "status must be the response's status, a whole number from 100 to 599");
+      throw invalid("status must be the response's status, a whole number from 100 to 599");
     }
     this.#write(headers, await this.#commit(session, status, ctx));
     return headers;
@@ -139,6 +141,7 @@ export class Sessions {
 
   /** Runs an operation outside a session. It counts for the request of `ctx`, or of the only running handler. */
   async #ask(operation, ctx) {
+    checkContext(ctx);
     const config = this.#config;
     const session = internals.askedBeside(config, ctx);
     try {
@@ -155,7 +158,7 @@ export class Sessions {
     // A `Request` creates its headers lazily, so do not read them before they are needed.
     const isRequest = request instanceof Request || typeof request?.headers?.get === "function";
     if (!isText && !isRequest) {
-      throw sessionError("invalid_value", "open() and load() need a Request or a Cookie header; pass nothing for no cookies");
+      throw invalid("open() and load() need a Request or a Cookie header, or nothing for no cookies; handle() needs a Request");
     }
     return new SessionStore(BY_SESSIONS, this.#opening, request, context);
   }
@@ -172,8 +175,13 @@ export class Sessions {
     }
   }
 
-  /** `hasFailed` tells, after the handler, whether the response was made from an error. */
-  async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed } = {}) {
+  /**
+   * `hasFailed` tells, after the handler, whether the response was made from an error; `streams`, that its body
+   * may use the session after the commit.
+   */
+  async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed, streams = false } = {}) {
+    checkContext(ctx);
+    if (request === undefined || request === null) throw invalid("handle() needs the Request");
     const outer = sessionUnderWay(this.#config, request);
     const session = outer ?? this.#attach(request, ctx);
     if (outer) internals.join(outer, ctx);
@@ -230,6 +238,7 @@ export class Sessions {
       }
       let headers;
       try {
+        if (streams) internals.expectUse(session);
         headers = internals.commit(session, response.status);
         if (headers instanceof Promise) headers = await headers;
       } catch (error) {
@@ -290,6 +299,14 @@ export class Sessions {
     if (merged !== undefined) headers.set("vary", merged);
   }
 }
+
+/** Refuses what is not a context, such as `env`: the work that it should keep alive would be lost. */
+function checkContext(ctx) {
+  if (ctx === undefined || ctx === null || typeof ctx.waitUntil === "function") return;
+  throw invalid("ctx must be the context of the fetch handler, with waitUntil(); leave it out if there is none");
+}
+
+const invalid = (message) => sessionError("invalid_value", message);
 
 /** The session of a running handler for this request, with the same cookies and the same configuration. */
 function sessionUnderWay(config, request) {
@@ -359,7 +376,8 @@ function isResponse(value) {
   try {
     if (!(value instanceof Response)) {
       if (Object.prototype.toString.call(value) === "[object Error]" || value instanceof Error) return false;
-      if (typeof value?.headers?.append !== "function") return false;
+      const { headers } = value;
+      if (!["get", "set", "append"].every((method) => typeof headers?.[method] === "function")) return false;
     }
     // `Response.error()` has the status 0.
     const { status } = value; // the platform computes it each time

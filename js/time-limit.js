@@ -21,13 +21,18 @@ export class TimeLimit {
     this.#milliseconds = config.storeTimeout * 1000;
   }
 
-  /** The result of an operation. Throws a Timeout if there is none in time. */
-  within(answer) {
+  /**
+   * The result of an operation. Throws a Timeout if there is none in time: in `milliseconds`, which are at
+   * most those of the settings. All operations that are waiting have the same.
+   */
+  within(answer, milliseconds = this.#milliseconds) {
     if (typeof answer?.then !== "function") return answer;
     return new Promise((resolve, reject) => {
-      const end = Date.now() + this.#milliseconds;
-      this.#waiting.push({ end, reject });
-      if (this.#timer === undefined) this.#start(end, this.#milliseconds);
+      const end = Date.now() + milliseconds;
+      this.#waiting.push({ end, milliseconds, reject });
+      // A timer that was started for an earlier operation may be later than this end.
+      if (this.#timer !== undefined && end < this.#due) this.stop();
+      if (this.#timer === undefined) this.#start(end, milliseconds);
       Promise.resolve(answer).then(resolve, reject);
     });
   }
@@ -56,8 +61,8 @@ export class TimeLimit {
     const now = Math.max(Date.now(), this.#due);
     while (this.#waiting[0]?.end <= now) {
       const name = this.#config.nameOf("SESSION_STORE_TIMEOUT", "storeTimeout");
-      const seconds = this.#milliseconds / 1000;
-      this.#waiting.shift().reject(new Timeout(`the store did not answer within ${seconds} seconds (${name})`));
+      const { milliseconds, reject } = this.#waiting.shift();
+      reject(new Timeout(`the store did not answer within ${milliseconds / 1000} seconds (${name})`));
     }
     const [next] = this.#waiting;
     if (next) this.#start(next.end, next.end - now);

@@ -330,12 +330,13 @@ export class Table {
   }
 
   has(key) {
-    if (this.#view) return this.#view[key] !== undefined;
+    if (this.#view) return this.get(key) !== undefined;
     return this.#rows.has(key);
   }
 
   get(key) {
-    if (this.#view) return this.#view[key];
+    // Only strings are keys. An object would take 5 for "5".
+    if (this.#view) return typeof key === "string" ? this.#view[key] : undefined;
     return this.#rows.get(key)?.read();
   }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+use std::collections::BTreeMap;
+
 use crate::common::{self, *};
 use edge_session::connector::ConnectorErrorKind;
 use edge_session::{CommitHeaders, ErrorCode, Keep, Outcome, SessionStore, Settings};
@@ -710,6 +712,46 @@ fn after_the_commit_a_change_is_refused_and_reading_is_not() {
 }
 
 // --- limits --------------------------------------------------------------------------------------
+
+/// Removed keys are remembered for ten times W, and each load reads them.
+#[test]
+fn the_removed_keys_of_a_session_are_limited_too() {
+    let settings = Settings::default().with_max_keys(2);
+    let world = World::with(settings);
+    let mut jar = world.visitor();
+    let replace = |jar: &mut Jar, from: u32| {
+        let mut session = world.open(jar);
+        session
+            .set_data(&BTreeMap::from([(format!("k{from}"), 1)]))
+            .unwrap();
+        let result = world.try_commit(&mut session, 200);
+        result.map(|headers| jar.receive(world.now(), headers.set_cookie()))
+    };
+    for from in 0..8 {
+        replace(&mut jar, from).unwrap();
+        world.advance(2 * SECOND);
+    }
+    let error = replace(&mut jar, 8).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::TooLarge);
+    for words in ["9 keys within 1020 seconds", "with_max_keys allows 8"] {
+        assert!(error.message().contains(words), "{error}");
+    }
+    assert!(
+        world.open(&jar).contains_key("k7").unwrap(),
+        "nothing is lost"
+    );
+    world.visit(&mut jar, |session| session.clear().unwrap());
+    world.advance(2 * SECOND);
+    replace(&mut jar, 9).unwrap();
+    for from in 10..18 {
+        world.advance(2 * SECOND);
+        replace(&mut jar, from).unwrap();
+    }
+    world.advance(2 * SECOND);
+    assert!(replace(&mut jar, 18).is_err());
+    world.advance(1_020 * SECOND);
+    replace(&mut jar, 18).unwrap();
+}
 
 #[test]
 fn limits_are_told_with_what_is_and_what_may_be() {

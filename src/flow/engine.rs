@@ -301,6 +301,12 @@ impl<T> Flow<T> {
         self.run.limit()
     }
 
+    /// The same, if it may be less than that of the settings: after a failure, all tries share the time.
+    #[cfg(all(target_arch = "wasm32", feature = "js"))]
+    pub(crate) fn limit_after_failure(&self) -> Option<u32> {
+        self.run.slot.trouble_since.get().map(|_| self.run.limit())
+    }
+
     /// Runs the flow until it requests an effect or ends. `reply` is the answer to the last effect,
     /// `now` the time in milliseconds since 1970-01-01 UTC.
     pub(crate) fn step(&mut self, reply: Option<Reply>, now: i64, random: Random) -> Step<T> {

@@ -18,6 +18,7 @@ use crate::session::life::{InStore, KnownRow, SaveKind};
 use crate::session::presented::{Identity, PresentedSession};
 use crate::session::refusals::expired;
 use crate::session::retired::Retired;
+use crate::session::size::check_removed;
 
 /// Everything that one save needs, as owned values.
 pub(crate) struct Work {
@@ -132,6 +133,7 @@ impl Work {
         };
         envelope.data.stamp(now);
         envelope.data.settle(envelope.version, horizon);
+        check_removed(&envelope.data, ctx.config().settings(), removed_for)?;
         if self.limits(ctx, envelope.expiry).passed(now) {
             return Err(expired());
         }

@@ -109,6 +109,12 @@ impl Data {
         self.cleared.pending || self.values.0.has_pending() || self.flash.0.has_pending()
     }
 
+    /// The removed keys that are remembered.
+    pub(crate) fn removed(&self) -> impl Iterator<Item = &Rc<str>> {
+        let rows = self.values.0.iter().chain(self.flash.0.iter());
+        rows.filter(|row| !row.is_value()).map(|row| &row.key)
+    }
+
     /// The version of the last clear.
     pub(crate) fn cleared(&self) -> Version {
         self.cleared.version

@@ -17,6 +17,42 @@ pub(crate) fn check_key(key: &str, settings: &Settings) -> Result<(), SessionErr
     Ok(())
 }
 
+/// A session may have removed this many times as many keys as it may have.
+const REMOVED: u32 = 4;
+
+/// Checks that a record may remember the keys that are removed in `data`. They are kept for
+/// `removed_for` milliseconds, for the sake of older copies, and each load reads them too.
+pub(crate) fn check_removed(
+    data: &Data,
+    settings: &Settings,
+    removed_for: i64,
+) -> Result<(), SessionError> {
+    let (mut keys, mut bytes) = (0_usize, 0_usize);
+    for key in data.removed() {
+        keys += 1;
+        bytes += key.len();
+    }
+    let refuse = |actual: usize, what: &str, allowed: usize, variable: &'static str| {
+        let (setting, seconds) = (settings.name_of(variable), removed_for / 1_000);
+        Err(SessionError::new(
+            ErrorCode::TooLarge,
+            format!(
+                "the session has removed {actual} {what} within {seconds} seconds; {setting} allows \
+                 {allowed}: wait, or call clear(), after which none of them is remembered"
+            ),
+        ))
+    };
+    let most = settings.max_keys().saturating_mul(REMOVED) as usize;
+    if keys > most {
+        return refuse(keys, "keys", most, "SESSION_MAX_KEYS");
+    }
+    let most = settings.max_record_bytes() as usize;
+    if bytes > most {
+        return refuse(bytes, "bytes of keys", most, "SESSION_MAX_RECORD_BYTES");
+    }
+    Ok(())
+}
+
 /// Checks that a record may have this `data`.
 pub(crate) fn check_size(data: &Data, settings: &Settings) -> Result<(), SessionError> {
     let refuse = |actual: usize, what: &str, allowed: u32, variable: &'static str| {

@@ -345,6 +345,23 @@ test("a change inside a value of a session that has ended goes into no other ses
   assert.ok(texts.every((text) => !text.includes("nobody")));
 });
 
+test("the owner is the one that the calls before it lead to", async () => {
+  const { browser } = world();
+  await browser.ask(async (session) => {
+    session.set("a", 1);
+    const saved = session.save();
+    session.bind("ada");
+    assert.equal(session.owner, "ada");
+    const flushed = session.flush();
+    assert.equal(session.owner, null);
+    session.bind("bob");
+    assert.equal(session.owner, "bob");
+    await Promise.all([saved, flushed]);
+    assert.equal(session.owner, "bob");
+  });
+  assert.equal((await browser.load()).owner, "bob");
+});
+
 test("a change after a destroy that is not awaited is refused, as after one that is", async () => {
   const { browser } = world();
   await browser.ask((session) => session.set("a", 1));

@@ -12,11 +12,11 @@ const ofEnv = (vars) => Sessions.fromEnv({ SESSIONS: new MemoryConnector(), SESS
 const ofOptions = (options) => new Sessions(new MemoryConnector(), { secret: SECRET, ...options });
 
 /** The message of the error `config` that `action` throws. */
-function refused(action, what) {
+function refused(action, what, expected = "config") {
   let message;
   assert.throws(action, (error) => {
     ({ message } = error);
-    return code("config")(error);
+    return code(expected)(error);
   }, what);
   return message;
 }
@@ -92,6 +92,20 @@ test("variables and bindings of the application are left to it", () => {
     OTHER: 5,
   });
   assert.ok(made instanceof Sessions);
+});
+
+test("a store that is missing because of a mistake in the settings is not what is complained about", () => {
+  const objects = { idFromName() {}, get() {} };
+  const env = { SESSION_SECRET: SECRET, SESSION_OBJECTS: objects };
+  const said = (more, code) => refused(() => Sessions.fromEnv({ ...env, ...more }), undefined, code);
+  assert.match(said({ SESSION_STORAGE: "durable_objects" }), /^SESSION_STORAGE: "durable_objects" is not allowed/);
+  assert.match(said({ SESSION_STORAGE: "Memory" }), /^SESSION_STORAGE: "Memory" is not allowed/);
+  assert.match(said({ SESSION_STORGE: "durable_object" }), /SESSION_STORAGE/);
+  assert.match(said({}, "missing_binding"), /^SESSIONS is not bound, but SESSION_OBJECTS is: .*set SESSION_STORAGE to durable_object/);
+  assert.match(said({ SESSION_OBJECTS: undefined }, "missing_binding"), /^SESSIONS is not bound: bind a KV namespace/);
+  const option = (storage, code) => refused(() => new Sessions(undefined, { secret: SECRET, storage }), undefined, code);
+  assert.match(option("Memory"), /^storage: "Memory" is not allowed/);
+  assert.match(option("durable_object", "missing_binding"), /pass env\.SESSION_OBJECTS/);
 });
 
 test("options of a wrong type and unknown ones are refused, by the names that they were given", () => {

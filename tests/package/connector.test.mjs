@@ -203,3 +203,19 @@ test("sessions live by the clock of their memory connector", async () => {
   session.set("a", 1);
   assert.deepEqual(session.getExpiryDate(), new Date(START + 604_800_000));
 });
+
+test("an empty cursor of a list is none", async () => {
+  const { memory, clock, browser } = world();
+  await browser.ask((session) => session.bind("ada"));
+  let pages = 0;
+  const list = async (options) => {
+    pages += 1;
+    assert.ok(pages < 5, "the first page is asked for again");
+    return { ...(await memory.list(options)), cursor: "" };
+  };
+  const connector = { kind: "memory", list };
+  for (const name of ["read", "put", "delete"]) connector[name] = (...args) => memory[name](...args);
+  const sessions = new Sessions(connector, { secret: SECRET, clock });
+  assert.equal((await sessions.list("ada")).length, 1);
+  await sessions.revokeAll("ada");
+});

@@ -58,6 +58,32 @@ test("a read that does not answer is unavailable in time, and is not asked again
   await assert.rejects(listing, code("unavailable"));
 });
 
+test("all tries of a request share fifteen seconds", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const { browser, memory } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const fails = async (milliseconds) => {
+    await pause(milliseconds);
+    throw new Error("down");
+  };
+  const answers = [() => fails(9_000), () => fails(5_800), never];
+  const connector = over(memory, { read: () => answers.shift()() });
+  const sessions = new Sessions(connector, { secret: SECRET });
+  const start = Date.now();
+  const visit = browser.visit((session) => session.get("a"), { sessions });
+  let done = false;
+  const settled = visit.finally(() => (done = true));
+  while (!done && Date.now() - start < 60_000) {
+    await turn();
+    t.mock.timers.tick(100);
+  }
+  assert.equal((await settled).response.status, 503);
+  assert.equal(answers.length, 0);
+  // The last try has a second at least.
+  assert.ok(Date.now() - start <= 16_500, `${Date.now() - start} ms`);
+});
+
 test("a write that does not answer has an unknown fate, and fails the save", async (t) => {
   // The time limit holds although the clock stands still.
   t.mock.timers.enable({ apis: ["setTimeout"] });

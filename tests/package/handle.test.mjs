@@ -887,18 +887,106 @@ test("two secrets: what the old one signed is still read", async () => {
   assert.ok(SessionError);
 });
 
-test("a session that was committed without a load reads as an empty one", async () => {
+test("a session that was committed without a load cannot be read", async () => {
   const { browser, sessions } = world();
   await browser.ask((session) => session.set("a", 1));
   for (const request of [undefined, browser.request()]) {
     const session = sessions.open(request);
     await sessions.commitHeaders(session);
-    assert.equal(session.get("a"), undefined);
-    assert.equal(session.has("a"), false);
-    assert.deepEqual([session.size, session.isEmpty, [...session]], [0, true, []]);
-    assert.deepEqual({ ...session.data }, {});
-    assert.equal(session.takeFlash("f"), undefined);
-    assert.throws(() => session.set("a", 2), code("committed"));
+    for (const read of [() => session.get("a"), () => session.size, () => session.owner, () => session.outcome]) {
+      assert.throws(read, code("not_loaded"));
+    }
+    assert.throws(() => session.set("a", 2), code("not_loaded"));
+  }
+});
+
+test("a session that is used for the first time after the commit would be in a response that may be cached", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.set("name", "Ada"));
+  let session;
+  const page = (use) =>
+    sessions.handle(browser.request(), null, (it) => {
+      session = it;
+      use();
+      return new Response("page");
+    });
+  const reads = [
+    () => session.get("name"),
+    () => session.data,
+    () => session.owner,
+    () => session.sessionKey,
+    () => session.outcome,
+    () => session.getExpiryDate(),
+    () => session.takeFlash("note"),
+    () => [...session],
+  ];
+  const untouched = await page(() => {});
+  assert.equal(untouched.headers.get("cache-control"), null);
+  for (const read of reads) assert.throws(read, (error) => code("committed")(error) && /for the first time after/.test(error.message));
+  for (const use of reads) {
+    const response = await page(use);
+    assert.equal(response.headers.get("cache-control"), "no-store");
+    assert.equal(session.get("name"), "Ada", "reading goes on");
+  }
+  // There is nothing of anybody in the session of a visitor without a cookie.
+  await sessions.handle(new Request("https://example.com/"), null, (it) => {
+    session = it;
+    return new Response("page");
+  });
+  assert.deepEqual([session.get("name"), session.owner], [undefined, null]);
+});
+
+test("what is no request and what is no context is refused", async () => {
+  const { browser, sessions } = world();
+  const handler = () => assert.fail("it is not called");
+  const refused = (pattern) => (error) => code("invalid_value")(error) && pattern.test(error.message);
+  for (const request of [undefined, null, { url: "x" }, 7]) {
+    await assert.rejects(sessions.handle(request, null, handler), refused(/handle\(\) needs/));
+  }
+  const session = await sessions.load();
+  for (const ctx of [{}, { ctx: null }, { SESSIONS: {} }, "ctx", { waitUntil: 7 }]) {
+    const itsContext = refused(/ctx must be the context of the fetch handler/);
+    await assert.rejects(sessions.handle(browser.request(), ctx, handler), itsContext);
+    await assert.rejects(sessions.handleLazy(browser.request(), ctx, handler), itsContext);
+    await assert.rejects(sessions.commit(session, new Response(), ctx), itsContext);
+    await assert.rejects(sessions.commitHeaders(session, { ctx }), itsContext);
+    await assert.rejects(sessions.list("ada", { ctx }), itsContext);
+    await assert.rejects(sessions.revokeAll("ada", { ctx }), itsContext);
+  }
+});
+
+test("a logout that is not awaited and cannot be stored is no success", async () => {
+  const { browser, memory } = world();
+  await browser.ask((session) => session.bind("ada"));
+  const other = browser.clone();
+  await other.ask((session) => session.bind("ada"));
+  const key = (await other.load()).sessionKey;
+  const failing = new Sessions(
+    { kind: "memory", read: (...args) => memory.read(...args), put: async () => Promise.reject(new Error("full")), delete: async () => {} },
+    { secret: SECRET, clock: { now: () => START } },
+  );
+  const ends = {
+    destroy: (session) => session.destroy(),
+    flush: (session) => session.flush(),
+    delete: (session) => session.delete(key),
+  };
+  for (const [name, end] of Object.entries(ends)) {
+    const answered = await failing.handle(browser.request(), null, (session) => {
+      end(session).catch(() => {}); // not awaited
+      return new Response("logged out");
+    });
+    assert.equal(answered.status, 503, name);
+    const awaited = await failing.handle(browser.request(), null, async (session) => {
+      await end(session);
+      return new Response("logged out");
+    });
+    assert.equal(awaited.status, 503, name);
+    // Whoever has caught the error has decided.
+    const caught = await failing.handle(browser.request(), null, async (session) => {
+      await end(session).catch(() => {});
+      return new Response("try again");
+    });
+    assert.equal(caught.status, 200, name);
   }
 });
 

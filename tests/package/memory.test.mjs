@@ -2,7 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
+import { kept } from "../../pkg/glue.js";
 import { MemoryConnector, Sessions } from "../../pkg/node.js";
 import { SECRET } from "./support/world.mjs";
 
@@ -47,6 +50,26 @@ test("a prefix for each of many tenants takes bounded memory and causes no warni
     await visit(tenant(0), cookie);
   });
   assert.deepEqual(said, []);
+});
+
+test("what a stopped request has asked the store is freed", async (t) => {
+  setFlagsFromString("--expose-gc");
+  const collectGarbage = runInNewContext("gc");
+  // If the browser goes away, the runtime stops the request: no answer arrives, and no timer fires.
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const never = () => new Promise(() => {});
+  const sessions = new Sessions({ read: never, put() {}, delete() {}, list: never }, { secret: SECRET });
+  const before = kept();
+  for (let n = 0; n < 200; n += 1) void sessions.list("ada");
+  const during = kept();
+  assert.ok(during > before + 190, `${during - before} are kept`);
+  t.mock.timers.reset();
+  for (let i = 0; i < 10; i += 1) {
+    collectGarbage();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  await sessions.load("no=cookie"); // the next call tells the core what it may free
+  assert.ok(kept() < during - 180, `${kept() - before} are kept`);
 });
 
 test("a connector that is wrapped anew for each request takes bounded memory, and is warned of once", async () => {

@@ -184,6 +184,14 @@ test("js_a_listener_that_throws_fails_no_request", async (t) => {
   assert.equal(response.status, 200);
   assert.equal(warn.mock.callCount(), 1);
   assert.match(warn.mock.calls[0].arguments[0], /onEvent failed: full/);
+  const later = new Sessions(memory, {
+    secret: SECRET,
+    clock: { now: () => Date.UTC(2026, 10, 1) },
+    onEvent: async () => Promise.reject(new Error("later")),
+  });
+  await browser.visit((session) => session.set("a", 2), { sessions: later });
+  const lines = warn.mock.calls.map(({ arguments: [line] }) => line);
+  assert.ok(lines.length > 1 && lines.slice(1).every((line) => line === "edge-session: onEvent failed: later"), lines.join());
   assert.throws(() => new Sessions(memory, { secret: SECRET, onEvent: "log" }), code("config"));
   const env = { SESSIONS: memory, SESSION_SECRET: SECRET };
   assert.throws(() => Sessions.fromEnv(env, { onEvent: {} }), code("config"));

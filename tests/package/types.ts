@@ -34,6 +34,9 @@ interface MySession {
 const secret = "";
 const memory = new MemoryConnector({ clock: new ManualClock(0) });
 const sessions = new Sessions<MySession>(memory, { secret, cookieSameSite: "Strict", idleTimeout: 60 });
+new SessionStore(memory, { secret });
+new SessionStore(MemoryConnector.strong(), { secret }, "a=b");
+new SessionStore(undefined, { secret, storage: "memory" });
 declare const request: Request;
 declare const ctx: { waitUntil(promise: Promise<unknown>): void; passThroughOnException(): void };
 declare const session: SessionStore<MySession>;

@@ -259,3 +259,13 @@ test("a plain record whose values have line breaks is stored whole", async () =>
   assert.doesNotMatch(stored, /[\r\n]/);
   assert.deepEqual({ ...(await browser.load({ fresh: true })).data }, { a: { b: [1, 2] }, c: 3 });
 });
+
+test("only strings are keys, whatever was read before", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("5", "five"));
+  const session = await browser.load();
+  for (const look of [() => {}, () => session.data]) {
+    look();
+    assert.deepEqual([session.get(5), session.has(5), session.get("5")], [undefined, false, "five"]);
+  }
+});

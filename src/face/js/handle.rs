@@ -63,6 +63,19 @@ enum Running {
     Other(Flow<()>),
 }
 
+impl Running {
+    fn limit_after_failure(&self) -> Option<u32> {
+        match self {
+            Self::Load(flow) => flow.limit_after_failure(),
+            Self::Save(flow, _) | Self::Repair(flow, _) => flow.limit_after_failure(),
+            Self::End(flow, ..) => flow.limit_after_failure(),
+            Self::Exists(flow) => flow.limit_after_failure(),
+            Self::List(flow) => flow.limit_after_failure(),
+            Self::Other(flow) => flow.limit_after_failure(),
+        }
+    }
+}
+
 /// The kind of an [`Effect`] that has not been answered yet.
 #[derive(Clone, Copy)]
 enum Asked {
@@ -78,7 +91,8 @@ enum Asked {
 
 /// The answer to a call.
 pub(super) enum Answer {
-    Ask(Effect),
+    /// With the time limit in milliseconds, if it may be less than that of the settings.
+    Ask(Effect, Option<u32>),
     End {
         result: Result<Done, SessionError>,
         /// True if the data may have changed.
@@ -343,11 +357,12 @@ impl Handle {
             Effect::Transact(transaction) => Asked::Transact(transaction.checks.len()),
             Effect::ListRows { .. } => Asked::ListRows,
         };
+        let limit = running.limit_after_failure();
         self.running = Some(running);
         if let Some(timing) = self.timing() {
             timing.wait_began(JsRuntime.now());
         }
-        Answer::Ask(effect)
+        Answer::Ask(effect, limit)
     }
 
     fn with_store(&mut self, act: impl FnOnce(&mut SessionStore) -> Answer) -> Answer {
@@ -427,7 +442,9 @@ impl Handle {
     pub(super) fn tell(&self, answer: Answer, head: &mut Object) -> String {
         let mut lines = String::new();
         match answer {
-            Answer::Ask(effect) => wire::ask(head, &mut lines, effect, self.config.is_kv),
+            Answer::Ask(effect, limit) => {
+                wire::ask(head, &mut lines, effect, limit, self.config.is_kv);
+            }
             Answer::End {
                 result,
                 has_data,

@@ -130,8 +130,16 @@ pub(super) fn apply(store: &mut SessionStore, changes: &str) -> Result<(), Sessi
     Ok(())
 }
 
-/// A request to the store. Values to put are separate lines, referred to by their numbers from 1.
-pub(super) fn ask(head: &mut Object, lines: &mut String, effect: Effect, is_kv: bool) {
+/// A request to the store. Values to put are separate lines, referred to by their numbers from 1. `limit`
+/// is the time for it in milliseconds, if it may be less than that of the settings.
+pub(super) fn ask(
+    head: &mut Object,
+    lines: &mut String,
+    effect: Effect,
+    limit: Option<u32>,
+    is_kv: bool,
+) {
+    head.optional_number("within", limit.map(i64::from));
     head.object("ask", |ask| match effect {
         Effect::Read { keys, options } => ask.object("read", |read| {
             read.texts("keys", &keys);
