@@ -65,11 +65,23 @@ const ADAPTERS = {
     return async (request, handler) => {
       const res = { headers: new Headers(), errHeaders: new Headers() };
       const event = { req: request, context: {}, res };
-      const value = await middleware(event, async () => handler(event.context.session, event));
-      return value instanceof Response ? value : new Response(value, res);
+      return h3Answer(res, await middleware(event, async () => handler(event.context.session, event)));
     };
   },
 };
+
+/** h3's part: the response that it makes of a value and of `event.res`. */
+function h3Answer(res, value) {
+  const isResponse = value instanceof Response;
+  const isOwn = isResponse || value?.headers instanceof Headers; // an HTTPResponse
+  const headers = new Headers(isOwn ? value.headers : undefined);
+  for (const [name, text] of isResponse && value.status >= 400 ? res.errHeaders : res.headers) {
+    if (name === "set-cookie") headers.append(name, text);
+    else headers.set(name, text);
+  }
+  const status = (isOwn ? value.status : undefined) ?? res.status;
+  return new Response(isOwn ? value.body : value, { status, headers });
+}
 
 const page = (status) => () => new Response("<h1>Sorry</h1>", { status, headers: { "x-own": "1" } });
 
@@ -366,6 +378,71 @@ test("h3: without a Response, the cookies go into event.res", async () => {
     });
     assert.deepEqual([answer.status, await answer.text(), answer.headers.getSetCookie().length], [201, value ?? "", 2]);
   }
+});
+
+test("h3: what a handler prepares in event.res does not let a cache keep an answer with a session", async () => {
+  const prepare = ({ res }) => {
+    for (const headers of [res.headers, res.errHeaders]) {
+      headers.set("cache-control", "public, max-age=60");
+      headers.set("vary", "origin");
+      headers.set("x-own", "1");
+    }
+  };
+  const init = (status) => ({ status, headers: { vary: "accept" } });
+  const httpResponse = (status) => ({ ...init(status), body: "own", headers: new Headers(init(status).headers) });
+  const values = [
+    () => "text",
+    () => new Response("own", init(200)),
+    () => new Response(null, init(303)),
+    () => new Response("own", init(404)),
+    () => Response.redirect("https://example.com/", 303),
+    () => httpResponse(200),
+    () => httpResponse(undefined),
+    () => httpResponse(404),
+  ];
+  for (const make of values) {
+    const answer = await ADAPTERS.h3({ sessions: world().sessions })(new Request("https://example.com/"), (session, event) => {
+      prepare(event);
+      session.set("a", 1);
+      return make();
+    });
+    const [cache, vary, own] = ["cache-control", "vary", "x-own"].map((name) => answer.headers.get(name));
+    assert.deepEqual([cache, vary, own, answer.headers.getSetCookie().length], ["no-store", "origin, Cookie", "1", 2], String(make));
+    // Without a session the answer is the application's.
+    const other = await ADAPTERS.h3({ sessions: world().sessions })(new Request("https://example.com/"), (_, event) => {
+      prepare(event);
+      return make();
+    });
+    assert.deepEqual([other.headers.get("cache-control"), other.headers.get("vary")], ["public, max-age=60", "origin"], String(make));
+  }
+});
+
+test("h3: an HTTPResponse that is returned to two visitors does not carry the cookies of the first", async () => {
+  const visit = ADAPTERS.h3({ sessions: world().sessions });
+  const home = { status: 303, headers: new Headers({ location: "/", vary: "accept" }), body: "" };
+  const cookies = [];
+  for (const isUsed of [true, false]) {
+    const answer = await visit(new Request("https://example.com/"), (session) => {
+      if (isUsed) session.set("a", 1);
+      return home;
+    });
+    assert.equal(answer.headers.get("vary"), isUsed ? "accept, Cookie" : "accept");
+    cookies.push(answer.headers.getSetCookie().length);
+  }
+  assert.deepEqual(cookies, [2, 0]);
+});
+
+test("h3: an error of the session keeps the Vary of event.res and is not cached", async () => {
+  const { browser } = world();
+  await browser.ask((session) => session.set("a", 1));
+  const errHeaders = new Headers({ vary: "origin", "cache-control": "public", "content-type": "text/html" });
+  const event = { req: browser.request(), context: {}, res: { headers: new Headers(), errHeaders } };
+  await assert.rejects(h3({ sessions: down() })(event, () => event.context.session.get("a")), ({ headers }) => {
+    for (const found of [headers, errHeaders]) {
+      assert.deepEqual([found.get("vary"), found.get("cache-control")], ["origin, Cookie", "no-store"]);
+    }
+    return errHeaders.get("content-type") === "text/html";
+  });
 });
 
 test("h3: a route that is not there is 404, whose headers are apart", async () => {
