@@ -4,7 +4,10 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import { pathToFileURL } from "node:url";
 
+import { sessionServer } from "../../pkg/tanstack-start.js";
+import { world } from "../package/support/world.mjs";
 import { testShop } from "./support/shop.mjs";
 import { EXAMPLES, files } from "./support/world.mjs";
 
@@ -37,6 +40,65 @@ testShop("tanstack-start", {
         assert.deepEqual([status, setCookies], [200, []]);
         assert.match(text, /"error".*session store/);
       }
+    });
+
+    /** Requests whose middleware is `sessionServer`, with Start's own code for what its helpers are asked for. */
+    async function start(options) {
+      const file = join(EXAMPLES, "node_modules", "@tanstack", "start-server-core", "dist", "esm", "internal-request-response.js");
+      const helpers = await import(pathToFileURL(file));
+      const server = sessionServer(options);
+      const visit = (request, handler) =>
+        helpers.withStartRequest(async (_, __, event) => {
+          const next = async ({ context }) => ({ context, response: helpers.reconcileResponse(await handler(context.session), event) });
+          return helpers.reconcileResponse(await server({ request, context: {}, next }), event);
+        })(request);
+      return { helpers, visit };
+    }
+
+    test("Start's helpers for headers do not let a cache keep an answer with a session, or drop its cookies", async () => {
+      const { helpers, visit } = await start({ sessions: world().sessions });
+      const upstream = new Headers({ "cache-control": "public", vary: "accept" });
+      upstream.append("set-cookie", "theme=dark");
+      const cases = {
+        "setResponseHeader": () => helpers.setResponseHeader("cache-control", "public, max-age=60"),
+        "setResponseHeader of Vary": () => helpers.setResponseHeader("vary", "accept"),
+        "appendResponseHeader": () => helpers.appendResponseHeader("vary", "accept"),
+        "removeResponseHeader": () => ["cache-control", "vary", "set-cookie"].forEach((name) => helpers.removeResponseHeader(name)),
+        "setResponseHeaders": () => helpers.setResponseHeaders(upstream),
+        "clearResponseHeaders": () => helpers.clearResponseHeaders(),
+        "setCookie": () => helpers.setCookie("theme", "dark"),
+      };
+      for (const [name, ask] of Object.entries(cases)) {
+        const request = new Request("https://example.com/");
+        const { headers } = await visit(request, (session) => {
+          session.set("a", 1);
+          ask();
+          return new Response("page");
+        });
+        const vary = /setResponseHeaders|Vary|append/.test(name) ? "accept, Cookie" : "Cookie";
+        assert.deepEqual([headers.get("cache-control"), headers.get("vary")], ["no-store", vary], name);
+        const cookies = headers.getSetCookie().map((line) => line.split("=")[0]);
+        const own = /setResponseHeaders|setCookie/.test(name) ? ["theme"] : [];
+        assert.deepEqual(cookies.toSorted(), ["__Host-session", "__Host-session-fresh", ...own], name);
+      }
+      const other = await visit(new Request("https://example.com/"), () => {
+        helpers.setResponseHeaders(upstream);
+        return new Response("page");
+      });
+      assert.deepEqual([other.headers.get("cache-control"), other.headers.get("vary")], ["public", "accept"]);
+    });
+
+    test("Start's helper for the status does not hide that the session could not be stored", async () => {
+      const { sessions, memory } = world();
+      memory.put = () => Promise.reject(new Error("down"));
+      const { helpers, visit } = await start({ sessions });
+      const { status, headers } = await visit(new Request("https://example.com/"), (session) => {
+        session.set("a", 1);
+        helpers.setResponseStatus(201);
+        helpers.setResponseHeader("content-type", "text/plain");
+        return new Response("made");
+      });
+      assert.deepEqual([status, headers.get("content-type")], [503, "application/problem+json"]);
     });
   },
 });
