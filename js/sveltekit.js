@@ -48,7 +48,8 @@ function outerRequest({ request }) {
         'part of. Add "nodejs_als" or "nodejs_compat" to compatibility_flags',
     );
   }
-  return outer && request.headers.has("cookie") === outer.headers.has("cookie") ? outer : undefined;
+  // The inner request also has the cookies that the page has set so far, on a first visit only those.
+  return outer && (request.headers.has("cookie") || !outer.headers.has("cookie")) ? outer : undefined;
 }
 
 function absent({ route, url }) {

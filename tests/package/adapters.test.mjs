@@ -236,6 +236,24 @@ test("sveltekit: what event.fetch asks of the application has the session of the
   assert.deepEqual(await browser.ask((session) => [session.get("a"), session.get("b")]), [2, 3]);
 });
 
+test("sveltekit: on a first visit, an inner request with a cookie that the page has set has the page's session", async () => {
+  const { sessions, browser } = world();
+  const visit = ADAPTERS.sveltekit({ sessions });
+  const answer = await visit(browser.request(), async (session) => {
+    session.set("a", 1);
+    // SvelteKit sends the cookies of event.cookies along.
+    const request = new Request("https://example.com/api", { headers: { cookie: "theme=dark" } });
+    const asked = await visit(request, (same) => {
+      same.set("b", same.get("a"));
+      return new Response();
+    }, { isSubRequest: true });
+    assert.deepEqual(asked.headers.getSetCookie(), []);
+    return new Response("page");
+  });
+  browser.keep(answer);
+  assert.deepEqual({ ...(await browser.load()).data }, { a: 1, b: 1 });
+});
+
 test("sveltekit: parallel requests of the application share nothing", async () => {
   const { sessions, browser } = world();
   await browser.ask((session) => session.set("a", 1));
