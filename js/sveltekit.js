@@ -12,15 +12,19 @@ import { adapterOfPages } from "./adapter.js";
 
 /** Passes the current request on to requests that it makes to the same application. */
 let requests;
-import("node:async_hooks").then(
-  ({ AsyncLocalStorage }) => (requests = new AsyncLocalStorage()),
-  () => {}, // the Worker has neither nodejs_als nor nodejs_compat: `outerRequest` throws an error about it
-);
+/** Pending only while the first request of an isolate may already be here. */
+let loading = import("node:async_hooks")
+  .then(
+    ({ AsyncLocalStorage }) => (requests = new AsyncLocalStorage()),
+    () => {}, // the Worker has neither nodejs_als nor nodejs_compat: `outerRequest` throws an error about it
+  )
+  .then(() => (loading = undefined));
 
 /** `handle` of `src/hooks.server.ts`: the session of each request, committed with a response below 500. */
 export function sessionHandle(options = {}) {
   const run = adapterOfPages("sessionHandle", options, (event) => event.platform.env);
-  return ({ event, resolve }) => {
+  return async ({ event, resolve }) => {
+    if (loading) await loading;
     // During prerendering there is no platform, or one without a context.
     const context = event.platform?.ctx ?? event.platform?.context;
     if (context === undefined && options.sessions === undefined) {

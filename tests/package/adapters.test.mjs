@@ -254,6 +254,30 @@ test("sveltekit: on a first visit, an inner request with a cookie that the page 
   assert.deepEqual({ ...(await browser.load()).data }, { a: 1, b: 1 });
 });
 
+test("sveltekit: the first request of an isolate shares its session with event.fetch, however early it comes", async () => {
+  const { sessions, browser } = world();
+  // The request is made while the module is still loading what passes the session on.
+  globalThis.firstRequest = (sessionHandle) => {
+    const visit = (isSubRequest, use) => {
+      const request = browser.request();
+      const event = { request, locals: {}, url: new URL(request.url), isSubRequest };
+      return sessionHandle({ sessions })({ event, resolve: async () => use(event.locals.session) });
+    };
+    return visit(false, async (session) => {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      return visit(true, (same) => new Response(String(same === session)));
+    });
+  };
+  try {
+    const module = new URL("../../pkg/sveltekit.js?first", import.meta.url);
+    const source = `import { sessionHandle } from "${module}"; export const answer = firstRequest(sessionHandle);`;
+    const { answer } = await import(`data:text/javascript,${encodeURIComponent(source)}`);
+    assert.equal(await (await answer).text(), "true");
+  } finally {
+    delete globalThis.firstRequest;
+  }
+});
+
 test("sveltekit: parallel requests of the application share nothing", async () => {
   const { sessions, browser } = world();
   await browser.ask((session) => session.set("a", 1));
