@@ -14,8 +14,9 @@ const OF_ERROR = ["retry-after", "cache-control"];
 /**
  * Checks the options of the adapter `name`. Returns a function that runs a handler with the session of
  * a request, like `handle`: `run(event, request, context, handler, more)`. `event` is the argument of the
- * framework's middleware, and `envOf` returns the environment from it. If the configuration is wrong,
- * `unready` runs instead of the handler, with a session that throws the error when it is used.
+ * framework's middleware, and `envOf` returns the environment from it. If the configuration is wrong or the
+ * application's function fails, `unready` runs instead of the handler, with a session that throws the error
+ * when it is used, and with the error.
  */
 export function adapter(name, options = {}, envOf) {
   const { sessions = (event) => fromEnv(name, envOf(event)), lazy = false, ...others } = options;
@@ -34,8 +35,9 @@ export function adapter(name, options = {}, envOf) {
       if (typeof sessions === "function") ours = await sessions(event);
       check(name, ours, "the function passed as sessions did not return a Sessions");
     } catch (error) {
-      if (unready && error instanceof SessionError) return unready(unusable(error));
-      throw error;
+      if (!unready || !isMistake(error)) throw error;
+      const refusal = error instanceof SessionError ? error : failed(name, error);
+      return unready(unusable(refusal), refusal);
     }
     return run(ours, request, context, handler, { loads: !lazy, ...more });
   };
@@ -45,11 +47,11 @@ export function adapter(name, options = {}, envOf) {
  * The same for a framework that turns every error into a page with status 500 and does not pass the
  * error on. If the session threw one in this request, the page stays, its status becomes that of the
  * error, and changes are dropped. The framework has logged the error. Such frameworks also prerender,
- * without a secret, so the configuration must not fail before the session is used.
+ * without a secret or bindings, so the configuration must not fail before the session is used.
  */
 export function adapterOfPages(name, options, envOf) {
   const run = adapter(name, options, envOf);
-  return (event, request, context, handler) => {
+  return (event, request, context, handler, unready = handler) => {
     let isFailure = false;
     const page = async (session) => {
       const response = await handler(session);
@@ -58,7 +60,7 @@ export function adapterOfPages(name, options, envOf) {
       isFailure = true;
       return withStatusOf(error, response);
     };
-    return run(event, request, context, page, { hasFailed: () => isFailure, unready: handler });
+    return run(event, request, context, page, { hasFailed: () => isFailure, unready });
   };
 }
 
@@ -69,6 +71,13 @@ export function withStatusOf(error, page) {
   for (const name of OF_ERROR) if (answer.headers.has(name)) headers.set(name, answer.headers.get(name));
   return new Response(page.body, { status: answer.status, headers });
 }
+
+/** False for an answer that the application's function throws: a response, a redirect, or an error with a status. */
+const isMistake = (error) => error instanceof SessionError || (error instanceof Error && error.status === undefined);
+
+/** The application's function has failed, perhaps because there are no bindings while a page is prerendered. */
+const failed = (name, error) =>
+  new SessionError("config", `${name}: the function passed as sessions failed: ${error.message}`, { cause: error });
 
 /** Replaces a session: every use of it throws `error`. */
 function unusable(error) {

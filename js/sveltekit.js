@@ -4,8 +4,8 @@
 //   status 500. The handle does not get the error.
 // - `event.fetch` of an endpoint of the same application runs `handle` again, with another request. It
 //   must get the session of the outer request, which an AsyncLocalStorage passes on.
-// - Prerendering runs `handle` with a platform without a context. There is no session then. It also
-//   follows links to pages that are not prerendered, and stops before rendering them.
+// - Prerendering runs `handle` with a platform without a context, whose bindings throw errors. There is no
+//   session then. It also follows links to pages that are not prerendered, and stops before rendering them.
 
 import { SessionError } from "edge-session";
 import { adapterOfPages } from "./adapter.js";
@@ -27,17 +27,21 @@ export function sessionHandle(options = {}) {
     if (loading) await loading;
     // During prerendering there is no platform, or one without a context.
     const context = event.platform?.ctx ?? event.platform?.context;
-    if (context === undefined && options.sessions === undefined) {
-      Object.defineProperty(event.locals, "session", { get: () => absent(event), configurable: true, enumerable: true });
+    const prerender = (reason) => {
+      const get = () => absent(event, reason);
+      Object.defineProperty(event.locals, "session", { get, configurable: true, enumerable: true });
       return resolve(event);
-    }
+    };
+    if (context === undefined && options.sessions === undefined) return prerender();
     const outer = event.isSubRequest ? outerRequest(event) : undefined;
     const request = outer ?? event.request;
     const handler = async (session) => {
       event.locals.session = session;
       return resolve(event);
     };
-    const handle = () => run(event, request, context, handler);
+    // An error of this package says what to do. Any other is that of a platform without bindings.
+    const unready = (session, { cause }) => (context === undefined && cause ? prerender(cause) : handler(session));
+    const handle = () => run(event, request, context, handler, unready);
     return outer || !requests ? handle() : requests.run(request, handle);
   };
 }
@@ -56,10 +60,12 @@ function outerRequest({ request }) {
   return outer && (request.headers.has("cookie") || !outer.headers.has("cookie")) ? outer : undefined;
 }
 
-function absent({ route, url }) {
+function absent({ route, url }, reason) {
   throw new SessionError(
     "not_ready",
     `${route?.id ?? url.pathname} uses a session while it is prerendered, or without an adapter for Cloudflare: ` +
-      "prerendered pages have none. Remove `prerender`, or read the session in the browser from an endpoint",
+      "prerendered pages have none. Remove `prerender`, or read the session in the browser from an endpoint" +
+      (reason ? ` (${reason.message})` : ""),
+    { cause: reason },
   );
 }

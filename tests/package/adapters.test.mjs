@@ -204,6 +204,28 @@ for (const name of [...OF_PAGES, "h3"]) {
   });
 }
 
+for (const name of [...OF_PAGES, "h3"]) {
+  test(`${name}: a page that does not use the session is there if the function passed as sessions fails, for prerendering`, async () => {
+    const own = new TypeError("there are no bindings");
+    const visit = ADAPTERS[name]({ sessions: () => Promise.reject(own) });
+    const context = { platform: { ctx: {} } };
+    assert.equal((await visit(new Request("https://example.com/"), page(200), context)).status, 200);
+    await assert.rejects(visit(new Request("https://example.com/"), (session) => session.get("a"), context), (error) => {
+      assert.ok(error instanceof SessionError);
+      assert.deepEqual([error.code, error.cause], ["config", own]);
+      return /the function passed as sessions failed: there are no bindings/.test(error.message);
+    });
+  });
+
+  test(`${name}: what the function passed as sessions throws to answer a request is the answer`, async () => {
+    for (const thrown of [Object.assign(new Error("no such tenant"), { status: 404 }), new Response(null, { status: 303 })]) {
+      const visit = ADAPTERS[name]({ sessions: () => Promise.reject(thrown) });
+      const found = await visit(new Request("https://example.com/"), page(200), { platform: { ctx: {} } }).catch((error) => error);
+      assert.equal(found, thrown);
+    }
+  });
+}
+
 test("outside of Workers there is no environment to read", async () => {
   await assert.rejects(ADAPTERS["react-router"]()(new Request("https://example.com/"), (session) => session.get("a")), (error) => {
     assert.ok(error instanceof SessionError);
@@ -298,15 +320,25 @@ test("sveltekit: parallel requests of the application share nothing", async () =
 });
 
 test("sveltekit: during prerendering there is no session, and the error names the route", async () => {
-  const handle = sveltekit();
-  const prerender = (platform, use) => {
-    const request = new Request("https://example.com/about");
-    const event = { request, platform, locals: {}, url: new URL(request.url), route: { id: "/about" }, isSubRequest: false };
-    return handle({ event, resolve: async () => use(event) });
+  // As adapter-cloudflare gives it.
+  const env = {};
+  const get = () => {
+    throw new Error("Cannot access platform.env.SESSIONS in a prerenderable route");
   };
-  for (const platform of [undefined, { env: {} }]) {
-    assert.equal((await prerender(platform, page(200))).status, 200);
-    await assert.rejects(prerender(platform, ({ locals }) => locals.session.get("a")), { code: "not_ready", message: /^\/about uses a session/ });
+  Object.defineProperty(env, "SESSIONS", { get });
+  const own = ({ platform }) => new Sessions(platform.env.SESSIONS, { secret: SECRET });
+  for (const sessions of [undefined, own]) {
+    const handle = sveltekit({ sessions });
+    const prerender = async (platform, use) => {
+      const request = new Request("https://example.com/about");
+      const event = { request, platform, locals: {}, url: new URL(request.url), route: { id: "/about" }, isSubRequest: false };
+      return handle({ event, resolve: async () => use(event) });
+    };
+    for (const platform of [undefined, { env }]) {
+      assert.equal((await prerender(platform, page(200))).status, 200);
+      const message = sessions && platform ? /^\/about uses a session.*Cannot access platform/ : /^\/about uses a session/;
+      await assert.rejects(prerender(platform, ({ locals }) => locals.session.get("a")), { code: "not_ready", message });
+    }
   }
 });
 
