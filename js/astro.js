@@ -64,7 +64,8 @@ async function errorPage(error, { url, request: { headers } }, next) {
   try {
     // A new request, because the body of a form may have been read already.
     const page = await next(new Request(new URL("/500", url), { headers }));
-    if (page.status !== 404) return withStatusOf(error, page);
+    // Without a 500.astro, another route may match, such as [...slug].astro or a redirect.
+    if (page.status === 500) return withStatusOf(error, page);
   } catch {
     // The page is prerendered, or it uses the session itself.
   }

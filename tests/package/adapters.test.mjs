@@ -353,13 +353,13 @@ test("astro: an error of the session is the application's page for errors, and c
   let asked;
   const errors = (request) => {
     asked = request;
-    return page(200)();
+    return page(500)();
   };
   const answer = await visit(form(), use, { errors });
   assert.deepEqual([answer.status, await answer.text(), answer.headers.getSetCookie()], [401, "<h1>Sorry</h1>", []]);
   assert.deepEqual([asked.method, asked.url, asked.headers.get("accept-language")], ["GET", "https://example.com/500", "de"]);
-  // There is no error page, it is not found, or it fails.
-  for (const errors of [undefined, page(404), () => Promise.reject(new Error("it fails too"))]) {
+  // There is no error page, another page has been found, or it fails.
+  for (const errors of [undefined, page(404), page(200), page(302), () => Promise.reject(new Error("it fails too"))]) {
     const bare = await visit(form(), use, { errors });
     assert.deepEqual([bare.status, (await bare.json()).code], [401, "reauth_required"]);
   }
