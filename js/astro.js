@@ -6,7 +6,8 @@
 // - Astro.rewrite runs the middleware again, with another request and the same locals. Both runs share one
 //   session.
 // - An answer of 404 or 500 without a body makes Astro render the application's error page, with the same
-//   locals, after the middleware has ended. That run continues with the cookies of the first.
+//   locals, after the middleware has ended. That run continues with the cookies of the first. Of a header that
+//   both answers have, Astro then sends the first's value, with the cookies of both.
 // - The middleware runs for prerendered pages when the site is built. There is no session then.
 
 import { SessionError } from "edge-session";
@@ -16,6 +17,8 @@ import { cookieOf } from "./cookies.js";
 
 /** For the locals of a request, the request that its middleware got first, with the cookies of the answer so far. */
 const requests = new WeakMap();
+/** For the locals of a request, its answer without a body, whose headers Astro puts on the error page. */
+const bodyless = new WeakMap();
 /** The locals whose middleware is running. */
 const running = new WeakSet();
 
@@ -39,8 +42,15 @@ export function sessionMiddleware(options) {
     const refuse = async (error, put) => put((await errorPage(error, context, next)) ?? error.toResponse());
     try {
       const answer = await run(context, request, waiting, handler, { refuse });
-      if (isOutermost) requests.set(locals, after(request, answer));
-      return answer;
+      if (!isOutermost) return answer;
+      requests.set(locals, after(request, answer));
+      const first = bodyless.get(locals);
+      if (first) protect(first.headers, answer.headers);
+      if (answer.body !== null || (answer.status !== 404 && answer.status !== 500)) return answer;
+      // A copy, because its headers may be immutable.
+      const copy = new Response(null, answer);
+      bodyless.set(locals, copy);
+      return copy;
     } finally {
       if (isOutermost) running.delete(locals);
     }
@@ -57,6 +67,15 @@ function after(request, answer) {
   const headers = new Headers(request.headers);
   headers.set("cookie", [...kept, ...set].join("; "));
   return new Request(request.url, { method: request.method, headers, cf: request.cf });
+}
+
+/** Keeps an error page that depends on the session out of caches, although the first answer did not. */
+function protect(first, page) {
+  if (!/(?:^|,)\s*(?:cookie|\*)\s*(?:,|$)/i.test(page.get("vary") ?? "")) return;
+  for (const name of ["cache-control", "cdn-cache-control", "cloudflare-cdn-cache-control"]) {
+    if (first.has(name)) first.set(name, "no-store");
+  }
+  if (first.has("vary")) first.append("vary", "Cookie");
 }
 
 /** The application's error page; undefined if it has none, or if that fails too. */

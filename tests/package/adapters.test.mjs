@@ -425,6 +425,27 @@ test("astro: an error page that Astro renders after the page continues its sessi
   }
 });
 
+/** Astro's part: the error page, with the headers of the answer without a body that came before it. */
+function astroMerged(page, first) {
+  const headers = new Headers(first.headers);
+  for (const [name, value] of page.headers) if (!first.headers.has(name) || name === "set-cookie") headers.append(name, value);
+  return new Response(page.body, { status: first.status, headers });
+}
+
+test("astro: an error page with a session is not cached, whatever the page before it has said", async () => {
+  const headers = { "cache-control": "public, max-age=60", "cdn-cache-control": "max-age=60", vary: "accept" };
+  for (const isUsed of [true, false]) {
+    const { sessions } = world();
+    const visit = ADAPTERS.astro({ sessions });
+    const [request, locals] = [new Request("https://example.com/"), {}];
+    const first = await visit(request, () => new Response(null, { status: 404, headers }), { locals });
+    const second = await visit(request, (session) => new Response(isUsed ? session.owner : "", { status: 404 }), { locals });
+    const answer = astroMerged(second, first);
+    const found = Object.keys(headers).map((name) => answer.headers.get(name));
+    assert.deepEqual(found, isUsed ? ["no-store", "no-store", "accept, Cookie"] : Object.values(headers));
+  }
+});
+
 test("astro: a rewrite whose page sets cookies of its own does not end the session of the request", async () => {
   const { sessions, browser, memory } = world();
   const visit = ADAPTERS.astro({ sessions });
