@@ -41,7 +41,7 @@ export function sessionMiddleware(options) {
     };
     const refuse = async (error, put) => put((await errorPage(error, context, next)) ?? error.toResponse());
     try {
-      const answer = await run(context, request, waiting, handler, { refuse });
+      const answer = await run(context, request, waiting, handler, { refuse, streams: isPage });
       if (!isOutermost) return answer;
       requests.set(locals, after(request, answer));
       const first = bodyless.get(locals);
@@ -56,6 +56,9 @@ export function sessionMiddleware(options) {
     }
   };
 }
+
+/** Components of a page may read the session while the page is being sent. */
+const isPage = ({ headers }) => /^text\/html\b/i.test(headers.get("content-type") ?? "");
 
 /** The request that a browser would send next. */
 function after(request, answer) {

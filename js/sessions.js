@@ -176,10 +176,10 @@ export class Sessions {
   }
 
   /**
-   * `hasFailed` tells, after the handler, whether the response was made from an error; `streams`, that its body
-   * may use the session after the commit.
+   * `hasFailed` tells, after the handler, whether the response was made from an error; `streams`, whether the
+   * body of a response may use the session after the commit.
    */
-  async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed, streams = false } = {}) {
+  async #run(request, ctx, handler, { loads = true, refuse = toProblem, hasFailed, streams } = {}) {
     checkContext(ctx);
     if (request === undefined || request === null) throw invalid("handle() needs the Request");
     const outer = sessionUnderWay(this.#config, request);
@@ -238,7 +238,7 @@ export class Sessions {
       }
       let headers;
       try {
-        if (streams) internals.expectUse(session);
+        if (streams?.(response)) internals.expectUse(session);
         headers = internals.commit(session, response.status);
         if (headers instanceof Promise) headers = await headers;
       } catch (error) {
@@ -268,12 +268,14 @@ export class Sessions {
   /** `response` with the header fields of a commit. Returns a copy if its headers are immutable. */
   #withHeaders(response, commit) {
     if (!commit.depends) return response;
-    try {
-      this.#write(response.headers, commit);
-      return response;
-    } catch (error) {
-      // The headers of a redirect or of a fetched response are immutable.
-      if (!(error instanceof TypeError)) throw error;
+    if (!mayBeShared(response, commit)) {
+      try {
+        this.#write(response.headers, commit);
+        return response;
+      } catch (error) {
+        // The headers of a redirect or of a fetched response are immutable.
+        if (!(error instanceof TypeError)) throw error;
+      }
     }
     const copy = new Response(response.body, response);
     this.#write(copy.headers, commit);
@@ -307,6 +309,13 @@ function checkContext(ctx) {
 }
 
 const invalid = (message) => sessionError("invalid_value", message);
+
+/**
+ * True if the cookies of one visitor could reach another: a response without a body can be returned for
+ * several requests, as a constant of a module may be.
+ */
+const mayBeShared = (response, { cookies }) =>
+  cookies.length > 0 && response.body === null && response instanceof Response && response.status !== 101;
 
 /** The session of a running handler for this request, with the same cookies and the same configuration. */
 function sessionUnderWay(config, request) {

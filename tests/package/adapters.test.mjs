@@ -446,6 +446,24 @@ test("astro: an error page with a session is not cached, whatever the page befor
   }
 });
 
+test("astro: a component may read the session while the page is being sent", async () => {
+  const { sessions, browser } = world();
+  await browser.ask((session) => session.set("name", "Ada"));
+  const visit = ADAPTERS.astro({ sessions });
+  const answered = async (request, type) => {
+    let session;
+    const headers = { "content-type": type, "cache-control": "public, max-age=60" };
+    const answer = await visit(request, (it) => ((session = it), new Response("", { headers })), { locals: {} });
+    return { session, cached: answer.headers.get("cache-control") };
+  };
+  const page = await answered(browser.request(), "text/html;charset=utf-8");
+  assert.deepEqual([page.cached, page.session.get("name")], ["no-store", "Ada"]);
+  // Endpoints have no components, and a visitor without a session has nothing to read.
+  assert.equal((await answered(browser.request(), "application/json")).cached, "public, max-age=60");
+  const stranger = await answered(new Request("https://example.com/"), "text/html");
+  assert.deepEqual([stranger.cached, stranger.session.get("name")], ["public, max-age=60", undefined]);
+});
+
 test("astro: a rewrite whose page sets cookies of its own does not end the session of the request", async () => {
   const { sessions, browser, memory } = world();
   const visit = ADAPTERS.astro({ sessions });

@@ -936,6 +936,24 @@ test("a session that is used for the first time after the commit would be in a r
   assert.deepEqual([session.get("name"), session.owner], [undefined, null]);
 });
 
+test("a response that several requests return takes the cookies of none of them along", async () => {
+  const { browser, sessions } = world();
+  const DONE = new Response(null, { status: 204 });
+  const names = [];
+  for (const visitor of [browser, browser.clone(), browser.clone()]) {
+    const response = await sessions.handle(visitor.request(), null, (session) => {
+      session.set("a", 1);
+      return DONE;
+    });
+    assert.equal(response.status, 204);
+    assert.equal(response.headers.getSetCookie().length, 2);
+    names.push(response.headers.getSetCookie()[0]);
+  }
+  assert.equal(new Set(names).size, 3);
+  const untouched = await sessions.handle(browser.request(), null, () => DONE);
+  assert.deepEqual([...untouched.headers], []);
+});
+
 test("what is no request and what is no context is refused", async () => {
   const { browser, sessions } = world();
   const handler = () => assert.fail("it is not called");
