@@ -16,7 +16,7 @@ export default {
         session.set(key, session.get(key, 0) + 1);
       }
       if (request.method === "POST" && pathname === "/login") {
-        // Check a password or a passkey before this line.
+        // Check a CSRF token, and a password or a passkey, before this line.
         const user = await request.text();
         session.bind(user); // keeps a stranger's data, and drops another user's
         // What the account has kept from another device, if you store that.

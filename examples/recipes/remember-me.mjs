@@ -12,7 +12,7 @@ export default {
     return sessions.handle(request, ctx, async (session) => {
       if (request.method === "POST") {
         const form = await request.formData();
-        // Check a password or a passkey before this line.
+        // Check a CSRF token, and a password or a passkey, before this line.
         session.bind(String(form.get("name")));
         // `null` means as in the settings, whatever an earlier login has chosen.
         session.setExpiry(form.has("remember") ? { idle: 30 * DAY } : null);

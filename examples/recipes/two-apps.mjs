@@ -14,7 +14,7 @@ export default {
     const isStaff = new URL(request.url).pathname.startsWith("/staff");
     const sessions = isStaff ? staff(env) : shop(env);
     return sessions.handle(request, ctx, async (session) => {
-      // Check a password or a passkey before this line.
+      // Check a CSRF token, and a password or a passkey, before this line.
       if (request.method === "POST") session.bind(await request.text());
       if (request.method === "DELETE" && session.owner !== null) await sessions.revokeAll(session.owner, { ctx });
       return new Response(session.owner ?? "stranger");

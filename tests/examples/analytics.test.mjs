@@ -51,7 +51,7 @@ test("each event is a data point: what happened, and to which session by its key
   assert.equal((await browser.fetch("/")).text, "1");
   const cookie = browser.get("__Host-session").value;
   assert.equal((await browser.fetch("/")).text, "2");
-  assert.equal((await browser.fetch("/logout")).text, "bye");
+  assert.equal((await browser.fetch("/logout", { method: "POST" })).text, "bye");
 
   const points = await written(4);
   const text = (bytes) => Buffer.from(bytes).toString();

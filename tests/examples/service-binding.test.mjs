@@ -73,6 +73,23 @@ test("a form of another site changes nothing", async () => {
   assert.equal((await visitor.fetch("/", { from: "cross-site" })).text, "2");
 });
 
+test("cookies of one name and different places all reach the browser, and a key that is no path is refused", async () => {
+  const { RemoteSession } = await import("../../examples/service-binding/src/session.js");
+  const lines = ["s=; Path=/; Max-Age=0", "s=; Path=/; Partitioned; Max-Age=0", "s=1; Path=/; Secure", "s=2; Path=/; Secure"];
+  const asked = [];
+  const worker = {
+    fetch: async (url) => {
+      asked.push(url.pathname);
+      return new Response("1", { headers: lines.map((line) => ["set-cookie", line]) });
+    },
+  };
+  const session = new RemoteSession(worker, new Request("https://shop.example/"));
+  await session.get("views");
+  assert.deepEqual(session.answer(new Response()).headers.getSetCookie(), [lines[3], lines[1]]);
+  for (const key of ["", ".", ".."]) await assert.rejects(session.remove(key), /cannot be part of a URL/);
+  assert.deepEqual(asked, ["/api/session/data/views"]);
+});
+
 test("what the session refuses is answered as it says", async () => {
   const visitor = browser();
   await visitor.fetch("/");

@@ -9,7 +9,7 @@ export default {
       },
     });
     return sessions.handle(request, ctx, async (session) => {
-      if (new URL(request.url).pathname === "/logout") {
+      if (request.method === "POST" && new URL(request.url).pathname === "/logout") {
         await session.flush();
         return new Response("bye");
       }

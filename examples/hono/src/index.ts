@@ -19,7 +19,7 @@ app.get("/", (c) => {
 });
 
 app.post("/login", async (c) => {
-  // Check a password or a passkey before this line.
+  // Check a CSRF token, and a password or a passkey, before this line.
   c.var.session.bind(await c.req.text());
   return c.redirect("/", 303);
 });

@@ -26,7 +26,7 @@ async fn fetch(request: Request, env: Env, ctx: Context) -> Result<Response> {
                         see_home()
                     }
                     (Method::Post, "/login") => {
-                        // Check a password or a passkey before this line.
+                        // Check a CSRF token, and a password or a passkey, before this line.
                         session.bind(&request.text().await?)?;
                         see_home()
                     }

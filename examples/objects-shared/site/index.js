@@ -14,7 +14,7 @@ export default {
           session.set("count", (session.get("count") ?? 0) + 1);
           return seeHome();
         case "POST /login":
-          // Check a password or a passkey before this line.
+          // Check a CSRF token, and a password or a passkey, before this line.
           session.bind(await request.text());
           return seeHome();
         case "POST /logout":

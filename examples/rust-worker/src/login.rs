@@ -14,7 +14,7 @@ pub async fn routes(request: Request, env: Env, ctx: Context) -> Result<Response
             async |mut request, session: &mut SessionStore| {
                 match (request.method(), &*request.path()) {
                     (Method::Post, "/login") => {
-                        // Check a password or a passkey before this line.
+                        // Check a CSRF token, and a password or a passkey, before this line.
                         let user = request.text().await?;
                         session.bind(&user)?;
                         session.flash("notice", "Welcome back")?;

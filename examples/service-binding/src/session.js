@@ -9,6 +9,12 @@ export class SessionProblem extends Error {
   }
 }
 
+/** The path of a value. URLs drop the segments ".", "..", and an empty one: they would name another resource. */
+function pathOf(key) {
+  if (["", ".", ".."].includes(key)) throw new Error(`the key ${JSON.stringify(key)} cannot be part of a URL`);
+  return `session/data/${encodeURIComponent(key)}`;
+}
+
 /** The session of one request. Ask as often as you like, then give the answer to `answer`. */
 export class RemoteSession {
   #worker;
@@ -30,12 +36,12 @@ export class RemoteSession {
   }
 
   async get(key) {
-    const response = await this.#ask("GET", `session/data/${encodeURIComponent(key)}`, undefined, [404]);
+    const response = await this.#ask("GET", pathOf(key), undefined, [404]);
     return response.ok ? response.json() : undefined;
   }
 
   async set(key, value) {
-    await this.#ask("PUT", `session/data/${encodeURIComponent(key)}`, value);
+    await this.#ask("PUT", pathOf(key), value);
   }
 
   /** Sets several keys by one request. */
@@ -44,7 +50,7 @@ export class RemoteSession {
   }
 
   async remove(key) {
-    await this.#ask("DELETE", `session/data/${encodeURIComponent(key)}`);
+    await this.#ask("DELETE", pathOf(key));
   }
 
   /** A new key, for when what the session may do changes. */
@@ -94,8 +100,10 @@ export class RemoteSession {
   #keep(line) {
     const [pair, ...attributes] = line.split("; ");
     const name = pair.split("=")[0];
+    // Cookies of one name are different ones if these differ. Only the last of a name comes back here.
+    const place = attributes.filter((attribute) => /^(Domain|Path|Partitioned)\b/i.test(attribute)).sort();
     this.#cookies = this.#cookies.filter((cookie) => cookie.name !== name);
     if (!attributes.includes("Max-Age=0")) this.#cookies.push({ name, pair });
-    this.#setCookies.set(name, line);
+    this.#setCookies.set([name, ...place].join("; "), line);
   }
 }

@@ -7,7 +7,9 @@ export interface Shop {
 
 export const sessionMiddleware = createMiddleware().server(sessionServer<Shop>());
 
-// This file takes the place of Start's own CSRF middleware, so it is here again.
-const csrfMiddleware = createCsrfMiddleware({ filter: ({ handlerType }) => handlerType === "serverFn" });
+// This file takes the place of Start's own CSRF middleware, so it is here again, and for the forms too.
+const isChange = ({ handlerType, request }: { handlerType: string; request: Request }) =>
+  handlerType === "serverFn" || !["GET", "HEAD"].includes(request.method);
+const csrfMiddleware = createCsrfMiddleware({ filter: isChange });
 
 export const startInstance = createStart(() => ({ requestMiddleware: [csrfMiddleware, sessionMiddleware] }));

@@ -97,6 +97,14 @@ export function testShop(name, { build, paths = {}, formsHavePages = true, more 
     assert.deepEqual(ada.refused, []);
   });
 
+  test("a form of another site logs nobody in", async () => {
+    const visitor = world.browser();
+    const headers = { "Content-Type": "application/x-www-form-urlencoded", Origin: "https://elsewhere.example" };
+    const answer = await visitor.fetch(to.login, { method: "POST", from: "cross-site", headers, body: "user=mallory" });
+    assert.ok(answer.status >= 400 && answer.status < 500, `${answer.status}: ${answer.text.slice(0, 500)}`);
+    assert.deepEqual([answer.setCookies, (await see(visitor)).user], [[], "nobody"]);
+  });
+
   test("an answer whose headers cannot be changed carries the cookies all the same", async () => {
     const visitor = world.browser();
     await add(visitor, "pear");

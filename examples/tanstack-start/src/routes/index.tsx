@@ -1,7 +1,8 @@
 import { createFileRoute } from "@tanstack/react-router";
 import { createServerFn } from "@tanstack/react-start";
 
-const show = createServerFn().handler(({ context: { session } }) => ({
+// By POST, because it changes the session.
+const show = createServerFn({ method: "POST" }).handler(({ context: { session } }) => ({
   user: session.owner,
   cart: session.get("cart", []),
   // A flash message is shown once: reading it removes it.

@@ -2,7 +2,7 @@ import { Await, createFileRoute } from "@tanstack/react-router";
 import { createServerFn } from "@tanstack/react-start";
 import { Suspense } from "react";
 
-const order = createServerFn().handler(({ context: { session } }) => {
+const order = createServerFn({ method: "POST" }).handler(({ context: { session } }) => {
   // The page is sent before what is not awaited is there, and so is the cookie: change the session here.
   session.set("cart", [...session.get("cart", []), "ordered"]);
 });
