@@ -11,6 +11,9 @@ import wasm from "./edge_session_bg.wasm";
 // as many are left as have panicked, those are the ones.
 const GRACE_MS = 5000;
 
+// A request whose browser has gone away is frozen and never ends. So no more than these are remembered.
+const MOST_IN_PROGRESS = 1000;
+
 // A wasm instance and the requests that use it.
 class Instance {
   exports = instantiate(wasm);
@@ -32,6 +35,7 @@ class Instance {
     try {
       const answer = await new Promise((resolve, reject) => {
         this.abandon.add((abandon = resolve));
+        if (this.abandon.size > MOST_IN_PROGRESS) this.abandon.delete(this.abandon.values().next().value);
         this.exports.fetch(request, env, ctx).then(resolve, reject);
       });
       return answer ?? internalError();
