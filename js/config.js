@@ -1,7 +1,7 @@
 // Configurations. Each one has one core object, however often `new Sessions` is called with it.
 
 import { begin, configure, dice, release, stats, unwatch, watch } from "./core.js";
-import { drive, hear } from "./driver.js";
+import { ENDS_SESSIONS, drive, hear } from "./driver.js";
 import { fromCore, sessionError } from "./errors.js";
 import { MemoryConnector, StrongMemory, portTo } from "./connector.js";
 import { isObjectNamespace } from "./object-connector.js";
@@ -168,7 +168,8 @@ class Config {
   ask(operation, context, of) {
     operation.of = of;
     const limit = new TimeLimit(this);
-    const world = { config: this, limit, context, causes: [], mints: true };
+    const isEnd = ENDS_SESSIONS.has(operation.op);
+    const world = { config: this, limit, context, causes: [], mints: true, isEnd };
     const told = hear(begin(this.core, 0, operation, undefined, undefined, this.now(), dice()), world);
     const end = ({ error, done }) => {
       if (error) throw fromCore(error, world.causes);

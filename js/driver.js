@@ -9,6 +9,8 @@ import { Timeout, TimeLimit, pause } from "./time-limit.js";
  */
 const WRITES = 6;
 
+const NOT_STARTED = "this write was not started, because the store did not answer another one in time";
+
 const nothing = () => {};
 
 /**
@@ -16,13 +18,13 @@ const nothing = () => {};
  * `limit` on the store, the handler's `context`, a `sink` for events, `causes` for errors that the
  * store throws, and `mints`, which is true if the step needs random bytes.
  *
- * From the first write on, the step is also registered with the context's `waitUntil`, so that it
- * finishes if the browser disconnects.
+ * From the first write on, or from the start if it ends sessions (`isEnd`), the step is also registered with
+ * the context's `waitUntil`, so that it finishes if the browser disconnects.
  */
 export function drive(told, handle, world, context = world.context) {
   let isHeld = !context;
   const holdFromWrite = ({ ask }) => {
-    if (isHeld || !ask || !isWrite(ask)) return;
+    if (isHeld || !ask || !(world.isEnd || isWrite(ask))) return;
     isHeld = true;
     hold(context, running);
   };
@@ -72,6 +74,9 @@ async function run(told, handle, world, heard) {
   return told;
 }
 
+/** The operations that end sessions. */
+export const ENDS_SESSIONS = new Set(["destroy", "flush", "delete", "deleteOther", "revoke", "revokeAll"]);
+
 const isWrite = (ask) => ask.write !== undefined || ask.rows?.operation === "transact";
 
 /** Keeps the handler's context alive until the promise is settled. */
@@ -119,11 +124,14 @@ async function writeAll(writes, within, lines, world) {
   }
   const results = [];
   let next = 0;
+  // If one is not answered in time, no others are started.
+  let isLate = false;
   const lane = async () => {
     while (next < writes.length) {
       const place = next;
       next += 1;
-      results[place] = await write(writes[place], within, lines, world);
+      results[place] = isLate ? failure(new Error(NOT_STARTED), world) : await write(writes[place], within, lines, world);
+      isLate ||= results[place]?.timeout === true;
     }
   };
   await Promise.all(Array.from({ length: Math.min(WRITES, writes.length) }, lane));

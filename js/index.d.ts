@@ -826,8 +826,9 @@ export interface KvNamespace {
 
 /**
  * Your own key-value namespace. Keys and values are ASCII strings. The `code` of a thrown error says
- * what kind it is: `rate_limited`, `quota`, `too_large` or `unsupported`. Any other error counts as
- * `unavailable`. The thrown error becomes the `cause` of a `SessionError`.
+ * what kind it is: `rate_limited` (another write of this key was accepted less than a second ago; no other
+ * limit), `quota`, `too_large` or `unsupported`. Any other error counts as `unavailable`. The thrown error
+ * becomes the `cause` of a `SessionError`.
  */
 export interface SessionConnector {
   /** The values of `keys`, in the same order; `null` for a key that does not exist. One round trip. */

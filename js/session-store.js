@@ -5,7 +5,7 @@
 // concurrent calls on one session are safe.
 
 import { begin, dice, newSessionId, release, unwatch, watch } from "./core.js";
-import { drive, hear } from "./driver.js";
+import { ENDS_SESSIONS, drive, hear } from "./driver.js";
 import { checkOwner, fromCore, isRefusal, sessionError, warnOf } from "./errors.js";
 import { TimeLimit } from "./time-limit.js";
 import { Table, entriesOf } from "./values.js";
@@ -605,6 +605,7 @@ export class SessionStore {
       sink: this.#listener,
       causes: this.#causes,
       mints: operation.op !== "load",
+      isEnd: ENDS_SESSIONS.has(operation.op),
     };
     return drive(told, this.#handle ?? told.handle, world).then((told) => this.#take(told, number, isAnother));
   }

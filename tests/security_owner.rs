@@ -105,6 +105,28 @@ fn a_session_key_of_parts_of_several_ends_nothing() {
     }
 }
 
+/// While a secret is being replaced, a session may have a record under each.
+#[test]
+fn a_session_that_goes_from_one_secret_to_another_counts_once() {
+    let world = World::new();
+    let mut jar = world.member("ada");
+    let old = world.session_key(&jar);
+    let settings = Settings::default().with_max_per_owner(2);
+    let isolate = || world.reconfigured(&format!("{OTHER_SECRET},{SECRET}"), settings.clone());
+    let rolling = isolate();
+    world.advance(3 * SECOND);
+    rolling.visit(&mut jar, |session| session.cycle_key().unwrap());
+    // A location that does not show the marker of the old key yet.
+    world.store.remove(&old.dead_key());
+    let there = isolate();
+    assert_eq!(run(there.sessions.list("ada")).unwrap().len(), 1);
+    let mut other = Jar::new();
+    there.visit(&mut other, |session| session.bind("ada").unwrap());
+    for jar in [&jar, &other] {
+        assert_eq!(isolate().open(jar).outcome().unwrap(), Outcome::Loaded);
+    }
+}
+
 /// `revoke_all("")` would put a marker for a user who cannot exist.
 #[test]
 fn no_user_has_an_empty_or_overlong_id() {

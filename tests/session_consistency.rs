@@ -526,6 +526,37 @@ fn a_save_that_the_store_limits_and_no_cookie_carries_waits_and_gives_up() {
     assert_eq!(shown(&world.elsewhere().open(&jar)), "a=1 b=2");
 }
 
+/// The one that the store refuses is in the record of the other, so nothing has to be put again, which
+/// could replace what another isolate has saved since.
+#[test]
+fn of_two_saves_at_once_the_accepted_one_is_enough() {
+    use edge_session::connector::ConnectorErrorKind;
+    let world = World::new();
+    let mut jar = world.visitor();
+    let name = world.session_key(&jar).record();
+    let before = world.store.get(&name).unwrap();
+    let (mut one, mut two) = (world.open(&jar), world.open(&jar));
+    one.set("b", 2).unwrap();
+    two.set("c", 3).unwrap();
+    world
+        .store
+        .fail(Kind::Put, 1, ConnectorErrorKind::RateLimited);
+    world.store.take_log();
+    let commits = futures_util::future::join(
+        world.sessions.commit(&mut one, 200),
+        world.sessions.commit(&mut two, 200),
+    );
+    let (first, second) = run(commits);
+    assert_eq!(world.store.count(Kind::Put), 2);
+    // The response of the earlier save arrives last, and says what both have saved.
+    jar.receive(world.now(), second.unwrap().set_cookie());
+    jar.receive(world.now(), first.unwrap().set_cookie());
+    assert_eq!(sorted(&world.elsewhere().open(&jar)), "a=1 b=2 c=3");
+    // So does a location that shows neither.
+    world.store.set(&name, &before);
+    assert_eq!(sorted(&world.elsewhere().open(&jar)), "a=1 b=2 c=3");
+}
+
 // --- the isolate's memory ------------------------------------------------------------------------
 
 #[test]

@@ -868,6 +868,43 @@ fn a_record_that_could_not_be_deleted_is_deleted_by_the_next_request() {
 }
 
 #[test]
+fn a_purge_that_the_store_limits_waits_for_its_turn() {
+    let world = World::with(Settings::default().with_purge(true));
+    let mut jar = world.visitor();
+    // A save less than a second before: the store accepts one write of a key a second.
+    world
+        .store
+        .fail(Kind::Delete, 1, ConnectorErrorKind::RateLimited);
+    world.visit(&mut jar, |session| destroy(session).unwrap());
+    assert_eq!(world.store.names_of("s."), [""; 0]);
+}
+
+#[test]
+fn a_logout_is_not_put_again_while_the_store_still_shows_its_absence() {
+    let world = World::new();
+    let mut jar = world.visitor();
+    world.store.outage();
+    let mut session = world.open(&jar);
+    destroy(&mut session).unwrap_err();
+    jar.receive(world.now(), session.done_headers().set_cookie());
+    world.store.mend();
+    let mut parallel = jar.clone();
+    world.visit(&mut jar, |_| ());
+    let markers: Vec<String> = ["k.", "l."]
+        .iter()
+        .flat_map(|prefix| world.store.names_of(prefix))
+        .collect();
+    assert_eq!(markers.len(), 2);
+    // The location has cached that they are absent.
+    for marker in &markers {
+        world.store.remove(marker);
+    }
+    world.store.take_log();
+    world.visit(&mut parallel, |_| ());
+    assert_eq!(world.store.count(Kind::Put), 0);
+}
+
+#[test]
 fn a_marker_that_the_store_limits_was_put_by_somebody_else() {
     let world = World::new();
     let mut jar = world.visitor();

@@ -68,6 +68,18 @@ fn other_kind() -> ConnectorError {
     )
 }
 
+#[cold]
+fn not_started() -> ConnectorError {
+    ConnectorError::new(
+        ConnectorErrorKind::Unavailable,
+        "this write was not started, because the store did not answer another one in time",
+    )
+}
+
+/// Parallel writes: an invocation of a Worker may wait for six responses at a time
+/// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+const WRITES: usize = 6;
+
 /// Carries out the effects of flows.
 #[derive(Clone)]
 pub(crate) struct Driver {
@@ -84,8 +96,8 @@ impl Driver {
         &*self.runtime
     }
 
-    /// Runs `flow` to its end. From its first write on it is registered with `wait_until`, so that it
-    /// finishes even if the browser disconnects.
+    /// Runs `flow` to its end. From its first write on, or if it ends sessions from its start, it is
+    /// registered with `wait_until`, so that it finishes even if the browser disconnects.
     pub(crate) async fn drive<T: 'static>(
         &self,
         mut flow: Flow<T>,
@@ -97,8 +109,9 @@ impl Driver {
                 Step::Ask(effect) => effect,
                 Step::Done(result) => return result,
             };
-            match (&effect, wait_until) {
-                (Effect::Write(_) | Effect::Transact(_), Some(wait_until)) => {
+            let writes = matches!(effect, Effect::Write(_) | Effect::Transact(_));
+            match wait_until {
+                Some(wait_until) if writes || flow.is_end() => {
                     return see_through(self.clone(), flow, effect, &**wait_until).await;
                 }
                 _ => reply = Some(self.carry_out(effect, flow.shared(), flow.limit()).await),
@@ -131,16 +144,7 @@ impl Driver {
                 let answer = self.in_time(answer, limit).await;
                 Reply::Read(answer.unwrap_or_else(|| Err(late())))
             }
-            Effect::Write(writes) => {
-                let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
-                self.in_time(self.write_all(&writes, &results), limit).await;
-                let results = results.into_iter().map(Cell::into_inner);
-                Reply::Write(
-                    results
-                        .map(|it| it.unwrap_or_else(|| Err(late())))
-                        .collect(),
-                )
-            }
+            Effect::Write(writes) => Reply::Write(self.write_all(&writes, limit, late).await),
             Effect::List { prefix, cursor } => {
                 let list = async { self.port.eventual()?.list(&prefix, cursor.as_deref()).await };
                 let answer = self.in_time(list, limit).await;
@@ -177,26 +181,46 @@ impl Driver {
         }
     }
 
-    /// Makes six writes at a time: an invocation of a Worker may wait for six responses at once
-    /// (<https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections>).
+    /// Makes six writes at a time. Each has `limit` milliseconds from its start; if one is late, no
+    /// others are started.
     async fn write_all(
         &self,
         writes: &[Write],
-        results: &[Cell<Option<Result<(), ConnectorError>>>],
-    ) {
-        let next = Cell::new(0);
+        limit: u32,
+        late: impl Fn() -> ConnectorError,
+    ) -> Vec<Result<(), ConnectorError>> {
+        let results: Vec<_> = writes.iter().map(|_| Cell::new(None)).collect();
+        // All of them start now, so one timer is enough.
+        let is_one_round = writes.len() <= WRITES;
+        let (next, is_late) = (Cell::new(0), Cell::new(false));
         let lane = async || {
-            while let Some(write) = writes.get(next.get()) {
+            while !is_late.get()
+                && let Some(write) = writes.get(next.get())
+            {
                 let place = next.replace(next.get() + 1);
-                let result = self.write(write).await;
-                results[place].set(Some(result));
+                let write = self.write(write);
+                let result = if is_one_round {
+                    Some(write.await)
+                } else {
+                    self.in_time(write, limit).await
+                };
+                is_late.set(is_late.get() || result.is_none());
+                results[place].set(Some(result.unwrap_or_else(|| Err(late()))));
             }
         };
-        if writes.len() == 1 {
-            return lane().await;
-        }
         let half = async || join3(lane(), lane(), lane()).await;
-        join(half(), half()).await;
+        if writes.len() == 1 {
+            self.in_time(lane(), limit).await;
+        } else if is_one_round {
+            self.in_time(join(half(), half()), limit).await;
+        } else {
+            join(half(), half()).await;
+        }
+        let results = results.into_iter().map(Cell::into_inner);
+        let missing = || if is_one_round { late() } else { not_started() };
+        results
+            .map(|it| it.unwrap_or_else(|| Err(missing())))
+            .collect()
     }
 
     async fn write(&self, write: &Write) -> Result<(), ConnectorError> {

@@ -69,6 +69,7 @@ impl Shared {
         Flow::new(self, async move |ctx: Ctx| {
             Ok(end_all(protocol, &ctx, ends, may_stand).await)
         })
+        .that_ends()
     }
 
     /// The flow that checks whether the session with this session key exists; `None` if `key` is
@@ -91,6 +92,7 @@ impl Shared {
                 .await
                 .map(drop),
         })
+        .that_ends()
     }
 
     /// The flow that lists the live sessions of `owner`, newest first.
@@ -120,7 +122,8 @@ impl Shared {
         Ok(Flow::new(self, async move |ctx: Ctx| match protocol {
             Protocol::Eventual => owner::revoke(&ctx, key).await,
             Protocol::Strong => strong::owner::revoke(&ctx, key, &owner).await,
-        }))
+        })
+        .that_ends())
     }
 
     /// The flow that ends every session of `owner`, except the lineage of the session key `except`.
@@ -138,7 +141,8 @@ impl Shared {
         Ok(Flow::new(self, async move |ctx: Ctx| match protocol {
             Protocol::Eventual => ctx.revoke_all(&owner, &spared).await,
             Protocol::Strong => strong::owner::revoke_all(&ctx, &owner, &spared).await,
-        }))
+        })
+        .that_ends())
     }
 
     /// The flow that ends the oldest sessions of `owner` if there are more than the settings allow.

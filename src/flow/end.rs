@@ -95,6 +95,10 @@ pub(crate) async fn end(ctx: &Ctx, ends: &[ToEnd], may_stand: bool) -> Option<Le
                 rest = others;
             }
         }
+        // The store may still show this isolate an absence from before it put them.
+        for it in &mut owed {
+            it.markers.retain(|marker| !marker.was_put(ctx));
+        }
         owed.retain(|it| !it.is_done());
     }
     let untried = owed.split_off(owed.len().min(ENDS_MAX));

@@ -27,7 +27,7 @@ use crate::port::transaction::Transaction;
 use crate::protocol::config::Config;
 use crate::protocol::keys::Id;
 
-/// The time for all tries of a flow together, from the first failure on, in milliseconds.
+/// The time for all tries together, from the first failure until something succeeds, in milliseconds.
 const ALL_TRIES: i64 = 15_000;
 /// The shortest time limit for an answer of the store, in milliseconds.
 const LEAST_LIMIT: i64 = 1_000;
@@ -42,7 +42,7 @@ struct Slot {
     effect: Cell<Option<Effect>>,
     reply: Cell<Option<Reply>>,
     now: Cell<i64>,
-    /// When the first failed effect was requested.
+    /// When the first effect was requested that failed, if none has succeeded since.
     trouble_since: Cell<Option<i64>>,
     random: RefCell<Random>,
     /// The events to send after this step.
@@ -234,6 +234,7 @@ struct Run {
     slot: Rc<Slot>,
     /// The failure of the last request to the store, if any.
     failure: Option<ConnectorError>,
+    is_end: bool,
 }
 
 /// The failure that a flow ended with. `last` is the failure of its last request. A rate limit does
@@ -287,8 +288,21 @@ impl<T> Flow<T> {
                 shared: Rc::clone(shared),
                 slot,
                 failure: None,
+                is_end: false,
             },
         }
+    }
+
+    /// The flow ends sessions.
+    pub(super) fn that_ends(mut self) -> Self {
+        self.run.is_end = true;
+        self
+    }
+
+    /// True if it must finish even if the browser disconnects before its first write: somebody pressed
+    /// "log out".
+    pub(crate) fn is_end(&self) -> bool {
+        self.run.is_end
     }
 
     /// The shared state that the flow was created with.
@@ -348,10 +362,14 @@ impl Run {
         match &reply {
             // A pause is followed by a retry, so the failure stays.
             None | Some(Reply::Sleep) => {}
-            Some(reply) => self.failure = reply.failure().cloned(),
-        }
-        if self.slot.trouble_since.get().is_none() && self.failure.is_some() {
-            self.slot.trouble_since.set(Some(self.slot.now.get()));
+            Some(reply) => {
+                self.failure = reply.failure().cloned();
+                let since = self.slot.trouble_since.get();
+                let since = since.unwrap_or_else(|| self.slot.now.get());
+                self.slot
+                    .trouble_since
+                    .set(self.failure.is_some().then_some(since));
+            }
         }
         self.slot.reply.set(reply);
         self.slot.now.set(now);

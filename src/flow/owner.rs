@@ -97,9 +97,17 @@ pub(crate) fn shown(ctx: &Ctx, owner: &str, living: Vec<(KeyParts, Listed)>) -> 
 
 /// The live sessions of `owner`, newest first.
 pub(crate) async fn list(ctx: &Ctx, owner: &str) -> Result<Vec<OwnedSession>, SessionError> {
-    let mut living = Vec::new();
-    ctx.living(owner, |key, listed| living.push((key, listed)))
-        .await?;
+    let mut living: Vec<(KeyParts, Listed)> = Vec::new();
+    let several = ctx.config().ring().iter().len() > 1;
+    ctx.living(owner, |key, listed| {
+        let mut known = living.iter_mut();
+        match known.find(|(known, _)| several && known.lineage == key.lineage) {
+            Some(known) if known.1.last_written < listed.last_written => *known = (key, listed),
+            Some(_) => {}
+            None => living.push((key, listed)),
+        }
+    })
+    .await?;
     Ok(shown(ctx, owner, living))
 }
 
@@ -149,7 +157,8 @@ impl Ctx {
     }
 
     /// Visits the newest record of each live lineage of the owner. Only one page is in memory at a
-    /// time. Keys are listed in byte order, so the records of a lineage are adjacent.
+    /// time. Keys are listed in byte order, so the records of a lineage are adjacent, except for a
+    /// session that was moved from one secret to another: it may be visited once for each.
     async fn living(
         &self,
         owner: &str,
@@ -520,8 +529,13 @@ impl Ctx {
         // it is not listed yet.
         let mut kept: BinaryHeap<Reverse<(i64, Id, Option<i64>)>> = BinaryHeap::new();
         let mut over: Vec<(Id, Option<i64>)> = Vec::new();
+        let several = self.config().ring().iter().len() > 1;
         let all = self.living(owner, |key, listed| {
-            if key.lineage == newest {
+            let is_known = |lineage: Id| {
+                kept.iter().any(|Reverse((_, kept, _))| *kept == lineage)
+                    || over.iter().any(|(over, _)| *over == lineage)
+            };
+            if key.lineage == newest || (several && is_known(key.lineage)) {
                 return;
             }
             let end = key.is_first().then_some(listed.hard_end);

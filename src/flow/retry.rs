@@ -19,7 +19,7 @@ fn may_help(error: &ConnectorError) -> bool {
     error.kind() == ConnectorErrorKind::Unavailable && !error.is_timeout()
 }
 
-/// The tries of one write among several parallel ones.
+/// The tries of one write: of a delete, or of one among several parallel puts.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Tries {
     failed: u32,
@@ -116,15 +116,18 @@ impl Ctx {
 
     /// Deletes a key. Succeeds if it does not exist.
     pub(crate) async fn delete(&self, name: &str) -> Result<(), SessionError> {
-        let mut tries = 0;
+        let mut tries = Tries::default();
         loop {
             self.count(Count::Deletes);
             let delete = Write::Delete {
                 key: name.to_owned(),
             };
-            match self.write_once(delete).await {
-                Ok(()) => return Ok(()),
-                Err(error) => self.wait_or_give_up(error, &mut tries).await?,
+            let Err(error) = self.write_once(delete).await else {
+                return Ok(());
+            };
+            match tries.next(self, &error) {
+                Some(pause) => self.sleep(pause).await,
+                None => return Err(error.into()),
             }
         }
     }

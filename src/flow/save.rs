@@ -104,9 +104,9 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         let now = ctx.now();
         let stored = match put {
             Ok(()) => {
-                let overtaken = ctx.memory().put_acknowledged(&target_key, &envelope, now);
-                let overtaken = overtaken && !mutant!(overtaken_put_forgotten);
-                !overtaken || until_stored(&ctx, &work.target).await
+                let unsure = ctx.memory().put_acknowledged(&target_key, &envelope, now);
+                let unsure = unsure && !mutant!(overtaken_put_forgotten);
+                !unsure || until_stored(&ctx, &work.target).await
             }
             // A new key must be in the store before the browser gets it.
             Err(error)
@@ -136,14 +136,13 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             }
         };
         let at_risk = ctx.memory().is_at_risk(&target_key, ctx.now());
+        let unstored = !stored || at_risk;
+        let told = told(&ctx, &work.target, &envelope, text, unstored)?;
         break Saved {
             identity: work.target,
             kind: work.kind,
             envelope,
-            told: Some(Told {
-                text,
-                unstored: !stored || at_risk,
-            }),
+            told: Some(told),
             row: None,
         };
     };
@@ -164,6 +163,40 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
     Ok(saved)
 }
 
+/// What the response says was saved: `envelope`, whose text was put, or what this isolate has saved under
+/// its key since, if that contains it. In a burst of saves the response that comes last is seldom that of
+/// the last save. What is `unstored` must fit into the browser's cookie.
+fn told(
+    ctx: &Ctx,
+    identity: &Identity,
+    envelope: &Envelope,
+    text: String,
+    unstored: bool,
+) -> Result<Told, SessionError> {
+    let own = Told {
+        text,
+        version: envelope.version,
+        unstored,
+    };
+    let now = ctx.now();
+    let window = ctx.config().window();
+    let Remembered { settled, .. } = ctx.memory().recall(&identity.key, now, window);
+    let horizon = now.saturating_sub(window.saturating_mul(REMOVED_ENTRY_WINDOWS));
+    let is_newer = |it: &Envelope| it.version > envelope.version && it.contains(envelope, horizon);
+    let Some(newer) = settled.filter(is_newer) else {
+        return Ok(own);
+    };
+    let text = seal(ctx, &newer, identity, &identity.storage_key(ctx.config()))?;
+    if unstored && !overlay_fits(ctx.config(), &text) {
+        return Ok(own);
+    }
+    Ok(Told {
+        text,
+        version: newer.version,
+        unstored,
+    })
+}
+
 /// The pause between two checks whether another request has put the record, in milliseconds.
 const CHECK_EVERY: u32 = 200;
 /// The number of checks: about three seconds, besides the puts.
@@ -179,6 +212,9 @@ const PUTS_AGAIN: u32 = 6;
 /// many would keep running into the rate limit.
 async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
     let key = &identity.key;
+    if ctx.memory().is_sure(key) {
+        return true;
+    }
     ctx.wait_for_next_write().await;
     let (mut checks, mut puts, mut failures) = (0, 0, 0);
     let mut has_failed = false;

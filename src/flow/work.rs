@@ -67,8 +67,10 @@ pub(crate) struct Saved {
 
 /// The content of the fresh cookie after a save.
 pub(crate) struct Told {
-    /// The record's text as it was put.
+    /// The text and the version of the record as it was put, or of a later one of this isolate that
+    /// contains it.
     pub(crate) text: String,
+    pub(crate) version: Version,
     /// True if the store kept limiting the rate, or an earlier put that timed out may replace this
     /// one. A request of the browser that finds the store behind then puts it again.
     pub(crate) unstored: bool,
@@ -179,11 +181,4 @@ pub(crate) fn overlay_fits(config: &Config, text: &str) -> bool {
     config.settings().uses_overlay()
         && length <= FRESH_COOKIE_OVERLAY_MAX
         && config.cookies().fits(CookieKind::Fresh, length)
-}
-
-/// The version of what was saved, for the fresh cookie.
-impl Saved {
-    pub(crate) fn version(&self) -> Version {
-        self.envelope.version
-    }
 }

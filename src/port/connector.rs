@@ -269,17 +269,18 @@ pub struct ListedKey {
 /// fn of_status(status: u16) -> ConnectorError {
 ///     let kind = match status {
 ///         413 => ConnectorErrorKind::TooLarge,
-///         429 => ConnectorErrorKind::RateLimited,
+///         // 429 too, if it limits the account and not the key.
 ///         _ => ConnectorErrorKind::Unavailable,
 ///     };
 ///     ConnectorError::new(kind, format!("it answered {status}"))
 /// }
-/// assert_eq!(of_status(429).kind().as_str(), "rate_limited");
+/// assert_eq!(of_status(429).kind().as_str(), "unavailable");
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ConnectorErrorKind {
-    /// Too many writes to one key (Workers KV: one a second). Trying again later helps.
+    /// Another write of this key was accepted less than a second ago, as Workers KV says. A marker that
+    /// is refused with this twice counts as stored, so use it for nothing else.
     RateLimited,
     /// A quota is used up. Trying again does not help.
     Quota,

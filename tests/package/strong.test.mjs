@@ -252,3 +252,37 @@ test("an answer of another form is an outage, never an absence", async () => {
     assert.equal(session.outcome, "unavailable", JSON.stringify(rows));
   }
 });
+
+test("a logout is finished even if the browser disconnects before its first write", async () => {
+  const { memory, clock, browser } = strong();
+  await login(browser, "ada");
+  const thief = browser.clone();
+  let release;
+  let isHeld = false;
+  const held = new Promise((resolve) => (release = resolve));
+  const connector = {
+    kind: "memory",
+    async read(...args) {
+      if (isHeld) await held;
+      return memory.read(...args);
+    },
+    transact: (...args) => memory.transact(...args),
+    list: (...args) => memory.list(...args),
+  };
+  // While a secret is being replaced, a logout first reads where else the user has sessions.
+  const sessions = new Sessions(connector, { secret: ["another-secret-of-at-least-32-bytes-in-all", SECRET], clock });
+  const waited = [];
+  const ctx = { waitUntil: (promise) => waited.push(promise) };
+  const answer = sessions.handle(browser.request(), ctx, async (session) => {
+    assert.equal(session.owner, "ada");
+    isHeld = true;
+    const ended = session.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(waited.length, 1);
+    release();
+    await ended;
+    return new Response();
+  });
+  assert.equal((await answer).status, 200);
+  assert.equal((await sessions.load(thief.cookie)).outcome, "revoked");
+});

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::flow::engine::Flow;
-use crate::flow::work::{Saved, Source, Told, Work, overlay_fits};
+use crate::flow::work::{Saved, Source, Work, overlay_fits};
 use crate::port::error::{ErrorCode, SessionError};
 use crate::port::events::EventKind;
 use crate::protocol::expiry::OwnLimits;
@@ -303,11 +303,11 @@ impl SessionStore {
                 self.answer.remove_twins(config, received);
             }
         }
-        let fresh = told.as_ref().map(|Told { text, unstored }| Fresh {
-            version: saved.version(),
+        let fresh = told.as_ref().map(|told| Fresh {
+            version: told.version,
             saved_at: envelope.saved_at.max(now),
-            unstored: *unstored,
-            overlay: overlay_fits(config, text).then(|| text.clone()),
+            unstored: told.unstored,
+            overlay: overlay_fits(config, &told.text).then(|| told.text.clone()),
         });
         if let Some(fresh) = &fresh {
             self.answer.set_fresh(config, secret, &ticket.token, fresh);

@@ -32,9 +32,11 @@ pub(super) struct Session {
     /// The unanswered puts.
     pub(super) flights: Vec<Flight>,
     pub(super) markers_read_at: Option<i64>,
-    /// True if the store may have less than the settled record: a put was refused, or two
-    /// overlapped.
+    /// True if the store may have less than the settled record, because two puts overlapped: it may
+    /// have applied them in either order.
     pub(super) unsure: bool,
+    /// True if the store has less than the settled record, because a put was refused with 429.
+    pub(super) refused: bool,
     /// Until when a put that timed out may replace the settled record.
     pub(super) at_risk_until: Option<i64>,
     /// Until when another request is assumed to be putting it again.

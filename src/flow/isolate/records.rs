@@ -59,8 +59,8 @@ impl Memory {
         });
     }
 
-    /// The put of `envelope` was acknowledged. Returns true if it lacks something that was put
-    /// meanwhile, because the store may have applied the two in either order.
+    /// The put of `envelope` was acknowledged. Returns true if the store may lack something all the
+    /// same: something was put meanwhile, and the store may have applied the two in either order.
     pub(crate) fn put_acknowledged(&self, key: &KeyParts, envelope: &Envelope, now: i64) -> bool {
         let horizon = self.horizon(now);
         self.change(key, now, |session| {
@@ -68,7 +68,9 @@ impl Memory {
             let overtaken = session.knows_more_than(envelope, horizon);
             session.settle(envelope, horizon);
             session.unsure |= overtaken;
-            overtaken
+            // It contains what was refused, too.
+            session.refused &= overtaken;
+            session.unsure || session.refused
         })
     }
 
@@ -79,25 +81,30 @@ impl Memory {
             let horizon = self.horizon(now);
             session.end_flight(envelope.version, true);
             session.unsure = session.knows_more_than(envelope, horizon);
+            session.refused &= session.unsure;
             session.settle(envelope, horizon);
         });
     }
 
-    /// True if the store has the whole settled record, as far as this isolate can know.
+    /// True if the store has the whole settled record, as far as this isolate can know. What it had to
+    /// forget meanwhile it does not know.
     pub(crate) fn is_sure(&self, key: &KeyParts) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
-            session.is_none_or(|session| !session.unsure)
+            session.is_some_and(|session| !session.unsure && !session.refused)
         })
     }
 
     /// The put of `envelope` was refused with 429. The record stays here and in the browser's
-    /// cookie.
+    /// cookie. If another put has stored it meanwhile, nothing is missing: to put it again could
+    /// replace what another isolate has saved since.
     pub(crate) fn put_rate_limited(&self, key: &KeyParts, envelope: &Envelope, now: i64) {
+        let horizon = self.horizon(now);
         self.change(key, now, |session| {
             session.end_flight(envelope.version, false);
-            session.settle(envelope, self.horizon(now));
-            session.unsure = true;
+            let settled = session.settled.as_ref();
+            session.refused |= !settled.is_some_and(|settled| settled.contains(envelope, horizon));
+            session.settle(envelope, horizon);
         });
     }
 

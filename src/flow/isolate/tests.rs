@@ -67,7 +67,34 @@ fn an_overtaken_put_is_noticed() {
     memory.put_began(&key(1), &newer, 0);
     assert!(memory.put_acknowledged(&key(1), &envelope(1), 1));
     assert_eq!(memory.recall(&key(1), 1, 1_000).in_flight.len(), 1);
-    assert!(!memory.put_acknowledged(&key(1), &newer, 1));
+    // The newer one contains both, but the store may have applied it first.
+    assert!(memory.put_acknowledged(&key(1), &newer, 1));
+    assert!(!memory.is_sure(&key(1)));
+}
+
+#[test]
+fn a_put_that_was_refused_is_missing_until_another_has_stored_it() {
+    let memory = memory();
+    memory.put_began(&key(1), &envelope(1), 0);
+    let both = envelope(2).join(envelope(1));
+    memory.put_began(&key(1), &both, 0);
+    memory.put_rate_limited(&key(1), &envelope(1), 1);
+    assert!(!memory.is_sure(&key(1)));
+    assert!(!memory.put_acknowledged(&key(1), &both, 2));
+    assert!(memory.is_sure(&key(1)));
+    // One that is refused after that changes nothing.
+    memory.put_rate_limited(&key(1), &envelope(1), 3);
+    assert!(memory.is_sure(&key(1)));
+    memory.put_rate_limited(&key(1), &envelope(3), 4);
+    assert!(!memory.is_sure(&key(1)));
+}
+
+#[test]
+fn what_was_pushed_out_of_memory_is_not_sure() {
+    let memory = memory();
+    memory.put_rate_limited(&key(1), &envelope(1), 1);
+    memory.forget(&key(1));
+    assert!(!memory.is_sure(&key(1)));
 }
 
 #[test]
