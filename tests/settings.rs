@@ -15,7 +15,7 @@ use crate::common::*;
 use edge_session::connector::{ManualClock, MemoryConnector, StrongMemory};
 use edge_session::{
     CookieHeader, ErrorCode, Event, EventSink, Isolate, SameSite, SecretRing, SessionError,
-    Sessions, Settings,
+    Sessions, Settings, Storage,
 };
 
 fn message(result: Result<impl std::fmt::Debug, SessionError>) -> String {
@@ -472,4 +472,44 @@ fn a_builder_for_a_store_with_transactions_takes_each_part() {
     let _rejected = futures_executor::block_on(again.load(forged));
     assert_eq!(events.get(), before + 1, "a sink is told");
     assert_eq!(sessions.stats().requests, 2, "both are of one isolate");
+}
+
+#[test]
+fn durable_objects_are_not_asked_of_a_connector_without_transactions() {
+    let refused = |settings: Settings| {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        message(Sessions::new(MemoryConnector::new(), ring, settings))
+    };
+    let by_builder = refused(Settings::default().with_storage(Storage::DurableObject));
+    assert!(
+        by_builder.starts_with("with_storage: durable_object needs a store that has transactions"),
+        "{by_builder}"
+    );
+    let by_variable = Settings::from_vars([("SESSION_STORAGE", "durable_object")]);
+    let by_variable = refused(by_variable.unwrap());
+    assert!(
+        by_variable.starts_with("SESSION_STORAGE: "),
+        "{by_variable}"
+    );
+}
+
+#[test]
+fn the_bounds_are_those_of_the_store_that_is_used() {
+    let ring = || SecretRing::parse(SECRET).unwrap();
+    let bounds = |sessions: &Sessions| {
+        let settings = sessions.settings();
+        [settings.staleness_bound(), settings.window()].map(|time| time.as_secs())
+    };
+    let plain = Settings::default;
+    let strong = Sessions::strong(MemoryConnector::strong(), ring(), plain()).unwrap();
+    assert_eq!(bounds(&strong), [0, 90]);
+    let objects = plain().with_storage(Storage::DurableObject);
+    let strong = Sessions::strong(MemoryConnector::strong(), ring(), objects).unwrap();
+    assert_eq!(bounds(&strong), [0, 90]);
+    // The settings of one store, used for another.
+    let strong = Sessions::strong(MemoryConnector::strong(), ring(), plain()).unwrap();
+    let taken = strong.settings().clone();
+    assert_eq!(taken, plain());
+    let eventual = Sessions::new(MemoryConnector::new(), ring(), taken).unwrap();
+    assert_eq!(bounds(&eventual), [102, 102]);
 }

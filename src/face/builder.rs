@@ -213,6 +213,8 @@ impl SessionsBuilder {
     /// `config` if a setting or a combination of settings is illegal. The message names the
     /// setting.
     pub fn build(self) -> Result<Sessions, SessionError> {
+        let has_transactions = matches!(self.port, Port::Strong(_));
+        self.settings.check_store(has_transactions)?;
         let mut sessions = Sessions::of(self.port, &self.secrets, self.settings, self.runtime)?;
         if let Some((isolate, namespace)) = &self.isolate {
             sessions = sessions.with_isolate(isolate, namespace);

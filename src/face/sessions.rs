@@ -11,7 +11,7 @@ use crate::face::store::SessionStore;
 use crate::flow::engine::Flow;
 use crate::flow::freshness::Freshness;
 use crate::flow::isolate::Isolate;
-use crate::flow::shared::Shared;
+use crate::flow::shared::{Protocol, Shared};
 use crate::flow::stats::{Count, Stats, Timing};
 use crate::port::connector::SessionConnector;
 use crate::port::error::SessionError;
@@ -70,8 +70,8 @@ impl Sessions {
     /// ```
     ///
     /// # Errors
-    /// `config` if a setting or a combination of settings is illegal. The message names the
-    /// setting.
+    /// `config` if a setting or a combination of settings is illegal, or if the settings ask for
+    /// Durable Objects, which take [`strong`](Self::strong). The message names the setting.
     pub fn new(
         connector: impl SessionConnector + 'static,
         secrets: SecretRing,
@@ -121,9 +121,10 @@ impl Sessions {
         if port.kind() == "durable_object" {
             settings.check_for_objects(Naming::Builder)?;
         }
+        let protocol = port.protocol();
+        let settings = settings.on_store(protocol == Protocol::Strong);
         let memory = Isolate::new().memory("", settings.key_prefix(), removed_for(&settings));
         let config = Config::new(settings, secrets, port.kind())?;
-        let protocol = port.protocol();
         Ok(Self {
             shared: Rc::new(Shared::new(config, protocol, memory)),
             driver: Driver::new(port, runtime),

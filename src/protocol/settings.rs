@@ -186,6 +186,19 @@ impl PartialEq for Given {
 
 impl Eq for Given {}
 
+/// Whether the store that is used has transactions. It is none of the settings' values: only
+/// [`Settings::on_store`] knows.
+#[derive(Clone, Copy, Debug, Default)]
+struct HasTransactions(bool);
+
+impl PartialEq for HasTransactions {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for HasTransactions {}
+
 /// The most levels that a value may nest, and what the caller calls this setting.
 #[derive(Clone, Copy)]
 pub(crate) struct Depth {
@@ -301,6 +314,7 @@ macro_rules! settings {
         pub struct Settings {
             $($get: $type,)*
             given: Given,
+            has_transactions: HasTransactions,
         }
 
         impl Default for Settings {
@@ -308,6 +322,7 @@ macro_rules! settings {
                 Self {
                     $($get: <$type as Value>::from_literal($default),)*
                     given: Given(Naming::Builder),
+                    has_transactions: HasTransactions::default(),
                 }
             }
         }
@@ -778,9 +793,35 @@ impl Settings {
             .map(|row| row.names.option)
     }
 
+    /// Checks that the store can do what the settings ask for. Without transactions D may not be 0.
+    ///
+    /// # Errors
+    /// [`ErrorCode::Config`](crate::ErrorCode::Config) if they ask for Durable Objects and the store has
+    /// no transactions.
+    pub(crate) fn check_store(&self, has_transactions: bool) -> Result<(), SessionError> {
+        if has_transactions || self.storage != Storage::DurableObject {
+            return Ok(());
+        }
+        Err(SessionError::config(format!(
+            "{}: durable_object needs a store that has transactions, and this connector has none; \
+             pass an ObjectConnector to Sessions::strong_builder, or leave the setting out",
+            self.name_of("SESSION_STORAGE"),
+        )))
+    }
+
+    /// These settings on the store that is used: D and W depend on it.
+    pub(crate) fn on_store(mut self, has_transactions: bool) -> Self {
+        self.has_transactions = HasTransactions(has_transactions);
+        self
+    }
+
     /// D: how long a revoked session may still look alive somewhere, if a write reaches every
     /// location within [`SESSION_PROPAGATION`](Self::with_propagation). Two seconds allow for clock
-    /// differences. In Durable Objects it is 0: a revocation is effective when it returns.
+    /// differences. On a store that has transactions, such as Durable Objects, it is 0: a revocation
+    /// is effective when it returns.
+    ///
+    /// Settings know the store if they ask for Durable Objects. Those of
+    /// [`Sessions::settings`](crate::Sessions::settings) always know it.
     ///
     /// ```
     /// use edge_session::Settings;
@@ -788,7 +829,7 @@ impl Settings {
     /// ```
     #[must_use]
     pub fn staleness_bound(&self) -> Duration {
-        if self.storage == Storage::DurableObject {
+        if self.storage == Storage::DurableObject || self.has_transactions.0 {
             return Duration::ZERO;
         }
         self.kv_cache_ttl
