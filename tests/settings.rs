@@ -513,3 +513,26 @@ fn the_bounds_are_those_of_the_store_that_is_used() {
     let eventual = Sessions::new(MemoryConnector::new(), ring(), taken).unwrap();
     assert_eq!(bounds(&eventual), [102, 102]);
 }
+
+#[test]
+fn a_builder_warns_once_of_cookies_that_anybody_can_take() {
+    let runtime = TestRuntime::new(ManualClock::new(START), 1);
+    let build = |settings: Settings| {
+        let ring = SecretRing::parse(SECRET).unwrap();
+        Sessions::builder(MemoryConnector::new(), ring)
+            .settings(settings)
+            .runtime(runtime.clone())
+            .build()
+            .unwrap();
+        runtime.take_warnings()
+    };
+    assert!(build(Settings::default()).is_empty());
+    let open = || Settings::default().with_cookie_secure(false);
+    assert!(build(open().with_disable_warnings(true)).is_empty());
+    let warnings = build(open());
+    assert!(
+        matches!(&warnings[..], [one] if one.starts_with("edge-session: with_cookie_secure is false")),
+        "{warnings:?}"
+    );
+    assert!(build(open()).is_empty(), "once");
+}

@@ -3,6 +3,7 @@
 #![cfg(all(target_arch = "wasm32", feature = "worker"))]
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -11,11 +12,11 @@ use edge_session::connector::{
 };
 use edge_session::runtime::{PlatformRuntime, Runtime as _};
 use edge_session::{
-    AsSessionError as _, CookieHeader, ErrorCode, Keep, Outcome, SecretRing, SessionError,
-    SessionStore, Sessions, Settings,
+    AsSessionError as _, CookieHeader, ErrorCode, Event, EventSink, Keep, Outcome, SecretRing,
+    SessionError, SessionStore, Sessions, SessionsBuilder, Settings,
 };
 use js_sys::Reflect;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::*;
 use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
 
 wasm_bindgen_test_configure!(run_in_service_worker);
@@ -272,4 +273,41 @@ async fn handle_answers_a_session_error_with_its_status_and_hands_on_every_other
         .err()
         .unwrap();
     assert_eq!(error.to_string(), "the shop is closed");
+}
+
+/// Runs `work` with a console that remembers its lines.
+async fn logged(work: impl Future<Output = ()>) -> Vec<String> {
+    let console = Reflect::get(&js_sys::global(), &"console".into()).unwrap();
+    let log = Reflect::get(&console, &"log".into()).unwrap();
+    let lines = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&lines);
+    let keep = Closure::<dyn FnMut(String)>::new(move |line| kept.borrow_mut().push(line));
+    Reflect::set(&console, &"log".into(), keep.as_ref()).unwrap();
+    work.await;
+    Reflect::set(&console, &"log".into(), &log).unwrap();
+    lines.take()
+}
+
+#[wasm_bindgen_test]
+async fn events_that_the_settings_ask_for_are_on_the_console_unless_a_sink_has_them() {
+    struct Nowhere;
+    impl EventSink for Nowhere {
+        fn event(&self, _: &Event) {}
+    }
+    let builder = |events: bool| {
+        let settings = Settings::default().with_events(events);
+        Sessions::builder(kv(), SecretRing::parse(SECRET).unwrap()).settings(settings)
+    };
+    let lines = async |builder: SessionsBuilder| {
+        let sessions = builder.build().unwrap();
+        let forged = CookieHeader::new("__Host-session=forged");
+        logged(async { drop(sessions.load(forged).await) }).await
+    };
+    let told = lines(builder(true)).await;
+    assert!(
+        matches!(&told[..], [line] if line.contains("\"rejected\"")),
+        "{told:?}"
+    );
+    assert!(lines(builder(true).events(Nowhere)).await.is_empty());
+    assert!(lines(builder(false)).await.is_empty());
 }

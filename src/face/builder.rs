@@ -1,5 +1,6 @@
 //! The builder of `Sessions`.
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -90,7 +91,7 @@ impl Sessions {
 }
 
 impl SessionsBuilder {
-    fn new(port: Port, secrets: SecretRing) -> Self {
+    pub(crate) fn new(port: Port, secrets: SecretRing) -> Self {
         Self {
             port,
             secrets,
@@ -176,7 +177,8 @@ impl SessionsBuilder {
         self
     }
 
-    /// Reports what happens to sessions to `sink`, as [`Sessions::with_events`] does.
+    /// Reports what happens to sessions to `sink`, as [`Sessions::with_events`] does. Without this call,
+    /// a Worker whose settings have [events](Settings::with_events) writes them to the console.
     ///
     /// ```
     /// # use edge_session::{SecretRing, Sessions, connector::MemoryConnector};
@@ -215,15 +217,40 @@ impl SessionsBuilder {
     pub fn build(self) -> Result<Sessions, SessionError> {
         let has_transactions = matches!(self.port, Port::Strong(_));
         self.settings.check_store(has_transactions)?;
+        let runtime = Rc::clone(&self.runtime);
         let mut sessions = Sessions::of(self.port, &self.secrets, self.settings, self.runtime)?;
+        warn_once(sessions.settings(), &*runtime);
         if let Some((isolate, namespace)) = &self.isolate {
             sessions = sessions.with_isolate(isolate, namespace);
         }
-        Ok(match self.events {
+        Ok(match self.events.or_else(|| console(sessions.settings())) {
             Some(sink) => sessions.reporting_to(sink),
             None => sessions,
         })
     }
+}
+
+thread_local! {
+    static WARNED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Warns once per isolate about settings that must not stay on in production.
+fn warn_once(settings: &Settings, runtime: &dyn Runtime) {
+    if let Some(warning) = settings.warning(settings.naming())
+        && !WARNED.replace(true)
+    {
+        runtime.warn(&format!("edge-session: {warning}"));
+    }
+}
+
+/// Where the settings send events. Natively there is no console.
+fn console(settings: &Settings) -> Option<Rc<dyn EventSink>> {
+    #[cfg(target_arch = "wasm32")]
+    if settings.events() {
+        return Some(Rc::new(crate::face::console::ConsoleEvents));
+    }
+    let _ = settings;
+    None
 }
 
 /// Never a secret.

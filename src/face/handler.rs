@@ -1,16 +1,16 @@
 //! Sessions in a fetch handler written with the crate `worker`.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use js_sys::{Array, Number, Object, Reflect};
 use wasm_bindgen::{JsCast, JsValue};
 use worker::{Context, Env, Headers, Request, Response};
 
+use crate::face::builder::SessionsBuilder;
 use crate::face::connector::kv::KvConnector;
 use crate::face::connector::memory::MemoryConnector;
 use crate::face::connector::objects::{ObjectConnector, ObjectPlace};
-use crate::face::console::ConsoleEvents;
 use crate::face::driver::Port;
 use crate::face::env_options::EnvOptions;
 use crate::face::fetch::{FetchContext, FetchHeaders, FetchRequest};
@@ -22,26 +22,15 @@ use crate::flow::isolate::Isolate;
 use crate::flow::stats::Timing;
 use crate::port::error::{AsSessionError, ErrorCode, SessionError};
 use crate::port::request::RequestHead;
-use crate::port::runtime::PlatformRuntime;
 use crate::port::wait_until::WaitUntil;
 use crate::protocol::settings::{BINDING as A_BINDING, Naming, Settings, Storage, may_be_ours};
 
 thread_local! {
     /// The sessions of `SESSION_STORAGE=memory`: they live as long as the isolate.
     static MEMORY: MemoryConnector = MemoryConnector::new();
-    static WARNED: Cell<bool> = const { Cell::new(false) };
     /// The last environment and the `Sessions` made from it. workerd passes the same object to
     /// every request of an isolate, including entrypoints and Durable Objects.
     static MADE: RefCell<Option<(JsValue, Sessions)>> = const { RefCell::new(None) };
-}
-
-/// Warns once per isolate about settings that must not stay on in production.
-fn warn_once(settings: &Settings) {
-    if let Some(warning) = settings.warning(Naming::Variables)
-        && !WARNED.replace(true)
-    {
-        worker::console_warn!("edge-session: {warning}");
-    }
 }
 
 /// Name of the secret.
@@ -149,17 +138,12 @@ impl Sessions {
                 Port::Strong(Rc::new(ObjectConnector::from_env(env, &binding, &place)?))
             }
         };
-        warn_once(&settings);
         let isolate = Isolate::current();
         let secrets = isolate.ring(&secret, SECRET)?;
-        let sessions = Self::of(port, &secrets, settings, Rc::new(PlatformRuntime))?;
-        let sessions = sessions.with_isolate(&isolate, &binding);
-        let events = sessions.settings().events();
-        Ok(if events {
-            sessions.with_events(ConsoleEvents)
-        } else {
-            sessions
-        })
+        SessionsBuilder::new(port, secrets)
+            .settings(settings)
+            .isolate(&isolate, binding)
+            .build()
     }
 
     /// Loads the session of `request`, runs `closure` whatever the outcome, and commits.

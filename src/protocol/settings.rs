@@ -664,9 +664,14 @@ impl Settings {
 
     /// What the caller calls the setting of this `variable`.
     pub(crate) fn name_of(&self, variable: &'static str) -> &'static str {
-        let Given(naming) = self.given;
         Setting::named(Naming::Variables, variable)
-            .map_or(variable, |setting| naming.of(&setting.names))
+            .map_or(variable, |setting| self.naming().of(&setting.names))
+    }
+
+    /// How the caller calls settings.
+    pub(crate) fn naming(&self) -> Naming {
+        let Given(naming) = self.given;
+        naming
     }
 
     /// How deep a value may nest.
@@ -867,7 +872,6 @@ impl Settings {
     }
 
     /// What an operator should not have left on, as the caller calls it.
-    #[cfg(any(target_arch = "wasm32", feature = "worker"))]
     pub(crate) fn warning(&self, naming: Naming) -> Option<String> {
         let is_silent = self.cookie_secure || self.disable_warnings;
         let text = "SESSION_COOKIE_SECURE is false: session cookies travel over plain HTTP too, \
