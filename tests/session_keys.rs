@@ -4,7 +4,7 @@
 
 use crate::common::{self, *};
 use edge_session::connector::ConnectorErrorKind;
-use edge_session::{ErrorCode, Keep, Outcome, SameSite, SessionStore, Settings};
+use edge_session::{ErrorCode, Expiry, Keep, Outcome, SameSite, SessionStore, Settings};
 
 // --- cookies that we did not write ---------------------------------------------------------------
 
@@ -189,6 +189,65 @@ fn a_damaged_record_is_corrupt_never_a_panic() {
             "{place}: {outcome:?}"
         );
     }
+}
+
+#[test]
+fn a_plain_record_with_an_instant_that_no_record_can_have_is_corrupt() {
+    const LAST: i64 = (1 << 48) - 1;
+    let world = World::with(Settings::default().with_seal(false));
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        session.set_expiry(60).unwrap();
+        session.bind("ada").unwrap();
+    });
+    world.visit(&mut jar, |session| {
+        session.remove("a").unwrap();
+    });
+    jar.forget(FRESH);
+    let record = world.session_key(&jar).record();
+    let text = world.store.get(&record).unwrap();
+    let outcome = |at: usize, old: &str, new: i64| {
+        let changed = format!("{}{new}{}", &text[..at], &text[at + old.len()..]);
+        world.store.set(&record, &changed);
+        world.elsewhere().open(&jar).outcome().unwrap()
+    };
+    // Each of them is an instant of today.
+    let instants: Vec<(usize, &str)> = text.match_indices("1800").collect();
+    let instants = instants.into_iter().map(|(at, _)| {
+        let end = text[at..].find(|c: char| !c.is_ascii_digit()).unwrap();
+        (at, &text[at..at + end])
+    });
+    let mut count = 0;
+    for (at, old) in instants {
+        for odd in [-1, LAST + 1, i64::MAX, i64::MIN] {
+            assert_eq!(
+                outcome(at, old, odd),
+                Outcome::Corrupt,
+                "{odd} at {}",
+                &text[at - 12..at]
+            );
+        }
+        assert_ne!(
+            outcome(at, old, LAST),
+            Outcome::Corrupt,
+            "{}",
+            &text[at - 12..at]
+        );
+        count += 1;
+    }
+    assert_eq!(count, 7, "{text}");
+}
+
+#[test]
+fn a_plain_record_with_an_end_that_no_record_can_have_is_written_with_the_last_one() {
+    let world = World::with(Settings::default().with_seal(false));
+    let mut jar = world.visitor();
+    world.visit(&mut jar, |session| {
+        let late = instant(i64::MAX / 2_000);
+        session.set_expiry(Expiry::until(late)).unwrap();
+    });
+    let session = world.elsewhere().open(&jar);
+    assert_eq!(session.outcome().unwrap(), Outcome::Loaded);
 }
 
 #[test]

@@ -9,6 +9,11 @@ use base64_simd::{AsOut as _, URL_SAFE_NO_PAD};
 /// The greatest instant that the formats can represent.
 pub(crate) const MAX_INSTANT: i64 = (1 << 48) - 1;
 
+/// The instant that is stored for this one.
+pub(crate) fn stored_instant(milliseconds: i64) -> i64 {
+    milliseconds.clamp(0, MAX_INSTANT)
+}
+
 /// The text of `bytes`.
 pub(crate) fn encode_text(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode_to_string(bytes)
@@ -38,7 +43,7 @@ impl Put for Vec<u8> {
     }
 
     fn put_instant(&mut self, milliseconds: i64) {
-        let bytes = milliseconds.clamp(0, MAX_INSTANT).to_be_bytes();
+        let bytes = stored_instant(milliseconds).to_be_bytes();
         self.extend_from_slice(&bytes[2..]);
     }
 

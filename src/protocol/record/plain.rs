@@ -8,6 +8,7 @@ use crate::protocol::expiry::{Idle, OwnLimits};
 use crate::protocol::json;
 use crate::protocol::json_object::Object;
 use crate::protocol::version::Version;
+use crate::protocol::wire::{MAX_INSTANT, stored_instant};
 
 const FORMAT: i64 = 2;
 
@@ -22,13 +23,13 @@ fn write(envelope: &Envelope) -> Option<String> {
     let mut out = Object::new();
     out.number("format", FORMAT);
     out.raw("version", &pair(envelope.version));
-    out.number("createdAt", envelope.created_at);
-    out.number("savedAt", envelope.saved_at);
-    out.number("hardEnd", envelope.hard_end);
+    out.number("createdAt", stored_instant(envelope.created_at));
+    out.number("savedAt", stored_instant(envelope.saved_at));
+    out.number("hardEnd", stored_instant(envelope.hard_end));
     let bound = envelope.bound.as_ref();
     out.optional_text("owner", bound.map(|bound| &*bound.owner));
-    out.optional_number("boundAt", bound.map(|bound| bound.at));
-    out.optional_number("authTime", envelope.auth_time);
+    out.optional_number("boundAt", bound.map(|bound| stored_instant(bound.at)));
+    out.optional_number("authTime", envelope.auth_time.map(stored_instant));
     out.optional_text("userAgent", envelope.device.user_agent.as_deref());
     out.optional_text("place", envelope.device.place.as_deref());
     out.object("expiry", |out| limits(out, envelope.expiry));
@@ -43,7 +44,7 @@ fn write(envelope: &Envelope) -> Option<String> {
 
 fn limits(out: &mut Object, own: OwnLimits) {
     match own.end {
-        Some(at) => out.number("end", at),
+        Some(at) => out.number("end", stored_instant(at)),
         None => out.raw("end", "null"),
     }
     match own.idle {
@@ -70,6 +71,7 @@ fn table(out: &mut Object, names: [&str; 3], table: &Table) -> Option<()> {
             }
             Slot::Removed(at) => {
                 let Version { counter, writer } = version;
+                let at = stored_instant(*at);
                 removed.entry(key, &format!("[{counter},{writer},{at}]"));
             }
         }
@@ -154,7 +156,7 @@ impl Fields<'_> {
 
     fn instant(&self, name: &str) -> Option<Option<i64>> {
         match self.find(name)? {
-            Some(json) => json.parse().ok().map(Some),
+            Some(json) => instant(json).map(Some),
             None => Some(None),
         }
     }
@@ -186,11 +188,18 @@ impl Fields<'_> {
                 counter: counter.parse().ok()?,
                 writer: writer.parse().ok()?,
             };
-            let slot = Slot::Removed(at.parse().ok()?);
+            let slot = Slot::Removed(instant(at)?);
             table.restore(json::unquote(key)?.into(), version, slot)?;
         }
         Some(())
     }
+}
+
+/// An instant that a sealed record could have too. Anybody who can write to the store can write any
+/// number here, and a date of JavaScript, for example, does not reach as far as one.
+fn instant(json: &str) -> Option<i64> {
+    let at = json.parse().ok()?;
+    (0..=MAX_INSTANT).contains(&at).then_some(at)
 }
 
 fn version(json: &str) -> Option<Version> {
