@@ -28,7 +28,7 @@ use edge_session::axum::{
 };
 use edge_session::connector::OperationCounts;
 use edge_session::testing::{Browser, Request as Visit, World};
-use edge_session::{AsSessionError, ErrorCode, SessionError, Settings};
+use edge_session::{AsSessionError, ErrorCode, SessionError, SessionStore, Settings};
 use futures_util::future::{FutureExt as _, LocalBoxFuture, join};
 use tower_layer::Layer as _;
 use tower_service::Service;
@@ -540,6 +540,58 @@ fn the_layer_takes_any_service_of_http() {
     let plain = call("/").unwrap();
     assert_eq!(plain.body(), "plain");
     assert_eq!(plain.headers().get_all("set-cookie").iter().count(), 2);
+}
+
+/// Changes the session of the layer around it, before the service has its turn.
+struct Counting<S>(S);
+
+impl<S> Service<Request<()>> for Counting<S>
+where
+    S: Service<Request<()>, Response = Response<String>, Error = Failure>,
+    S::Future: 'static,
+{
+    type Response = Response<String>;
+    type Error = Failure;
+    type Future = LocalBoxFuture<'static, Result<Response<String>, Failure>>;
+
+    fn poll_ready(&mut self, _context: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        let session = request.extensions().get::<LazySession>().unwrap().clone();
+        let answer = self.0.call(request);
+        async move {
+            let change = async |session: &mut SessionStore| {
+                session.load().await?;
+                session.set("visits", 1)
+            };
+            session.with(change).await?;
+            answer.await
+        }
+        .boxed_local()
+    }
+}
+
+#[test]
+fn the_error_of_a_session_is_in_the_extensions_for_the_layers_around() {
+    let (outer, inner) = (World::default(), World::default());
+    let service = SessionLayer::new(inner.sessions()).layer(Plain);
+    let mut service = SessionLayer::new(outer.sessions()).layer(Counting(service));
+    let mut call = |path| {
+        let request = Request::builder().uri(path).body(()).unwrap();
+        let response = block_on(service.call(request)).unwrap();
+        let code = response.extensions().get().map(SessionError::code);
+        (response.status().as_u16(), code)
+    };
+    assert_eq!(call("/vault"), (401, Some(ErrorCode::ReauthRequired)));
+    assert!(outer.store().keys().is_empty(), "the changes are dropped");
+    inner.store().outage();
+    assert_eq!(call("/"), (503, Some(ErrorCode::Unavailable)));
+    assert!(outer.store().keys().is_empty(), "the changes are dropped");
+    inner.store().recover();
+    assert_eq!(call("/"), (200, None));
+    assert!(!outer.store().keys().is_empty());
 }
 
 #[test]

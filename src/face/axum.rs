@@ -690,10 +690,7 @@ impl Place {
 
 impl IntoResponse for SessionError {
     fn into_response(self) -> axum_core::response::Response {
-        let mut response = problem(&self);
-        // For the layer: what the handler changed is dropped.
-        response.extensions_mut().insert(self);
-        response
+        problem(&self)
     }
 }
 
@@ -754,9 +751,12 @@ fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
     Some(String::from_utf8_lossy(&fields.join(&b"; "[..])).into_owned())
 }
 
+/// The response for `error`. Its extensions have the error, so that the layer, or one around it, drops
+/// what was changed.
 fn problem<R: From<String>>(error: &SessionError) -> Response<R> {
     let code = error.code();
     let mut response = Response::new(R::from(error.to_problem()));
+    response.extensions_mut().insert(error.clone());
     *response.status_mut() =
         StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
