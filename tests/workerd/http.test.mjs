@@ -94,6 +94,11 @@ test("a wrong method is 405, with those that are right", () =>
       ["GET", "/api/session/flash/a/take", ["POST"]],
       ["GET", "/api/session/cycle", ["POST"]],
       ["POST", "/api/session/expiry", ["PUT"]],
+      // Methods that the crate `worker` does not know.
+      ["PROPFIND", "/healthz", ["GET"]],
+      ["PROPFIND", "/api/store", ["GET"]],
+      ["PROPFIND", "/api/session", ["GET", "DELETE"]],
+      ["SEARCH", "/api/session/data/a", ["GET", "PUT", "DELETE"]],
     ]) {
       const answer = await world.fetch(path, { method });
       await expectProblem(answer, 405, "method_not_allowed");

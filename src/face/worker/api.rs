@@ -4,7 +4,7 @@ use std::str::FromStr as _;
 use std::time::SystemTime;
 
 use ::worker::js_sys::{Date, decode_uri_component};
-use ::worker::{Context, Env, Method, Request, Response};
+use ::worker::{Context, Env, Request, Response};
 use futures_util::StreamExt as _;
 use wasm_bindgen::JsValue;
 
@@ -54,14 +54,14 @@ pub(super) async fn route(
 ) -> Result<Response, Problem> {
     let path = request.path();
     if path == "/healthz" {
-        return match request.method() {
-            Method::Get | Method::Head => json_response(r#"{"status":"ok"}"#),
+        return match &*guard::method(&request) {
+            "GET" | "HEAD" => json_response(r#"{"status":"ok"}"#),
             _ => Err(Problem::Method { allow: "GET, HEAD" }),
         };
     }
     if path == "/api/store" {
-        return match request.method() {
-            Method::Get | Method::Head => store(env),
+        return match &*guard::method(&request) {
+            "GET" | "HEAD" => store(env),
             _ => Err(Problem::Method { allow: "GET, HEAD" }),
         };
     }
@@ -115,68 +115,69 @@ fn store(env: &Env) -> Result<Response, Problem> {
 
 /// The action of a path and method.
 fn find(path: &str, request: &Request, demo: bool) -> Result<Action, Problem> {
-    let method = request.method();
+    let method = guard::method(request);
+    let method = method.as_str();
     let segments: Vec<&str> = path.split('/').skip(1).collect();
     let other = |allow| Err(Problem::Method { allow });
     match &segments[..] {
         ["api", "session"] => match method {
-            Method::Get | Method::Head => Ok(Action::Show),
-            Method::Delete => Ok(Action::Destroy),
+            "GET" | "HEAD" => Ok(Action::Show),
+            "DELETE" => Ok(Action::Destroy),
             _ => other("GET, HEAD, DELETE"),
         },
         ["api", "session", "data"] => match method {
-            Method::Patch => Ok(Action::Update),
-            Method::Delete => Ok(Action::Clear),
+            "PATCH" => Ok(Action::Update),
+            "DELETE" => Ok(Action::Clear),
             _ => other("PATCH, DELETE"),
         },
         ["api", "session", "data", key] => {
             let key = decode(key)?;
             match method {
-                Method::Get | Method::Head => Ok(Action::ReadValue(key)),
-                Method::Put => Ok(Action::PutValue(key)),
-                Method::Delete => Ok(Action::RemoveValue(key)),
+                "GET" | "HEAD" => Ok(Action::ReadValue(key)),
+                "PUT" => Ok(Action::PutValue(key)),
+                "DELETE" => Ok(Action::RemoveValue(key)),
                 _ => other("GET, HEAD, PUT, DELETE"),
             }
         }
         ["api", "session", "data", key, "pop"] => match method {
-            Method::Post => Ok(Action::PopValue(decode(key)?)),
+            "POST" => Ok(Action::PopValue(decode(key)?)),
             _ => other("POST"),
         },
         ["api", "session", "flash", key] => match method {
-            Method::Put => Ok(Action::PutFlash(decode(key)?)),
+            "PUT" => Ok(Action::PutFlash(decode(key)?)),
             _ => other("PUT"),
         },
         ["api", "session", "flash", key, "take"] => match method {
-            Method::Post => Ok(Action::TakeFlash(decode(key)?)),
+            "POST" => Ok(Action::TakeFlash(decode(key)?)),
             _ => other("POST"),
         },
         ["api", "session", "expiry"] => match method {
-            Method::Put => Ok(Action::SetExpiry),
+            "PUT" => Ok(Action::SetExpiry),
             _ => other("PUT"),
         },
         ["api", "session", "cycle"] => match method {
-            Method::Post => Ok(Action::Cycle),
+            "POST" => Ok(Action::Cycle),
             _ => other("POST"),
         },
         ["api", "sessions"] => match method {
-            Method::Get | Method::Head => Ok(Action::ListSessions),
-            Method::Delete => revoke_all(request),
+            "GET" | "HEAD" => Ok(Action::ListSessions),
+            "DELETE" => revoke_all(request),
             _ => other("GET, HEAD, DELETE"),
         },
         ["api", "sessions", key] => match method {
-            Method::Delete => Ok(Action::RevokeSession(decode(key)?)),
+            "DELETE" => Ok(Action::RevokeSession(decode(key)?)),
             _ => other("DELETE"),
         },
         ["api", "login"] if demo => match method {
-            Method::Post => Ok(Action::Login),
+            "POST" => Ok(Action::Login),
             _ => other("POST"),
         },
         ["api", "reauthenticate"] if demo => match method {
-            Method::Post => Ok(Action::Reauthenticate),
+            "POST" => Ok(Action::Reauthenticate),
             _ => other("POST"),
         },
         ["api", "logout"] if demo => match method {
-            Method::Post => Ok(Action::Logout),
+            "POST" => Ok(Action::Logout),
             _ => other("POST"),
         },
         _ => Err(Problem::NoRoute),
