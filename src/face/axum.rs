@@ -25,6 +25,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode};
 use send_wrapper::SendWrapper;
 use tower_layer::Layer;
 use tower_service::Service;
+use zeroize::Zeroizing;
 
 use crate::face::headers::CommitHeaders;
 use crate::face::sessions::Sessions;
@@ -697,7 +698,8 @@ impl IntoResponse for SessionError {
 /// What a session asks of a request, taken over before the request moves on.
 struct Head {
     method: String,
-    headers: Vec<(&'static str, String)>,
+    /// One of them has the cookies, whose values are secrets.
+    headers: Vec<(&'static str, Zeroizing<String>)>,
     place: Option<Place>,
     #[cfg(feature = "worker")]
     cf: Option<worker::Cf>,
@@ -722,7 +724,7 @@ impl RequestHead for Head {
         self.headers
             .iter()
             .find(|(known, _)| *known == name)
-            .map(|(_, value)| value.clone())
+            .map(|(_, value)| (**value).clone())
     }
 
     fn method(&self) -> String {
@@ -739,7 +741,7 @@ impl RequestHead for Head {
 
 /// The text of a header. Fields of one name are one list to a cookie parser (RFC 9113 section
 /// 8.2.3); a field that is not UTF-8 is not one of ours.
-fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
+fn text(headers: &HeaderMap, name: &'static str) -> Option<Zeroizing<String>> {
     let fields = headers
         .get_all(name)
         .iter()
@@ -748,7 +750,9 @@ fn text(headers: &HeaderMap, name: &'static str) -> Option<String> {
     if fields.is_empty() {
         return None;
     }
-    Some(String::from_utf8_lossy(&fields.join(&b"; "[..])).into_owned())
+    let bytes = Zeroizing::new(fields.join(&b"; "[..]));
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Some(Zeroizing::new(text))
 }
 
 /// The response for `error`. Its extensions have the error, so that the layer, or one around it, drops

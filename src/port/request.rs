@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use zeroize::Zeroizing;
+
 /// The head of the request that a session belongs to.
 ///
 /// Each part, including the Cookie header, is read only when it is needed: an unused session costs
@@ -45,7 +47,7 @@ pub trait RequestHead {
 /// assert_eq!((head.header("cookie").as_deref(), &*head.method()), (Some("a=1"), "GET"));
 /// ```
 #[derive(Clone, Default)]
-pub struct CookieHeader(Option<String>);
+pub struct CookieHeader(Option<Zeroizing<String>>);
 
 impl CookieHeader {
     /// The head of a `GET` with this Cookie header.
@@ -58,7 +60,7 @@ impl CookieHeader {
     /// # Ok(()) });
     /// ```
     pub fn new(cookie: impl Into<String>) -> Self {
-        Self(Some(cookie.into()))
+        Self(Some(Zeroizing::new(cookie.into())))
     }
 
     /// The head of a `GET` without a Cookie header.
@@ -78,7 +80,7 @@ impl CookieHeader {
 impl RequestHead for CookieHeader {
     fn header(&self, name: &str) -> Option<String> {
         if name == "cookie" {
-            self.0.clone()
+            self.0.as_deref().cloned()
         } else {
             None
         }
@@ -93,7 +95,7 @@ impl RequestHead for CookieHeader {
 impl fmt::Debug for CookieHeader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CookieHeader")
-            .field("bytes", &self.0.as_ref().map(String::len))
+            .field("bytes", &self.0.as_deref().map(String::len))
             .finish_non_exhaustive()
     }
 }

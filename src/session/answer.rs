@@ -1,6 +1,6 @@
 //! The session cookies that a response sets or removes.
 
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 use crate::port::time::seconds;
 use crate::protocol::config::Config;
@@ -16,16 +16,10 @@ pub(crate) struct Answer {
     /// because a browser that does not know the attribute takes them for the current cookie, which
     /// is set or removed after them.
     twins: Vec<String>,
-    key: Option<String>,
+    /// It contains a token. A later one of the same response replaces it.
+    key: Option<Zeroizing<String>>,
     seen: Option<String>,
     fresh: Option<String>,
-}
-
-/// One of them contains a token.
-impl Drop for Answer {
-    fn drop(&mut self) {
-        self.key.zeroize();
-    }
 }
 
 impl Answer {
@@ -40,7 +34,7 @@ impl Answer {
         let remove = |here: bool, kind| here.then(|| spec.remove(kind));
         Self {
             twins: twins(config, received, [key, seen, fresh], &[]),
-            key: remove(key, CookieKind::Key),
+            key: remove(key, CookieKind::Key).map(Zeroizing::new),
             seen: remove(seen, CookieKind::Seen),
             fresh: remove(fresh, CookieKind::Fresh),
         }
@@ -48,7 +42,7 @@ impl Answer {
 
     /// The fields, in the order in which they must be sent.
     pub(crate) fn fields(&self) -> impl Iterator<Item = &String> {
-        let own = [&self.key, &self.seen, &self.fresh];
+        let own = [self.key.as_deref(), self.seen.as_ref(), self.fresh.as_ref()];
         self.twins.iter().chain(own.into_iter().flatten())
     }
 
@@ -75,7 +69,8 @@ impl Answer {
         let value = Zeroizing::new(ticket.encode(secret, spec.names().get(CookieKind::Key)));
         let left = seconds_until(ticket.end(config.age()), now);
         let max_age = (!ends_with_browser).then_some(left);
-        self.key = Some(spec.set(CookieKind::Key, &value, max_age));
+        let cookie = spec.set(CookieKind::Key, &value, max_age);
+        self.key = Some(Zeroizing::new(cookie));
     }
 
     /// Removes twins of the received cookies: after a login the browser must have no other session.
@@ -150,7 +145,8 @@ impl Answer {
         if let Some(((own, age), others)) = values.split_first() {
             let here = [true, self.seen.is_some(), self.fresh.is_some()];
             self.twins = twins(config, received, here, others);
-            self.key = Some(spec.set(CookieKind::Key, own, Some(*age)));
+            let cookie = spec.set(CookieKind::Key, own, Some(*age));
+            self.key = Some(Zeroizing::new(cookie));
         }
         true
     }
