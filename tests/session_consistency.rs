@@ -188,6 +188,9 @@ fn an_old_copy_is_stale_and_can_be_read() {
         let mut session = there.open(&jar);
         assert_eq!(session.outcome().unwrap(), Outcome::Stale);
         assert_eq!(shown(&session), "a=1");
+        let key = session.session_key().unwrap().unwrap();
+        assert!(run(session.exists()).unwrap());
+        assert!(run(session.exists_key(&key)).unwrap());
         session.set("b", 2).unwrap();
         let stale = Some(ErrorCode::Stale);
         assert_eq!(code(session.cycle_key()), stale);

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use crate::port::error::SessionError;
+use crate::port::error::{ErrorCode, SessionError};
 use crate::port::time::instant;
 use crate::protocol::keys::{KeyParts, SessionKey};
 use crate::protocol::outcome::Outcome;
@@ -149,11 +149,13 @@ impl SessionStore {
         Ok(self.continued().map(|base| base.created_at))
     }
 
-    /// True if the store is known to hold this session.
+    /// True if the store is known to hold this session, also where only an older copy of it is visible.
     pub(crate) fn is_stored(&self) -> bool {
+        let holds =
+            |base: &Base| matches!(base, Base::Live(_) | Base::ReadOnly(_, ErrorCode::Stale));
         self.life
             .open()
-            .is_some_and(|open| open.base.is_live() && open.draft.key.is_none())
+            .is_some_and(|open| holds(&open.base) && open.draft.key.is_none())
     }
 
     /// True if `key` names the session of this request.
