@@ -480,6 +480,44 @@ fn exists_and_delete_of_this_session() {
 }
 
 #[test]
+fn delete_by_its_own_key_is_a_logout_of_a_session_that_cannot_be_read() {
+    // Not loaded.
+    let world = World::new();
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar).key();
+    let mut session = world.sessions.open(jar.head(world.now()));
+    run(session.delete_key(&key)).unwrap();
+    assert_eq!(code(session.set("b", 2)), Some(ErrorCode::Destroyed));
+    let headers = world.commit(&mut session);
+    jar.receive(world.now(), headers.set_cookie());
+    assert_eq!(jar, Jar::new());
+
+    // Not visible here yet.
+    let world = World::with(Settings::default().with_overlay(false));
+    world.store.lag();
+    let mut jar = world.visitor();
+    let key = world.session_key(&jar).key();
+    world.elsewhere().visit(&mut jar, |session| {
+        assert_eq!(session.outcome().unwrap(), Outcome::Pending);
+        run(session.delete_key(&key)).unwrap();
+        assert_eq!(code(session.set("b", 2)), Some(ErrorCode::Destroyed));
+    });
+    assert_eq!(jar, Jar::new());
+
+    // With the cookie of another session beside it, only the named one ends.
+    let world = World::new();
+    let (one, other) = (world.visitor(), world.visitor());
+    let both = [&one, &other].map(|jar| format!("{KEY}={}", jar.value(KEY).unwrap()));
+    let mut session = world.sessions.open(Head::cookie(both.join("; ")));
+    run(session.delete_key(&world.session_key(&one).key())).unwrap();
+    let outcome = |jar| world.elsewhere().open(jar).outcome().unwrap();
+    assert_eq!(
+        [&one, &other].map(outcome),
+        [Outcome::Revoked, Outcome::Loaded]
+    );
+}
+
+#[test]
 fn delete_by_its_own_key_ends_a_session_that_is_about_to_rotate() {
     let world = World::new();
     let mut jar = world.visitor();

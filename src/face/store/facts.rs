@@ -158,12 +158,16 @@ impl SessionStore {
             .is_some_and(|open| holds(&open.base) && open.draft.key.is_none())
     }
 
-    /// True if `key` names the session of this request.
+    /// True if `key` names the session of this request. One that cannot be read counts if the request
+    /// presents no other: its cookie proves it.
     pub(crate) fn is_this(&self, key: &KeyParts) -> bool {
-        let keeps = self
-            .life
-            .open()
-            .is_some_and(|open| open.draft.key.is_none());
+        let open = self.life.open();
+        let keeps = open.is_some_and(|open| open.draft.key.is_none());
+        let is_closed = open.is_some_and(|open| matches!(open.base, Base::Closed(_)));
+        if self.life.is_unloaded() || (keeps && is_closed) {
+            let rivals = self.cookies().rivals();
+            return matches!(&rivals[..], [only] if only.identity.key == *key);
+        }
         keeps && self.key().as_ref() == Some(key)
     }
 
