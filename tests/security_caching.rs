@@ -129,6 +129,17 @@ fn every_look_at_a_session_marks_the_answer() {
 }
 
 #[test]
+fn a_session_that_is_shown_marks_the_answer() {
+    let world = World::new();
+    for jar in [Jar::new(), world.visitor(), world.member("ada")] {
+        let mut session = world.open(&jar);
+        let shown = format!("{session:?}");
+        assert!(shown.contains("session_key"), "{shown}");
+        assert_marked(&world.commit(&mut session), "Debug");
+    }
+}
+
+#[test]
 fn a_look_that_is_refused_marks_the_answer() {
     let world = World::new();
     let jar = world.visitor();

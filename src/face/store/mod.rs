@@ -205,9 +205,10 @@ impl SessionStore {
     }
 }
 
-/// Shows neither the token nor any value.
+/// Shows neither the token nor any value. It counts as access, because the text may be on the page.
 impl fmt::Debug for SessionStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.mark_accessed();
         f.debug_struct("SessionStore")
             .field("session_key", &self.public_key())
             .field("outcome", &self.outcome.map(Outcome::as_str))
