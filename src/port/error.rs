@@ -160,8 +160,9 @@ impl ErrorCode {
         }
     }
 
-    /// True for errors that mean that the session cannot be used. If a closure fails after such a
-    /// refusal, the response is the refusal, not the closure's own error.
+    /// True for errors that mean that the session cannot be used.
+    /// [`SessionStore::refusal`](crate::SessionStore::refusal) returns the last of them. The response is a
+    /// refusal only if the closure fails with it: another error of the closure is not replaced.
     ///
     /// ```
     /// use edge_session::ErrorCode;

@@ -77,12 +77,14 @@ impl SessionStore {
         self.accessed.unnoticed(|| look(self))
     }
 
-    /// Records a refusal. If the closure fails afterwards, the response is this refusal.
+    /// Records a refusal, for [`refusal`](Self::refusal).
     pub(super) fn refuse(&self, error: SessionError) -> SessionError {
         self.accessed.refuse(error)
     }
 
-    /// The last refusal of this session, if any.
+    /// The last refusal of this session, if any: an error that means that it cannot be used
+    /// ([`ErrorCode::is_refusal`](crate::ErrorCode::is_refusal)). The response is a refusal only if the
+    /// handler fails with it.
     ///
     /// ```
     /// # edge_session::doc::with_session(|session| {
