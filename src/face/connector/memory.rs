@@ -11,6 +11,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
+use super::sweep::Sweep;
 use crate::port::connector::{
     ConnectorError, ListedKey, Page, PutOptions, ReadOptions, SessionConnector,
 };
@@ -47,6 +48,7 @@ pub struct MemoryConnector(Rc<Store>);
 struct Store {
     clock: Clock,
     entries: RefCell<BTreeMap<String, Entry>>,
+    sweep: Sweep,
     operations: Cell<OperationCounts>,
 }
 
@@ -208,6 +210,7 @@ impl MemoryConnector {
         Self(Rc::new(Store {
             clock,
             entries: RefCell::default(),
+            sweep: Sweep::default(),
             operations: Cell::default(),
         }))
     }
@@ -352,7 +355,12 @@ impl SessionConnector for MemoryConnector {
                     .ttl
                     .map(|ttl| now.saturating_add(i64::from(ttl) * 1000)),
             };
-            self.0.entries.borrow_mut().insert(key.to_owned(), entry);
+            let mut entries = self.0.entries.borrow_mut();
+            entries.insert(key.to_owned(), entry);
+            if self.0.sweep.is_due_after(1) {
+                entries.retain(|_, entry| entry.is_live(now));
+                self.0.sweep.kept(entries.len());
+            }
             Ok(())
         })
     }
@@ -575,5 +583,19 @@ mod tests {
         let text = format!("{store:?}");
         assert!(text.contains("entries: 1"), "{text}");
         assert!(!text.contains("the-"), "{text}");
+    }
+
+    #[test]
+    fn what_has_expired_is_dropped_by_later_puts() {
+        let (store, clock) = store();
+        put(&store, "stays", "1", PutOptions::default());
+        for n in 0..10_000 {
+            put(&store, &format!("{n}"), "1", PutOptions::ttl(60));
+            clock.advance(1_000);
+        }
+        let kept = store.0.entries.borrow().len();
+        assert!(kept < 2_000, "{kept}");
+        assert_eq!(read(&store, "stays").as_deref(), Some("1"));
+        assert_eq!(read(&store, "9999").as_deref(), Some("1"));
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! 1. `kv`: Workers KV.
 //! 2. `memory`: a map, with a clock that a test can move. `strong_memory`: the same with transactions.
+//!    `sweep`: when they drop what has expired.
 //! 3. `objects`: Durable Objects. `calls`: calls of a binding in JavaScript, for `kv` and `objects`.
 
 #[cfg(any(target_arch = "wasm32", feature = "worker"))]
@@ -13,3 +14,4 @@ pub(crate) mod memory;
 #[cfg(any(test, target_arch = "wasm32", feature = "worker"))]
 pub(crate) mod objects;
 pub(crate) mod strong_memory;
+mod sweep;

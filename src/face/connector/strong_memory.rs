@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 
+use super::sweep::Sweep;
 use crate::face::connector::memory::{Clock, ManualClock, MemoryConnector};
 use crate::port::connector::{ConnectorError, ListedKey, Page};
 use crate::port::strong::{Check, Row, StrongConnector, Transacted, Write};
@@ -52,11 +53,12 @@ pub struct StrongMemory(Rc<Store>);
 struct Store {
     clock: Clock,
     shards: RefCell<BTreeMap<String, Shard>>,
+    sweep: Sweep,
     operations: Cell<StrongCounts>,
     page_size: Cell<usize>,
 }
 
-/// The rows of one shard. Expired rows are removed at the next write.
+/// The rows of one shard, also expired ones until the next sweep.
 #[derive(Default)]
 struct Shard(BTreeMap<String, Row>);
 
@@ -202,6 +204,7 @@ impl StrongMemory {
         Self(Rc::new(Store {
             clock,
             shards: RefCell::default(),
+            sweep: Sweep::default(),
             operations: Cell::default(),
             page_size: Cell::new(PAGE_SIZE),
         }))
@@ -246,7 +249,8 @@ impl StrongMemory {
         self.0.page_size.set(keys.max(1));
     }
 
-    /// The names of all shards that were ever written to, in byte order.
+    /// The names of all shards that were written to, in byte order. Those of which every row has expired
+    /// are dropped now and then.
     ///
     /// ```
     /// use edge_session::connector::StrongMemory;
@@ -305,6 +309,15 @@ impl StrongMemory {
             for write in writes {
                 shard.write(write, now);
             }
+        }
+        if self.0.sweep.is_due_after(writes.len()) {
+            let mut kept = 0;
+            shards.retain(|_, shard| {
+                shard.0.retain(|_, row| now < row.expires_at);
+                kept += shard.0.len();
+                !shard.0.is_empty()
+            });
+            self.0.sweep.kept(kept);
         }
         Transacted::Done
     }
@@ -513,5 +526,34 @@ mod tests {
         assert_eq!((page.keys.len(), page.cursor.as_deref()), (2, Some("a2")));
         let page = block_on(store.list(SHARD, "a", Some("a2"))).unwrap();
         assert_eq!((page.keys.len(), page.cursor), (1, None));
+    }
+
+    #[test]
+    fn what_has_expired_is_dropped_by_later_transactions() {
+        let (store, clock) = store();
+        for n in 0..10_000 {
+            let key = format!("{n}");
+            let put = Write::Put {
+                key: &key,
+                value: "1",
+                metadata: None,
+                revision: "r1",
+                expires_at: clock.now() + 60_000,
+                dead: false,
+            };
+            // Half of them are the only row of their shard.
+            let shard = if n % 2 == 0 { SHARD } else { &key };
+            block_on(store.transact(shard, &[], &[put])).unwrap();
+            clock.advance(1_000);
+        }
+        let shards = store.0.shards.borrow();
+        let kept: usize = shards.values().map(|shard| shard.0.len()).sum();
+        assert!(
+            kept < 2_000 && shards.len() < 2_000,
+            "{kept} {}",
+            shards.len()
+        );
+        assert!(shards[SHARD].get("9998", clock.now()).is_some());
+        assert!(shards["9999"].get("9999", clock.now()).is_some());
     }
 }
