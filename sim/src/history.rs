@@ -513,6 +513,10 @@ impl Host for Sim {
             .did(&self.world, id, op, result, key);
     }
 
+    fn presents_only(&self, id: RequestId, key: &str) -> bool {
+        self.truth.borrow().presents_only(id, key)
+    }
+
     fn write(&self, id: RequestId, key: &'static str) -> u32 {
         self.truth.borrow_mut().write(&self.world, id, key)
     }

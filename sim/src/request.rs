@@ -20,6 +20,8 @@ pub trait Host: 'static {
     fn loaded(&self, id: RequestId, session: &SessionStore);
     fn begins(&self, id: RequestId, op: &Op, session: &SessionStore);
     fn did(&self, id: RequestId, op: &Op, result: Result<(), ErrorCode>, key: Option<String>);
+    /// True if the request's cookies prove the session with this key and no other.
+    fn presents_only(&self, id: RequestId, key: &str) -> bool;
     /// The number of the next value for `key`.
     fn write(&self, id: RequestId, key: &'static str) -> u32;
     fn saw_flash(&self, id: RequestId, write: u32);
@@ -277,7 +279,7 @@ async fn act<H: Host>(
 ) -> Result<u16, Stop> {
     for op in &spec.ops {
         // Deleting the session of this request by its key is a logout.
-        let itself = matches!(op, Op::Delete(Some(key)) if key_of(session).as_ref() == Some(key));
+        let itself = matches!(op, Op::Delete(Some(key)) if is_own(sim, id, session, key));
         let means = if itself { &Op::Destroy } else { op };
         sim.begins(id, means, session);
         let result = one(sim, id, sessions, session, spec, op).await;
@@ -300,6 +302,14 @@ async fn act<H: Host>(
 pub fn key_of(session: &SessionStore) -> Option<String> {
     let key = session.session_key().ok().flatten()?;
     Some(key.to_string())
+}
+
+/// True if `key` names the session of this request, which may not be loaded, or not readable.
+fn is_own<H: Host>(sim: &Rc<H>, id: RequestId, session: &SessionStore, key: &str) -> bool {
+    match key_of(session) {
+        Some(own) => own == key,
+        None => !session.is_new().unwrap_or(false) && sim.presents_only(id, key),
+    }
 }
 
 async fn one<H: Host>(

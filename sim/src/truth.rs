@@ -841,6 +841,10 @@ impl Truth {
         lineage.revoked_maybe.get_or_insert(now);
     }
 
+    pub fn presents_only(&self, id: RequestId, key: &str) -> bool {
+        matches!(self.requests[id].current[..], [only] if self.tickets[only].name == key)
+    }
+
     pub fn begins(&mut self, world: &World, id: RequestId, op: &Op) {
         let now = world.now();
         let current = self.requests[id].current.clone();

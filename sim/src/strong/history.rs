@@ -271,6 +271,10 @@ impl Host for Sim {
             .did(id, op, result, key.as_deref(), self.world.now());
     }
 
+    fn presents_only(&self, id: RequestId, key: &str) -> bool {
+        self.truth.presents_only(id, key)
+    }
+
     fn write(&self, id: RequestId, key: &'static str) -> u32 {
         self.truth.write(id, key)
     }

@@ -688,6 +688,12 @@ impl Truth {
         }
     }
 
+    pub fn presents_only(&self, id: RequestId, key: &str) -> bool {
+        let state = self.state.borrow();
+        let name = Name::parse(key);
+        matches!(&state.requests[id].presented[..], [only] if Some(only) == name.as_ref())
+    }
+
     pub fn begins(&self, id: RequestId, op: &Op, key: Option<&str>, now: Ms) {
         let mut state = self.state.borrow_mut();
         let state = &mut *state;
