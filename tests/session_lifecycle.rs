@@ -833,3 +833,17 @@ fn a_store_that_finds_it_too_large_says_so() {
     assert!(error.connector_error().is_some());
     assert!(session.done_headers().set_cookie().is_empty());
 }
+
+#[test]
+fn a_commit_does_not_make_an_unloaded_session_an_empty_one() {
+    let world = World::new();
+    let jar = world.member("ada");
+    let mut session = world.sessions.open(jar.head(world.now()));
+    let _headers = world.commit(&mut session);
+    let not_loaded = Some(ErrorCode::NotLoaded);
+    assert_eq!(code(session.outcome()), not_loaded);
+    assert_eq!(code(session.owner()), not_loaded);
+    assert_eq!(code(session.get::<u32>("a")), not_loaded);
+    assert_eq!(code(session.get_expiry_age()), not_loaded);
+    assert_eq!(code(session.set("a", 2)), Some(ErrorCode::Committed));
+}

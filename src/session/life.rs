@@ -12,7 +12,7 @@
 //! | open, closed (`pending`, `rotated`, `unavailable`, …) | the code | the code | yes, unless the store did not answer | yes |
 //! | open, empty or detached | yes | yes | yes | yes |
 //! | ended | empty | `destroyed` | yes, once the logout is stored | yes |
-//! | committed | yes | `committed` | `committed` | `committed` |
+//! | committed | yes; `not_loaded` if it never was | `committed` | `committed` | `committed` |
 //!
 //! `tests/refusals.rs` and `tests/package/refusals.test.mjs` try every method in every state.
 
@@ -43,8 +43,8 @@ pub(crate) enum Life {
         /// The readable data: none.
         nothing: Data,
     },
-    /// The response is being sent. The data can still be read.
-    Committed(Open),
+    /// The response is being sent. The data can still be read, unless nothing was ever loaded.
+    Committed(Option<Open>),
 }
 
 /// A session that can be used.
@@ -166,8 +166,8 @@ impl Life {
     /// The data, if it can be read.
     pub(crate) fn data(&self) -> Result<&Data, SessionError> {
         match self {
-            Self::Unloaded => Err(not_loaded()),
-            Self::Open(open) | Self::Committed(open) => match &open.base {
+            Self::Unloaded | Self::Committed(None) => Err(not_loaded()),
+            Self::Open(open) | Self::Committed(Some(open)) => match &open.base {
                 Base::Closed(error) => Err(error.clone()),
                 _ => Ok(&open.draft.data),
             },
@@ -177,6 +177,10 @@ impl Life {
 
     /// The draft, if the application may still change it.
     pub(crate) fn edit(&mut self) -> Result<&mut Draft, SessionError> {
+        // It is too late to load it.
+        if matches!(self, Self::Committed(None)) {
+            return Err(committed());
+        }
         self.data()?;
         let draft = &mut self.decide()?.draft;
         if std::mem::take(&mut draft.is_tried) {
@@ -209,7 +213,8 @@ impl Life {
     /// The session while it can be used, and after its commit.
     pub(crate) fn open(&self) -> Option<&Open> {
         match self {
-            Self::Open(open) | Self::Committed(open) => Some(open),
+            Self::Open(open) => Some(open),
+            Self::Committed(open) => open.as_ref(),
             Self::Unloaded | Self::Ended { .. } => None,
         }
     }
@@ -225,8 +230,10 @@ impl Life {
     /// Closes the session for changes.
     pub(crate) fn commit(&mut self) {
         let open = match std::mem::replace(self, Self::Unloaded) {
-            Self::Open(open) | Self::Committed(open) => open,
-            Self::Unloaded | Self::Ended { .. } => Open::default(),
+            Self::Open(open) => Some(open),
+            Self::Committed(open) => open,
+            Self::Unloaded => None,
+            Self::Ended { .. } => Some(Open::default()),
         };
         *self = Self::Committed(open);
     }
