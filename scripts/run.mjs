@@ -80,11 +80,19 @@ let stopping = false;
 export const isStopping = () => stopping;
 
 /**
- * Runs a program to its end and resolves to `{ status, output }`.
+ * Runs a program to its end and resolves to `{ status, output }`. Rejects once the user has asked us to stop, so
+ * that callers start nothing else and do not take the end of the program for a failure.
  * `capture` keeps its output instead of showing it, `onLine` gets each line, and `tee` shows it as
  * well, each line after a `prefix` if there is one. `endsGroup` also ends child processes that the program has left running.
  */
-export function exec(command, args, options = {}) {
+export async function exec(command, args, options = {}) {
+  if (stopping) throw new Stop("stopped");
+  const result = await runToEnd(command, args, options);
+  if (stopping) throw new Stop("stopped");
+  return result;
+}
+
+function runToEnd(command, args, options) {
   const { env, cwd = root, capture = false, tee = false, prefix = "", timeoutSeconds, onLine, endsGroup = false } = options;
   return new Promise((resolve, reject) => {
     const pipe = capture || tee || onLine;

@@ -3,7 +3,7 @@
 // Other arguments go to `wrangler dev`: `npm start -- --port 8790`.
 
 import { buildWorker } from "./build.mjs";
-import { Stop, exec, inRoot, isStopping, main, say } from "./run.mjs";
+import { Stop, exec, inRoot, main, say } from "./run.mjs";
 import { ensureSecret } from "./secret.mjs";
 import { setUp } from "./setup.mjs";
 
@@ -57,5 +57,5 @@ await main(async () => {
       if (url) say(`edge-session runs at ${url} (Ctrl-C stops it; sessions stay in .wrangler/state)`);
     },
   });
-  if (status !== 0 && !isStopping()) throw new Stop(`wrangler dev ended with exit status ${status}`);
+  if (status !== 0) throw new Stop(`wrangler dev ended with exit status ${status}`);
 });

@@ -266,8 +266,8 @@ await main(async () => {
 
   const later = LANES.flat().filter((kind) => chosen.includes(kind));
   const first = chosen.length > later.length && later.length > 0;
-  // If it fails, so does a kind that builds the same, which prints why.
-  const ahead = first && exec(process.execPath, [inRoot("scripts", "ahead.mjs"), ...later], { capture: true });
+  // If it fails, so does a kind that builds the same, which prints why. Settled, because it may fail before we wait for it.
+  const ahead = first && settled(exec(process.execPath, [inRoot("scripts", "ahead.mjs"), ...later], { capture: true }));
 
   const rows = [];
   const runKind = async (kind) => {
