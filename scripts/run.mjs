@@ -3,7 +3,7 @@
 
 import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
-import { homedir } from "node:os";
+import { constants as system, homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -33,22 +33,44 @@ export class Missing extends Stop {
   }
 }
 
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"];
 const children = new Set();
+let watched = false;
 
-function stopChildren(signal) {
-  for (const child of children) {
-    try {
-      // Each child leads a process group, so that its children end with it.
-      process.kill(-child.pid, signal);
-    } catch {
-      // It has ended by itself.
-    }
+/**
+ * Starts a program that leads a process group, so that `killGroup` also ends what it has started. A signal that
+ * ends this process ends the group too.
+ */
+export function spawnGroup(command, args, options) {
+  if (!watched) exitOnSignals();
+  const child = spawn(command, args, { ...options, detached: process.platform !== "win32" });
+  children.add(child);
+  child.once("close", () => children.delete(child));
+  return child;
+}
+
+/** Ends a program of `spawnGroup` and everything in its group, if it has not ended by itself. */
+export function killGroup(child, signal = "SIGTERM") {
+  try {
+    process.kill(-child.pid, signal);
+  } catch {
+    // No process is left.
   }
+}
+
+const stopChildren = (signal) => children.forEach((child) => killGroup(child, signal));
+
+/** For processes without `main`, as test files are: by default a signal would end this process alone. */
+function exitOnSignals() {
+  watched = true;
+  for (const signal of SIGNALS) process.once(signal, () => process.exit(128 + system.signals[signal]));
+  process.once("exit", () => stopChildren("SIGTERM"));
 }
 
 /** Runs a script's main function. Turns an exception into a line and an exit status. */
 export async function main(body) {
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
+  watched = true;
+  for (const signal of SIGNALS) {
     // Not `once`: a terminal's Ctrl-C may reach us twice, and the second must not kill us
     // before our children have ended.
     process.on(signal, () => {
@@ -96,13 +118,11 @@ function runToEnd(command, args, options) {
   const { env, cwd = root, capture = false, tee = false, prefix = "", timeoutSeconds, onLine, endsGroup = false } = options;
   return new Promise((resolve, reject) => {
     const pipe = capture || tee || onLine;
-    const child = spawn(command, args, {
+    const child = spawnGroup(command, args, {
       cwd,
       env: withEnv(env),
       stdio: ["ignore", pipe ? "pipe" : "inherit", pipe ? "pipe" : "inherit"],
-      detached: process.platform !== "win32",
     });
-    children.add(child);
     let output = "";
     for (const [stream, out] of pipe
       ? [
@@ -129,18 +149,16 @@ function runToEnd(command, args, options) {
       timeoutSeconds &&
       setTimeout(() => {
         timedOut = true;
-        process.kill(-child.pid, "SIGKILL");
+        killGroup(child, "SIGKILL");
       }, timeoutSeconds * 1000);
     child.on("error", (error) => {
       clearTimeout(timer);
-      children.delete(child);
       if (error.code === "ENOENT") resolve({ status: 127, output, timedOut });
       else reject(error);
     });
     child.on("close", (status, signal) => {
       clearTimeout(timer);
-      if (endsGroup) endGroup(child);
-      children.delete(child);
+      if (endsGroup) killGroup(child, "SIGKILL");
       resolve({ status: status ?? (signal ? 128 : 1), output, timedOut });
     });
   });
@@ -166,14 +184,6 @@ export function ask(command, args, options = {}) {
     stdio: ["ignore", "pipe", "ignore"],
   });
   return status === 0 ? stdout.trim() : null;
-}
-
-function endGroup(child) {
-  try {
-    process.kill(-child.pid, "SIGKILL");
-  } catch {
-    // No process was left.
-  }
 }
 
 function withEnv(changes) {

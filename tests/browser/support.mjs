@@ -1,12 +1,13 @@
 // A Worker and a browser for the tests.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
+
+import { killGroup, spawnGroup } from "../../scripts/run.mjs";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -41,13 +42,9 @@ async function startOwn(store) {
   const state = mkdtempSync(join(tmpdir(), "edge-session-state-"));
   const own = ["--port", "0", "--inspector-port", "0", "--persist-to", state];
   const args = ["start", "--", ...own, ...(store ? ["--store", store] : [])];
-  const worker = spawn("npm", args, { cwd: ROOT, detached: true, stdio: ["ignore", "pipe", "pipe"] });
+  const worker = spawnGroup("npm", args, { cwd: ROOT, stdio: ["ignore", "pipe", "pipe"] });
   const stop = () => {
-    try {
-      process.kill(-worker.pid);
-    } catch {
-      // It has ended by itself.
-    }
+    killGroup(worker);
     try {
       rmSync(state, { recursive: true, force: true, maxRetries: 5 });
     } catch {

@@ -2,14 +2,13 @@
 // and a Worker that responds.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 
 import { buildPackage } from "../../scripts/build-package.mjs";
-import { ask, exec, inRoot } from "../../scripts/run.mjs";
+import { ask, exec, inRoot, killGroup, spawnGroup } from "../../scripts/run.mjs";
 
 const page = readFileSync(inRoot("docs", "getting-started-javascript.md"), "utf8");
 /** The blocks of a language, in order. */
@@ -41,9 +40,8 @@ test("the steps of getting started in JavaScript make a Worker that counts", { t
     writeFileSync(join(home, "src", "index.js"), blocks("js")[0]);
 
     const wrangler = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
-    worker = spawn(process.execPath, [wrangler, "dev", "--port", "0", "--inspector-port", "0", "--ip", "127.0.0.1"], {
+    worker = spawnGroup(process.execPath, [wrangler, "dev", "--port", "0", "--inspector-port", "0", "--ip", "127.0.0.1"], {
       cwd: home,
-      detached: true,
       env: { ...process.env, ...quiet },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -65,7 +63,7 @@ test("the steps of getting started in JavaScript make a Worker that counts", { t
     const second = await fetch(url, { headers: { cookie } });
     assert.equal(await second.text(), "2");
   } finally {
-    if (worker?.pid) process.kill(-worker.pid, "SIGTERM");
+    if (worker) killGroup(worker);
     rmSync(parent, { recursive: true, force: true });
   }
 });

@@ -2,7 +2,6 @@
 // of its own that has the objects.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +10,7 @@ import { after, before, suite, test } from "node:test";
 
 import { buildExample } from "../../scripts/build.mjs";
 import { buildPackage } from "../../scripts/build-package.mjs";
-import { inRoot } from "../../scripts/run.mjs";
+import { inRoot, killGroup, spawnGroup } from "../../scripts/run.mjs";
 import { startWith } from "../package/support/bundle.mjs";
 import { Browser } from "../workerd/support/browser.mjs";
 import { startWorker } from "../workerd/support/harness.mjs";
@@ -96,7 +95,7 @@ suite("examples/objects-shared under wrangler dev", () => {
   let wrangler;
   let ended;
   after(async () => {
-    if (wrangler?.exitCode === null) process.kill(-wrangler.pid, "SIGTERM");
+    if (wrangler) killGroup(wrangler);
     await ended;
     if (folder) rmSync(folder, { recursive: true, force: true });
   });
@@ -114,9 +113,8 @@ suite("examples/objects-shared under wrangler dev", () => {
     const program = inRoot("node_modules", "wrangler", "bin", "wrangler.js");
     const quiet = { CI: "true", WRANGLER_HIDE_BANNER: "true", WRANGLER_SEND_METRICS: "false", WRANGLER_WRITE_LOGS: "false" };
     const local = ["--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
-    wrangler = spawn(process.execPath, [program, ...args, ...local], {
+    wrangler = spawnGroup(process.execPath, [program, ...args, ...local], {
       cwd: folder,
-      detached: true,
       env: { ...process.env, ...quiet },
       stdio: ["ignore", "pipe", "pipe"],
     });

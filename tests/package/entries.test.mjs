@@ -2,7 +2,7 @@
 // wrangler.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { execFileSync, spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { build } from "esbuild";
 import * as nodeEntry from "../../pkg/node.js";
 import { errorCodes } from "../../pkg/glue.js";
 import { sizes } from "../../scripts/build-package.mjs";
+import { killGroup, spawnGroup } from "../../scripts/run.mjs";
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 const pkg = join(root, "pkg");
@@ -376,16 +377,14 @@ storage = "sqlite"
 function start(cwd) {
   const program = join(root, "node_modules/wrangler/bin/wrangler.js");
   const args = [program, "dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
-  const child = spawn(process.execPath, args, {
+  const child = spawnGroup(process.execPath, args, {
     cwd,
     env: { ...process.env, ...quietWrangler },
     stdio: ["ignore", "pipe", "pipe"],
-    detached: true,
   });
   const ended = new Promise((resolve) => child.once("exit", resolve));
   const stop = () => {
-    // It leads a process group: its workerd ends with it.
-    process.kill(-child.pid, "SIGTERM");
+    killGroup(child);
     return ended;
   };
   let output = "";

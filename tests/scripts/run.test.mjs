@@ -13,7 +13,7 @@ after(() => rmSync(folder, { recursive: true, force: true }));
 /** Runs a script with what run.mjs exports, and sends it the signal when it prints `ready`. */
 async function stopped(script, signal = "SIGTERM") {
   const run = JSON.stringify(new URL("../../scripts/run.mjs", import.meta.url).href);
-  const source = `const { exec, main } = await import(${run});\n${script}`;
+  const source = `const { exec, main, spawnGroup } = await import(${run});\n${script}`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "pipe"] });
   let output = "";
   for (const stream of [child.stdout, child.stderr]) {
@@ -53,4 +53,13 @@ test("a script that is stopped between two programs does not start the second", 
   const waiting = `const stay = setInterval(() => {}, 1000); process.once("SIGTERM", () => clearInterval(stay));`;
   const { status } = await stopped(waiting + script);
   assert.deepEqual([status, existsSync(file)], [143, false]);
+});
+
+test("a signal that ends a test file ends what it has started", { timeout: 20_000 }, async () => {
+  for (const signal of ["SIGINT", "SIGTERM"]) {
+    // `stopped` waits for every process that has its output open.
+    const script = `spawnGroup("sh", ["-c", "sleep 60 & echo ready; wait"], { stdio: "inherit" });`;
+    const { status } = await stopped(script, signal);
+    assert.equal(status, { SIGINT: 130, SIGTERM: 143 }[signal]);
+  }
 });

@@ -1,12 +1,11 @@
 // An example, installed and built as its users would, in workerd under wrangler.
 
-import { spawn } from "node:child_process";
 import { cpSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createHash, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 
-import { exec, inRoot } from "../../../scripts/run.mjs";
+import { exec, inRoot, killGroup, spawnGroup } from "../../../scripts/run.mjs";
 import { Browser, agent, exchange } from "../../workerd/support/browser.mjs";
 
 /** No telemetry, no questions, no logs outside of the repository. */
@@ -169,15 +168,12 @@ class World {
     /** What wrangler says of the size of an upload. */
     this.size = said.match(/Total Upload: .*/)?.[0];
     const args = ["dev", "--local", "--ip", "127.0.0.1", "--port", "0", "--inspector-port", "0"];
-    this.#child = spawn(process.execPath, [wrangler, ...args, "--persist-to", join(place, "state")], {
+    this.#child = spawnGroup(process.execPath, [wrangler, ...args, "--persist-to", join(place, "state")], {
       cwd: join(place, "worker"),
       env: { ...process.env, ...QUIET },
       stdio: ["ignore", "pipe", "pipe"],
-      // It leads a process group, so that its workerd ends with it.
-      detached: true,
     });
     this.#ended = new Promise((resolve) => this.#child.once("exit", resolve));
-    process.once("exit", () => this.#kill("SIGKILL"));
   }
 
   listening() {
@@ -224,19 +220,11 @@ class World {
     return { result, counts: await this.tell({}) };
   }
 
-  #kill(signal) {
-    try {
-      process.kill(-this.#child.pid, signal);
-    } catch {
-      // It has ended by itself.
-    }
-  }
-
   async stop() {
     agent.destroy();
-    this.#kill("SIGTERM");
+    killGroup(this.#child);
     await this.#ended;
     // What wrangler has started and not ended.
-    this.#kill("SIGKILL");
+    killGroup(this.#child, "SIGKILL");
   }
 }
