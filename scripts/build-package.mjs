@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import { AS_WASM, bindgen, bindgenTool, cargoWasm, wasmOpt } from "./build.mjs";
-import { inRoot, main, say } from "./run.mjs";
+import { inRoot, isProgram, main, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 
 const out = inRoot("pkg");
@@ -171,7 +171,7 @@ function digest(...files) {
   return hash.digest("hex");
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isProgram(import.meta.url)) {
   await main(async () => {
     await setUp();
     await buildPackage();

@@ -6,7 +6,7 @@ import { copyFile, mkdir, rename, rm, stat } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Stop, inRoot, main, run, say } from "./run.mjs";
+import { Stop, inRoot, isProgram, main, run, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
 import { wasmTarget } from "./wasm-target.mjs";
 
@@ -270,7 +270,7 @@ function readIfAny(file) {
   }
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) {
+if (isProgram(import.meta.url)) {
   await main(async () => {
     await setUp();
     await buildWorker();

@@ -9,7 +9,7 @@
 import { cpSync, existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Stop, exec, inRoot, main, say } from "./run.mjs";
+import { Stop, exec, inRoot, isProgram, main, say } from "./run.mjs";
 
 /**
  * For each defence: a description, the file, the pattern and its replacement, the place and name of the
@@ -233,4 +233,4 @@ async function takeOutEach() {
   return 0;
 }
 
-if (process.argv[1] === inRoot("scripts", "defences.mjs")) await main(takeOutEach);
+if (isProgram(import.meta.url)) await main(takeOutEach);

@@ -8,7 +8,7 @@
 
 import { readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { Stop, inRoot, main } from "./run.mjs";
+import { Stop, inRoot, isProgram, main } from "./run.mjs";
 
 /** The floors from the bottom up. The files in src/ itself are above all of them. */
 const FLOORS = ["port", "protocol", "session", "flow", "face"];
@@ -182,7 +182,7 @@ function tellLines() {
   }
 }
 
-if (process.argv[1] === inRoot("scripts", "floors.mjs")) {
+if (isProgram(import.meta.url)) {
   await main(async () => {
     if (process.argv.includes("--lines")) tellLines();
     else checkFloors();

@@ -5,7 +5,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { Stop, inRoot, main, run, say } from "./run.mjs";
+import { Stop, inRoot, isProgram, main, run, say } from "./run.mjs";
 
 const HOME = inRoot("www", "lab");
 
@@ -33,7 +33,7 @@ export async function checkLab() {
   }
 }
 
-if (process.argv[1] === inRoot("scripts", "lab.mjs")) {
+if (isProgram(import.meta.url)) {
   await main(async () => {
     if (process.argv.includes("--check")) {
       await checkLab();

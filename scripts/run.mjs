@@ -2,13 +2,20 @@
 // this runs before anything is installed.
 
 import { spawn, spawnSync } from "node:child_process";
-import { accessSync, constants, statSync } from "node:fs";
+import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
 import { constants as system, homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
 export const inRoot = (...parts) => join(root, ...parts);
+
+/** True if the module with this URL is the program that Node runs. In the URL Node has resolved symbolic links. */
+export function isProgram(url) {
+  const path = process.argv[1];
+  // With `node -e` it is the first argument, which may be anything.
+  return path !== undefined && existsSync(path) && realpathSync(path) === fileURLToPath(url);
+}
 
 /** The folder for things that are built once per machine and shared by all clones. */
 export const cacheDir = join(

@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 import { chmodSync, existsSync, readFileSync, writeFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { isProgram } from "./run.mjs";
 
 /** 32 random bytes, base64url. */
 export const newSecret = () => randomBytes(32).toString("base64url");
@@ -17,4 +17,4 @@ export function ensureSecret(file) {
   return true;
 }
 
-if (process.argv[1] === fileURLToPath(import.meta.url)) console.log(newSecret());
+if (isProgram(import.meta.url)) console.log(newSecret());

@@ -1,7 +1,7 @@
 // `npm run simulate`: seeded histories of faults against the code that ships (sim/). sim/src/main.rs has the
 // options and exit statuses, which are printed if there are no options.
 
-import { Stop, exec, inRoot, main, run } from "./run.mjs";
+import { Stop, exec, inRoot, isProgram, main, run } from "./run.mjs";
 
 const env = { CARGO_TARGET_DIR: inRoot("target") };
 
@@ -19,7 +19,7 @@ export async function simulate(args) {
   return status;
 }
 
-if (process.argv[1] === inRoot("scripts", "simulate.mjs")) {
+if (isProgram(import.meta.url)) {
   await main(async () => {
     const status = await simulate(process.argv.slice(2));
     if (status === 127) throw new Stop("the simulator was not built");

@@ -1,11 +1,12 @@
 // What scripts/run.mjs does for every script, by small scripts that use it.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { execFileSync, spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, symlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { fileURLToPath } from "node:url";
 
 const folder = mkdtempSync(join(tmpdir(), "edge-session-run-"));
 after(() => rmSync(folder, { recursive: true, force: true }));
@@ -62,4 +63,13 @@ test("a signal that ends a test file ends what it has started", { timeout: 20_00
     const { status } = await stopped(script, signal);
     assert.equal(status, { SIGINT: 130, SIGTERM: 143 }[signal]);
   }
+});
+
+test("a script runs when its path has a link in it", () => {
+  const link = join(folder, "link");
+  symlinkSync(fileURLToPath(new URL("../../", import.meta.url)), link, "dir");
+  const output = (name, ...args) => execFileSync(process.execPath, [join(link, "scripts", name), ...args], { encoding: "utf8" });
+  assert.match(output("secret.mjs"), /^[\w-]{43}\n$/);
+  assert.match(output("defences.mjs", "--list"), /^\| defence \|/);
+  assert.match(output("floors.mjs"), /all point downwards/);
 });
