@@ -1,9 +1,9 @@
-// Builds what the kinds of tests need whose names are the arguments. `npm test` runs this beside the first
-// kinds: the compiler uses one core for the last steps of a wasm, and tests wait.
+// Builds what some kinds of tests need. `npm test` runs this as a program beside the first kinds, with the names of
+// the others: the compiler uses one core for the last steps of a wasm, and tests wait.
 
 import { buildPackage } from "./build-package.mjs";
 import { buildExample, buildTestObject, buildWorker } from "./build.mjs";
-import { main } from "./run.mjs";
+import { isProgram, main } from "./run.mjs";
 import { npmPackages } from "./setup.mjs";
 
 const needs = [
@@ -17,7 +17,8 @@ const needs = [
   [["frameworks"], () => npmPackages("examples")],
 ];
 
-await main(async () => {
-  const kinds = process.argv.slice(2);
+export async function buildFor(kinds) {
   for (const [those, build] of needs) if (those.some((kind) => kinds.includes(kind))) await build();
-});
+}
+
+if (isProgram(import.meta.url)) await main(() => buildFor(process.argv.slice(2)));

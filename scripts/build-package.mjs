@@ -17,8 +17,19 @@ const targetDir = inRoot("target", "package");
 const TARGET = "wasm32-unknown-unknown";
 const compiled = join(targetDir, TARGET, "release", "edge_session.wasm");
 
-/** Builds the package. If nothing has changed, it only runs cargo. */
-export async function buildPackage() {
+let built;
+
+/**
+ * Builds the package, once a process: two kinds of tests that run at the same time both ask for it. If nothing has
+ * changed, it only runs cargo.
+ */
+export function buildPackage() {
+  return (built ??= build());
+}
+
+async function build() {
+  // `npm test` builds once. Its child processes must not build again while it runs.
+  if (process.env.EDGE_SESSION_BUILT && existsSync(join(out, "package.json"))) return out;
   await cargoWasm(
     "compiling the crate for the package",
     [...AS_WASM, "--package", "edge-session", "--release", "--no-default-features", "--features", "js"],
@@ -43,8 +54,8 @@ export async function buildPackage() {
   // Built in a temporary folder and then moved, so that nobody reads an incomplete package.
   const work = `${out}.${process.pid}`;
   rmSync(stamp, { force: true });
+  mkdirSync(work);
   try {
-    mkdirSync(work);
     await bindgen(compiled, work, "glue", "web", ["--trap-panics"]);
     await wasmOpt(join(work, "glue_bg.wasm"));
     await rename(join(work, "glue_bg.wasm"), join(work, "session.wasm"));
@@ -78,8 +89,8 @@ export async function namedWasm(dir) {
 
 /** The bytes that the package adds to a Worker: the wasm, and the JavaScript bundled and minified. */
 export async function sizes() {
-  const { build } = await import("esbuild");
-  const { outputFiles } = await build({
+  const esbuild = await import("esbuild");
+  const { outputFiles } = await esbuild.build({
     entryPoints: [join(out, "workerd.js")],
     bundle: true,
     minify: true,

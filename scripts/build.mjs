@@ -188,11 +188,19 @@ export async function buildBenchWorkers() {
   for (const name of ["rust-bare", "rust-worker"]) await build(inRoot("build", "bench", name), () => compileWasm(`bench-${name}`));
 }
 
+const builds = new Map();
+
+/** Builds a Worker in `dir`, once a process: two kinds of tests that run at the same time both ask for it. */
+function build(dir, compile, options) {
+  if (!builds.has(dir)) builds.set(dir, buildOnce(dir, compile, options));
+  return builds.get(dir);
+}
+
 /**
  * `compile` returns the path of the wasm. `object` are the modules of a Durable Object in `js/`, of which the
  * first exports the class; `more` is appended to the entry. With `shrink`, wasm-opt runs.
  */
-async function build(dir, compile, { object = [], more = "", shrink = true } = {}) {
+async function buildOnce(dir, compile, { object = [], more = "", shrink = true } = {}) {
   const entry = join(dir, "index.js");
   // `npm test` builds once. Its child processes must not build again while it runs.
   if (process.env.EDGE_SESSION_BUILT && existsSync(entry)) return { dir, entry };

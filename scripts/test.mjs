@@ -10,6 +10,7 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { pathToFileURL } from "node:url";
+import { buildFor } from "./ahead.mjs";
 import { buildPackage } from "./build-package.mjs";
 import { UNOPTIMIZED, bindgenTool, buildTestObject, buildWorker, cargoWasm } from "./build.mjs";
 import { ensureBrowser } from "./browser.mjs";
@@ -24,7 +25,7 @@ const kinds = {
   browser: { what: "the console, in Chromium", run: browser },
   scripts: { what: "npm start on wrangler's own KV, and the Worker's entry module", run: scriptTests },
   package: { what: "the npm package and its types", run: packageTests },
-  examples: { what: "the examples, built and run", run: (counts) => nodeTest("tests/examples", counts) },
+  examples: { what: "the examples, built and run", run: examples },
   frameworks: { what: "the shops of examples/, by each framework's own build, in workerd", run: frameworks },
 };
 /**
@@ -200,6 +201,12 @@ async function packageTests(counts) {
   const tsc = inRoot("node_modules", "typescript", "bin", "tsc");
   await run("tsc", process.execPath, [tsc, "-p", "tests/package"]);
   await nodeTest("tests/package", counts);
+}
+
+/** Several of its files need the same builds, and run at the same time. */
+async function examples(counts) {
+  await buildFor(["examples"]);
+  await nodeTest("tests/examples", counts, BUILT);
 }
 
 async function frameworks(counts) {
