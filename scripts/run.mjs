@@ -109,9 +109,9 @@ let stopping = false;
 export const isStopping = () => stopping;
 
 /**
- * Runs a program to its end and resolves to `{ status, output }`. Rejects once the user has asked us to stop, so
+ * Runs a program to its end and resolves to `{ status, output, stdout }`. Rejects once the user has asked us to stop, so
  * that callers start nothing else and do not take the end of the program for a failure.
- * `capture` keeps its output instead of showing it, `onLine` gets each line, and `tee` shows it as
+ * `capture` keeps its output instead of showing it, in `stdout` without the standard error, `onLine` gets each line, and `tee` shows it as
  * well, each line after a `prefix` if there is one. `endsGroup` also ends child processes that the program has left running.
  */
 export async function exec(command, args, options = {}) {
@@ -131,6 +131,7 @@ function runToEnd(command, args, options) {
       stdio: ["ignore", pipe ? "pipe" : "inherit", pipe ? "pipe" : "inherit"],
     });
     let output = "";
+    let stdout = "";
     for (const [stream, out] of pipe
       ? [
           [child.stdout, process.stdout],
@@ -144,6 +145,7 @@ function runToEnd(command, args, options) {
       };
       stream.setEncoding("utf8").on("data", (text) => {
         if (capture) output += text;
+        if (capture && stream === child.stdout) stdout += text;
         if (tee && !prefix) out.write(text);
         const lines = (rest + text).split("\n");
         rest = lines.pop();
@@ -160,13 +162,13 @@ function runToEnd(command, args, options) {
       }, timeoutSeconds * 1000);
     child.on("error", (error) => {
       clearTimeout(timer);
-      if (error.code === "ENOENT") resolve({ status: 127, output, timedOut });
+      if (error.code === "ENOENT") resolve({ status: 127, output, stdout, timedOut });
       else reject(error);
     });
     child.on("close", (status, signal) => {
       clearTimeout(timer);
       if (endsGroup) killGroup(child, "SIGKILL");
-      resolve({ status: status ?? (signal ? 128 : 1), output, timedOut });
+      resolve({ status: status ?? (signal ? 128 : 1), output, stdout, timedOut });
     });
   });
 }
