@@ -2,35 +2,42 @@
 // with the simulator (sim/src/lab.rs). The same source gives the same bytes.
 // `npm run lab -- --check` only checks that the files are up to date.
 
-import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Stop, inRoot, isProgram, main, run, say } from "./run.mjs";
 
 const HOME = inRoot("www", "lab");
 
-async function record(folder) {
-  mkdirSync(folder, { recursive: true });
-  await run(
-    "recording the lab's histories",
-    "cargo",
-    ["run", "-q", "--profile", "sim", "-p", "edge-session-sim", "--bin", "lab", "--", folder],
-    { env: { CARGO_TARGET_DIR: inRoot("target") } },
-  );
-}
-
-/** Records into another folder, and compares. */
-export async function checkLab() {
+/** Records into a temporary folder, so that nothing is lost if that fails, and passes it to `use`. */
+async function record(use) {
   const fresh = mkdtempSync(join(tmpdir(), "edge-session-lab-"));
   try {
-    await record(fresh);
-    const names = [...new Set([...readdirSync(fresh), ...readdirSync(HOME)])];
-    const text = (folder, name) => (readdirSync(folder).includes(name) ? readFileSync(join(folder, name), "utf8") : null);
-    const stale = names.filter((name) => text(fresh, name) !== text(HOME, name));
-    if (stale.length) throw new Stop(`out of date: www/lab/${stale.join(", www/lab/")}. Run \`npm run lab\`, which writes them`);
+    await run(
+      "recording the lab's histories",
+      "cargo",
+      ["run", "-q", "--profile", "sim", "-p", "edge-session-sim", "--bin", "lab", "--", fresh],
+      { env: { CARGO_TARGET_DIR: inRoot("target") } },
+    );
+    use(fresh);
   } finally {
     rmSync(fresh, { recursive: true });
   }
+}
+
+/** Fails if the files differ from what would be recorded now. */
+export const checkLab = () => record(compare);
+
+function compare(fresh) {
+  const names = [...new Set([...readdirSync(fresh), ...readdirSync(HOME)])];
+  const text = (folder, name) => (readdirSync(folder).includes(name) ? readFileSync(join(folder, name), "utf8") : null);
+  const stale = names.filter((name) => text(fresh, name) !== text(HOME, name));
+  if (stale.length) throw new Stop(`out of date: www/lab/${stale.join(", www/lab/")}. Run \`npm run lab\`, which writes them`);
+}
+
+function replace(fresh) {
+  rmSync(HOME, { recursive: true, force: true });
+  cpSync(fresh, HOME, { recursive: true });
 }
 
 if (isProgram(import.meta.url)) {
@@ -39,8 +46,7 @@ if (isProgram(import.meta.url)) {
       await checkLab();
       say("www/lab is up to date");
     } else {
-      rmSync(HOME, { recursive: true, force: true });
-      await record(HOME);
+      await record(replace);
       say(`wrote ${readdirSync(HOME).length} histories into www/lab`);
     }
   });
