@@ -4,6 +4,7 @@
 
 import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { ensureBrowser } from "./browser.mjs";
 import { buildPackage } from "./build-package.mjs";
 import { Stop, ask, exec, inRoot, main, say } from "./run.mjs";
 import { setUp } from "./setup.mjs";
@@ -14,9 +15,10 @@ const json = (file) => JSON.parse(readFileSync(file, "utf8"));
 async function newest(name, { prereleases = [], within = {} }) {
   const what = within[name] ? `${name}@${within[name]}` : name;
   const field = prereleases.includes(name) ? "versions" : "version";
-  const { status, output } = await exec("npm", ["view", what, field, "--json"], { capture: true });
+  // npm prints its warnings to the standard error.
+  const { status, output, stdout } = await exec("npm", ["view", what, field, "--json"], { capture: true });
   if (status !== 0) throw new Stop(`npm view ${name}:\n${output}`);
-  return [JSON.parse(output)].flat().at(-1);
+  return [JSON.parse(stdout)].flat().at(-1);
 }
 
 /** A copy of the example `name`, as far as it is in the repository, with these versions. */
@@ -46,15 +48,18 @@ await main(async () => {
   const unknown = chosen.find((name) => !all.some(({ example }) => example === name));
   if (unknown) throw new Stop(`no example \`${unknown}\`: there are ${all.map(({ example }) => example).join(", ")}`);
   const tried = all.filter(({ example }) => chosen.length === 0 || chosen.includes(example));
+  const folder = inRoot("target", "newest", "examples");
   const names = tried.map(({ example }) => example);
 
   await setUp();
+  const chrome = await ensureBrowser();
+  // The tests find the browser by CHROME, and need to be told that there is none.
+  const env = { EDGE_SESSION_EXAMPLES: folder, ...(chrome ? { CHROME: chrome } : { EDGE_SESSION_BROWSER: "none" }) };
   await buildPackage();
   const versions = {};
   for (const framework of tried) {
     for (const name of Object.keys(framework.tested)) versions[name] ??= await newest(name, framework);
   }
-  const folder = inRoot("target", "newest", "examples");
   const results = {};
   // One by one: versions that do not go together are a matter of one framework.
   for (const name of names) {
@@ -66,7 +71,7 @@ await main(async () => {
       continue;
     }
     const args = ["--test", "--test-reporter=spec", "--test-timeout=600000", inRoot("tests", "frameworks", `${name}.test.mjs`)];
-    const { status } = await exec(process.execPath, args, { tee: true, env: { EDGE_SESSION_EXAMPLES: folder } });
+    const { status } = await exec(process.execPath, args, { tee: true, env });
     results[name] = status === 0 ? "passed" : "failed";
   }
   console.log();
