@@ -29,10 +29,7 @@ async function choose() {
     );
   }
   const reasons = [];
-  // The result of an earlier run counts as installed, so that rustup does not run each time.
-  const order = forced
-    ? [ways[forced]]
-    : [installed, () => debian({ onlyCached: true }), rustup, debian];
+  const order = forced ? [ways[forced]] : [installed, rustup, debian];
   for (const way of order) {
     const result = await way();
     if (result.cargo) {
@@ -64,10 +61,11 @@ const onPath = (way, why) => ({
   env: { CARGO_TARGET_DIR: inRoot("target") },
 });
 
-function installed() {
-  return pathHasTarget()
-    ? onPath("installed", "the toolchain on PATH has it")
-    : { not: "the toolchain on PATH lacks it" };
+/** The result of an earlier run counts as installed, so that rustup does not run each time. */
+async function installed() {
+  if (pathHasTarget()) return onPath("installed", "the toolchain on PATH has it");
+  const earlier = await debian({ onlyCached: true });
+  return earlier.cargo ? earlier : { not: "the toolchain on PATH lacks it, and no earlier run has built a usable one" };
 }
 
 async function rustup() {
@@ -89,6 +87,8 @@ async function rustup() {
 // Debian has a current compiler in rustc-web, with the standard library as source only.
 // We build it once, into our own sysroot, which cargo then uses like any other.
 async function debian({ onlyCached = false } = {}) {
+  // Cargo separates the compiler's flags by spaces, and one of them names a folder in the cache.
+  if (/\s/.test(cacheDir)) return { not: `there is a space in ${cacheDir}: set XDG_CACHE_HOME to another folder` };
   const bin = "/usr/bin";
   const source = "/usr/lib/rustlib/src/rust/library/Cargo.lock";
   const ready = () => existsSync(`${bin}/rustc`) && existsSync(`${bin}/cargo`) && existsSync(source);
