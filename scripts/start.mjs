@@ -30,11 +30,11 @@ function storeOf(args) {
 }
 
 await main(async () => {
+  const { store, given } = storeOf(process.argv.slice(2));
   await setUp();
   await buildWorker();
   if (ensureSecret(inRoot(".dev.vars"))) say("secret: made SESSION_SECRET in .dev.vars, for local use");
 
-  const { store, given } = storeOf(process.argv.slice(2));
   const has = (name) => given.some((arg) => arg === name || arg.startsWith(`${name}=`));
   const args = [
     "dev",

@@ -1,7 +1,7 @@
 // `npm start` like a user runs it, with wrangler's own KV on disk.
 
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,6 +60,14 @@ test("sessions outlive a restart", { timeout: 180_000 }, async () => {
     assert.deepEqual(await answer.json(), cart);
   } finally {
     await second.stop();
+  }
+});
+
+test("a store that does not exist is refused before anything is installed or built", () => {
+  for (const args of [["--store", "disk"], ["--store=disk"], ["--store"]]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["scripts/start.mjs", ...args], { cwd: root, encoding: "utf8" });
+    assert.deepEqual([status, stdout], [1, ""]);
+    assert.match(stderr, /^error: --store .*: use one of kv, durable_object$/m);
   }
 });
 
