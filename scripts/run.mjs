@@ -5,6 +5,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { accessSync, constants, existsSync, realpathSync, statSync } from "node:fs";
 import { constants as system, homedir } from "node:os";
 import { delimiter, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
 export const root = fileURLToPath(new URL("..", import.meta.url)).replace(/[/\\]$/, "");
@@ -52,20 +53,30 @@ export function spawnGroup(command, args, options) {
   if (!watched) exitOnSignals();
   const child = spawn(command, args, { ...options, detached: process.platform !== "win32" });
   children.add(child);
-  child.once("close", () => children.delete(child));
+  // While we stop, others of its group may still be running.
+  child.once("close", () => stopping || children.delete(child));
   return child;
 }
 
-/** Ends a program of `spawnGroup` and everything in its group, if it has not ended by itself. */
+/** Ends a program of `spawnGroup` and everything in its group. False if they had ended by themselves. */
 export function killGroup(child, signal = "SIGTERM") {
   try {
-    process.kill(-child.pid, signal);
+    return process.kill(-child.pid, signal);
   } catch {
-    // No process is left.
+    return false;
   }
 }
 
+const GRACE_SECONDS = 3;
 const stopChildren = (signal) => children.forEach((child) => killGroup(child, signal));
+
+/** After SIGTERM: ends what does not end by itself, like a workerd that waits for a request to finish. */
+async function endChildren() {
+  const deadline = Date.now() + GRACE_SECONDS * 1000;
+  // Signal 0 only asks whether there is a process.
+  while (Date.now() < deadline && [...children].some((child) => killGroup(child, 0))) await sleep(50);
+  stopChildren("SIGKILL");
+}
 
 /** For processes without `main`, as test files are: by default a signal would end this process alone. */
 function exitOnSignals() {
@@ -82,7 +93,7 @@ export async function main(body) {
     // before our children have ended.
     process.on(signal, () => {
       stopChildren("SIGTERM");
-      setTimeout(() => stopChildren("SIGKILL"), 3000).unref();
+      setTimeout(() => stopChildren("SIGKILL"), GRACE_SECONDS * 1000).unref();
       process.exitCode = signal === "SIGINT" ? 130 : 143;
       stopping = true;
     });
@@ -102,6 +113,7 @@ export async function main(body) {
     }
   }
   stopChildren("SIGTERM");
+  if (stopping) await endChildren();
 }
 
 let stopping = false;

@@ -56,9 +56,15 @@ test("a script that is stopped between two programs does not start the second", 
   assert.deepEqual([status, existsSync(file)], [143, false]);
 });
 
+test("a script that is stopped leaves nothing running that ignores the signal", { timeout: 20_000 }, async () => {
+  // The shell ends at once. `stopped` waits for every process that has its output open.
+  const script = `await main(() => exec("sh", ["-c", "(trap '' TERM; echo ready; sleep 60) & wait"]));`;
+  const { status } = await stopped(script);
+  assert.equal(status, 143);
+});
+
 test("a signal that ends a test file ends what it has started", { timeout: 20_000 }, async () => {
   for (const signal of ["SIGINT", "SIGTERM"]) {
-    // `stopped` waits for every process that has its output open.
     const script = `spawnGroup("sh", ["-c", "sleep 60 & echo ready; wait"], { stdio: "inherit" });`;
     const { status } = await stopped(script, signal);
     assert.equal(status, { SIGINT: 130, SIGTERM: 143 }[signal]);
