@@ -337,7 +337,7 @@ export class SessionStore {
 
   setExpiry(expiry) {
     const said = readExpiry(expiry);
-    this.#read();
+    if (!this.#isCommitted) this.#read();
     this.#intend({ op: "expiry", ...said });
   }
 
@@ -512,6 +512,7 @@ export class SessionStore {
   }
 
   #edit() {
+    if (this.#isCommitted && this.#known.hides?.code === "not_loaded") throw committedError();
     const table = this.#read();
     if (this.#isCommitted) throw committedError();
     if (this.#known.edits && this.#logins === 0) throw this.#refused(this.#known.edits);

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::common::*;
-use edge_session::{CommitHeaders, Keep, SessionKey, SessionStore};
+use edge_session::{CommitHeaders, ErrorCode, Keep, SessionKey, SessionStore};
 
 type Look = (&'static str, fn(&mut SessionStore));
 
@@ -276,4 +276,27 @@ fn a_stricter_cache_control_stays_and_a_weaker_one_needs_the_setting() {
         assert_eq!(replaced(&headers, "private, no-cache"), all);
         assert_eq!(replaced(&headers, "private, no-store"), all[1..]);
     }
+}
+
+#[test]
+fn a_session_first_used_after_the_commit_would_be_in_a_response_that_caches_may_share() {
+    let world = World::new();
+    let jar = world.visitor();
+    let late = Some(ErrorCode::Committed);
+    let mut untouched = world.open(&jar);
+    assert!(!world.commit(&mut untouched).depends_on_session());
+    assert_eq!(code(untouched.get::<i32>("a")), late);
+    assert_eq!(code(untouched.owner().map(drop)), late);
+    assert_eq!(code(untouched.session_key()), late);
+    assert_eq!(code(untouched.outcome()), late);
+
+    let mut used = world.open(&jar);
+    used.owner().unwrap();
+    assert!(world.commit(&mut used).depends_on_session());
+    assert_eq!(used.get::<i32>("a").unwrap(), Some(1), "reading goes on");
+
+    // A visitor without a cookie has nothing of anybody.
+    let mut stranger = world.load(Head::default());
+    assert!(!world.commit(&mut stranger).depends_on_session());
+    assert_eq!(stranger.get::<i32>("a").unwrap(), None);
 }

@@ -1,4 +1,4 @@
-//! Whether a request has accessed its session, and the last refusal.
+//! Whether a request has accessed its session, and in time for its response, and the last refusal.
 
 use std::cell::{Cell, RefCell};
 
@@ -8,6 +8,8 @@ use crate::port::error::SessionError;
 #[derive(Default)]
 pub(crate) struct Accessed {
     accessed: Cell<bool>,
+    /// True after a commit whose response may be cached.
+    is_late: Cell<bool>,
     refused: RefCell<Option<SessionError>>,
 }
 
@@ -19,6 +21,15 @@ impl Accessed {
 
     pub(crate) fn is_marked(&self) -> bool {
         self.accessed.get()
+    }
+
+    /// The response was handed over without a word about the session.
+    pub(crate) fn set_late(&self) {
+        self.is_late.set(true);
+    }
+
+    pub(crate) fn is_late(&self) -> bool {
+        self.is_late.get()
     }
 
     /// Remembers `error` if it is a refusal.

@@ -458,6 +458,15 @@ pub(crate) fn not_loaded() -> SessionError {
     )
 }
 
+/// For a first use in a response that caches may share by now.
+pub(crate) fn late() -> SessionError {
+    SessionError::new(
+        ErrorCode::Committed,
+        "the session is used for the first time after its response was handed over, so that response lacks \
+         Cache-Control: no-store and may be shown to others; use the session before, for example by reading owner",
+    )
+}
+
 pub(crate) fn committed() -> SessionError {
     SessionError::new(
         ErrorCode::Committed,

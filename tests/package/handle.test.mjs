@@ -896,7 +896,7 @@ test("a session that was committed without a load cannot be read", async () => {
     for (const read of [() => session.get("a"), () => session.size, () => session.owner, () => session.outcome]) {
       assert.throws(read, code("not_loaded"));
     }
-    assert.throws(() => session.set("a", 2), code("not_loaded"));
+    assert.throws(() => session.set("a", 2), code("committed"));
   }
 });
 

@@ -4,7 +4,7 @@
 
 use crate::port::error::SessionError;
 use crate::protocol::data::Data;
-use crate::session::life::{Draft, Open};
+use crate::session::life::{Draft, Open, late};
 
 use super::SessionStore;
 
@@ -13,7 +13,17 @@ impl SessionStore {
     /// The data, if it can be trusted.
     pub(super) fn view(&self) -> Result<&Data, SessionError> {
         self.mark_accessed();
-        self.life.data().map_err(|error| self.refuse(error))
+        let data = self.life.data().map_err(|error| self.refuse(error))?;
+        self.check_in_time()?;
+        Ok(data)
+    }
+
+    /// Fails if the response was committed before the session was first used: it may be cached.
+    pub(super) fn check_in_time(&self) -> Result<(), SessionError> {
+        if self.accessed.is_late() {
+            return Err(late());
+        }
+        Ok(())
     }
 
     /// The data, if it may be changed.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use crate::face::headers::CommitHeaders;
 use crate::port::error::SessionError;
 use crate::port::time::seconds;
+use crate::protocol::outcome::Outcome;
 use crate::session::life::{Open, committed};
 use crate::session::presented::Presented;
 
@@ -43,7 +44,14 @@ impl SessionStore {
             self.slide();
         }
         self.life.commit();
-        saved.map(|()| self.done_headers())
+        saved?;
+        let headers = self.done_headers();
+        // In JavaScript the package decides. A visitor without a cookie has nothing of anybody.
+        let is_late = !headers.depends_on_session && self.outcome != Some(Outcome::New);
+        if is_late && !cfg!(feature = "js") {
+            self.accessed.set_late();
+        }
+        Ok(headers)
     }
 
     /// The headers for what `destroy`, `flush` or an explicit `save` has already done. Use them for

@@ -27,10 +27,13 @@ impl SessionStore {
     /// ```
     ///
     /// # Errors
-    /// `not_loaded` before a load, even if the request had no cookie.
+    /// `not_loaded` before a load, even if the request had no cookie. `committed` for a first use after
+    /// the commit: the response may be cached.
     pub fn outcome(&self) -> Result<Outcome, SessionError> {
         self.mark_accessed();
-        self.outcome.ok_or_else(|| self.refuse(not_loaded()))
+        let outcome = self.outcome.ok_or_else(|| self.refuse(not_loaded()))?;
+        self.check_in_time()?;
+        Ok(outcome)
     }
 
     /// The public name of the session, safe to log. `None` before `create` or the first save.

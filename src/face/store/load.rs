@@ -35,7 +35,9 @@ impl SessionStore {
     pub async fn load(&mut self) -> Result<Outcome, SessionError> {
         self.mark_accessed();
         let found = self.load_without_access(Freshness::Memory).await;
-        found.map_err(|trouble| self.refuse(trouble))
+        let found = found.map_err(|trouble| self.refuse(trouble))?;
+        self.check_in_time()?;
+        Ok(found)
     }
 
     /// Loads the session with the shortest cache time that the store supports, even if it was
@@ -55,7 +57,9 @@ impl SessionStore {
     pub async fn load_fresh(&mut self) -> Result<Outcome, SessionError> {
         self.mark_accessed();
         let found = self.load_without_access(Freshness::Shortest).await;
-        found.map_err(|trouble| self.refuse(trouble))
+        let found = found.map_err(|trouble| self.refuse(trouble))?;
+        self.check_in_time()?;
+        Ok(found)
     }
 
     /// Loads on behalf of a handler. The session does not count as accessed, and an error is not
