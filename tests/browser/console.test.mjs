@@ -328,6 +328,43 @@ consoleTest("where the session was ended elsewhere the page says why", async (pa
   });
 });
 
+/** As a Worker answers that runs without DEMO. */
+const withoutOutcome = (page) =>
+  page.route("**/api/session", async (route) => {
+    const response = await route.fetch();
+    if (response.status() !== 200) return route.fulfill({ response });
+    const { outcome, ...json } = await response.json();
+    await route.fulfill({ response, json });
+  });
+
+for (const [demo, prepare, sentence] of [
+  ["with DEMO", undefined, "The session was ended, here or elsewhere. (revoked)"],
+  ["without DEMO", withoutOutcome, "The session was ended, here or elsewhere. Destroy removes its cookies"],
+]) {
+  consoleTest(`a session that was ended elsewhere is not shown as live, ${demo}`, async (page, context) => {
+    await add(page, "theme", '"dark"');
+    const options = { browser, origin: worker.origin, storageState: await context.storageState(), prepare };
+    await inConsole(options, async (other) => {
+      await shows(other, "#session-state", "live");
+      await answerYes(page, "Destroy…", "Destroy");
+      await notice(page, "No session yet");
+
+      await button(other, "Refresh").click();
+      await notice(other, sentence);
+      await shows(other, "#session-state", "ended");
+      assert.equal(await button(other, "Cycle key").getAttribute("aria-disabled"), "true");
+
+      // Its cookies are in the way of a new session until they are removed.
+      await shows(other, "#cookies-state", "kept and sent back");
+      await answerYes(other, "Destroy…", "Destroy");
+      await notice(other, "No session yet");
+      await shows(other, "#session-state", "none");
+      await add(other, "theme", '"light"');
+      await shows(other, "#session-state", "live");
+    });
+  });
+}
+
 consoleTest("the end is set in each of its ways", async (page) => {
   await add(page, "theme", '"dark"');
   const expiry = region(page, "Expiry");
@@ -433,14 +470,7 @@ consoleTest(
     assert.equal(await page.getByLabel("Log in as").isVisible(), false);
     await shows(page, "#fact-outcome", "not shown");
   },
-  {
-    prepare: (page) =>
-      page.route("**/api/session", async (route) => {
-        const response = await route.fetch();
-        const { outcome, ...json } = await response.json();
-        await route.fulfill({ response, json });
-      }),
-  },
+  { prepare: withoutOutcome },
 );
 
 // Flash

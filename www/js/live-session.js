@@ -17,6 +17,11 @@ export class LiveSession extends EventTarget {
     this.#api = api;
   }
 
+  /** Whether there is a session. Just after its end the answers still name its key, but hold nothing. */
+  get isLive() {
+    return this.value !== null && this.value.key !== null && !this.value.isNew;
+  }
+
   async refresh() {
     if (this.store === null) this.#learnStore();
     try {

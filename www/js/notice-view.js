@@ -15,7 +15,7 @@ export function noticeView(live) {
   };
 }
 
-function standing({ value, problem, cookiesKept }) {
+function standing({ value, problem, cookiesKept, isLive }) {
   if (problem?.unreachable) {
     const rest = value ? "The page shows the last answer." : "The explanations on this page still apply.";
     return { kind: "bad", sentence: `${problem.text} ${rest}` };
@@ -24,6 +24,8 @@ function standing({ value, problem, cookiesKept }) {
   if (cookiesKept === false) return { kind: "bad", sentence: cookiesLost() };
   if (isRemarkable(value.outcome)) return { kind: "odd", sentence: `${meaningOf(value.outcome)} (${value.outcome})` };
   if (value.key === null) return { kind: "quiet", sentence: "No session yet. Nothing is stored until the first value is set." };
+  // Without DEMO there is no outcome, which would have said so above.
+  if (!isLive) return { kind: "odd", sentence: `${meaningOf("revoked")} Destroy removes its cookies, so that a new one can begin.` };
   if (cookiesKept === null) return { kind: "wait", sentence: "Saved. Checking whether the cookie comes back…" };
   return { kind: "good", sentence: "A live session. The browser sends its cookies back." };
 }

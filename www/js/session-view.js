@@ -59,8 +59,9 @@ export function sessionView(live) {
     state.dataset.tone = tone;
     if (session === null) return;
 
-    const hasKey = session.key !== null;
-    for (const button of [cycle, destroy, copy]) setEnabled(button, hasKey);
+    setEnabled(cycle, live.isLive);
+    // The cookies of a session that was ended elsewhere are still there to be removed.
+    for (const button of [destroy, copy]) setEnabled(button, session.key !== null);
     showKey(parts, session.key);
 
     setText(byId("fact-new"), session.isNew ? "yes" : "no");
@@ -73,11 +74,11 @@ export function sessionView(live) {
   };
 }
 
-function stateOf({ value, problem }) {
+function stateOf({ value, problem, isLive }) {
   if (problem) return [problem.unreachable ? "unreachable" : problem.code, "bad"];
   if (value === null) return ["unknown", "quiet"];
   if (value.key === null) return ["none", "quiet"];
-  return ["live", "good"];
+  return isLive ? ["live", "good"] : ["ended", "quiet"];
 }
 
 // A part that changed is marked for a moment: cycling keeps the lineage, login does not.
