@@ -430,6 +430,26 @@ consoleTest(
   { prepare: (page) => page.clock.install() },
 );
 
+consoleTest(
+  "a clock that is ahead makes the page ask once, not without end",
+  async (page) => {
+    await add(page, "theme", '"dark"');
+    await shows(page, "#fact-idle-sub", "passed");
+    await page.clock.runFor(60_000);
+    // Requests are sent one after the other: what was asked before this one is in the log before it.
+    await add(page, "views", "1");
+    const log = await requests(page).allInnerTexts();
+    assert.deepEqual(log.map((text) => text.split(/\s+/).slice(1, 3).join(" ")), [
+      "PUT /api/session/data/views",
+      "GET /api/session", // whether the end has passed
+      "GET /api/session", // whether the cookie was kept
+      "PUT /api/session/data/theme",
+      "GET /api/session",
+    ]);
+  },
+  { prepare: (page) => page.clock.install({ time: Date.now() + 2 * 86_400_000 }) },
+);
+
 // Owner
 
 consoleTest("login binds to an owner under a new lineage, logout ends it", async (page, context) => {

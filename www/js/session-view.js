@@ -98,7 +98,9 @@ function showOutcome({ outcome }) {
   setText(byId("fact-outcome-sub"), told ? meaningOf(outcome) : "Shown only if the Worker has the variable DEMO");
 }
 
-// Keeps the three times current, and asks again once when an end has passed.
+// Keeps the three times current, and when an end has passed asks once whether the session is still there.
+// Once for each key: if this browser's clock is ahead, every answer comes with an end that has passed, and
+// each request would move the idle end along.
 function countdowns(live) {
   let asked = null;
 
@@ -112,9 +114,8 @@ function countdowns(live) {
       time("fact-idle", session.idleExpiresAt, (at) => left(at - now)),
     ].some((at) => at !== null && at + 1000 < now);
 
-    const ends = `${session.expiresAt} ${session.idleExpiresAt}`;
-    if (ended && asked !== ends) {
-      asked = ends;
+    if (ended && asked !== session.key) {
+      asked = session.key;
       live.refresh();
     }
   };
