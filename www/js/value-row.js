@@ -88,11 +88,15 @@ export class ValueRow {
     }
     const focus = focusLater();
     const saved = await this.#slot.guard(async () => {
-      await this.#live.change((api) => api.set(this.#key, text));
+      await this.#live.change(async (api) => {
+        const session = await api.set(this.#key, text);
+        this.#stored = formatJson(session.data[this.#key]);
+        // The same value, perhaps written another way. It must not look as if somebody else had changed it.
+        if (this.#field.value === text) this.#field.value = this.#stored;
+        return session;
+      });
     });
     if (!saved) return;
-    // What came back is the same value, perhaps written another way.
-    if (this.#field.value === text) this.#field.value = this.#stored;
     this.#edited();
     focus(this.#field);
     this.mark();
