@@ -273,10 +273,18 @@ consoleTest("a draft stays when the stored value moves", async (page, context) =
 
   await page.bringToFront();
   await button(page, "Refresh").click();
-  await row(page, "theme").getByText("Changed meanwhile").waitFor();
+  const warning = row(page, "theme").getByText("Changed meanwhile");
+  await warning.waitFor();
   assert.equal(await field(page, "theme").inputValue(), '"sepia"');
+
+  // It stays as long as the draft does.
+  await add(page, "views", "1");
+  assert.equal(await warning.count(), 1);
+  await field(page, "theme").fill('"dark green"');
+  assert.equal(await warning.count(), 1);
   await button(page, "Revert theme").click();
   assert.equal(await field(page, "theme").inputValue(), '"light"');
+  assert.equal(await row(page, "theme").locator(".slot").innerText(), "text, 7 bytes");
 });
 
 // The session

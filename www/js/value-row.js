@@ -10,6 +10,10 @@ export class ValueRow {
   #live;
   #key;
   #stored = "";
+  /** What the stored value is, in a few words. */
+  #about = "";
+  /** Whether the stored value has changed under the draft. */
+  #moved = false;
   #field;
   #slot;
 
@@ -48,11 +52,12 @@ export class ValueRow {
   /** Shows the stored value; a draft in work stays, and is told that the value has moved. */
   show(value) {
     const text = formatJson(value);
-    const moved = text !== this.#stored;
-    const draft = this.#dirty;
+    if (text !== this.#stored) {
+      if (this.#dirty) this.#moved = true;
+      else this.#field.value = text;
+    }
     this.#stored = text;
-    if (!draft && moved) this.#field.value = text;
-    this.#slot.hint(draft && moved && this.#dirty ? "Changed meanwhile: Revert shows the stored value." : describeJson(value));
+    this.#about = describeJson(value);
     this.#edited({ keepError: true });
   }
 
@@ -69,6 +74,8 @@ export class ValueRow {
 
   #edited({ keepError = false } = {}) {
     if (!keepError) this.#slot.clear();
+    if (!this.#dirty) this.#moved = false;
+    this.#slot.hint(this.#moved ? "Changed meanwhile: Revert shows the stored value." : this.#about);
     this.node.toggleAttribute("data-draft", this.#dirty);
     this.#field.rows = Math.min(14, this.#field.value.split("\n").length);
   }
@@ -91,6 +98,7 @@ export class ValueRow {
       await this.#live.change(async (api) => {
         const session = await api.set(this.#key, text);
         this.#stored = formatJson(session.data[this.#key]);
+        this.#moved = false;
         // The same value, perhaps written another way. It must not look as if somebody else had changed it.
         if (this.#field.value === text) this.#field.value = this.#stored;
         return session;
