@@ -287,6 +287,66 @@ consoleTest("a draft stays when the stored value moves", async (page, context) =
   assert.equal(await row(page, "theme").locator(".slot").innerText(), "text, 7 bytes");
 });
 
+consoleTest("a draft stays when the stored value is removed", async (page, context) => {
+  await add(page, "theme", '"dark"');
+  await add(page, "views", "1");
+  await field(page, "theme").fill('"sepia"');
+  await field(page, "views").fill("2");
+  const other = await context.newPage();
+  await other.goto(`${worker.origin}/`);
+  for (const key of ["theme", "views"]) {
+    await button(other, `Remove ${key}`).click();
+    await row(other, key).waitFor({ state: "detached" });
+  }
+
+  await page.bringToFront();
+  await button(page, "Refresh").click();
+  for (const key of ["theme", "views"]) await row(page, key).getByText("Removed meanwhile: Save stores it again.").waitFor();
+  assert.equal(await field(page, "theme").inputValue(), '"sepia"');
+  assert.equal(await page.locator("#values-size").innerText(), "");
+  assert.equal(await button(page, "Clear all…").getAttribute("aria-disabled"), "true");
+
+  // What was stored before is a draft, too.
+  await field(page, "theme").fill('"dark"');
+  await button(page, "Save theme").click();
+  await button(page, "Remove theme").waitFor();
+  await shows(page, "#values-size", "1 key");
+  await button(page, "Revert views").click();
+  await row(page, "views").waitFor({ state: "detached" });
+  assert.equal(await field(page, "theme").evaluate((node) => node === document.activeElement), true);
+  await page.reload();
+  await row(page, "theme").waitFor();
+  assert.equal(await page.locator("#value-rows > li").count(), 1);
+});
+
+consoleTest("a save into a session that was ended elsewhere is refused in sight, and the draft stays", async (page, context) => {
+  await add(page, "theme", '"dark"');
+  await add(page, "views", "1");
+  const options = { browser, origin: worker.origin, storageState: await context.storageState() };
+  await inConsole(options, async (other) => {
+    await row(other, "views").waitFor();
+    await answerYes(page, "Destroy…", "Destroy");
+    await notice(page, "No session yet");
+
+    await field(other, "theme").fill('"sepia"');
+    // A row without a draft goes: its refusal is shown above the rows.
+    await field(other, "views").press("Control+Enter");
+    await row(other, "views").waitFor({ state: "detached" });
+    const above = other.locator("#clear-slot").getByRole("alert");
+    await above.filter({ hasText: "views: The session was ended." }).waitFor();
+    await button(other, "Save theme").click();
+    await row(other, "theme").getByRole("alert").filter({ hasText: "The session was ended. revoked" }).waitFor();
+    assert.equal(await above.count(), 0);
+    assert.equal(await field(other, "theme").inputValue(), '"sepia"');
+
+    await answerYes(other, "Destroy…", "Destroy");
+    await notice(other, "No session yet");
+    await button(other, "Save theme").click();
+    await notice(other, "A live session");
+    await button(other, "Remove theme").waitFor();
+  });
+});
+
 // The session
 
 consoleTest("cycling renews the derived key and keeps lineage and values", async (page) => {

@@ -40,15 +40,15 @@ export class Slot {
     for (const field of this.#fields) field.removeAttribute("aria-invalid");
   }
 
-  /** Runs `action`; tells whether it passed, and shows the refusal if not. */
-  async guard(action) {
+  /** Runs `action`; tells whether it passed, and shows the refusal if not: here, unless `show` does. */
+  async guard(action, show = (problem) => this.fail(problem)) {
     this.clear();
     try {
       await action();
       return true;
     } catch (problem) {
       if (problem.code === undefined) throw problem;
-      this.fail(problem);
+      show(problem);
       return false;
     }
   }

@@ -9,6 +9,9 @@ let rowsMade = 0;
 export class ValueRow {
   #live;
   #key;
+  #above;
+  #onGone;
+  /** The stored value as it is shown; null where it was removed under a draft. */
   #stored = "";
   /** What the stored value is, in a few words. */
   #about = "";
@@ -17,9 +20,12 @@ export class ValueRow {
   #field;
   #slot;
 
-  constructor(live, key) {
+  /** `above` is the slot over all rows; `onGone` hears when nothing keeps this row any more. */
+  constructor(live, key, { above, onGone }) {
     this.#live = live;
     this.#key = key;
+    this.#above = above;
+    this.#onGone = onGone;
     const id = `row-${++rowsMade}`;
     const slot = el("p", { class: "slot", id: `${id}-slot` }, "\u00a0");
     this.#field = el("textarea", {
@@ -61,6 +67,14 @@ export class ValueRow {
     this.#edited({ keepError: true });
   }
 
+  /** The value is no longer stored. A draft stays, and is told so: returns whether there is one. */
+  showRemoved() {
+    if (!this.#dirty) return false;
+    this.#stored = null;
+    this.#edited({ keepError: true });
+    return true;
+  }
+
   /** Draws the eye to the row for a moment. */
   mark() {
     this.node.classList.remove("marked");
@@ -72,10 +86,15 @@ export class ValueRow {
     return this.#field.value !== this.#stored;
   }
 
+  get #hint() {
+    if (this.#stored === null) return "Removed meanwhile: Save stores it again.";
+    return this.#moved ? "Changed meanwhile: Revert shows the stored value." : this.#about;
+  }
+
   #edited({ keepError = false } = {}) {
     if (!keepError) this.#slot.clear();
     if (!this.#dirty) this.#moved = false;
-    this.#slot.hint(this.#moved ? "Changed meanwhile: Revert shows the stored value." : this.#about);
+    this.#slot.hint(this.#hint);
     this.node.toggleAttribute("data-draft", this.#dirty);
     this.#field.rows = Math.min(14, this.#field.value.split("\n").length);
   }
@@ -94,7 +113,7 @@ export class ValueRow {
       return;
     }
     const focus = focusLater();
-    const saved = await this.#slot.guard(async () => {
+    const saved = await this.#guard(async () => {
       await this.#live.change(async (api) => {
         const session = await api.set(this.#key, text);
         this.#stored = formatJson(session.data[this.#key]);
@@ -112,15 +131,27 @@ export class ValueRow {
   }
 
   #revert() {
+    const gone = this.#stored === null;
+    this.#stored ??= "";
     this.#field.value = this.#stored;
     this.#edited();
-    this.#field.focus();
+    if (gone) this.#onGone();
+    else this.#field.focus();
   }
 
   #remove() {
-    return this.#slot.guard(async () => {
+    return this.#guard(async () => {
       await this.#live.change((api) => api.remove(this.#key));
       say(`${this.#key} removed`);
+    });
+  }
+
+  /** Runs `action`. If the value turns out to be gone, and this row with it, the refusal is shown above the rows. */
+  #guard(action) {
+    this.#above.clear();
+    return this.#slot.guard(action, (problem) => {
+      if (this.node.isConnected) this.#slot.fail(problem);
+      else this.#above.fail(`${this.#key}: ${problem.text}`);
     });
   }
 }

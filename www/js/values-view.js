@@ -11,7 +11,7 @@ export function valuesView(live) {
   const list = byId("value-rows");
   const clear = byId("clear");
   const clearSlot = new Slot(byId("clear-slot"));
-  addForm(live, rows);
+  addForm(live, rows, clearSlot);
 
   onPress(clear, async () => {
     const sure = await confirmed({
@@ -26,27 +26,29 @@ export function valuesView(live) {
     });
   });
 
-  return () => {
+  const show = () => {
     const data = live.value?.data;
     if (data === undefined) return;
     for (const [key, row] of rows) {
-      if (Object.hasOwn(data, key)) continue;
+      if (Object.hasOwn(data, key) || row.showRemoved()) continue;
       rows.delete(key);
       leave(row.node);
       row.node.remove();
     }
     for (const [key, value] of Object.entries(data)) {
-      const row = rows.get(key) ?? new ValueRow(live, key);
+      const row = rows.get(key) ?? new ValueRow(live, key, { above: clearSlot, onGone: show });
       row.show(value);
       if (rows.get(key) !== row) list.append(row.node);
       rows.set(key, row);
     }
-    const empty = rows.size === 0;
-    byId("value-empty").hidden = !empty;
+    // A draft may have a row without a value.
+    const stored = Object.keys(data).length;
+    byId("value-empty").hidden = rows.size > 0;
     setText(byId("value-empty"), "No values. A session is stored with its first value.");
-    setEnabled(clear, !empty);
-    setText(byId("values-size"), empty ? "" : `${count(rows.size, "key")}, ${bytes(JSON.stringify(data))}`);
+    setEnabled(clear, stored > 0);
+    setText(byId("values-size"), stored === 0 ? "" : `${count(stored, "key")}, ${bytes(JSON.stringify(data))}`);
   };
+  return show;
 }
 
 // A removed row hands the keyboard's focus to its neighbour.
@@ -56,7 +58,7 @@ function leave(node) {
   (neighbour?.querySelector("textarea") ?? byId("add-key")).focus();
 }
 
-function addForm(live, rows) {
+function addForm(live, rows, above) {
   const key = byId("add-key");
   const value = byId("add-value");
   const submit = byId("add-submit");
@@ -65,7 +67,7 @@ function addForm(live, rows) {
 
   key.addEventListener("input", () => {
     keySlot.clear();
-    const known = rows.has(key.value);
+    const known = Object.hasOwn(live.value?.data ?? {}, key.value);
     setText(submit, known ? "Set" : "Add");
     keySlot.hint(known ? "Replaces its value" : "Any text");
   });
@@ -75,6 +77,7 @@ function addForm(live, rows) {
   });
 
   const save = async () => {
+    above.clear();
     const name = key.value;
     const text = value.value;
     const fault = jsonFault(text);
