@@ -236,6 +236,20 @@ consoleTest("the focus stays where somebody has moved it while a value is being 
   assert.equal(await field(page, "first").inputValue(), "3");
 });
 
+consoleTest("a refusal goes when the same value is stored at the next attempt", async (page) => {
+  await notice(page, "No session yet");
+  const unavailable = problem(503, "unavailable", "Storage does not answer", "");
+  await page.route("**/api/session/data/theme", (route) => route.fulfill(unavailable), { times: 1 });
+  await page.getByLabel("Key", { exact: true }).fill("theme");
+  await page.getByLabel("Value", { exact: true }).fill('"dark"');
+  await button(page, "Add").click();
+  await page.locator("#add-value-slot").getByRole("alert").waitFor();
+  await button(page, "Add").click();
+  await page.locator("#add-key:focus").waitFor();
+  assert.equal(await page.locator("#add").getByRole("alert").count(), 0);
+  assert.equal(await page.getByLabel("Value", { exact: true }).getAttribute("aria-invalid"), null);
+});
+
 consoleTest("a key that a URL would drop is refused before it is sent", async (page) => {
   await notice(page, "No session yet");
   for (const key of [".", ".."]) {

@@ -102,6 +102,9 @@ function addForm(live, rows, above) {
     say(`${name} saved`);
     rows.get(name)?.mark();
     if (!untouched()) return;
+    // An attempt before may have been refused.
+    keySlot.clear();
+    valueSlot.clear();
     key.value = "";
     value.value = "";
     key.dispatchEvent(new Event("input"));
