@@ -750,12 +750,32 @@ consoleTest(
     await button(page, "Log in").click();
     const part = region(page, "Devices");
     await part.getByRole("alert").filter({ hasText: "Storage does not answer. Try again in 5 s. unavailable" }).waitFor();
+    await part.getByText("The list could not be loaded.").waitFor();
     await page.unrouteAll({ behavior: "wait" });
     await button(page, "Look again").click();
     await shows(page, "#devices-count", "1 session");
     assert.equal(await part.getByRole("alert").count(), 0);
+    assert.equal(await page.locator("#device-empty").isVisible(), false);
   },
   { prepare: (page) => page.route("**/api/sessions", (route) => route.fulfill(problem(503, "unavailable", "Storage does not answer", "", { "retry-after": "5" }))) },
+);
+
+consoleTest(
+  "everybody can be logged out without the list",
+  async (page) => {
+    await page.getByLabel("Log in as").fill(someOwner());
+    await button(page, "Log in").click();
+    await region(page, "Devices").getByRole("alert").waitFor();
+    await answerYes(page, "Log out everywhere…", "Log out everywhere");
+    await notice(page, "(revoked)");
+    await page.getByText("Log in to see where the owner is logged in.").waitFor();
+  },
+  {
+    prepare: (page) =>
+      page.route("**/api/sessions", (route) =>
+        route.request().method() === "GET" ? route.fulfill(problem(503, "unavailable", "Storage does not answer", "")) : route.continue(),
+      ),
+  },
 );
 
 // What goes wrong

@@ -17,20 +17,20 @@ export function devicesView(live) {
   // either and the button ask for it, and nothing else.
   let listed = null;
 
-  const list = () =>
-    slot.guard(async () => {
-      const of = listed;
+  const list = async () => {
+    const of = listed;
+    const passed = await slot.guard(async () => {
       const devices = await live.ask((api) => api.devices());
       if (of === listed) show(devices);
     });
+    if (!passed && of === listed) setText(byId("device-empty"), "The list could not be loaded.");
+  };
 
   const show = (devices) => {
     rows.replaceChildren(...devices.map((device) => rowOf(device, end, ended())));
     setText(byId("devices-count"), count(devices.length, "session"));
     setText(byId("device-empty"), wordsOf(live.store).missing);
     byId("device-empty").hidden = devices.length > 0;
-    setEnabled(others, true);
-    setEnabled(all, true);
   };
 
   const ended = () => wordsOf(live.store).ended(live.store);
@@ -90,7 +90,8 @@ export function devicesView(live) {
     listed = now;
     showNone();
     if (listed === null) return;
-    setEnabled(look, true);
+    // What ends sessions needs no list.
+    for (const button of [look, others, all]) setEnabled(button, true);
     setText(byId("device-empty"), "Asking for the list…");
     list();
   };
