@@ -460,7 +460,7 @@ for (const [demo, prepare, sentence] of [
 consoleTest("the end is set in each of its ways", async (page) => {
   await add(page, "theme", '"dark"');
   const expiry = region(page, "Expiry");
-  // While it is busy, pressing it has no effect.
+  // One after the other, so that each answer is for one press.
   const press = () => expiry.locator("#expiry-submit:not([aria-busy])").click();
   const apply = async (body) => {
     const sent = page.waitForRequest((request) => request.method() === "PUT" && request.url().endsWith("/api/session/expiry"));
@@ -594,7 +594,7 @@ consoleTest("a message is left once and taken once", async (page, context) => {
 
   await flash.getByLabel("Message for the next page").fill("Saved: <b>1</b>");
   await page.keyboard.press("Enter");
-  await shows(page, "#flash-slot", "Stored. The first tab");
+  await shows(page, "#flash-slot", 'Stored: "Saved: <b>1</b>". The first tab');
   await notice(page, "A live session");
   assert.equal(await page.locator("#value-rows > li").count(), 0);
 
@@ -605,6 +605,51 @@ consoleTest("a message is left once and taken once", async (page, context) => {
   await button(page, "Take it").click();
   await shows(page, "#flash-slot", "There is no message, or it was already taken.");
 });
+
+consoleTest("what is pressed while the last press is on its way is done after it", async (page) => {
+  await add(page, "theme", '"dark"');
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  const sent = [];
+  await page.route(/\/api\/session\/(flash|expiry)/, async (route) => {
+    sent.push(route.request().postDataJSON());
+    await released;
+    await route.continue();
+  });
+  const message = page.getByLabel("Message for the next page");
+  for (const text of ["A", "B", "C"]) {
+    await message.fill(text);
+    await message.press("Enter");
+  }
+  await message.fill("not yet");
+  const seconds = page.getByLabel("Seconds until the end");
+  for (const text of ["600", "1200", "1800"]) {
+    await seconds.fill(text);
+    await seconds.press("Enter");
+  }
+  release();
+  // The last press counts, with what the form said then.
+  await shows(page, "#flash-slot", 'Stored: "C".');
+  await shows(page, "#fact-ends-sub", "in 00:29:");
+  assert.deepEqual(sent.filter((body) => typeof body === "string"), ["A", "C"]);
+  assert.deepEqual(sent.filter((body) => typeof body !== "string"), [{ seconds: 600 }, { seconds: 1800 }]);
+});
+
+consoleTest(
+  "a long message does not move the page when it is left",
+  async (page) => {
+    await notice(page, "No session yet");
+    const height = () => page.locator("#flash-slot").evaluate((node) => node.offsetHeight);
+    const before = await height();
+    await page.getByLabel("Message for the next page").fill("one two three ".repeat(20));
+    await page.keyboard.press("Enter");
+    await shows(page, "#flash-slot", 'Stored: "one two three one t…"');
+    assert.equal(await height(), before);
+  },
+  { viewport: { width: 320, height: 640 } },
+);
 
 // What a request costs
 

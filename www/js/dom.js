@@ -26,16 +26,26 @@ export function setEnabled(button, enabled) {
   else button.setAttribute("aria-disabled", "true");
 }
 
-/** Runs `action` on a click; not while disabled, nor again while it runs, unless it may `overlap`. */
-export function onPress(button, action, { overlap = false } = {}) {
+/**
+ * Runs `action` on a click, not while disabled. A press while it runs is dropped, unless it may `overlap`, or
+ * there is `read`, which takes from the form what `action` gets: then the last such press runs after it.
+ */
+export function onPress(button, action, { overlap = false, read } = {}) {
   let running = false;
+  let next = null;
   button.addEventListener("click", async (event) => {
     event.preventDefault();
-    if ((running && !overlap) || button.getAttribute("aria-disabled") === "true") return;
+    if (button.getAttribute("aria-disabled") === "true" || (running && !overlap && !read)) return;
+    next = { input: read?.() };
+    if (running && !overlap) return;
     running = true;
     button.setAttribute("aria-busy", "true");
     try {
-      await action();
+      while (next) {
+        const { input } = next;
+        next = null;
+        await action(input);
+      }
     } finally {
       running = false;
       button.removeAttribute("aria-busy");

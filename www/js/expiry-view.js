@@ -19,9 +19,12 @@ export function expiryView(live) {
   }
   form.addEventListener("change", () => slot.clear());
 
-  onPress(byId("expiry-submit"), async () => {
+  const read = () => {
     const kind = form.elements.expiry.value;
-    const expiry = expiryOf(kind);
+    return { kind, expiry: expiryOf(kind) };
+  };
+
+  const apply = async ({ kind, expiry }) => {
     if (expiry === null) {
       slot.fail(kind === "date" ? "That is not a date and a time." : "That is not a number of seconds.");
       byId(FIELDS[kind]).focus();
@@ -31,7 +34,8 @@ export function expiryView(live) {
     if (!passed) return;
     if (live.value?.key === null) slot.fail("There is no session yet: add a value first.");
     else say("The expiry was set");
-  });
+  };
+  onPress(byId("expiry-submit"), apply, { read });
 
   return () => {};
 }

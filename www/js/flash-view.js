@@ -10,12 +10,14 @@ export function flashView(live) {
   const slot = new Slot(byId("flash-slot"), text);
   text.addEventListener("input", () => slot.clear());
 
-  onPress(byId("flash-leave"), async () => {
-    const left = await slot.guard(() => live.change((api) => api.leaveFlash(KEY, text.value)));
+  const leave = async (message) => {
+    const left = await slot.guard(() => live.change((api) => api.leaveFlash(KEY, message)));
     if (!left) return;
-    slot.hint("Stored. The first tab of this browser that takes it gets it.");
+    // The field may hold the next message already.
+    slot.hint(`Stored: ${short(message)}. The first tab that takes it gets it.`);
     say("The message was left");
-  });
+  };
+  onPress(byId("flash-leave"), leave, { read: () => text.value });
 
   onPress(byId("flash-take"), () =>
     slot.guard(async () => {
@@ -33,4 +35,10 @@ export function flashView(live) {
   );
 
   return () => {};
+}
+
+/** So that the slot has room for it. */
+function short(message) {
+  const all = [...message];
+  return JSON.stringify(all.length > 20 ? `${all.slice(0, 19).join("")}…` : message);
 }
