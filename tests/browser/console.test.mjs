@@ -884,6 +884,47 @@ consoleTest(
   { prepare: (page) => page.route(api, (route) => route.abort()) },
 );
 
+consoleTest("the API counts as reachable again when anything of it answers", async (page) => {
+  await logIn(page, someOwner());
+  for (const again of [
+    () => button(page, "Look again").click(),
+    // A refusal is an answer, too.
+    () => answerYes(page, "Log out everywhere…", "Log out everywhere"),
+  ]) {
+    await page.route("**/api/session", (route) => route.abort());
+    await button(page, "Refresh").click();
+    await notice(page, "The API cannot be reached");
+    await page.unrouteAll({ behavior: "wait" });
+    await page.route("**/api/sessions", (route) => (route.request().method() === "DELETE" ? route.fulfill(problem(429, "rate_limited", "Too many writes", "")) : route.continue()));
+    await again();
+    await notice(page, "A live session");
+    await shows(page, "#session-state", "live");
+  }
+});
+
+for (const [what, press] of [
+  ["reauthentication", (page) => button(page, "Reauthenticate").click()],
+  ["the list of devices", (page) => button(page, "Look again").click()],
+]) {
+  consoleTest(`a logout in another window is found out by ${what}`, async (page, context) => {
+    const owner = someOwner();
+    await logIn(page, owner);
+    const other = await context.newPage();
+    await other.goto(`${worker.origin}/`);
+    await shows(other, "#owner-chip", owner);
+    await button(other, "Log out").click();
+    await shows(other, "#owner-chip", "anonymous");
+
+    // Not brought to the front, which asks, too.
+    await press(page);
+    await shows(page, "#owner-chip", "anonymous");
+    await page.getByText("Log in to see where the owner is logged in.").waitFor();
+    for (const name of ["Reauthenticate", "Log out", "Look again", "Log out everywhere…"]) {
+      assert.equal(await button(page, name).getAttribute("aria-disabled"), "true");
+    }
+  });
+}
+
 consoleTest(
   "what answers in place of the API is not taken for it",
   async (page) => {

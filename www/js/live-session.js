@@ -35,12 +35,16 @@ export class LiveSession extends EventTarget {
 
   /** Asks something that does not change the session, `(api) => …`. */
   async ask(call) {
+    let answer;
     try {
-      return await call(this.#api);
+      answer = await call(this.#api);
     } catch (problem) {
-      if (problem.unreachable) this.#fail(problem);
+      await this.#refused(problem);
       throw problem;
     }
+    // The API answers again: so may the session.
+    if (this.problem) await this.refresh();
+    return answer;
   }
 
   /** Runs one change, `(api) => …`, and shows what it made; a refusal is thrown. */
@@ -50,8 +54,7 @@ export class LiveSession extends EventTarget {
     try {
       answer = await call(this.#api);
     } catch (problem) {
-      if (problem.unreachable) this.#fail(problem);
-      else if (problem.status === 409 || problem.status === 503) await this.refresh();
+      await this.#refused(problem);
       throw problem;
     }
     if (answer === null) return this.refresh();
@@ -79,6 +82,13 @@ export class LiveSession extends EventTarget {
     this.value = session;
     this.problem = null;
     this.#tell();
+  }
+
+  // These refusals say that the session may not be what the page shows: nobody is logged in, or it has ended,
+  // or storage is in trouble.
+  async #refused(problem) {
+    if (problem.unreachable) this.#fail(problem);
+    else if (this.problem || [401, 409, 503].includes(problem.status)) await this.refresh();
   }
 
   #fail(problem) {
