@@ -384,6 +384,27 @@ consoleTest("the key can be copied", async (page, context) => {
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), (await keyParts(page)).join("."));
 });
 
+test("over plain http, where a page cannot copy, the key is selected, and nothing else", async () => {
+  const { port } = new URL(worker.origin);
+  const key = "-.zKqSCAmfrWrtLhMrYjbvvg.zKqSCAmfrWrtLhMrYjbvvg.q0VvGTwZkDFe1mXKp3c7Rg";
+  // No session lives over plain http: this is how one with its cookies would look.
+  const session = { key, isNew: false, data: {}, version: 1, owner: null, createdAt: null, expiresAt: null, idleExpiresAt: null };
+  const prepare = (page) => page.route("**/api/session", (route) => route.fulfill({ json: session }));
+  await inConsole({ browser, origin: `http://${PLAIN_HOST}:${port}`, prepare }, async (page) => {
+    await notice(page, "A live session");
+    const width = () => page.locator("#copy-key").evaluate((node) => node.offsetWidth);
+    const before = await width();
+    await button(page, "Copy key").click();
+    await shows(page, "#say", /key (is )?selected/i);
+    assert.equal(await page.evaluate(() => String(getSelection())), key);
+    assert.equal(await width(), before);
+    // What Ctrl + C takes.
+    await page.evaluate(() => addEventListener("copy", () => (globalThis.copied = String(getSelection()))));
+    await page.keyboard.press("Control+C");
+    assert.equal(await page.evaluate(() => globalThis.copied), key);
+  });
+});
+
 consoleTest("destroying asks first, then takes values and cookies", async (page, context) => {
   await add(page, "theme", '"dark"');
   await answerYes(page, "Destroy…", "Keep");

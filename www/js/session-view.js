@@ -37,16 +37,21 @@ export function sessionView(live) {
   });
 
   onPress(copy, async () => {
+    const { key } = live.value;
     try {
-      await navigator.clipboard.writeText(live.value.key);
+      await navigator.clipboard.writeText(key);
       setText(copy, "Copied");
-      setTimeout(() => setText(copy, "Copy key"), 2000);
       say("Key copied");
     } catch {
-      // No clipboard over plain http: select it, so that the person can copy.
-      getSelection().selectAllChildren(byId("session-key"));
-      say("Key selected");
+      // No clipboard over plain http: select the key, so that the person can copy it. What is on the page has
+      // names between its parts.
+      const whole = byId("whole-key");
+      whole.textContent = key;
+      getSelection().selectAllChildren(whole);
+      setText(copy, "Selected");
+      say("The key is selected: copy it with Ctrl + C");
     }
+    setTimeout(() => setText(copy, "Copy key"), 2000);
   });
 
   const tick = countdowns(live);
