@@ -185,15 +185,58 @@ test("with the API unreachable the lab works", () =>
     await plays(page, history("lost-update"), 1);
   }));
 
-test("histories that cannot be fetched are said to be so, and fetched again", () =>
-  inConsole({ browser, origin: worker.origin, prepare: (page) => page.route("**/lab/stale-read.json", (route) => route.fulfill({ status: 500 })) }, async (page) => {
-    await page.locator("#lab-text", { hasText: "could not be fetched (status 500)" }).waitFor();
-    await page.unrouteAll({ behavior: "wait" });
-    await button(page, "Try again").click();
+test("a history that cannot be fetched is said to be so, and fetched again; the others play", () =>
+  inConsole({ browser, origin: worker.origin, prepare: (page) => page.route(/\/lab\/(stale-read|logout-race)\.json/, (route) => route.fulfill({ status: 500 })) }, async (page) => {
     await counts(page, `1 of ${history("lost-update").steps.length}`);
     await button(page, "Next").click();
     await plays(page, history("lost-update"), 1);
+
+    await choose(page, history("stale-read").title);
+    await page.locator("#lab-text", { hasText: "The history could not be fetched (status 500)." }).waitFor();
+    // Nothing of the one before stays.
+    assert.deepEqual([await text(page, "count"), await page.locator("#lab-track li, #lab-rows tr, #lab-jars article").count()], ["", 0]);
+    await button(page, "Try again").click();
+    await page.locator("#lab-text", { hasText: "could not be fetched (status 500)" }).waitFor();
+
+    // It asks for what is missing, and for nothing else.
+    await page.unrouteAll({ behavior: "wait" });
+    const asked = [];
+    page.on("request", (request) => asked.push(new URL(request.url()).pathname));
+    await button(page, "Try again").click();
+    await counts(page, `1 of ${history("stale-read").steps.length}`);
+    await button(page, "Next").click();
+    await plays(page, history("stale-read"), 1);
+    assert.deepEqual(asked.filter((path) => path.startsWith("/lab/")).toSorted(), ["/lab/logout-race.json", "/lab/stale-read.json"]);
+    await choose(page, history("lost-update").title);
+    await button(page, "Next").click();
+    await plays(page, history("lost-update"), 1);
   }));
+
+test("a history that arrives while another one plays leaves it as it is", () => {
+  let release;
+  const released = new Promise((resolve) => {
+    release = resolve;
+  });
+  const prepare = (page) =>
+    page.route("**/lab/stale-read.json", async (route) => {
+      await released;
+      await route.continue();
+    });
+  return inConsole({ browser, origin: worker.origin, prepare }, async (page) => {
+    await choose(page, history("stale-read").title);
+    await page.locator("#lab-text", { hasText: "Fetching the history…" }).waitFor();
+    assert.equal(await button(page, "Next").getAttribute("aria-disabled"), "true");
+    await choose(page, history("lost-update").title);
+    await button(page, "Next").click();
+    const arrived = page.waitForResponse("**/lab/stale-read.json");
+    release();
+    await (await arrived).finished();
+    await plays(page, history("lost-update"), 1);
+    await choose(page, history("stale-read").title);
+    await button(page, "Next").click();
+    await plays(page, history("stale-read"), 1);
+  });
+});
 
 for (const colorScheme of ["light", "dark"]) {
   for (const width of [1280, 320]) {

@@ -10,6 +10,8 @@ export function labView() {
   const slider = byId("lab-step");
   const stories = [...document.querySelectorAll("input[name=story]")];
   const histories = new Map();
+  /** Why a history could not be fetched. */
+  const troubles = new Map();
   let history = null;
   let at = 0;
 
@@ -19,10 +21,13 @@ export function labView() {
     show(history, at);
   };
 
+  const chosen = () => stories.find((story) => story.checked).value;
+
   const open = () => {
-    const { value } = stories.find((story) => story.checked);
-    history = histories.get(value) ?? null;
-    if (history === null) return;
+    history = histories.get(chosen()) ?? null;
+    const trouble = troubles.get(chosen());
+    setText(byId("lab-next"), trouble === undefined ? "Next" : "Try again");
+    if (history === null) return showNone(trouble);
     layOut(history, go);
     go(0);
   };
@@ -30,7 +35,7 @@ export function labView() {
   stories.forEach((story) => story.addEventListener("change", open));
   onPress(byId("lab-first"), () => go(0), { overlap: true });
   onPress(byId("lab-back"), () => go(at - 1), { overlap: true });
-  onPress(byId("lab-next"), () => (history === null ? fetchAll() : go(at + 1)), { overlap: true });
+  onPress(byId("lab-next"), () => (history === null ? fetchMissing() : go(at + 1)), { overlap: true });
   slider.addEventListener("input", () => go(slider.valueAsNumber));
   stage.addEventListener("keydown", (event) => {
     const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
@@ -39,25 +44,36 @@ export function labView() {
     go(at + by);
   });
 
-  // All of them, at once: what is on the page works when nothing answers any more.
-  const fetchAll = async () => {
+  const fetchOne = async (name) => {
     try {
-      await Promise.all(
-        stories.map(async ({ value }) => {
-          const response = await fetch(`/lab/${value}.json`);
-          if (!response.ok) throw new Error(`status ${response.status}`);
-          histories.set(value, unfolded(await response.json()));
-        }),
-      );
-      setText(byId("lab-next"), "Next");
-      open();
+      const response = await fetch(`/lab/${name}.json`);
+      if (!response.ok) throw new Error(`status ${response.status}`);
+      histories.set(name, unfolded(await response.json()));
+      troubles.delete(name);
     } catch (error) {
-      setText(byId("lab-text"), `The histories could not be fetched (${error.message}).`);
-      setText(byId("lab-next"), "Try again");
-      setEnabled(byId("lab-next"), true);
+      troubles.set(name, error.message);
     }
+    if (name === chosen() && history === null) open();
   };
-  fetchAll();
+
+  // All of them, at once: what is on the page works when nothing answers any more.
+  const fetchMissing = () => {
+    troubles.clear();
+    open();
+    for (const { value } of stories) if (!histories.has(value)) fetchOne(value);
+  };
+  fetchMissing();
+}
+
+/** The stage without a history: it is on its way, or there is a `trouble`. */
+function showNone(trouble) {
+  for (const id of ["lab-rows", "lab-jars", "lab-track"]) byId(id).replaceChildren();
+  for (const id of ["lab-about", "lab-when"]) setText(byId(id), "\u00a0");
+  for (const id of ["lab-count", "lab-why", "lab-work-0", "lab-work-1"]) setText(byId(id), "");
+  setText(byId("lab-text"), trouble === undefined ? "Fetching the history…" : `The history could not be fetched (${trouble}).`);
+  byId("lab-step").max = 0;
+  for (const id of ["lab-first", "lab-back"]) setEnabled(byId(id), false);
+  setEnabled(byId("lab-next"), trouble !== undefined);
 }
 
 /** A step tells of `rows`, `cookies` and `running` only what is new: here each has all of them. */
