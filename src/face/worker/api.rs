@@ -341,6 +341,30 @@ async fn list(session: &SessionStore, sessions: &Sessions) -> Result<Response, P
     json_response(&devices)
 }
 
+/// True if `text` begins with a day of the calendar and a time, as in RFC 3339. JavaScript also accepts
+/// texts such as "5" and the 31st of February.
+fn is_date(text: &str) -> bool {
+    let number = |from: usize, to: usize| {
+        let digits = text.get(from..to)?;
+        let all = digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u32>().ok().filter(|_| all)
+    };
+    let (Some(year), Some(month), Some(day)) = (number(0, 4), number(5, 7), number(8, 10)) else {
+        return false;
+    };
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 => 28 + u32::from(is_leap),
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    };
+    let separators = [(4, "-"), (7, "-"), (10, "T"), (13, ":")];
+    day <= days
+        && separators
+            .iter()
+            .all(|&(at, mark)| text.get(at..=at) == Some(mark))
+}
+
 /// The body of `PUT /api/session/expiry`.
 fn expiry(body: &str) -> Result<Expiry, Problem> {
     let members = object(body)?;
@@ -363,7 +387,7 @@ fn expiry(body: &str) -> Result<Expiry, Problem> {
         } else {
             let date = json::unquote(value).unwrap_or_default();
             let at = Date::parse(&date);
-            if at.is_nan() {
+            if at.is_nan() || !is_date(&date) {
                 let wanted = "a date, written as \"2030-01-31T12:00:00Z\"";
                 return Err(refused(name, wanted).into());
             }
