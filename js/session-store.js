@@ -745,11 +745,11 @@ export class SessionStore {
 
   get #expected() {
     const { owner = null, isNew = false } = this.#details;
-    return this.#ahead ?? { owner, isNew };
+    return { owner, isNew, ...this.#ahead };
   }
 
   #expect(told) {
-    this.#ahead = { ...this.#expected, ...told };
+    this.#ahead = { ...this.#ahead, ...told };
   }
 
   /** Runs a step of the application after the previous ones. */
@@ -767,9 +767,9 @@ export class SessionStore {
     try {
       if (this.#order.steps > 1) await before.then(nothing, nothing);
       // A logout is carried out even if something failed before.
-      if (kind === undefined || kind === OTHER_END) this.#tellTrouble();
+      if (kind === undefined) this.#tellTrouble();
       const result = await step();
-      if (kind === END) this.#tellTrouble();
+      if (ENDS.has(kind)) this.#tellTrouble();
       return result;
     } catch (error) {
       // If the next step is waiting already, nobody has waited for this one: the commit must not answer as if
@@ -1023,6 +1023,7 @@ export class SessionStore {
 
   /** Releases the core's part. Everything that can still be read is in JavaScript. */
   #release() {
+    if (!this.#isCommitted) this.#committed();
     this.#isCommitted = true;
     this.#request = undefined;
     // A running step that was not awaited still needs it. It is then released with the session.

@@ -314,8 +314,8 @@ const invalid = (message) => sessionError("invalid_value", message);
  * True if the cookies of one visitor could reach another: a response without a body can be returned for
  * several requests, as a constant of a module may be.
  */
-const mayBeShared = (response, { cookies }) =>
-  cookies.length > 0 && response.body === null && response instanceof Response && response.status !== 101;
+const mayBeShared = (response, { cookies, timing }) =>
+  (cookies.length > 0 || timing !== undefined) && response.body === null && response instanceof Response && response.status !== 101;
 
 /** The session of a running handler for this request, with the same cookies and the same configuration. */
 function sessionUnderWay(config, request) {

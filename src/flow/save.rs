@@ -106,7 +106,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
             Ok(()) => {
                 let unsure = ctx.memory().put_acknowledged(&target_key, &envelope, now);
                 let unsure = unsure && !mutant!(overtaken_put_forgotten);
-                !unsure || until_stored(&ctx, &work.target).await
+                !unsure || until_stored(&ctx, &work.target, &envelope).await
             }
             // A new key must be in the store before the browser gets it.
             Err(error)
@@ -115,7 +115,7 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
                     && overlay_fits(ctx.config(), &text) =>
             {
                 ctx.memory().put_rate_limited(&target_key, &envelope, now);
-                until_stored(&ctx, &work.target).await
+                until_stored(&ctx, &work.target, &envelope).await
             }
             Err(_) if mutant!(cookie_before_put) && !matches!(work.kind, SaveKind::Save) => true,
             Err(error) if error.is_timeout() => {
@@ -138,6 +138,12 @@ pub(crate) async fn perform(ctx: Ctx, mut work: Work) -> Result<Saved, SessionEr
         let at_risk = ctx.memory().is_at_risk(&target_key, ctx.now());
         let unstored = !stored || at_risk;
         let told = told(&ctx, &work.target, &envelope, text, unstored)?;
+        if !stored && !overlay_fits(ctx.config(), &told.text) {
+            // Nothing carries it to the next request.
+            let message = "other saves of this session were accepted at the same time, and the store did not \
+                           accept them joined";
+            return Err(ConnectorError::new(ConnectorErrorKind::RateLimited, message).into());
+        }
         break Saved {
             identity: work.target,
             kind: work.kind,
@@ -186,6 +192,15 @@ fn told(
     let Some(newer) = settled.filter(is_newer) else {
         return Ok(own);
     };
+    // As in `until_stored`: what no store has under this version needs one of its own.
+    let newer = match (unstored, ctx.random()) {
+        (false, _) => newer,
+        (true, Ok(writer)) => Envelope {
+            version: newer.version.next(u32::from_be_bytes(writer)),
+            ..newer
+        },
+        (true, Err(_)) => return Ok(own),
+    };
     let text = seal(ctx, &newer, identity, &identity.storage_key(ctx.config()))?;
     if unstored && !overlay_fits(ctx.config(), &text) {
         return Ok(own);
@@ -210,15 +225,20 @@ const PUTS_AGAIN: u32 = 6;
 /// The response waits for this. A put after the response could replace what the same browser has
 /// saved since in another isolate, and nobody would notice. In a burst, one request puts for all:
 /// many would keep running into the rate limit.
-async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
+async fn until_stored(ctx: &Ctx, identity: &Identity, saved: &Envelope) -> bool {
     let key = &identity.key;
-    if ctx.memory().is_sure(key) {
-        return true;
+    if ctx.memory().is_lacking(key) {
+        ctx.wait_for_next_write().await;
     }
-    ctx.wait_for_next_write().await;
     let (mut checks, mut puts, mut failures) = (0, 0, 0);
     let mut has_failed = false;
-    while !ctx.memory().is_sure(key) {
+    loop {
+        match ctx.memory().is_sure(key, saved, ctx.now()) {
+            Some(true) => return true,
+            Some(false) => {}
+            // What is known now may be older.
+            None => return false,
+        }
         // Another request may rely on this one: the last put of this request may have replaced its
         // save, which has been acknowledged since. So time runs out only after a failed put.
         if puts >= PUTS_AGAIN || (has_failed && !ctx.may_try_after(0)) {
@@ -239,20 +259,16 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             ctx.sleep(CHECK_EVERY).await;
             continue;
         }
+        let Ok(writer) = ctx.random() else {
+            return false;
+        };
         // If a put takes too long, include its content, because the store may have applied it
         // already. When that put is answered, its own request checks whether it lacks anything.
-        let newest = if in_flight.is_empty() {
-            newest
-        } else {
-            let Ok(writer) = ctx.random() else {
-                return false;
-            };
-            // The joined record needs a new version, because it contains more than each of the
-            // others.
-            let joined = in_flight.into_iter().fold(newest, Envelope::join);
-            let version = joined.version.next(u32::from_be_bytes(writer));
-            Envelope { version, ..joined }
-        };
+        let joined = in_flight.into_iter().fold(newest, Envelope::join);
+        // It contains more than each of the records that it joins, so it needs a version of its own:
+        // another isolate may have stored less under one of theirs.
+        let version = joined.version.next(u32::from_be_bytes(writer));
+        let newest = Envelope { version, ..joined };
         puts += 1;
         let storage_key = identity.storage_key(ctx.config());
         let Ok(text) = seal(ctx, &newest, identity, &storage_key) else {
@@ -271,7 +287,7 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
                 }
                 // A save that started meanwhile may have been acknowledged. If this put replaced
                 // it, no other request will put it again.
-                if !ctx.memory().is_sure(key) {
+                if ctx.memory().is_lacking(key) {
                     ctx.wait_for_next_write().await;
                 }
             }
@@ -294,7 +310,6 @@ async fn until_stored(ctx: &Ctx, identity: &Identity) -> bool {
             }
         }
     }
-    true
 }
 
 /// The put of `envelope` was not answered. As long as it may still arrive and become visible, loads

@@ -38,7 +38,7 @@ pub(crate) fn check_removed(
             ErrorCode::TooLarge,
             format!(
                 "the session has removed {actual} {what} within {seconds} seconds; {setting} allows \
-                 {allowed}: wait, or call clear(), after which none of them is remembered"
+                 {allowed}: wait, or call clear() while it has other keys, which forgets them"
             ),
         ))
     };

@@ -383,3 +383,36 @@ test("a CSRF token is not given while the session ends", async () => {
   await flushed;
   assert.equal(typeof session.csrfToken(), "string");
 });
+
+test("the owner is the one that a finished load has found, although another call is unfinished", async () => {
+  const { browser, sessions } = world();
+  await browser.ask((session) => session.bind("ada"));
+  await sessions.handleLazy(browser.request(), null, async (session) => {
+    const loaded = session.load();
+    const saved = session.save();
+    await loaded;
+    assert.equal(session.owner, "ada");
+    await saved;
+    return new Response();
+  });
+});
+
+test("a logout that fails does not keep another from being tried", async () => {
+  const { browser, memory, clock } = world();
+  await browser.ask((session) => session.bind("ada"));
+  const other = browser.clone();
+  await other.ask((session) => session.bind("ada"));
+  const key = (await other.load()).sessionKey;
+  let fails = 2; // the two markers
+  const connector = { kind: "memory" };
+  for (const name of ["read", "put", "delete", "list"]) connector[name] = (...args) => memory[name](...args);
+  connector.put = async (...args) => {
+    if ((fails -= 1) >= 0) throw Object.assign(new Error("spent"), { code: "quota" });
+    return memory.put(...args);
+  };
+  const sessions = new Sessions(connector, { secret: SECRET, clock });
+  const session = await sessions.load(browser.request());
+  const ends = await Promise.allSettled([session.destroy(), session.delete(key)]);
+  assert.equal(ends[0].status, "rejected");
+  assert.equal((await other.load({ fresh: true })).outcome, "revoked");
+});

@@ -928,6 +928,12 @@ test("a session that is used for the first time after the commit would be in a r
     assert.equal(response.headers.get("cache-control"), "no-store");
     assert.equal(session.get("name"), "Ada", "reading goes on");
   }
+  // A thrown error page commits nothing, and is not marked either.
+  await sessions.handle(browser.request(), null, (it) => {
+    session = it;
+    throw new Response("not found", { status: 404 });
+  });
+  assert.throws(() => session.get("name"), code("committed"));
   // There is nothing of anybody in the session of a visitor without a cookie.
   await sessions.handle(new Request("https://example.com/"), null, (it) => {
     session = it;

@@ -5,7 +5,7 @@ use crate::protocol::version::Version;
 
 /// The most puts in flight that are tracked for one record. Each contains the earlier ones, so the
 /// oldest can be dropped.
-pub(super) const FLIGHTS: usize = 8;
+pub(super) const FLIGHTS: usize = 32;
 /// The time after which an unanswered put is assumed to be lost, in milliseconds.
 pub(crate) const FLIGHT: i64 = 30_000;
 
@@ -95,6 +95,16 @@ impl Session {
         if taken && flight.alone && !self.flights.iter().any(|flight| flight.timed_out) {
             self.at_risk_until = None;
         }
+    }
+
+    /// True if the store lacks something of the settled record, or may: it has to be put again.
+    pub(super) fn is_lacking(&self) -> bool {
+        self.unsure || self.refused
+    }
+
+    /// True if the store may still apply a put that was started before, whatever it has answered since.
+    pub(super) fn is_awaited(&self) -> bool {
+        self.flights.iter().any(|flight| !flight.timed_out)
     }
 
     pub(super) fn is_at_risk(&self, now: i64) -> bool {

@@ -5,7 +5,7 @@ use crate::protocol::record::Envelope;
 use crate::protocol::version::Version;
 
 use super::Memory;
-use super::record::{FLIGHT, FLIGHTS, Flight, Remembered};
+use super::record::{FLIGHT, FLIGHTS, Flight, Remembered, Session};
 
 impl Memory {
     /// The memory of the record of `key`, if it is not older than `age` milliseconds.
@@ -70,7 +70,7 @@ impl Memory {
             session.unsure |= overtaken;
             // It contains what was refused, too.
             session.refused &= overtaken;
-            session.unsure || session.refused
+            session.is_lacking() || session.is_awaited()
         })
     }
 
@@ -86,12 +86,22 @@ impl Memory {
         });
     }
 
-    /// True if the store has the whole settled record, as far as this isolate can know. What it had to
-    /// forget meanwhile it does not know.
-    pub(crate) fn is_sure(&self, key: &KeyParts) -> bool {
+    /// True if the store has the whole settled record with `saved` in it, as far as this isolate can
+    /// know. `None` if `saved` is not there: it was forgotten meanwhile.
+    pub(crate) fn is_sure(&self, key: &KeyParts, saved: &Envelope, now: i64) -> Option<bool> {
+        self.with(|state| {
+            let session = state.sessions.get(&self.of(*key))?;
+            let settled = session.settled.as_ref()?;
+            let is_there = settled.contains(saved, self.horizon(now));
+            is_there.then(|| !session.is_lacking() && !session.is_awaited())
+        })
+    }
+
+    /// True if the record has to be put again.
+    pub(crate) fn is_lacking(&self, key: &KeyParts) -> bool {
         self.with(|state| {
             let session = state.sessions.get(&self.of(*key));
-            session.is_some_and(|session| !session.unsure && !session.refused)
+            session.is_some_and(Session::is_lacking)
         })
     }
 

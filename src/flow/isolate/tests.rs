@@ -69,7 +69,7 @@ fn an_overtaken_put_is_noticed() {
     assert_eq!(memory.recall(&key(1), 1, 1_000).in_flight.len(), 1);
     // The newer one contains both, but the store may have applied it first.
     assert!(memory.put_acknowledged(&key(1), &newer, 1));
-    assert!(!memory.is_sure(&key(1)));
+    assert!(memory.is_lacking(&key(1)));
 }
 
 #[test]
@@ -79,22 +79,38 @@ fn a_put_that_was_refused_is_missing_until_another_has_stored_it() {
     let both = envelope(2).join(envelope(1));
     memory.put_began(&key(1), &both, 0);
     memory.put_rate_limited(&key(1), &envelope(1), 1);
-    assert!(!memory.is_sure(&key(1)));
+    assert_eq!(memory.is_sure(&key(1), &envelope(1), 1), Some(false));
     assert!(!memory.put_acknowledged(&key(1), &both, 2));
-    assert!(memory.is_sure(&key(1)));
+    assert_eq!(memory.is_sure(&key(1), &both, 2), Some(true));
     // One that is refused after that changes nothing.
     memory.put_rate_limited(&key(1), &envelope(1), 3);
-    assert!(memory.is_sure(&key(1)));
+    assert_eq!(memory.is_sure(&key(1), &both, 3), Some(true));
     memory.put_rate_limited(&key(1), &envelope(3), 4);
-    assert!(!memory.is_sure(&key(1)));
+    assert!(memory.is_lacking(&key(1)));
+}
+
+#[test]
+fn a_put_is_not_sure_while_an_earlier_one_may_still_be_applied() {
+    let memory = memory();
+    memory.put_began(&key(1), &envelope(1), 0);
+    let both = envelope(2).join(envelope(1));
+    memory.put_began(&key(1), &both, 0);
+    assert!(memory.put_acknowledged(&key(1), &both, 1));
+    assert_eq!(memory.is_sure(&key(1), &both, 1), Some(false));
+    assert!(!memory.is_lacking(&key(1)), "nothing to put yet");
+    memory.put_rate_limited(&key(1), &envelope(1), 2);
+    assert_eq!(memory.is_sure(&key(1), &both, 2), Some(true));
 }
 
 #[test]
 fn what_was_pushed_out_of_memory_is_not_sure() {
     let memory = memory();
-    memory.put_rate_limited(&key(1), &envelope(1), 1);
+    memory.put_rate_limited(&key(1), &envelope(2), 1);
     memory.forget(&key(1));
-    assert!(!memory.is_sure(&key(1)));
+    assert_eq!(memory.is_sure(&key(1), &envelope(2), 1), None);
+    // A load remembers what the store shows.
+    memory.read(&key(1), &envelope(1), 1, 1);
+    assert_eq!(memory.is_sure(&key(1), &envelope(2), 1), None);
 }
 
 #[test]
@@ -110,10 +126,10 @@ fn puts_are_known_side_by_side_and_their_number_is_bounded() {
         counters.collect::<Vec<_>>()
     };
     assert_eq!(versions(), [1, 3]);
-    for n in 4..=20 {
+    for n in 4..=50 {
         memory.put_began(&key(1), &envelope(n), 1);
     }
-    assert_eq!(versions(), (13..=20).collect::<Vec<_>>());
+    assert_eq!(versions(), (19..=50).collect::<Vec<_>>());
 }
 
 #[test]
@@ -124,10 +140,10 @@ fn a_put_that_lacks_what_another_wrote_is_noticed_whichever_is_newer() {
         memory.put_began(&key(1), &envelope(second), 0);
         memory.put_acknowledged(&key(1), &envelope(first), 1);
         assert!(memory.put_acknowledged(&key(1), &envelope(second), 2));
-        assert!(!memory.is_sure(&key(1)));
+        assert!(memory.is_lacking(&key(1)));
         let settled = memory.recall(&key(1), 2, 1_000).settled.unwrap();
         memory.put_acknowledged_alone(&key(1), &settled, 3);
-        assert!(memory.is_sure(&key(1)));
+        assert_eq!(memory.is_sure(&key(1), &settled, 3), Some(true));
     }
 }
 
