@@ -75,7 +75,7 @@ export function withStatusOf(error, page) {
 /** False for an answer that the application's function throws: a response, a redirect, or an error with a status. */
 const isMistake = (error) => error instanceof SessionError || (error instanceof Error && error.status === undefined);
 
-/** The application's function has failed, perhaps because there are no bindings while a page is prerendered. */
+/** For an error of the application's function, which may only fail because prerendering has no bindings. */
 const failed = (name, error) =>
   new SessionError("config", `${name}: the function passed as sessions failed: ${error.message}`, { cause: error });
 

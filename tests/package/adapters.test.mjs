@@ -286,7 +286,7 @@ test("sveltekit: the first request of an isolate shares its session with event.f
       return sessionHandle({ sessions })({ event, resolve: async () => use(event.locals.session) });
     };
     return visit(false, async (session) => {
-      await new Promise((resolve) => setTimeout(resolve, 10));
+      await import("node:async_hooks");
       return visit(true, (same) => new Response(String(same === session)));
     });
   };
